@@ -67,7 +67,9 @@ class FileLock:
 
     def __init__(self, path, *, on_locked="error"):
         if on_locked not in ("error", "wait"):
-            raise ValueError(f'Got on_locked={on_locked!r}, expected "error" or "wait".')
+            raise ValueError(
+                f'Got on_locked={on_locked!r}, expected "error" or "wait".'
+            )
         self.path = Path(path)
         self.on_locked = on_locked
         self._handle = None

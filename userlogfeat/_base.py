@@ -1,0 +1,247 @@
+"""What every estimator that hears audio shares: decoding, batching, devices."""
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat.audio import decode_ahead, fit_length, read_audio
+
+# A batch is closed early when it holds this many seconds of audio, so that memory
+# is bounded for hour-long files too.
+MAX_BATCH_SECONDS = 1200.0
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """What was heard in one clip.
+
+    Attributes
+    ----------
+    index : int
+        Row of X.
+    clip : object
+        The path as given, or the row number.
+    seconds : float
+        Length of audio heard; NaN for spectrograms and for clips that failed.
+    layers : dict of str to ndarray, or None
+        float32, one array a layer; None for a clip that failed.
+    error : AudioError or None
+        Why it failed.
+    """
+
+    index: int
+    clip: object
+    seconds: float
+    layers: dict | None
+    error: Exception | None = None
+
+
+class AudioTransformer(TransformerMixin, BaseEstimator):
+    """Base of the estimators that turn clips into features with a torch network.
+
+    A subclass has the parameters `duration`, `crop`, `short`, `batch_size`, `n_jobs`,
+    `device` and `precision`, and supplies ``_load_network()``: a module with
+    `sample_rate`, `min_samples`, `n_bands`, ``log_mel(waveforms)`` and the layers that
+    ``_hear(network, log_mels)`` asks it for.
+    """
+
+    def fit(self, X, y=None):
+        """Check X and the parameters; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : array-like
+            Clips: paths, waveforms or log-mel spectrograms.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        check_audio(X, self, reset=True)
+        return self
+
+    def transform(self, X):
+        """Features of clips.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Paths, waveforms or log-mel spectrograms.
+
+        Returns
+        -------
+        ndarray (n_clips, n_features), float32
+            The layers side by side, in the order of `layer`.
+
+        Raises
+        ------
+        AudioError
+            Where a file cannot be read. To keep the rest of a large collection, use
+            :func:`userlogfeat.extract`, which gives such files a row that says so.
+        """
+        rows = [
+            np.concatenate([*features.layers.values()])
+            for features in self.iter_features(X)
+        ]
+        return np.stack(rows).astype(np.float32, copy=False)
+
+    def iter_features(self, X, *, on_error="raise"):
+        """Features of one clip after the other, while the next are being decoded.
+
+        Parameters
+        ----------
+        X : array-like
+            Clips: paths, waveforms or log-mel spectrograms.
+        on_error : {"raise", "yield"}
+            What to do with a file that cannot be read: raise its error, or yield a
+            ClipFeatures that has it.
+
+        Yields
+        ------
+        ClipFeatures
+            In the order of X.
+        """
+        check_choice(on_error, "on_error", ("raise", "yield"))
+        self._check_parameters()
+        clips = check_audio(X, self)
+        network = self._load_network()
+        if clips.kind == "log_mel" and clips.rows.shape[1] != network.n_bands:
+            raise ValueError(
+                f"Got log-mel of {clips.rows.shape[1]} bands (shape "
+                f"{clips.rows.shape}: clips, bands, frames), expected {network.n_bands}."
+            )
+        batch, seconds = [], 0.0
+        for entry in self._decode(clips, network):
+            if entry.error is not None and on_error == "raise":
+                raise entry.error
+            batch.append(entry)
+            seconds += 0.0 if np.isnan(entry.seconds) else entry.seconds
+            if len(batch) == self.batch_size or seconds >= MAX_BATCH_SECONDS:
+                yield from self._hear_batch(network, batch)
+                batch, seconds = [], 0.0
+        yield from self._hear_batch(network, batch)
+
+    def _decode(self, clips, network):
+        """Yield what the network will hear, as ClipFeatures with one layer, "input"."""
+        if clips.kind == "log_mel":
+            for index, log_mel in enumerate(clips.rows):
+                yield ClipFeatures(index, index, float("nan"), {"input": log_mel})
+            return
+        rate = network.sample_rate
+        if clips.kind == "paths":
+            read = partial(
+                read_audio,
+                sample_rate=rate,
+                duration=self.duration,
+                crop=self.crop,
+                short=self.short,
+            )
+            decoded = decode_ahead(clips.rows, read, n_threads=self.n_jobs)
+        else:
+            decoded = zip(count(), count(), map(self._cut(rate), clips.rows))
+        for index, clip, waveform in decoded:
+            if isinstance(waveform, Exception):
+                yield ClipFeatures(index, clip, float("nan"), None, waveform)
+                continue
+            seconds = len(waveform) / rate
+            if len(waveform) < network.min_samples:
+                waveform = fit_length(waveform, network.min_samples, short=self.short)
+            yield ClipFeatures(index, clip, seconds, {"input": waveform})
+
+    def _cut(self, sample_rate):
+        """A function that crops or fills a waveform to `duration`, as for files."""
+        if self.duration is None:
+            return lambda waveform: waveform
+        n_samples = round(self.duration * sample_rate)
+        return partial(
+            fit_length, n_samples=n_samples, crop=self.crop, short=self.short
+        )
+
+    def _hear_batch(self, network, batch):
+        heard = [entry for entry in batch if entry.error is None]
+        if heard:
+            device = resolve_device(self.device)
+            inputs = [
+                torch.from_numpy(entry.layers["input"]).to(device) for entry in heard
+            ]
+            with torch.inference_mode():
+                if inputs[0].ndim == 1:
+                    inputs = network.log_mel(inputs)
+                layers = self._hear(network, inputs)
+            layers = {
+                name: [value.cpu().numpy() for value in values]
+                for name, values in layers.items()
+            }
+        position = 0
+        for entry in batch:
+            if entry.error is not None:
+                yield entry
+                continue
+            clip = {name: values[position] for name, values in layers.items()}
+            position += 1
+            yield ClipFeatures(entry.index, entry.clip, entry.seconds, clip)
+
+    def _hear(self, network, log_mels):
+        """Layers of a batch: dict of layer to one tensor a clip."""
+        raise NotImplementedError(f"{type(self).__name__} has no _hear().")
+
+    def _check_parameters(self):
+        if self.duration is not None:
+            check_positive(self.duration, "duration")
+        check_choice(self.crop, "crop", ("start", "middle", "random"))
+        check_choice(self.short, "short", ("repeat", "pad"))
+        check_positive(self.batch_size, "batch_size", integer=True)
+        check_positive(self.n_jobs, "n_jobs", integer=True)
+        check_choice(self.precision, "precision", ("auto", "fp32", "bf16"))
+        resolve_device(self.device)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def feature_names(layer_sizes):
+    """Column names for layers side by side: ``max_pool_0``, ``max_pool_1``, ..."""
+    return np.array(
+        [f"{name}_{i}" for name, size in layer_sizes.items() for i in range(size)],
+        dtype=object,
+    )
+
+
+def resolve_device(device):
+    """The torch device that `device` means; "auto" is the GPU where there is one."""
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f'Got device={device!r}, expected "auto", "cpu", "cuda" or a torch device.'
+        ) from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"Got device={device!r}, but torch finds no CUDA device here. Pass "
+            'device="auto" or "cpu".'
+        )
+    return resolved
+
+
+def resolve_precision(precision, device):
+    """ "fp32" or "bf16"; "auto" is bf16 on a GPU and fp32 elsewhere."""
+    if precision != "auto":
+        return precision
+    return "bf16" if resolve_device(device).type == "cuda" else "fp32"

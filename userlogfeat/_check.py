@@ -1,0 +1,162 @@
+"""What X is: paths, waveforms, log-mel spectrograms or precomputed features."""
+
+import os
+from dataclasses import dataclass
+from numbers import Number
+
+import numpy as np
+from sklearn.utils.validation import check_array, validate_data
+
+_PATH_TYPES = (str, bytes, os.PathLike)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The rows of X, and what they are.
+
+    Attributes
+    ----------
+    kind : {"paths", "waveforms", "log_mel"}
+        Paths of audio files; waveforms, 1-D float32 each; or log-mel spectrograms,
+        (bands, frames) float32 each.
+    rows : list or ndarray
+        One entry a clip.
+    """
+
+    kind: str
+    rows: list | np.ndarray
+
+    def __len__(self):
+        return len(self.rows)
+
+
+def check_audio(X, estimator=None, *, reset=False):
+    """Recognise and check the X of an audio estimator.
+
+    Parameters
+    ----------
+    X : array-like
+        Paths (list, 1-D array or series of str, bytes or Path), waveforms (2-D float
+        array, one clip a row, or a list of 1-D arrays of any lengths) or log-mel
+        spectrograms (3-D float array: clips, bands, frames).
+    estimator : estimator, optional
+        Where given, 2-D and 3-D arrays set (`reset`) or must match its
+        ``n_features_in_``: the length of a row, or the number of bands.
+    reset : bool
+        True in ``fit``.
+
+    Returns
+    -------
+    Clips
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where X is none of these, is empty, or has NaN or infinite values.
+    """
+    if isinstance(X, _PATH_TYPES):
+        raise TypeError(
+            f"Got the single path {X!r}, expected a list of paths: pass [{X!r}]."
+        )
+    paths = _as_paths(X)
+    if paths is not None:
+        if estimator is not None and reset:
+            _forget_features(estimator)
+        return Clips("paths", paths)
+    if isinstance(X, list | tuple) and _is_ragged(X):
+        if estimator is not None and reset:
+            _forget_features(estimator)
+        return Clips("waveforms", _check_waveforms(X))
+    settings = {"dtype": np.float32, "allow_nd": True, "order": "C"}
+    if estimator is None:
+        X = check_array(X, input_name="X", **settings)
+    else:
+        X = validate_data(estimator, X, reset=reset, **settings)
+    if X.ndim > 3:
+        raise ValueError(
+            f"Got an array of shape {X.shape}, expected 2-D waveforms (clips, samples) "
+            "or 3-D log-mel (clips, bands, frames)."
+        )
+    return Clips("waveforms" if X.ndim == 2 else "log_mel", X)
+
+
+def _as_paths(X):
+    """X as a list of paths, or None where it holds no paths."""
+    if isinstance(X, np.ndarray) and X.dtype.kind in "fiubc":
+        return None
+    if not isinstance(X, list | tuple):
+        if not hasattr(X, "__array__") or hasattr(X, "toarray"):
+            return None
+        X = np.asarray(X)
+        if X.ndim == 2 and X.shape[1] == 1:
+            X = X[:, 0]  # a frame of one column
+        if X.ndim != 1 or X.dtype.kind not in "USO":
+            return None
+        X = X.tolist()
+    found = [isinstance(row, _PATH_TYPES) for row in X]
+    if not any(found):
+        return None
+    if not all(found):
+        row = found.index(False)
+        raise TypeError(
+            f"Got a mixture of paths and other things: row {row} is {X[row]!r} "
+            f"({type(X[row]).__name__}). Every row must be a path."
+        )
+    if "" in X or b"" in X:
+        row = next(i for i, path in enumerate(X) if path in ("", b""))
+        raise ValueError(f"Row {row} of X is an empty path. Drop it or fill it in.")
+    return list(X)
+
+
+def _is_ragged(X):
+    """Whether a list holds 1-D arrays (of whatever lengths), not numbers or rows."""
+    return (
+        len(X) > 0
+        and all(isinstance(row, np.ndarray) or hasattr(row, "detach") for row in X)
+        and all(getattr(row, "ndim", None) == 1 for row in X)
+    )
+
+
+def _check_waveforms(X):
+    waveforms = []
+    for index, row in enumerate(X):
+        waveform = np.asarray(row)
+        if waveform.dtype.kind not in "fiu":
+            raise TypeError(
+                f"Waveform {index} of X has dtype {waveform.dtype}, expected numbers."
+            )
+        if waveform.size == 0:
+            raise ValueError(
+                f"Waveform {index} of X has 0 samples. Drop the clip or read it again."
+            )
+        waveform = np.ascontiguousarray(waveform, dtype=np.float32)
+        if not np.isfinite(waveform).all():
+            raise ValueError(
+                f"Waveform {index} of X contains NaN or infinity. Drop the clip, or "
+                "replace the bad samples (numpy.nan_to_num)."
+            )
+        waveforms.append(waveform)
+    return waveforms
+
+
+def _forget_features(estimator):
+    """Drop what an earlier fit on arrays noted: paths have no number of features."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(estimator, name):
+            delattr(estimator, name)
+
+
+def check_choice(value, name, choices):
+    """Raise unless `value` is one of `choices`, naming the parameter."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"Got {name}={value!r}, expected one of {listed}.")
+
+
+def check_positive(value, name, *, integer=False):
+    """Raise unless `value` is a positive finite number (or integer)."""
+    number = isinstance(value, Number) and not isinstance(value, bool)
+    whole = not integer or (number and float(value).is_integer())
+    if not (number and whole and 0 < value < float("inf")):
+        kind = "integer" if integer else "number"
+        raise ValueError(f"Got {name}={value!r}, expected a positive finite {kind}.")

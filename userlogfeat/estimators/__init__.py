@@ -1,0 +1,1 @@
+"""Scikit-learn estimators: ``...Embedding`` learns from logs, ``...Embedder`` hears."""
