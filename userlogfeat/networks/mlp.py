@@ -1,0 +1,68 @@
+"""Fully connected networks on precomputed features, and heads on pooled ones."""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+
+def mlp(sizes):
+    """Linear layers with a ReLU between each two.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden units of each layer, outputs: ``(100, 40)`` is one linear map.
+
+    Returns
+    -------
+    Sequential
+        From (clips, sizes[0]) to (clips, sizes[-1]); its last module is a Linear.
+    """
+    modules = []
+    for n_in, n_out in pairwise(sizes):
+        modules += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+class FeatureTeacher(nn.Module):
+    """A teacher that reads precomputed features: a head alone.
+
+    Parameters
+    ----------
+    head : Sequential
+        From features (clips, n_in) to the embedding (clips, n_out).
+    """
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    @property
+    def layer_sizes(self):
+        """Size of every layer, by name."""
+        return {"embedding": self.head[-1].out_features}
+
+    def forward(self, features):
+        """Embedding (clips, n_out) of features (clips, n_in)."""
+        return self.head(features)
+
+
+@torch.no_grad()
+def standardise_input(head, mean, scale):
+    """Fold ``(x - mean) / scale`` into the first linear layer of `head`.
+
+    W (x - m) / s + b = (W / s) x + (b - (W / s) m), so the head reads raw features.
+
+    Parameters
+    ----------
+    head : Sequential
+        As :func:`mlp` makes it; changed in place.
+    mean, scale : Tensor (n_in,)
+        Of the training features.
+    """
+    first = head[0]
+    # In double precision: raw means can be large against the spread.
+    weight = first.weight.double() / scale.double()
+    first.bias.copy_(first.bias.double() - weight @ mean.double())
+    first.weight.copy_(weight)
