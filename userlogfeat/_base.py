@@ -44,10 +44,11 @@ class ClipFeatures:
 class AudioTransformer(TransformerMixin, BaseEstimator):
     """Base of the estimators that turn clips into features with a torch network.
 
-    A subclass has the parameters `duration`, `crop`, `short`, `batch_size`, `n_jobs`,
-    `device` and `precision`, and supplies ``_load_network()``: a module with
-    `sample_rate`, `min_samples`, `n_bands`, ``log_mel(waveforms)`` and the layers that
-    ``_hear(network, log_mels)`` asks it for.
+    A subclass has the parameters `layer`, `duration`, `crop`, `short`, `batch_size`,
+    `n_jobs`, `device` and `precision`, and supplies ``_load_network()``: a module as
+    :class:`userlogfeat.networks.teacher.PatchTeacher`, with `sample_rate`,
+    `min_samples`, `n_bands`, `layer_sizes`, ``log_mel(waveforms)`` and
+    ``forward(log_mels, layers)`` -> {layer: one tensor a clip}.
     """
 
     def fit(self, X, y=None):
@@ -93,13 +94,15 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         ]
         return np.stack(rows).astype(np.float32, copy=False)
 
-    def iter_features(self, X, *, on_error="raise"):
+    def iter_features(self, X, *, layers=None, on_error="raise"):
         """Features of one clip after the other, while the next are being decoded.
 
         Parameters
         ----------
         X : array-like
             Clips: paths, waveforms or log-mel spectrograms.
+        layers : sequence of str, optional
+            Which layers; by default those of the parameter `layer`.
         on_error : {"raise", "yield"}
             What to do with a file that cannot be read: raise its error, or yield a
             ClipFeatures that has it.
@@ -113,10 +116,11 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         self._check_parameters()
         clips = check_audio(X, self)
         network = self._load_network()
+        layers = self._layer_names() if layers is None else tuple(layers)
         if clips.kind == "log_mel" and clips.rows.shape[1] != network.n_bands:
             raise ValueError(
-                f"Got log-mel of {clips.rows.shape[1]} bands (shape "
-                f"{clips.rows.shape}: clips, bands, frames), expected {network.n_bands}."
+                f"Got log-mel of {clips.rows.shape[1]} bands, expected {network.n_bands}: "
+                f"X has shape {clips.rows.shape} (clips, bands, frames)."
             )
         batch, seconds = [], 0.0
         for entry in self._decode(clips, network):
@@ -125,9 +129,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             batch.append(entry)
             seconds += 0.0 if np.isnan(entry.seconds) else entry.seconds
             if len(batch) == self.batch_size or seconds >= MAX_BATCH_SECONDS:
-                yield from self._hear_batch(network, batch)
+                yield from self._hear_batch(network, layers, batch)
                 batch, seconds = [], 0.0
-        yield from self._hear_batch(network, batch)
+        yield from self._hear_batch(network, layers, batch)
 
     def _decode(self, clips, network):
         """Yield what the network will hear, as ClipFeatures with one layer, "input"."""
@@ -165,7 +169,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             fit_length, n_samples=n_samples, crop=self.crop, short=self.short
         )
 
-    def _hear_batch(self, network, batch):
+    def _hear_batch(self, network, names, batch):
         heard = [entry for entry in batch if entry.error is None]
         if heard:
             device = resolve_device(self.device)
@@ -175,7 +179,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             with torch.inference_mode():
                 if inputs[0].ndim == 1:
                     inputs = network.log_mel(inputs)
-                layers = self._hear(network, inputs)
+                layers = self._hear(network, inputs, names)
             layers = {
                 name: [value.cpu().numpy() for value in values]
                 for name, values in layers.items()
@@ -189,9 +193,22 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             position += 1
             yield ClipFeatures(entry.index, entry.clip, entry.seconds, clip)
 
-    def _hear(self, network, log_mels):
+    def _hear(self, network, log_mels, layers):
         """Layers of a batch: dict of layer to one tensor a clip."""
-        raise NotImplementedError(f"{type(self).__name__} has no _hear().")
+        return network(log_mels, layers=layers)
+
+    def _layer_names(self):
+        return (self.layer,) if isinstance(self.layer, str) else tuple(self.layer)
+
+    def _check_layers(self, layer_sizes):
+        """Raise where `layer` asks for what the network does not have."""
+        names = self._layer_names()
+        unknown = [name for name in names if name not in layer_sizes]
+        if unknown or not names or len(set(names)) < len(names):
+            raise ValueError(
+                f"Got layer={self.layer!r}, expected one or several different ones of "
+                f"{list(layer_sizes)}."
+            )
 
     def _check_parameters(self):
         if self.duration is not None:
@@ -241,7 +258,7 @@ def resolve_device(device):
 
 
 def resolve_precision(precision, device):
-    """ "fp32" or "bf16"; "auto" is bf16 on a GPU and fp32 elsewhere."""
+    """The precision that "auto" means: bf16 on a GPU and fp32 elsewhere."""
     if precision != "auto":
         return precision
     return "bf16" if resolve_device(device).type == "cuda" else "fp32"

@@ -312,7 +312,7 @@ def _fill(network, path):
     }
     try:
         with safe_open(path, framework="pt") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}
         if found != expected:
             raise ModelError(
                 f"{path} holds tensors {found}, but the network needs {expected}. The "
@@ -336,8 +336,8 @@ def _check_fingerprint(name, found, expected, precision):
     tolerance = FINGERPRINT_TOLERANCE[precision]
     if not distance <= tolerance:
         raise ModelError(
-            f"Model {name!r} does not answer its test tone as it did when it was saved "
-            f"(relative difference {distance:.2g}, expected at most {tolerance:g}). The "
+            f"Model {name!r} does not answer its test tone as it did when it was "
+            f"saved (relative difference {distance:.2g}, expected at most {tolerance:g}). The "
             "config was edited, or the trunk or a library differs from what the "
             'config lists under "versions".'
         )

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 POOLINGS = ("mean", "max", "meanstd")
+HEAD = ("head_input", "embedding")  # layers that have the pooling of the head
 
 
 class PatchTeacher(nn.Module):
@@ -83,7 +84,7 @@ class PatchTeacher(nn.Module):
         log_mels : list of Tensor (bands, frames)
             One a clip, of any number of frames.
         layers : sequence of str
-            Which layers, in the order wanted.
+            Which layers, in the order wanted; ``"head_input"`` is what the head reads.
         pooling : {"mean", "max", "meanstd", None}
             Over the patches of a clip (the embedding has its own). None keeps the
             patches apart.
@@ -97,9 +98,7 @@ class PatchTeacher(nn.Module):
         starts, n_patches, frames = lay_end_to_end(
             log_mels, self.trunk.n_frames, self.patch_hop
         )
-        wanted = [name for name in layers if name != "embedding"]
-        if "embedding" in layers:
-            wanted.append(self.head_layer)
+        wanted = [self.head_layer if name in HEAD else name for name in layers]
         patches = {
             name: values.float().split(n_patches)
             for name, values in self.trunk(
@@ -108,14 +107,14 @@ class PatchTeacher(nn.Module):
         }
         heard = {}
         for name in layers:
+            of_head = name in HEAD
+            values = [
+                pool_patches(clip, self.head_pooling if of_head else pooling)
+                for clip in patches[self.head_layer if of_head else name]
+            ]
             if name == "embedding":
-                pooled = [
-                    pool_patches(clip, self.head_pooling)
-                    for clip in patches[self.head_layer]
-                ]
-                heard[name] = list(self.head(torch.stack(pooled)))
-            else:
-                heard[name] = [pool_patches(clip, pooling) for clip in patches[name]]
+                values = list(self.head(torch.stack(values)))
+            heard[name] = values
         return heard
 
 
