@@ -1,7 +1,7 @@
-"""The skorch net that trainable estimators share.
+"""Learning heads: ridge regression in closed form, and the skorch net of the others.
 
-Adam, a validation split (by groups where there are any), the epoch of least validation
-loss kept, early stopping, and random numbers that leave the caller's alone.
+The net has Adam, a validation split (by groups where there are any), early stopping,
+and keeps the epoch of least validation loss. Random numbers leave the caller's alone.
 """
 
 import contextlib
@@ -9,12 +9,16 @@ import contextlib
 import numpy as np
 import skorch
 import torch
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, ShuffleSplit
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 
 from userlogfeat.losses import mse_cosine, weighted_mean
+from userlogfeat.networks.mlp import mlp, standardise_input
+
+N_FOLDS = 5  # of the cross-validation that chooses the regularisation of a ridge
 
 
 class FactorNet(skorch.NeuralNet):
@@ -58,81 +62,149 @@ class KeepBest(skorch.callbacks.Callback):
         net.module_.load_state_dict(self.best_)
 
 
-def fit_factors(
-    module,
-    X,
-    Y,
+def fit_ridge_head(features, factors, *, alphas, sample_weight, groups, seed):
+    """A linear head by ridge regression, its regularisation cross-validated.
+
+    Parameters
+    ----------
+    features : ndarray (n_clips, n_features), float32
+        What the head reads.
+    factors : ndarray (n_clips, n_factors), float32
+        What it estimates.
+    alphas : sequence of float
+        Regularisation strengths to choose from, for standardised features.
+    sample_weight : ndarray (n_clips,)
+        Weights of the clips.
+    groups : ndarray (n_clips,) or None
+        Clips of one group (an artist) are never on both sides of a fold.
+    seed : int
+        Of the folds, where there are no groups.
+
+    Returns
+    -------
+    head : Sequential
+        One Linear, from raw features to factors.
+    alpha : float
+        The regularisation chosen.
+    """
+    n_splits = min(N_FOLDS, len(features if groups is None else np.unique(groups)))
+    if n_splits < 2:
+        raise ValueError(
+            "Got clips of a single group, expected two or more: the regularisation is "
+            "chosen on groups that the fit has not seen. Pass groups=None."
+        )
+    if groups is None:
+        folds = KFold(n_splits, shuffle=True, random_state=seed)
+    else:
+        folds = GroupKFold(n_splits)
+    mean, scale = _moments(features)
+    ridge = RidgeCV(
+        alphas=np.asarray(alphas, dtype=float),
+        cv=list(folds.split(features, groups=groups)),
+        scoring="neg_mean_squared_error",
+    )
+    standard = (features - mean) / scale
+    ridge.fit(standard, factors.astype(np.float64), sample_weight=sample_weight)
+    head = mlp((features.shape[1], factors.shape[1]))
+    with torch.no_grad():
+        head[0].weight.copy_(torch.from_numpy(np.atleast_2d(ridge.coef_)))
+        head[0].bias.copy_(torch.from_numpy(np.atleast_1d(ridge.intercept_)))
+    return _for_raw_features(head, mean, scale), float(ridge.alpha_)
+
+
+def fit_mlp_head(
+    features,
+    factors,
     *,
-    sample_weight,
-    groups,
+    hidden,
     max_epochs,
     batch_size,
     lr,
     patience,
     validation_fraction,
+    sample_weight,
+    groups,
     device,
     seed,
     verbose,
 ):
-    """Train a module to estimate factors from features, in place.
+    """A multilayer perceptron as head, trained with MSE + cosine proximity.
 
     Parameters
     ----------
-    module : Module
-        From (clips, features) to (clips, factors).
-    X : ndarray (n_clips, n_features), float32
-        Standardised features.
-    Y : ndarray (n_clips, n_factors), float32
-        Factors.
+    features : ndarray (n_clips, n_features), float32
+        What the head reads.
+    factors : ndarray (n_clips, n_factors), float32
+        What it estimates.
+    hidden : sequence of int
+        Hidden units of each layer.
+    max_epochs, batch_size, lr, patience, validation_fraction
+        As the estimators' parameters of these names.
     sample_weight : ndarray (n_clips,), float32
         Weights of the clips in the loss.
     groups : ndarray (n_clips,) or None
         Clips of one group (an artist) stay on one side of the validation split.
-    max_epochs, batch_size, lr, patience, validation_fraction
-        As the estimators' parameters of these names.
     device : torch.device
         Where to train.
     seed : int
-        Of the split and the batches.
+        Of the initial weights, the split and the batches.
     verbose : int
         0 is silent; 1 prints a line an epoch.
 
     Returns
     -------
+    head : Sequential
+        From raw features to factors, on the CPU.
     history : list of dict
         Training and validation loss of every epoch.
     """
+    mean, scale = _moments(features)
+    inputs = {
+        "features": ((features - mean) / scale).astype(np.float32),
+        "sample_weight": sample_weight,
+    }
     kind = ShuffleSplit if groups is None else GroupShuffleSplit
     split = kind(n_splits=1, test_size=validation_fraction, random_state=seed)
-    train, valid = next(split.split(X, groups=groups))
-    inputs = {"features": X, "sample_weight": sample_weight}
-
-    def part(rows):
-        return Dataset({name: values[rows] for name, values in inputs.items()}, Y[rows])
-
-    keep_best = KeepBest()
-    net = FactorNet(
-        module,
-        criterion=torch.nn.Module,  # the loss is in get_loss
-        optimizer=torch.optim.Adam,
-        lr=lr,
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        iterator_train__shuffle=True,
-        train_split=predefined_split(part(valid)),
-        callbacks=[
-            ("keep_best", keep_best),
-            ("early_stopping", EarlyStopping(patience=patience, sink=_silent)),
-        ],
-        device=str(device),
-        verbose=verbose,
+    train, valid = (
+        Dataset({name: values[rows] for name, values in inputs.items()}, factors[rows])
+        for rows in next(split.split(features, groups=groups))
     )
     with seeded(seed):
-        net.fit(part(train), y=None)
-    return [
+        net = FactorNet(
+            mlp((features.shape[1], *hidden, factors.shape[1])),
+            criterion=torch.nn.Module,  # the loss is in get_loss
+            optimizer=torch.optim.Adam,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            iterator_train__shuffle=True,
+            train_split=predefined_split(valid),
+            callbacks=[
+                ("keep_best", KeepBest()),
+                ("early_stopping", EarlyStopping(patience=patience, sink=_silent)),
+            ],
+            device=str(device),
+            verbose=verbose,
+        )
+        net.fit(train, y=None)
+    history = [
         {key: epoch[key] for key in ("epoch", "train_loss", "valid_loss")}
         for epoch in net.history
     ]
+    return _for_raw_features(net.module_.cpu(), mean, scale), history
+
+
+def _moments(features):
+    """Mean and standard deviation of each column; 1 for constant columns."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    scale = features.std(axis=0, dtype=np.float64)
+    return mean, np.where(scale > 1e-7 * np.maximum(np.abs(mean), 1e-7), scale, 1.0)
+
+
+def _for_raw_features(head, mean, scale):
+    """The head for raw features, given the one for standardised features."""
+    standardise_input(head, torch.from_numpy(mean), torch.from_numpy(scale))
+    return head.eval().requires_grad_(False)
 
 
 @contextlib.contextmanager

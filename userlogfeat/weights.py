@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from userlogfeat._files import replace_file, sha256
-from userlogfeat.frontends import FrontEnd
+from userlogfeat.frontends import FRONTENDS, FrontEnd
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.mlp import FeatureTeacher, mlp
 from userlogfeat.networks.teacher import PatchTeacher
@@ -286,12 +286,53 @@ def _build_musicnn(spec, front_end, device, precision):
     with torch.device("meta"):
         head = mlp(spec["head"])
     return PatchTeacher(
-        LogMelSpectrogram(front_end),
+        LogMelSpectrogram(front_end).to(device),
         load_musicnn(spec["model"], device=device, precision=precision),
         patch_hop=spec["patch_hop"],
         head=head,
         head_layer=spec["head_layer"],
         head_pooling=spec["head_pooling"],
+    )
+
+
+def make_musicnn_teacher(
+    model,
+    *,
+    patch_hop,
+    head=None,
+    head_layer="taggram",
+    head_pooling="meanstd",
+    device="cpu",
+    precision="fp32",
+):
+    """A pretrained musicnn between its front end and a head.
+
+    Parameters
+    ----------
+    model : str
+        Which pretrained network: see :class:`MusicnnEmbedder`.
+    patch_hop : float
+        Seconds between patches, made frames as the original makes them.
+    head, head_layer, head_pooling
+        As in :class:`PatchTeacher`; `head` is on `device` already.
+    device : str or torch.device
+        Where the network runs.
+    precision : {"fp32", "bf16"}
+        Of its matrix products.
+
+    Returns
+    -------
+    PatchTeacher
+    """
+    front_end = FRONTENDS["musicnn"]
+    samples = patch_hop * front_end.sample_rate
+    return PatchTeacher(
+        LogMelSpectrogram(front_end).to(device),
+        load_musicnn(model, device=device, precision=precision),
+        patch_hop=max(1, int((samples - front_end.n_fft // 2) // front_end.hop)),
+        head=head,
+        head_layer=head_layer,
+        head_pooling=head_pooling,
     )
 
 
@@ -337,9 +378,9 @@ def _check_fingerprint(name, found, expected, precision):
     if not distance <= tolerance:
         raise ModelError(
             f"Model {name!r} does not answer its test tone as it did when it was "
-            f"saved (relative difference {distance:.2g}, expected at most {tolerance:g}). The "
-            "config was edited, or the trunk or a library differs from what the "
-            'config lists under "versions".'
+            f"saved (relative difference {distance:.2g}, expected at most "
+            f"{tolerance:g}). The config was edited, or the trunk or a library differs "
+            'from what the config lists under "versions".'
         )
 
 

@@ -1,0 +1,163 @@
+"""Classify patches, then let the patches of a clip vote.
+
+The protocol of Chen & Liang (2020), "Do user preference data benefit music genre
+classification tasks?": a classifier of patches, and a majority vote over each clip.
+"""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
+
+class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Fit a classifier on the patches of all clips; predict clips by majority vote.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Sees one patch a row, labelled as its clip.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The fitted clone.
+    classes_ : ndarray (n_classes,)
+        Labels.
+    n_features_in_ : int
+        Columns of a patch.
+
+    Notes
+    -----
+    A tie goes to the class of the higher mean score over the clip's patches:
+    ``predict_proba`` where the estimator has it, else ``decision_function``; without
+    either, to the class first in `classes_`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from userlogfeat import PatchVotingClassifier
+    >>> clips = [np.array([[0.0], [0.2]]), np.array([[1.0], [0.9], [0.1]])]
+    >>> voting = PatchVotingClassifier(KNeighborsClassifier(1))
+    >>> voting.fit(clips, ["low", "high"]).predict([np.array([[0.8], [1.1], [0.1]])])
+    array(['high'], dtype='<U4')
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the estimator on all patches.
+
+        Parameters
+        ----------
+        X : list of ndarray (n_patches, n_features), or ndarray
+            The patches of each clip, as ``MusicnnEmbedder(pooling=None)`` gives them.
+            A 3-D array has equally many patches in each clip, a 2-D array one.
+        y : array-like (n_clips,)
+            Labels of the clips.
+        sample_weight : array-like (n_clips,), optional
+            Weights of the clips; a clip's patches each have its weight.
+
+        Returns
+        -------
+        self
+        """
+        patches, n_patches = self._check_patches(X, reset=True)
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(n_patches, y)
+        check_classification_targets(y)
+        labels = np.repeat(y, n_patches)
+        self.estimator_ = clone(self.estimator)
+        if sample_weight is None:
+            self.estimator_.fit(patches, labels)
+        else:
+            weight = _check_sample_weight(sample_weight, n_patches)
+            self.estimator_.fit(
+                patches, labels, sample_weight=np.repeat(weight, n_patches)
+            )
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict(self, X):
+        """Labels (n_clips,) by majority vote.
+
+        Parameters
+        ----------
+        X : list of ndarray (n_patches, n_features), or ndarray
+            As in `fit`.
+        """
+        check_is_fitted(self)
+        patches, n_patches = self._check_patches(X, reset=False)
+        votes = self._count_votes(patches, n_patches)
+        most = votes == votes.max(axis=1, keepdims=True)
+        scores = np.where(most, self._mean_scores(patches, n_patches), -np.inf)
+        return self.classes_[scores.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Share of votes (n_clips, n_classes) that each class has of a clip's patches.
+
+        Parameters
+        ----------
+        X : list of ndarray (n_patches, n_features), or ndarray
+            As in `fit`.
+        """
+        check_is_fitted(self)
+        votes = self._count_votes(*self._check_patches(X, reset=False))
+        return votes / votes.sum(axis=1, keepdims=True)
+
+    def _count_votes(self, patches, n_patches):
+        """Votes (n_clips, n_classes)."""
+        classes = np.searchsorted(self.classes_, self.estimator_.predict(patches))
+        votes = np.zeros((len(n_patches), len(self.classes_)))
+        np.add.at(votes, (np.repeat(np.arange(len(n_patches)), n_patches), classes), 1)
+        return votes
+
+    def _mean_scores(self, patches, n_patches):
+        """Mean score (n_clips, n_classes) over the patches of each clip."""
+        if hasattr(self.estimator_, "predict_proba"):
+            scores = self.estimator_.predict_proba(patches)
+        elif hasattr(self.estimator_, "decision_function"):
+            scores = self.estimator_.decision_function(patches)
+            if scores.ndim == 1:  # two classes: one score, of the second
+                scores = np.column_stack([-scores, scores])
+        else:
+            return np.zeros((len(n_patches), len(self.classes_)))
+        first = np.concatenate([[0], np.cumsum(n_patches)[:-1]])
+        return np.add.reduceat(scores, first, axis=0) / np.asarray(n_patches)[:, None]
+
+    def _check_patches(self, X, *, reset):
+        """All patches in one array, and the number of each clip's."""
+        if not (isinstance(X, list | tuple) and np.ndim(X[0] if X else 0) == 2):
+            X = check_array(X, allow_nd=True, input_name="X")
+            X = X[:, None] if X.ndim == 2 else X
+        if len(X) == 0:
+            raise ValueError("Got no clips, expected one or more.")
+        clips = []
+        for index, clip in enumerate(X):
+            try:
+                clips.append(check_array(clip, input_name=f"X[{index}]"))
+            except ValueError as error:
+                raise ValueError(f"Clip {index} of X: {error}") from error
+        widths = {clip.shape[1] for clip in clips}
+        if reset and len(widths) == 1:
+            self.n_features_in_ = next(iter(widths))
+        if widths != {getattr(self, "n_features_in_", None)}:
+            expected = "one size" if reset else f"{self.n_features_in_} features"
+            raise ValueError(
+                f"X has {sorted(widths)} features in the patches of its clips, but "
+                f"{type(self).__name__} is expecting {expected} as input."
+            )
+        return np.concatenate(clips), [len(clip) for clip in clips]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
