@@ -1,0 +1,242 @@
+"""Any saved teacher as a transformer: clips in, what listening logs taught out."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from userlogfeat._base import (
+    AudioTransformer,
+    feature_names,
+    resolve_device,
+    resolve_precision,
+)
+from userlogfeat._check import check_audio
+
+
+class UserLogEmbedder(AudioTransformer):
+    """Features of clips from a teacher that listening logs trained.
+
+    Nothing is fitted: the weights are bundled, in a folder, or on the Hugging Face hub.
+    The default puts musicnn's `max_pool` layer (753 columns) beside the estimated
+    collaborative-filtering factors (40 columns).
+
+    Parameters
+    ----------
+    weights : str or Path
+        Name of a bundled model (:func:`userlogfeat.list_weights`), a folder that an
+        estimator's ``save`` wrote, or ``"owner/model"`` on the hub.
+    layer : str or sequence of str
+        One layer of the model or several, side by side: `layer_sizes` of
+        :func:`userlogfeat.load_model` lists them. ``"embedding"`` is what the logs
+        taught.
+    scale : bool
+        Whether each layer is multiplied by the constant that brings it to unit mean
+        square on the teacher's clips, so that a PCA keeps the small ones.
+    cache : str, Path or None
+        Folder of a feature table in which all layers of every file are kept, by path,
+        size, time of change, weights and settings: another `layer`, another fold or
+        another run decodes no file twice. Waveforms and spectrograms are not cached.
+    duration : float or None
+        Seconds to hear of each clip; None hears all of it.
+    crop : {"middle", "start"}
+        Which part, where a clip is longer than `duration`.
+    short : {"repeat", "pad"}
+        What to do where a clip is shorter than `duration` or the network's context.
+    batch_size : int
+        Clips per pass through the network.
+    n_jobs : int
+        Threads that decode files ahead of the network.
+    device : str or torch.device
+        ``"auto"`` is the GPU where there is one.
+    precision : {"auto", "fp32", "bf16"}
+        Of the network's matrix products; ``"auto"`` is bf16 on a GPU only.
+
+    See Also
+    --------
+    userlogfeat.extract : Many files into a table, keeping on where some are bad.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat import UserLogEmbedder
+    >>> clips = np.random.default_rng(0).normal(size=(2, 48000))  # 3 s at 16 kHz
+    >>> UserLogEmbedder().fit_transform(clips).shape
+    (2, 793)
+    """
+
+    def __init__(
+        self,
+        weights="lastfm2k-musicnn",
+        *,
+        layer=("max_pool", "embedding"),
+        scale=True,
+        cache=None,
+        duration=None,
+        crop="middle",
+        short="repeat",
+        batch_size=16,
+        n_jobs=2,
+        device="auto",
+        precision="auto",
+    ):
+        self.weights = weights
+        self.layer = layer
+        self.scale = scale
+        self.cache = cache
+        self.duration = duration
+        self.crop = crop
+        self.short = short
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.device = device
+        self.precision = precision
+
+    def fit(self, X, y=None):
+        """Check the weights, the parameters and X; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Paths, waveforms or log-mel spectrograms; 2-D features where the model
+            reads those.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        self._check_layers(self._load_model().layer_sizes)
+        return super().fit(X)
+
+    def transform(self, X):
+        """Layers of clips side by side.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray (n_clips, n_features), float32
+
+        Raises
+        ------
+        AudioError
+            Where a file cannot be read. To keep the rest of a large collection, use
+            :func:`userlogfeat.extract`, which gives such files a row that says so.
+        """
+        model = self._load_model()
+        self._check_layers(model.layer_sizes)
+        if not model.hears_audio:
+            layers = {"embedding": self._read_features(model, X)}
+        elif self.cache is not None and check_audio(X).kind == "paths":
+            layers = self._from_cache(check_audio(X).rows)
+        else:
+            clips = list(self.iter_features(X))
+            layers = {
+                name: np.stack([clip.layers[name] for clip in clips])
+                for name in self._layer_names()
+            }
+        if self.scale:
+            scales = model.layer_scales
+            layers = {name: x * np.float32(scales[name]) for name, x in layers.items()}
+        return np.concatenate([layers[name] for name in self._layer_names()], axis=1)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns: ``max_pool_0``, ..., ``embedding_39``."""
+        return feature_names(self.layer_sizes)
+
+    @property
+    def layer_sizes(self):
+        """Columns of each chosen layer, by name."""
+        sizes = self._load_model().layer_sizes
+        self._check_layers(sizes)
+        return {name: sizes[name] for name in self._layer_names()}
+
+    @property
+    def fingerprint(self):
+        """Identifies weights and settings: equal strings, equal features."""
+        settings = [
+            self._load_model().fingerprint,
+            self.duration,
+            self.crop,
+            self.short,
+            resolve_precision(self.precision, self.device),
+        ]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+    def _load_model(self):
+        from userlogfeat.weights import load_model
+
+        device = resolve_device(self.device)
+        precision = resolve_precision(self.precision, device)
+        return load_model(self.weights, device=device, precision=precision)
+
+    def _load_network(self):
+        return self._load_model().network
+
+    def _from_cache(self, paths):
+        """The chosen layers of files, decoding only those the cache does not have."""
+        from userlogfeat.tables import FeatureTable
+
+        names = list(self._layer_names())
+        table = FeatureTable(Path(self.cache) / self.fingerprint)
+        known = table.lookup(paths, names, unchanged=True)
+        if not known.found.all():
+            self._fill_cache(table, paths)
+            known = table.lookup(paths, names, unchanged=True)
+        if not known.found.all():
+            row = int(np.argmin(known.found))
+            raise RuntimeError(
+                f"{paths[row]} changed while it was read. Run again when nothing writes "
+                "to it."
+            )
+        return known.layers
+
+    def _fill_cache(self, table, paths):
+        """Decode what the table lacks, and keep all layers of it."""
+        from userlogfeat.tables import file_stamp
+
+        sizes = self._load_model().layer_sizes
+        with table.writer(
+            fingerprint=self.fingerprint,
+            layer_sizes=sizes,
+            made_by=repr(self),
+            on_locked="wait",
+            max_small_parts=8,
+        ) as writer:
+            # Looked up again: another process may have filled it meanwhile.
+            found = table.lookup(paths, [], unchanged=True).found
+            missing = dict.fromkeys(
+                path for path, known in zip(paths, found, strict=True) if not known
+            )
+            stamps = {path: file_stamp(path) for path in missing}
+            for clip in self.iter_features(list(missing), layers=tuple(sizes)):
+                size, modified_ns = stamps[clip.clip]
+                writer.add(
+                    clip.clip,
+                    layers=clip.layers,
+                    seconds=clip.seconds,
+                    size=size,
+                    modified_ns=modified_ns,
+                )
+
+    def _read_features(self, model, X):
+        """The embedding of precomputed features."""
+        import torch
+
+        head = model.network.head
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        if X.shape[1] != head[0].in_features:
+            raise ValueError(
+                f"Got {X.shape[1]} features a clip, but model {str(self.weights)!r} "
+                f"reads {head[0].in_features} precomputed ones."
+            )
+        with torch.inference_mode():
+            inputs = torch.from_numpy(X).to(head[0].weight.device)
+            return model.network(inputs).cpu().numpy()
