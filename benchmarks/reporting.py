@@ -1,4 +1,4 @@
-"""Where every benchmark writes its figures: results.json, and README.md made from it."""
+"""Where benchmarks write their figures: results.json, and README.md made from it."""
 
 import argparse
 import datetime

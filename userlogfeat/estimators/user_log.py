@@ -193,8 +193,8 @@ class UserLogEmbedder(AudioTransformer):
         if not known.found.all():
             row = int(np.argmin(known.found))
             raise RuntimeError(
-                f"{paths[row]} changed while it was read. Run again when nothing writes "
-                "to it."
+                f"{paths[row]} changed while it was read. Run again when nothing "
+                "writes to it."
             )
         return known.layers
 
