@@ -1,0 +1,84 @@
+"""An embedder without audio: a clip's features are drawn from the bytes of its file.
+
+Run as a script it extracts: ``fake_embedder.py FOLDER TABLE DELAY FLUSH_SECONDS``.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from userlogfeat._files import sha256
+
+WARM = 9  # clips that a script hears before it says so
+
+
+class FakeEmbedder:
+    """`delay`: seconds a clip; `log`: gets the path of every file that is heard."""
+
+    fingerprint = "fake"
+    layer_sizes = {"mean": 8, "max": 3}
+    layer_scales = {"mean": 2.0, "max": 0.5}
+
+    def __init__(self, *, delay=0.0, batch_size=4):
+        self.delay = delay
+        self.batch_size = batch_size
+        self.log = []
+
+    def __repr__(self):
+        return "FakeEmbedder()"
+
+    def iter_features(self, X, *, on_error="raise"):
+        batch = []
+        for index, clip in enumerate(X):
+            time.sleep(self.delay)
+            if index == WARM and __name__ == "__main__":
+                print("at work", flush=True)
+            batch.append(self._hear(index, clip))
+            if len(batch) == self.batch_size:
+                yield from batch
+                batch = []
+        yield from batch
+
+    def _hear(self, index, clip):
+        from types import SimpleNamespace
+
+        self.log.append(clip)
+        error, layers = self._error(Path(clip)), None
+        if error is None:
+            layers = features_of(clip)
+        seconds = float("nan") if error else 1.0
+        return SimpleNamespace(
+            index=index, clip=clip, seconds=seconds, layers=layers, error=error
+        )
+
+    def _error(self, clip):
+        from userlogfeat import audio
+
+        if not clip.exists():
+            return audio.MissingAudioError(f"{clip} is missing")
+        if clip.stat().st_size == 0:
+            return audio.EmptyAudioError(f"{clip} is empty")
+        return None
+
+
+def features_of(clip):
+    rng = np.random.default_rng(int(sha256(clip)[:16], 16))
+    return {
+        name: rng.standard_normal(size, dtype=np.float32)
+        for name, size in FakeEmbedder.layer_sizes.items()
+    }
+
+
+if __name__ == "__main__":
+    from userlogfeat.extraction import extract
+
+    folder, table, delay, flush_seconds = sys.argv[1:]
+    summary = extract(
+        folder,
+        table,
+        embedder=FakeEmbedder(delay=float(delay)),
+        flush_seconds=float(flush_seconds),
+    )
+    print(summary)
