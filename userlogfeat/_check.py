@@ -58,6 +58,8 @@ def check_audio(X, estimator=None, *, reset=False):
         raise TypeError(
             f"Got the single path {X!r}, expected a list of paths: pass [{X!r}]."
         )
+    if isinstance(X, list | tuple) and len(X) == 0:
+        raise ValueError("Found 0 sample(s): X is empty, expected one clip or more.")
     paths = _as_paths(X)
     if paths is not None:
         if estimator is not None and reset:

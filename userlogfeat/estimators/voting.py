@@ -135,11 +135,13 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def _check_patches(self, X, *, reset):
         """All patches in one array, and the number of each clip's."""
-        if not (isinstance(X, list | tuple) and np.ndim(X[0] if X else 0) == 2):
+        if isinstance(X, list | tuple) and len(X) == 0:
+            raise ValueError(
+                "Found 0 sample(s): X is empty, expected one clip or more."
+            )
+        if not (isinstance(X, list | tuple) and np.ndim(X[0]) == 2):
             X = check_array(X, allow_nd=True, input_name="X")
             X = X[:, None] if X.ndim == 2 else X
-        if len(X) == 0:
-            raise ValueError("Got no clips, expected one or more.")
         clips = []
         for index, clip in enumerate(X):
             try:

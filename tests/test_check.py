@@ -1,0 +1,82 @@
+"""What X is, and what it cannot be."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+import torch
+
+from userlogfeat._check import check_audio, check_choice, check_positive
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        ["a.wav", "b.wav"],
+        ("a.wav", "b.wav"),
+        [Path("a.wav"), Path("b.wav")],
+        [b"a.wav", b"b.wav"],
+        np.array(["a.wav", "b.wav"]),
+        np.array([["a.wav"], ["b.wav"]], dtype=object),
+        pd.Series(["a.wav", "b.wav"], index=[7, 3]),
+        pd.DataFrame({"clip": ["a.wav", "b.wav"]}),
+        pl.Series(["a.wav", "b.wav"]),
+    ],
+    ids=lambda X: f"{type(X).__module__}.{type(X).__name__}",
+)
+def test_paths(X):
+    clips = check_audio(X)
+    assert clips.kind == "paths"
+    assert [str(getattr(row, "decode", lambda r=row: r)()) for row in clips.rows] == [
+        "a.wav",
+        "b.wav",
+    ]
+
+
+def test_waveform_rows_and_log_mel():
+    assert check_audio(np.ones((2, 5))).kind == "waveforms"
+    assert check_audio([[1.0, 2.0], [3.0, 4.0]]).kind == "waveforms"
+    assert check_audio(np.ones((2, 5, 3))).kind == "log_mel"
+    assert check_audio(np.ones((2, 5))).rows.dtype == np.float32
+
+
+def test_ragged_waveforms():
+    clips = check_audio([np.ones(3), torch.ones(5)])
+    assert [len(row) for row in clips.rows] == [3, 5]
+    assert all(row.dtype == np.float32 for row in clips.rows)
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "words"),
+    [
+        ("a.wav", TypeError, "expected a list of paths"),
+        (["a.wav", 3.0], TypeError, "row 1 is 3.0"),
+        (["a.wav", ""], ValueError, "Row 1 of X is an empty path"),
+        ([], ValueError, "0 sample"),
+        (np.ones(4), ValueError, "Reshape your data"),
+        (np.ones((1, 1, 1, 1)), ValueError, "expected 2-D waveforms"),
+        (np.array([[1.0, np.nan]]), ValueError, "NaN"),
+        ([np.ones(3), np.array([1.0, np.inf])], ValueError, "Waveform 1 .* infinity"),
+        ([np.ones(3), np.ones(0)], ValueError, "Waveform 1 of X has 0 samples"),
+        (sp.csr_matrix(np.ones((2, 2))), TypeError, "[Ss]parse"),
+    ],
+    ids=range(10),
+)
+def test_what_x_cannot_be(X, error, words):
+    with pytest.raises(error, match=words):
+        check_audio(X)
+
+
+def test_choice_and_positive():
+    check_choice("a", "letter", ("a", "b"))
+    with pytest.raises(ValueError, match="Got letter='c', expected one of 'a', 'b'"):
+        check_choice("c", "letter", ("a", "b"))
+    check_positive(2, "n", integer=True)
+    for value in (0, -1, float("nan"), float("inf"), "2", None, True):
+        with pytest.raises(ValueError, match="expected a positive finite number"):
+            check_positive(value, "n")
+    with pytest.raises(ValueError, match="positive finite integer"):
+        check_positive(1.5, "n", integer=True)
