@@ -1,0 +1,373 @@
+"""The variables of a TensorFlow checkpoint, read without TensorFlow.
+
+A checkpoint ("tensor bundle") is two files. ``<prefix>.index`` is a LevelDB table:
+sorted keys (the names of the variables) whose values are BundleEntry protocol buffers
+(type, shape, where the bytes are, their checksum). ``<prefix>.data-00000-of-00001`` is
+the raw bytes. Both formats are described in TensorFlow's ``tensor_bundle.proto`` and
+LevelDB's ``doc/table_format.md``.
+
+Nothing in the files is run, every length is compared with what the file holds before
+anything is allocated, and every checksum (CRC-32C of table blocks and tensors) is
+verified. :func:`find_musicnn` finds the checkpoints that the musicnn package installs.
+"""
+
+import math
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from userlogfeat._files import sha256
+
+MUSICNN_VERSION = "0.1.0"
+MUSICNN_COMMAND = f"pip install --no-deps musicnn=={MUSICNN_VERSION}"
+# SHA-256 of the index and the data of each checkpoint in musicnn 0.1.0.
+MUSICNN_SHA256 = {
+    "MSD_musicnn": (
+        "87f3e0f3550c8d3bafc840374003e5c8af5eeb5ecf6add61af09a7822d3282c8",
+        "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6",
+    ),
+    "MTT_musicnn": (
+        "da2d7bb670b2b31e9bc441bb1bd75eca31b5b061f963cc1f9630c1aff3238f57",
+        "041f3935e981a65cea739842d30c188d3a7d2adf4410955c8668eb3de4a5acab",
+    ),
+    "MSD_vgg": (
+        "50e499238457558bba9f34f8b84d4afb8279afd43520cdf0a4fdf805a49c9ca3",
+        "9683d756b8311146534f333502ebf4a2a78a3e320c54ab0411dff6186d8375fc",
+    ),
+    "MTT_vgg": (
+        "4b0d3d2d02bbe0919c063c1fb74bfa9018ac3517e362d681b07444d4207a5f5f",
+        "458f5c8bcecc086a3bba3dce83809df6da6e0a3560a59ddd84711bf3d5fd8303",
+    ),
+}
+
+INDEX, DATA = ".index", ".data-00000-of-00001"
+MAX_INDEX_BYTES = 1 << 24
+FOOTER_BYTES = 48  # two block handles, padding, magic number
+TRAILER_BYTES = 5  # after each block: compression type, checksum
+MAGIC = 0xDB4775248B80FB57
+CRC_POLYNOMIAL = 0x82F63B78  # Castagnoli, bits reversed
+CRC_LANES = 4096  # pieces of a tensor that are checked side by side
+MASK_DELTA = 0xA282EAD8  # LevelDB stores checksums rotated, plus this
+DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 6: "i1", 9: "<i8", 10: "?"}
+
+
+def find_musicnn(model):
+    """Find a checkpoint of the installed musicnn package, without importing it.
+
+    Parameters
+    ----------
+    model : {"MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"}
+        Which of its networks.
+
+    Returns
+    -------
+    str
+        The prefix of the checkpoint, for :func:`read_checkpoint`.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Where musicnn is not installed; the message has the command.
+    ValueError
+        Where the model is unknown, or its files are not those of musicnn 0.1.0.
+    """
+    if model not in MUSICNN_SHA256:
+        raise ValueError(
+            f"Got model={model!r}, expected one of {', '.join(MUSICNN_SHA256)}."
+        )
+    try:
+        distribution = metadata.distribution("musicnn")
+    except metadata.PackageNotFoundError:
+        raise ModuleNotFoundError(
+            f"The weights of {model} come with the musicnn package, which is not "
+            f"installed. Install it with: {MUSICNN_COMMAND} (--no-deps, since it pins "
+            "old versions of numpy and tensorflow; only its weight files are read).",
+            name="musicnn",
+        ) from None
+    prefix = f"{distribution.locate_file('musicnn')}/{model}/"
+    for suffix, expected in zip((INDEX, DATA), MUSICNN_SHA256[model], strict=True):
+        path = Path(prefix + suffix)
+        found = sha256(path) if path.is_file() else "no file"
+        if found != expected:
+            raise ValueError(
+                f"{path} is not that of musicnn {MUSICNN_VERSION} (installed: "
+                f"{distribution.version}): its SHA-256 is {found[:12]}, expected "
+                f"{expected[:12]}. Install it again: {MUSICNN_COMMAND} "
+                "--force-reinstall"
+            )
+    return prefix
+
+
+def read_checkpoint(prefix, *, wanted=lambda name: True):
+    """Read the variables of a TensorFlow checkpoint.
+
+    Parameters
+    ----------
+    prefix : str or Path
+        What its files have in common: ``"model"`` for ``model.index`` and
+        ``model.data-00000-of-00001``.
+    wanted : callable, optional
+        Called with each variable's name; those it declines are not read.
+
+    Returns
+    -------
+    dict of str to ndarray
+        In the order of the index.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where one of the two files is missing.
+    ValueError
+        Where a file is damaged, truncated or no checkpoint, or has what this reader
+        does not know (several shards, partitioned variables, compression).
+    """
+    index, data = Path(f"{prefix}{INDEX}"), Path(f"{prefix}{DATA}")
+    for path in (index, data):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"There is no file {path}: a checkpoint {str(prefix)!r} has both "
+                f"{INDEX} and {DATA}. Pass what their names have in common."
+            )
+    try:
+        entries = _read_table(_read_bounded(index))
+        _check_header(entries.pop(b"", None))
+        named = {key.decode(): _parse_entry(value) for key, value in entries.items()}
+    except (IndexError, UnicodeDecodeError) as error:
+        raise _damaged(index, f"an entry cannot be decoded ({error})") from error
+    except ValueError as error:
+        raise _damaged(index, error) from error
+    with open(data, "rb") as file:
+        n_bytes = data.stat().st_size
+        return {
+            name: _read_tensor(file, data, n_bytes, name, *entry)
+            for name, entry in named.items()
+            if wanted(name)
+        }
+
+
+def _damaged(path, reason):
+    return ValueError(
+        f"{path} cannot be read as part of a TensorFlow checkpoint: {reason}. It is "
+        "damaged, truncated or another kind of file; copy or install it again."
+    )
+
+
+def _read_bounded(path):
+    n_bytes = path.stat().st_size
+    if n_bytes > MAX_INDEX_BYTES:
+        raise ValueError(f"{n_bytes} bytes, expected at most {MAX_INDEX_BYTES}")
+    return path.read_bytes()
+
+
+# The LevelDB table: footer -> index block -> data blocks -> entries.
+
+
+def _read_table(content):
+    """All entries of a table, bytes to bytes."""
+    if len(content) < FOOTER_BYTES:
+        raise ValueError(f"{len(content)} bytes, too few for a LevelDB table")
+    footer = content[-FOOTER_BYTES:]
+    if int.from_bytes(footer[-8:], "little") != MAGIC:
+        raise ValueError("it does not end with the magic number of a LevelDB table")
+    position = 0
+    for _ in range(2):  # the handle of the meta-index is not needed
+        position = _varint(footer, position)[1]
+    index_handle = footer[position:]
+    entries = {}
+    for handle in _read_block(content, index_handle).values():
+        entries |= _read_block(content, handle)
+    return entries
+
+
+def _read_block(content, handle):
+    """Entries of the block at a handle (its offset and size)."""
+    offset, position = _varint(handle, 0)
+    size, _ = _varint(handle, position)
+    end = offset + size
+    if end + TRAILER_BYTES > len(content) - FOOTER_BYTES:
+        raise ValueError(f"a block of {size} bytes at {offset} is beyond its end")
+    if content[end] != 0:
+        raise ValueError(f"compression of type {content[end]}, only 0 is known")
+    stored = int.from_bytes(content[end + 1 : end + TRAILER_BYTES], "little")
+    if _masked_crc32c(content[offset : end + 1]) != stored:
+        raise ValueError(f"the checksum of the block at {offset} is wrong")
+    return _parse_block(content[offset:end])
+
+
+def _parse_block(block):
+    """Entries of a block: each key shares a prefix with the key before it."""
+    if len(block) < 4:
+        raise ValueError("a block has no room for its restart points")
+    end = len(block) - 4 * (1 + int.from_bytes(block[-4:], "little"))
+    if end < 0:
+        raise ValueError("a block lists more restart points than it has room for")
+    entries, key, position = {}, b"", 0
+    while position < end:
+        shared, position = _varint(block, position)
+        unshared, position = _varint(block, position)
+        length, position = _varint(block, position)
+        if shared > len(key) or position + unshared + length > end:
+            raise ValueError("an entry is longer than its block")
+        key = key[:shared] + block[position : position + unshared]
+        position += unshared
+        entries[key] = block[position : position + length]
+        position += length
+    return entries
+
+
+# Protocol buffers: BundleHeader, BundleEntry, TensorShape.
+
+
+def _varint(data, position):
+    """An unsigned integer of 7 bits a byte, and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError("an integer of more than 64 bits")
+
+
+def _fields(message):
+    """Yield (field number, value) of a protocol buffer."""
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
+        kind = tag & 7
+        if kind == 0:
+            value, position = _varint(message, position)
+        elif kind in (1, 2, 5):
+            length = {1: 8, 5: 4}.get(kind)
+            if length is None:
+                length, position = _varint(message, position)
+            if position + length > len(message):
+                raise ValueError("a field is longer than its message")
+            value = message[position : position + length]
+            position += length
+        else:
+            raise ValueError(f"a field of the unknown wire type {kind}")
+        yield tag >> 3, value
+
+
+def _check_header(message):
+    if message is None:
+        raise ValueError("it has no header entry")
+    header = dict(_fields(message))
+    if header.get(1, 0) != 1:
+        raise ValueError(f"{header.get(1, 0)} data shards, only 1 is known")
+    if header.get(2, 0) != 0:
+        raise ValueError("big-endian numbers, only little-endian is known")
+
+
+def _parse_entry(message):
+    """Type, shape, offset, size and checksum of a variable."""
+    fields = dict(_fields(message))
+    if 7 in fields:
+        raise ValueError("a partitioned variable, only whole ones are known")
+    shape = tuple(
+        dict(_fields(dimension)).get(1, 0)
+        for number, dimension in _fields(_message(fields.get(2, b"")))
+        if number == 2
+    )
+    stored = int.from_bytes(_message(fields.get(6, b"")), "little")
+    return fields.get(1, 0), shape, fields.get(4, 0), fields.get(5, 0), stored
+
+
+def _message(value):
+    if not isinstance(value, bytes):
+        raise ValueError("a number where a message was expected")
+    return value
+
+
+def _read_tensor(file, path, n_bytes, name, kind, shape, offset, size, stored):
+    if kind not in DTYPES:
+        raise _damaged(path, f"variable {name!r} has the unknown type {kind}")
+    dtype = np.dtype(DTYPES[kind])
+    if math.prod(shape) * dtype.itemsize != size or len(shape) > 16:
+        raise _damaged(
+            path, f"variable {name!r} of shape {shape} and {dtype} lists {size} bytes"
+        )
+    if offset + size > n_bytes:
+        raise _damaged(
+            path,
+            f"variable {name!r} lies at bytes {offset} to {offset + size}, but the "
+            f"file has {n_bytes}",
+        )
+    file.seek(offset)
+    content = file.read(size)
+    if _masked_crc32c(content) != stored:
+        raise _damaged(path, f"the checksum of variable {name!r} is wrong")
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+# CRC-32C. Its register is a linear function (over bits) of the register before and of
+# the bytes, so long data is cut into lanes that advance side by side, and
+#   register(a + b) = register(a + zeros) ^ register(b)
+# puts them together: "+ zeros" is one 32 x 32 bit matrix, squared for twice as many.
+
+
+def crc32c(data):
+    """CRC-32C (Castagnoli) of bytes.
+
+    Examples
+    --------
+    >>> hex(crc32c(b"123456789"))
+    '0xe3069283'
+    """
+    step = len(data) // CRC_LANES
+    head = len(data) - step * CRC_LANES if step else len(data)
+    register = 0xFFFFFFFF
+    for byte in data[:head]:
+        register = (register >> 8) ^ int(_TABLE[(register ^ byte) & 0xFF])
+    if step:
+        lanes = np.frombuffer(data, np.uint8, offset=head).reshape(CRC_LANES, step)
+        registers = np.zeros(CRC_LANES, np.uint32)
+        registers[0] = register
+        for column in lanes.T:
+            registers = (registers >> 8) ^ _TABLE[(registers ^ column) & 0xFF]
+        register = _join_lanes(registers, step)
+    return register ^ 0xFFFFFFFF
+
+
+def _join_lanes(registers, step):
+    advance = _zeros_operator(step)
+    while len(registers) > 1:
+        registers = _apply(advance, registers[0::2]) ^ registers[1::2]
+        advance = _apply(advance, advance)
+    return int(registers[0])
+
+
+def _zeros_operator(n_zeros):
+    """What `n_zeros` zero bytes make of each single bit of the register."""
+    operator = power = np.uint32(1) << np.arange(32, dtype=np.uint32)
+    power = (power >> 8) ^ _TABLE[power & 0xFF]
+    while n_zeros:
+        if n_zeros & 1:
+            operator = _apply(power, operator)
+        power = _apply(power, power)
+        n_zeros >>= 1
+    return operator
+
+
+def _apply(operator, registers):
+    bits = (registers[:, None] >> np.arange(32, dtype=np.uint32)) & 1
+    return np.bitwise_xor.reduce(bits * operator, axis=1)
+
+
+def _masked_crc32c(data):
+    crc = crc32c(data)
+    return (((crc >> 15) | (crc << 17)) + MASK_DELTA) & 0xFFFFFFFF
+
+
+def _make_table():
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = (table >> 1) ^ (table & 1) * np.uint32(CRC_POLYNOMIAL)
+    return table
+
+
+_TABLE = _make_table()
