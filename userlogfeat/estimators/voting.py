@@ -148,14 +148,15 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 clips.append(check_array(clip, input_name=f"X[{index}]"))
             except ValueError as error:
                 raise ValueError(f"Clip {index} of X: {error}") from error
-        widths = {clip.shape[1] for clip in clips}
+        widths = sorted({clip.shape[1] for clip in clips})
         if reset and len(widths) == 1:
-            self.n_features_in_ = next(iter(widths))
-        if widths != {getattr(self, "n_features_in_", None)}:
-            expected = "one size" if reset else f"{self.n_features_in_} features"
+            self.n_features_in_ = widths[0]
+        if len(widths) > 1 or widths[0] != self.n_features_in_:
+            found = widths[0] if len(widths) == 1 else widths
+            expected = "one number of" if reset else self.n_features_in_
             raise ValueError(
-                f"X has {sorted(widths)} features in the patches of its clips, but "
-                f"{type(self).__name__} is expecting {expected} as input."
+                f"X has {found} features, but {type(self).__name__} is expecting "
+                f"{expected} features as input, the same in the patches of all clips."
             )
         return np.concatenate(clips), [len(clip) for clip in clips]
 
