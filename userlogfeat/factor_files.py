@@ -1,0 +1,121 @@
+"""Factors on disk: a folder with one Parquet file for users and one for items.
+
+``user_factors.parquet`` and ``item_factors.parquet`` have one row each, in the order of
+the logs: `id` (integer or string) and `factors` (fixed-size list of float32). How they
+were made is JSON in the schema metadata. Any reader of Parquet can use them.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from userlogfeat._files import replace_file
+from userlogfeat.tables import as_matrix
+
+FORMAT = "userlogfeat factors 1"
+USERS, ITEMS = "user_factors.parquet", "item_factors.parquet"
+_METADATA = b"userlogfeat"
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """What listening logs say of users and items.
+
+    Attributes
+    ----------
+    user_ids : ndarray (n_users,)
+        As in the logs.
+    user_factors : ndarray (n_users, n_factors), float32
+    item_ids : ndarray (n_items,)
+        As in the logs.
+    item_factors : ndarray (n_items, n_factors), float32
+    made_by : dict
+        Logs and settings they were made from.
+    """
+
+    user_ids: np.ndarray
+    user_factors: np.ndarray
+    item_ids: np.ndarray
+    item_factors: np.ndarray
+    made_by: dict = field(default_factory=dict)
+
+    @property
+    def n_factors(self):
+        """Length of a factor."""
+        return self.item_factors.shape[1]
+
+
+def write_factors(folder, factors):
+    """Write factors to a folder, which is made where it is missing.
+
+    Parameters
+    ----------
+    folder : str or Path
+    factors : Factors
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> ones = np.ones((2, 3), dtype=np.float32)
+    >>> folder = tempfile.mkdtemp()
+    >>> write_factors(folder, Factors(["ann", "bob"], ones, [7, 9], ones * 2))
+    >>> read_factors(folder).item_ids
+    array([7, 9])
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    notes = json.dumps({"format": FORMAT, "made_by": factors.made_by})
+    for name, ids, matrix in (
+        (USERS, factors.user_ids, factors.user_factors),
+        (ITEMS, factors.item_ids, factors.item_factors),
+    ):
+        matrix = np.ascontiguousarray(matrix, dtype=np.float32)
+        lists = pa.FixedSizeListArray.from_arrays(
+            pa.array(matrix.reshape(-1)), matrix.shape[1]
+        )
+        table = pa.table({"id": pa.array(np.asarray(ids).tolist()), "factors": lists})
+        with replace_file(folder / name) as path:
+            pq.write_table(table.replace_schema_metadata({_METADATA: notes}), path)
+
+
+def read_factors(folder):
+    """Read the factors that :func:`write_factors` wrote.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    Factors
+
+    Raises
+    ------
+    ValueError
+        Where the folder holds no factors, or a file is damaged.
+    """
+    folder = Path(folder)
+    columns = []
+    for name in (USERS, ITEMS):
+        if not (folder / name).is_file():
+            raise ValueError(
+                f"There are no factors in {folder}: it lacks {name}. Make them with "
+                f"`userlogfeat fit-cf LOGS -o {folder}`."
+            )
+        try:
+            table = pq.read_table(folder / name)
+            notes = json.loads(table.schema.metadata[_METADATA])
+            ids = table["id"].to_numpy()
+            columns += [ids, as_matrix(table["factors"])]
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{folder / name} is damaged, or not written by userlogfeat "
+                f"({type(error).__name__}: {error}). Make it again with `userlogfeat "
+                "fit-cf`."
+            ) from error
+    return Factors(*columns, made_by=notes["made_by"])
