@@ -1,0 +1,422 @@
+"""The musicnn tagger, with what neighbouring patches share computed once.
+
+Pons & Serra (2019), "musicnn: pre-trained convolutional neural networks for music audio
+tagging": the network of their package, whose weights it reads. It maps log-mel patches
+of 187 frames (3 s) to 50 tags.
+
+What its front end costs, and what is saved here without changing the result:
+
+* Each of its convolutions is followed by ReLU, batch norm and a maximum over bands.
+  ReLU is monotone and batch norm is a x + c per channel, so the maximum can come first:
+  with s = sign(a) folded into the filters,
+  max_j (a relu(z_j + b) + c) = a relu(s max_j (s z_j) + b) + c.
+* Timbral filters see 7 frames. With tap k of band f in row 7 f + k of a matrix,
+  M[7 f + k, t] = x[t + k - 3, f], a filter of h bands at band j sees the rows 7 j to
+  7 (j + h) of M: a contiguous block. So every j is one matrix product without copies,
+  and the maximum over j is taken in blocks of frames that fit the processor's cache.
+* Patches overlap. A timbral output depends on its patch only within 3 frames of its
+  edges, where the zero padding shows: the others are computed once per frame, the
+  edges once per patch.
+* Temporal filters see one band and 32 to 128 frames. With frames as rows and (band,
+  patch) as columns, the outputs at `STEPS` neighbouring frames are one product of a
+  Toeplitz matrix and contiguous rows. Rows beyond the patch, its padding, are left out.
+
+The network is for inference: it records no gradients.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from userlogfeat.networks.taggers import (
+    DTYPES,
+    N_BANDS,
+    N_FRAMES,
+    N_TAGS,
+    batch_norm,
+    check_call,
+    empty_linear,
+    input_state,
+)
+
+TIMBRAL_HEIGHTS, TIMBRAL_TAPS, N_TIMBRAL = (38, 67), 7, 204
+TEMPORAL_LENGTHS, N_TEMPORAL = (128, 64, 32), 51
+N_CNN, CNN_TAPS, N_PENULTIMATE = 64, 7, 200
+
+STEPS = 6  # temporal outputs in one product
+BLOCK_FRAMES = 1024  # columns of a timbral product
+BLOCK_PATCHES = 32  # patches of a temporal product
+SHARED_PATCHES = 4 * BLOCK_PATCHES  # patches whose frames are shared
+ROUND_FRAMES, ROUND_PATCHES = 64, 8  # few shapes: oneDNN plans each shape anew
+
+
+class Stage(nn.Module):
+    """A convolution's matrix, and bias, ReLU and batch norm after it.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Of the matrix.
+    n_channels : int
+        Outputs, each with its own bias and batch norm.
+    dtype : torch.dtype
+        Of the matrix.
+    """
+
+    def __init__(self, rows, columns, n_channels, dtype=torch.float32):
+        super().__init__()
+        self.register_buffer("weight", torch.empty(rows, columns, dtype=dtype))
+        for name in ("sign", "bias", "scale", "shift"):
+            self.register_buffer(name, torch.empty(n_channels))
+
+    def finish(self, z):
+        """Bias, ReLU and batch norm of (..., n_channels)."""
+        z = torch.addcmul(self.bias, z, self.sign).relu_()
+        return torch.addcmul(self.shift, z, self.scale)
+
+
+class Musicnn(nn.Module):
+    """The musicnn network: timbral and temporal filters, three dense layers, tags.
+
+    Fill it with :func:`musicnn_state`.
+
+    Parameters
+    ----------
+    precision : {"fp32", "bf16"}
+        Of the matrix products of the convolutions; sums are float32 in both.
+    """
+
+    n_bands, n_frames = N_BANDS, N_FRAMES
+    n_front = len(TIMBRAL_HEIGHTS) * N_TIMBRAL + len(TEMPORAL_LENGTHS) * N_TEMPORAL
+    n_pooled = n_front + 3 * N_CNN
+    layer_sizes = {
+        "taggram": N_TAGS,
+        "penultimate": N_PENULTIMATE,
+        "mean_pool": n_pooled,
+        "max_pool": n_pooled,
+        "timbral": len(TIMBRAL_HEIGHTS) * N_TIMBRAL,
+        "temporal": len(TEMPORAL_LENGTHS) * N_TEMPORAL,
+        "cnn1": N_CNN,
+        "cnn2": N_CNN,
+        "cnn3": N_CNN,
+    }
+
+    def __init__(self, *, precision="fp32"):
+        super().__init__()
+        dtype = DTYPES[precision]
+        self.register_buffer("input_scale", torch.empty(1))
+        self.register_buffer("input_shift", torch.empty(1))
+        self.timbral = nn.ModuleList(
+            Stage(N_TIMBRAL, height * TIMBRAL_TAPS, N_TIMBRAL, dtype)
+            for height in TIMBRAL_HEIGHTS
+        )
+        self.temporal = nn.ModuleList(
+            Stage(STEPS * N_TEMPORAL, length + STEPS - 1, N_TEMPORAL, dtype)
+            for length in TEMPORAL_LENGTHS
+        )
+        self.cnn = nn.ModuleList(
+            Stage(CNN_TAPS * N_CNN, n_inputs, N_CNN)
+            for n_inputs in (self.n_front, N_CNN, N_CNN)
+        )
+        self.dense = Stage(N_PENULTIMATE, 2 * self.n_pooled, N_PENULTIMATE)
+        self.tags = empty_linear(N_PENULTIMATE, N_TAGS)
+
+    @torch.no_grad()
+    def forward(self, frames, starts, layers=("taggram",)):
+        """Layers of every patch.
+
+        Parameters
+        ----------
+        frames : Tensor (n_frames, 96)
+            Log-mel spectrograms of one or many clips, laid end to end.
+        starts : Tensor (n_patches,), int64
+            First frame of each patch; ascending starts share the most.
+        layers : sequence of str
+            Names out of `layer_sizes`. Layers that have frames (``timbral``,
+            ``temporal``, ``cnn1`` ...) are averaged over those of the patch.
+
+        Returns
+        -------
+        dict of str to Tensor (n_patches, size), float32
+        """
+        check_call(self, frames, starts, layers)
+        frames = torch.addcmul(self.input_shift, frames.float(), self.input_scale)
+        starts = starts.to(frames.device)
+        parts = [
+            self._hear(frames, block, layers) for block in starts.split(SHARED_PATCHES)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in layers}
+
+    def _hear(self, frames, starts, layers):
+        """Layers of so many patches that their frames fit into memory."""
+        first, end = int(starts.min()), int(starts.max()) + N_FRAMES
+        frames = frames[first:end].to(self.timbral[0].weight.dtype)
+        timbral, rows = self._timbral(frames, starts - first)
+        blocks = zip(
+            (starts - first).split(BLOCK_PATCHES),
+            rows.split(BLOCK_PATCHES),
+            strict=True,
+        )
+        parts = []
+        for block_starts, block_rows in blocks:
+            front = torch.cat(
+                [
+                    timbral.index_select(0, block_rows.flatten()).unflatten(
+                        0, block_rows.shape
+                    ),
+                    self._temporal(frames, block_starts),
+                ],
+                dim=2,
+            )
+            parts.append(self._back(front, layers))
+        return {name: torch.cat([part[name] for part in parts]) for name in layers}
+
+    def _timbral(self, frames, starts):
+        """Timbral outputs of all distinct frames, and where each patch has its own.
+
+        Returns
+        -------
+        outputs : Tensor (n_outputs, 408)
+        rows : Tensor (n_patches, 187), int64
+            Row of `outputs` for each frame of each patch.
+        """
+        taps, rows = _tap_frames(starts, len(frames))
+        columns = F.pad(frames.T, (0, 1))  # its last column is the zero padding
+        outputs = []
+        for block in taps.split(BLOCK_FRAMES, dim=1):
+            # Bands and taps become rows: (96, 7 * T) -> (96 * 7, T).
+            x = columns.index_select(1, block.flatten())
+            x = x.view(N_BANDS * TIMBRAL_TAPS, block.shape[1])
+            maxima = [_max_over_offsets(stage.weight, x) for stage in self.timbral]
+            outputs.append(
+                torch.cat(
+                    [
+                        stage.finish(z.T)
+                        for stage, z in zip(self.timbral, maxima, strict=True)
+                    ],
+                    dim=1,
+                )
+            )
+        return torch.cat(outputs), rows
+
+    def _temporal(self, frames, starts):
+        """Temporal outputs (n_patches, 187, 153) of at most `BLOCK_PATCHES` patches."""
+        n_patches = len(starts)
+        starts = F.pad(starts, (0, -n_patches % ROUND_PATCHES))
+        within = torch.arange(N_FRAMES, device=starts.device)
+        x = frames.index_select(0, (starts[:, None] + within).flatten())
+        # P, T, F -> T, F * P
+        x = x.view(len(starts), N_FRAMES, N_BANDS).permute(1, 2, 0)
+        x = x.reshape(N_FRAMES, N_BANDS * len(starts))
+        outputs = [
+            # T, C, P -> P, T, C
+            stage.finish(_max_over_bands(stage.weight, x).permute(2, 0, 1))[:n_patches]
+            for stage in self.temporal
+        ]
+        return torch.cat(outputs, dim=2)
+
+    def _back(self, front, layers):
+        """Layers after the front end's (n_patches, 187, 561)."""
+        maps = [front]
+        for index, stage in enumerate(self.cnn):
+            z = stage.finish(_convolve_frames(stage.weight, maps[-1]))
+            maps.append(z if index == 0 else z + maps[-1])
+        heard = {}
+        heard["max_pool"] = torch.cat([x.amax(1) for x in maps], dim=1)
+        if set(layers) == {"max_pool"}:
+            return heard
+        heard["mean_pool"] = mean_pool = torch.cat([x.mean(1) for x in maps], dim=1)
+        n_timbral = self.layer_sizes["timbral"]
+        heard["timbral"] = mean_pool[:, :n_timbral]
+        heard["temporal"] = mean_pool[:, n_timbral : self.n_front]
+        heard["cnn1"], heard["cnn2"], heard["cnn3"] = mean_pool[
+            :, self.n_front :
+        ].split(N_CNN, dim=1)
+        pooled = torch.cat([heard["max_pool"], mean_pool], dim=1)
+        heard["penultimate"] = self.dense.finish(F.linear(pooled, self.dense.weight))
+        heard["taggram"] = self.tags(heard["penultimate"]).sigmoid()
+        return {name: heard[name] for name in layers}
+
+
+def _product(a, b):
+    """The matrix product a b, by the library that is fastest where it runs.
+
+    For float32 on a CPU torch.mm asks MKL, which leaves the wide registers of other
+    makers' processors unused; oneDNN, behind the operator that torch.compile uses,
+    does not.
+    """
+    if a.device.type == "cpu" and a.dtype == torch.float32 and _HAS_ONEDNN:
+        return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
+    return a @ b
+
+
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
+    torch.ops.mkldnn, "_linear_pointwise"
+)
+
+
+def _tap_frames(starts, n_frames):
+    """Which frames the timbral filters see, for every distinct output.
+
+    Returns
+    -------
+    taps : Tensor (7, n_outputs), int64
+        Frame under each tap; `n_frames` for the zero padding. The number of outputs
+        is rounded up, and those added see only padding.
+    rows : Tensor (n_patches, 187), int64
+        The output that each frame of each patch is.
+    """
+    margin, device = TIMBRAL_TAPS // 2, starts.device
+    within = torch.arange(N_FRAMES, device=device)
+    edges = torch.cat([within[:margin], within[-margin:]])
+    centres = starts[:, None] + within
+    needed = torch.zeros(n_frames, dtype=torch.bool, device=device)
+    needed[centres[:, margin:-margin]] = True
+    shared = needed.nonzero()[:, 0]
+    rows = (needed.cumsum(0) - 1)[centres]
+    n_edges = len(starts) * len(edges)
+    rows[:, edges] = len(shared) + torch.arange(n_edges, device=device).view(
+        len(starts), len(edges)
+    )
+    tap = torch.arange(-margin, margin + 1, device=device)[:, None]
+    of_edges = edges + tap[..., None]  # 7, 1, 6, counted within the patch
+    inside = (of_edges >= 0) & (of_edges < N_FRAMES)
+    of_edges = torch.where(inside, starts[:, None] + of_edges, n_frames).flatten(1)
+    taps = torch.cat([shared + tap, of_edges], dim=1)
+    return F.pad(taps, (0, -taps.shape[1] % ROUND_FRAMES), value=n_frames), rows
+
+
+def _max_over_offsets(weight, x):
+    """Maximum over band offsets of a timbral filter bank: (channels, T).
+
+    Parameters
+    ----------
+    weight : Tensor (channels, height * 7)
+    x : Tensor (96 * 7, T)
+    """
+    width = weight.shape[1]
+    maximum = _product(weight, x[:width])
+    for row in range(TIMBRAL_TAPS, len(x) - width + 1, TIMBRAL_TAPS):
+        torch.maximum(maximum, _product(weight, x[row : row + width]), out=maximum)
+    return maximum
+
+
+def _max_over_bands(weight, x):
+    """Maximum over bands of a temporal filter bank: (187, channels, P).
+
+    Parameters
+    ----------
+    weight : Tensor (STEPS * channels, length + STEPS - 1)
+        Toeplitz: output step r sees columns r to r + length.
+    x : Tensor (187, 96 * P)
+    """
+    length = weight.shape[1] - STEPS + 1
+    left = (length - 1) // 2  # of TensorFlow's "same" padding
+    outputs = []
+    for step in range(0, N_FRAMES, STEPS):
+        start = step - left
+        inside = slice(max(0, start), min(N_FRAMES, start + weight.shape[1]))
+        filters = weight[:, inside.start - start : inside.stop - start]
+        z = _product(filters, x[inside]).view(STEPS * N_TEMPORAL, N_BANDS, -1)
+        outputs.append(_max_over_middle(z).view(STEPS, N_TEMPORAL, -1))
+    return torch.cat(outputs)[:N_FRAMES]
+
+
+def _max_over_middle(z):
+    """Maximum over the middle axis; by halves, since torch's bfloat16 amax is slow."""
+    while z.dtype == torch.bfloat16 and z.shape[1] % 2 == 0:
+        half = z.shape[1] // 2
+        z = torch.maximum(z[:, :half], z[:, half:])
+    return z.amax(1)
+
+
+def _convolve_frames(weight, maps):
+    """Convolution over the 7 frames around each: (P, 187, C) -> (P, 187, 64).
+
+    Parameters
+    ----------
+    weight : Tensor (7 * 64, C)
+    maps : Tensor (P, 187, C), float32
+    """
+    n_patches, n_frames, n_inputs = maps.shape
+    x = maps.reshape(n_patches * n_frames, n_inputs).to(weight.dtype)
+    taps = _product(x, weight.T).view(n_patches, n_frames, CNN_TAPS, N_CNN)
+    margin = CNN_TAPS // 2
+    total = taps[:, :, margin].float()
+    for tap in range(CNN_TAPS):
+        shift = tap - margin  # output t takes tap `tap` of input t + shift
+        if shift < 0:
+            total[:, -shift:] += taps[:, :shift, tap]
+        elif shift > 0:
+            total[:, :-shift] += taps[:, shift:, tap]
+    return total
+
+
+def musicnn_state(variables):
+    """The state of a :class:`Musicnn` from the variables of its checkpoint.
+
+    Parameters
+    ----------
+    variables : dict of str to ndarray
+        As :func:`userlogfeat.tensorflow_files.read_checkpoint` gives them.
+
+    Returns
+    -------
+    dict of str to Tensor
+        For ``load_state_dict``.
+    """
+    kernels = [
+        torch.tensor(variables[f"conv2d{suffix}/kernel"])
+        for suffix in ("", *(f"_{i}" for i in range(1, 8)))
+    ]
+    biases = [
+        torch.tensor(variables[f"conv2d{suffix}/bias"])
+        for suffix in ("", *(f"_{i}" for i in range(1, 8)))
+    ]
+    state = input_state(variables)
+    names = [*(f"timbral.{i}" for i in (0, 1)), *(f"temporal.{i}" for i in (0, 1, 2))]
+    names += [f"cnn.{i}" for i in (0, 1, 2)]
+    arrange = {"timbral": _timbral_matrix, "temporal": _toeplitz, "cnn": _cnn_matrix}
+    for i, (name, kernel, bias) in enumerate(zip(names, kernels, biases, strict=True)):
+        scale, shift = batch_norm(variables, i + 1)
+        kind = name.partition(".")[0]
+        sign = torch.ones_like(scale)
+        if kind != "cnn":
+            sign[scale < 0] = -1.0
+        stage = {"sign": sign, "bias": bias, "scale": scale, "shift": shift}
+        stage["weight"] = arrange[kind](kernel * sign)
+        state |= {f"{name}.{key}": value for key, value in stage.items()}
+    return state | _dense_state(variables)
+
+
+def _timbral_matrix(kernel):
+    """(7 frames, height bands, 1, C) -> (C, height * 7)."""
+    return kernel[:, :, 0].permute(2, 1, 0).flatten(1)
+
+
+def _toeplitz(kernel):
+    """(length, 1, 1, C) -> (STEPS * C, length + STEPS - 1)."""
+    filters = kernel[:, 0, 0].T
+    return torch.cat([F.pad(filters, (r, STEPS - 1 - r)) for r in range(STEPS)])
+
+
+def _cnn_matrix(kernel):
+    """(7 frames, inputs, 1, 64) -> (7 * 64, inputs)."""
+    return kernel[:, :, 0].permute(0, 2, 1).flatten(0, 1)
+
+
+def _dense_state(variables):
+    """The two dense layers. The first sees (max, mean) of each feature, interleaved."""
+    before_scale, before_shift = batch_norm(variables, 9)
+    scale, shift = batch_norm(variables, 10)
+    kernel = torch.tensor(variables["dense/kernel"])
+    weight = (before_scale[:, None] * kernel).T
+    return {
+        "dense.weight": torch.cat([weight[:, 0::2], weight[:, 1::2]], dim=1),
+        "dense.bias": torch.tensor(variables["dense/bias"]) + before_shift @ kernel,
+        "dense.sign": torch.ones_like(scale),
+        "dense.scale": scale,
+        "dense.shift": shift,
+        "tags.weight": torch.tensor(variables["dense_1/kernel"]).T,
+        "tags.bias": torch.tensor(variables["dense_1/bias"]),
+    }

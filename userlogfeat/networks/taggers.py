@@ -1,0 +1,74 @@
+"""What the taggers of the musicnn package share: tags, patches, batch norm.
+
+Pons & Serra (2019), "musicnn: pre-trained convolutional neural networks for music audio
+tagging". The networks named MSD were trained on the Million Song Dataset, with tags of
+Last.fm; those named MTT on MagnaTagATune.
+"""
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+MSD_TAGS = (
+    "rock, pop, alternative, indie, electronic, female vocalists, dance, 00s, "
+    "alternative rock, jazz, beautiful, metal, chillout, male vocalists, classic "
+    "rock, soul, indie rock, Mellow, electronica, 80s, folk, 90s, chill, "
+    "instrumental, punk, oldies, blues, hard rock, ambient, acoustic, experimental, "
+    "female vocalist, guitar, Hip-Hop, 70s, party, country, easy listening, sexy, "
+    "catchy, funk, electro, heavy metal, Progressive rock, 60s, rnb, indie pop, sad, "
+    "House, happy"
+).split(", ")
+MTT_TAGS = (
+    "guitar, classical, slow, techno, strings, drums, electronic, rock, fast, piano, "
+    "ambient, beat, violin, vocal, synth, female, indian, opera, male, singing, "
+    "vocals, no vocals, harpsichord, loud, quiet, flute, woman, male vocal, no vocal, "
+    "pop, soft, sitar, solo, man, classic, choir, voice, new age, dance, male voice, "
+    "female vocal, beats, harp, cello, no voice, weird, country, metal, female voice, "
+    "choral"
+).split(", ")
+TAGS = {"MSD": MSD_TAGS, "MTT": MTT_TAGS}
+
+N_BANDS, N_FRAMES, N_TAGS = 96, 187, 50  # of a patch, and its tags
+EPSILON = 1e-3  # of batch norm, TensorFlow's default
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def check_call(trunk, frames, starts, layers):
+    """Raise unless a trunk can be called so."""
+    unknown = [name for name in layers if name not in trunk.layer_sizes]
+    if unknown or not layers:
+        raise ValueError(
+            f"Got layers={layers!r}, expected some of {', '.join(trunk.layer_sizes)}."
+        )
+    if frames.ndim != 2 or frames.shape[1] != trunk.n_bands:
+        raise ValueError(
+            f"Got frames of shape {tuple(frames.shape)}, expected (frames, "
+            f"{trunk.n_bands}): one log-mel frame a row."
+        )
+    if len(starts) == 0 or starts.min() < 0 or starts.max() + N_FRAMES > len(frames):
+        raise ValueError(
+            f"Got {len(starts)} starts for {len(frames)} frames, expected at least "
+            f"one, each with {N_FRAMES} frames from it on. Repeat or pad shorter clips."
+        )
+
+
+def empty_linear(n_inputs, n_outputs):
+    """A linear layer whose weights are to be loaded: no random numbers are drawn."""
+    return skip_init(nn.Linear, n_inputs, n_outputs)
+
+
+def input_state(variables):
+    """The part of a trunk's state that normalises its input."""
+    scale, shift = batch_norm(variables, 0)
+    return {"input_scale": scale, "input_shift": shift}
+
+
+def batch_norm(variables, index):
+    """Batch norm number `index` as x * scale + shift."""
+    prefix = "batch_normalization" + (f"_{index}" if index else "")
+    gamma, beta, mean, variance = (
+        torch.tensor(variables[f"{prefix}/{name}"], dtype=torch.float64)
+        for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    scale = gamma / (variance + EPSILON).sqrt()
+    return scale.float(), (beta - mean * scale).float()

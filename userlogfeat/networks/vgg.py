@@ -1,0 +1,102 @@
+"""The vgg tagger of the musicnn package: five 3 x 3 convolutions, and 50 tags.
+
+Pons & Serra (2019), "musicnn: pre-trained convolutional neural networks for music audio
+tagging", their baseline after Choi et al. (2016). Its padding and pooling tie every
+output to its patch, so neighbouring patches share nothing.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import skip_init
+
+from userlogfeat.networks.taggers import (
+    DTYPES,
+    N_BANDS,
+    N_FRAMES,
+    N_TAGS,
+    batch_norm,
+    check_call,
+    empty_linear,
+    input_state,
+)
+
+N_CHANNELS = 128
+# Size and stride of the pooling after each convolution, in frames and bands.
+POOLS = (((4, 1), 2), ((2, 2), 2), ((2, 2), 2), ((2, 2), 2), ((4, 4), 4))
+BLOCK_PATCHES = 4  # heard at once
+
+
+class Vgg(nn.Module):
+    """The vgg network.
+
+    Fill it with :func:`vgg_state`. Its layers ``pool1`` to ``pool4`` are averaged over
+    frames and bands; ``pool5``, 2 frames of 128 channels, is given whole.
+
+    Parameters
+    ----------
+    precision : {"fp32", "bf16"}
+        Of the convolutions.
+    """
+
+    n_bands, n_frames = N_BANDS, N_FRAMES
+    layer_sizes = {
+        "taggram": N_TAGS,
+        **{f"pool{i}": N_CHANNELS for i in (1, 2, 3, 4)},
+        "pool5": 2 * N_CHANNELS,
+    }
+
+    def __init__(self, *, precision="fp32"):
+        super().__init__()
+        dtype = DTYPES[precision]
+        self.register_buffer("input_scale", torch.empty(1))
+        self.register_buffer("input_shift", torch.empty(1))
+        self.cnn = nn.ModuleList(
+            skip_init(nn.Conv2d, n_inputs, N_CHANNELS, 3, padding=1, dtype=dtype)
+            for n_inputs in (1, *[N_CHANNELS] * 4)
+        )
+        self.register_buffer("scale", torch.empty(5, N_CHANNELS))
+        self.register_buffer("shift", torch.empty(5, N_CHANNELS))
+        self.tags = empty_linear(2 * N_CHANNELS, N_TAGS)
+        self.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def forward(self, frames, starts, layers=("taggram",)):
+        """Layers of every patch: see :class:`userlogfeat.networks.musicnn.Musicnn`."""
+        check_call(self, frames, starts, layers)
+        within = torch.arange(N_FRAMES, device=frames.device)
+        parts = [
+            self._hear(frames[block[:, None] + within].float(), layers)
+            for block in starts.to(frames.device).split(BLOCK_PATCHES)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in layers}
+
+    def _hear(self, patches, layers):
+        x = torch.addcmul(self.input_shift, patches, self.input_scale)[:, None]
+        heard = {}  # x: P, 128, frames, bands
+        for index, (convolution, (size, stride)) in enumerate(
+            zip(self.cnn, POOLS, strict=True)
+        ):
+            x = convolution(x.to(convolution.weight.dtype)).float().relu_()
+            scale, shift = self.scale[index], self.shift[index]
+            x = torch.addcmul(shift[:, None, None], x, scale[:, None, None])
+            x = F.max_pool2d(x, size, stride)
+            heard[f"pool{index + 1}"] = x.mean((2, 3))
+        heard["pool5"] = x[..., 0].transpose(1, 2).flatten(1)  # P, 128, 2 -> P, 2 * 128
+        heard["taggram"] = self.tags(heard["pool5"]).sigmoid()
+        return {name: heard[name] for name in layers}
+
+
+def vgg_state(variables):
+    """The state of a :class:`Vgg` from the variables of its checkpoint."""
+    state = input_state(variables)
+    norms = [batch_norm(variables, i) for i in range(1, 6)]
+    state["scale"] = torch.stack([scale for scale, _ in norms])
+    state["shift"] = torch.stack([shift for _, shift in norms])
+    for i in range(5):
+        kernel = torch.tensor(variables[f"{i + 1}CNN/kernel"])
+        state[f"cnn.{i}.weight"] = kernel.permute(3, 2, 0, 1)
+        state[f"cnn.{i}.bias"] = torch.tensor(variables[f"{i + 1}CNN/bias"])
+    state["tags.weight"] = torch.tensor(variables["dense/kernel"]).T
+    state["tags.bias"] = torch.tensor(variables["dense/bias"])
+    return state
