@@ -26,7 +26,10 @@ from userlogfeat._files import replace_file, sha256
 from userlogfeat.frontends import FRONTENDS, FrontEnd
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.mlp import FeatureTeacher, mlp
+from userlogfeat.networks.musicnn import Musicnn, musicnn_state
 from userlogfeat.networks.teacher import PatchTeacher
+from userlogfeat.networks.vgg import Vgg, vgg_state
+from userlogfeat.tensorflow_files import find_musicnn, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -280,6 +283,43 @@ def _build(config, device, precision):
         )
     front_end = config["front_end"] and FrontEnd(**config["front_end"])
     return _BUILDERS[spec["name"]](spec, front_end, device, precision)
+
+
+def load_musicnn(model, *, device="cpu", precision="fp32"):
+    """A pretrained network of the installed musicnn package, once per process.
+
+    Parameters
+    ----------
+    model : {"MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"}
+        Which of its networks.
+    device : str or torch.device
+        Where it runs.
+    precision : {"fp32", "bf16"}
+        Of its convolutions.
+
+    Returns
+    -------
+    Musicnn or Vgg
+        From frames of log-mel to layers of patches; in evaluation mode.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Where musicnn is not installed; the message has the command.
+    ValueError
+        Where the model is unknown, or its files are damaged.
+    """
+    return _load_musicnn(model, str(device), precision)
+
+
+@lru_cache(maxsize=16)
+def _load_musicnn(model, device, precision):
+    prefix = find_musicnn(model)
+    variables = read_checkpoint(prefix, wanted=lambda name: "Adam" not in name)
+    trunk, state = (Vgg, vgg_state) if "vgg" in model else (Musicnn, musicnn_state)
+    trunk = trunk(precision=precision)
+    trunk.load_state_dict(state(variables))
+    return trunk.to(device).eval().requires_grad_(False)
 
 
 def _build_musicnn(spec, front_end, device, precision):
