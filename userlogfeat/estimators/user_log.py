@@ -159,6 +159,11 @@ class UserLogEmbedder(AudioTransformer):
         return {name: sizes[name] for name in self._layer_names()}
 
     @property
+    def layer_scales(self):
+        """Factor that brings each layer to unit mean square, by name."""
+        return self._load_model().layer_scales
+
+    @property
     def fingerprint(self):
         """Identifies weights and settings: equal strings, equal features."""
         settings = [
