@@ -119,8 +119,8 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         layers = self._layer_names() if layers is None else tuple(layers)
         if clips.kind == "log_mel" and clips.rows.shape[1] != network.n_bands:
             raise ValueError(
-                f"Got log-mel of {clips.rows.shape[1]} bands, expected {network.n_bands}: "
-                f"X has shape {clips.rows.shape} (clips, bands, frames)."
+                f"Got X of shape {clips.rows.shape} (clips, bands, frames), expected "
+                f"{network.n_bands} bands."
             )
         batch, seconds = [], 0.0
         for entry in self._decode(clips, network):
