@@ -236,7 +236,7 @@ def compare_arms(logs, train, test, taught, settings, rng):
     return rows
 
 
-def save_weights(data, teacher):
+def save_weights(data, teacher, settings):
     """Write the bundled folder: the head, and layer scales from the clips at hand."""
     clips = pl.read_csv(data / "gtzan_clips" / "clips.csv")
     names = teacher.tracks.names[teacher.taught]
@@ -254,7 +254,8 @@ def save_weights(data, teacher):
     regressor.layer_scales_ = {
         name: float(f"{1 / np.sqrt(square):.6g}") for name, square in squares.items()
     }
-    regressor.save(FOLDER, training_data=TRAINING_DATA)
+    als = dict(zip(("alpha", "regularization"), settings, strict=True))
+    regressor.save(FOLDER, training_data=TRAINING_DATA | als)
     print(f"wrote {FOLDER.name}, layer scales from {len(paths)} clips")
 
 
@@ -298,7 +299,7 @@ def main():
         seed=SEED,
     )
     if arguments.save or arguments.only_save:
-        save_weights(data, teacher)
+        save_weights(data, teacher, settings)
     if arguments.only_save:
         return
     record(

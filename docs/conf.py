@@ -1,0 +1,27 @@
+import userlogfeat
+
+project = "userlogfeat"
+author = "the userlogfeat developers"
+copyright = f"2026, {author}"
+version = release = userlogfeat.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "auto_examples/*.md5"]
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+html_theme = "alabaster"
+myst_heading_anchors = 3
+suppress_warnings = ["config.cache", "myst.xref_missing"]
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"\.py$",
+    "ignore_pattern": "demo\\.py",  # minutes, not seconds: `make demo`
+}
