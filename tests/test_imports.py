@@ -15,10 +15,11 @@ PACKAGE = Path(userlogfeat.__file__).parent
 ROWS = [
     {"_check", "_optional", "_files", "tensorflow_files"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"},
-    {"factorization", "training", "weights", "tables", "table_writer", "datasets"},
+    {"factorization", "training", "weights", "datasets"}
+    | {"tables", "table_writer", "factor_files"},
     {"_base", "estimators"},
     {"extraction", "recommendation"},
-    {"mirex", "report", "comparison"},
+    {"mirex", "report", "comparison", "inspection"},
     {"cli"},
 ]
 # Files of one row that are one subject, in two files for their length.

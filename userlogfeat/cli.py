@@ -98,9 +98,9 @@ Seed = Annotated[int, typer.Option(help="Same seed, same result (on one machine)
 
 def _version(value):
     if value:
-        from userlogfeat import __version__
+        import userlogfeat
 
-        typer.echo(f"userlogfeat {__version__}")
+        typer.echo(f"userlogfeat {userlogfeat.__version__}")
         raise typer.Exit
 
 
@@ -398,96 +398,18 @@ def info(
 ):
     """Say what something is. Without PATH: versions, and what is installed."""
     with _explained():
-        from userlogfeat.factor_files import ITEMS
-        from userlogfeat.tables import FeatureTable
+        from userlogfeat.inspection import describe
 
-        if path is None:
-            lines = _describe_installation()
-        elif FeatureTable(path).exists():
-            lines = _describe_table(FeatureTable(path))
-        elif (Path(path) / ITEMS).exists():
-            lines = _describe_factors(path)
-        else:
-            lines = _describe_model(path)
-        width = max(len(name) for name, _ in lines)
-        for name, value in lines:
-            typer.echo(_printable(f"{name:{width}}  {value}"))
+        lines = describe(path)
+        width = max(map(len, lines))
+        for name, value in lines.items():
+            _tell(f"{name:{width}}  {value}")
 
 
 def main():
     """Run the command; the entry point of the package."""
     warnings.showwarning = _show_warning
     app()
-
-
-def _describe_table(table):
-    import pyarrow.compute as pc
-
-    seconds = table.read(["status", "seconds"])
-    seconds = seconds.filter(pc.equal(seconds["status"], "ok"))["seconds"]
-    parts = table.parts()
-    counts = table.status_counts()
-    return [
-        ("feature table", table.folder),
-        ("clips", ", ".join(f"{count} {status}" for status, count in counts.items())),
-        ("audio", f"{(pc.sum(seconds).as_py() or 0) / 3600:.2f} h"),
-        ("layers", _sizes(table.layer_sizes)),
-        ("fingerprint", table.fingerprint),
-        ("made by", " ".join(table.made_by.split())),
-        (
-            "on disk",
-            f"{sum(p.n_bytes for p in parts) / 1e6:.1f} MB, {len(parts)} parts",
-        ),
-    ]
-
-
-def _describe_factors(folder):
-    from userlogfeat.factor_files import read_factors
-
-    factors = read_factors(folder)
-    return [
-        ("factors", folder),
-        ("users", len(factors.user_ids)),
-        ("items", len(factors.item_ids)),
-        ("length", factors.n_factors),
-        *factors.made_by.items(),
-    ]
-
-
-def _describe_model(name):
-    from userlogfeat.weights import find_model, read_config
-
-    config = read_config(find_model(name))
-    sizes = {layer: about["size"] for layer, about in config["layers"].items()}
-    return [
-        ("saved model", name),
-        ("class", config["class"]),
-        ("network", config["network"]["name"]),
-        ("layers", _sizes(sizes)),
-        ("learned from", config["training_data"]["description"]),
-        ("licence", config["training_data"]["licence"]),
-        (
-            "non-commercial",
-            "yes" if config["training_data"]["non_commercial"] else "no",
-        ),
-        ("saved with", ", ".join(f"{k} {v}" for k, v in config["versions"].items())),
-    ]
-
-
-def _describe_installation():
-    import torch
-
-    from userlogfeat.weights import library_versions, list_weights
-
-    return [
-        *library_versions().items(),
-        ("device", "cuda" if torch.cuda.is_available() else "cpu"),
-        ("weights", ", ".join(list_weights()) or "none"),
-    ]
-
-
-def _sizes(layers):
-    return ", ".join(f"{name} ({size})" for name, size in layers.items())
 
 
 def _read_list(name, null):

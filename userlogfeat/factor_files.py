@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from userlogfeat._files import replace_file
-from userlogfeat.tables import as_matrix
 
 FORMAT = "userlogfeat factors 1"
 USERS, ITEMS = "user_factors.parquet", "item_factors.parquet"
@@ -110,9 +109,17 @@ def read_factors(folder):
         try:
             table = pq.read_table(folder / name)
             notes = json.loads(table.schema.metadata[_METADATA])
-            ids = table["id"].to_numpy()
-            columns += [ids, as_matrix(table["factors"])]
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            size = table.schema.field("factors").type.list_size
+            flat = table["factors"].combine_chunks().flatten().to_numpy()
+            columns += [table["id"].to_numpy(), flat.reshape(-1, size)]
+        except (
+            pa.ArrowException,
+            OSError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise ValueError(
                 f"{folder / name} is damaged, or not written by userlogfeat "
                 f"({type(error).__name__}: {error}). Make it again with `userlogfeat "

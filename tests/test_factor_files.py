@@ -1,0 +1,48 @@
+"""Factors on disk come back as they were."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from userlogfeat.factor_files import Factors, read_factors, write_factors
+
+
+@pytest.fixture
+def factors():
+    values = np.arange(15, dtype=np.float32).reshape(5, 3)
+    return Factors(
+        np.array(["ann", "bob", "çem"], dtype=object),
+        values[:3],
+        np.array([7, 9]),
+        values[3:],
+        made_by={"alpha": 10.0},
+    )
+
+
+def test_round_trip(tmp_path, factors):
+    write_factors(tmp_path / "new" / "f", factors)
+    back = read_factors(tmp_path / "new" / "f")
+    assert back.user_ids.tolist() == ["ann", "bob", "çem"]
+    assert back.item_ids.dtype == np.int64
+    np.testing.assert_array_equal(back.user_factors, factors.user_factors)
+    np.testing.assert_array_equal(back.item_factors, factors.item_factors)
+    assert (back.n_factors, back.made_by) == (3, {"alpha": 10.0})
+
+
+def test_other_tools_read_it(tmp_path, factors):
+    write_factors(tmp_path, factors)
+    frame = pl.read_parquet(tmp_path / "item_factors.parquet")
+    assert frame["factors"].to_list() == [[9, 10, 11], [12, 13, 14]]
+
+
+def test_missing_and_damaged_files_are_named(tmp_path, factors):
+    with pytest.raises(ValueError, match=r"lacks user_factors\.parquet.*fit-cf"):
+        read_factors(tmp_path)
+    write_factors(tmp_path, factors)
+    path = tmp_path / "item_factors.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"item_factors\.parquet is damaged"):
+        read_factors(tmp_path)
+    pl.DataFrame({"id": [1], "factors": [[1.0]]}).write_parquet(path)
+    with pytest.raises(ValueError, match=r"not written by userlogfeat"):
+        read_factors(tmp_path)

@@ -1,0 +1,97 @@
+"""What a folder that this library wrote is: feature table, factors or saved model."""
+
+from pathlib import Path
+
+import pyarrow.compute as pc
+import torch
+
+from userlogfeat.factor_files import ITEMS, read_factors
+from userlogfeat.tables import OK, FeatureTable
+from userlogfeat.weights import (
+    find_model,
+    library_versions,
+    list_weights,
+    read_config,
+)
+
+
+def describe(path=None):
+    """What a table, factors or a model hold, for people to read.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        A feature table, a folder of factors, or a saved model or its name. None
+        describes the installation.
+
+    Returns
+    -------
+    dict of str to object
+        One line each.
+
+    Raises
+    ------
+    ModelError
+        Where it is none of these.
+    """
+    if path is None:
+        return _installation()
+    if FeatureTable(path).exists():
+        return _table(FeatureTable(path))
+    if (Path(path) / ITEMS).exists():
+        return _factors(path)
+    return _model(path)
+
+
+def _table(table):
+    rows = table.read(["status", "seconds"])
+    seconds = pc.sum(rows.filter(pc.equal(rows["status"], OK))["seconds"]).as_py() or 0
+    counts, parts = table.status_counts(), table.parts()
+    n_bytes = sum(part.n_bytes for part in parts)
+    return {
+        "feature table": table.folder,
+        "clips": ", ".join(f"{count} {status}" for status, count in counts.items()),
+        "audio": f"{seconds / 3600:.2f} h",
+        "layers": _sizes(table.layer_sizes),
+        "fingerprint": table.fingerprint,
+        "made by": " ".join(table.made_by.split()),
+        "on disk": f"{n_bytes / 1e6:.1f} MB, {len(parts)} parts",
+    }
+
+
+def _factors(folder):
+    factors = read_factors(folder)
+    return {
+        "factors": folder,
+        "users": len(factors.user_ids),
+        "items": len(factors.item_ids),
+        "length": factors.n_factors,
+        **factors.made_by,
+    }
+
+
+def _model(name):
+    config = read_config(find_model(name))
+    data = config["training_data"]
+    return {
+        "saved model": name,
+        "class": config["class"],
+        "network": config["network"]["name"],
+        "layers": _sizes({k: layer["size"] for k, layer in config["layers"].items()}),
+        "learned from": data["description"],
+        "licence": data["licence"],
+        "non-commercial": "yes" if data["non_commercial"] else "no",
+        "saved with": ", ".join(f"{k} {v}" for k, v in config["versions"].items()),
+    }
+
+
+def _installation():
+    return {
+        **library_versions(),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "weights": ", ".join(list_weights()) or "none",
+    }
+
+
+def _sizes(layers):
+    return ", ".join(f"{name} ({size})" for name, size in layers.items())
