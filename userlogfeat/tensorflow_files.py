@@ -43,6 +43,7 @@ MUSICNN_SHA256 = {
 
 INDEX, DATA = ".index", ".data-00000-of-00001"
 MAX_INDEX_BYTES = 1 << 24
+MAX_DIMENSIONS = 8
 FOOTER_BYTES = 48  # two block handles, padding, magic number
 TRAILER_BYTES = 5  # after each block: compression type, checksum
 MAGIC = 0xDB4775248B80FB57
@@ -269,17 +270,20 @@ def _parse_entry(message):
     if 7 in fields:
         raise ValueError("a partitioned variable, only whole ones are known")
     shape = tuple(
-        dict(_fields(dimension)).get(1, 0)
-        for number, dimension in _fields(_message(fields.get(2, b"")))
-        if number == 2
+        _typed(int, dict(_fields(dimension)), 1)
+        for number, dimension in _fields(_typed(bytes, fields, 2))
+        if number == 2 and isinstance(dimension, bytes)
     )
-    stored = int.from_bytes(_message(fields.get(6, b"")), "little")
-    return fields.get(1, 0), shape, fields.get(4, 0), fields.get(5, 0), stored
+    kind, offset, size = (_typed(int, fields, number) for number in (1, 4, 5))
+    stored = int.from_bytes(_typed(bytes, fields, 6), "little")
+    return kind, shape, offset, size, stored
 
 
-def _message(value):
-    if not isinstance(value, bytes):
-        raise ValueError("a number where a message was expected")
+def _typed(type_, fields, number):
+    """Field of a message, checked to be of a type; empty where it is left out."""
+    value = fields.get(number, type_())
+    if not isinstance(value, type_):
+        raise ValueError(f"field {number} of an entry is not of type {type_.__name__}")
     return value
 
 
@@ -287,7 +291,8 @@ def _read_tensor(file, path, n_bytes, name, kind, shape, offset, size, stored):
     if kind not in DTYPES:
         raise _damaged(path, f"variable {name!r} has the unknown type {kind}")
     dtype = np.dtype(DTYPES[kind])
-    if math.prod(shape) * dtype.itemsize != size or len(shape) > 16:
+    absurd = len(shape) > MAX_DIMENSIONS or max(shape, default=0) > n_bytes
+    if absurd or math.prod(shape) * dtype.itemsize != size:
         raise _damaged(
             path, f"variable {name!r} of shape {shape} and {dtype} lists {size} bytes"
         )
