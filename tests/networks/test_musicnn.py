@@ -1,0 +1,264 @@
+"""The shared, blocked musicnn against one plain network a patch."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from userlogfeat.networks import musicnn as module
+from userlogfeat.networks.musicnn import Musicnn, musicnn_state
+from userlogfeat.networks.taggers import MSD_TAGS, MTT_TAGS
+
+LAYERS = tuple(Musicnn.layer_sizes)
+KERNELS = [
+    *[(7, 38, 1, 204), (7, 67, 1, 204)],
+    *[(128, 1, 1, 51), (64, 1, 1, 51), (32, 1, 1, 51)],
+    *[(7, 561, 1, 64), (7, 64, 1, 64), (7, 64, 1, 64)],
+]
+
+
+def numbered(name, index):
+    return f"{name}_{index}" if index else name
+
+
+def random_variables(seed=0):
+    """Variables as in a checkpoint, their scales of both signs."""
+    rng = np.random.default_rng(seed)
+    variables = {}
+
+    def add(name, *shape, scale=1.0, offset=0.0):
+        values = offset + scale * rng.normal(size=shape)
+        variables[name] = values.astype(np.float32)
+
+    for i, shape in enumerate(KERNELS):
+        add(f"{numbered('conv2d', i)}/kernel", *shape, scale=np.prod(shape[:3]) ** -0.5)
+        add(f"{numbered('conv2d', i)}/bias", shape[3])
+    for i, n in enumerate([1, *(shape[3] for shape in KERNELS), 1506, 200]):
+        name = numbered("batch_normalization", i)
+        for key in ("gamma", "beta", "moving_mean"):
+            add(f"{name}/{key}", n)
+        variables[f"{name}/moving_variance"] = rng.uniform(0.5, 2, n).astype("f4")
+    for name, shape in (("dense", (1506, 200)), ("dense_1", (200, 50))):
+        add(f"{name}/kernel", *shape, scale=shape[0] ** -0.5)
+        add(f"{name}/bias", shape[1])
+    return variables
+
+
+def plain_musicnn(variables, patch):
+    """One patch (187, 96) through the network as its authors wrote it."""
+    v = {name: torch.tensor(value) for name, value in variables.items()}
+
+    def norm(x, i):  # channels last
+        name = numbered("batch_normalization", i)
+        mean, variance = v[f"{name}/moving_mean"], v[f"{name}/moving_variance"]
+        x = (x - mean) / torch.sqrt(variance + 1e-3)
+        return x * v[f"{name}/gamma"] + v[f"{name}/beta"]
+
+    def convolve(x, i, pad):  # x: 1, frames, bands; pad: frames before and after
+        kernel = v[f"{numbered('conv2d', i)}/kernel"].permute(3, 2, 0, 1)
+        x = F.pad(x, (0, 0, *pad))[None]
+        z = F.conv2d(x, kernel, v[f"{numbered('conv2d', i)}/bias"])[0]
+        return norm(F.relu(z).permute(1, 2, 0), i + 1)  # frames, bands, channels
+
+    x = norm(patch[..., None], 0)[None, ..., 0]
+    front = [convolve(x, i, (3, 3)).amax(1) for i in (0, 1)]
+    for i, length in ((2, 128), (3, 64), (4, 32)):
+        left = (length - 1) // 2
+        front.append(convolve(x, i, (left, length - 1 - left)).amax(1))
+    maps = [torch.cat(front, dim=1)]
+    for i in (5, 6, 7):
+        z = convolve(maps[-1][None], i, (3, 3))[:, 0]
+        maps.append(z if i == 5 else z + maps[-1])
+    max_pool = torch.cat([x.amax(0) for x in maps])
+    mean_pool = torch.cat([x.mean(0) for x in maps])
+    pooled = norm(torch.stack([max_pool, mean_pool], dim=1).flatten(), 9)
+    dense = F.relu(pooled @ v["dense/kernel"] + v["dense/bias"])
+    penultimate = norm(dense, 10)
+    tags = torch.sigmoid(penultimate @ v["dense_1/kernel"] + v["dense_1/bias"])
+    cnn = {f"cnn{i}": maps[i].mean(0) for i in (1, 2, 3)}
+    return cnn | {
+        "taggram": tags,
+        "penultimate": penultimate,
+        "mean_pool": mean_pool,
+        "max_pool": max_pool,
+        "timbral": mean_pool[:408],
+        "temporal": mean_pool[408:561],
+    }
+
+
+@pytest.fixture(scope="module")
+def variables():
+    return random_variables()
+
+
+@pytest.fixture(scope="module")
+def network(variables):
+    return fill(Musicnn(), variables)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return 3 * torch.rand(700, 96, generator=torch.Generator().manual_seed(0))
+
+
+def fill(network, variables):
+    network.load_state_dict(musicnn_state(variables))
+    return network.eval()
+
+
+def distance(found, expected):
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+# Overlapping, touching, repeated, out of order; the first frame and the last.
+STARTS = torch.tensor([0, 61, 62, 248, 248, 20, 513])
+
+
+def test_every_layer_equals_the_plain_network(variables, network, frames):
+    heard = network(frames, STARTS, LAYERS)
+    plain = [plain_musicnn(variables, frames[s : s + 187]) for s in STARTS.tolist()]
+    for name in LAYERS:
+        expected = torch.stack([patch[name] for patch in plain])
+        assert expected.shape[1] == Musicnn.layer_sizes[name]
+        assert heard[name].dtype == torch.float32
+        assert distance(heard[name], expected) < 1e-5, name
+
+
+def test_bf16_is_close(variables, network, frames):
+    half = fill(Musicnn(precision="bf16"), variables)
+    assert half.timbral[0].weight.dtype == torch.bfloat16
+    found, expected = (n(frames, STARTS, ("max_pool",)) for n in (half, network))
+    assert 1e-5 < distance(found["max_pool"], expected["max_pool"]) < 1e-2
+
+
+def test_small_blocks_change_nothing(network, frames, monkeypatch):
+    starts = torch.arange(0, 514, 37)
+    whole = network(frames, starts, LAYERS)
+    monkeypatch.setattr(module, "SHARED_PATCHES", 6)
+    monkeypatch.setattr(module, "BLOCK_PATCHES", 4)
+    monkeypatch.setattr(module, "BLOCK_FRAMES", 128)
+    blocked = network(frames, starts, LAYERS)
+    for name in LAYERS:
+        assert distance(blocked[name], whole[name]) < 1e-5
+
+
+def test_alone_as_in_company(network, frames):
+    together = network(frames, STARTS, LAYERS)
+    for i, start in enumerate(STARTS.tolist()):
+        alone = network(frames[start : start + 187], torch.tensor([0]), LAYERS)
+        for name in LAYERS:
+            assert distance(alone[name][0], together[name][i]) < 1e-5
+
+
+def test_neighbours_of_a_patch_do_not_matter(network, frames):
+    """Only the frames of a patch: changing all others changes nothing."""
+    changed = torch.full_like(frames, 1e4)
+    changed[100:287] = frames[100:287]
+    starts = torch.tensor([100])
+    assert (
+        distance(
+            network(changed, starts)["taggram"], network(frames, starts)["taggram"]
+        )
+        < 1e-5
+    )
+
+
+def test_only_the_layers_asked_for(network, frames):
+    heard = network(frames, STARTS, ("cnn2", "max_pool"))
+    assert list(heard) == ["cnn2", "max_pool"]
+    alone = network(frames, STARTS, ("max_pool",))
+    assert torch.equal(alone["max_pool"], heard["max_pool"])
+
+
+def test_each_frame_has_its_row_and_padding():
+    # Two patches that overlap, in 188 frames: inner frames are shared, edges are not.
+    taps, rows = module._tap_frames(torch.tensor([0, 1]), 188)
+    assert taps.shape[1] % module.ROUND_FRAMES == 0
+    # Frame 4 of patch 0 is frame 3 of patch 1: one output, of frames 1 to 7.
+    assert rows[0, 4] == rows[1, 3]
+    assert taps[:, rows[0, 4]].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    # Frame 3 of patch 0 is frame 2 of patch 1, whose padding begins before frame 1.
+    assert rows[0, 3] != rows[1, 2]
+    assert taps[:, rows[0, 3]].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert taps[:, rows[1, 2]].tolist() == [188, 1, 2, 3, 4, 5, 6]
+    assert taps[:, rows[1, 186]].tolist() == [184, 185, 186, 187, 188, 188, 188]
+
+
+def test_no_gradients_and_no_random_numbers(variables, frames):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    heard = fill(Musicnn(), variables)(frames.requires_grad_(), STARTS[:1])
+    assert not heard["taggram"].requires_grad
+    assert torch.rand(1) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "starts", "layers", "reason"),
+    [
+        ((700, 96), [0], ("pool5",), r"layers=\('pool5',\), expected some of taggram"),
+        ((700, 96), [0], (), r"layers=\(\), expected some of taggram"),
+        ((96, 700), [0], ("taggram",), r"shape \(96, 700\), expected \(frames, 96\)"),
+        ((700, 96), [514], ("taggram",), "1 starts for 700 frames"),
+        ((700, 96), [-1], ("taggram",), "each with 187 frames from it on"),
+        ((700, 96), [], ("taggram",), "0 starts for 700 frames"),
+    ],
+)
+def test_wrong_calls_are_refused(network, shape, starts, layers, reason):
+    with pytest.raises(ValueError, match=reason):
+        network(torch.zeros(shape), torch.tensor(starts, dtype=torch.int64), layers)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("bf16", 1e-2)])
+def test_a_gpu_hears_the_same(variables, network, frames, precision, limit):
+    there = fill(Musicnn(precision=precision), variables).cuda()
+    heard = there(frames.cuda(), STARTS, ("max_pool", "mean_pool"))
+    here = network(frames, STARTS, ("max_pool", "mean_pool"))
+    for name, expected in here.items():
+        assert distance(heard[name].cpu(), expected) < limit
+
+
+REFERENCE = "musicnn_reference"
+CLIPS = (
+    "classical.00005",
+    "metal.00003",
+    "joram-moments_of_clarity-08-solipsism-59-88",
+)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.parametrize("model", ["MSD_musicnn", "MTT_musicnn"])
+@pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("bf16", 1e-2)])
+def test_parity_from_the_stored_log_mel(data, musicnn, model, clip, precision, limit):
+    from userlogfeat.weights import load_musicnn
+
+    log_mel = np.load(data / REFERENCE / f"MSD_musicnn__{clip}.npz")["log_mel"]
+    stored = np.load(data / REFERENCE / f"{model}__{clip}.npz")
+    starts = torch.arange(0, len(log_mel) - 186, 61)
+    names = ("max_pool", "mean_pool", "penultimate", "taggram")
+    heard = load_musicnn(model, precision=precision)(
+        torch.from_numpy(log_mel), starts, names
+    )
+    assert distance(heard["max_pool"], stored["max_pool"]) < limit
+    assert distance(heard["mean_pool"], stored["mean_pool"]) < limit
+    assert distance(heard["taggram"], stored["taggram"]) < 2 * limit
+    # The original repeats the penultimate layer of the first patch for all others
+    # (extractor.py concatenates `penultimate_`, set once, not the new `backend_`).
+    assert np.ptp(stored["penultimate"], axis=0).max() == 0
+    assert distance(heard["penultimate"][0], stored["penultimate"][0]) < 5 * limit
+
+
+@pytest.mark.real
+def test_tags_name_the_columns(data, musicnn):
+    assert len(MSD_TAGS) == len(MTT_TAGS) == 50
+    for model, tags, clip, expected in (
+        ("MSD_musicnn", MSD_TAGS, "metal.00003", "metal"),
+        ("MTT_musicnn", MTT_TAGS, "classical.00005", "classical"),
+    ):
+        taggram = np.load(data / REFERENCE / f"{model}__{clip}.npz")["taggram"]
+        assert expected in [tags[i] for i in np.argsort(-taggram.mean(0))[:5]]
