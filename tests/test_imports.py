@@ -14,7 +14,8 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
     {"_check", "_optional", "_files", "tensorflow_files"},
-    {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"},
+    {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
+    | {"catalogue_sources"},
     {"factorization", "training", "weights", "datasets"}
     | {"tables", "table_writer", "factor_files"},
     {"_base", "estimators"},
@@ -23,7 +24,11 @@ ROWS = [
     {"cli"},
 ]
 # Files of one row that are one subject, in two files for their length.
-PAIRS = {("tables", "table_writer"), ("estimators", "_base")}
+PAIRS = {
+    ("catalogue", "catalogue_sources"),
+    ("estimators", "_base"),
+    ("tables", "table_writer"),
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,0 +1,158 @@
+"""Where a catalogue comes from: tables, frames, and folders of audio."""
+
+import os
+from pathlib import Path
+
+import polars as pl
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aif", ".aiff")
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+
+
+def read_columns(source, named):
+    """Read a source into our columns.
+
+    Parameters
+    ----------
+    source : str, Path or frame
+        As for :func:`userlogfeat.read_catalogue`.
+    named : dict of str to str or None
+        Our name of a column -> its name in `source`; None takes the column of our
+        name, where there is one.
+
+    Returns
+    -------
+    frame : polars.DataFrame
+        Our columns first, then the others; text stripped, missing values null.
+    folder : Path or None
+        What relative clips are relative to; None is the current folder.
+    """
+    frame, folder = _read_source(source)
+    frame = _choose_columns(frame, named)
+    frame = pl.DataFrame([_tidy(column) for column in frame])
+    if _is_text(source):
+        frame = frame.with_columns(_whole_numbers(frame[:, 1:]))
+    return frame.with_columns(pl.col("clip").cast(pl.String)), folder
+
+
+def _read_source(source):
+    """The table as it came, and the folder that its clips are relative to."""
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            return _read_folder(path), None
+        if not path.exists():
+            raise FileNotFoundError(f"There is no catalogue {str(path)!r}.")
+        return _read_file(path), path.parent
+    if isinstance(source, pl.DataFrame):
+        return source, None
+    if isinstance(source, pl.LazyFrame):
+        return source.collect(), None
+    try:
+        if hasattr(source, "iloc"):
+            # Through lists: pandas' object columns may mix types, which arrow refuses.
+            plain = source.astype(object).where(source.notna(), None)
+            columns = {str(name): plain[name].tolist() for name in plain.columns}
+            return pl.DataFrame(columns, strict=False), None
+        if hasattr(source, "schema"):
+            return pl.DataFrame(pl.from_arrow(source)), None
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise ValueError(f"The catalogue's frame could not be read: {error}") from error
+    raise TypeError(
+        f"Got a catalogue of type {type(source).__name__}, expected a path, a folder "
+        "or a polars, pandas or pyarrow table."
+    )
+
+
+def _read_file(path):
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            return pl.read_parquet(path)
+        if suffix in _SEPARATORS:
+            # As text: polars would read the item "007" as 7.
+            return pl.read_csv(path, separator=_SEPARATORS[suffix], infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        expected = "Parquet" if suffix == ".parquet" else "UTF-8 text with a header"
+        raise ValueError(
+            f"The catalogue {str(path)!r} could not be read ({error}). "
+            f"Expected {expected}."
+        ) from error
+    raise ValueError(
+        f"Got the catalogue {str(path)!r}, expected .csv, .tsv, .txt (tabs) or "
+        ".parquet, a frame, or a folder artist/album/track."
+    )
+
+
+def _read_folder(folder):
+    paths = sorted(
+        Path(parent, name)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".")
+    )
+    if not paths:
+        raise ValueError(
+            f"The folder {str(folder)!r} has no audio files. Expected "
+            "artist/album/track.flac (or another audio format) below it."
+        )
+    columns = {"clip": [], "item": [], "artist": [], "album": [], "track": []}
+    for path in paths:
+        below = path.relative_to(folder)
+        *folders, track = below.with_suffix("").parts
+        artist, album = [*folders[:2], None, None][:2]
+        row = (str(path), below.with_suffix("").as_posix(), artist, album, track)
+        for column, value in zip(columns.values(), row, strict=True):
+            column.append(value)
+    return pl.DataFrame(columns)
+
+
+def _choose_columns(frame, named):
+    """Bring the columns to our names; keep the others behind them."""
+    for name, column in named.items():
+        if column is not None and column not in frame.columns:
+            raise ValueError(
+                f"Got {name}={column!r}, but the catalogue has the columns "
+                f"{', '.join(map(repr, frame.columns))}. Pass {name}=... one of them."
+            )
+    chosen = {
+        name: frame[name if column is None else column].alias(name)
+        for name, column in named.items()
+        if column is not None or name in frame.columns
+    }
+    others = [column for column in frame if column.name not in chosen]
+    return pl.DataFrame([*chosen.values(), *others])
+
+
+def _tidy(column):
+    """Text stripped; nulls for NaN and empty text; integers for whole floats."""
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
+        return column.set(column == "", None)
+    if column.dtype.is_float():
+        # A frame of integers, some missing, comes as floats.
+        column = column.fill_nan(None)
+        known = column.drop_nulls()
+        if len(known) and known.is_finite().all() and (known % 1 == 0).all():
+            return column.cast(pl.Int64)
+    return column
+
+
+def _is_text(source):
+    named = isinstance(source, str | os.PathLike)
+    return named and Path(source).suffix.lower() in _SEPARATORS
+
+
+def _whole_numbers(columns):
+    """Columns of whole numbers as integers, as `read_logs` reads identifiers.
+
+    "007" and "+7" are names: only what an integer would print as is one.
+    """
+    for column in columns:
+        if column.dtype != pl.String or column.null_count() == len(column):
+            continue
+        whole = column.cast(pl.Int64, strict=False)
+        if (whole.cast(pl.String).eq_missing(column)).all():
+            yield whole
