@@ -137,11 +137,18 @@ def test_small_blocks_change_nothing(network, frames, monkeypatch):
     starts = torch.arange(0, 514, 37)
     whole = network(frames, starts, LAYERS)
     monkeypatch.setattr(module, "SHARED_PATCHES", 6)
-    monkeypatch.setattr(module, "BLOCK_PATCHES", 4)
+    monkeypatch.setattr(module, "BLOCK_PATCHES", {torch.float32: 4})
     monkeypatch.setattr(module, "BLOCK_FRAMES", 128)
     blocked = network(frames, starts, LAYERS)
     for name in LAYERS:
         assert distance(blocked[name], whole[name]) < 1e-5
+
+
+@pytest.mark.parametrize("n_patches", [8, 32, 64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_maximum_over_bands(n_patches, dtype):
+    z = torch.randn(5, 96, n_patches).to(dtype)
+    assert torch.equal(module._max_over_middle(z), z.amax(1))
 
 
 def test_alone_as_in_company(network, frames):

@@ -43,10 +43,11 @@ TIMBRAL_HEIGHTS, TIMBRAL_TAPS, N_TIMBRAL = (38, 67), 7, 204
 TEMPORAL_LENGTHS, N_TEMPORAL = (128, 64, 32), 51
 N_CNN, CNN_TAPS, N_PENULTIMATE = 64, 7, 200
 
-STEPS = 6  # temporal outputs in one product
+STEPS = 4  # temporal outputs in one product
 BLOCK_FRAMES = 1024  # columns of a timbral product
-BLOCK_PATCHES = 32  # patches of a temporal product
-SHARED_PATCHES = 4 * BLOCK_PATCHES  # patches whose frames are shared
+BLOCK_PATCHES = {torch.float32: 32, torch.bfloat16: 64}  # of a temporal product
+SHARED_PATCHES = 128  # patches whose frames are shared
+AMAX_BYTES = 128  # last axis from which on torch's amax is fast
 ROUND_FRAMES, ROUND_PATCHES = 64, 8  # few shapes: oneDNN plans each shape anew
 
 
@@ -152,22 +153,14 @@ class Musicnn(nn.Module):
         first, end = int(starts.min()), int(starts.max()) + N_FRAMES
         frames = frames[first:end].to(self.timbral[0].weight.dtype)
         timbral, rows = self._timbral(frames, starts - first)
-        blocks = zip(
-            (starts - first).split(BLOCK_PATCHES),
-            rows.split(BLOCK_PATCHES),
-            strict=True,
-        )
+        n_patches = BLOCK_PATCHES[frames.dtype]
         parts = []
-        for block_starts, block_rows in blocks:
-            front = torch.cat(
-                [
-                    timbral.index_select(0, block_rows.flatten()).unflatten(
-                        0, block_rows.shape
-                    ),
-                    self._temporal(frames, block_starts),
-                ],
-                dim=2,
-            )
+        for block, block_rows in zip(
+            (starts - first).split(n_patches), rows.split(n_patches), strict=True
+        ):
+            own = timbral.index_select(0, block_rows.flatten())
+            own = own.view(len(block), N_FRAMES, -1)
+            front = torch.cat([own, self._temporal(frames, block)], dim=2)
             parts.append(self._back(front, layers))
         return {name: torch.cat([part[name] for part in parts]) for name in layers}
 
@@ -200,7 +193,7 @@ class Musicnn(nn.Module):
         return torch.cat(outputs), rows
 
     def _temporal(self, frames, starts):
-        """Temporal outputs (n_patches, 187, 153) of at most `BLOCK_PATCHES` patches."""
+        """Temporal outputs (n_patches, 187, 153) of a block of patches."""
         n_patches = len(starts)
         starts = F.pad(starts, (0, -n_patches % ROUND_PATCHES))
         within = torch.arange(N_FRAMES, device=starts.device)
@@ -323,11 +316,17 @@ def _max_over_bands(weight, x):
 
 
 def _max_over_middle(z):
-    """Maximum over the middle axis; by halves, since torch's bfloat16 amax is slow."""
-    while z.dtype == torch.bfloat16 and z.shape[1] % 2 == 0:
+    """Maximum over the middle axis of (n, 96, P).
+
+    torch's amax is fast where the last axis fills its registers, and ten times slower
+    than taking maxima of halves where it does not.
+    """
+    if z.device.type != "cpu" or z.shape[2] * z.element_size() >= AMAX_BYTES:
+        return z.amax(1)
+    while z.shape[1] % 2 == 0:
         half = z.shape[1] // 2
         z = torch.maximum(z[:, :half], z[:, half:])
-    return z.amax(1)
+    return torch.maximum(torch.maximum(z[:, 0], z[:, 1]), z[:, 2])  # 96 = 3 * 2 ** 5
 
 
 def _convolve_frames(weight, maps):
