@@ -9,7 +9,6 @@ import contextlib
 import numpy as np
 import skorch
 import torch
-from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, ShuffleSplit
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import Dataset
@@ -98,18 +97,47 @@ def fit_ridge_head(features, factors, *, alphas, sample_weight, groups, seed):
     else:
         folds = GroupKFold(n_splits)
     mean, scale = _moments(features)
-    ridge = RidgeCV(
-        alphas=np.asarray(alphas, dtype=float),
-        cv=list(folds.split(features, groups=groups)),
-        scoring="neg_mean_squared_error",
-    )
     standard = (features - mean) / scale
-    ridge.fit(standard, factors.astype(np.float64), sample_weight=sample_weight)
+    alphas = np.asarray(alphas, dtype=np.float64)
+    losses = np.zeros(len(alphas))
+    for train, held in folds.split(standard, groups=groups):
+        path = _ridge_path(
+            standard[train], factors[train], sample_weight[train], alphas
+        )
+        for i, (coef, intercept) in enumerate(path):
+            errors = standard[held] @ coef + intercept - factors[held]
+            losses[i] += sample_weight[held] @ np.square(errors).mean(axis=1)
+    best = int(np.argmin(losses))
+    (coef, intercept), *_ = _ridge_path(
+        standard, factors, sample_weight, alphas[best : best + 1]
+    )
     head = mlp((features.shape[1], factors.shape[1]))
     with torch.no_grad():
-        head[0].weight.copy_(torch.from_numpy(np.atleast_2d(ridge.coef_)))
-        head[0].bias.copy_(torch.from_numpy(np.atleast_1d(ridge.intercept_)))
-    return _for_raw_features(head, mean, scale), float(ridge.alpha_)
+        head[0].weight.copy_(torch.from_numpy(coef.T))
+        head[0].bias.copy_(torch.from_numpy(intercept))
+    return _for_raw_features(head, mean, scale), float(alphas[best])
+
+
+def _ridge_path(X, Y, weight, alphas):
+    """Ridge regressions of all `alphas`, from one eigendecomposition.
+
+    With X and Y centred by their weighted means, X' W X = V diag(s) V', and the
+    coefficients are V diag(1 / (s + alpha)) V' X' W Y: only the diagonal differs.
+
+    Yields
+    ------
+    coef : ndarray (n_features, n_factors)
+    intercept : ndarray (n_factors,)
+    """
+    x_mean = np.average(X, axis=0, weights=weight)
+    y_mean = np.average(Y, axis=0, weights=weight)
+    centred = X - x_mean
+    weighted = centred.T * weight
+    values, vectors = np.linalg.eigh(weighted @ centred)
+    projected = vectors.T @ (weighted @ (Y - y_mean))
+    for alpha in alphas:
+        coef = vectors @ (projected / (np.maximum(values, 0) + alpha)[:, None])
+        yield coef, y_mean - x_mean @ coef
 
 
 def fit_mlp_head(
