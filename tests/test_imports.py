@@ -13,9 +13,9 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # From the ground up: a module imports from lower rows only. Within a row the files of
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
-    {"_check", "_optional", "_files", "tensorflow_files"},
-    {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
-    | {"catalogue_sources"},
+    {"_check", "_optional", "_files", "tensorflow_files", "mp3", "frontends"},
+    {"logs", "catalogue", "audio", "losses", "networks", "evaluation"}
+    | {"audio_files", "catalogue_sources"},
     {"factorization", "training", "weights", "datasets"}
     | {"tables", "table_writer", "factor_files"},
     {"_base", "estimators"},
@@ -25,6 +25,7 @@ ROWS = [
 ]
 # Files of one row that are one subject, in two files for their length.
 PAIRS = {
+    ("audio", "audio_files"),
     ("catalogue", "catalogue_sources"),
     ("estimators", "_base"),
     ("tables", "table_writer"),
