@@ -55,7 +55,7 @@ def record(stem, title, columns, rows, notes=(), *, seed=None):
     results[stem] = {
         "title": title,
         "columns": list(columns),
-        "rows": [list(row) for row in rows],
+        "rows": [[str(cell) for cell in row] for row in rows],
         "notes": list(notes),
         "seed": seed,
         "date": datetime.date.today().isoformat(),
