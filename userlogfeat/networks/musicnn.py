@@ -141,17 +141,18 @@ class Musicnn(nn.Module):
         dict of str to Tensor (n_patches, size), float32
         """
         check_call(self, frames, starts, layers)
-        frames = torch.addcmul(self.input_shift, frames.float(), self.input_scale)
-        starts = starts.to(frames.device)
         parts = [
-            self._hear(frames, block, layers) for block in starts.split(SHARED_PATCHES)
+            self._hear(frames, block, layers)
+            for block in starts.to(frames.device).split(SHARED_PATCHES)
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in layers}
 
     def _hear(self, frames, starts, layers):
         """Layers of so many patches that their frames fit into memory."""
         first, end = int(starts.min()), int(starts.max()) + N_FRAMES
-        frames = frames[first:end].to(self.timbral[0].weight.dtype)
+        frames = frames[first:end].float()
+        frames = torch.addcmul(self.input_shift, frames, self.input_scale)
+        frames = frames.to(self.timbral[0].weight.dtype)
         timbral, rows = self._timbral(frames, starts - first)
         n_patches = BLOCK_PATCHES[frames.dtype]
         parts = []
@@ -231,6 +232,11 @@ class Musicnn(nn.Module):
         return {name: heard[name] for name in layers}
 
 
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
+    torch.ops.mkldnn, "_linear_pointwise"
+)
+
+
 def _product(a, b):
     """The matrix product a b, by the library that is fastest where it runs.
 
@@ -241,11 +247,6 @@ def _product(a, b):
     if a.device.type == "cpu" and a.dtype == torch.float32 and _HAS_ONEDNN:
         return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
     return a @ b
-
-
-_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
-    torch.ops.mkldnn, "_linear_pointwise"
-)
 
 
 def _tap_frames(starts, n_frames):
