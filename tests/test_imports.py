@@ -13,8 +13,8 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # From the ground up: a module imports from lower rows only. Within a row the files of
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
-    {"_check", "_optional", "_files", "tensorflow_files", "mp3", "frontends"},
-    {"logs", "catalogue", "audio", "losses", "networks", "evaluation"}
+    {"_check", "_optional", "_files", "tensorflow_files", "mp3"},
+    {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"audio_files", "catalogue_sources"},
     {"factorization", "training", "weights", "datasets"}
     | {"tables", "table_writer", "factor_files"},

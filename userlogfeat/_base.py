@@ -144,7 +144,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             read = partial(
                 read_audio,
                 sample_rate=rate,
-                duration=self.duration,
+                duration=self._heard_duration(),
                 crop=self.crop,
                 short=self.short,
             )
@@ -160,11 +160,16 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 waveform = fit_length(waveform, network.min_samples, short=self.short)
             yield ClipFeatures(index, clip, seconds, {"input": waveform})
 
+    def _heard_duration(self):
+        """Seconds of each clip that are heard; None for the whole clip."""
+        return self.duration
+
     def _cut(self, sample_rate):
         """A function that crops or fills a waveform to `duration`, as for files."""
-        if self.duration is None:
+        duration = self._heard_duration()
+        if duration is None:
             return lambda waveform: waveform
-        n_samples = round(self.duration * sample_rate)
+        n_samples = round(duration * sample_rate)
         return partial(
             fit_length, n_samples=n_samples, crop=self.crop, short=self.short
         )

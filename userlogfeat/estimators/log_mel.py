@@ -1,0 +1,148 @@
+"""LogMel: log-mel spectrograms, with the settings of a paper."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from userlogfeat._base import AudioTransformer, resolve_device
+from userlogfeat.frontends import FRONTENDS, FrontEnd
+from userlogfeat.networks.mel import LogMelSpectrogram
+
+
+class LogMel(AudioTransformer):
+    """Log-mel spectrograms of clips.
+
+    There is nothing to learn. All clips of one call must give the same number of
+    frames: pass `duration` where neither the front end nor the files have one length.
+
+    Parameters
+    ----------
+    frontend : str or FrontEnd
+        A name in ``userlogfeat.FRONTENDS`` (``"lee2019"``, ``"chen2021"``,
+        ``"hamel2013"``, ``"park2017"``, ``"musicnn"``), or settings of your own.
+    duration : float or None
+        Seconds of each clip. None means the paper's context (30 s for ``"lee2019"``,
+        3 s for ``"chen2021"``), and whole clips where the paper hears them whole.
+    crop : {"middle", "start"}
+        Which part, where a clip is longer.
+    short : {"repeat", "pad"}
+        How a shorter clip is filled: with itself again, or with zeros at its end.
+    batch_size : int
+        Clips transformed before the next are asked for.
+    n_jobs : int
+        Threads that decode files.
+    device : str
+        "auto" (the GPU where there is one), "cpu", "cuda" or a torch device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat import LogMel
+    >>> second = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    >>> LogMel("musicnn").fit_transform([second, 0.5 * second]).shape
+    (2, 96, 63)
+    >>> LogMel("lee2019").fit_transform([second]).shape
+    (1, 96, 1280)
+    """
+
+    # What the base class asks for, and there is no choice of here.
+    layer = "log_mel"
+    precision = "fp32"
+
+    def __init__(
+        self,
+        frontend="musicnn",
+        *,
+        duration=None,
+        crop="middle",
+        short="repeat",
+        batch_size=16,
+        n_jobs=2,
+        device="auto",
+    ):
+        self.frontend = frontend
+        self.duration = duration
+        self.crop = crop
+        self.short = short
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.device = device
+
+    def transform(self, X):
+        """Spectrograms of clips.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Paths, waveforms at the front end's sample rate, or log-mel spectrograms,
+            which are returned as they are.
+
+        Returns
+        -------
+        ndarray (n_clips, n_bands, n_frames), float32
+            C-contiguous.
+
+        Raises
+        ------
+        AudioError
+            Where a file cannot be read.
+        ValueError
+            Where the clips differ in their number of frames.
+        """
+        X = X if hasattr(X, "__len__") else np.asarray(X)
+        log_mels = None
+        for features in self.iter_features(X):
+            log_mel = features.layers["log_mel"]
+            if log_mels is None:
+                log_mels = np.empty((len(X), *log_mel.shape), dtype=np.float32)
+            if log_mel.shape != log_mels.shape[1:]:
+                raise ValueError(
+                    f"Clip {features.clip!r} has {log_mel.shape[1]} frames, but the "
+                    f"first has {log_mels.shape[2]}: they do not fit into one array. "
+                    "Pass duration= (in seconds), to crop or fill them to one length."
+                )
+            log_mels[features.index] = log_mel
+        return log_mels
+
+    def _load_network(self):
+        front_end = LogMelSpectrogram(self._front_end())
+        return _Spectrograms(front_end.to(resolve_device(self.device)))
+
+    def _hear(self, network, log_mels, layers):
+        return {"log_mel": log_mels}
+
+    def _heard_duration(self):
+        return self._front_end().duration if self.duration is None else self.duration
+
+    def _front_end(self):
+        if isinstance(self.frontend, FrontEnd):
+            return self.frontend
+        if isinstance(self.frontend, str) and self.frontend in FRONTENDS:
+            return FRONTENDS[self.frontend]
+        raise ValueError(
+            f"Got frontend={self.frontend!r}, expected one of {list(FRONTENDS)} or a "
+            "userlogfeat.frontends.FrontEnd."
+        )
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        self._front_end()
+
+
+@dataclass(frozen=True)
+class _Spectrograms:
+    """A front end, as the base class expects networks to be."""
+
+    front_end: LogMelSpectrogram
+    min_samples: int = 1
+
+    @property
+    def sample_rate(self):
+        return self.front_end.front_end.sample_rate
+
+    @property
+    def n_bands(self):
+        return self.front_end.front_end.n_bands
+
+    def log_mel(self, waveforms):
+        return [self.front_end(waveform[None])[0] for waveform in waveforms]
