@@ -1,0 +1,235 @@
+"""Pretrained musicnn features: clips in, tags or layers below the tags out.
+
+Pons & Serra (2019), "musicnn: pre-trained convolutional neural networks for music audio
+tagging". A clip is cut into patches of 3 s, each patch is heard, and a layer is pooled
+over the patches.
+"""
+
+import hashlib
+import json
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+
+from userlogfeat._base import (
+    AudioTransformer,
+    feature_names,
+    resolve_device,
+    resolve_precision,
+)
+from userlogfeat._check import check_choice, check_positive
+
+MODELS = ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg")
+POOLINGS = ("mean", "max", "meanstd", None)
+
+
+def _gives_rows(embedder):
+    return embedder.pooling is not None
+
+
+class MusicnnEmbedder(AudioTransformer):
+    """Features of clips from a pretrained musicnn network.
+
+    Nothing is fitted. The weights come with the musicnn package, of which only the
+    weight files are used: ``pip install --no-deps musicnn==0.1.0``.
+
+    Parameters
+    ----------
+    model : {"MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"}
+        Which network: trained on the tags of the Million Song Dataset (MSD) or of
+        MagnaTagATune (MTT).
+    layer : str or sequence of str
+        One layer or several, side by side. Of musicnn: ``taggram`` (50 tag
+        probabilities), ``penultimate`` (200), ``mean_pool`` and ``max_pool`` (753: all
+        maps below, pooled over the frames of a patch), ``timbral`` (408), ``temporal``
+        (153), ``cnn1``, ``cnn2``, ``cnn3`` (64), the last five averaged over frames.
+        Of vgg: ``taggram`` (50), ``pool1`` to ``pool4`` (128), ``pool5`` (256).
+    patch_hop : float
+        Seconds between the starts of patches, at least 0.032. As in the original it
+        is made whole spectrogram frames: 1.0 is 61 frames of 16 ms.
+    pooling : {"mean", "max", "meanstd", None}
+        Over the patches of a clip; ``"meanstd"`` is the mean and the standard
+        deviation, side by side. None gives a list with one (n_patches, n_features)
+        array a clip.
+    duration : float or None
+        Seconds to hear of each clip; None hears all of it.
+    crop : {"middle", "start"}
+        Which part, where a clip is longer than `duration`.
+    short : {"repeat", "pad"}
+        What to do where a clip is shorter than `duration` or one patch.
+    batch_size : int
+        Clips per pass through the network.
+    n_jobs : int
+        Threads that decode files ahead of the network.
+    device : str or torch.device
+        ``"auto"`` is the GPU where there is one.
+    precision : {"auto", "fp32", "bf16"}
+        Of the network's matrix products; ``"auto"`` is bf16 on a GPU only. With bf16
+        features differ by less than 1%.
+
+    Attributes
+    ----------
+    tags : list of str
+        Names of the 50 columns of ``taggram``.
+    layer_sizes : dict of str to int
+        Columns of each chosen layer.
+    n_features_in_ : int
+        Length of a row of X, where X is an array.
+
+    See Also
+    --------
+    UserLogEmbedder : The same trunk with what listening logs taught.
+    PatchVotingClassifier : Classifies the patches that ``pooling=None`` gives.
+
+    References
+    ----------
+    .. [1] J. Pons, X. Serra, "musicnn: pre-trained convolutional neural networks for
+       music audio tagging", ISMIR late-breaking demo, 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat import MusicnnEmbedder
+    >>> clips = np.random.default_rng(0).normal(size=(2, 80000))  # 5 s at 16 kHz
+    >>> MusicnnEmbedder(layer="taggram").fit_transform(clips).shape
+    (2, 50)
+    >>> [patches.shape for patches in MusicnnEmbedder(pooling=None).transform(clips)]
+    [(3, 753), (3, 753)]
+    """
+
+    def __init__(
+        self,
+        model="MSD_musicnn",
+        *,
+        layer="max_pool",
+        patch_hop=1.0,
+        pooling="mean",
+        duration=None,
+        crop="middle",
+        short="repeat",
+        batch_size=16,
+        n_jobs=2,
+        device="auto",
+        precision="auto",
+    ):
+        self.model = model
+        self.layer = layer
+        self.patch_hop = patch_hop
+        self.pooling = pooling
+        self.duration = duration
+        self.crop = crop
+        self.short = short
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.device = device
+        self.precision = precision
+
+    def transform(self, X):
+        """Features of clips.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Paths, waveforms at 16 kHz, or log-mel spectrograms of the musicnn front
+            end.
+
+        Returns
+        -------
+        ndarray (n_clips, n_features), float32
+            The layers side by side, in the order of `layer`; with ``pooling=None`` a
+            list with one (n_patches, n_features) array a clip.
+
+        Raises
+        ------
+        AudioError
+            Where a file cannot be read. To keep the rest of a large collection, use
+            :func:`userlogfeat.extract`, which gives such files a row that says so.
+        ModuleNotFoundError
+            Where musicnn is not installed; the message has the command.
+        """
+        if self.pooling is not None:
+            return super().transform(X)
+        return [
+            np.concatenate([*clip.layers.values()], axis=1)
+            for clip in self.iter_features(X)
+        ]
+
+    @available_if(_gives_rows)
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns: ``max_pool_0``, ``max_pool_1``, ...
+
+        With ``pooling="meanstd"`` ``max_pool_mean_0``, ..., ``max_pool_std_752``.
+        Absent with ``pooling=None``.
+        """
+        sizes = self._chosen_sizes()
+        if self.pooling == "meanstd":
+            sizes = {
+                f"{name}_{statistic}": size
+                for name, size in sizes.items()
+                for statistic in ("mean", "std")
+            }
+        return feature_names(sizes)
+
+    @property
+    def tags(self):
+        """Names of the 50 columns of ``taggram``."""
+        from userlogfeat.networks.taggers import TAGS
+
+        check_choice(self.model, "model", MODELS)
+        return list(TAGS[self.model.partition("_")[0]])
+
+    @property
+    def layer_sizes(self):
+        """Columns of each chosen layer, by name."""
+        if self.pooling is None:
+            raise ValueError(
+                "With pooling=None a clip has as many rows as patches, so its layers "
+                'have no one size. Pass pooling="mean", "max" or "meanstd".'
+            )
+        factor = 2 if self.pooling == "meanstd" else 1
+        return {name: factor * size for name, size in self._chosen_sizes().items()}
+
+    @property
+    def fingerprint(self):
+        """Identifies weights and settings: equal strings, equal features."""
+        from userlogfeat.tensorflow_files import MUSICNN_SHA256
+
+        settings = [
+            MUSICNN_SHA256[self.model],
+            self.pooling,
+            self.patch_hop,
+            self.duration,
+            self.crop,
+            self.short,
+            resolve_precision(self.precision, self.device),
+        ]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+    def _chosen_sizes(self):
+        from userlogfeat.networks.musicnn import Musicnn
+        from userlogfeat.networks.vgg import Vgg
+
+        check_choice(self.model, "model", MODELS)
+        sizes = (Vgg if "vgg" in self.model else Musicnn).layer_sizes
+        self._check_layers(sizes)
+        return {name: sizes[name] for name in self._layer_names()}
+
+    def _load_network(self):
+        from userlogfeat.weights import make_musicnn_teacher
+
+        device = resolve_device(self.device)
+        return make_musicnn_teacher(
+            self.model,
+            patch_hop=self.patch_hop,
+            device=device,
+            precision=resolve_precision(self.precision, device),
+        )
+
+    def _hear(self, network, log_mels, layers):
+        return network(log_mels, layers=layers, pooling=self.pooling)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        self._chosen_sizes()
+        check_choice(self.pooling, "pooling", POOLINGS)
+        check_positive(self.patch_hop, "patch_hop")
