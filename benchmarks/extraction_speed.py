@@ -1,7 +1,7 @@
 """Does decoding hide behind the network, and does memory grow with the files?
 
 Decoding alone, the network alone and the whole extraction alternate in one process,
-each with the settings of `UserLogEmbedder`. Peak memory is that of a fresh process.
+each with the settings of `MusicnnEmbedder`. Peak memory is that of a fresh process.
 """
 
 import argparse
@@ -30,10 +30,10 @@ def main():
 
 
 def overlap(clips, folder):
-    from userlogfeat import UserLogEmbedder, extract
+    from userlogfeat import MusicnnEmbedder, extract
     from userlogfeat._check import check_audio
 
-    embedder = UserLogEmbedder()
+    embedder = MusicnnEmbedder()
     network = embedder._load_network()
     waveforms = [
         clip.layers["input"] for clip in embedder._decode(check_audio(clips), network)
@@ -108,10 +108,10 @@ def memory(clips, folder):
 
 
 def child(folder, table):
-    from userlogfeat import UserLogEmbedder, extract
+    from userlogfeat import MusicnnEmbedder, extract
 
     warnings.simplefilter("ignore")
-    embedder = UserLogEmbedder(duration=MEMORY_SECONDS)
+    embedder = MusicnnEmbedder(duration=MEMORY_SECONDS)
     summary = extract(folder, table, embedder=embedder, flush_seconds=2.0)
     assert summary.n_failed == 0, summary
 

@@ -57,9 +57,9 @@ class FakeEmbedder:
         from userlogfeat import audio
 
         if not clip.exists():
-            return audio.MissingAudioError(f"{clip} is missing")
+            return audio.MissingAudioError(str(clip), "no such file", "Bring it.")
         if clip.stat().st_size == 0:
-            return audio.EmptyAudioError(f"{clip} is empty")
+            return audio.EmptyAudioError(str(clip), "0 bytes", "Fill it.")
         return None
 
 

@@ -59,10 +59,8 @@ def test_failed_files_are_told_and_counted(clips):
     Path(clips[4]).write_bytes(b"")
     result = run("extract", *clips, "gone.wav", "-o", "t", code=cli.SOME_FAILED)
     assert "9 done, 0 were there, 2 failed" in result.stdout
-    assert (
-        f"failed: {clips[4]}\n  EmptyAudioError: {clips[4]} is empty" in result.stderr
-    )
-    assert "failed: gone.wav" in result.stderr
+    assert f"EmptyAudioError: '{clips[4]}': 0 bytes. Fill it." in result.stderr
+    assert "MissingAudioError: 'gone.wav': no such file" in result.stderr
     run("extract", *clips, "-o", "t", "--no-retry-failed", code=cli.SOME_FAILED)
     run("extract", *clips[5:], "-o", "t")
 
@@ -71,7 +69,7 @@ def test_on_error_raise_ends_the_run(clips):
     Path(clips[4]).write_bytes(b"")
     arguments = ("extract", *clips, "-o", "t", "--on-error", "raise")
     result = run(*arguments, code=cli.SOME_FAILED)
-    assert result.stderr == f"Error: {clips[4]} is empty\n"
+    assert result.stderr == f"Error: '{clips[4]}': 0 bytes. Fill it.\n"
     assert FeatureTable("t").clips() == clips[:4]
 
 
@@ -96,7 +94,7 @@ def test_list_of_odd_names(clips):
         code=cli.SOME_FAILED,
     )
     assert FeatureTable("t").clips() == [os.fsdecode(name) for name in [*names, gone]]
-    assert "failed: clips/gone\\xe9.wav" in result.stderr
+    assert "MissingAudioError: 'clips/gone\\udce9.wav'" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from userlogfeat import audio, tables
+from userlogfeat import FeatureLookup, MusicnnEmbedder, audio, tables
 from userlogfeat.extraction import ExtractionSummary, extract
 from userlogfeat.tables import FeatureTable, TableError
 
@@ -112,11 +112,14 @@ def test_failures_are_rows_and_are_tried_again(tmp_path, clips):
     assert summary.examples[0] == (
         clips[2],
         "EmptyAudioError",
-        f"{clips[2]} is empty",
+        f"'{clips[2]}': 0 bytes. Fill it.",
     )
     assert "EmptyAudioError: 1" in str(summary)
     rows = FeatureTable(tmp_path / "t").read(["status", "message"]).to_pylist()
-    assert rows[2] == {"status": "EmptyAudioError", "message": f"{clips[2]} is empty"}
+    assert rows[2] == {
+        "status": "EmptyAudioError",
+        "message": f"'{clips[2]}': 0 bytes. Fill it.",
+    }
     assert rows[10]["status"] == "MissingAudioError"
 
     summary, log = run([*clips, missing], tmp_path / "t", retry_failed=False)
@@ -134,7 +137,7 @@ def test_failures_are_rows_and_are_tried_again(tmp_path, clips):
 
 def test_on_error_raise_keeps_what_was_done(tmp_path, clips):
     Path(clips[6]).write_bytes(b"")
-    with pytest.raises(audio.EmptyAudioError, match=r"0006\.wav is empty"):
+    with pytest.raises(audio.EmptyAudioError, match=r"0006\.wav': 0 bytes"):
         run(clips, tmp_path / "t", on_error="raise")
     assert FeatureTable(tmp_path / "t").clips() == clips[:6]
 
@@ -384,3 +387,21 @@ def test_unwritable_folder_is_explained(tmp_path, clips):
     locked.mkdir(mode=0o555)
     with pytest.raises(PermissionError, match=r"make the folder writable"):
         run(clips, locked / "t")
+
+
+@pytest.mark.real
+def test_features_of_real_clips_are_those_of_transform(tmp_path, data):
+    clips = sorted(str(path) for path in (data / "gtzan_clips").glob("*.flac"))[::30]
+    broken = tmp_path / "broken.flac"
+    broken.write_bytes(Path(clips[0]).read_bytes()[:2000])
+    text = tmp_path / "text.mp3"
+    text.write_text("not music")
+    embedder = MusicnnEmbedder(layer=("taggram", "max_pool"), duration=5.0)
+    summary = extract([*clips, broken, text], tmp_path / "t", embedder=embedder)
+    assert (summary.n_done, summary.n_failed) == (4, 2)
+    assert summary.audio_seconds == pytest.approx(20.0)
+    np.testing.assert_array_equal(
+        FeatureLookup(tmp_path / "t").transform(clips), embedder.transform(clips)
+    )
+    statuses = FeatureTable(tmp_path / "t").lookup([broken, text]).statuses
+    assert all(status.endswith("AudioError") for status in statuses)

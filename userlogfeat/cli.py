@@ -17,6 +17,7 @@ import typer
 
 SOME_FAILED, USAGE, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+DEFAULT_LAYERS = ["max_pool", "embedding"]
 _SHOWN = 5  # failures that the summary describes
 
 app = typer.Typer(
@@ -142,7 +143,11 @@ def extract(
         bool, typer.Option("--null", help="NUL ends the paths of --list, not newline.")
     ] = False,
     weights: Annotated[
-        str, typer.Option(help="Bundled name (`userlogfeat weights`), folder or hub.")
+        str,
+        typer.Option(
+            help="Bundled name (`userlogfeat weights`), folder, hub owner/model, "
+            "or a plain musicnn, such as MSD_musicnn."
+        ),
     ] = "lastfm2k-musicnn",
     layer: Annotated[
         list[str] | None,
@@ -175,6 +180,7 @@ def extract(
     is given.
     """
     with _explained(output):
+        from userlogfeat.estimators.musicnn import MODELS, MusicnnEmbedder
         from userlogfeat.estimators.user_log import UserLogEmbedder
         from userlogfeat.extraction import extract as extract_clips
 
@@ -183,9 +189,10 @@ def extract(
             raise ValueError(
                 "Got no files: name files or folders, or pass --list FILE."
             )
-        embedder = UserLogEmbedder(
+        plain = weights in MODELS  # the tagger itself, without what logs taught
+        embedder = (MusicnnEmbedder if plain else UserLogEmbedder)(
             weights,
-            layer=tuple(layer) if layer else ("max_pool", "embedding"),
+            layer=tuple(layer or (["max_pool"] if plain else DEFAULT_LAYERS)),
             duration=duration,
             device=device,
             precision=precision.value,
@@ -480,8 +487,8 @@ def _explained(output=None):
 
 
 def _tell_failures(summary):
-    for clip, status, message in summary.examples[:_SHOWN]:
-        _tell(f"failed: {clip}\n  {status}: {message}", err=True)
+    for _, status, message in summary.examples[:_SHOWN]:
+        _tell(f"{status}: {message}", err=True)
     more = summary.n_failed - min(len(summary.examples), _SHOWN)
     if more:
         _tell(f"... and {more} more: see `status` and `message` in the table", err=True)
