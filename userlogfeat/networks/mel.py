@@ -84,11 +84,11 @@ class LogMelSpectrogram(nn.Module):
             (len(waveforms), self.front_end.n_bands, n_frames), dtype=torch.float32
         )
         with torch.autocast(waveforms.device.type, enabled=False):
-            for waveform, log_mel in zip(waveforms, log_mels, strict=True):
+            for clip, waveform in enumerate(waveforms):
                 # One clip at a time: libraries below sum differently in a batch.
                 for first in range(0, n_frames, n_block):
                     last = min(first + n_block, n_frames)
-                    log_mel[:, first:last] = self._block(waveform, first, last).T
+                    log_mels[clip, :, first:last] = self._block(waveform, first, last).T
         return log_mels
 
     def _block(self, waveform, first, last):
