@@ -330,9 +330,9 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             X = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
             return X, {}
         AudioTransformer.fit(self, X)
-        network = self._load_network(headless=True)
-        names = (*network.layer_sizes, "head_input")
-        features, squares = [], {name: 0.0 for name in network.layer_sizes}
+        sizes = self._load_network().trunk.layer_sizes
+        names = (*sizes, "head_input")
+        features, squares = [], dict.fromkeys(sizes, 0.0)
         for clip in self.iter_features(X, layers=names):
             features.append(clip.layers["head_input"])
             for name in squares:
@@ -390,15 +390,15 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         with torch.inference_mode():
             return self.head_(torch.from_numpy(np.ascontiguousarray(features))).numpy()
 
-    def _load_network(self, *, headless=False, device=None, precision=None):
+    def _load_network(self, *, device=None, precision=None):
         from userlogfeat.weights import make_musicnn_teacher
 
         device = resolve_device(self.device) if device is None else device
-        head = None if headless else copy.deepcopy(self.head_).to(device)
+        head = copy.deepcopy(getattr(self, "head_", None))  # none yet in fit
         return make_musicnn_teacher(
             self.model,
             patch_hop=self.patch_hop,
-            head=head,
+            head=head if head is None else head.to(device),
             head_layer=self.head_layer,
             head_pooling=self.head_pooling,
             device=device,
