@@ -1,0 +1,1 @@
+"""Data sets, one module each: how to make, find and split them."""
