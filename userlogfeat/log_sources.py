@@ -1,0 +1,287 @@
+"""Any table of logs, a file or a frame, as a stream of Arrow chunks.
+
+Text and Parquet go through Arrow's own readers: they hold a few blocks of the file
+at a time and never map it whole, so memory does not grow with the file. Text is not
+guessed at: every field stays text until its meaning is known, so that an identifier
+"007" is never read as 7.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
+
+CHUNK_ROWS = 500_000
+_BLOCK = 2 << 20  # bytes of text parsed at a time
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".dat": "\t"}
+_COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
+_PARQUET = {".parquet", ".pq"}
+
+
+class Chunk(NamedTuple):
+    """Some consecutive rows of one source, with what an error message needs."""
+
+    table: pa.Table  # columns named by their role: user, item, count, ...
+    origin: str  # "plays.csv", "the frame"
+    first_row: int  # of the table, in its origin; the header is not counted
+    is_text: bool = False  # fields are text whatever they mean
+    rows: np.ndarray | None = None  # row numbers, where some were left out
+
+
+def iter_chunks(source, roles, *, separator=None, columns=None):
+    """Yield the named columns of a source, some rows at a time.
+
+    Parameters
+    ----------
+    source : str, Path, polars.DataFrame, polars.LazyFrame, pandas.DataFrame or
+            pyarrow.Table
+        A csv, tsv or parquet file (text may be compressed: .gz, .bz2, .zst), a folder
+        of parquet files (read in the order of their names), or a frame.
+    roles : dict of str
+        Role -> column: ``{"user": "userID", "item": "artistID"}``.
+    separator : str, optional
+        Of text files. By default "," for .csv, a tab for .tsv, .tab, .txt and .dat.
+    columns : list of str, optional
+        The columns of a text file that has no header line.
+
+    Yields
+    ------
+    Chunk
+        Of at most about `CHUNK_ROWS` rows.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file or folder.
+    ValueError
+        Where the file cannot be read, or lacks a column.
+    TypeError
+        Where `source` is neither a path nor a frame.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        _refuse_layout(separator, columns, "a frame")
+        yield from _frame_chunks(source, roles)
+        return
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file or folder {path}.")
+    if path.is_dir() or path.suffix.lower() in _PARQUET:
+        _refuse_layout(separator, columns, "Parquet")
+        for file in _parquet_files(path):
+            yield from _parquet_chunks(file, roles)
+    else:
+        yield from _text_chunks(path, roles, separator, columns)
+
+
+def require_columns(roles, available, origin, *, hint=""):
+    """Raise a ValueError where a column that plays a role is missing."""
+    available = list(available)
+    missing = [f"{name!r} ({role}=)" for role, name in roles.items()]
+    missing = [
+        text
+        for text, name in zip(missing, roles.values(), strict=True)
+        if name not in available
+    ]
+    if missing:
+        have = ", ".join(repr(name) for name in available) or "none"
+        raise ValueError(
+            f"Found no column {', '.join(missing)} in {origin}. Its columns: {have}. "
+            f"Name the right ones, as in user='userID'{hint}"
+        )
+
+
+def _text_chunks(path, roles, separator, columns):
+    separator = separator or _separator(path)
+    parse = arrow_csv.ParseOptions(
+        delimiter=separator,
+        # A tab-separated field may hold quotes that mean nothing: "Weird Al".
+        quote_char=False if separator == "\t" else '"',
+    )
+    names = list(columns) if columns else _header(path, parse)
+    hint = "."
+    if len(names) == 1:
+        hint = f", and the separator if it is not {separator!r}, as in separator=';'."
+    require_columns(roles, names, path.name, hint=hint)
+    used = list(dict.fromkeys(roles.values()))
+    convert = arrow_csv.ConvertOptions(
+        include_columns=used,
+        column_types={name: pa.large_string() for name in used},
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+    read = arrow_csv.ReadOptions(block_size=_BLOCK, column_names=columns)
+    with _reading(path):
+        batches = arrow_csv.open_csv(
+            path, read_options=read, parse_options=parse, convert_options=convert
+        )
+    yield from _grouped(batches, roles, path, is_text=True)
+
+
+def _header(path, parse):
+    """Names in the first line, read by the same parser as the rest."""
+    with _reading(path):
+        reader = arrow_csv.open_csv(
+            path,
+            read_options=arrow_csv.ReadOptions(block_size=_BLOCK),
+            parse_options=parse,
+        )
+        names = reader.schema.names
+        reader.close()
+    return names
+
+
+def _separator(path):
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix not in _SEPARATORS:
+        known = ", ".join([*_SEPARATORS, *sorted(_PARQUET)])
+        raise ValueError(
+            f"{path.name} does not say how it is laid out: known suffixes are {known}. "
+            "Pass separator=... if it is text, or read it into a frame first."
+        )
+    return _SEPARATORS[suffix]
+
+
+def _parquet_files(path):
+    """The file itself, or all below a folder but hidden and `_SUCCESS`-like ones."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in _PARQUET
+        and not any(part[0] in "._" for part in file.relative_to(path).parts)
+    )
+    if not files:
+        raise ValueError(
+            f"The folder {path} holds no .parquet file. Pass the file itself, or "
+            'format="..." if it is a published data set.'
+        )
+    return files
+
+
+def _parquet_chunks(path, roles):
+    with _reading(path):
+        # By default Arrow keeps all the bytes it has read until the file's end.
+        file = parquet.ParquetFile(path, buffer_size=_BLOCK, pre_buffer=False)
+    with file:
+        require_columns(roles, file.schema_arrow.names, path.name, hint=".")
+        used = list(dict.fromkeys(roles.values()))
+        batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=used)
+        yield from _grouped(batches, roles, path)
+
+
+def _frame_chunks(frame, roles):
+    library = type(frame).__module__.partition(".")[0]
+    if library == "polars" and type(frame).__name__ == "LazyFrame":
+        names = frame.collect_schema().names()
+        require_columns(roles, names, "the frame", hint=".")
+        used = list(dict.fromkeys(roles.values()))
+        batches = frame.select(used).collect_batches(chunk_size=CHUNK_ROWS)
+        tables = (_arrow_table(batch, used) for batch in batches)
+    elif library in ("polars", "pandas", "pyarrow") and hasattr(frame, "columns"):
+        names = frame.column_names if library == "pyarrow" else frame.columns
+        require_columns(roles, names, "the frame", hint=".")
+        whole = _arrow_table(frame, list(dict.fromkeys(roles.values())))
+        starts = range(0, whole.num_rows, CHUNK_ROWS)
+        tables = (whole.slice(start, CHUNK_ROWS) for start in starts)
+    else:
+        raise TypeError(
+            f"Got logs of type {type(frame).__name__}, expected the path of a csv, tsv "
+            "or parquet file, or a polars, pandas or pyarrow frame."
+        )
+    first_row = 0
+    for table in tables:
+        yield Chunk(_by_role(table, roles), "the frame", first_row)
+        first_row += table.num_rows
+
+
+def _arrow_table(frame, used):
+    """The used columns of a frame as an Arrow table."""
+    library = type(frame).__module__.partition(".")[0]
+    arrays = []
+    for name in used:
+        column = frame[name]
+        if library == "polars" and str(column.dtype) == "Object":
+            # Arrow would be given the addresses of the Python objects.
+            raise ValueError(_unreadable_column(column, name))
+        try:
+            arrays.append(column.to_arrow() if library == "polars" else _array(column))
+        except (pa.ArrowException, TypeError) as error:
+            raise ValueError(_unreadable_column(column, name)) from error
+    return pa.table(arrays, names=[str(name) for name in used])
+
+
+def _array(column):
+    if isinstance(column, (pa.Array, pa.ChunkedArray)):
+        return column
+    return pa.Array.from_pandas(column)
+
+
+def _unreadable_column(column, name):
+    kinds = sorted({type(value).__name__ for value in column if value is not None})
+    if len(kinds) > 1:
+        return (
+            f"Column {name!r} of the frame mixes values of the types "
+            f"{', '.join(kinds)}. Convert it to one type first, such as str."
+        )
+    return (
+        f"Column {name!r} of the frame holds values of the type {', '.join(kinds)}, "
+        "which has no Arrow counterpart. Convert it to str or int first."
+    )
+
+
+def _grouped(batches, roles, path, *, is_text=False):
+    """Gather a reader's small batches into chunks of about `CHUNK_ROWS` rows."""
+    batches = iter(batches)
+    first_row, n_rows, pending = 0, 0, []
+    while True:
+        with _reading(path):
+            batch = next(batches, None)
+        if batch is not None:
+            pending.append(batch)
+            n_rows += batch.num_rows
+        if pending and (batch is None or n_rows >= CHUNK_ROWS):
+            table = pa.Table.from_batches(pending)
+            yield Chunk(_by_role(table, roles), path.name, first_row, is_text)
+            first_row, n_rows, pending = first_row + n_rows, 0, []
+        if batch is None:
+            return
+
+
+def _by_role(table, roles):
+    names = [str(name) for name in roles.values()]
+    return pa.table([table[name] for name in names], names=list(roles))
+
+
+def _refuse_layout(separator, columns, what):
+    if separator is not None or columns is not None:
+        raise ValueError(
+            f"Got separator= or columns= with {what}: they describe text files only."
+        )
+
+
+class _reading:
+    """Turn Arrow's errors into one that names the file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is None or isinstance(error, (FileNotFoundError, PermissionError)):
+            return
+        if isinstance(error, (pa.ArrowException, OSError, EOFError)):
+            hint = ""
+            if "UTF8" in str(error):
+                hint = " Convert it first: iconv -f latin1 -t utf-8 OLD > NEW."
+            raise ValueError(f"{self.path} could not be read: {error}{hint}") from error
