@@ -1,0 +1,251 @@
+"""`CFEmbedding`: users and items as points in the taste of all listeners."""
+
+import numbers
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from userlogfeat.factorization import fit_als, fold_in
+
+BACKENDS = ("implicit",)
+
+# Lee et al. 2019: 40 factors of the binary matrix, with the alpha of Hu et al. 2008
+# (section 4). Regularisation and the number of iterations: not stated; implicit's.
+SETTINGS = {"n_factors": 40, "alpha": 40.0, "regularization": 0.01, "iterations": 15}
+
+
+class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Embed users and items by collaborative filtering of their plays.
+
+    Weighted matrix factorisation of implicit feedback by alternating least squares
+    [1]_: a user who played an item r times prefers it (p = 1) with the confidence
+    c = 1 + alpha r, every other item is not preferred (p = 0) with the confidence 1,
+    and the scalar product of a user's and an item's factors approximates p.
+
+    The defaults are those of [2]_, for r of zeros and ones (``weights="binary"`` of
+    :func:`userlogfeat.read_logs`). `alpha` depends on the unit of r: with play counts
+    in the hundreds, 40 says that all that was ever played is certainly liked. Choose
+    it by the ranking of held-out plays (``examples/tune_als.py``).
+
+    Parameters
+    ----------
+    n_factors : int
+        Size of an embedding; 40 in [2]_.
+    regularization : float
+        Weight of the factors' squared lengths.
+    alpha : float
+        How much one play adds to the confidence; 40 in [1]_ and [2]_.
+    iterations : int
+        Rounds of alternation.
+    backend : {"implicit"}
+        The library that does the work.
+    random_state : int, RandomState, Generator or None
+        Where the alternation starts. Equal seeds give equal factors.
+    verbose : bool
+        Show a progress bar while fitting.
+
+    Attributes
+    ----------
+    user_factors_ : ndarray of float32, shape (n_users, n_factors)
+        Solved exactly for the final items, so that ``transform`` of the training rows
+        gives them again. Users without plays are zeros.
+    item_factors_ : ndarray of float32, shape (n_items, n_factors)
+        Items without plays are zeros.
+    n_features_in_ : int
+        The number of items.
+
+    References
+    ----------
+    .. [1] Hu, Koren, Volinsky 2008, *Collaborative filtering for implicit feedback
+       datasets*, ICDM.
+    .. [2] Lee, Lee, Park, Lee 2019, *Enhancing music features by knowledge transfer
+       from user-item log data*, ICASSP.
+
+    Examples
+    --------
+    Two circles of listeners, each with songs of its own:
+
+    >>> import numpy as np
+    >>> from userlogfeat import CFEmbedding
+    >>> plays = np.kron(np.eye(2), np.ones((3, 2)))
+    >>> cf = CFEmbedding(n_factors=2, random_state=0).fit(plays)
+    >>> abs(cf.user_factors_ @ cf.item_factors_.T).round(1)
+    array([[1., 1., 0., 0.],
+           [1., 1., 0., 0.],
+           [1., 1., 0., 0.],
+           [0., 0., 1., 1.],
+           [0., 0., 1., 1.],
+           [0., 0., 1., 1.]], dtype=float32)
+
+    A new listener of the third song would like the fourth:
+
+    >>> abs(cf.transform([[0, 0, 5, 0]]) @ cf.item_factors_.T).round(1)
+    array([[0., 0., 1., 1.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        n_factors=SETTINGS["n_factors"],
+        regularization=SETTINGS["regularization"],
+        alpha=SETTINGS["alpha"],
+        iterations=SETTINGS["iterations"],
+        backend="implicit",
+        random_state=None,
+        verbose=False,
+    ):
+        self.n_factors = n_factors
+        self.regularization = regularization
+        self.alpha = alpha
+        self.iterations = iterations
+        self.backend = backend
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, user_items, y=None):
+        """Learn the factors of users and items.
+
+        Parameters
+        ----------
+        user_items : csr matrix or array, shape (n_users, n_items)
+            How often each user played each item: finite, not negative. Only
+            the ratio of counts to ``1 / alpha`` matters.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        CFEmbedding
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            Where a parameter is out of its range, or `user_items` holds no play, or
+            negative or non-finite numbers.
+        """
+        self._check_parameters()
+        user_items = validate_data(self, user_items, **_CHECKS)
+        user_items = sparse.csr_matrix(user_items)
+        if not user_items.data.any():
+            raise ValueError(
+                f"user_items of shape {user_items.shape} holds no play: there is "
+                "nothing to learn from."
+            )
+        self.user_factors_, self.item_factors_ = fit_als(
+            user_items,
+            n_factors=self.n_factors,
+            regularization=self.regularization,
+            alpha=self.alpha,
+            iterations=self.iterations,
+            random_state=self.random_state,
+            progress=self.verbose,
+        )
+        self._n_features_out = self.n_factors
+        return self
+
+    def fit_transform(self, user_items, y=None):
+        """Learn the factors and return those of the users.
+
+        Parameters
+        ----------
+        user_items : csr matrix or array, shape (n_users, n_items)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_users, n_factors)
+        """
+        return self.fit(user_items).user_factors_.copy()
+
+    def transform(self, user_items):
+        """Fold in users: their factors, given those of the items.
+
+        Parameters
+        ----------
+        user_items : csr matrix or array, shape (n_new_users, n_items)
+            Plays of the items known from `fit`, in the same order.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_new_users, n_factors)
+            Zeros for users without plays.
+        """
+        check_is_fitted(self)
+        user_items = validate_data(self, user_items, reset=False, **_CHECKS)
+        return self._fold_in(self.item_factors_, sparse.csr_matrix(user_items))
+
+    def transform_items(self, user_items):
+        """Fold in items: their factors, given those of the users.
+
+        For items of the training logs this is one more half step of the alternation:
+        close to `item_factors_`, but not equal to them.
+
+        Parameters
+        ----------
+        user_items : csr matrix or array, shape (n_users, n_new_items)
+            Plays by the users known from `fit`, in the same order.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_new_items, n_factors)
+            Zeros for items without plays.
+
+        Raises
+        ------
+        ValueError
+            Where the number of rows is not that of the users in `fit`.
+        """
+        check_is_fitted(self)
+        user_items = check_array(user_items, input_name="user_items", **_CHECKS)
+        n_users = len(self.user_factors_)
+        if user_items.shape[0] != n_users:
+            raise ValueError(
+                f"Got user_items of shape {user_items.shape}, expected {n_users} rows: "
+                "the users of fit. Rows are users and columns the new items."
+            )
+        item_users = sparse.csr_matrix(user_items.T)
+        return self._fold_in(self.user_factors_, item_users)
+
+    def _fold_in(self, factors, rows):
+        return fold_in(
+            factors, rows, regularization=self.regularization, alpha=self.alpha
+        )
+
+    def _check_parameters(self):
+        for name in ("n_factors", "iterations"):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(
+                    f"Got {name}={value!r}, expected a whole number of at least 1."
+                )
+        for name in ("regularization", "alpha"):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
+                raise ValueError(
+                    f"Got {name}={value!r}, expected a finite number, 0 or more."
+                )
+        if self.backend not in BACKENDS:
+            names = ", ".join(f'"{name}"' for name in BACKENDS)
+            raise ValueError(f"Got backend={self.backend!r}, expected one of: {names}.")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+_CHECKS = {
+    "accept_sparse": "csr",
+    "accept_large_sparse": True,
+    "dtype": np.float32,
+    "ensure_non_negative": True,
+}
