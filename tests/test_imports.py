@@ -13,9 +13,10 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # From the ground up: a module imports from lower rows only. Within a row the files of
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
-    {"_check", "_optional", "_files", "tensorflow_files", "mp3"},
+    {"_check", "_optional", "_files", "tensorflow_files"} | {"audio_errors", "mp3"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
-    | {"audio_files", "catalogue_sources"},
+    | {"audio_files", "catalogue_sources"}
+    | {"log_sources", "log_columns", "log_formats"},
     {"factorization", "training", "weights", "datasets"}
     | {"tables", "table_writer", "factor_files"},
     {"_base", "estimators"},
@@ -28,6 +29,10 @@ PAIRS = {
     ("audio", "audio_files"),
     ("catalogue", "catalogue_sources"),
     ("estimators", "_base"),
+    ("log_formats", "log_sources"),
+    ("logs", "log_columns"),
+    ("logs", "log_formats"),
+    ("logs", "log_sources"),
     ("tables", "table_writer"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
