@@ -13,7 +13,7 @@ import soundfile
 
 from userlogfeat import audio_files
 from userlogfeat.audio import read_audio
-from userlogfeat.audio_files import (
+from userlogfeat.audio_errors import (
     AudioError,
     CorruptAudioError,
     EmptyAudioError,

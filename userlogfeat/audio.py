@@ -17,7 +17,7 @@ import soxr
 from sklearn.utils import check_random_state
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat.audio_files import (
+from userlogfeat.audio_errors import (
     AudioError,
     CorruptAudioError,
     EmptyAudioError,
@@ -25,8 +25,8 @@ from userlogfeat.audio_files import (
     NonFiniteAudioError,
     UnreadableAudioError,
     UnsupportedAudioError,
-    open_audio,
 )
+from userlogfeat.audio_files import open_audio
 
 __all__ = [
     "AudioError",
@@ -109,7 +109,7 @@ def read_audio(
     >>> read_audio("no.wav", sample_rate=16000)
     Traceback (most recent call last):
         ...
-    userlogfeat.audio_files.MissingAudioError: 'no.wav': there is no such file. ...
+    userlogfeat.audio_errors.MissingAudioError: 'no.wav': there is no such file. ...
     """
     check_positive(sample_rate, "sample_rate", integer=True)
     check_choice(crop, "crop", CROPS)
@@ -277,6 +277,16 @@ def find_audio(sources):
     -----
     UserWarning
         Where a folder cannot be listed.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from userlogfeat.audio import find_audio
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("b.wav", "a.mp3", "cover.jpg"):
+    ...     (folder / name).touch()
+    >>> [pathlib.Path(path).name for path in find_audio([folder, "c.flac"])]
+    ['a.mp3', 'b.wav', 'c.flac']
     """
     if isinstance(sources, str | bytes | os.PathLike):
         sources = [sources]

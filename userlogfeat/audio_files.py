@@ -1,21 +1,30 @@
 """Open audio files of any kind, and say clearly what is wrong with those that are not.
 
-The library below (libsndfile) is quick, but its own messages mislead: a text named .mp3
-"does not exist", one named .au is decoded to noise, and what a cut file lacks is left
-out in silence. So files are opened here by their content and never by their suffix,
-and what was read is compared with what the header promised.
+libsndfile, which decodes, believes a suffix (a text named .au becomes noise) and leaves
+out in silence what a cut file lacks. So files are opened here by their content, and
+what was read is compared with what the header promised.
 """
 
-import errno
 import os
 import re
-import shlex
 import stat
 from contextlib import contextmanager
 
 import numpy as np
 import soundfile
 
+from userlogfeat.audio_errors import (
+    AudioError,
+    CorruptAudioError,
+    EmptyAudioError,
+    MissingAudioError,
+    NonFiniteAudioError,
+    UnreadableAudioError,
+    cut_off,
+    explain_library,
+    explain_system,
+    ffmpeg_command,
+)
 from userlogfeat.mp3 import Mp3View, find_layout
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
@@ -29,73 +38,6 @@ _TOLERATED_SHARE = 0.01
 # Sizes that programs write when they cannot know the length (streams, pipes).
 _UNKNOWN_BYTES = 0x7FFF0000
 _UNKNOWN_SAMPLES = 1 << 62
-
-# Codes of libsndfile, sndfile.h and src/common.h.
-_UNRECOGNISED, _UNSUPPORTED = 1, 4
-_HEADER_FACTS = {
-    24: "its header gives no valid sample rate",
-    32: "its header gives 0 channels",
-    33: "its header gives more than 1024 channels",
-}
-# First bytes of formats that people meet and libsndfile does not read.
-_FOREIGN = (
-    (4, b"ftyp", "AAC or ALAC audio in an MP4 file (M4A)"),
-    (0, b"\xff\xf1", "AAC audio (ADTS)"),
-    (0, b"\xff\xf9", "AAC audio (ADTS)"),
-    (0, b"ADIF", "AAC audio (ADIF)"),
-    (0, b"\x30\x26\xb2\x75", "Windows Media audio (WMA)"),
-    (0, b"\x1a\x45\xdf\xa3", "audio in a Matroska or WebM file"),
-    (0, b"wvpk", "WavPack audio"),
-    (0, b"MAC ", "Monkey's Audio (APE)"),
-    (0, b"MPCK", "Musepack audio"),
-    (0, b"MP+", "Musepack audio"),
-    (0, b"#!AMR", "AMR audio"),
-)
-
-
-class AudioError(ValueError):
-    """A clip that cannot be used; its class says what kind of fault it is.
-
-    Parameters
-    ----------
-    path : str
-        The file, as text.
-    fact : str
-        What was found.
-    way_out : str
-        What the user can do.
-    """
-
-    def __init__(self, path, fact, way_out):
-        super().__init__(path, fact, way_out)
-        self.path, self.fact, self.way_out = path, fact, way_out
-
-    def __str__(self):
-        return f"{self.path!r}: {self.fact}. {self.way_out}"
-
-
-class MissingAudioError(AudioError):
-    """There is no such file."""
-
-
-class UnreadableAudioError(AudioError):
-    """There is one, but not a regular file that this user may read."""
-
-
-class EmptyAudioError(AudioError):
-    """It has no bytes, or no samples."""
-
-
-class UnsupportedAudioError(AudioError):
-    """It is in a format that is not read here."""
-
-
-class CorruptAudioError(AudioError):
-    """It is damaged, cut off, or contradicts its own header."""
-
-
-class NonFiniteAudioError(AudioError):
-    """It has samples that are NaN, infinite or absurdly large."""
 
 
 class AudioFile:
@@ -161,7 +103,7 @@ class AudioFile:
             f"{int(bad.sum())} of {len(mono)} samples are NaN, infinite or beyond "
             f"{MAX_AMPLITUDE:g} (full scale is 1), the first at {seconds:.2f} s",
             "Drop the file, or write it again with whole-number samples: "
-            + _ffmpeg(self.path, "wav"),
+            + ffmpeg_command(self.path, "wav"),
         )
 
     def _decoding_failed(self, position, error):
@@ -170,7 +112,7 @@ class AudioFile:
             f"decoding failed at {position / self.sample_rate:.2f} s of "
             f"{self.n_samples / self.sample_rate:.2f} s ({error.error_string})",
             "The file is damaged or cut off: fetch it again. To keep what can be "
-            "decoded: " + _ffmpeg(self.path, "wav"),
+            "decoded: " + ffmpeg_command(self.path, "wav"),
         )
 
     def _check_length(self, start, position, stop):
@@ -179,7 +121,7 @@ class AudioFile:
             _TOLERATED_SECONDS * self.sample_rate, _TOLERATED_SHARE * (stop - start)
         )
         if missing > tolerated or (missing and position == start):
-            raise _cut_off(
+            raise cut_off(
                 self.path,
                 f"its header promises {self.n_samples / self.sample_rate:.2f} s of "
                 f"audio, but it ends after {position / self.sample_rate:.2f} s",
@@ -215,7 +157,7 @@ def open_audio(path):
         try:
             sound, n_samples = _open_sound(file, head, size)
         except soundfile.LibsndfileError as error:
-            raise _explain(name, head, error) from error
+            raise explain_library(name, head, error) from error
         with sound:
             _check_header(name, sound, n_samples)
             yield AudioFile(name, sound, n_samples)
@@ -243,33 +185,13 @@ def _open_bytes(path, name):
             )
         return open(path, "rb")
     except OSError as error:
-        raise _explain_system(name, error) from error
+        raise explain_system(name, error) from error
     except ValueError as error:
         if isinstance(error, AudioError):
             raise
         raise MissingAudioError(
             name, f"no file can have this name ({error})", "Check the path."
         ) from error
-
-
-def _explain_system(name, error):
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return MissingAudioError(
-            name,
-            "there is no such file",
-            f"Check the path; relative ones start from {os.getcwd()!r}.",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return UnreadableAudioError(
-            name,
-            "permission to read the file is denied",
-            "Allow it (chmod u+r, and x on its folders), or run as its owner.",
-        )
-    return UnreadableAudioError(
-        name,
-        f"the system cannot open the file ({error.strerror})",
-        "Check the path and the disk.",
-    )
 
 
 def _open_sound(file, head, size):
@@ -301,53 +223,6 @@ def _may_be_mp3(head, name):
     return sync or head[:3] == b"ID3" or os.fsencode(name).lower().endswith(b".mp3")
 
 
-def _explain(name, head, error):
-    """Why libsndfile would not open a file, from its first bytes and its code."""
-    if error.code in (_UNRECOGNISED, _UNSUPPORTED):
-        for offset, mark, what in _FOREIGN:
-            if head[offset:].startswith(mark):
-                return UnsupportedAudioError(
-                    name,
-                    f"this is {what}, which is not read here",
-                    "Convert it: " + _ffmpeg(name, "flac"),
-                )
-        if _is_text(head):
-            beginning = head[:40].decode("utf-8", "ignore").strip()
-            return UnsupportedAudioError(
-                name,
-                f"this is a text, not audio (it begins {beginning!r})",
-                "A failed download often leaves such a file: fetch it again, or drop "
-                "it.",
-            )
-        return UnsupportedAudioError(
-            name,
-            f"this is no audio format that is read here ({error.error_string.strip()} "
-            f"It begins with the bytes {head[:8].hex(' ')})",
-            "Read are wav, flac, ogg, mp3, au and aiff. If a player can play it, "
-            "convert it: " + _ffmpeg(name, "flac"),
-        )
-    if error.code in _HEADER_FACTS:
-        return CorruptAudioError(
-            name, _HEADER_FACTS[error.code], "The header is damaged: fetch it again."
-        )
-    return CorruptAudioError(
-        name,
-        "its header is recognised, but cannot be read to its end "
-        f"({error.error_string.strip()})",
-        "The file is damaged or cut off: fetch it again.",
-    )
-
-
-def _is_text(head):
-    try:
-        text = head[:-3].decode("utf-8")  # the last character may be cut
-    except UnicodeDecodeError:
-        return False
-    return bool(text) and all(
-        character.isprintable() or character.isspace() for character in text
-    )
-
-
 def _check_header(name, sound, n_samples):
     if not MIN_SAMPLE_RATE <= sound.samplerate <= MAX_SAMPLE_RATE:
         raise CorruptAudioError(
@@ -371,7 +246,7 @@ def _check_header(name, sound, n_samples):
         raise CorruptAudioError(
             name,
             "its header does not say how long it is, as of a stream that was piped",
-            "Write it again: " + _ffmpeg(name, "flac"),
+            "Write it again: " + ffmpeg_command(name, "flac"),
         )
     _check_promise(name, sound.extra_info)
 
@@ -388,19 +263,10 @@ def _check_promise(name, log):
         return
     promised, held = map(int, found.groups())
     if promised < _UNKNOWN_BYTES and held < (1 - _TOLERATED_SHARE) * promised:
-        raise _cut_off(
+        raise cut_off(
             name,
             f"its header promises {promised} bytes of audio, but it holds {held}",
         )
-
-
-def _cut_off(name, fact):
-    return CorruptAudioError(
-        name,
-        fact,
-        "The file is cut off: fetch it again. To keep what is there: "
-        + _ffmpeg(name, "wav"),
-    )
 
 
 def _mean_of_channels(block):
@@ -408,13 +274,3 @@ def _mean_of_channels(block):
     for channel in range(2, block.shape[1]):
         total += block[:, channel]
     return total / np.float32(block.shape[1])
-
-
-def _ffmpeg(name, suffix):
-    """The command that converts a file, ready to be pasted."""
-    if not name.isprintable():
-        return f"ffmpeg -i INPUT OUTPUT.{suffix}"
-    target = os.path.splitext(name)[0] + f".{suffix}"
-    if target == name:
-        target = os.path.splitext(name)[0] + f".new.{suffix}"
-    return f"ffmpeg -i {shlex.quote(name)} {shlex.quote(target)}"

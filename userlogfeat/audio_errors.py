@@ -1,0 +1,164 @@
+"""What can be wrong with an audio file, in words: the fact and the way out.
+
+The library that decodes (libsndfile) is quick, but its messages mislead: a text named
+.mp3 "does not exist". So its codes are told apart here by the file's first bytes.
+"""
+
+import errno
+import os
+import shlex
+
+# Codes of libsndfile, sndfile.h and src/common.h.
+_UNRECOGNISED, _UNSUPPORTED = 1, 4
+_HEADER_FACTS = {
+    24: "its header gives no valid sample rate",
+    32: "its header gives 0 channels",
+    33: "its header gives more than 1024 channels",
+}
+# First bytes of formats that people meet and libsndfile does not read.
+_FOREIGN = (
+    (4, b"ftyp", "AAC or ALAC audio in an MP4 file (M4A)"),
+    (0, b"\xff\xf1", "AAC audio (ADTS)"),
+    (0, b"\xff\xf9", "AAC audio (ADTS)"),
+    (0, b"ADIF", "AAC audio (ADIF)"),
+    (0, b"\x30\x26\xb2\x75", "Windows Media audio (WMA)"),
+    (0, b"\x1a\x45\xdf\xa3", "audio in a Matroska or WebM file"),
+    (0, b"wvpk", "WavPack audio"),
+    (0, b"MAC ", "Monkey's Audio (APE)"),
+    (0, b"MPCK", "Musepack audio"),
+    (0, b"MP+", "Musepack audio"),
+    (0, b"#!AMR", "AMR audio"),
+)
+
+
+class AudioError(ValueError):
+    """A clip that cannot be used; its class says what kind of fault it is.
+
+    Parameters
+    ----------
+    path : str
+        The file, as text.
+    fact : str
+        What was found.
+    way_out : str
+        What the user can do.
+    """
+
+    def __init__(self, path, fact, way_out):
+        super().__init__(path, fact, way_out)
+        self.path, self.fact, self.way_out = path, fact, way_out
+
+    def __str__(self):
+        return f"{self.path!r}: {self.fact}. {self.way_out}"
+
+
+class MissingAudioError(AudioError):
+    """There is no such file."""
+
+
+class UnreadableAudioError(AudioError):
+    """There is one, but not a regular file that this user may read."""
+
+
+class EmptyAudioError(AudioError):
+    """It has no bytes, or no samples."""
+
+
+class UnsupportedAudioError(AudioError):
+    """It is in a format that is not read here."""
+
+
+class CorruptAudioError(AudioError):
+    """It is damaged, cut off, or contradicts its own header."""
+
+
+class NonFiniteAudioError(AudioError):
+    """It has samples that are NaN, infinite or absurdly large."""
+
+
+def explain_system(name, error):
+    """Why the system would not open a file."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return MissingAudioError(
+            name,
+            "there is no such file",
+            f"Check the path; relative ones start from {os.getcwd()!r}.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return UnreadableAudioError(
+            name,
+            "permission to read the file is denied",
+            "Allow it (chmod u+r, and x on its folders), or run as its owner.",
+        )
+    return UnreadableAudioError(
+        name,
+        f"the system cannot open the file ({error.strerror})",
+        "Check the path and the disk.",
+    )
+
+
+def explain_library(name, head, error):
+    """Why libsndfile would not open a file, from its first bytes and its code."""
+    if error.code in (_UNRECOGNISED, _UNSUPPORTED):
+        for offset, mark, what in _FOREIGN:
+            if head[offset:].startswith(mark):
+                return UnsupportedAudioError(
+                    name,
+                    f"this is {what}, which is not read here",
+                    "Convert it: " + ffmpeg_command(name, "flac"),
+                )
+        if _is_text(head):
+            beginning = head[:40].decode("utf-8", "ignore").strip()
+            return UnsupportedAudioError(
+                name,
+                f"this is a text, not audio (it begins {beginning!r})",
+                "A failed download often leaves such a file: fetch it again, or drop "
+                "it.",
+            )
+        return UnsupportedAudioError(
+            name,
+            f"this is no audio format that is read here ({error.error_string.strip()} "
+            f"It begins with the bytes {head[:8].hex(' ')})",
+            "Read are wav, flac, ogg, mp3, au and aiff. If a player can play it, "
+            "convert it: " + ffmpeg_command(name, "flac"),
+        )
+    if error.code in _HEADER_FACTS:
+        return CorruptAudioError(
+            name, _HEADER_FACTS[error.code], "The header is damaged: fetch it again."
+        )
+    return CorruptAudioError(
+        name,
+        "its header is recognised, but cannot be read to its end "
+        f"({error.error_string.strip()})",
+        "The file is damaged or cut off: fetch it again.",
+    )
+
+
+def _is_text(head):
+    try:
+        text = head[:-3].decode("utf-8")  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(
+        character.isprintable() or character.isspace() for character in text
+    )
+
+
+def cut_off(name, fact):
+    """The error of a file that holds less than its header promises."""
+    return CorruptAudioError(
+        name,
+        fact,
+        "The file is cut off: fetch it again. To keep what is there: "
+        + ffmpeg_command(name, "wav"),
+    )
+
+
+def ffmpeg_command(name, suffix):
+    """The command that converts a file, ready to be pasted."""
+    if not name.isprintable():
+        return f"ffmpeg -i INPUT OUTPUT.{suffix}"
+    target = os.path.splitext(name)[0] + f".{suffix}"
+    if target == name:
+        target = os.path.splitext(name)[0] + f".new.{suffix}"
+    return f"ffmpeg -i {shlex.quote(name)} {shlex.quote(target)}"
