@@ -144,6 +144,16 @@ def test_small_blocks_change_nothing(network, frames, monkeypatch):
         assert distance(blocked[name], whole[name]) < 1e-5
 
 
+def test_threads_change_nothing(network, frames, monkeypatch):
+    starts = torch.arange(0, 514, 37)  # 14 patches
+    alone = network(frames, starts, LAYERS)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(module, "MIN_PATCHES", 4)
+    threaded = network(frames, starts, LAYERS)
+    for name in LAYERS:
+        assert distance(threaded[name], alone[name]) < 1e-5
+
+
 @pytest.mark.parametrize("n_patches", [8, 32, 64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_maximum_over_bands(n_patches, dtype):

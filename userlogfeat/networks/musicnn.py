@@ -24,6 +24,8 @@ What its front end costs, and what is saved here without changing the result:
 The network is for inference: it records no gradients.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -38,6 +40,7 @@ from userlogfeat.networks.taggers import (
     empty_linear,
     input_state,
 )
+from userlogfeat.networks.threads import map_blocks
 
 TIMBRAL_HEIGHTS, TIMBRAL_TAPS, N_TIMBRAL = (38, 67), 7, 204
 TEMPORAL_LENGTHS, N_TEMPORAL = (128, 64, 32), 51
@@ -46,7 +49,8 @@ N_CNN, CNN_TAPS, N_PENULTIMATE = 64, 7, 200
 STEPS = 4  # temporal outputs in one product
 BLOCK_FRAMES = 1024  # columns of a timbral product
 BLOCK_PATCHES = {torch.float32: 32, torch.bfloat16: 64}  # of a temporal product
-SHARED_PATCHES = 128  # patches whose frames are shared
+SHARED_PATCHES = 128  # at most so many patches share frames
+MIN_PATCHES = 8  # for a thread of their own
 AMAX_BYTES = 128  # last axis from which on torch's amax is fast
 ROUND_FRAMES, ROUND_PATCHES = 64, 8  # few shapes: oneDNN plans each shape anew
 
@@ -141,12 +145,16 @@ class Musicnn(nn.Module):
         dict of str to Tensor (n_patches, size), float32
         """
         check_call(self, frames, starts, layers)
-        parts = [
-            self._hear(frames, block, layers)
-            for block in starts.to(frames.device).split(SHARED_PATCHES)
-        ]
+        hear = partial(self._hear, frames, layers=layers)
+        parts = map_blocks(
+            hear,
+            starts.to(frames.device),
+            smallest=MIN_PATCHES,
+            largest=SHARED_PATCHES,
+        )
         return {name: torch.cat([part[name] for part in parts]) for name in layers}
 
+    @torch.no_grad()
     def _hear(self, frames, starts, layers):
         """Layers of so many patches that their frames fit into memory."""
         first, end = int(starts.min()), int(starts.max()) + N_FRAMES

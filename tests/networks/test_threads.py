@@ -1,0 +1,47 @@
+"""Blocks in threads: how many, how large, in which order."""
+
+import threading
+
+import pytest
+import torch
+
+from userlogfeat.networks.threads import map_blocks
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_threads", "sizes"),
+    [
+        (3, 4, [3]),  # too few for a second thread
+        (8, 2, [4, 4]),
+        (9, 2, [5, 4]),
+        (40, 2, [10, 10, 10, 10]),  # at most 10 rows, and the threads end together
+        (25, 1, [9, 9, 7]),
+    ],
+)
+def test_known_blocks(monkeypatch, n_rows, n_threads, sizes):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    rows = torch.arange(n_rows)
+    blocks = map_blocks(lambda block: block, rows, smallest=4, largest=10)
+    assert [len(block) for block in blocks] == sizes
+    assert torch.equal(torch.cat(blocks), rows)
+
+
+def test_threads_share_the_processor(monkeypatch):
+    before = torch.get_num_threads()
+    inside = torch.get_num_threads
+
+    def hear(block):
+        meeting.wait(timeout=30)  # passes only if two threads are at work
+        return inside()
+
+    meeting = threading.Barrier(2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: inside() and 2)
+    assert map_blocks(hear, torch.arange(8), smallest=4, largest=10) == [1, 1]
+    monkeypatch.undo()
+    assert torch.get_num_threads() == before
+
+
+def test_an_error_in_a_thread_is_raised(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(ZeroDivisionError):
+        map_blocks(lambda block: 1 / 0, torch.arange(8), smallest=4, largest=10)

@@ -1,0 +1,55 @@
+"""Blocks of patches heard side by side, a thread each.
+
+When all threads of a processor work at one matrix product after the other, each waits
+for the slowest at the end of every product, thousands of times a second. Where other
+programs, or our own decoding, use the processor too, that stalls: with four programs
+on two cores a network ran six times faster with a block of patches per thread.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+
+def map_blocks(function, rows, *, smallest, largest):
+    """Apply a function to blocks of rows, in as many threads as torch uses on a CPU.
+
+    Parameters
+    ----------
+    function : callable
+        Of one block. Settings of the calling thread, such as ``torch.no_grad``, do not
+        hold in it.
+    rows : Tensor (n, ...)
+        Split along its first axis.
+    smallest, largest : int
+        Rows of a block: no thread is used for fewer, no block has more.
+
+    Returns
+    -------
+    list
+        What the function returned, in the order of the rows.
+    """
+    n_threads = torch.get_num_threads() if rows.device.type == "cpu" else 1
+    n_workers = max(1, min(n_threads, len(rows) // smallest))
+    n_blocks = n_workers * -(-len(rows) // (largest * n_workers))
+    blocks = rows.split(-(-len(rows) // n_blocks))
+    if n_workers == 1:
+        return [function(block) for block in blocks]
+    settings = (_controller(), n_threads // n_workers)
+    with ThreadPoolExecutor(
+        n_workers, initializer=_limit_threads, initargs=settings
+    ) as pool:
+        return list(pool.map(function, blocks))
+
+
+@lru_cache(maxsize=1)
+def _controller():
+    return ThreadpoolController()
+
+
+def _limit_threads(controller, n_threads):
+    """Use so many threads for the products of the calling thread."""
+    torch.get_num_threads()  # torch sets up a new thread here, so this comes first
+    controller.limit(limits=n_threads, user_api="openmp")
