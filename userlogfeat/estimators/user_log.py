@@ -220,6 +220,8 @@ class UserLogEmbedder(AudioTransformer):
             missing = dict.fromkeys(
                 path for path, known in zip(paths, found, strict=True) if not known
             )
+            if not missing:
+                return
             stamps = {path: file_stamp(path) for path in missing}
             for clip in self.iter_features(list(missing), layers=tuple(sizes)):
                 size, modified_ns = stamps[clip.clip]
