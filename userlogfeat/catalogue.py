@@ -373,14 +373,19 @@ def _some_unknown(items, row_of, by):
     nameless = sum(item is None for item in items)
     strangers = [item for item in items if item is not None and item not in row_of]
     n_unknown = nameless + len(strangers)
-    message = (
-        f"{n_unknown} of {len(items)} clips ({n_unknown / len(items):.0%}) have no "
-        f"factor and are left out: {len(strangers)} of {len(set(strangers))} {by}s "
-        f"that the logs do not know"
-    )
+    reasons = []
     if strangers:
-        message += f" ({_some(list(dict.fromkeys(strangers)))})"
-    return f"{message}, {nameless} without {by}."
+        different = list(dict.fromkeys(strangers))
+        reasons.append(
+            f"{len(strangers)} of {len(different)} {by}s that the logs do not know "
+            f"({_some(different)})"
+        )
+    if nameless:
+        reasons.append(f"{nameless} without {by}")
+    return (
+        f"{n_unknown} of {len(items)} clips ({n_unknown / len(items):.0%}) have no "
+        f"factor and are left out: {', '.join(reasons)}."
+    )
 
 
 def _typed(values):
