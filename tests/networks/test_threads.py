@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from userlogfeat.networks.threads import map_blocks
+from userlogfeat.networks.threads import map_blocks, map_threads
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(ZeroDivisionError):
         map_blocks(lambda block: 1 / 0, torch.arange(8), smallest=4, largest=10)
+
+
+def test_items_keep_their_order():
+    device = torch.device("cpu")
+    assert map_threads(lambda item: 2 * item, range(20), device=device) == [
+        *range(0, 40, 2)
+    ]
+    assert map_threads(lambda item: item, [], device=device) == []

@@ -7,6 +7,8 @@ A teacher maps log-mel spectrograms of clips to named layers, one row a clip. It
 import torch
 from torch import nn
 
+from userlogfeat.networks.threads import map_threads
+
 POOLINGS = ("mean", "max", "meanstd")
 HEAD = ("head_input", "embedding")  # layers that have the pooling of the head
 
@@ -74,7 +76,11 @@ class PatchTeacher(nn.Module):
 
     def log_mel(self, waveforms):
         """Spectrograms of clips of any lengths: list of (bands, frames)."""
-        return [self.front_end(waveform[None])[0] for waveform in waveforms]
+        return map_threads(
+            lambda waveform: self.front_end(waveform[None])[0],
+            waveforms,
+            device=waveforms[0].device,
+        )
 
     def forward(self, log_mels, layers=("embedding",), pooling="mean"):
         """Hear clips.

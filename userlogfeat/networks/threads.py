@@ -1,4 +1,4 @@
-"""Blocks of patches heard side by side, a thread each.
+"""Clips and blocks of patches heard side by side, a thread each.
 
 When all threads of a processor work at one matrix product after the other, each waits
 for the slowest at the end of every product, thousands of times a second. Where other
@@ -31,17 +31,42 @@ def map_blocks(function, rows, *, smallest, largest):
     list
         What the function returned, in the order of the rows.
     """
-    n_threads = torch.get_num_threads() if rows.device.type == "cpu" else 1
-    n_workers = max(1, min(n_threads, len(rows) // smallest))
+    n_workers = max(1, min(_n_threads(rows.device), len(rows) // smallest))
     n_blocks = n_workers * -(-len(rows) // (largest * n_workers))
     blocks = rows.split(-(-len(rows) // n_blocks))
-    if n_workers == 1:
-        return [function(block) for block in blocks]
+    return map_threads(function, blocks, device=rows.device)
+
+
+def map_threads(function, items, *, device):
+    """Apply a function to items, in as many threads as torch uses on a CPU.
+
+    Parameters
+    ----------
+    function : callable
+        Of one item; see :func:`map_blocks`.
+    items : sequence
+        What to apply it to.
+    device : torch.device
+        Where the work is done: other devices than a CPU are fed by one thread.
+
+    Returns
+    -------
+    list
+        What the function returned, in the order of the items.
+    """
+    n_threads = _n_threads(device)
+    n_workers = min(n_threads, len(items))
+    if n_workers <= 1:
+        return [function(item) for item in items]
     settings = (_controller(), n_threads // n_workers)
     with ThreadPoolExecutor(
         n_workers, initializer=_limit_threads, initargs=settings
     ) as pool:
-        return list(pool.map(function, blocks))
+        return list(pool.map(function, items))
+
+
+def _n_threads(device):
+    return torch.get_num_threads() if device.type == "cpu" else 1
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,8 @@ tagging", their baseline after Choi et al. (2016). Its padding and pooling tie e
 output to its patch, so neighbouring patches share nothing.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -20,6 +22,7 @@ from userlogfeat.networks.taggers import (
     empty_linear,
     input_state,
 )
+from userlogfeat.networks.threads import map_blocks
 
 N_CHANNELS = 128
 # Size and stride of the pooling after each convolution, in frames and bands.
@@ -64,14 +67,18 @@ class Vgg(nn.Module):
     def forward(self, frames, starts, layers=("taggram",)):
         """Layers of every patch: see :class:`userlogfeat.networks.musicnn.Musicnn`."""
         check_call(self, frames, starts, layers)
-        within = torch.arange(N_FRAMES, device=frames.device)
-        parts = [
-            self._hear(frames[block[:, None] + within].float(), layers)
-            for block in starts.to(frames.device).split(BLOCK_PATCHES)
-        ]
+        parts = map_blocks(
+            partial(self._hear, frames, layers=layers),
+            starts.to(frames.device),
+            smallest=BLOCK_PATCHES,
+            largest=BLOCK_PATCHES,
+        )
         return {name: torch.cat([part[name] for part in parts]) for name in layers}
 
-    def _hear(self, patches, layers):
+    @torch.no_grad()
+    def _hear(self, frames, starts, layers):
+        within = torch.arange(N_FRAMES, device=frames.device)
+        patches = frames[starts[:, None] + within].float()
         x = torch.addcmul(self.input_shift, patches, self.input_scale)[:, None]
         heard = {}  # x: P, 128, frames, bands
         for index, (convolution, (size, stride)) in enumerate(
