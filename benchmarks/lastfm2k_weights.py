@@ -99,10 +99,15 @@ class Teacher:
         self.regressor.fit(tracks.features[taught], self.factors, groups=self.groups)
 
     def out_of_fold(self):
-        """Estimates of the taught tracks, each by a head without its artist."""
+        """Estimates of the taught tracks, each by a head without its artist.
+
+        All heads have the strength of regularisation of the whole teacher: it decides
+        how long the estimates are, which must not differ between train and test.
+        """
         estimate = np.zeros_like(self.factors)
+        alphas = (self.regressor.alpha_,)
         for train, held in GroupKFold(9).split(estimate, groups=self.groups):
-            head = CFRegressor(network="mlp", random_state=SEED)
+            head = CFRegressor(network="mlp", alphas=alphas, random_state=SEED)
             rows = np.flatnonzero(self.taught)[train]
             head.fit(
                 self.tracks.features[rows],

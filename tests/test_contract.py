@@ -153,10 +153,10 @@ def test_empty_and_nonfinite(every, waveforms):
             every.transform(list(bad))
 
 
-def test_wrong_bands_and_row_length(embedder, waveforms):
+def test_wrong_bands_and_row_length(embedder, waveforms, factors):
     with pytest.raises(ValueError, match="expected 96 bands"):
         embedder.transform(np.zeros((2, 40, 200), dtype=np.float32))
-    embedder.fit(waveforms, np.eye(N_CLIPS, 3))
+    embedder.fit(waveforms, factors)
     with pytest.raises(ValueError, match="features"):
         embedder.transform(waveforms[:, :-1])
 
@@ -178,19 +178,27 @@ def test_bad_parameters_are_named(embedder, paths, factors, parameter, value):
         clone(embedder).set_params(**{parameter: value}).fit(paths, factors)
 
 
+FOLDS = "weights of 0 leave a row in its fold; rows that are removed shift the folds"
+ROUNDING = "float32 sums differ in the last digits with the place in a batch"
+WEIGHTS = {"check_sample_weight_equivalence_on_dense_data": FOLDS}
+ORDER = {
+    "check_methods_sample_order_invariance": ROUNDING,
+    "check_methods_subset_invariance": ROUNDING,
+}
 # Estimator -> the checks of scikit-learn that it cannot pass, and why.
-TILED = "rows of a few samples are repeated to fill the network's context"
 CHECKED = {
     "CFEmbedding": (CFEmbedding(n_factors=2, random_state=0), {}),
-    "CFRegressor": (CFRegressor("mlp", random_state=0), {}),
+    "CFRegressor": (CFRegressor("mlp", random_state=0), WEIGHTS),
     "CFRegressor mlp head": (
-        CFRegressor("mlp", head="mlp", hidden=(8,), max_epochs=3, random_state=0),
-        {},
+        CFRegressor(
+            "mlp", head="mlp", hidden=(16,), max_epochs=30, lr=1e-2, random_state=0
+        ),
+        WEIGHTS,
     ),
     "LogMel": (LogMel("musicnn", duration=0.05), {}),
-    "MusicnnEmbedder": (MusicnnEmbedder(), {}),
+    "MusicnnEmbedder": (MusicnnEmbedder(), ORDER),
     "PatchVotingClassifier": (PatchVotingClassifier(SVC()), {}),
-    "UserLogEmbedder": (UserLogEmbedder(), {}),
+    "UserLogEmbedder": (UserLogEmbedder(), ORDER),
 }
 
 

@@ -178,9 +178,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         heard = [entry for entry in batch if entry.error is None]
         if heard:
             device = resolve_device(self.device)
-            inputs = [
-                torch.from_numpy(entry.layers["input"]).to(device) for entry in heard
-            ]
+            inputs = [as_tensor(entry.layers["input"]).to(device) for entry in heard]
             with torch.inference_mode():
                 if inputs[0].ndim == 1:
                     inputs = network.log_mel(inputs)
@@ -234,6 +232,11 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def as_tensor(array):
+    """A float32 tensor of an array, sharing its memory where torch may write to it."""
+    return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
 
 
 def feature_names(layer_sizes):

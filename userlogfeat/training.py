@@ -111,7 +111,8 @@ def fit_ridge_head(features, factors, *, alphas, sample_weight, groups, seed):
     (coef, intercept), *_ = _ridge_path(
         standard, factors, sample_weight, alphas[best : best + 1]
     )
-    head = mlp((features.shape[1], factors.shape[1]))
+    with seeded(seed):
+        head = mlp((features.shape[1], factors.shape[1]))
     with torch.no_grad():
         head[0].weight.copy_(torch.from_numpy(coef.T))
         head[0].bias.copy_(torch.from_numpy(intercept))

@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 
 from userlogfeat._base import (
     AudioTransformer,
+    as_tensor,
     feature_names,
     resolve_device,
     resolve_precision,
@@ -215,7 +216,7 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         return self
 
     def predict(self, X):
-        """Estimated factors (n_clips, n_factors), float32, of clips.
+        """Estimated factors (n_clips, n_factors), float64, of clips.
 
         Parameters
         ----------
@@ -223,12 +224,7 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             As in `fit`.
         """
         check_is_fitted(self)
-        if self.network == "mlp":
-            X = validate_data(self, X, dtype=np.float32, reset=False)
-            estimate = self._apply_head(X)
-        else:
-            clips = self.iter_features(X, layers=("embedding",))
-            estimate = np.stack([clip.layers["embedding"] for clip in clips])
+        estimate = self._estimate(X).astype(np.float64)
         return estimate[:, 0] if self._single_output_ else estimate
 
     def transform(self, X):
@@ -241,7 +237,7 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         """
         check_is_fitted(self)
         if self.network == "mlp":
-            return self.predict(X).reshape(len(X), -1)
+            return self._estimate(X)
         self._check_layers(self._load_network().layer_sizes)
         return super().transform(X)
 
@@ -324,6 +320,14 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             regressor.n_features_in_ = regressor.head_[0].in_features
         return regressor
 
+    def _estimate(self, X):
+        if self.network == "mlp":
+            return self._apply_head(
+                validate_data(self, X, dtype=np.float32, reset=False)
+            )
+        clips = self.iter_features(X, layers=("embedding",))
+        return np.stack([clip.layers["embedding"] for clip in clips])
+
     def _hear_training(self, X):
         """What the head reads (n_clips, n), and the mean square of every layer."""
         if self.network == "mlp":
@@ -346,6 +350,11 @@ class CFRegressor(RegressorMixin, AudioTransformer):
 
     def _check_factors(self, y, features):
         """Factors as (n_clips, n_factors) float32, of unit length where asked for."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None: it learns to estimate the factors of each clip's item."
+            )
         y = check_array(y, dtype=np.float32, ensure_2d=False, input_name="y")
         check_consistent_length(features, y)
         self._single_output_ = y.ndim == 1
@@ -388,7 +397,7 @@ class CFRegressor(RegressorMixin, AudioTransformer):
 
     def _apply_head(self, features):
         with torch.inference_mode():
-            return self.head_(torch.from_numpy(np.ascontiguousarray(features))).numpy()
+            return self.head_(as_tensor(features)).numpy()
 
     def _load_network(self, *, device=None, precision=None):
         from userlogfeat.weights import make_musicnn_teacher

@@ -9,6 +9,7 @@ from sklearn.utils.validation import validate_data
 
 from userlogfeat._base import (
     AudioTransformer,
+    as_tensor,
     feature_names,
     resolve_device,
     resolve_precision,
@@ -109,7 +110,12 @@ class UserLogEmbedder(AudioTransformer):
         -------
         self
         """
-        self._check_layers(self._load_model().layer_sizes)
+        self._check_parameters()
+        model = self._load_model()
+        self._check_layers(model.layer_sizes)
+        if not model.hears_audio:
+            self._read_features(model, X, reset=True)
+            return self
         return super().fit(X)
 
     def transform(self, X):
@@ -233,17 +239,17 @@ class UserLogEmbedder(AudioTransformer):
                     modified_ns=modified_ns,
                 )
 
-    def _read_features(self, model, X):
+    def _read_features(self, model, X, *, reset=False):
         """The embedding of precomputed features."""
         import torch
 
         head = model.network.head
-        X = validate_data(self, X, dtype=np.float32, reset=False)
+        X = validate_data(self, X, dtype=np.float32, reset=reset)
         if X.shape[1] != head[0].in_features:
             raise ValueError(
                 f"Got {X.shape[1]} features a clip, but model {str(self.weights)!r} "
                 f"reads {head[0].in_features} precomputed ones."
             )
         with torch.inference_mode():
-            inputs = torch.from_numpy(X).to(head[0].weight.device)
+            inputs = as_tensor(X).to(head[0].weight.device)
             return model.network(inputs).cpu().numpy()

@@ -6,6 +6,7 @@ classification tasks?": a classifier of patches, and a majority vote over each c
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -73,6 +74,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         patches, n_patches = self._check_patches(X, reset=True)
         y = column_or_1d(y, warn=True)
         check_consistent_length(n_patches, y)
+        assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         labels = np.repeat(y, n_patches)
         self.estimator_ = clone(self.estimator)
