@@ -13,9 +13,9 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # From the ground up: a module imports from lower rows only. Within a row the files of
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
-    {"_check", "_optional", "_files", "tensorflow_files"} | {"audio_errors", "mp3"},
+    {"_check", "_optional", "_files"} | {"audio_errors", "mp3"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
-    | {"audio_files", "catalogue_sources"}
+    | {"audio_files", "catalogue_sources", "tensorflow_files"}
     | {"log_sources", "log_columns", "log_formats"},
     {"factorization", "training", "weights", "datasets"}
     | {"tables", "table_writer", "factor_files"},
