@@ -7,7 +7,7 @@ scikit-learn pipeline can hear with.
 """
 
 # %%
-# Two hundred planted tracks, written as flac files with ``catalogue.csv`` and
+# Six hundred planted tracks, written as flac files with ``catalogue.csv`` and
 # ``logs.csv`` beside them. Put your own folder here.
 import tempfile
 from pathlib import Path
@@ -27,7 +27,7 @@ from userlogfeat import (
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
 folder = Path(tempfile.mkdtemp())
-make_listening_corpus(400, 200, folder=folder / "corpus", random_state=0)
+make_listening_corpus(400, 600, folder=folder / "corpus", random_state=0)
 
 # %%
 # Logs become factors of users and items. Items that fewer than five people played say
@@ -38,18 +38,19 @@ print(f"{logs.user_items.shape[0]} users, {logs.user_items.shape[1]} items")
 
 # %%
 # The catalogue says which clip is which item. A teacher learns to hear the factors of
-# the first half; its regularisation is chosen on artists it has not heard.
+# most of them; its regularisation is chosen on artists it has not heard.
 catalogue = read_catalogue(folder / "corpus" / "catalogue.csv", item="item")
 rows, Y = catalogue.align(factors, logs.item_ids, unknown="ignore")
-half = rows < len(catalogue) // 2
+N_TEACH = 480
+teach = rows < N_TEACH
 artists = catalogue.groups("artist")
 teacher = CFRegressor(random_state=0).fit(
-    catalogue.clips[rows[half]], Y[half], groups=artists[rows[half]]
+    catalogue.clips[rows[teach]], Y[teach], groups=artists[rows[teach]]
 )
 teacher.save(
     folder / "teacher",
     training_data={
-        "description": "planted corpus, first half",
+        "description": "planted corpus, first 480 tracks",
         "licence": "yours",
         "non_commercial": False,
     },
@@ -57,7 +58,7 @@ teacher.save(
 
 # %%
 # The saved folder is all that a pipeline needs.
-held = [row for row in range(len(catalogue)) if row >= len(catalogue) // 2]
+held = list(range(N_TEACH, len(catalogue)))
 for layer in ("taggram", "embedding", ("taggram", "embedding")):
     pipeline = make_pipeline(
         UserLogEmbedder(folder / "teacher", layer=layer, cache=folder / "cache"),
