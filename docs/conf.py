@@ -18,7 +18,8 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 html_theme = "alabaster"
 myst_heading_anchors = 3
-suppress_warnings = ["config.cache", "myst.xref_missing"]
+# sklearn docstrings that estimators inherit link to its own pages.
+suppress_warnings = ["config.cache", "myst.xref_missing", "ref.ref"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
