@@ -11,18 +11,22 @@ import numpy as np
 
 from userlogfeat._files import sha256
 
-WARM = 9  # clips that a script hears before it says so
+WARM = 9  # clips that are heard before `at_work` is called
 
 
 class FakeEmbedder:
-    """`delay`: seconds a clip; `log`: gets the path of every file that is heard."""
+    """`delay`: seconds a clip; `log`: gets the path of every file that is heard.
+
+    `at_work` is called when a run is well under way.
+    """
 
     fingerprint = "fake"
     layer_sizes = {"mean": 8, "max": 3}
     layer_scales = {"mean": 2.0, "max": 0.5}
 
-    def __init__(self, *, delay=0.0, batch_size=4):
+    def __init__(self, *, delay=0.0, batch_size=4, at_work=lambda: None):
         self.delay = delay
+        self.at_work = at_work
         self.batch_size = batch_size
         self.log = []
 
@@ -33,8 +37,8 @@ class FakeEmbedder:
         batch = []
         for index, clip in enumerate(X):
             time.sleep(self.delay)
-            if index == WARM and __name__ == "__main__":
-                print("at work", flush=True)
+            if index == WARM:
+                self.at_work()
             batch.append(self._hear(index, clip))
             if len(batch) == self.batch_size:
                 yield from batch
@@ -69,6 +73,14 @@ def features_of(clip):
         name: rng.standard_normal(size, dtype=np.float32)
         for name, size in FakeEmbedder.layer_sizes.items()
     }
+
+
+def extract_in_process(clips, table, pipe):
+    """To be killed: sends one message when it is well under way."""
+    from userlogfeat.extraction import extract
+
+    embedder = FakeEmbedder(delay=0.001, at_work=lambda: pipe.send("at work"))
+    extract(clips, table, embedder=embedder, flush_seconds=0.005)
 
 
 if __name__ == "__main__":

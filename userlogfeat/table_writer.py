@@ -30,8 +30,9 @@ from userlogfeat.tables import (
 
 logger = logging.getLogger(__name__)
 
-PART_BYTES = 32 << 20  # merged parts are at most about this long
-FLUSH_BYTES = 16 << 20  # of features in memory before they become a part
+PART_BYTES = 8 << 20  # merged parts are at most so long; in memory, a few times that
+GROUP_BYTES = 1 << 20  # of features in a row group: what Parquet codes at a time
+FLUSH_BYTES = 4 << 20  # of features in memory before they become a part
 FLUSH_SECONDS = 10.0  # work that a kill can cost
 MAX_SMALL_PARTS = 64  # of one run, before they are merged while it goes on
 
@@ -236,12 +237,14 @@ class TableWriter:
         for part, mask in group:
             rows = self.table.read_part(part, None)
             tables.append(rows if mask is None else rows.filter(pa.array(mask)))
-        merged = pa.concat_tables(tables).combine_chunks()
+        merged = pa.concat_tables(tables)
         old = [part.path for part, _ in group]
         self._write(merged, replaces=[path.name for path in old])
         with self._write_errors():
             for path in old:
                 path.unlink(missing_ok=True)
+        del tables, merged, rows
+        pa.default_memory_pool().release_unused()
 
     def _write(self, rows, replaces=()):
         notes = {
@@ -265,6 +268,7 @@ class TableWriter:
                 rows,
                 path,
                 compression="zstd",
+                row_group_size=max(1, GROUP_BYTES // max(1, self._row_bytes)),
                 use_dictionary=["status", "message"],
                 write_statistics=False,
                 write_page_checksum=True,
