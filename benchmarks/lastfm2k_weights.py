@@ -101,10 +101,12 @@ class Teacher:
     def out_of_fold(self):
         """Estimates of the taught tracks, each by a head without its artist.
 
-        All heads have the strength of regularisation of the whole teacher: it decides
-        how long the estimates are, which must not differ between train and test.
+        All heads have the strength of regularisation and the mean of the whole teacher.
+        Else the folds could be told apart by both, and the mean of what a head learned
+        tells what it did not learn: the SVM would learn that, and fail on the test.
         """
         estimate = np.zeros_like(self.factors)
+        unit = normalise(self.factors)
         alphas = (self.regressor.alpha_,)
         for train, held in GroupKFold(9).split(estimate, groups=self.groups):
             head = CFRegressor(network="mlp", alphas=alphas, random_state=SEED)
@@ -116,6 +118,7 @@ class Teacher:
             )
             held_rows = np.flatnonzero(self.taught)[held]
             estimate[held] = head.predict(self.tracks.features[held_rows])
+            estimate[held] += unit.mean(axis=0) - unit[train].mean(axis=0)
         return estimate
 
     def estimates(self, test):

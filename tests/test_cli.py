@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from userlogfeat import FeatureTable, __version__, cli
+from userlogfeat import FeatureLookup, FeatureTable, __version__, cli
+from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.estimators import user_log
 from userlogfeat.factor_files import read_factors
 
@@ -251,3 +252,37 @@ def test_exit_codes_of_the_command_itself(clips):
         assert process.wait() == 1
     with start("extract", "-o", "t") as process:
         assert process.wait() == 2
+
+
+@pytest.mark.slow
+def test_the_whole_way(tmp_path, monkeypatch, musicnn):
+    """Logs and audio of a planted corpus -> factors -> a saved teacher -> a table.
+
+    The estimates of tracks that taught nothing must be near the factors that the logs
+    give them: nearer than those of other tracks.
+    """
+    corpus = make_listening_corpus(
+        500, 300, duration=3.0, folder=tmp_path / "corpus", random_state=0
+    )
+    monkeypatch.chdir(tmp_path)
+    run(
+        "fit-cf", "corpus/logs.csv", "--count", "count", "--alpha", "5", "-o", "factors"
+    )
+    frame = pl.read_csv("corpus/catalogue.csv")
+    frame.head(260).write_csv("corpus/taught.csv")
+    run("fit-teacher", "corpus/taught.csv", "factors", "-o", "teacher")
+    unheard = corpus.audio[260:]
+    run("extract", *unheard, "-o", "t", "--weights", "teacher", "--layer", "embedding")
+    assert "CFRegressor" in run("info", "teacher").stdout
+    assert "40 ok" in run("info", "t").stdout.replace("ok: 40", "40 ok")
+    estimates = FeatureLookup("t", scale=False).transform(unheard)
+    factors = read_factors("factors")
+    rows, Y = corpus.catalogue.align(factors.item_factors, factors.item_ids)
+    truth = Y[np.isin(rows, np.arange(260, 300))]
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    cosines = unit(estimates) @ unit(truth).T
+    ranks = (cosines < np.diag(cosines)[:, None]).mean(axis=1)
+    assert ranks.mean() > 0.65

@@ -3,19 +3,28 @@
 The map, from the ground up:
 
 =================  ==================================================================
-logs               listening logs (csv, tsv, parquet, frame) -> ``Interactions``
-catalogue          which clip is which item, by which artist, on which album
-audio              decode, downmix, resample, crop, cut; decode ahead of the network
+logs               listening logs (csv, tsv, parquet, frame) -> ``Interactions``;
+                   their columns, named formats and chunks are in ``log_columns``,
+                   ``log_formats`` and ``log_sources``
+catalogue          which clip is which item, by which artist, on which album; read by
+                   ``catalogue_sources``
+audio              crop, fill, cut; decode ahead of the network. ``audio_files``
+                   opens files by content, ``mp3`` finds how long one is,
+                   ``audio_errors`` says what is wrong
 frontends          ``FRONTENDS``: the spectrogram settings of each paper
-networks           torch modules: mel, musicnn, teachers
-tensorflow_files   variables of a TensorFlow checkpoint, read without TensorFlow
-factorization      alternating least squares on implicit feedback, fold-in
-training           the skorch nets that trainable estimators share
-weights            saved models: safetensors + config.json + fingerprint
-tables             the feature table: Parquet parts, schema, lock, resume
-datasets           the planted corpus, readers of published sets
-estimators         scikit-learn classes
+networks           torch modules only: mel, musicnn, vgg, heads, teachers
+losses             one function per equation
+factorization      alternating least squares on implicit feedback, fold-in;
+                   ``factor_files`` keeps factors on disk
+training           learning heads: ridge in closed form, skorch for the rest
+weights            saved models: safetensors + config.json + fingerprint; musicnn's
+                   weights, through ``tensorflow_files``
+tables             the feature table: Parquet parts, lookup; ``table_writer`` fills
+                   it, whatever kills it
+datasets           the planted corpus: ``synthetic``, ``synthesis``
+estimators         scikit-learn classes; what they share is in ``_base``
 extraction         many clips -> one feature table
+inspection         says what a table, a model or a folder of factors is
 cli                the ``userlogfeat`` command
 =================  ==================================================================
 
