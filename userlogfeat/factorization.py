@@ -77,7 +77,7 @@ def fit_als(
     users, items = (
         0.01 * rng.random((n, n_factors), dtype=np.float32) for n in user_items.shape
     )
-    with _solver(n_factors, regularization, by_user.nnz) as model:
+    with _solver(n_factors, regularization, by_user) as model:
         solve = partial(
             model.solver, regularization=regularization, num_threads=model.num_threads
         )
@@ -144,7 +144,7 @@ def confidences(plays, alpha):
 def _solve_exactly(factors, confidences, regularization):
     """Solve equation 4 for each row, by Cholesky in float64."""
     n_factors = factors.shape[1]
-    with _solver(n_factors, regularization, confidences.nnz, np.float64) as model:
+    with _solver(n_factors, regularization, confidences, np.float64) as model:
         model.item_factors = np.ascontiguousarray(factors, np.float64)
         try:
             # The public way to implicit's exact solver.
@@ -160,7 +160,7 @@ def _solve_exactly(factors, confidences, regularization):
 
 
 @contextmanager
-def _solver(n_factors, regularization, n_pairs, dtype=np.float32):
+def _solver(n_factors, regularization, confidences, dtype=np.float32):
     """A model of implicit, while BLAS is held to one thread.
 
     implicit works in threads of its own: BLAS must not start more in each of them.
@@ -173,7 +173,7 @@ def _solver(n_factors, regularization, n_pairs, dtype=np.float32):
             regularization=regularization,
             alpha=1.0,
             dtype=dtype,
-            num_threads=0 if n_pairs >= _PAIRS_FOR_THREADS else 1,  # 0: one a core
+            num_threads=0 if confidences.nnz >= _PAIRS_FOR_THREADS else 1,  # 0: all
         )
 
 

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from userlogfeat.log_columns import IdCodes, read_counts, read_times, read_verdicts
 from userlogfeat.log_formats import READERS
-from userlogfeat.log_sources import iter_chunks
+from userlogfeat.log_sources import CHUNK_ROWS, iter_chunks
 
 _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
 
@@ -270,13 +270,22 @@ def _refuse_nothing(kept, name, minimum, numbers):
 
 def _last_items(users, items, times, kept):
     """Column, among the kept ones, of each kept user's latest play of a kept item."""
-    rows = np.flatnonzero(kept[0][users] & kept[1][items])
-    columns = np.cumsum(kept[1]) - 1
-    # Stable, so that of equal times the row further down comes last.
-    rows = rows[np.argsort(times[rows], kind="stable")]
+    latest = np.full(len(kept[0]), times.min())
+    for part in _slices(len(users)):
+        rows = kept[1][items[part]]
+        np.maximum.at(latest, users[part][rows], times[part][rows])
+    columns = np.where(kept[1], np.cumsum(kept[1]) - 1, -1)
     last_items = np.full(len(kept[0]), -1)
-    last_items[users[rows]] = columns[items[rows]]
+    for part in _slices(len(users)):
+        rows = kept[1][items[part]] & (times[part] == latest[users[part]])
+        # Of equal times the row further down is written last.
+        last_items[users[part][rows]] = columns[items[part][rows]]
     return last_items[kept[0]]
+
+
+def _slices(n_rows):
+    """Parts of many rows, so that what is made of them is small."""
+    return [slice(s, s + CHUNK_ROWS) for s in range(0, n_rows, CHUNK_ROWS)]
 
 
 def _liked_disliked(users, items, verdicts, times, shape):
