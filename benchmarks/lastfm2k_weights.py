@@ -260,6 +260,7 @@ def save_weights(data, teacher, settings):
     paths = [data / "gtzan_clips" / file for file in taught]
     regressor = CFRegressor(network="musicnn")
     regressor.head_ = teacher.regressor.head_
+    regressor.alpha_ = teacher.regressor.alpha_
     regressor._single_output_ = False
     regressor.layer_scales_ = {}
     network = regressor._load_network(device="cpu", precision="fp32")

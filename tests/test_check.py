@@ -57,13 +57,21 @@ def test_ragged_waveforms():
         (["a.wav", ""], ValueError, "Row 1 of X is an empty path"),
         ([], ValueError, "0 sample"),
         (np.ones(4), ValueError, "Reshape your data"),
-        (np.ones((1, 1, 1, 1)), ValueError, "expected 2-D waveforms"),
+        (np.ones((1, 1, 1, 1)), ValueError, r"shape \(1, 1, 1, 1\), expected a list"),
         (np.array([[1.0, np.nan]]), ValueError, "NaN"),
         ([np.ones(3), np.array([1.0, np.inf])], ValueError, "Waveform 1 .* infinity"),
         ([np.ones(3), np.ones(0)], ValueError, "Waveform 1 of X has 0 samples"),
         (sp.csr_matrix(np.ones((2, 2))), TypeError, "[Ss]parse"),
+        (None, TypeError, "Got X of type NoneType, expected a list of paths"),
+        ({"a": 1}, TypeError, "Got X of type dict"),
+        ((path for path in ["a.wav"]), TypeError, "Got X of type generator"),
+        (np.zeros((2, 96, 0)), ValueError, r"shape \(2, 96, 0\)"),
+        (np.full((2, 5), 20000, np.int16), ValueError, "divide by 32768"),
+        ([np.full(5, 20000, np.int16)], ValueError, "Waveform 0 .* divide by 32768"),
+        (np.full((2, 5), 1e30), ValueError, "Waveform 0 of X reaches 1e.30"),
+        ([np.ones(3), np.full(5, 1e30)], ValueError, "Waveform 1 of X reaches"),
     ],
-    ids=range(10),
+    ids=range(18),
 )
 def test_what_x_cannot_be(X, error, words):
     with pytest.raises(error, match=words):

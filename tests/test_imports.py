@@ -17,7 +17,14 @@ ROWS = [
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"audio_files", "catalogue_sources", "tensorflow_files"}
     | {"log_sources", "log_columns", "log_formats"},
-    {"factorization", "training", "weights", "datasets"}
+    {
+        "factorization",
+        "training",
+        "weights",
+        "datasets",
+        "musicnn_weights",
+        "model_config",
+    }
     | {"tables", "table_writer", "factor_files"},
     {"_base", "estimators"},
     {"extraction", "recommendation"},
@@ -26,6 +33,8 @@ ROWS = [
 ]
 # Files of one row that are one subject, in two files for their length.
 PAIRS = {
+    ("weights", "model_config"),
+    ("weights", "musicnn_weights"),
     ("audio", "audio_files"),
     ("catalogue", "catalogue_sources"),
     ("estimators", "_base"),

@@ -11,13 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from userlogfeat import CFRegressor, list_weights, load_model
-from userlogfeat.weights import (
-    CONFIG,
-    TENSORS,
-    ModelError,
-    NonCommercialWarning,
-    make_tone,
-)
+from userlogfeat.model_config import CONFIG, ModelError, digest_of
+from userlogfeat.weights import TENSORS, NonCommercialWarning, make_tone
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}
 
@@ -35,9 +30,10 @@ def folder(tmp_path):
 
 
 def edit(folder, **changes):
-    """Change entries of the config."""
-    config = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps(config | changes))
+    """Change entries of the config, and make it vouch for them."""
+    config = json.loads((folder / CONFIG).read_text()) | changes
+    config["config_sha256"] = digest_of(config)
+    (folder / CONFIG).write_text(json.dumps(config))
 
 
 def rehash(folder):
@@ -113,6 +109,17 @@ def huge_network(folder):
     edit(folder, network={"name": "mlp", "head": [10**6, 10**7, 10**6]})
 
 
+def without_licence(folder):
+    config = json.loads((folder / CONFIG).read_text())
+    config["training_data"]["non_commercial"] = True
+    (folder / CONFIG).write_text(json.dumps(config))
+
+
+def scaled(folder):
+    text = (folder / CONFIG).read_text()
+    (folder / CONFIG).write_text(text.replace('"scale": ', '"scale": 1'))
+
+
 def deep_json(folder):
     (folder / CONFIG).write_text("[" * 100_000)
 
@@ -136,6 +143,10 @@ def long_json(folder):
         (lambda f: (f / CONFIG).write_text("not JSON"), "is not valid JSON"),
         (lambda f: (f / CONFIG).write_text("[1]"), "has format <class 'list'>"),
         (lambda f: (f / CONFIG).write_bytes(b"\xff\xfe"), "is not valid JSON"),
+        (without_licence, "was edited, or damaged, after it was written"),
+        (scaled, "was edited, or damaged, after it was written"),
+        (lambda f: edit(f, training_data={}), "Got training_data={}, expected a dict"),
+        (lambda f: edit(f, layers={"embedding": {"size": 3, "scale": -1}}), "positive"),
         (lambda f: edit(f, format="pickle 4"), "has format 'pickle 4'"),
         (lambda f: edit(f, network={"name": "os.system"}), "this version builds"),
         (lambda f: edit(f, network={"name": "mlp"}), "does not describe a model"),
@@ -145,7 +156,7 @@ def long_json(folder):
         (lambda f: (f / CONFIG).unlink(), "it lacks config.json"),
         (lambda f: (f / TENSORS).unlink(), "it lacks model.safetensors"),
     ],
-    ids=range(20),
+    ids=range(24),
 )
 def test_a_damaged_folder_is_refused(folder, damage, words):
     damage(folder)
@@ -177,6 +188,24 @@ def test_a_half_written_model_is_no_model(folder, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         teacher.save(folder, training_data=DATA)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "data", [{}, "my logs", None, DATA | {"non_commercial": "no"}], ids=range(4)
+)
+def test_the_training_data_must_be_told(folder, data):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    teacher = CFRegressor.load(folder)
+    with pytest.raises(ValueError, match=r"Got training_data=.*who loads the model"):
+        teacher.save(folder, training_data=data)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_what_json_cannot_hold_leaves_the_old_model(folder):
+    teacher = CFRegressor.load(folder)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        teacher.save(folder, training_data=DATA | {"n": np.int64(3)})
+    load_model(folder)
 
 
 def test_unknown_names():
@@ -214,7 +243,7 @@ def test_a_model_of_the_hub(monkeypatch, folder):
 
 
 def test_the_licence_is_told_once(folder):
-    edit(folder, training_data={"licence": "for love", "non_commercial": True})
+    edit(folder, training_data=DATA | {"licence": "for love", "non_commercial": True})
     with pytest.warns(NonCommercialWarning, match="non-commercial use only .for love"):
         load_model(folder)
     with warnings.catch_warnings():

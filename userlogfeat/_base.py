@@ -14,6 +14,8 @@ from userlogfeat.audio import decode_ahead, fit_length, read_audio
 # A batch is closed early when it holds this many seconds of audio, so that memory
 # is bounded for hour-long files too.
 MAX_BATCH_SECONDS = 1200.0
+MAX_DURATION = 86400.0  # seconds of one clip: a day
+DEVICES = ("cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,12 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
     def _check_parameters(self):
         if self.duration is not None:
             check_positive(self.duration, "duration")
-        check_choice(self.crop, "crop", ("start", "middle", "random"))
+            if self.duration > MAX_DURATION:
+                raise ValueError(
+                    f"Got duration={self.duration!r} s, expected at most "
+                    f"{MAX_DURATION:g}."
+                )
+        check_choice(self.crop, "crop", ("start", "middle"))
         check_choice(self.short, "short", ("repeat", "pad"))
         check_positive(self.batch_size, "batch_size", integer=True)
         check_positive(self.n_jobs, "n_jobs", integer=True)
@@ -257,11 +264,16 @@ def resolve_device(device):
         raise ValueError(
             f'Got device={device!r}, expected "auto", "cpu", "cuda" or a torch device.'
         ) from error
-    if resolved.type == "cuda" and not torch.cuda.is_available():
+    try:
+        if resolved.type not in DEVICES:
+            raise RuntimeError(f"only {', '.join(DEVICES)} are supported")
+        torch.empty(1, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
         raise ValueError(
-            f"Got device={device!r}, but torch finds no CUDA device here. Pass "
-            'device="auto" or "cpu".'
-        )
+            f"Got device={device!r}, but torch finds no such device here ({reason}). "
+            'Pass device="auto" or "cpu".'
+        ) from error
     return resolved
 
 

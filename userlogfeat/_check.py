@@ -2,12 +2,18 @@
 
 import os
 from dataclasses import dataclass
-from numbers import Number
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils.validation import check_array, validate_data
 
 _PATH_TYPES = (str, bytes, os.PathLike)
+_EXPECTED = (
+    "expected a list of paths, a 2-D array of waveforms (clips, samples), a list of "
+    "1-D waveforms, or a 3-D array of log-mel spectrograms (clips, bands, frames)"
+)
+# Full scale is 1. Waveforms beyond this are no audio, and overflow in the network.
+MAX_AMPLITUDE = 1e6
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ def check_audio(X, estimator=None, *, reset=False):
         raise TypeError(
             f"Got the single path {X!r}, expected a list of paths: pass [{X!r}]."
         )
+    if X is None or isinstance(X, dict | set) or hasattr(X, "__next__"):
+        raise TypeError(f"Got X of type {type(X).__name__}, {_EXPECTED}.")
     if isinstance(X, list | tuple) and len(X) == 0:
         raise ValueError("Found 0 sample(s): X is empty, expected one clip or more.")
     paths = _as_paths(X)
@@ -69,17 +77,22 @@ def check_audio(X, estimator=None, *, reset=False):
         if estimator is not None and reset:
             _forget_features(estimator)
         return Clips("waveforms", _check_waveforms(X))
+    if _is_pcm(X):
+        raise ValueError(_integer_scale("X", X.dtype))
     settings = {"dtype": np.float32, "allow_nd": True, "order": "C"}
     if estimator is None:
         X = check_array(X, input_name="X", **settings)
     else:
         X = validate_data(estimator, X, reset=reset, **settings)
-    if X.ndim > 3:
-        raise ValueError(
-            f"Got an array of shape {X.shape}, expected 2-D waveforms (clips, samples) "
-            "or 3-D log-mel (clips, bands, frames)."
-        )
-    return Clips("waveforms" if X.ndim == 2 else "log_mel", X)
+    if X.ndim > 3 or X.size == 0:
+        raise ValueError(f"Got an array of shape {X.shape}, {_EXPECTED}.")
+    if X.ndim == 3:
+        return Clips("log_mel", X)
+    loudest = np.abs(X).max(axis=1)
+    if loudest.max() > MAX_AMPLITUDE:
+        row = int(loudest.argmax())
+        raise ValueError(_too_loud(row, loudest[row]))
+    return Clips("waveforms", X)
 
 
 def _as_paths(X):
@@ -104,7 +117,7 @@ def _as_paths(X):
             f"Got a mixture of paths and other things: row {row} is {X[row]!r} "
             f"({type(X[row]).__name__}). Every row must be a path."
         )
-    if "" in X or b"" in X:
+    if any(isinstance(row, str | bytes) and len(row) == 0 for row in X):
         row = next(i for i, path in enumerate(X) if path in ("", b""))
         raise ValueError(f"Row {row} of X is an empty path. Drop it or fill it in.")
     return list(X)
@@ -127,6 +140,8 @@ def _check_waveforms(X):
             raise TypeError(
                 f"Waveform {index} of X has dtype {waveform.dtype}, expected numbers."
             )
+        if _is_pcm(waveform):
+            raise ValueError(_integer_scale(f"Waveform {index} of X", waveform.dtype))
         if waveform.size == 0:
             raise ValueError(
                 f"Waveform {index} of X has 0 samples. Drop the clip or read it again."
@@ -137,8 +152,30 @@ def _check_waveforms(X):
                 f"Waveform {index} of X contains NaN or infinity. Drop the clip, or "
                 "replace the bad samples (numpy.nan_to_num)."
             )
+        if np.abs(waveform).max() > MAX_AMPLITUDE:
+            raise ValueError(_too_loud(index, np.abs(waveform).max()))
         waveforms.append(waveform)
     return waveforms
+
+
+def _is_pcm(X):
+    """Whether X is an array of integer samples at the scale of 16 bits or more."""
+    kind = getattr(getattr(X, "dtype", None), "kind", None)
+    return kind == "i" and X.size > 0 and np.abs(X.astype(np.int64)).max() > 1000
+
+
+def _integer_scale(name, dtype):
+    return (
+        f"{name} has dtype {dtype} and integer samples, expected floats of full scale "
+        "1: divide by 32768 if they are of 16 bits."
+    )
+
+
+def _too_loud(row, loudest):
+    return (
+        f"Waveform {row} of X reaches {loudest:.3g}, expected floats of full scale 1 "
+        f"(at most {MAX_AMPLITUDE:g}): is it audio?"
+    )
 
 
 def _forget_features(estimator):
@@ -157,8 +194,8 @@ def check_choice(value, name, choices):
 
 def check_positive(value, name, *, integer=False):
     """Raise unless `value` is a positive finite number (or integer)."""
-    number = isinstance(value, Number) and not isinstance(value, bool)
-    whole = not integer or (number and float(value).is_integer())
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    whole = not integer or isinstance(value, Integral)
     if not (number and whole and 0 < value < float("inf")):
         kind = "integer" if integer else "number"
         raise ValueError(f"Got {name}={value!r}, expected a positive finite {kind}.")

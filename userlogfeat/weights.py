@@ -9,11 +9,9 @@ are kept, one of each per process.
 import hashlib
 import json
 import logging
-import platform
 import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +21,25 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from userlogfeat._files import replace_file, sha256
-from userlogfeat.frontends import FRONTENDS, FrontEnd
+from userlogfeat.frontends import FrontEnd
+from userlogfeat.model_config import (
+    CONFIG,
+    FORMAT,
+    ModelError,
+    check_training_data,
+    digest_of,
+    library_versions,
+    read_config,
+)
+from userlogfeat.musicnn_weights import load_musicnn
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.mlp import FeatureTeacher, mlp
-from userlogfeat.networks.musicnn import Musicnn, musicnn_state
 from userlogfeat.networks.teacher import PatchTeacher
-from userlogfeat.networks.vgg import Vgg, vgg_state
-from userlogfeat.tensorflow_files import find_musicnn, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "userlogfeat model 1"
 BUNDLED = Path(__file__).parent / "pretrained"
-CONFIG, TENSORS = "config.json", "model.safetensors"
-MAX_CONFIG_BYTES = 1 << 20
+TENSORS = "model.safetensors"
 TONE_SECONDS = 4.0
 # Relative difference of the fingerprint that other machines and kernels may show.
 FINGERPRINT_TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
@@ -44,10 +47,6 @@ FINGERPRINT_TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 
 class NonCommercialWarning(UserWarning):
     """The loaded weights were learned from data that forbid commercial use."""
-
-
-class ModelError(ValueError):
-    """A saved model that is missing, damaged, foreign or changed."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,10 @@ class SavedModel:
 
 
 def save_model(folder, network, *, estimator, spec, layer_scales, training_data):
-    """Write a model to a folder, whole or not at all.
+    """Write a model to a folder.
+
+    Each file is written whole or not at all. A kill between the two leaves a folder
+    that :func:`load_model` refuses.
 
     Parameters
     ----------
@@ -103,8 +105,11 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
     layer_scales : dict of str to float
         Factor that brings each layer to unit mean square.
     training_data : dict
-        ``description``, ``licence`` and ``non_commercial`` (bool) at least.
+        ``description``, ``licence`` and ``non_commercial`` (bool) at least; further
+        entries are kept, where JSON can hold them.
     """
+    check_training_data(training_data, ValueError)
+    json.dumps([estimator, spec, training_data])  # fails before any file is touched
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -130,6 +135,7 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
         "sha256": sha256(folder / TENSORS),
         "fingerprint": [float(f"{value:.6g}") for value in tone],
     }
+    config["config_sha256"] = digest_of(config)
     with replace_file(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
@@ -210,30 +216,6 @@ def _fetch(name):
     return Path(folder)
 
 
-def read_config(folder):
-    """The checked config.json of a model folder, as a dict."""
-    path = Path(folder) / CONFIG
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ModelError(
-            f"{path} has {path.stat().st_size} bytes, expected at most "
-            f"{MAX_CONFIG_BYTES}: it is not a config this library wrote."
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(
-            f"{path} is not valid JSON ({error}). The file is damaged: copy the model "
-            "folder again."
-        ) from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else type(config)
-        raise ModelError(
-            f"{path} has format {found!r}, expected {FORMAT!r}. It was written by "
-            "another program, or by another version of userlogfeat."
-        )
-    return config
-
-
 @lru_cache(maxsize=16)
 def _load(name, folder, stamps, device, precision):
     config = read_config(folder)
@@ -244,21 +226,28 @@ def _load(name, folder, stamps, device, precision):
         sizes = {key: layer["size"] for key, layer in config["layers"].items()}
         scales = [float(layer["scale"]) for layer in config["layers"].values()]
         expected = np.asarray(config["fingerprint"], dtype=np.float64)
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        if isinstance(error, ModelError):
-            raise
+        found = fingerprint_of(network.to(device).eval().requires_grad_(False))
+    except ModelError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
         raise ModelError(
             f"{folder / CONFIG} does not describe a model this version can build "
             f"({type(error).__name__}: {error}). It was edited, or written by another "
             "version of userlogfeat."
         ) from error
-    if sizes != network.layer_sizes or not np.isfinite(scales).all():
+    if sizes != network.layer_sizes or not all(0 < s < float("inf") for s in scales):
         raise ModelError(
-            f"{folder / CONFIG} lists layers {sizes}, but the network has "
-            f"{network.layer_sizes}. The config was edited: copy the folder again."
+            f"{folder / CONFIG} lists layers {config['layers']}, but the network has "
+            f"{network.layer_sizes}, and scales are positive. Copy the folder again."
         )
-    network = network.to(device).eval().requires_grad_(False)
-    _check_fingerprint(name, fingerprint_of(network), expected, precision)
+    _check_fingerprint(name, found, expected, precision)
     _tell_licence(name, config)
     return SavedModel(name, network, config, _identity(config))
 
@@ -285,43 +274,6 @@ def _build(config, device, precision):
     return _BUILDERS[spec["name"]](spec, front_end, device, precision)
 
 
-def load_musicnn(model, *, device="cpu", precision="fp32"):
-    """A pretrained network of the installed musicnn package, once per process.
-
-    Parameters
-    ----------
-    model : {"MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"}
-        Which of its networks.
-    device : str or torch.device
-        Where it runs.
-    precision : {"fp32", "bf16"}
-        Of its convolutions.
-
-    Returns
-    -------
-    Musicnn or Vgg
-        From frames of log-mel to layers of patches; in evaluation mode.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        Where musicnn is not installed; the message has the command.
-    ValueError
-        Where the model is unknown, or its files are damaged.
-    """
-    return _load_musicnn(model, str(device), precision)
-
-
-@lru_cache(maxsize=16)
-def _load_musicnn(model, device, precision):
-    prefix = find_musicnn(model)
-    variables = read_checkpoint(prefix, wanted=lambda name: "Adam" not in name)
-    trunk, state = (Vgg, vgg_state) if "vgg" in model else (Musicnn, musicnn_state)
-    trunk = trunk(precision=precision)
-    trunk.load_state_dict(state(variables))
-    return trunk.to(device).eval().requires_grad_(False)
-
-
 def _build_musicnn(spec, front_end, device, precision):
     with torch.device("meta"):
         head = mlp(spec["head"])
@@ -332,47 +284,6 @@ def _build_musicnn(spec, front_end, device, precision):
         head=head,
         head_layer=spec["head_layer"],
         head_pooling=spec["head_pooling"],
-    )
-
-
-def make_musicnn_teacher(
-    model,
-    *,
-    patch_hop,
-    head=None,
-    head_layer="taggram",
-    head_pooling="meanstd",
-    device="cpu",
-    precision="fp32",
-):
-    """A pretrained musicnn between its front end and a head.
-
-    Parameters
-    ----------
-    model : str
-        Which pretrained network: see :class:`MusicnnEmbedder`.
-    patch_hop : float
-        Seconds between patches, made frames as the original makes them.
-    head, head_layer, head_pooling
-        As in :class:`PatchTeacher`; `head` is on `device` already.
-    device : str or torch.device
-        Where the network runs.
-    precision : {"fp32", "bf16"}
-        Of its matrix products.
-
-    Returns
-    -------
-    PatchTeacher
-    """
-    front_end = FRONTENDS["musicnn"]
-    samples = patch_hop * front_end.sample_rate
-    return PatchTeacher(
-        LogMelSpectrogram(front_end).to(device),
-        load_musicnn(model, device=device, precision=precision),
-        patch_hop=max(1, int((samples - front_end.n_fft // 2) // front_end.hop)),
-        head=head,
-        head_layer=head_layer,
-        head_pooling=head_pooling,
     )
 
 
@@ -425,11 +336,11 @@ def _check_fingerprint(name, found, expected, precision):
 
 
 def _tell_licence(name, config):
-    data = config.get("training_data", {})
-    if data.get("non_commercial"):
+    data = config["training_data"]
+    if data["non_commercial"]:
         warnings.warn(
             f"Weights {name!r} were learned from data for non-commercial use only "
-            f"({data.get('licence')}). To silence this once you have read it: "
+            f"({data['licence']}). To silence this once you have read it: "
             "warnings.filterwarnings('ignore', "
             "category=userlogfeat.weights.NonCommercialWarning)",
             NonCommercialWarning,
@@ -481,10 +392,3 @@ def make_tone(sample_rate, seconds):
     strike = np.exp(-6.0 * (time % 0.5))
     wave = strike * np.sum(partials, axis=0)
     return torch.from_numpy((0.5 * wave / np.abs(wave).max()).astype(np.float32))
-
-
-def library_versions():
-    """Versions of what the numbers depend on, for configs and benchmarks."""
-    libraries = ("userlogfeat", "torch", "numpy", "scikit-learn", "soundfile", "soxr")
-    versions = {library: metadata.version(library) for library in libraries}
-    return {"python": platform.python_version(), **versions}

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from userlogfeat import CFRegressor, UserLogEmbedder
+from userlogfeat.model_config import digest_of
 from userlogfeat.weights import ModelError, load_model, make_tone
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}
@@ -73,7 +73,7 @@ def test_audio_is_heard(clips):
     X, Y = clips
     teacher = CFRegressor(alphas=(1.0,), random_state=0).fit(X, Y)
     estimate = teacher.predict(X)
-    assert estimate.dtype == np.float32
+    assert estimate.dtype == np.float64
     assert np.corrcoef(estimate[:, 0], Y[:, 0])[0, 1] > 0.9
     np.testing.assert_array_equal(teacher.transform(X), estimate)
     both = clone(teacher).set_params(layer=("taggram", "embedding"))
@@ -104,11 +104,51 @@ def test_layers_have_unit_mean_square(clips, tmp_path):
         assert np.square(features).mean() == pytest.approx(1, rel=1e-3)
 
 
+def test_one_factor_survives_saving(planted, tmp_path):
+    X, Y = planted
+    teacher = CFRegressor("mlp", random_state=0).fit(X, Y[:, 0])
+    teacher.save(tmp_path, training_data=DATA)
+    again = CFRegressor.load(tmp_path)
+    np.testing.assert_allclose(again.predict(X), teacher.predict(X), rtol=1e-6)
+    assert again.alpha_ == teacher.alpha_
+
+
+def test_a_refit_forgets_the_other_head(planted):
+    teacher = CFRegressor("mlp", max_epochs=2, random_state=0).fit(*planted)
+    teacher.set_params(head="mlp").fit(*planted)
+    assert not hasattr(teacher, "alpha_")
+    teacher.set_params(head="ridge").fit(*planted)
+    assert not hasattr(teacher, "history_")
+
+
+def test_the_teachers_duration_is_the_embedders(clips, tmp_path):
+    """What learned to hear the middle 1.5 s is used on the middle 1.5 s."""
+    X, Y = clips
+    teacher = CFRegressor(duration=np.float32(1.5), random_state=0).fit(X, Y)
+    teacher.save(tmp_path, training_data=DATA)
+    embedder = UserLogEmbedder(tmp_path, layer="embedding", scale=False)
+    np.testing.assert_allclose(embedder.fit_transform(X), teacher.predict(X), rtol=1e-6)
+    other = UserLogEmbedder(tmp_path, layer="embedding", scale=False, duration=3.0)
+    assert not np.allclose(other.fit_transform(X), teacher.predict(X))
+    assert other.fingerprint != embedder.fingerprint
+
+
+def test_weights_and_groups(planted):
+    X, Y = planted
+    with pytest.raises(ValueError, match="Negative values"):
+        CFRegressor("mlp").fit(X, Y, sample_weight=-np.ones(len(X)))
+    mixed = [None if i % 50 == 0 else ("a" if i % 2 else 7) for i in range(len(X))]
+    assert CFRegressor("mlp", random_state=0).fit(X, Y, groups=mixed).alpha_ > 0
+    with pytest.raises(ValueError, match=r"groups of shape \(300, 1\)"):
+        CFRegressor("mlp").fit(X, Y, groups=np.zeros((300, 1)))
+
+
 def test_loading_another_class(planted, tmp_path):
     X, Y = planted
     CFRegressor("mlp", random_state=0).fit(X, Y).save(tmp_path, training_data=DATA)
     config = json.loads((tmp_path / "config.json").read_text())
     config["class"] = "Somebody"
+    config["config_sha256"] = digest_of(config)
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="was saved by Somebody, not CFRegressor"):
         CFRegressor.load(tmp_path)
@@ -123,6 +163,17 @@ def test_loading_another_class(planted, tmp_path):
         ({"factor_norm": "l1"}, "Got factor_norm='l1'"),
         ({"patch_hop": 0}, "Got patch_hop=0"),
         ({"head_pooling": "sum"}, "Got head_pooling='sum'"),
+        ({"alphas": ()}, r"Got alphas=\(\), expected a list"),
+        ({"alphas": 1.0}, "Got alphas=1.0, expected a list"),
+        ({"alphas": (1.0, -1.0)}, "Got alphas=-1.0, expected a positive"),
+        ({"alphas": (float("nan"),)}, "Got alphas=nan"),
+        ({"hidden": (0,)}, "Got hidden=0"),
+        ({"lr": 0}, "Got lr=0"),
+        ({"max_epochs": 2.5}, "Got max_epochs=2.5, expected a positive finite integer"),
+        ({"patience": -1}, "Got patience=-1"),
+        ({"validation_fraction": 2}, "Got validation_fraction=2, expected a share"),
+        ({"layer": "max_pool"}, r"Got layer='max_pool', .*\['embedding'\]"),
+        ({"duration": 1e9}, "Got duration=1000000000.0 s, expected at most"),
     ],
 )
 def test_bad_parameters(planted, change, words):
@@ -144,7 +195,7 @@ def test_bad_factors(planted):
         CFRegressor("mlp").fit(X, Y, groups=np.arange(3))
 
 
-def test_a_gpu_where_there_is_none(planted, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="torch finds no CUDA device here"):
-        CFRegressor("mlp", device="cuda").fit(*planted)
+@pytest.mark.parametrize("device", ["cuda:99", "meta"])
+def test_a_device_that_is_not_there(planted, device):
+    with pytest.raises(ValueError, match=f"Got device='{device}', but torch finds no"):
+        CFRegressor("mlp", device=device).fit(*planted)

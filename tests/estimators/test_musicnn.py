@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from userlogfeat import MusicnnEmbedder, weights
+from userlogfeat import MusicnnEmbedder, musicnn_weights
 from userlogfeat.networks.musicnn import Musicnn
 from userlogfeat.tensorflow_files import metadata
 
@@ -150,7 +150,7 @@ def test_nothing_heavy_is_kept(clips):
     dump = pickle.dumps(embedder)
     assert len(dump) < 2000
     assert np.array_equal(pickle.loads(dump).transform(clips[:1]), expected)
-    one, other = (weights.load_musicnn("MSD_musicnn") for _ in range(2))
+    one, other = (musicnn_weights.load_musicnn("MSD_musicnn") for _ in range(2))
     assert one is other
 
 
@@ -175,7 +175,7 @@ def test_without_musicnn_the_command_is_given(clips, monkeypatch):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
-    weights._load_musicnn.cache_clear()
+    musicnn_weights._load_musicnn.cache_clear()
     monkeypatch.setattr(metadata, "distribution", missing)
     with pytest.raises(ModuleNotFoundError, match="pip install --no-deps musicnn==0"):
         MusicnnEmbedder().transform(clips)

@@ -15,7 +15,8 @@ from sklearn.svm import SVC
 
 from userlogfeat import CFRegressor, FeatureTable, MusicnnEmbedder, UserLogEmbedder
 from userlogfeat.audio import read_audio
-from userlogfeat.weights import ModelError, load_model, make_tone
+from userlogfeat.model_config import ModelError
+from userlogfeat.weights import load_model, make_tone
 
 RATE = 16000
 
@@ -122,6 +123,20 @@ def test_a_changed_file_is_heard_again(paths, tmp_path, decoded):
     assert decoded == {str(paths[0]): 2, str(paths[1]): 1}
 
 
+def test_equal_names_in_two_folders(paths, tmp_path, monkeypatch):
+    """Same relative path, size and time: the features are each file's own."""
+    for name, path in zip(("one", "two"), paths, strict=False):
+        (tmp_path / name).mkdir()
+        shutil.copy(path, tmp_path / name / "a.wav")
+        os.utime(tmp_path / name / "a.wav", ns=(1, 1))
+    embedder = UserLogEmbedder(cache=tmp_path / "cache", layer="taggram")
+    found = []
+    for name in ("one", "two"):
+        monkeypatch.chdir(tmp_path / name)
+        found.append(embedder.fit_transform(["a.wav"]))
+    assert not np.allclose(*found)
+
+
 def test_other_settings_have_a_cache_of_their_own(paths, tmp_path):
     cache = tmp_path / "cache"
     whole = UserLogEmbedder(cache=cache, layer="taggram").fit_transform(paths[:1])
@@ -159,6 +174,16 @@ def test_unknown_layers_and_weights(paths):
             UserLogEmbedder(layer=layer).fit(paths)
     with pytest.raises(ModelError, match="There is no model 'mine'"):
         UserLogEmbedder("mine").fit(paths)
+
+
+def test_a_feature_teacher_hears_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    teacher = CFRegressor("mlp", random_state=0)
+    teacher.fit(rng.normal(size=(50, 6)), rng.normal(size=(50, 3)))
+    data = {"description": "", "licence": "", "non_commercial": False}
+    teacher.save(tmp_path, training_data=data)
+    with pytest.raises(ValueError, match="reads precomputed features, not audio"):
+        next(UserLogEmbedder(tmp_path, layer="embedding").iter_features(["a.wav"]))
 
 
 def test_loading_is_late():

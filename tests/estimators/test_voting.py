@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVC
+from sklearn.svm import SVC, SVR
 
 from userlogfeat import PatchVotingClassifier
 
@@ -57,6 +57,26 @@ def test_clips_are_the_loop_over_clips():
         best = np.flatnonzero(votes == votes.max())
         scores = plain.predict_proba(clip).mean(axis=0)
         assert found == best[np.argmax(scores[best])]
+
+
+def test_scores_of_pairs_break_no_ties():
+    """The columns of one-vs-one scores are pairs of classes, which for three classes
+    are as many as the classes: they were once read as scores of classes."""
+    rng = np.random.default_rng(1)
+    y = np.arange(300) % 3
+    clips = [rng.normal(size=(2, 3)) + np.eye(3)[label] for label in y]
+    svc = SVC(decision_function_shape="ovo")
+    pairs = PatchVotingClassifier(make_pipeline(PCA(3), svc)).fit(clips, y)
+    votes = pairs.predict_proba(clips)
+    np.testing.assert_array_equal(pairs.predict(clips), votes.argmax(axis=1))
+
+
+def test_arrays_of_arrays_and_regressors():
+    clips = np.empty(2, dtype=object)
+    clips[:] = CLIPS
+    assert PatchVotingClassifier(Sign()).fit(clips, LABELS).predict(clips)[1] == "b"
+    with pytest.raises(ValueError, match="expected a classifier"):
+        PatchVotingClassifier(SVR()).fit(CLIPS, LABELS)
 
 
 def test_the_papers_pipeline_learns():

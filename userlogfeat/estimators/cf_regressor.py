@@ -6,7 +6,7 @@ audio, which then hears taste in clips that nobody has played.
 """
 
 import copy
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -204,9 +204,11 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         features, sums = self._hear_training(X)
         y = self._check_factors(y, features)
         if groups is not None:
-            groups = np.asarray(groups)
+            groups = _as_numbers(groups)
             check_consistent_length(features, groups)
-        weight = _check_sample_weight(sample_weight, features, dtype=np.float32)
+        weight = _check_sample_weight(
+            sample_weight, features, dtype=np.float32, ensure_non_negative=True
+        )
         self._fit_head(features, y, weight, groups)
         sums["embedding"] = np.square(self._apply_head(features)).mean()
         self.layer_scales_ = {
@@ -271,6 +273,10 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             layer.out_features for layer in head if hasattr(layer, "out_features")
         ]
         spec = {"name": self.network, "head": sizes}
+        fitted = {
+            "single_output": self._single_output_,
+            "alpha": getattr(self, "alpha_", None),
+        }
         if features_only:
             network = FeatureTeacher(head)
         else:
@@ -284,7 +290,11 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         save_model(
             folder,
             network.eval(),
-            estimator={"class": "CFRegressor", "parameters": self._plain_parameters()},
+            estimator={
+                "class": "CFRegressor",
+                "parameters": self._plain_parameters(),
+                "fitted": fitted,
+            },
             spec=spec,
             layer_scales=self.layer_scales_,
             training_data=training_data,
@@ -315,7 +325,9 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         regressor = cls(**saved.config["parameters"])
         regressor.head_ = copy.deepcopy(saved.network.head)
         regressor.layer_scales_ = saved.layer_scales
-        regressor._single_output_ = False
+        regressor._single_output_ = saved.config["fitted"]["single_output"]
+        if saved.config["fitted"]["alpha"] is not None:
+            regressor.alpha_ = saved.config["fitted"]["alpha"]
         if regressor.network == "mlp":
             regressor.n_features_in_ = regressor.head_[0].in_features
         return regressor
@@ -375,6 +387,9 @@ class CFRegressor(RegressorMixin, AudioTransformer):
     def _fit_head(self, features, y, weight, groups):
         from userlogfeat.training import fit_mlp_head, fit_ridge_head
 
+        for name in ("alpha_", "history_"):  # of an earlier fit with the other head
+            if hasattr(self, name):
+                delattr(self, name)
         data = {"sample_weight": weight, "groups": groups, "seed": self._seed()}
         if self.head == "ridge":
             self.head_, self.alpha_ = fit_ridge_head(
@@ -384,7 +399,7 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         self.head_, self.history_ = fit_mlp_head(
             features,
             y,
-            hidden=self.hidden,
+            hidden=np.atleast_1d(self.hidden).tolist(),
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             lr=self.lr,
@@ -400,7 +415,7 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             return self.head_(as_tensor(features)).numpy()
 
     def _load_network(self, *, device=None, precision=None):
-        from userlogfeat.weights import make_musicnn_teacher
+        from userlogfeat.musicnn_weights import make_musicnn_teacher
 
         device = resolve_device(self.device) if device is None else device
         head = copy.deepcopy(getattr(self, "head_", None))  # none yet in fit
@@ -424,6 +439,23 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         check_choice(self.head_pooling, "head_pooling", ("mean", "max", "meanstd"))
         check_choice(self.factor_norm, "factor_norm", ("unit", "raw"))
         check_positive(self.patch_hop, "patch_hop")
+        check_positive(self.lr, "lr")
+        for name in ("max_epochs", "patience"):
+            check_positive(getattr(self, name), name, integer=True)
+        if np.ndim(self.alphas) != 1 or len(self.alphas) == 0:
+            raise ValueError(f"Got alphas={self.alphas!r}, expected a list of numbers.")
+        for alpha in self.alphas:
+            check_positive(alpha, "alphas")
+        for units in np.atleast_1d(np.asarray(self.hidden, dtype=object)):
+            check_positive(units, "hidden", integer=True)
+        fraction = self.validation_fraction
+        if not (isinstance(fraction, Real) and 0 < fraction < 1):
+            raise ValueError(
+                f"Got validation_fraction={fraction!r}, expected a share between 0 "
+                "and 1."
+            )
+        if self.network == "mlp":
+            self._check_layers({"embedding": None})
 
     def _plain_parameters(self):
         """The parameters as JSON holds them."""
@@ -432,7 +464,7 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             parameters["random_state"] = None
         parameters["device"] = str(self.device)
         for name, value in parameters.items():
-            if isinstance(value, tuple | np.ndarray):
+            if isinstance(value, tuple | np.ndarray | np.generic):
                 parameters[name] = np.asarray(value).tolist()
         return parameters
 
@@ -445,3 +477,22 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         tags.target_tags.multi_output = True
         tags.target_tags.required = True
         return tags
+
+
+def _as_numbers(groups):
+    """Groups of any type, missing ones apart, as whole numbers."""
+    groups = np.asarray(groups, dtype=object)
+    if groups.ndim != 1:
+        raise ValueError(
+            f"Got groups of shape {groups.shape}, expected (n_clips,): one a clip."
+        )
+    numbers = {}
+    return np.array(
+        [
+            numbers.setdefault(
+                ("none", row) if value is None or value != value else value,
+                len(numbers),
+            )
+            for row, value in enumerate(groups.tolist())
+        ]
+    )

@@ -215,7 +215,7 @@ class MusicnnEmbedder(AudioTransformer):
         return {name: sizes[name] for name in self._layer_names()}
 
     def _load_network(self):
-        from userlogfeat.weights import make_musicnn_teacher
+        from userlogfeat.musicnn_weights import make_musicnn_teacher
 
         device = resolve_device(self.device)
         return make_musicnn_teacher(

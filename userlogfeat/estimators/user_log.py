@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,10 @@ class UserLogEmbedder(AudioTransformer):
         size, time of change, weights and settings: another `layer`, another fold or
         another run decodes no file twice. Waveforms and spectrograms are not cached.
     duration : float or None
-        Seconds to hear of each clip; None hears all of it.
+        Seconds to hear of each clip; None hears as much as the teacher did when it
+        learned (the bundled one: all).
     crop : {"middle", "start"}
-        Which part, where a clip is longer than `duration`.
+        Which part, where a clip is longer than that.
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration` or the network's context.
     batch_size : int
@@ -172,14 +174,28 @@ class UserLogEmbedder(AudioTransformer):
     @property
     def fingerprint(self):
         """Identifies weights and settings: equal strings, equal features."""
+        duration = self._heard_duration()
         settings = [
             self._load_model().fingerprint,
-            self.duration,
+            None if duration is None else float(duration),
             self.crop,
             self.short,
             resolve_precision(self.precision, self.device),
         ]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+    def iter_features(self, X, *, layers=None, on_error="raise"):
+        """Features of one clip after the other: see `AudioTransformer`."""
+        if not self._load_model().hears_audio:
+            raise ValueError(
+                f"Model {str(self.weights)!r} reads precomputed features, not audio: "
+                "call transform with a 2-D array of them."
+            )
+        return super().iter_features(X, layers=layers, on_error=on_error)
+
+    def _heard_duration(self):
+        taught = self._load_model().config["parameters"].get("duration")
+        return taught if self.duration is None else self.duration
 
     def _load_model(self):
         from userlogfeat.weights import load_model
@@ -196,6 +212,8 @@ class UserLogEmbedder(AudioTransformer):
         from userlogfeat.tables import FeatureTable
 
         names = list(self._layer_names())
+        # Whole paths: the present folder may be another one tomorrow.
+        paths = [os.path.abspath(path) for path in paths]
         table = FeatureTable(Path(self.cache) / self.fingerprint)
         known = table.lookup(paths, names, unchanged=True)
         if not known.found.all():

@@ -5,7 +5,13 @@ classification tasks?": a classifier of patches, and a majority vote over each c
 """
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    clone,
+    is_classifier,
+)
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -76,6 +82,11 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_consistent_length(n_patches, y)
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
+        if not is_classifier(self.estimator):
+            raise ValueError(
+                f"Got estimator={self.estimator!r}, expected a classifier: its patches "
+                "vote for labels."
+            )
         labels = np.repeat(y, n_patches)
         self.estimator_ = clone(self.estimator)
         if sample_weight is None:
@@ -126,7 +137,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """Mean score (n_clips, n_classes) over the patches of each clip."""
         if hasattr(self.estimator_, "predict_proba"):
             scores = self.estimator_.predict_proba(patches)
-        elif hasattr(self.estimator_, "decision_function"):
+        elif hasattr(self.estimator_, "decision_function") and not self._scores_pairs():
             scores = self.estimator_.decision_function(patches)
             if scores.ndim == 1:  # two classes: one score, of the second
                 scores = np.column_stack([-scores, scores])
@@ -135,8 +146,17 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         first = np.concatenate([[0], np.cumsum(n_patches)[:-1]])
         return np.add.reduceat(scores, first, axis=0) / np.asarray(n_patches)[:, None]
 
+    def _scores_pairs(self):
+        """Whether the scores are of pairs of classes, as an SVC can be asked for."""
+        last = self.estimator_
+        while hasattr(last, "steps"):
+            last = last.steps[-1][1]
+        return getattr(last, "decision_function_shape", "ovr") == "ovo"
+
     def _check_patches(self, X, *, reset):
         """All patches in one array, and the number of each clip's."""
+        if isinstance(getattr(X, "dtype", None), np.dtype) and X.dtype == object:
+            X = list(X)  # an array or series of arrays
         if isinstance(X, list | tuple) and len(X) == 0:
             raise ValueError(
                 "Found 0 sample(s): X is empty, expected one clip or more."

@@ -44,6 +44,11 @@ class PatchTeacher(nn.Module):
         head_pooling="meanstd",
     ):
         super().__init__()
+        if head_pooling not in POOLINGS or patch_hop < 1:
+            raise ValueError(
+                f"Got head_pooling={head_pooling!r} and patch_hop={patch_hop!r}, "
+                f"expected one of {POOLINGS} and at least one frame."
+            )
         self.front_end = front_end
         self.trunk = trunk
         self.patch_hop = patch_hop
