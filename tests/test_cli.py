@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,18 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from userlogfeat import FeatureLookup, FeatureTable, __version__, cli
+from userlogfeat import (
+    FeatureLookup,
+    FeatureTable,
+    __version__,
+    cli,
+    factor_files,
+    logs,
+)
 from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.estimators import user_log
 from userlogfeat.factor_files import read_factors
+from userlogfeat.weights import NonCommercialWarning
 
 FAKE = Path(__file__).with_name("fake_embedder.py")
 _spec = importlib.util.spec_from_file_location("fake_embedder", FAKE)
@@ -98,18 +107,34 @@ def test_list_of_odd_names(clips):
     assert "MissingAudioError: 'clips/gone\\udce9.wav'" in result.stderr
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_list_in_utf_16_is_refused(clips, encoding):
+    """It was read as one path of odd bytes."""
+    Path("list.txt").write_bytes("\ufeffclips/0.wav\n".encode(encoding))
+    result = run("extract", "--list", "list.txt", "-o", "t", code=cli.USAGE)
+    assert "'list.txt' in UTF-16, expected UTF-8" in result.stderr
+    assert not Path("t").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["extract", "-o", "t"], "Got no files"),
-        (["extract", "--list", "none.txt", "-o", "t"], "No such file.*none.txt"),
+        (["extract", "--list", "none.txt", "-o", "t"], "none.txt', which is not there"),
+        (["extract", "--list", "clips", "-o", "t"], "'clips', which is a folder"),
+        (["extract", "clips", "-o", ""], "'--output'.*empty"),
         (["extract", "clips", "-o", "clips"], "clips is not a feature table"),
         (["extract", "clips", "-o", "clips/0.wav"], "0.wav is a file"),
         (["extract", "clips"], "Missing option '--output'"),
         (["extract", "clips", "-o", "t", "--on-error", "skip"], "'--on-error'"),
         (["extract", "clips", "-o", "t", "--jobs", "0"], "'--jobs'"),
         (["extract", "clips", "-o", "t", "--lairs", "x"], "No such option"),
-        (["info", "nowhere"], "There is no model 'nowhere'"),
+        (["info", ""], "Got an empty path"),
+        (["info", "nowhere"], "no feature table.*no factors in 'nowhere'.*no model"),
+        (["info", "clips"], "no feature table.*no factors in 'clips'.*no saved model"),
+        (["info", "clips/0.wav"], "0.wav is a file, but feature tables"),
+        (["fit-cf", "", "-o", "f"], "'LOGS'.*empty"),
+        (["fit-cf", "none.csv", "-o", "f", "--seed", "-1"], "'--seed'"),
         (["fit-cf", "none.csv", "-o", "f"], "no file or folder none.csv"),
         (["fit-cf", "none.csv", "-o", "clips"], "clips is not empty.*--overwrite"),
         (["fit-teacher", "a.csv", "clips", "-o", "m"], "no factors in clips.*fit-cf"),
@@ -150,6 +175,50 @@ def test_full_disk_has_its_own_exit_code(clips, monkeypatch):
     monkeypatch.setattr(pq, "write_table", full)
     result = run("extract", "clips", "-o", "t", code=cli.STOPPED)
     assert "Error: Could not write to the feature table t: No space" in result.stderr
+
+
+def test_foreign_errors_are_one_line(clips, monkeypatch):
+    """They were tracebacks, with the exit code of failed files."""
+    errors = {
+        RuntimeError("CUDA broke.\nAt once."): "RuntimeError: CUDA broke. At once.",
+        KeyError("x"): "KeyError: 'x'.",
+        MemoryError(): "MemoryError.",
+    }
+    for error, text in errors.items():
+
+        def fail(*_arguments, error=error, **_settings):
+            raise error
+
+        monkeypatch.setattr(fake.FakeEmbedder, "iter_features", fail)
+        result = run("extract", "clips", "-o", "t", code=cli.USAGE)
+        assert result.stderr == (
+            f"Error: unexpected {text} Set USERLOGFEAT_DEBUG=1 to see where it arose.\n"
+        )
+    monkeypatch.setenv("USERLOGFEAT_DEBUG", "1")
+    with pytest.raises(MemoryError):
+        run("extract", "clips", "-o", "t")
+
+
+@pytest.mark.filterwarnings("always::userlogfeat.weights.NonCommercialWarning")
+def test_licence_is_a_line_where_the_work_went_well(clips, monkeypatch):
+    """It advised Python code, also with --quiet and before errors of usage."""
+
+    def fingerprint(self):
+        text = "Weights 'w' for love only. To silence this once you have read it: f()"
+        warnings.warn(text, NonCommercialWarning, stacklevel=1)
+        return "fake"
+
+    monkeypatch.setattr(fake.FakeEmbedder, "fingerprint", property(fingerprint))
+    note = "Note: Weights 'w' for love only.\n"
+    assert run("extract", "clips", "-o", "t").stderr == note
+    assert run("extract", "clips", "-o", "t", "--quiet").output == ""
+    result = run("extract", "clips", "-o", "clips", code=cli.USAGE)
+    assert "love" not in result.stderr
+
+
+def test_notes_give_no_advice_in_python(capsys):
+    cli._show_warning(UserWarning('Ho hum. Pass by="x" to stop this warning.'))
+    assert capsys.readouterr().err == "Note: Ho hum.\n"
 
 
 def test_every_help_has_examples():
@@ -243,6 +312,29 @@ def test_stopped_by_a_signal_keeps_what_was_done(clips, number, code, word):
     assert "Traceback" not in message
     assert 6 <= len(FeatureTable("t")) < 300
     assert not list(Path("t").glob(".part*"))
+
+
+@pytest.mark.parametrize("arguments", [["fit-cf", "x"], ["fit-teacher", "x", "y"]])
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [
+        (signal.SIGINT, cli.INTERRUPTED, "Interrupted"),
+        (signal.SIGTERM, cli.TERMINATED, "Terminated"),
+    ],
+)
+def test_stopped_learning_keeps_nothing(
+    tmp_path, monkeypatch, arguments, number, code, word
+):
+    """Ctrl-C promised that what was done is kept; SIGTERM killed without a word."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("not handled"))
+    for module, name in ((logs, "read_logs"), (factor_files, "read_factors")):
+        monkeypatch.setattr(module, name, lambda *_, **__: signal.raise_signal(number))
+    try:
+        result = run(*arguments, "-o", "out", code=code)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert result.stderr == f"{word}. Nothing was written.\n"
 
 
 def test_exit_codes_of_the_command_itself(clips):

@@ -2,11 +2,13 @@
 
 import contextlib
 import copy
+import errno
 import os
 import pickle
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from userlogfeat import table_writer, tables
+from userlogfeat import FeatureLookup, table_writer, tables
 from userlogfeat.tables import FeatureTable, TableError, as_matrix, file_stamp
 
 SIZES = {"mean": 3, "max": 2}
@@ -318,6 +320,56 @@ def test_foreign_parquet_is_named(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "part-00000000.parquet")
     with pytest.raises(TableError, match="not of a 'userlogfeat table 1'"):
         FeatureTable(tmp_path).clips()
+
+
+def test_files_of_other_names_are_ignored(tmp_path):
+    """They were counted, and then broke the writer."""
+    table = write(tmp_path, ["a"])
+    (tmp_path / "part-xyz.parquet").write_bytes(
+        (tmp_path / "part-00000000.parquet").read_bytes()
+    )
+    write(tmp_path, ["b"])
+    assert table.clips() == ["a", "b"]
+    assert len(table.parts()) == 1
+    assert (tmp_path / "part-xyz.parquet").exists()
+
+
+def test_folder_with_the_name_of_a_part_is_named(tmp_path):
+    write(tmp_path, ["a"])
+    (tmp_path / "part-00000001.parquet").mkdir()
+    with pytest.raises(TableError, match=r"00000001\.parquet is a folder.*Move it out"):
+        len(FeatureTable(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "written before are kept. Make room and run"),
+        (errno.EIO, "written before are kept. Run the same again"),
+        (errno.EACCES, "Permission denied. Make the folder writable"),
+        (errno.EROFS, "Make the folder writable"),
+        (errno.ENOENT, "No such file or directory. Part of its path is missing"),
+    ],
+)
+def test_advice_fits_what_the_system_refused(tmp_path, monkeypatch, code, advice):
+    """All were told to make room."""
+
+    def refuse(*_arguments, **_settings):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(pq, "write_table", refuse)
+    with pytest.raises(OSError, match=f"Could not write.*{advice}") as caught:
+        write(tmp_path, ["a"])
+    assert caught.value.errno == code
+
+
+def test_what_is_no_folder_or_no_list_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="Got None as a feature table, expected"):
+        FeatureLookup(None).fit(["a.wav"])
+    table = write(tmp_path, ["a"])
+    for clip in ("a", b"a", Path("a")):
+        with pytest.raises(TypeError, match=r"single path .* expected a list of paths"):
+            table.lookup(clip)
 
 
 def test_folder_with_other_things_is_refused(tmp_path):

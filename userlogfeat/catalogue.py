@@ -228,7 +228,7 @@ def read_catalogue(
     check_files : bool
         True: clips are files, relative to the folder of `source` (for frames: to the
         current one), and each must be there. False: clips are kept as written, for
-        ids or files elsewhere.
+        ids or files elsewhere. Either way ``a.wav`` and ``./a.wav`` are one clip.
     artist_conflicts : {"warn", "error", "ignore"}
         What to do with an item that has two artists.
 
@@ -286,8 +286,7 @@ def _check_clips(frame, folder, check_files):
         clips = [os.path.join(folder, clip) for clip in clips]
     first = {}
     for row, clip in enumerate(clips):
-        key = os.path.normpath(clip) if check_files else clip
-        other = first.setdefault(key, row)
+        other = first.setdefault(os.path.normpath(clip), row)
         if other != row:
             a, b = frame["item"][other], frame["item"][row]
             fact = f"as items {a!r} and {b!r}" if a != b else f"both as item {a!r}"
@@ -301,8 +300,8 @@ def _check_clips(frame, folder, check_files):
             raise FileNotFoundError(
                 f"{len(missing)} of {len(clips)} clips of the catalogue are no files: "
                 f"{_some(missing)}. Relative clips are looked for in "
-                f"{str(Path(folder or '.').resolve())!r}. Correct the paths, or pass "
-                "check_files=False where clips are ids or the files are elsewhere."
+                f"{str(Path(folder or '.').resolve())!r}. Correct the paths. "
+                "(Python: check_files=False keeps ids, and files that are elsewhere.)"
             )
     return clips
 

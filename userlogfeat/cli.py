@@ -3,9 +3,11 @@
 Heavy imports are inside the commands, so that ``--help`` is instant.
 """
 
+import codecs
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import warnings
@@ -86,6 +88,18 @@ class By(StrEnum):
     album = "album"
 
 
+def _path(value):
+    if not str(value):
+        raise typer.BadParameter('it is empty. For the present folder pass ".".')
+    return Path(value)
+
+
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="Folder to write; made if missing.", parser=_path
+    ),
+]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
 BatchSize = Annotated[int, typer.Option(min=1, help="Clips per pass of the network.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Threads that decode files.")]
@@ -94,7 +108,10 @@ Seconds = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bar and no summary.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace what is in OUTPUT.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same result (on one machine).")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, max=2**32 - 1, help="Same seed, same result (on one machine)."),
+]
 
 
 def _version(value):
@@ -128,9 +145,7 @@ Then, in Python:
   polars.read_parquet("features/*.parquet")"""
 )
 def extract(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Feature table: a folder.")
-    ],
+    output: Output,
     sources: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILES|FOLDERS", help="Folders are walked for audio."),
@@ -179,7 +194,7 @@ def extract(
     changed, and files that failed, are done again. A path is the row's name just as it
     is given.
     """
-    with _explained(output):
+    with _explained(f"What was done is kept in {output}: run the same again."):
         from userlogfeat.estimators.musicnn import MODELS, MusicnnEmbedder
         from userlogfeat.estimators.user_log import UserLogEmbedder
         from userlogfeat.extraction import extract as extract_clips
@@ -199,7 +214,7 @@ def extract(
             batch_size=batch_size,
             n_jobs=jobs,
         )
-        with _sigterm_stops():
+        with _licence_told_last(quiet):
             summary = extract_clips(
                 clips,
                 output,
@@ -240,9 +255,12 @@ OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
 )
 def fit_cf(
     logs: Annotated[
-        Path, typer.Argument(metavar="LOGS", help="csv, tsv or parquet; or a data set.")
+        Path,
+        typer.Argument(
+            metavar="LOGS", help="csv, tsv or parquet; or a data set.", parser=_path
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of factors.")],
+    output: Output,
     format: Annotated[
         str | None, typer.Option(help="A published data set, such as lastfm-360k.")
     ] = None,
@@ -270,7 +288,7 @@ def fit_cf(
 
     Alpha matters: try a few, and compare how well plays you held out are ranked.
     """
-    with _explained(output):
+    with _explained():
         from userlogfeat.estimators.cf import CFEmbedding
         from userlogfeat.factor_files import Factors, write_factors
         from userlogfeat.logs import read_logs
@@ -324,15 +342,18 @@ def fit_teacher(
     catalogue: Annotated[
         Path,
         typer.Argument(
-            metavar="CATALOGUE", help="csv, tsv or parquet: which clip is which item."
+            metavar="CATALOGUE",
+            help="csv, tsv or parquet: which clip is which item.",
+            parser=_path,
         ),
     ],
     factors: Annotated[
-        Path, typer.Argument(metavar="FACTORS", help="Folder that fit-cf wrote.")
+        Path,
+        typer.Argument(
+            metavar="FACTORS", help="Folder that fit-cf wrote.", parser=_path
+        ),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the model.")
-    ],
+    output: Output,
     clip: Annotated[str, typer.Option(help="Column of paths.")] = "clip",
     item: Annotated[str, typer.Option(help="Column of the logs' items.")] = "item",
     artist: Annotated[str | None, typer.Option(help="Column. Default: artist")] = None,
@@ -358,7 +379,7 @@ def fit_teacher(
     regularisation is chosen with every artist on one side of each split, where the
     catalogue has artists. Clips whose item the logs do not know are left out.
     """
-    with _explained(output):
+    with _explained():
         from userlogfeat.catalogue import read_catalogue
         from userlogfeat.estimators.cf_regressor import CFRegressor
         from userlogfeat.factor_files import read_factors
@@ -423,8 +444,19 @@ def _read_list(name, null):
     """Paths of a list: UTF-8 or any bytes, either line end, blank lines left out."""
     if name is None:
         return []
-    raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\0" if null else b"\n")
+    if name == "-":
+        raw = sys.stdin.buffer.read()
+    elif Path(name).is_dir() or not Path(name).exists():
+        fact = "a folder" if Path(name).is_dir() else "not there"
+        raise ValueError(
+            f"Got --list {name!r}, which is {fact}, expected a file with one path a "
+            "line. Audio, and folders of it, are named without --list."
+        )
+    else:
+        raw = Path(name).read_bytes()
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"Got --list {name!r} in UTF-16, expected UTF-8: convert it.")
+    lines = raw.removeprefix(codecs.BOM_UTF8).split(b"\0" if null else b"\n")
     if not null:
         lines = [line.removesuffix(b"\r") for line in lines]
     return [os.fsdecode(line) for line in lines if line.strip()]
@@ -445,7 +477,7 @@ class _Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def _sigterm_stops():
-    """Let SIGTERM end the block as Ctrl-C does, so that what is done is kept."""
+    """Let SIGTERM end the block as Ctrl-C does: files are left whole."""
 
     def stop(number, frame):
         raise _Terminated
@@ -458,32 +490,61 @@ def _sigterm_stops():
 
 
 @contextlib.contextmanager
-def _explained(output=None):
-    """Turn errors that a user can mend into one line and an exit code."""
-    from userlogfeat.audio import AudioError
+def _licence_told_last(quiet):
+    """Tell the licence of weights in one line, once the work went well; or not."""
+    from userlogfeat.weights import NonCommercialWarning
 
-    try:
+    notes, show = [], warnings.showwarning
+
+    def keep(message, category, *where, **more):
+        if issubclass(category, NonCommercialWarning):
+            notes.append(message)
+        else:
+            show(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = keep
         yield
+    for note in notes if not quiet else ():
+        _show_warning(note)
+
+
+@contextlib.contextmanager
+def _explained(kept="Nothing was written."):
+    """Turn errors into one line and an exit code; `kept` is said of a stopped run."""
+    try:
+        with _sigterm_stops():
+            yield
     except KeyboardInterrupt as error:
-        what = "Terminated" if isinstance(error, _Terminated) else "Interrupted"
-        kept = (
-            f" What was done is kept in {output}: run the same again." if output else ""
-        )
-        _tell(f"{what}.{kept}", err=True)
-        code = TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
-        raise typer.Exit(code) from None
-    except AudioError as error:
-        _tell(f"Error: {error}", err=True)
-        raise typer.Exit(SOME_FAILED) from None
-    except (ValueError, TypeError, OSError, ImportError) as error:
+        terminated = isinstance(error, _Terminated)
+        _tell(f"{'Terminated' if terminated else 'Interrupted'}. {kept}", err=True)
+        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
+    except Exception as error:
         if os.environ.get("USERLOGFEAT_DEBUG"):
             raise
-        text = str(error)
-        if isinstance(error, OSError) and error.filename is None and error.strerror:
-            text = error.strerror
+        text, code = _explanation(error)
         _tell(f"Error: {text}", err=True)
-        no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
-        raise typer.Exit(STOPPED if no_room else USAGE) from None
+        raise typer.Exit(code) from None
+
+
+def _explanation(error):
+    """What to tell of an error, and the exit code."""
+    from userlogfeat.audio_errors import AudioError
+
+    if isinstance(error, AudioError):
+        return str(error), SOME_FAILED
+    if isinstance(error, OSError):
+        text = error.strerror or str(error)
+        if error.filename is not None:
+            text = f"{text}: {error.filename}"
+        return text, STOPPED if error.errno in _NO_ROOM else USAGE
+    if isinstance(error, ValueError | TypeError | ImportError):
+        return str(error), USAGE
+    text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
+    return (
+        f"unexpected {text}. Set USERLOGFEAT_DEBUG=1 to see where it arose.",
+        USAGE,
+    )
 
 
 def _tell_failures(summary):
@@ -504,5 +565,7 @@ def _printable(text):
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    _tell(f"Note: {message}", err=True)
+def _show_warning(message, *_where, **_more):
+    """One line, without what it advises to those who write Python."""
+    text = re.split(r" (?:To silence|Pass \w+=\S+ to stop) this", str(message))[0]
+    _tell(f"Note: {text}", err=True)

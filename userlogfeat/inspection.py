@@ -8,6 +8,8 @@ import torch
 from userlogfeat.factor_files import ITEMS, read_factors
 from userlogfeat.tables import OK, FeatureTable
 from userlogfeat.weights import (
+    CONFIG,
+    ModelError,
     find_model,
     library_versions,
     list_weights,
@@ -31,16 +33,31 @@ def describe(path=None):
 
     Raises
     ------
-    ModelError
+    ValueError
         Where it is none of these.
     """
     if path is None:
         return _installation()
+    if not str(path):
+        raise ValueError('Got an empty path. For the present folder pass ".".')
+    if Path(path).is_file():
+        raise ValueError(
+            f"{path} is a file, but feature tables, factors and saved models are "
+            "folders. Pass the folder that it is in."
+        )
     if FeatureTable(path).exists():
         return _table(FeatureTable(path))
     if (Path(path) / ITEMS).exists():
         return _factors(path)
-    return _model(path)
+    try:
+        return _model(path)
+    except ModelError as error:
+        if (Path(path) / CONFIG).exists():
+            raise
+        raise ValueError(
+            f"There is no feature table and there are no factors in {str(path)!r}. "
+            f"{error}"
+        ) from error
 
 
 def _table(table):

@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import errno
 import json
 import logging
 import time
@@ -38,6 +39,9 @@ MAX_SMALL_PARTS = 64  # of one run, before they are merged while it goes on
 
 _LOCK = ".lock"
 _TEMPORARIES = f".{PARTS}.*"
+_LOCKED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class TableWriter:
@@ -109,8 +113,8 @@ class TableWriter:
         self._failed = False
 
     def __enter__(self):
-        self._check_folder()
         with self._write_errors():
+            self._check_folder()
             self.table.folder.mkdir(parents=True, exist_ok=True)
             self._lock.__enter__()
         try:
@@ -356,10 +360,21 @@ class TableWriter:
             raise OSError(
                 error.errno,
                 f"Could not write to the feature table {self.table.folder}: "
-                f"{error.strerror or error}. Parts that were written before are kept. "
-                "Make room (or make the folder writable) and run the same again: it "
-                "goes on where this ended",
+                f"{error.strerror or error}. "
+                f"{_advice(error)}",
             ) from error
+
+
+def _advice(error):
+    if error.errno in _LOCKED:
+        return "Make the folder writable, or pass another one"
+    if error.errno in _NO_FOLDER:
+        return "Part of its path is missing, or is no folder. Pass another one"
+    room = "Make room and run" if error.errno in _NO_ROOM else "Run"
+    return (
+        f"Parts that were written before are kept. {room} the same again: it goes on "
+        "where this ended"
+    )
 
 
 def _text(text):

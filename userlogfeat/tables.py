@@ -9,7 +9,8 @@ of the layers are in the schema metadata of every part.
 
 A row is replaced by a later row of the same clip: the one in the part of the higher
 number, or lower down in one part. A merged part lists, in its metadata, the parts it
-replaces; readers ignore those. :mod:`userlogfeat.table_writer` relies on both.
+replaces; readers ignore those, and files of other names.
+:mod:`userlogfeat.table_writer` relies on both.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ import pyarrow.parquet as pq
 FORMAT = "userlogfeat table 1"
 OK = "ok"
 METADATA = b"userlogfeat"  # key in the schema metadata; its value is JSON
-PARTS = "part-*.parquet"
+PARTS = f"part-{8 * '[0-9]'}.parquet"
 READ_TRIES = 5  # another process may merge parts while we read
 FIELDS = [
     pa.field("clip", pa.string()),
@@ -193,6 +194,11 @@ class FeatureTable:
     """
 
     def __init__(self, folder):
+        if not isinstance(folder, str | os.PathLike):
+            raise TypeError(
+                f"Got {folder!r} as a feature table, expected the path of its folder "
+                "(str or Path)."
+            )
         self.folder = Path(folder)
         self._footers = {}
         self._cached = None
@@ -306,6 +312,11 @@ class FeatureTable:
         Lookup
             Without layers where the table does not exist yet.
         """
+        if isinstance(clips, str | bytes | os.PathLike):
+            raise TypeError(
+                f"Got the single path {clips!r}, expected a list of paths: pass "
+                f"[{clips!r}]."
+            )
         return self._steady(lambda: self._lookup(clips, layers, unchanged))
 
     def writer(self, *, fingerprint, layer_sizes, **settings):
@@ -392,8 +403,8 @@ class FeatureTable:
         parts = self._steady(self.parts)
         if not parts:
             raise TableError(
-                f"There is no feature table in {self.folder}: it holds no "
-                f"{PARTS!r}. Make one with `userlogfeat extract CLIPS -o "
+                f"There is no feature table in {self.folder}: it holds no part, such "
+                "as part-00000000.parquet. Make one with `userlogfeat extract CLIPS -o "
                 f"{self.folder}` or userlogfeat.extract()."
             )
         return parts[0]
@@ -425,6 +436,11 @@ class FeatureTable:
         stamp = (path.name, status.st_size, status.st_mtime_ns)
         if stamp in self._footers:
             return self._footers[stamp]
+        if path.is_dir():
+            raise TableError(
+                f"{path} is a folder, but the parts of a feature table are files. Move "
+                "it out, or rename it."
+            )
         with _part_errors(path):
             footer = pq.read_metadata(path)
         try:
