@@ -1,0 +1,47 @@
+"""Measure every figure again, one script after the other; make README.md of them.
+
+    python benchmarks/run.py [--original PYTHON] [--only NAME ...]
+
+`--original` is the interpreter of an environment with the original musicnn: see
+`musicnn_speed.py`, which says how to make one; without it that row is left out.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from reporting import HERE
+
+# Timings first, while the processor is cool and nothing else was read.
+SCRIPTS = (
+    "musicnn_speed",
+    "extraction_speed",
+    "als_speed",
+    "logs_reader",
+    "lastfm2k_weights",
+    "genre_esc10_gtzan",
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--original", type=Path, help="interpreter of that environment")
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
+    arguments = parser.parse_args()
+    failed = []
+    for script in arguments.only:
+        command = [sys.executable, str(HERE / f"{script}.py")]
+        if script == "musicnn_speed" and arguments.original:
+            command += ["--original", str(arguments.original)]
+        print(f"== {script}", flush=True)
+        if subprocess.run(command).returncode:
+            failed.append(script)
+    if failed:
+        sys.exit(
+            f"failed: {', '.join(failed)}. The others are in benchmarks/README.md."
+        )
+
+
+if __name__ == "__main__":
+    main()
