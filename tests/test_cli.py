@@ -328,12 +328,15 @@ def test_stopped_learning_keeps_nothing(
     """Ctrl-C promised that what was done is kept; SIGTERM killed without a word."""
     monkeypatch.chdir(tmp_path)
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("not handled"))
+    # Shells start background jobs with SIGINT ignored; tests may run in one.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     for module, name in ((logs, "read_logs"), (factor_files, "read_factors")):
         monkeypatch.setattr(module, name, lambda *_, **__: signal.raise_signal(number))
     try:
         result = run(*arguments, "-o", "out", code=code)
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, ignored)
     assert result.stderr == f"{word}. Nothing was written.\n"
 
 

@@ -116,6 +116,19 @@ def test_one_group_is_refused(planted):
         )
 
 
+def test_weights_of_zero_in_a_fold_are_refused(planted):
+    features, factors, _ = planted
+    with pytest.raises(ValueError, match="All sample weights of a fold are 0"):
+        fit_ridge_head(
+            features,
+            factors,
+            alphas=(1.0,),
+            sample_weight=np.eye(1, N, dtype=np.float32)[0],
+            groups=None,
+            seed=0,
+        )
+
+
 def test_mlp_learns_and_keeps_the_best_epoch(planted):
     features, factors, weight = planted
     head, history = fit_mlp_head(features, factors, sample_weight=weight, **SETTINGS)

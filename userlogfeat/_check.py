@@ -64,7 +64,12 @@ def check_audio(X, estimator=None, *, reset=False):
         raise TypeError(
             f"Got the single path {X!r}, expected a list of paths: pass [{X!r}]."
         )
-    if X is None or isinstance(X, dict | set) or hasattr(X, "__next__"):
+    sparse = hasattr(X, "toarray")  # some are dicts as well; refused further on
+    if (
+        X is None
+        or (isinstance(X, dict | set) and not sparse)
+        or hasattr(X, "__next__")
+    ):
         raise TypeError(f"Got X of type {type(X).__name__}, {_EXPECTED}.")
     if isinstance(X, list | tuple) and len(X) == 0:
         raise ValueError("Found 0 sample(s): X is empty, expected one clip or more.")

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
+import secrets
 import time
 from pathlib import Path
 
@@ -26,14 +26,12 @@ def replace_file(path):
         The file to write. Its folder must exist.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.open("xb").close()
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         _sync_folder(path.parent)
     finally:
@@ -99,12 +97,6 @@ class FileLock:
     def __exit__(self, *exception):
         self._handle.close()
         self._handle = None
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder):

@@ -101,6 +101,11 @@ def fit_ridge_head(features, factors, *, alphas, sample_weight, groups, seed):
     alphas = np.asarray(alphas, dtype=np.float64)
     losses = np.zeros(len(alphas))
     for train, held in folds.split(standard, groups=groups):
+        if not sample_weight[train].any():
+            raise ValueError(
+                "All sample weights of a fold are 0: the regularisation is chosen by "
+                "cross-validation, which needs clips of some weight in every fold."
+            )
         path = _ridge_path(
             standard[train], factors[train], sample_weight[train], alphas
         )

@@ -181,7 +181,7 @@ def list_weights():
 
 def find_model(name):
     """The folder of a model: given, bundled, or fetched from the hub."""
-    for folder in (Path(name), BUNDLED / str(name)):
+    for folder in (BUNDLED / str(name), Path(name)):
         if folder.is_dir():
             missing = [f for f in (CONFIG, TENSORS) if not (folder / f).is_file()]
             if missing:

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.base import clone
@@ -222,3 +223,9 @@ def test_alpha_matters_on_hetrec(data):
     one, ten = (held_out_ndcg(log.user_items.log1p(), alpha) for alpha in (1.0, 10.0))
     assert one > 0.25
     assert 1.15 < one / ten < 1.4
+
+
+def test_logs_instead_of_their_matrix():
+    logs = read_logs(pl.DataFrame({"user": [1, 2, 2], "item": [5, 5, 6]}))
+    with pytest.raises(TypeError, match=r"expected its matrix: pass logs\.user_items"):
+        CFEmbedding().fit(logs)

@@ -130,6 +130,10 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             negative or non-finite numbers.
         """
         self._check_parameters()
+        if hasattr(user_items, "user_items"):
+            raise TypeError(
+                f"Got {user_items!r}, expected its matrix: pass logs.user_items."
+            )
         user_items = validate_data(self, user_items, **_CHECKS)
         user_items = sparse.csr_matrix(user_items)
         if not user_items.data.any():
