@@ -91,10 +91,10 @@ def read_logs(
 
     Parameters
     ----------
-    source : str, Path, polars.DataFrame, polars.LazyFrame, pandas.DataFrame or
-            pyarrow.Table
-        A csv, tsv or parquet file (text may be compressed: .gz, .bz2, .zst), a folder
-        of parquet files, or a frame. With `format`: the data set's folder or file.
+    source : str, Path or frame
+        The path of a csv, tsv or parquet file (text may be compressed: .gz, .bz2,
+        .zst) or of a folder of parquet files; or a frame of polars (lazy too), pandas
+        or pyarrow. With `format`: the data set's folder or file.
     format : str, optional
         A published data set: "hetrec-lastfm-2k", "lastfm-360k", "taste-profile",
         "mpd" or "yambda" (see :mod:`userlogfeat.log_formats`). It says itself
