@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: folds, leaks, significance and scores of experiments."""

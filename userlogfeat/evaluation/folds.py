@@ -1,0 +1,379 @@
+"""Which clips to learn from and which to test: folds, splits and small subsets.
+
+Clips of one artist on both sides of a split flatter every classifier (Flexer and
+Schnitzer 2010, "Effects of album and artist filters in audio similarity computed for
+very large music databases"), so all that is drawn here can keep artists together.
+Splits that others published are read by :mod:`userlogfeat.evaluation.fold_lists`, and
+are names of this module too.
+"""
+
+from fractions import Fraction
+from numbers import Integral
+
+import numpy as np
+from sklearn.model_selection import (
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
+from sklearn.utils.multiclass import type_of_target
+
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat.evaluation.fold_lists import (
+    artist_filtered,
+    emomusic_split,
+    fault_filtered,
+    fma_split,
+    gtzan_tracks,
+)
+
+__all__ = [
+    "artist_filtered",
+    "artist_groups",
+    "emomusic_split",
+    "fault_filtered",
+    "fma_split",
+    "gtzan_tracks",
+    "n_per_class",
+    "stratified_folds",
+    "stratified_split",
+    "StratifiedArtistKFold",
+]
+
+# A split by artist joins some of a number of folds: at most so many.
+_MAX_PARTS = 20
+
+
+def artist_groups(artists):
+    """Number the artists; a clip whose artist is missing is a group of its own.
+
+    Parameters
+    ----------
+    artists : array-like (n_clips,)
+        Names or ids. None, NaN, an empty name and the number -1 are missing.
+
+    Returns
+    -------
+    ndarray (n_clips,), int64
+        Counted from 0, in order of appearance.
+
+    Examples
+    --------
+    >>> from userlogfeat.evaluation.folds import artist_groups
+    >>> artist_groups(["Nico", None, "Can", "Nico", None]).tolist()
+    [0, 1, 2, 0, 3]
+    """
+    artists = as_column(artists, "artists")
+    number = {}
+    return np.array(
+        [
+            number.setdefault(
+                ("clip", row) if is_missing(value) else value, len(number)
+            )
+            for row, value in enumerate(artists.tolist())
+        ],
+        dtype=np.int64,
+    )
+
+
+def is_missing(value):
+    """Whether an id stands for none: None, NaN, an empty name, or the number -1."""
+    if value is None or type(value).__name__ == "NAType":  # pandas.NA has no truth
+        return True
+    if value != value:
+        return True
+    if isinstance(value, str | bytes):
+        return not value.strip()
+    return isinstance(value, Integral | float) and value == -1
+
+
+def as_column(values, name):
+    """A 1-D array in which None, numbers and text keep their types."""
+    column = values
+    if not hasattr(values, "dtype"):  # a list: numpy would turn None's company to text
+        column = np.empty(len(values), dtype=object)
+        column[:] = list(values)
+    column = np.asarray(column)
+    if column.ndim != 1 or len(column) == 0:
+        raise ValueError(f"Got {name} of shape {column.shape}, expected (n_clips,).")
+    return column
+
+
+def _check_labels(y):
+    y = np.asarray(y)
+    if y.ndim != 1 or len(y) == 0:
+        raise ValueError(f"Got y of shape {y.shape}, expected labels (n_clips,).")
+    if any(value is None or value != value for value in y.tolist()):
+        raise ValueError("Got y with missing labels. Leave these clips out.")
+    if type_of_target(y) not in ("binary", "multiclass"):
+        raise ValueError(
+            f"Got y of type {type_of_target(y)!r}, expected one class a clip. For "
+            "numbers to predict, use sklearn's KFold or GroupKFold."
+        )
+    return y
+
+
+def _check_groups(groups, y):
+    groups = artist_groups(groups)
+    if len(groups) != len(y):
+        raise ValueError(f"Got {len(groups)} artists for {len(y)} labels.")
+    return groups
+
+
+class StratifiedArtistKFold(StratifiedGroupKFold):
+    """Folds that keep artists together and classes in proportion.
+
+    scikit-learn's ``StratifiedGroupKFold``, for artists as data sets have them: a clip
+    whose artist is missing is a group of its own (see :func:`artist_groups`), and no
+    fold is empty: where one artist has most of a class, that greedy search can leave a
+    fold without clips, which then gets a group of the largest fold.
+
+    Where one artist has all clips of a class, no fold can both learn and test it: its
+    clips count as errors in the fold that tests them.
+
+    Parameters
+    ----------
+    n_splits : int
+        Number of folds, at least 2.
+    shuffle : bool
+        Whether to draw the order of the artists.
+    random_state : int, RandomState instance or None
+        Of that order. An int gives the same folds in every call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from userlogfeat.evaluation.folds import StratifiedArtistKFold
+    >>> y = np.repeat(["jazz", "rock"], 6)
+    >>> artists = ["a", "a", "b", "b", None, None, "c", "c", "d", "d", "e", None]
+    >>> cv = StratifiedArtistKFold(3, random_state=0)
+    >>> X = np.zeros((12, 1))
+    >>> scores = cross_val_score(
+    ...     DummyClassifier(), X, y, cv=cv, groups=artists
+    ... )
+    >>> scores.tolist()
+    [0.5, 0.5, 0.5]
+    """
+
+    def __init__(self, n_splits=5, shuffle=True, random_state=None):
+        super().__init__(n_splits=n_splits, shuffle=shuffle, random_state=random_state)
+
+    def split(self, X, y=None, groups=None):
+        """Yield the rows of each fold.
+
+        Parameters
+        ----------
+        X : array-like (n_clips, ...)
+            Only its length is used.
+        y : array-like (n_clips,)
+            One class a clip.
+        groups : array-like (n_clips,)
+            Artists.
+
+        Yields
+        ------
+        train, test : ndarray of int64
+            Rows, ascending.
+
+        Raises
+        ------
+        ValueError
+            Where there are no groups, or fewer than folds.
+        """
+        if groups is None:
+            raise ValueError(
+                "Got groups=None, expected the artist of each clip. Pass "
+                "groups=artists (to cross_val_score, or to fit of a grid), or use "
+                "stratified_folds."
+            )
+        y = _check_labels(y)
+        groups = _check_groups(groups, y)
+        n_groups = groups.max() + 1
+        if n_groups < self.n_splits:
+            raise ValueError(
+                f"Got {n_groups} artists for {self.n_splits} folds. Make fewer folds."
+            )
+        fold_of = np.empty(len(y), dtype=np.int64)
+        for fold, (_, test) in enumerate(super().split(X, y, groups)):
+            fold_of[test] = fold
+        _fill_empty_folds(fold_of, groups, self.n_splits)
+        for fold in range(self.n_splits):
+            yield np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+
+
+def _fill_empty_folds(fold_of, groups, n_splits):
+    """Give each empty fold a group of the largest fold that has two; in place.
+
+    The group is that whose size is nearest to half of the fold.
+    """
+    for fold in range(n_splits):
+        if (fold_of == fold).any():
+            continue
+        sizes = np.bincount(fold_of, minlength=n_splits)
+        several = [len(np.unique(groups[fold_of == k])) > 1 for k in range(n_splits)]
+        largest = int(np.argmax(np.where(several, sizes, 0)))
+        found, counts = np.unique(groups[fold_of == largest], return_counts=True)
+        moved = found[np.argmin(np.abs(2 * counts - sizes[largest]))]
+        fold_of[groups == moved] = fold
+
+
+def stratified_folds(y, n_splits=10, *, groups=None, seed=0):
+    """Folds with the classes in proportion: Lee et al. (2019), section 4, has ten.
+
+    Parameters
+    ----------
+    y : array-like (n_clips,)
+        One class a clip.
+    n_splits : int
+        Number of folds, at least 2.
+    groups : array-like (n_clips,), optional
+        Artists, kept together by :class:`StratifiedArtistKFold`.
+    seed : int
+        Of the order in which clips (artists) are dealt.
+
+    Returns
+    -------
+    list of (train, test)
+        Rows (int64, ascending) for each fold, as scikit-learn takes for ``cv``.
+
+    Raises
+    ------
+    ValueError
+        Where a class has fewer clips than there are folds (without `groups`), or there
+        are fewer artists than folds.
+
+    Examples
+    --------
+    >>> from userlogfeat.evaluation.folds import stratified_folds
+    >>> folds = stratified_folds(["jazz", "rock"] * 10, seed=1)
+    >>> [len(test) for train, test in folds]
+    [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
+    """
+    y = _check_labels(y)
+    if groups is not None:
+        splitter = StratifiedArtistKFold(n_splits, random_state=seed)
+        return list(splitter.split(y, y, groups))
+    classes, labels, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if counts.min() < n_splits:
+        raise ValueError(
+            f"Class {classes.tolist()[counts.argmin()]!r} has {counts.min()} clips for "
+            f"{n_splits} folds. Make fewer folds or leave the class out."
+        )
+    splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
+    return list(splitter.split(labels, labels))
+
+
+def stratified_split(y, *, test_size=0.3, groups=None, seed=0):
+    """One split with the classes in proportion: Chen et al. (2021) have 7:3 on FMA.
+
+    Parameters
+    ----------
+    y : array-like (n_clips,)
+        One class a clip.
+    test_size : float
+        Part of the clips to test, in (0, 1).
+    groups : array-like (n_clips,), optional
+        Artists to keep together. The sizes are then near `test_size`, as far as whole
+        artists allow.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    train, test : ndarray of int64
+        Rows, ascending.
+
+    Examples
+    --------
+    >>> from userlogfeat.evaluation.folds import stratified_split
+    >>> train, test = stratified_split(["folk"] * 10 + ["punk"] * 20)
+    >>> (test < 10).sum().item(), (test >= 10).sum().item()
+    (3, 6)
+    """
+    y = _check_labels(y)
+    if not 0 < test_size < 1:
+        raise ValueError(f"Got test_size={test_size!r}, expected a number in (0, 1).")
+    labels = np.unique(y, return_inverse=True)[1]
+    if groups is None:
+        one = StratifiedShuffleSplit(1, test_size=test_size, random_state=seed)
+        train, test = next(one.split(labels, labels))
+        return np.sort(train), np.sort(test)
+    n_groups = _check_groups(groups, y).max() + 1
+    if n_groups < 2:
+        raise ValueError("Got one artist, expected two or more to split.")
+    n_parts = int(min(_MAX_PARTS, n_groups, max(2, np.bincount(labels).max())))
+    part = Fraction(test_size).limit_denominator(n_parts)
+    part = min(max(part, Fraction(1, n_parts)), 1 - Fraction(1, n_parts))
+    folds = stratified_folds(labels, part.denominator, groups=groups, seed=seed)
+    test = np.concatenate([test for _, test in folds[: part.numerator]])
+    return np.setdiff1d(np.arange(len(y)), test), np.sort(test)
+
+
+def n_per_class(y, n, *, groups=None, seed=0, fewer="error"):
+    """Rows of a subset with `n` clips of each class, for curves over few labels.
+
+    The subsets of one seed are nested: that of 5 is part of that of 20, so a curve over
+    `n` is not disturbed by new draws.
+
+    Parameters
+    ----------
+    y : array-like (n_clips,)
+        One class a clip.
+    n : int
+        Clips of each class.
+    groups : array-like (n_clips,), optional
+        Artists, over which the clips of a class are spread: every artist gives one clip
+        before any gives a second. A missing artist counts as one of its own.
+    seed : int
+        Of the draw.
+    fewer : {"error", "all"}
+        What to do where a class has fewer than `n` clips. "all": take all it has.
+
+    Returns
+    -------
+    ndarray of int64
+        Rows, ascending.
+
+    Raises
+    ------
+    ValueError
+        Where a class has fewer clips.
+
+    Examples
+    --------
+    >>> from userlogfeat.evaluation.folds import n_per_class
+    >>> y = ["jazz"] * 4 + ["rock"] * 4
+    >>> artists = ["a", "a", "a", "b", "c", "d", "d", "d"]
+    >>> few = n_per_class(y, 2, groups=artists)
+    >>> [artists[row] for row in few]
+    ['a', 'b', 'c', 'd']
+    """
+    check_choice(fewer, "fewer", ("error", "all"))
+    check_positive(n, "n", integer=True)
+    y = _check_labels(y)
+    groups = np.arange(len(y)) if groups is None else _check_groups(groups, y)
+    classes, labels, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if counts.min() < n and fewer == "error":
+        raise ValueError(
+            f"Class {classes.tolist()[counts.argmin()]!r} has {counts.min()} clips, "
+            f'expected n={n} or more. Pass fewer="all" to take what there is.'
+        )
+    chosen = []
+    for label in range(len(classes)):
+        rng = np.random.default_rng([seed, label])  # no class disturbs another's draw
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(_round_robin(rows, groups[rows], rng)[:n])
+    return np.sort(np.concatenate(chosen))
+
+
+def _round_robin(rows, groups, rng):
+    """Order rows so that every group has its k-th turn before any its next."""
+    found, inverse = np.unique(groups, return_inverse=True)
+    turn = np.empty(len(rows), dtype=np.int64)
+    for group in range(len(found)):
+        members = inverse == group
+        turn[members] = np.arange(members.sum())
+    place = rng.permutation(len(found))[inverse]  # of the group within each turn
+    return rows[np.lexsort((place, turn))]

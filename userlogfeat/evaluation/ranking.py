@@ -1,0 +1,266 @@
+"""The best of many scores, a block of users at a time, with every tie decided.
+
+Scores of all users x items do not fit in memory, and need not: a block of users is
+scored, ranked and forgotten. Of equal scores the item of the lower index comes first,
+for recommending as for evaluating, so that what is measured is what would be shown.
+"""
+
+import numpy as np
+from scipy import sparse
+
+# Scores held at once: 16 MiB of float32, small enough to stay near the processor.
+BLOCK_ENTRIES = 1 << 22
+# A row is searched again by its exact k-th score where more items than this times k
+# reach the bound: so a user to whom all items are alike costs no sort of them all.
+_MANY = 8
+
+
+def iter_rows(n_rows, n_columns):
+    """Yield slices of rows, so that a block of n_columns has `BLOCK_ENTRIES` at most.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+        One row is a block even where it is longer.
+    """
+    step = max(1, BLOCK_ENTRIES // max(1, n_columns))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def top_items(scores, k, *, candidates=None):
+    """The k best items of each row, best first; of equal scores the lower index first.
+
+    Parameters
+    ----------
+    scores : ndarray of floats, shape (n_users, n_items)
+        Without NaN.
+    k : int
+        How many, at least 1.
+    candidates : ndarray of bool, shape (n_users, n_items), optional
+        The items that may be chosen; by default all.
+
+    Returns
+    -------
+    items : ndarray of int64, shape (n_users, k)
+        -1 where a row has fewer than k candidates.
+    values : ndarray, shape (n_users, k)
+        Their scores, in the dtype of `scores`; -inf beside -1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat.evaluation.ranking import top_items
+    >>> items, values = top_items(np.array([[0.5, 0.9, 0.5], [0.0, 0.0, 0.0]]), 2)
+    >>> items
+    array([[1, 0],
+           [0, 1]])
+    """
+    n_users, n_items = scores.shape
+    chosen = np.full((n_users, k), -1, dtype=np.int64)
+    values = np.full((n_users, k), -np.inf, dtype=scores.dtype)
+    if scores.size == 0:
+        return chosen, values
+    if candidates is not None:
+        scores = np.where(candidates, scores, -np.inf).astype(scores.dtype, copy=False)
+    wanted = min(k, n_items)
+    near = scores >= _bound(scores, wanted)[:, None]
+    if candidates is not None:
+        near &= candidates
+    crowded = np.count_nonzero(near, axis=1) > _MANY * wanted
+    for row in np.flatnonzero(crowded):
+        allowed = None if candidates is None else candidates[row]
+        near[row] = _exactly(scores[row], wanted, allowed)
+    # Entries come row by row, the lower index first; lexsort keeps that among equals.
+    rows, columns = np.nonzero(near)
+    order = np.lexsort((-scores[rows, columns], rows))
+    rows, columns = rows[order], columns[order]
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    first = place < wanted
+    rows, columns, place = rows[first], columns[first], place[first]
+    chosen[rows, place] = columns
+    values[rows, place] = scores[rows, columns]
+    return chosen, values
+
+
+def _bound(scores, k):
+    """A number per row that its k best scores reach, and few others.
+
+    Deal the columns to n piles and take the k-th largest of the piles' maxima: k scores
+    reach it (those maxima), so the k-th best score does. It takes one pass; selecting
+    among all scores takes several. With n many times k it is hardly below that score.
+    """
+    n_items = scores.shape[1]
+    n_piles = max(16 * k, 512)
+    if n_items < 2 * n_piles:
+        return np.partition(scores, n_items - k, axis=1)[:, n_items - k]
+    depth = n_items // n_piles
+    piles = scores[:, : depth * n_piles].reshape(len(scores), depth, n_piles)
+    return np.partition(piles.max(axis=1), n_piles - k, axis=1)[:, n_piles - k]
+
+
+def _exactly(scores, k, candidates):
+    """Mask of the k best of one row: the first of those equal to the k-th score."""
+    allowed = np.ones(len(scores), bool) if candidates is None else candidates
+    bound = np.partition(scores, len(scores) - k)[len(scores) - k]
+    best = (scores > bound) & allowed
+    equal = np.flatnonzero((scores == bound) & allowed)
+    best[equal[: k - np.count_nonzero(best)]] = True
+    return best
+
+
+def score_blocks(scores, shape):
+    """Yield the scores of all users in blocks, checked.
+
+    Parameters
+    ----------
+    scores : ndarray, pair of ndarrays, or callable
+        Scores (n_users, n_items); or embeddings of users and items, whose scalar
+        products are the scores; or a function of a slice of users that returns theirs.
+    shape : (n_users, n_items)
+        What is expected.
+
+    Yields
+    ------
+    rows : slice
+        Which users.
+    block : ndarray of float32 or float64
+        Their scores.
+
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit, or a score is NaN: with the user and the item.
+    """
+    compute = _scorer(scores, shape)
+    for rows in iter_rows(*shape):
+        block = as_floats(compute(rows))
+        expected = (rows.stop - rows.start, shape[1])
+        if block.shape != expected:
+            raise ValueError(
+                f"Got scores of shape {block.shape} for users {rows.start} to "
+                f"{rows.stop - 1}, expected {expected}: a row a user, a column an item."
+            )
+        refuse_nan(block, rows.start)
+        yield rows, block
+
+
+def _scorer(scores, shape):
+    """A function from a slice of users to their scores."""
+    if callable(scores):
+        return scores
+    if isinstance(scores, tuple):
+        if len(scores) != 2:
+            raise ValueError(
+                f"Got a tuple of {len(scores)} as scores, expected the embeddings "
+                "(users, items)."
+            )
+        users = check_embeddings(scores[0], "user_embeddings")
+        items = check_embeddings(scores[1], "item_embeddings", users.shape[1])
+        if (len(users), len(items)) != tuple(shape):
+            raise ValueError(
+                f"Got embeddings of {len(users)} users and {len(items)} items, but "
+                f"relevance of shape {tuple(shape)} (users, items)."
+            )
+        return lambda rows: users[rows] @ items.T
+    scores = np.asarray(scores)
+    if scores.shape != tuple(shape):
+        raise ValueError(
+            f"Got scores of shape {scores.shape}, expected {tuple(shape)}, that of "
+            "relevance: rows are users and columns items."
+        )
+    return scores.__getitem__
+
+
+def as_floats(array):
+    """An array of float32 or float64: other floats of 16 bits become the first."""
+    array = np.asarray(array)
+    if array.dtype in (np.float32, np.float64):
+        return array
+    return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+
+
+def refuse_nan(block, first_user):
+    """Raise where a block of scores has NaN, naming user and item."""
+    # The sum is NaN where any entry is (or where inf meets -inf): one cheap pass.
+    with np.errstate(invalid="ignore", over="ignore"):
+        if not np.isnan(block.sum()):
+            return
+    found = np.argwhere(np.isnan(block))
+    if len(found):
+        user, item = found[0]
+        raise ValueError(
+            f"The score of user {first_user + user} for item {item} is NaN, which has "
+            "no place in an order. Repair what made it, or leave the user or item out."
+        )
+
+
+def check_embeddings(embeddings, name, n_factors=None):
+    """Embeddings as float32 or float64 (n_rows, n_factors); bad rows are named.
+
+    Parameters
+    ----------
+    embeddings : array-like (n_rows, n_factors)
+    name : str
+        What to call them in errors.
+    n_factors : int, optional
+        The number of columns they must have.
+
+    Raises
+    ------
+    ValueError
+        Where they are not 2-D, have other columns, or NaN or infinite values.
+    """
+    embeddings = as_floats(embeddings)
+    if embeddings.ndim != 2:
+        raise ValueError(
+            f"Got {name} of shape {embeddings.shape}, expected 2-D: a row for each. "
+            "For a single one, pass embedding[None]."
+        )
+    if n_factors is not None and embeddings.shape[1] != n_factors:
+        raise ValueError(
+            f"Got {name} of {embeddings.shape[1]} columns, but the other side has "
+            f"{n_factors}: users and items must come of one model."
+        )
+    bad = ~np.isfinite(embeddings).all(axis=1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"Row {row} of {name} has NaN or infinite values ({bad.sum()} such rows of "
+            f"{len(bad)}). Leave them out, or embed them again."
+        )
+    return embeddings
+
+
+def check_pairs(matrix, name, shape):
+    """A users x items matrix as csr without stored zeros; None stays None.
+
+    Raises
+    ------
+    ValueError
+        Where its shape is not `shape`.
+    """
+    if matrix is None:
+        return None
+    if hasattr(matrix, "user_items"):
+        raise TypeError(f"Got {matrix!r} as {name}, expected its matrix: .user_items.")
+    matrix = sparse.csr_matrix(matrix)
+    if shape is not None and matrix.shape != tuple(shape):
+        raise ValueError(
+            f"Got {name} of shape {matrix.shape}, expected {tuple(shape)}: rows are "
+            "users and columns items."
+        )
+    if not matrix.data.all() or not matrix.has_canonical_format:
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+    return matrix
+
+
+def mask_of(pairs, rows):
+    """The stored pairs of a slice of users as a dense mask (n_rows, n_items)."""
+    part = pairs[rows]
+    mask = np.zeros(part.shape, bool)
+    users = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+    mask[users, part.indices] = True
+    return mask

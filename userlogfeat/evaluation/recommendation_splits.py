@@ -1,0 +1,303 @@
+"""Which plays to learn from: splits per user, by time, with users or items apart.
+
+Each split answers another question. *Per user* (60/20/20 in Chen, Liang, Ma, Gu 2021):
+what else will a known user like, of known items. *By time*: the same, asked without a
+look into the future. *Users apart*: what will a new user like, after a few plays.
+*Items apart*: who will like what nobody has heard (cold start); with artists kept
+together, or else a model that knows the artist's other tracks is flattered.
+
+The first two deal out pairs and return matrices of the full shape; the others deal out
+whole rows or columns and return their numbers.
+"""
+
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+
+from userlogfeat.evaluation.folds import artist_groups
+from userlogfeat.evaluation.ranking import check_pairs
+
+# Training, validation, test: 60/20/20 per user in Chen et al. (2021).
+PARTS = (0.6, 0.2, 0.2)
+
+
+def split_per_user(user_items, parts=PARTS, *, seed=0):
+    """Deal out the items of each user, at random.
+
+    Of n items, those up to n times the running sum of `parts`, rounded, go to each
+    part; the first part has one at least: a user with one item is in the first alone.
+
+    Parameters
+    ----------
+    user_items : csr matrix, shape (n_users, n_items)
+        Plays, or likes. Likes and dislikes are split each for itself, or at once as
+        ``liked - disliked``.
+    parts : sequence of float
+        Shares, positive, of sum 1.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    tuple of csr_matrix, shape (n_users, n_items)
+        One a part; their sum is `user_items`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat.evaluation.recommendation_splits import split_per_user
+    >>> train, valid, test = split_per_user(np.ones((2, 10)))
+    >>> [part.sum(axis=1).A1.tolist() for part in (train, valid, test)]
+    [[6.0, 6.0], [2.0, 2.0], [2.0, 2.0]]
+    """
+    user_items = check_pairs(user_items, "user_items", None)
+    keys = np.random.default_rng(seed).random(user_items.nnz)
+    return _deal_pairs(user_items, keys, _check_parts(parts))
+
+
+def split_by_time(user_items, times, parts=PARTS, *, cuts=None, per_user=False):
+    """Deal out pairs by their time: the past to learn from, what came after to test.
+
+    Parameters
+    ----------
+    user_items : csr matrix, shape (n_users, n_items)
+        Plays.
+    times : sparse matrix (n_users, n_items), or ndarray (nnz,)
+        When each user played each item: first for what is discovered, or last. A matrix
+        with an entry (0 too) where `user_items` has one, or an array in the order of
+        ``user_items.data``. Keep seconds since 1970 in float64 or int64: float32 knows
+        them to two minutes.
+    parts : sequence of float
+        Shares, positive, of sum 1.
+    cuts : sequence of float, optional
+        In place of `parts`, the times at which each part but the first begins,
+        ascending.
+    per_user : bool
+        Whether each user's own latest are held out: every user is tested, but others'
+        plays of that time are learned from. Of equal times the lower item is first.
+        Otherwise the cuts are the same for everybody, and equal times stay together.
+
+    Returns
+    -------
+    tuple of csr_matrix, shape (n_users, n_items)
+        One a part; their sum is `user_items`. Users may have nothing in some.
+
+    Raises
+    ------
+    ValueError
+        Where times are missing or NaN, or a part is left without any pair.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat.evaluation.recommendation_splits import split_by_time
+    >>> plays, times = np.ones((2, 2)), np.array([2001, 2004, 2003, 2002])
+    >>> past, future = split_by_time(plays, times, cuts=[2003])
+    >>> future.toarray()
+    array([[0., 1.],
+           [1., 0.]])
+    """
+    user_items, times = _check_times(user_items, times)
+    if per_user:
+        if cuts is not None:
+            raise ValueError("Got cuts and per_user=True: cuts hold for everybody.")
+        return _deal_pairs(user_items, times, _check_parts(parts))
+    if cuts is None:
+        first = np.rint(_check_parts(parts)[:-1] * user_items.nnz).astype(np.int64)
+        cuts = np.sort(times)[first.clip(0, user_items.nnz - 1)]
+    cuts = np.asarray(cuts)
+    if cuts.ndim != 1 or not (np.diff(cuts) >= 0).all():
+        raise ValueError(f"Got cuts={cuts.tolist()}, expected times, ascending.")
+    part_of = np.searchsorted(cuts, times, side="right")
+    empty = np.bincount(part_of, minlength=len(cuts) + 1) == 0
+    if empty.any():
+        raise ValueError(
+            f"Part {empty.argmax()} has no pair: times run from {times.min()} to "
+            f"{times.max()}, and parts begin at {cuts.tolist()}. Choose other cuts."
+        )
+    return _parts(user_items, part_of, len(cuts) + 1)
+
+
+def split_users(n_users, parts=PARTS, *, seed=0):
+    """Deal out users: those of one part are unknown to the others.
+
+    A test user needs a history to be embedded by, and items held out from it:
+    ``history, held_out = split_per_user(user_items[test], (0.8, 0.2))``.
+
+    Parameters
+    ----------
+    n_users : int
+    parts : sequence of float
+        Shares, positive, of sum 1.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    tuple of ndarray of int64
+        Rows of each part, ascending.
+
+    Raises
+    ------
+    ValueError
+        Where a part would be empty.
+
+    Examples
+    --------
+    >>> from userlogfeat.evaluation.recommendation_splits import split_users
+    >>> [len(part) for part in split_users(50)]
+    [30, 10, 10]
+    """
+    return _deal_groups(np.arange(_check_size(n_users, "n_users")), parts, seed)
+
+
+def split_items(n_items, parts=PARTS, *, artists=None, seed=0):
+    """Deal out items: those of one part were never heard in the others (cold start).
+
+    Learn from ``user_items[:, train]``, test on ``user_items[:, test]``.
+
+    Parameters
+    ----------
+    n_items : int
+    parts : sequence of float
+        Shares, positive, of sum 1.
+    artists : array-like (n_items,), optional
+        Kept together; sizes are then as near to `parts` as whole artists, in random
+        order, come. A missing artist is one of its own.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    tuple of ndarray of int64
+        Columns of each part, ascending.
+
+    Raises
+    ------
+    ValueError
+        Where a part would be empty.
+
+    Examples
+    --------
+    >>> from userlogfeat.evaluation.recommendation_splits import split_items
+    >>> train, test = split_items(4, (0.5, 0.5), artists=["Can", "Neu!", "Can", "Neu!"])
+    >>> sorted([train.tolist(), test.tolist()])
+    [[0, 2], [1, 3]]
+    """
+    groups = np.arange(_check_size(n_items, "n_items"))
+    if artists is not None:
+        groups = artist_groups(artists)
+        if len(groups) != n_items:
+            raise ValueError(f"Got {len(groups)} artists for n_items={n_items}.")
+    return _deal_groups(groups, parts, seed)
+
+
+def _deal_pairs(user_items, keys, ends):
+    """Each user's pairs in the order of `keys`, cut at the shares `ends`."""
+    sizes = np.diff(user_items.indptr)
+    users = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((keys, users))
+    place = np.empty(len(users), dtype=np.int64)
+    place[order] = np.arange(len(users)) - user_items.indptr[users]
+    part_of = np.zeros(len(users), dtype=np.int64)
+    for end in ends[:-1]:
+        # Half up, not to even; a little less than exact, 0.6 + 0.2 being 0.8 at heart.
+        last = np.floor(sizes * end + 0.5 + 1e-9)
+        part_of += place >= np.maximum(last, 1)[users]
+    return _parts(user_items, part_of, len(ends))
+
+
+def _parts(user_items, part_of, n_parts):
+    """One matrix a part, of the pairs it got."""
+    users = np.repeat(np.arange(user_items.shape[0]), np.diff(user_items.indptr))
+    matrices = []
+    for part in range(n_parts):
+        own = part_of == part
+        indptr = np.zeros(user_items.shape[0] + 1, dtype=np.int64)
+        np.cumsum(np.bincount(users[own], minlength=len(indptr) - 1), out=indptr[1:])
+        entries = (user_items.data[own], user_items.indices[own], indptr)
+        matrices.append(sparse.csr_matrix(entries, shape=user_items.shape))
+    return tuple(matrices)
+
+
+def _deal_groups(groups, parts, seed):
+    """Rows of each part; a group goes where its middle falls on the shares."""
+    ends = _check_parts(parts)
+    sizes = np.bincount(groups)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    middles = np.cumsum(sizes[order]) - sizes[order] / 2
+    part_of = np.empty(len(sizes), dtype=np.int64)
+    part_of[order] = np.searchsorted(ends[:-1] * len(groups), middles)
+    dealt = tuple(np.flatnonzero(part_of[groups] == p) for p in range(len(ends)))
+    for part, rows in enumerate(dealt):
+        if len(rows) == 0:
+            raise ValueError(
+                f"Part {part} of {list(parts)} would be empty: there are "
+                f"{len(sizes)} to deal out. Ask for fewer or larger parts."
+            )
+    return dealt
+
+
+def _check_parts(parts):
+    """The running sum of the shares."""
+    shares = np.asarray(parts, dtype=np.float64)
+    good = shares.ndim == 1 and len(shares) > 1 and (shares > 0).all()
+    if not good or abs(shares.sum() - 1) > 1e-6:
+        raise ValueError(
+            f"Got parts={parts!r}, expected two or more positive shares of sum 1."
+        )
+    return np.cumsum(shares)
+
+
+def _check_size(n, name):
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"Got {name}={n!r}, expected how many there are, 1 or more.")
+    return n
+
+
+def _check_times(user_items, times):
+    """Plays as csr without stored zeros, and the time of each pair in its order."""
+    plays = sparse.csr_matrix(user_items)
+    if sparse.issparse(times):
+        times = sparse.csr_matrix(times)
+        plays, times = (_sorted(matrix) for matrix in (plays, times))
+        same = plays.shape == times.shape and plays.nnz == times.nnz
+        same = same and (plays.indptr == times.indptr).all()
+        if not (same and (plays.indices == times.indices).all()):
+            raise ValueError(
+                f"Got times with {times.nnz} entries, expected one where user_items "
+                f"has one ({plays.nnz}), and nowhere else."
+            )
+        times = times.data
+    times = np.asarray(times)
+    if times.shape != (plays.nnz,):
+        raise ValueError(
+            f"Got times of shape {times.shape} for {plays.nnz} pairs, expected one "
+            "each, in the order of user_items.data."
+        )
+    if times.dtype.kind == "f" and np.isnan(times).any():
+        raise ValueError(
+            f"{np.isnan(times).sum()} times are NaN. Leave these pairs out."
+        )
+    users = np.repeat(np.arange(plays.shape[0]), np.diff(plays.indptr))
+    order = np.lexsort((plays.indices, users))
+    order = order[plays.data[order] != 0]
+    if len(order) == 0:
+        raise ValueError("user_items holds no play: there is nothing to deal out.")
+    entries = (plays.data[order], (users[order], plays.indices[order]))
+    pairs = sparse.csr_matrix(entries, shape=plays.shape)
+    if pairs.nnz < len(order):
+        raise ValueError(
+            "user_items stores some pairs more than once: which time is theirs? Keep "
+            "the first or the last time of each, and user_items.sum_duplicates()."
+        )
+    return pairs, times[order]
+
+
+def _sorted(matrix):
+    if matrix.has_sorted_indices:
+        return matrix
+    matrix = matrix.copy()
+    matrix.sort_indices()
+    return matrix
