@@ -1,0 +1,181 @@
+"""Finding a data set in a folder: its root, its audio, and what is not there."""
+
+import os
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from userlogfeat._check import check_choice
+from userlogfeat.audio import find_audio
+
+_SHOWN = 8  # entries of a folder in a message
+_DEPTH = 3  # levels below a wrong folder that are searched for the right one
+_SEARCHED = 500  # folders of one level that are looked into for that
+
+
+def find_root(folder, is_root, *, name, layout):
+    """Return the folder of a data set: `folder`, or the one just below or above.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Given by the user.
+    is_root : callable
+        From a Path that is a folder to bool.
+    name, layout : str
+        For messages: the set, and what its folder holds.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, ValueError
+        Where it is not there, no folder, or several folders below qualify.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"There is no folder {str(folder)!r}. {name} is not downloaded by this "
+            f"library: get it from its authors and pass the folder with {layout}."
+        )
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"{str(folder)!r} is a file, expected the folder of {name} with {layout}. "
+            "If it is an archive, unpack it first."
+        )
+    if is_root(folder):
+        return folder
+    below = [child for child in _folders(folder) if is_root(child)]
+    if len(below) == 1:
+        return below[0]
+    if below:
+        listed = ", ".join(repr(str(child)) for child in below)
+        raise ValueError(
+            f"{str(folder)!r} holds {name} {len(below)} times: {listed}. Pass one of "
+            "them."
+        )
+    above = Path(os.path.normpath(folder / ".."))
+    if is_root(above):
+        return above
+    raise FileNotFoundError(_wrong_folder(folder, is_root, name, layout))
+
+
+def audio_by_name(folders, key=lambda path: path.stem):
+    """Map each audio file below some folders from its name to its path.
+
+    Parameters
+    ----------
+    folders : list of Path
+        Searched to any depth; hidden files (such as the ``._`` files that macOS puts
+        into archives) are not seen.
+    key : callable
+        From a Path to its name, by default the file name without suffix: a set
+        converted to another format is still found.
+
+    Returns
+    -------
+    dict
+        Of two files of one name, the first in the order of names.
+    """
+    found = {}
+    for path in find_audio([folder for folder in folders if folder.is_dir()]):
+        found.setdefault(key(Path(path)), str(path))
+    return found
+
+
+def add_clips(frame, wanted, audio, *, missing, name, listed, folder):
+    """Give each row its file as the column `clip`.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        One row a clip.
+    wanted : list
+        Key in `audio` of each row.
+    audio : dict
+        From keys to paths.
+    missing : {"error", "ignore"}
+        "ignore": rows without a file are left out.
+    name, listed, folder : str
+        For messages: the set, what lists the clips, where audio was looked for.
+
+    Returns
+    -------
+    frame : polars.DataFrame
+    missing : tuple of str
+        Keys without a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where files are missing and are not to be ignored, or all are.
+    """
+    check_choice(missing, "missing", ("error", "ignore"))
+    paths = [audio.get(key) for key in wanted]
+    absent = tuple(
+        str(key) for key, path in zip(wanted, paths, strict=True) if path is None
+    )
+    if absent and (missing == "error" or len(absent) == len(wanted)):
+        everything = len(absent) == len(wanted)
+        advice = (
+            "Check that the audio is unpacked there."
+            if everything
+            else 'Get the others, or pass missing="ignore" to do without them.'
+        )
+        raise FileNotFoundError(
+            f"{'All' if everything else len(absent)} of {len(wanted)} clips of {name} "
+            f"that {listed} lists have no audio file below {str(folder)!r}; the first "
+            f"is {absent[0]!r}. {advice}"
+        )
+    clip = pl.Series("clip", paths, dtype=pl.String)
+    frame = frame.select(clip, pl.all()).filter(pl.col("clip").is_not_null())
+    return frame, absent
+
+
+def read_text(path):
+    """The text of a file in UTF-8, or else in Latin-1; without a byte-order mark."""
+    data = Path(path).read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _folders(folder):
+    """Folders in a folder, in the order of names; none where it cannot be listed."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [e for e in entries if e.is_dir() and not e.name.startswith(".")]
+
+
+def _wrong_folder(folder, is_root, name, layout):
+    entries = sorted(entry.name for entry in folder.iterdir())
+    held = ", ".join(entries[:_SHOWN]) + (", ..." if len(entries) > _SHOWN else "")
+    message = (
+        f"{str(folder)!r} does not hold {name} as its authors distribute it. Looked "
+        f"for {layout}: in it, one level below and one level above. It holds "
+        f"{held or 'nothing'}."
+    )
+    place = _elsewhere(folder, is_root)
+    if place is not None:
+        return f"{message} The set seems to be in {str(place)!r}: pass that folder."
+    return f"{message} Pass the folder that the authors' archive unpacks to."
+
+
+def _elsewhere(folder, is_root):
+    """The folder that was probably meant, two levels up or some levels down."""
+    above = Path(os.path.normpath(folder / ".." / ".."))
+    if is_root(above):
+        return above
+    level = _folders(folder)
+    for _ in range(_DEPTH - 1):
+        level = list(islice((f for top in level for f in _folders(top)), _SEARCHED))
+        for place in level:
+            if is_root(place):
+                return place
+    return None
