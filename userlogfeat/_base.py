@@ -53,6 +53,8 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
     ``forward(log_mels, layers)`` -> {layer: one tensor a clip}.
     """
 
+    _crops = ("start", "middle")
+
     def fit(self, X, y=None):
         """Check X and the parameters; there is nothing to learn.
 
@@ -125,7 +127,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 f"{network.n_bands} bands."
             )
         batch, seconds = [], 0.0
-        for entry in self._decode(clips, network):
+        for entry in self._decode(clips, network, self._heard_duration()):
             if entry.error is not None and on_error == "raise":
                 raise entry.error
             batch.append(entry)
@@ -135,7 +137,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 batch, seconds = [], 0.0
         yield from self._hear_batch(network, layers, batch)
 
-    def _decode(self, clips, network):
+    def _decode(self, clips, network, duration):
         """Yield what the network will hear, as ClipFeatures with one layer, "input"."""
         if clips.kind == "log_mel":
             for index, log_mel in enumerate(clips.rows):
@@ -146,13 +148,14 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             read = partial(
                 read_audio,
                 sample_rate=rate,
-                duration=self._heard_duration(),
-                crop=self.crop,
+                duration=duration,
+                crop=self._heard_crop(),
                 short=self.short,
             )
             decoded = decode_ahead(clips.rows, read, n_threads=self.n_jobs)
         else:
-            decoded = zip(count(), count(), map(self._cut(rate), clips.rows))
+            cut = self._cut(rate, duration)
+            decoded = zip(count(), count(), map(cut, clips.rows))
         for index, clip, waveform in decoded:
             if isinstance(waveform, Exception):
                 yield ClipFeatures(index, clip, float("nan"), None, waveform)
@@ -166,14 +169,19 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         """Seconds of each clip that are heard; None for the whole clip."""
         return self.duration
 
-    def _cut(self, sample_rate):
+    def _heard_crop(self):
+        """Which part is heard of a clip that is longer than that."""
+        return self.crop
+
+    def _cut(self, sample_rate, duration):
         """A function that crops or fills a waveform to `duration`, as for files."""
-        duration = self._heard_duration()
         if duration is None:
             return lambda waveform: waveform
-        n_samples = round(duration * sample_rate)
         return partial(
-            fit_length, n_samples=n_samples, crop=self.crop, short=self.short
+            fit_length,
+            n_samples=round(duration * sample_rate),
+            crop=self._heard_crop(),
+            short=self.short,
         )
 
     def _hear_batch(self, network, names, batch):
@@ -223,7 +231,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                     f"Got duration={self.duration!r} s, expected at most "
                     f"{MAX_DURATION:g}."
                 )
-        check_choice(self.crop, "crop", ("start", "middle"))
+        check_choice(self.crop, "crop", self._crops)
         check_choice(self.short, "short", ("repeat", "pad"))
         check_positive(self.batch_size, "batch_size", integer=True)
         check_positive(self.n_jobs, "n_jobs", integer=True)

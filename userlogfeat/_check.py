@@ -85,7 +85,11 @@ def check_audio(X, estimator=None, *, reset=False):
     if _is_pcm(X):
         raise ValueError(_integer_scale("X", X.dtype))
     settings = {"dtype": np.float32, "allow_nd": True, "order": "C"}
-    if estimator is None:
+    n_axes = X.ndim if hasattr(X, "ndim") else check_array(X, **settings).ndim
+    if estimator is not None and reset:
+        estimator._n_axes_in = n_axes
+    if estimator is None or n_axes != getattr(estimator, "_n_axes_in", n_axes):
+        # Waveforms in fit and spectrograms now: nothing to compare their sizes with.
         X = check_array(X, input_name="X", **settings)
     else:
         X = validate_data(estimator, X, reset=reset, **settings)
@@ -185,7 +189,7 @@ def _too_loud(row, loudest):
 
 def _forget_features(estimator):
     """Drop what an earlier fit on arrays noted: paths have no number of features."""
-    for name in ("n_features_in_", "feature_names_in_"):
+    for name in ("n_features_in_", "feature_names_in_", "_n_axes_in"):
         if hasattr(estimator, name):
             delattr(estimator, name)
 

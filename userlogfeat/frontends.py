@@ -185,3 +185,15 @@ FRONTENDS = {
     "park2017": PARK_2017,
     "musicnn": MUSICNN,
 }
+
+
+def resolve_front_end(frontend):
+    """The settings that a parameter `frontend` means: by name, or as they are."""
+    if isinstance(frontend, FrontEnd):
+        return frontend
+    if isinstance(frontend, str) and frontend in FRONTENDS:
+        return FRONTENDS[frontend]
+    raise ValueError(
+        f"Got frontend={frontend!r}, expected one of {list(FRONTENDS)} or a "
+        "userlogfeat.frontends.FrontEnd."
+    )

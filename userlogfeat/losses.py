@@ -29,4 +29,114 @@ def weighted_mean(losses, weight=None):
     """Mean of losses (n_clips,), weighted by `weight` (n_clips,) where given."""
     if weight is None:
         return losses.mean()
-    return (losses * weight).sum() / torch.clamp_min(weight.sum(), 1e-12)
+    return (losses * weight).sum() / torch.clamp_min(weight.sum(), 1e-30)
+
+
+def distillation(task, penultimate, teacher, weight):
+    """The loss of a student: that of its task, and what its teacher tells it.
+
+    L = L_task + weight * mean_i mse_cosine(h_i, t_i): Lee et al. (2019), section 3.2,
+    where the weight is 1.
+
+    Parameters
+    ----------
+    task : Tensor ()
+        Loss of the task.
+    penultimate : Tensor (n_clips, n_units)
+        Units h below the output layer.
+    teacher : Tensor (n_clips, n_units)
+        What the teacher estimates for the same clips, t.
+    weight : float
+        Of the distillation; 0 leaves the task alone.
+
+    Returns
+    -------
+    Tensor ()
+    """
+    return task + weight * mse_cosine(penultimate, teacher).mean()
+
+
+def sampled_softmax(positive, negatives, log_expected, is_target=None):
+    """Cross-entropy over all items, estimated from sampled ones, a value a user.
+
+    With scores s, the target y and k negatives drawn from q with replacement,
+
+        L = -s_y + log( exp(s_y) + sum over draws j != y of exp(s_j - log(k q_j)) ).
+
+    The sum is the importance sampling of Bengio & Senecal (2008), "Adaptive importance
+    sampling to accelerate training of a neural probabilistic language model": each draw
+    is weighted by 1 / (k q_j), so its expectation is the sum over all other items,
+    whatever q is. Covington, Adams, Sargin (2016), "Deep neural networks for YouTube
+    recommendations", section 3.1, train a user tower so. Without the correction,
+    popular items that are often drawn would be pushed down for everybody.
+
+    The target is in the sum with certainty, not by a draw: its own score is not
+    corrected, and a draw that happens to be it is left out, or else it would be counted
+    twice (Blanc & Rendle 2018, "Adaptive sampled softmax with kernel based sampling").
+
+    Parameters
+    ----------
+    positive : Tensor (n_users,)
+        Scores s_y of the targets.
+    negatives : Tensor (n_users, n_negatives)
+        Scores s_j of the drawn items; one draw may serve all users.
+    log_expected : Tensor (n_negatives,) or (n_users, n_negatives)
+        log(k q_j): how often the item is expected among the k draws. Zeros where the
+        negatives are all items, once each: the loss is then the exact cross-entropy.
+    is_target : Tensor of bool (n_users, n_negatives), optional
+        Draws that are the user's own target.
+
+    Returns
+    -------
+    Tensor (n_users,)
+        At least 0.
+    """
+    logits = negatives - log_expected
+    if is_target is not None:
+        logits = logits.masked_fill(is_target, float("-inf"))
+    logits = torch.cat([positive[:, None], logits], dim=1)
+    return torch.logsumexp(logits, dim=1) - positive
+
+
+def hinge(liked, disliked, margin):
+    """How far the relevance of liked clips fails to lead, a value a triplet.
+
+    sum_j max(0, margin - r(u, x) + r(u, x_j)), over the disliked clips x_j of a user u
+    who likes x. Lee, Lee, Park, Park, Nam (2018), "Deep content-user embedding model
+    for music recommendation"; Chen, Liang, Ma, Gu (2021), "Learning audio embeddings
+    with user listening data for content-based music recommendation".
+
+    Parameters
+    ----------
+    liked : Tensor (n,)
+        Relevance r of the liked clip.
+    disliked : Tensor (n, n_negatives)
+        Relevance of the disliked ones.
+    margin : float
+        By which the liked one is to lead; 0.2 in the paper, of a cosine.
+
+    Returns
+    -------
+    Tensor (n,)
+        0 where it leads every disliked one by the margin.
+    """
+    return (margin - liked[:, None] + disliked).clamp(min=0).sum(dim=1)
+
+
+def pick_liked(logits):
+    """Cross-entropy of picking the first of several, a value a row.
+
+    -log( exp(s_0) / sum_j exp(s_j) ), for scores s (n, 1 + n_negatives).
+    """
+    return F.cross_entropy(
+        logits, logits.new_zeros(len(logits), dtype=torch.long), reduction="none"
+    )
+
+
+def say_liked(logits):
+    """Cross-entropy of saying of each whether it is liked, a value a row.
+
+    -log sigmoid(s_0) - mean_j log sigmoid(-s_j), for scores s (n, 1 + n_negatives) with
+    the liked one first: likes and dislikes weigh the same.
+    """
+    return -F.logsigmoid(logits[:, 0]) - F.logsigmoid(-logits[:, 1:]).mean(dim=1)

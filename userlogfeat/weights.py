@@ -33,8 +33,10 @@ from userlogfeat.model_config import (
 )
 from userlogfeat.musicnn_weights import load_musicnn
 from userlogfeat.networks.mel import LogMelSpectrogram
+from userlogfeat.networks.metric import ContextMean, MetricCNN
 from userlogfeat.networks.mlp import FeatureTeacher, mlp
-from userlogfeat.networks.teacher import PatchTeacher
+from userlogfeat.networks.se_cnn import SECNN
+from userlogfeat.networks.teacher import PatchTeacher, SpectrogramTeacher
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,8 @@ class SavedModel:
     name : str
         As it was asked for.
     network : Module
-        A :class:`PatchTeacher` or :class:`FeatureTeacher`, in evaluation mode.
+        A :class:`PatchTeacher`, :class:`SpectrogramTeacher` or
+        :class:`FeatureTeacher`, in evaluation mode.
     config : dict
         What config.json holds.
     fingerprint : str
@@ -83,7 +86,7 @@ class SavedModel:
     @property
     def hears_audio(self):
         """False where the model reads precomputed features."""
-        return self.config["front_end"] is not None
+        return self.config["network"]["name"] != "mlp"
 
 
 def save_model(folder, network, *, estimator, spec, layer_scales, training_data):
@@ -96,7 +99,7 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
     ----------
     folder : str or Path
         Made where it is missing.
-    network : PatchTeacher or FeatureTeacher
+    network : PatchTeacher, SpectrogramTeacher or FeatureTeacher
         What to save; a trunk that comes with an installed package is not written.
     estimator : dict
         ``{"class": ..., "parameters": ...}`` of the estimator that learned it.
@@ -111,6 +114,11 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
     check_training_data(training_data, ValueError)
     json.dumps([estimator, spec, training_data])  # fails before any file is touched
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is a file: a model is saved into a folder of its own. Pass the "
+            "path of a folder, made where it is missing."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: tensor.contiguous().cpu()
@@ -140,7 +148,7 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
         temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(name, *, device="cpu", precision="fp32"):
+def load_model(name, *, device="cpu", precision="fp32", network=None):
     """Load a saved model, once per process.
 
     Parameters
@@ -152,6 +160,8 @@ def load_model(name, *, device="cpu", precision="fp32"):
         Where the network runs.
     precision : {"fp32", "bf16"}
         Of its matrix products.
+    network : type, optional
+        The class of the network, where it is one of your own.
 
     Returns
     -------
@@ -164,7 +174,38 @@ def load_model(name, *, device="cpu", precision="fp32"):
     """
     folder = find_model(name)
     stamps = tuple((folder / file).stat().st_mtime_ns for file in (CONFIG, TENSORS))
-    return _load(str(name), folder.resolve(), stamps, str(device), precision)
+    return _load(str(name), folder.resolve(), stamps, str(device), precision, network)
+
+
+def load_fitted(folder, class_name, *, network=None):
+    """A model and the parameters of the estimator that saved it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Or the name of a bundled model.
+    class_name : str
+        The class that must have saved it.
+    network : type, optional
+        The class of the network, where it is one of your own.
+
+    Returns
+    -------
+    saved : SavedModel
+    parameters : dict
+    """
+    saved = load_model(folder, network=network)
+    if saved.config.get("class") != class_name:
+        raise ModelError(
+            f"{folder} was saved by {saved.config.get('class')}, not {class_name}. "
+            "Load it with that class, or with UserLogEmbedder."
+        )
+    parameters = dict(saved.config["parameters"])
+    if isinstance(parameters.get("frontend"), dict):
+        parameters["frontend"] = FrontEnd(**parameters["frontend"])
+    if network is not None:
+        parameters["network"] = network
+    return saved, parameters
 
 
 def list_weights():
@@ -217,11 +258,11 @@ def _fetch(name):
 
 
 @lru_cache(maxsize=16)
-def _load(name, folder, stamps, device, precision):
+def _load(name, folder, stamps, device, precision, own_class):
     config = read_config(folder)
     _check_hash(folder / TENSORS, config)
     try:
-        network = _build(config, device, precision)
+        network = _build(config, device, precision, own_class)
         _fill(network, folder / TENSORS)
         sizes = {key: layer["size"] for key, layer in config["layers"].items()}
         scales = [float(layer["scale"]) for layer in config["layers"].values()]
@@ -262,22 +303,25 @@ def _check_hash(path, config):
         )
 
 
-def _build(config, device, precision):
+def _build(config, device, precision, own_class):
     """The network that a config describes, its own tensors without memory yet."""
     spec = config["network"]
+    front_end = config["front_end"] and FrontEnd(**config["front_end"])
+    if spec["name"] == "custom":
+        return _build_custom(spec, front_end, device, precision, own_class)
     if spec["name"] not in _BUILDERS:
         raise ModelError(
             f"The model's network is {spec['name']!r}, this version builds "
             f"{sorted(_BUILDERS)}. Update userlogfeat."
         )
-    front_end = config["front_end"] and FrontEnd(**config["front_end"])
     return _BUILDERS[spec["name"]](spec, front_end, device, precision)
 
 
 def _build_musicnn(spec, front_end, device, precision):
     with torch.device("meta"):
         head = mlp(spec["head"])
-    return PatchTeacher(
+        output = _build_output(spec, spec["head"][-1])
+    teacher = PatchTeacher(
         LogMelSpectrogram(front_end).to(device),
         load_musicnn(spec["model"], device=device, precision=precision),
         patch_hop=spec["patch_hop"],
@@ -285,14 +329,78 @@ def _build_musicnn(spec, front_end, device, precision):
         head_layer=spec["head_layer"],
         head_pooling=spec["head_pooling"],
     )
+    teacher.output = output
+    return teacher
 
 
 def _build_mlp(spec, front_end, device, precision):
     with torch.device("meta"):
-        return FeatureTeacher(mlp(spec["head"]))
+        return FeatureTeacher(mlp(spec["head"]), _build_output(spec, spec["head"][-1]))
 
 
-_BUILDERS = {"musicnn": _build_musicnn, "mlp": _build_mlp}
+def _build_se_cnn(spec, front_end, device, precision):
+    with torch.device("meta"):
+        network = SECNN(
+            spec["n_outputs"],
+            channels=spec["channels"],
+            pools=spec["pools"],
+            n_units=spec["n_units"],
+        )
+    return _hear_spectrograms(network, spec, front_end, device, precision)
+
+
+def _build_metric(spec, front_end, device, precision):
+    with torch.device("meta"):
+        network = MetricCNN(
+            spec["n_bands"],
+            channels=spec["channels"],
+            pools=spec["pools"],
+            n_units=spec["n_units"],
+        )
+        network = ContextMean(network, spec["n_frames"])
+        network.output = _build_output(spec, spec["n_units"])
+    return _hear_spectrograms(network, spec, front_end, device, precision)
+
+
+def _build_custom(spec, front_end, device, precision, own_class):
+    if own_class is None:
+        raise ModelError(
+            f"The model's network is your own class {spec['class']!r}, which a folder "
+            "does not hold. Load it with load(folder, network=...) of its estimator."
+        )
+    shape = (spec["n_bands"], spec["n_frames"])
+    with torch.random.fork_rng(devices=[]):
+        network = own_class(
+            shape, spec["n_units"], spec["n_outputs"] or spec["n_units"]
+        )
+    if spec.get("contexts"):  # it hears contexts of n_frames, one after the other
+        network = ContextMean(network, spec["n_frames"])
+    return _hear_spectrograms(network, spec, front_end, device, precision)
+
+
+def _hear_spectrograms(network, spec, front_end, device, precision):
+    return SpectrogramTeacher(
+        network,
+        front_end=front_end and LogMelSpectrogram(front_end).to(device),
+        n_bands=spec["n_bands"],
+        n_frames=spec["n_frames"],
+        n_units=spec["n_units"],
+        precision=precision,
+    )
+
+
+def _build_output(spec, n_units):
+    """The output layer of a student, or None."""
+    n_outputs = spec.get("n_outputs")
+    return n_outputs and nn.Linear(n_units, n_outputs)
+
+
+_BUILDERS = {
+    "musicnn": _build_musicnn,
+    "mlp": _build_mlp,
+    "se_cnn": _build_se_cnn,
+    "metric": _build_metric,
+}
 
 
 def _fill(network, path):
@@ -356,14 +464,21 @@ def _identity(config):
 
 
 def fingerprint_of(network):
-    """The embedding of the fixed test input: a tone, or a ramp for feature networks."""
+    """The embedding of the fixed test input: a tone, a ramp for feature networks."""
+    device = next(network.parameters()).device
     with torch.inference_mode():
-        weight = network.head[0].weight
         if isinstance(network, FeatureTeacher):
-            ramp = torch.linspace(-1, 1, weight.shape[1], device=weight.device)
+            n_features = network.head[0].weight.shape[1]
+            ramp = torch.linspace(-1, 1, n_features, device=device)
             embedding = network(ramp[None])[0]
+        elif network.front_end is None:
+            rows = torch.linspace(0, 3, network.n_bands, device=device)
+            columns = torch.arange(network.n_frames, device=device)
+            waves = 1 + torch.sin(rows[:, None] * columns)  # F, T
+            embedding = network([waves])["embedding"][0]
         else:
-            tone = make_tone(network.sample_rate, TONE_SECONDS).to(weight.device)
+            seconds = max(TONE_SECONDS, network.min_samples / network.sample_rate)
+            tone = make_tone(network.sample_rate, seconds).to(device)
             embedding = network(network.log_mel([tone]))["embedding"][0]
     return embedding.double().cpu().numpy()
 

@@ -1,14 +1,19 @@
 """A teacher that estimates factors: learning, saving, errors."""
 
 import json
+import pickle
+import sys
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from userlogfeat import CFRegressor, UserLogEmbedder
+from userlogfeat import CFRegressor, LogMel, UserLogEmbedder
 from userlogfeat.model_config import digest_of
+from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.weights import ModelError, load_model, make_tone
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}
@@ -71,7 +76,7 @@ def test_in_grid_search(planted):
 def test_audio_is_heard(clips):
     """Pitch decides the factor: neighbours in pitch are neighbours in the estimate."""
     X, Y = clips
-    teacher = CFRegressor(alphas=(1.0,), random_state=0).fit(X, Y)
+    teacher = CFRegressor("musicnn", alphas=(1.0,), random_state=0).fit(X, Y)
     estimate = teacher.predict(X)
     assert estimate.dtype == np.float64
     assert np.corrcoef(estimate[:, 0], Y[:, 0])[0, 1] > 0.9
@@ -98,7 +103,7 @@ def test_save_and_load(network, clips, planted, tmp_path):
 
 def test_layers_have_unit_mean_square(clips, tmp_path):
     X, Y = clips
-    CFRegressor(random_state=0).fit(X, Y).save(tmp_path, training_data=DATA)
+    CFRegressor("musicnn", random_state=0).fit(X, Y).save(tmp_path, training_data=DATA)
     for layer in ("max_pool", "taggram", "embedding"):
         features = UserLogEmbedder(tmp_path, layer=layer).fit_transform(X)
         assert np.square(features).mean() == pytest.approx(1, rel=1e-3)
@@ -124,7 +129,7 @@ def test_a_refit_forgets_the_other_head(planted):
 def test_the_teachers_duration_is_the_embedders(clips, tmp_path):
     """What learned to hear the middle 1.5 s is used on the middle 1.5 s."""
     X, Y = clips
-    teacher = CFRegressor(duration=np.float32(1.5), random_state=0).fit(X, Y)
+    teacher = CFRegressor("musicnn", duration=np.float32(1.5), random_state=0).fit(X, Y)
     teacher.save(tmp_path, training_data=DATA)
     embedder = UserLogEmbedder(tmp_path, layer="embedding", scale=False)
     np.testing.assert_allclose(embedder.fit_transform(X), teacher.predict(X), rtol=1e-6)
@@ -199,3 +204,351 @@ def test_bad_factors(planted):
 def test_a_device_that_is_not_there(planted, device):
     with pytest.raises(ValueError, match=f"Got device='{device}', but torch finds no"):
         CFRegressor("mlp", device=device).fit(*planted)
+
+
+POOLS = ((4, 2), (3, 2), (2, 2), (2, 2))  # for clips of 2 s
+Y4 = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+BLOCKS = tuple(f"block{number}" for number in range(1, 6))
+
+
+def se_cnn(**changes):
+    """The paper's network, small enough for tests."""
+    settings = {"channels": 8, "pools": POOLS, "duration": 2.0, "max_epochs": 2}
+    settings |= {"batch_size": 8, "lr": 1e-2, "random_state": 0, "device": "cpu"}
+    return CFRegressor(**settings | changes)
+
+
+@pytest.fixture(scope="module")
+def tones():
+    """Tones of 2 s in noise; their factors turn with the logarithm of the pitch."""
+    rng = np.random.default_rng(0)
+    place = rng.permutation(np.linspace(0, 1, 44))
+    time = np.arange(32000) / 16000
+    waves = 0.5 * np.sin(2 * np.pi * 150 * 27 ** place[:, None] * time)
+    waves += 0.01 * rng.normal(size=waves.shape)
+    angle = place * np.pi / 2
+    return waves.astype(np.float32), np.column_stack([np.cos(angle), np.sin(angle)])
+
+
+@pytest.fixture(scope="module")
+def tuned(tones):
+    """A teacher of the first 32 tones."""
+    X, Y = tones
+    return se_cnn(max_epochs=12, patience=12).fit(X[:32], Y[:32])
+
+
+@pytest.fixture
+def tone_files(tones, tmp_path):
+    paths = [tmp_path / f"{row}.wav" for row in range(10)]
+    for path, waveform in zip(paths, tones[0], strict=False):
+        soundfile.write(path, waveform, 16000, subtype="FLOAT")
+    return paths
+
+
+def test_se_cnn_learns_pitch(tuned, tones):
+    X, Y = tones
+    assert tuned.predict(X[32:]).shape == (12, 2)
+    assert tuned.score(X[32:], Y[32:]) > 0.5
+    assert len(tuned.history_) == 12
+    losses = [epoch["valid_loss"] for epoch in tuned.history_]
+    assert min(losses) < losses[0]
+
+
+def test_se_cnn_hears_paths_waveforms_and_log_mel_alike(tuned, tones, tone_files):
+    X, Y = tones[0][:10], tones[1][:10]
+    log_mel = LogMel("lee2019", duration=2.0).fit_transform(X)
+    expected = tuned.predict(X)
+    for same_clips in (list(X), tone_files, [str(p) for p in tone_files], log_mel):
+        np.testing.assert_allclose(tuned.predict(same_clips), expected, rtol=1e-4)
+    histories = [
+        se_cnn().fit(same_clips, Y).history_ for same_clips in (X, tone_files, log_mel)
+    ]
+    for history in histories[1:]:
+        for epoch, first in zip(history, histories[0], strict=True):
+            assert epoch == pytest.approx(first, rel=1e-3)
+
+
+@pytest.mark.parametrize("crop", ["middle", "random"])
+def test_mel_is_computed_once_a_clip(crop, tones, monkeypatch):
+    heard, original = [], LogMelSpectrogram.forward
+
+    def forward(self, waveforms):
+        heard.append(len(waveforms))
+        return original(self, waveforms)
+
+    monkeypatch.setattr(LogMelSpectrogram, "forward", forward)
+    se_cnn(max_epochs=3, crop=crop, duration=1.0).fit(tones[0][:10], tones[1][:10])
+    assert sum(heard) == 10
+
+
+def test_se_cnn_is_saved_and_loaded(tuned, tones, tmp_path):
+    X = tones[0][:5]
+    tuned.save(tmp_path, training_data=DATA)
+    again = CFRegressor.load(tmp_path)
+    np.testing.assert_allclose(again.predict(X), tuned.predict(X), rtol=1e-6)
+    pools = {"pools": [list(pool) for pool in POOLS], "hidden": [256]}
+    pools["alphas"] = list(tuned.alphas)
+    assert again.get_params() == tuned.get_params() | pools
+    again.save(tmp_path / "again", training_data=DATA)
+    np.testing.assert_array_equal(
+        CFRegressor.load(tmp_path / "again").predict(X), again.predict(X)
+    )
+    few = tones[0][:10], tones[1][:10]
+    assert clone(again).fit(*few).history_ == clone(tuned).fit(*few).history_
+
+
+def test_the_blocks_of_se_cnn_are_layers(tuned, tones, tmp_path):
+    """Their scales bring each to unit mean square on the training clips."""
+    X = tones[0][:32]
+    tuned.save(tmp_path, training_data=DATA)
+    layers = (*BLOCKS, "embedding")
+    embedder = UserLogEmbedder(tmp_path, layer=layers, scale=False)
+    features = embedder.fit_transform(X)
+    assert features.shape == (32, 5 * 8 + 2)
+    mine = clone(tuned).set_params(layer=layers)
+    mine.__dict__.update({k: v for k, v in vars(tuned).items() if k.endswith("_")})
+    np.testing.assert_allclose(mine.transform(X), features, rtol=1e-5, atol=1e-6)
+    assert list(mine.get_feature_names_out()) == list(embedder.get_feature_names_out())
+    np.testing.assert_allclose(features[:, -2:], tuned.predict(X), rtol=1e-5)
+    for layer in layers:
+        scaled = UserLogEmbedder(tmp_path, layer=layer).fit_transform(X)
+        assert np.square(scaled).mean() == pytest.approx(1, rel=1e-3)
+
+
+def test_spectrograms_of_ones_own(tmp_path):
+    """64 bands, which no front end here gives: the model has none."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(12, 64, 40)), rng.normal(size=(12, 3))
+    teacher = se_cnn().fit(X, Y)
+    teacher.save(tmp_path, training_data=DATA)
+    again = CFRegressor.load(tmp_path)
+    np.testing.assert_allclose(again.predict(X), teacher.predict(X), rtol=1e-6)
+    embedder = UserLogEmbedder(tmp_path, layer="embedding", scale=False)
+    np.testing.assert_allclose(embedder.fit_transform(X), teacher.predict(X), rtol=1e-6)
+    longer = rng.normal(size=(2, 64, 90))
+    assert again.predict(longer).shape == (2, 3)
+    for model in (teacher, again, embedder):
+        hear = getattr(model, "predict", model.transform)
+        for clips in (["a.wav"], [np.zeros(32000)]):
+            with pytest.raises(
+                ValueError, match=r"of your own making \(64 bands\) and"
+            ):
+                hear(clips)
+        with pytest.raises(ValueError, match=r"96 (bands|features)|expected 64 bands"):
+            hear(np.zeros((2, 96, 40)))
+    with pytest.raises(ValueError, match=r"64 bands and 10 frames, .* 16 frames"):
+        again.predict(X[:, :, :10])
+
+
+def test_random_crops_are_for_training(tones):
+    """Predictions are those of the middle second."""
+    X, Y = tones[0][:10], tones[1][:10]
+    random = se_cnn(crop="random", duration=1.0, max_epochs=3).fit(X, Y)
+    middle = se_cnn(crop="middle", duration=1.0, max_epochs=3).fit(X, Y)
+    assert random.history_[0]["train_loss"] != middle.history_[0]["train_loss"]
+    np.testing.assert_array_equal(
+        random.predict(X), random.predict(list(X[:, 8000:24000]))
+    )
+    again = se_cnn(crop="random", duration=1.0, max_epochs=3).fit(list(X), Y)
+    assert again.history_ == random.history_
+
+
+def test_short_clips_are_filled(tuned, tones):
+    second = tones[0][:4, :16000]
+    np.testing.assert_allclose(
+        tuned.predict(list(second)), tuned.predict(np.tile(second, 2)), rtol=1e-5
+    )
+    padded = se_cnn(short="pad").fit(second, Y4)
+    filled = list(np.pad(second, ((0, 0), (0, 16000))))
+    np.testing.assert_allclose(padded.predict(second), padded.predict(filled), 1e-5)
+
+
+@pytest.mark.parametrize("masks", [{"freq_mask": 20}, {"time_mask": 30}])
+def test_spec_augment(masks, tones):
+    pytest.importorskip("torchaudio")
+    X, Y = tones[0][:10], tones[1][:10]
+    plain, masked = se_cnn().fit(X, Y), se_cnn(**masks).fit(X, Y)
+    assert masked.history_ != plain.history_
+    assert masked.history_ == se_cnn(**masks).fit(X, Y).history_
+
+
+def test_spec_augment_needs_torchaudio(tones, monkeypatch):
+    for name in ("torchaudio", "torchaudio.transforms"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"time_mask needs torchaudio.*\[augment\]"):
+        se_cnn(time_mask=5).fit(tones[0][:4], tones[1][:4])
+    se_cnn(max_epochs=1).fit(tones[0][:4], tones[1][:4])
+
+
+class Pitch(torch.nn.Module):
+    """A network of one's own: powers of where the loudest bands are, and a map."""
+
+    def __init__(self, shape, n_units, n_outputs):
+        super().__init__()
+        self.register_buffer("bands", torch.linspace(-1, 1, shape[0]))
+        self.units = torch.nn.Linear(3, n_units)
+        self.outputs = torch.nn.Linear(n_units, n_outputs)
+        self.dropout = torch.nn.Dropout(0.01)
+
+    def penultimate(self, x):
+        place = x.mean(dim=2).softmax(dim=1) @ self.bands  # B
+        return self.units(self.dropout(torch.stack([place, place**2, place**3], 1)))
+
+    def output(self, h):
+        return self.outputs(h)
+
+
+class Headless(torch.nn.Module):
+    def __init__(self, shape, n_units, n_outputs):
+        super().__init__()
+        self.units = torch.nn.Linear(shape[0], n_units)
+
+    def penultimate(self, x):
+        return self.units(x.mean(dim=2))
+
+
+def test_a_network_of_ones_own(tones, tmp_path):
+    X, Y = tones
+    teacher = se_cnn(network=Pitch, max_epochs=40, lr=0.1).fit(X[:32], Y[:32])
+    assert teacher.score(X[32:], Y[32:]) > 0.5
+    assert clone(teacher).network is Pitch
+    teacher.save(tmp_path, training_data=DATA)
+    again = CFRegressor.load(tmp_path, network=Pitch)
+    assert again.network is Pitch
+    np.testing.assert_allclose(again.predict(X), teacher.predict(X), rtol=1e-6)
+    log_mel = LogMel("lee2019", duration=2.0).fit_transform(X[:3])
+    np.testing.assert_allclose(teacher.predict(log_mel), teacher.predict(X[:3]), 1e-4)
+    with pytest.raises(ModelError, match=r"your own class 'Pitch'.*load\(folder, net"):
+        CFRegressor.load(tmp_path)
+    with pytest.raises(ModelError, match="your own class 'Pitch'"):
+        UserLogEmbedder(tmp_path, layer="embedding").fit(X)
+    with pytest.raises(ModelError):
+        CFRegressor.load(tmp_path, network=Headless)
+
+
+class Narrow(Pitch):
+    """One unit, whatever was asked for: broadcasting once hid it."""
+
+    def penultimate(self, x):
+        return super().penultimate(x)[:, :1]
+
+
+class Scalar(Pitch):
+    def output(self, h):
+        return super().output(h).sum()
+
+
+def test_networks_of_ones_own_of_other_sizes(tones):
+    X, Y = tones[0][:4], tones[1][:4]
+    with pytest.raises(
+        ValueError, match=r"Narrow.penultimate gives .* \(1, 1\) .*1, 2"
+    ):
+        se_cnn(network=Narrow).fit(X, Y)
+    with pytest.raises(ValueError, match=r"Scalar.output gives .* shape \(\) for one"):
+        se_cnn(network=Scalar).fit(X, Y)
+
+
+def test_artists_that_pandas_does_not_know(planted):
+    pd = pytest.importorskip("pandas")
+    artists = pd.Series([None, *"abcdefghi"] * 30, dtype="string")
+    assert CFRegressor("mlp").fit(*planted, groups=artists).alpha_ > 0
+
+
+def test_networks_of_ones_own_that_lack_something(tones):
+    X, Y = tones[0][:4], tones[1][:4]
+    with pytest.raises(
+        TypeError, match=r"Headless has no output\(\): a network of you"
+    ):
+        se_cnn(network=Headless).fit(X, Y)
+    with pytest.raises(TypeError, match=r"or a class \(not an instance\)"):
+        se_cnn(network=Pitch((96, 85), 2, 2)).fit(X, Y)
+    with pytest.raises(TypeError, match="Got network=<class 'dict'>, expected one of"):
+        se_cnn(network=dict).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("X", "changes", "words"),
+    [
+        (
+            np.zeros((4, 32000)),
+            {"pools": None},
+            "96 bands and 85 frames, expected .*320",
+        ),
+        (
+            ["missing.wav"] * 4,
+            {"pools": None},
+            "longer clips, or smaller pools, such as",
+        ),
+        (np.zeros((4, 40, 85)), {}, "40 bands and 85 frames, expected at least 48"),
+        (np.zeros((4, 32000)), {"pools": ((4, 2), 3)}, "Got pools=.*expected pairs"),
+        (np.zeros((4, 32000)), {"channels": 0}, "Got channels=0, expected a whole"),
+        (np.zeros((4, 32000)), {"freq_mask": -1}, "Got freq_mask=-1"),
+        (np.zeros((4, 32000)), {"time_mask": 0.5}, "Got time_mask=0.5"),
+        (np.zeros((4, 32000)), {"crop": "end"}, "Got crop='end'"),
+        (np.zeros((4, 32000)), {"precision": "fp16"}, "Got precision='fp16'"),
+        (
+            np.zeros((4, 32000)),
+            {"network": "mlp", "crop": "random"},
+            "hears each clip o",
+        ),
+        (np.zeros((4, 32000)), {"layer": "max_pool"}, "Got layer='max_pool'.*block1"),
+    ],
+)
+def test_what_se_cnn_refuses(X, changes, words):
+    with pytest.raises(ValueError, match=words):
+        se_cnn(**changes).fit(X, Y4).transform(X)
+
+
+def test_bf16(tones):
+    X, Y = tones[0][:10], tones[1][:10]
+    teacher = se_cnn(precision="bf16").fit(X, Y)
+    half, full = teacher.predict(X), teacher.set_params(precision="fp32").predict(X)
+    np.testing.assert_allclose(half, full, atol=0.05 * np.abs(full).max())
+    assert np.abs(half - full).max() > 0
+    assert {p.dtype for p in teacher.network_.parameters()} == {torch.float32}
+
+
+def test_copies_of_se_cnn(tuned, tones):
+    X, Y = tones[0][:10], tones[1][:10]
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(tuned)).predict(X), tuned.predict(X)
+    )
+    assert not hasattr(clone(tuned), "network_")
+    one, other = (clone(tuned).set_params(max_epochs=2).fit(X, Y) for _ in range(2))
+    np.testing.assert_array_equal(one.predict(X), other.predict(X))
+
+
+def test_se_cnn_leaves_random_numbers_alone(tones):
+    """The check of `pools` once drew the weights of a network from them."""
+    state = torch.get_rng_state()
+    se_cnn(max_epochs=1, crop="random").fit(tones[0][:4], tones[1][:4])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_one_artist_leaves_nothing_to_validate_on(tones):
+    X, Y = tones[0][:10], tones[1][:10]
+    with pytest.warns(UserWarning, match="leave no clip to validate on"):
+        alone = se_cnn().fit(X, Y, groups=["a"] * 10)
+    assert set(alone.history_[0]) == {"epoch", "train_loss"}
+    several = se_cnn().fit(X, Y, groups=[None, "a", "b", float("nan"), *"ababab"])
+    assert "valid_loss" in several.history_[0]
+
+
+def test_weights_of_clips_are_relative(tones):
+    X, Y = tones[0][:10], tones[1][:10]
+    once, thrice, few = (
+        se_cnn().fit(X, Y, sample_weight=weight).history_[-1]["train_loss"]
+        for weight in (np.ones(10), 3 * np.ones(10), np.arange(10))
+    )
+    assert thrice == pytest.approx(once, rel=1e-4)
+    assert few != pytest.approx(once, rel=1e-3)
+
+
+def test_a_refit_in_another_network_forgets(tones, planted):
+    teacher = se_cnn(max_epochs=1).fit(tones[0][:4], Y4)
+    teacher.set_params(network="mlp").fit(*planted)
+    assert not hasattr(teacher, "network_")
+    assert teacher.predict(planted[0]).shape == (300, 5)
+    teacher.set_params(network="se_cnn").fit(tones[0][:4], Y4[:, 0])
+    assert not hasattr(teacher, "head_")
+    assert teacher.predict(tones[0][:3]).shape == (3,)

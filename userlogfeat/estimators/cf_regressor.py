@@ -6,12 +6,10 @@ audio, which then hears taste in clips that nobody has played.
 """
 
 import copy
-from numbers import Integral, Real
 
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_array,
@@ -28,21 +26,34 @@ from userlogfeat._base import (
     resolve_precision,
 )
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._network import (
+    NetworkEstimator,
+    check_groups,
+    warn_of_no_validation,
+)
 
 # Regularisation of the ridge head, from none to all: inputs are standardised, so the
 # Gram matrix of n clips has a diagonal of n.
 RIDGE_ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))
 
 
-class CFRegressor(RegressorMixin, AudioTransformer):
+class CFRegressor(RegressorMixin, NetworkEstimator):
     """Estimate collaborative-filtering factors from audio.
 
     Parameters
     ----------
-    network : {"musicnn", "mlp"}
+    network : {"se_cnn", "musicnn", "mlp"} or class
+        ``"se_cnn"`` trains the paper's network on log-mel spectrograms.
         ``"musicnn"`` hears audio through the frozen musicnn network and learns only a
         head on its pooled output: the right choice under about 10,000 tracks.
-        ``"mlp"`` learns the same head on precomputed features (2-D X).
+        ``"mlp"`` learns the same head on precomputed features (2-D X). A class of
+        ``torch.nn.Module`` is built as ``network((bands, frames), n_factors,
+        n_factors)``, and its ``penultimate(x)`` estimates the factors.
+    channels : int
+        Maps of every convolution of the paper's network: 32, 64, 128 or 256 there.
+    pools : sequence of (int, int) or None
+        Bands and frames of its max-pooling; None is the paper's, which needs 48 bands
+        and 320 frames.
     model : str
         Which pretrained musicnn: see :class:`MusicnnEmbedder`.
     head : {"ridge", "mlp"}
@@ -65,40 +76,53 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         Regularisation strengths to choose from, for standardised inputs.
     hidden : sequence of int
         Hidden units of the MLP head.
-    max_epochs, patience : int
-        Of the MLP head: at most so many epochs, stopping after so many without a
-        lower validation loss; the epoch of least validation loss is kept.
-    lr : float
-        Step of Adam for the MLP head.
-    validation_fraction : float
-        Share of the clips (or groups) that the MLP head is validated on.
-    batch_size : int
-        Clips per pass through the network, and per step of the MLP head.
+    frontend : str or FrontEnd
+        Spectrograms of the paper's network or your own: see :class:`LogMel`.
     duration : float or None
-        Seconds to hear of each clip; None hears all of it.
-    crop : {"middle", "start"}
-        Which part, where a clip is longer than `duration`.
+        Seconds to hear of each clip. None is the front end's (30 s) for spectrograms
+        and all of the clip for musicnn.
+    crop : {"middle", "start", "random"}
+        Which part, where a clip is longer than `duration`. ``"random"``: another one
+        in every epoch, and the middle when it estimates.
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration` or one patch.
+    freq_mask, time_mask : int
+        SpecAugment while training: the widest masks, in bands and frames; 0 for none.
+        Needs the extra `augment`.
+    max_epochs, patience : int
+        At most so many epochs, stopping after so many without a lower validation
+        loss; the epoch of least validation loss is kept.
+    batch_size : int
+        Clips per step of the training, and per pass through the network.
+    lr : float
+        Step of Adam.
+    validation_fraction : float
+        Share of the clips (or groups) that the epochs are validated on.
     n_jobs : int
         Threads that decode files ahead of the network.
     device : str or torch.device
         ``"auto"`` is the GPU where there is one.
     precision : {"auto", "fp32", "bf16"}
-        Of the network's matrix products; ``"auto"`` is bf16 on a GPU only.
+        Of the network's matrix products, in training as well; ``"auto"`` is bf16 on a
+        GPU only. bf16 is about three times as fast on recent CPUs.
+    checkpoint : str, Path or None
+        A folder in which the training of a network (not of a head) is kept after every
+        epoch. The same fit goes on from there when it was killed, and ends the same.
     random_state : int, RandomState or None
-        Of the cross-validation folds and the MLP head.
+        Of initial weights, batches, crops, folds and validation clips.
     verbose : int
-        1 prints a line for every epoch of the MLP head.
+        1 shows a progress bar of the epochs.
 
     Attributes
     ----------
     head_ : torch.nn.Sequential
-        The learned head, input standardisation folded in.
+        The learned head, input standardisation folded in (musicnn and mlp).
+    network_ : torch.nn.Module
+        The trained network and its front end (se_cnn and your own).
     alpha_ : float
         The regularisation chosen for the ridge head.
     history_ : list of dict
-        Losses of every epoch of the MLP head.
+        Losses of every epoch, of networks and MLP heads.
     layer_scales_ : dict of str to float
         Factor that brings each layer to unit mean square on the training clips.
     n_features_in_ : int
@@ -123,8 +147,10 @@ class CFRegressor(RegressorMixin, AudioTransformer):
 
     def __init__(
         self,
-        network="musicnn",
+        network="se_cnn",
         *,
+        channels=64,
+        pools=None,
         model="MSD_musicnn",
         head="ridge",
         head_layer="taggram",
@@ -134,21 +160,27 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         factor_norm="unit",
         alphas=RIDGE_ALPHAS,
         hidden=(256,),
-        max_epochs=100,
-        patience=10,
-        lr=1e-3,
-        validation_fraction=0.1,
-        batch_size=32,
+        frontend="lee2019",
         duration=None,
         crop="middle",
         short="repeat",
+        freq_mask=0,
+        time_mask=0,
+        max_epochs=100,
+        patience=10,
+        batch_size=32,
+        lr=1e-3,
+        validation_fraction=0.1,
         n_jobs=2,
         device="auto",
         precision="auto",
+        checkpoint=None,
         random_state=None,
         verbose=0,
     ):
         self.network = network
+        self.channels = channels
+        self.pools = pools
         self.model = model
         self.head = head
         self.head_layer = head_layer
@@ -158,22 +190,26 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         self.factor_norm = factor_norm
         self.alphas = alphas
         self.hidden = hidden
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.lr = lr
-        self.validation_fraction = validation_fraction
-        self.batch_size = batch_size
+        self.frontend = frontend
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.freq_mask = freq_mask
+        self.time_mask = time_mask
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.lr = lr
+        self.validation_fraction = validation_fraction
         self.n_jobs = n_jobs
         self.device = device
         self.precision = precision
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None, *, groups=None):
-        """Learn the head.
+        """Train the network or learn the head.
 
         Parameters
         ----------
@@ -201,19 +237,12 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             Where a file cannot be read.
         """
         self._check_parameters()
-        features, sums = self._hear_training(X)
-        y = self._check_factors(y, features)
-        if groups is not None:
-            groups = _as_numbers(groups)
-            check_consistent_length(features, groups)
-        weight = _check_sample_weight(
-            sample_weight, features, dtype=np.float32, ensure_non_negative=True
-        )
-        self._fit_head(features, y, weight, groups)
-        sums["embedding"] = np.square(self._apply_head(features)).mean()
+        self._forget()
+        fit = self._fit_network if self._trains_network else self._fit_head
+        squares = fit(X, y, sample_weight, groups)
         self.layer_scales_ = {
             name: float(1 / np.sqrt(max(square, 1e-12)))
-            for name, square in sums.items()
+            for name, square in squares.items()
         }
         return self
 
@@ -226,7 +255,7 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             As in `fit`.
         """
         check_is_fitted(self)
-        estimate = self._estimate(X).astype(np.float64)
+        estimate = self._embed(X).astype(np.float64)
         return estimate[:, 0] if self._single_output_ else estimate
 
     def transform(self, X):
@@ -238,17 +267,17 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             As in `fit`.
         """
         check_is_fitted(self)
-        if self.network == "mlp":
-            return self._estimate(X)
+        if self._reads_features:
+            return self._embed(X)
         self._check_layers(self._load_network().layer_sizes)
-        return super().transform(X)
+        return AudioTransformer.transform(self, X)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns: ``embedding_0``, ``embedding_1``, ..."""
         check_is_fitted(self)
-        n_factors = self.head_[-1].out_features
-        sizes = {"embedding": n_factors}
-        if self.network != "mlp":
+        if self._reads_features:
+            sizes = {"embedding": self.head_[-1].out_features}
+        else:
             sizes = self._load_network().layer_sizes
         return feature_names({name: sizes[name] for name in self._layer_names()})
 
@@ -263,37 +292,20 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             What it learned from: ``description`` (str), ``licence`` (str) and
             ``non_commercial`` (bool); loading warns where the last is true.
         """
-        from userlogfeat.networks.mlp import FeatureTeacher
         from userlogfeat.weights import save_model
 
         check_is_fitted(self)
-        features_only = self.network == "mlp"
-        head = copy.deepcopy(self.head_).cpu()
-        sizes = [head[0].in_features] + [
-            layer.out_features for layer in head if hasattr(layer, "out_features")
-        ]
-        spec = {"name": self.network, "head": sizes}
-        fitted = {
-            "single_output": self._single_output_,
-            "alpha": getattr(self, "alpha_", None),
-        }
-        if features_only:
-            network = FeatureTeacher(head)
-        else:
-            network = self._load_network(device="cpu", precision="fp32")
-            spec |= {
-                "model": self.model,
-                "patch_hop": network.patch_hop,
-                "head_layer": self.head_layer,
-                "head_pooling": self.head_pooling,
-            }
+        network, spec = self._teacher_network()
         save_model(
             folder,
             network.eval(),
             estimator={
                 "class": "CFRegressor",
                 "parameters": self._plain_parameters(),
-                "fitted": fitted,
+                "fitted": {
+                    "single_output": self._single_output_,
+                    "alpha": getattr(self, "alpha_", None),
+                },
             },
             spec=spec,
             layer_scales=self.layer_scales_,
@@ -301,48 +313,106 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         )
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder, *, network=None):
         """The fitted estimator that `save` wrote to a folder.
 
         Parameters
         ----------
         folder : str or Path
             Or the name of a bundled model.
+        network : type, optional
+            The class of the network, where it is one of your own.
 
         Raises
         ------
         ModelError
             Where the folder is damaged, foreign or changed.
         """
-        from userlogfeat.weights import ModelError, load_model
+        from userlogfeat.weights import load_fitted
 
-        saved = load_model(folder)
-        if saved.config.get("class") != cls.__name__:
-            raise ModelError(
-                f"{folder} was saved by {saved.config.get('class')}, not "
-                f"{cls.__name__}. Load it with that class, or with UserLogEmbedder."
-            )
-        regressor = cls(**saved.config["parameters"])
-        regressor.head_ = copy.deepcopy(saved.network.head)
+        saved, parameters = load_fitted(folder, cls.__name__, network=network)
+        regressor = cls(**parameters)
         regressor.layer_scales_ = saved.layer_scales
         regressor._single_output_ = saved.config["fitted"]["single_output"]
         if saved.config["fitted"]["alpha"] is not None:
             regressor.alpha_ = saved.config["fitted"]["alpha"]
-        if regressor.network == "mlp":
+        if regressor._trains_network:
+            regressor.network_ = copy.deepcopy(saved.network)
+            regressor._spec_ = saved.config["network"]
+        else:
+            regressor.head_ = copy.deepcopy(saved.network.head)
+        if regressor._reads_features:
             regressor.n_features_in_ = regressor.head_[0].in_features
         return regressor
 
-    def _estimate(self, X):
-        if self.network == "mlp":
+    @property
+    def _trains_network(self):
+        return self.network not in ("musicnn", "mlp")
+
+    def _forget(self):
+        """Drop what an earlier fit with other parameters learned."""
+        for name in ("alpha_", "history_", "head_", "network_"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _fit_network(self, X, y, sample_weight, groups):
+        """Train a network on spectrograms; the mean square of its layers."""
+        from userlogfeat.heads import estimate_factors
+        from userlogfeat.training import validation_split
+
+        inputs, shape, _ = self._hear_training(X)
+        y, weight, groups = self._check_targets(inputs, y, sample_weight, groups)
+        seed, n_units = self._seed(), y.shape[1]
+        split = validation_split(
+            len(inputs), self.validation_fraction, seed=seed, groups=groups
+        )
+        warn_of_no_validation(split, groups)
+        network = self._make_network(shape, n_units=n_units, seed=seed)
+        self.history_ = self._train(
+            network,
+            inputs,
+            {"factors": y, "weight": weight},
+            objective=lambda net, *batch: estimate_factors(net.penultimate, *batch),
+            split=split,
+            seed=seed,
+        )
+        self.network_ = self._as_teacher(network, shape, n_units)
+        self._spec_ = self._network_spec(shape, n_units=n_units)
+        return self._mean_squares(inputs)
+
+    def _mean_squares(self, inputs):
+        """Mean square of every layer over the training clips."""
+        network, totals = self._load_network(), {}
+        device = resolve_device(self.device)
+        with torch.inference_mode():
+            for rows in torch.arange(len(inputs)).split(self.batch_size):
+                layers = tuple(network.layer_sizes)
+                heard = network(list(inputs.batch(rows).to(device)), layers=layers)
+                for name, values in heard.items():
+                    total = torch.stack(values).square().mean(dim=1).sum().item()
+                    totals[name] = totals.get(name, 0.0) + total / len(inputs)
+        return totals
+
+    def _fit_head(self, X, y, sample_weight, groups):
+        """Learn a head; the mean square of its layers."""
+        features, squares = self._hear_head_input(X)
+        y, weight, groups = self._check_targets(features, y, sample_weight, groups)
+        self._learn_head(features, y, weight, groups)
+        squares["embedding"] = np.square(self._apply_head(features)).mean()
+        return squares
+
+    def _embed(self, X):
+        """Estimates (n_clips, n_factors), float32, as a teacher gives them."""
+        if self._reads_features:
             return self._apply_head(
                 validate_data(self, X, dtype=np.float32, reset=False)
             )
         clips = self.iter_features(X, layers=("embedding",))
         return np.stack([clip.layers["embedding"] for clip in clips])
 
-    def _hear_training(self, X):
+    def _hear_head_input(self, X):
         """What the head reads (n_clips, n), and the mean square of every layer."""
-        if self.network == "mlp":
+        if self._reads_features:
             X = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
             return X, {}
         AudioTransformer.fit(self, X)
@@ -359,6 +429,17 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             )
         means = {name: total / len(features) for name, total in squares.items()}
         return np.stack(features), means
+
+    def _check_targets(self, inputs, y, sample_weight, groups):
+        """Factors, weights and groups (as whole numbers) of the training clips."""
+        y = self._check_factors(y, inputs)
+        weight = _check_sample_weight(
+            sample_weight,
+            np.empty((len(inputs), 1)),
+            dtype=np.float32,
+            ensure_non_negative=True,
+        )
+        return y, weight, check_groups(groups, inputs)
 
     def _check_factors(self, y, features):
         """Factors as (n_clips, n_factors) float32, of unit length where asked for."""
@@ -384,12 +465,9 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             y = y / length
         return y
 
-    def _fit_head(self, features, y, weight, groups):
-        from userlogfeat.training import fit_mlp_head, fit_ridge_head
+    def _learn_head(self, features, y, weight, groups):
+        from userlogfeat.heads import fit_mlp_head, fit_ridge_head
 
-        for name in ("alpha_", "history_"):  # of an earlier fit with the other head
-            if hasattr(self, name):
-                delattr(self, name)
         data = {"sample_weight": weight, "groups": groups, "seed": self._seed()}
         if self.head == "ridge":
             self.head_, self.alpha_ = fit_ridge_head(
@@ -414,10 +492,37 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         with torch.inference_mode():
             return self.head_(as_tensor(features)).numpy()
 
-    def _load_network(self, *, device=None, precision=None):
+    def _teacher_network(self):
+        """The torch module that is saved, and how `weights` builds it."""
+        from userlogfeat.networks.mlp import FeatureTeacher
+
+        if self._trains_network:
+            return self.network_, self._spec_
+        head = copy.deepcopy(self.head_).cpu()
+        sizes = [head[0].in_features] + [
+            layer.out_features for layer in head if hasattr(layer, "out_features")
+        ]
+        spec = {"name": self.network, "head": sizes}
+        if self._reads_features:
+            return FeatureTeacher(head), spec
+        network = self._load_musicnn(device="cpu", precision="fp32")
+        return network, spec | {
+            "model": self.model,
+            "patch_hop": network.patch_hop,
+            "head_layer": self.head_layer,
+            "head_pooling": self.head_pooling,
+        }
+
+    def _load_network(self):
+        if self._trains_network:
+            return super()._load_network()
+        device = resolve_device(self.device)
+        precision = resolve_precision(self.precision, device)
+        return self._load_musicnn(device=device, precision=precision)
+
+    def _load_musicnn(self, *, device, precision):
         from userlogfeat.musicnn_weights import make_musicnn_teacher
 
-        device = resolve_device(self.device) if device is None else device
         head = copy.deepcopy(getattr(self, "head_", None))  # none yet in fit
         return make_musicnn_teacher(
             self.model,
@@ -426,50 +531,34 @@ class CFRegressor(RegressorMixin, AudioTransformer):
             head_layer=self.head_layer,
             head_pooling=self.head_pooling,
             device=device,
-            precision=precision or resolve_precision(self.precision, device),
+            precision=precision,
         )
 
-    def _seed(self):
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+    def _heard_duration(self):
+        return super()._heard_duration() if self._trains_network else self.duration
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_choice(self.network, "network", ("musicnn", "mlp"))
+        self._check_network(("se_cnn", "musicnn", "mlp"))
+        self._check_training_parameters()
         check_choice(self.head, "head", ("ridge", "mlp"))
         check_choice(self.head_pooling, "head_pooling", ("mean", "max", "meanstd"))
         check_choice(self.factor_norm, "factor_norm", ("unit", "raw"))
         check_positive(self.patch_hop, "patch_hop")
-        check_positive(self.lr, "lr")
-        for name in ("max_epochs", "patience"):
-            check_positive(getattr(self, name), name, integer=True)
         if np.ndim(self.alphas) != 1 or len(self.alphas) == 0:
             raise ValueError(f"Got alphas={self.alphas!r}, expected a list of numbers.")
         for alpha in self.alphas:
             check_positive(alpha, "alphas")
-        for units in np.atleast_1d(np.asarray(self.hidden, dtype=object)):
-            check_positive(units, "hidden", integer=True)
-        fraction = self.validation_fraction
-        if not (isinstance(fraction, Real) and 0 < fraction < 1):
-            raise ValueError(
-                f"Got validation_fraction={fraction!r}, expected a share between 0 "
-                "and 1."
-            )
-        if self.network == "mlp":
+        if self._reads_features:
             self._check_layers({"embedding": None})
-
-    def _plain_parameters(self):
-        """The parameters as JSON holds them."""
-        parameters = self.get_params(deep=False)
-        if not isinstance(self.random_state, Integral):
-            parameters["random_state"] = None
-        parameters["device"] = str(self.device)
-        for name, value in parameters.items():
-            if isinstance(value, tuple | np.ndarray | np.generic):
-                parameters[name] = np.asarray(value).tolist()
-        return parameters
+        if self.crop == "random" and not self._trains_network:
+            raise ValueError(
+                f'Got crop="random" with network={self.network!r}, whose training '
+                'hears each clip once. Pass crop="middle" or "start".'
+            )
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "head_")
+        return hasattr(self, "head_") or hasattr(self, "network_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -477,22 +566,3 @@ class CFRegressor(RegressorMixin, AudioTransformer):
         tags.target_tags.multi_output = True
         tags.target_tags.required = True
         return tags
-
-
-def _as_numbers(groups):
-    """Groups of any type, missing ones apart, as whole numbers."""
-    groups = np.asarray(groups, dtype=object)
-    if groups.ndim != 1:
-        raise ValueError(
-            f"Got groups of shape {groups.shape}, expected (n_clips,): one a clip."
-        )
-    numbers = {}
-    return np.array(
-        [
-            numbers.setdefault(
-                ("none", row) if value is None or value != value else value,
-                len(numbers),
-            )
-            for row, value in enumerate(groups.tolist())
-        ]
-    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from userlogfeat._base import AudioTransformer, resolve_device
-from userlogfeat.frontends import FRONTENDS, FrontEnd
+from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.mel import LogMelSpectrogram
 
 
@@ -115,14 +115,7 @@ class LogMel(AudioTransformer):
         return self._front_end().duration if self.duration is None else self.duration
 
     def _front_end(self):
-        if isinstance(self.frontend, FrontEnd):
-            return self.frontend
-        if isinstance(self.frontend, str) and self.frontend in FRONTENDS:
-            return FRONTENDS[self.frontend]
-        raise ValueError(
-            f"Got frontend={self.frontend!r}, expected one of {list(FRONTENDS)} or a "
-            "userlogfeat.frontends.FrontEnd."
-        )
+        return resolve_front_end(self.frontend)
 
     def _check_parameters(self):
         super()._check_parameters()

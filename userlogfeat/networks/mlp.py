@@ -30,21 +30,28 @@ class FeatureTeacher(nn.Module):
 
     Parameters
     ----------
-    head : Sequential
-        From features (clips, n_in) to the embedding (clips, n_out).
+    head : Module
+        From features (clips, n_in) to the embedding (clips, n_units).
+    output : Module, optional
+        Of a student: from the embedding to (clips, n_outputs).
     """
 
-    def __init__(self, head):
+    def __init__(self, head, output=None):
         super().__init__()
         self.head = head
+        self.output = output
 
     @property
     def layer_sizes(self):
         """Size of every layer, by name."""
         return {"embedding": self.head[-1].out_features}
 
+    def penultimate(self, features):
+        """Embedding (clips, n_units) of features (clips, n_in)."""
+        return self.head(features)
+
     def forward(self, features):
-        """Embedding (clips, n_out) of features (clips, n_in)."""
+        """Embedding (clips, n_units) of features (clips, n_in)."""
         return self.head(features)
 
 
@@ -66,3 +73,12 @@ def standardise_input(head, mean, scale):
     weight = first.weight.double() / scale.double()
     first.bias.copy_(first.bias.double() - weight @ mean.double())
     first.weight.copy_(weight)
+
+
+def expect_standardised(head, mean, scale):
+    """The opposite of :func:`standardise_input`: `head` then reads standardised rows.
+
+    Reading x = z s + m as standardised rows of another mean and scale: with -m / s and
+    1 / s in their places, the same formula holds.
+    """
+    standardise_input(head, -mean.double() / scale.double(), 1 / scale.double())

@@ -1,8 +1,11 @@
 """What a saved model is: front end, network and head in one torch module.
 
 A teacher maps log-mel spectrograms of clips to named layers, one row a clip. Its
-`embedding` layer is what the listening logs taught it.
+`embedding` layer is what the listening logs taught it. A student is a teacher with an
+`output` layer on its embedding.
 """
+
+import copy
 
 import torch
 from torch import nn
@@ -55,6 +58,7 @@ class PatchTeacher(nn.Module):
         self.head = head
         self.head_layer = head_layer
         self.head_pooling = head_pooling
+        self.output = None
 
     @property
     def sample_rate(self):
@@ -95,7 +99,8 @@ class PatchTeacher(nn.Module):
         log_mels : list of Tensor (bands, frames)
             One a clip, of any number of frames.
         layers : sequence of str
-            Which layers, in the order wanted; ``"head_input"`` is what the head reads.
+            Which layers, in the order wanted; ``"head_input"`` is what the head reads,
+            and ``"output"`` that of a student.
         pooling : {"mean", "max", "meanstd", None}
             Over the patches of a clip (the embedding has its own). None keeps the
             patches apart.
@@ -109,6 +114,8 @@ class PatchTeacher(nn.Module):
         starts, n_patches, frames = lay_end_to_end(
             log_mels, self.trunk.n_frames, self.patch_hop
         )
+        if "output" in layers:
+            return add_output(self, log_mels, layers, pooling=pooling)
         wanted = [self.head_layer if name in HEAD else name for name in layers]
         patches = {
             name: values.float().split(n_patches)
@@ -127,6 +134,131 @@ class PatchTeacher(nn.Module):
                 values = list(self.head(torch.stack(values)))
             heard[name] = values
         return heard
+
+
+class SpectrogramTeacher(nn.Module):
+    """A network that hears whole spectrograms.
+
+    Parameters
+    ----------
+    network : Module
+        ``penultimate(x)`` gives the embedding (clips, n_units) of (clips, bands,
+        frames); where it has ``layers(x, names)``, those layers as well.
+    front_end : LogMelSpectrogram or None
+        From waveforms to log-mel; None where it was taught by spectrograms of others.
+    n_bands, n_frames : int
+        Of the spectrograms it was taught by.
+    n_units : int
+        Size of the embedding.
+    precision : {"fp32", "bf16"}
+        Of convolutions and matrix products.
+    """
+
+    def __init__(
+        self, network, *, front_end, n_bands, n_frames, n_units, precision="fp32"
+    ):
+        super().__init__()
+        self.network = network
+        self.front_end = front_end
+        self.n_bands = n_bands
+        self.n_frames = n_frames
+        self.n_units = n_units
+        self.precision = precision
+
+    @property
+    def sample_rate(self):
+        """Of the waveforms it hears, in Hz."""
+        if self.front_end is None:
+            raise ValueError(
+                "This model was taught by log-mel spectrograms of your own making "
+                f"({self.n_bands} bands) and has no front end: pass X as a 3-D array "
+                "of such spectrograms, not as paths or waveforms."
+            )
+        return self.front_end.front_end.sample_rate
+
+    @property
+    def min_samples(self):
+        """Samples of the shortest clip it can hear."""
+        n_frames = getattr(self.network, "min_frames", 1)
+        settings = self.front_end.front_end
+        return (n_frames - 1 + settings.drop_last) * settings.hop
+
+    @property
+    def layer_sizes(self):
+        """Size of every layer, by name."""
+        default = {"embedding": self.n_units}
+        return dict(getattr(self.network, "layer_sizes", default))
+
+    def log_mel(self, waveforms):
+        """Spectrograms of clips of any lengths: list of (bands, frames)."""
+        return [self.front_end(waveform[None])[0] for waveform in waveforms]
+
+    def forward(self, log_mels, layers=("embedding",)):
+        """Hear clips.
+
+        Parameters
+        ----------
+        log_mels : list of Tensor (bands, frames)
+            One a clip; those of one length are heard together.
+        layers : sequence of str
+            Which layers, in the order wanted; ``"output"`` is that of a student.
+
+        Returns
+        -------
+        dict of str to list of Tensor (size,)
+            For each layer one tensor a clip.
+        """
+        if "output" in layers:
+            return add_output(self, log_mels, layers)
+        heard = {name: [None] * len(log_mels) for name in layers}
+        for length in {log_mel.shape[1] for log_mel in log_mels}:
+            rows = [i for i, x in enumerate(log_mels) if x.shape[1] == length]
+            x = torch.stack([log_mels[i] for i in rows])  # B, F, T
+            for name, values in self._hear(x, layers).items():
+                for row, value in zip(rows, values.float(), strict=True):
+                    heard[name][row] = value
+        return heard
+
+    def output(self, embedding):
+        """Output of a student (clips, n_outputs) for embeddings (clips, n_units)."""
+        return self.network.output(embedding)
+
+    def _hear(self, x, layers):
+        bf16 = self.precision == "bf16"
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16):
+            if hasattr(self.network, "layers"):
+                return self.network.layers(x, layers)
+            return {"embedding": self.network.penultimate(x)}
+
+
+def add_output(teacher, log_mels, layers, **settings):
+    """Layers of clips with "output" among them, from the embedding."""
+    others = tuple(dict.fromkeys(["embedding", *layers]))
+    others = tuple(name for name in others if name != "output")
+    heard = teacher(log_mels, layers=others, **settings)
+    heard["output"] = list(teacher.output(torch.stack(heard["embedding"])))
+    return {name: heard[name] for name in layers}
+
+
+def with_output(teacher, output):
+    """A student: the teacher, all parameters shared, with an output layer.
+
+    Parameters
+    ----------
+    teacher : PatchTeacher, SpectrogramTeacher or FeatureTeacher
+        Not changed.
+    output : Module
+        From embeddings (clips, n_units) to (clips, n_outputs).
+    """
+    student = copy.copy(teacher)
+    student._modules = dict(teacher._modules)
+    if isinstance(teacher, SpectrogramTeacher):
+        student.network = copy.copy(teacher.network)
+        student.network._modules = dict(teacher.network._modules)
+        student.network.output = output
+    else:
+        student.output = output
+    return student
 
 
 def lay_end_to_end(log_mels, length, hop):

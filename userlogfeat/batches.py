@@ -1,0 +1,170 @@
+"""What a network hears while it trains: rows of arrays, or spectrograms kept once.
+
+Spectrograms are computed once a clip, never once an epoch. They stay in memory, and go
+to a file that is mapped into it when they are many.
+"""
+
+import tempfile
+import weakref
+
+import numpy as np
+import torch
+
+MEMORY_LIMIT = 4 * 2**30  # bytes of spectrograms that are kept in memory
+
+
+class ArrayInputs:
+    """Inputs of which each clip is one row of an array.
+
+    Parameters
+    ----------
+    array : ndarray (n_clips, ...), float32
+        Features, spectrograms or waveforms of one length.
+    """
+
+    def __init__(self, array):
+        self.array = torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, row):
+        """The array of a clip."""
+        return self.array[row].numpy()
+
+    def batch(self, rows, generator=None):
+        """Tensor (B, ...) of some rows; nothing is random."""
+        return self.array[rows]
+
+
+class Rows(torch.utils.data.Dataset):
+    """Some rows of inputs and targets."""
+
+    def __init__(self, inputs, targets, rows):
+        self.inputs, self.targets = inputs, targets
+        self.rows = torch.as_tensor(np.asarray(rows, dtype=np.int64))
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        rows = self.rows[index]
+        return self.inputs.batch(rows), {k: t[rows] for k, t in self.targets.items()}
+
+
+class Batches:
+    """Batches of `Rows`: cut out whole, which for small networks is most of the speed.
+
+    Parameters
+    ----------
+    dataset : Rows
+        Where the batches are from.
+    batch_size : int
+        Clips a batch; the last may be smaller, but is never a single clip (batch norm
+        has no variance there) while it is trained on, unless there is only one.
+    generator : torch.Generator, optional
+        Shuffles the rows and places the crops; without, order and crops are fixed.
+    min_batches : int
+        The rows come again, in another order, until there are so many batches.
+    """
+
+    def __init__(self, dataset, batch_size, generator=None, min_batches=1):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.generator = generator
+        self.min_batches = min_batches
+
+    def __iter__(self):
+        n_batches = 0
+        while n_batches < self.min_batches:
+            for part in self._parts():
+                n_batches += 1
+                targets = {k: t[part] for k, t in self.dataset.targets.items()}
+                yield self.dataset.inputs.batch(part, self.generator), targets
+
+    def _parts(self):
+        """The rows of every batch, once through the data."""
+        rows = self.dataset.rows
+        if self.generator is None:
+            return rows.split(self.batch_size)
+        rows = rows[torch.randperm(len(rows), generator=self.generator)]
+        parts = list(rows.split(self.batch_size))
+        if len(parts) > 1 and len(parts[-1]) == 1:
+            parts[-2:] = [torch.cat(parts[-2:])]
+        return parts
+
+
+class FrameStore:
+    """Log-mel spectrograms of clips, and windows of them as batches.
+
+    Parameters
+    ----------
+    n_frames : int or None
+        Frames of the windows; None takes clips whole, all of one length.
+    memory_limit : int
+        Bytes to keep in memory. What is beyond goes to a file without a name in the
+        system's temporary folder, whose space is free again when the store is.
+    """
+
+    def __init__(self, n_frames=None, *, memory_limit=MEMORY_LIMIT):
+        self.n_frames = n_frames
+        self.memory_limit = memory_limit
+        self.log_mels = []
+        self._n_bytes, self._file, self._map = 0, None, None
+
+    def __len__(self):
+        return len(self.log_mels)
+
+    def append(self, log_mel):
+        """Keep the next clip.
+
+        Parameters
+        ----------
+        log_mel : ndarray (bands, frames), float32
+            At least as long as the windows.
+        """
+        self._n_bytes += log_mel.nbytes
+        if self._n_bytes > self.memory_limit:
+            log_mel = self._to_file(log_mel)
+        self.log_mels.append(log_mel)
+
+    def batch(self, rows, generator=None):
+        """Windows (B, bands, frames) of some clips.
+
+        Parameters
+        ----------
+        rows : Tensor (B,)
+            Which clips.
+        generator : torch.Generator, optional
+            Draws where the windows start; without, they are in the middle.
+        """
+        windows = []
+        for row in rows.tolist():
+            log_mel = self[row]
+            spare = log_mel.shape[1] - (self.n_frames or log_mel.shape[1])
+            start = spare // 2
+            if spare and generator is not None:
+                start = torch.randint(spare + 1, (), generator=generator).item()
+            windows.append(log_mel[:, start : log_mel.shape[1] - spare + start])
+        return torch.from_numpy(np.stack(windows))
+
+    def __getitem__(self, row):
+        """The spectrogram (bands, frames) of a clip."""
+        log_mel = self.log_mels[row]
+        if isinstance(log_mel, np.ndarray):
+            return log_mel
+        first, shape = log_mel
+        if self._map is None:  # one for all: a process may have few open files
+            self._file.flush()
+            self._map = np.memmap(self._file, np.float32, mode="r")
+        return self._map[first : first + shape[0] * shape[1]].reshape(shape)
+
+    def _to_file(self, log_mel):
+        """Write a clip; where it is in the file (in values), and its shape."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="userlogfeat-")
+            weakref.finalize(self, self._file.close)
+        self._map = None
+        first = self._file.seek(0, 2) // log_mel.itemsize
+        self._file.write(np.ascontiguousarray(log_mel, np.float32).data)
+        return first, log_mel.shape

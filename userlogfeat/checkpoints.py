@@ -1,0 +1,198 @@
+"""Training that can be killed: the best epoch, and all that a fit needs to go on.
+
+skorch's own checkpoints hold weights, optimiser and history. An exact continuation also
+needs the random generators (of torch, and of the batches), and what early stopping has
+seen. One file has it all; it is replaced whole after every epoch.
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import skorch
+import torch
+from skorch.history import History
+from tqdm.auto import tqdm
+
+from userlogfeat._files import replace_file
+
+_DIGEST_SIZE = 16  # bytes, at the beginning of a checkpoint
+
+
+class Checkpoint:
+    """The file that keeps an unfinished fit.
+
+    Several fits may share a folder, as the candidates of a grid search do: the name of
+    the file is a digest of settings and data, so each finds only its own.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made where it is missing.
+    settings : dict
+        All that decides the result, as JSON can hold it.
+    arrays : iterable of ndarray
+        The data.
+    """
+
+    def __init__(self, folder, settings, arrays):
+        digest = hashlib.blake2b(digest_size=12)
+        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        for array in arrays:
+            array = np.asarray(array)
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.path = Path(folder) / f"{digest.hexdigest()}.checkpoint"
+
+    def read(self):
+        """What was kept, or None where there is nothing."""
+        if not self.path.is_file():
+            return None
+        data = self.path.read_bytes()
+        if _digest(data[_DIGEST_SIZE:]) != data[:_DIGEST_SIZE]:
+            raise ValueError(
+                f"The checkpoint {self.path} is damaged: its digest is not that of "
+                "what it holds. Delete it to start that fit again."
+            )
+        state = io.BytesIO(data[_DIGEST_SIZE:])
+        return torch.load(state, map_location="cpu", weights_only=True)
+
+    def write(self, state):
+        """Replace the file by one with `state`, tensors and plain values."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        with replace_file(self.path) as temporary:
+            data = buffer.getvalue()
+            temporary.write_bytes(_digest(data) + data)
+
+    def remove(self):
+        """Delete the file: the fit has ended."""
+        self.path.unlink(missing_ok=True)
+
+
+def _digest(data):
+    return hashlib.blake2b(data, digest_size=_DIGEST_SIZE).digest()
+
+
+class PatienceOver(Exception):
+    """No better epoch came for long enough."""
+
+
+class BestEpoch(skorch.callbacks.Callback):
+    """Keep the weights of the best epoch, stop when none better comes, keep all.
+
+    Parameters
+    ----------
+    monitor : str
+        The loss that says which epoch is best, such as ``"valid_loss"``.
+    patience : int
+        Epochs to wait for a lower one.
+    min_epochs : int
+        Epochs after which the waiting begins.
+    checkpoint : Checkpoint or None
+        Where to write everything after each epoch.
+    """
+
+    def __init__(self, monitor, *, patience, min_epochs=0, checkpoint=None):
+        self.monitor = monitor
+        self.patience = patience
+        self.min_epochs = min_epochs
+        self.checkpoint = checkpoint
+
+    def start(self, net, generator):
+        """Begin anew, or where the checkpoint says."""
+        self.generator = generator
+        self.lowest, self.waited, self.weights = float("inf"), 0, None
+        state = self.checkpoint and self.checkpoint.read()
+        if not state:
+            return
+        net.module_.load_state_dict(state["module"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        net.history = History(json.loads(state["history"]))
+        self.lowest, self.waited = state["lowest"], state["waited"]
+        self.weights = state["weights"]
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+    @property
+    def stopped(self):
+        """Whether patience has run out."""
+        return self.waited >= self.patience
+
+    def on_epoch_end(self, net, **kwargs):
+        """Note this epoch; stop on NaN, or where there was no progress for long."""
+        epoch = net.history[-1]
+        for name in ("train_loss", self.monitor):
+            if not np.isfinite(epoch[name]):
+                raise ValueError(_not_finite(net, name, epoch[name]))
+        self.waited += len(net.history) > self.min_epochs
+        if epoch[self.monitor] < self.lowest:
+            self.lowest, self.waited = epoch[self.monitor], 0
+            state = net.module_.state_dict()
+            self.weights = {name: tensor.clone() for name, tensor in state.items()}
+        if self.checkpoint is not None:
+            self.checkpoint.write(self._state(net))
+        if self.stopped:
+            raise PatienceOver
+
+    def finish(self, net):
+        """Bring the best weights back."""
+        net.module_.load_state_dict(self.weights)
+        if self.checkpoint is not None:
+            self.checkpoint.remove()
+
+    def _state(self, net):
+        cuda = torch.cuda.is_available()
+        return {
+            "module": net.module_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "history": json.dumps(list(net.history), default=float),
+            "lowest": float(self.lowest),
+            "waited": self.waited,
+            "weights": self.weights,
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if cuda else [],
+        }
+
+
+class EpochBar(skorch.callbacks.Callback):
+    """A progress bar over the epochs, with their losses."""
+
+    def __init__(self, max_epochs):
+        self.max_epochs = max_epochs
+
+    def on_train_begin(self, net, **kwargs):
+        """Show the bar."""
+        self.bar = tqdm(
+            total=self.max_epochs, initial=len(net.history), unit="epoch", leave=False
+        )
+
+    def on_epoch_end(self, net, **kwargs):
+        """One epoch more."""
+        losses = {
+            name: f"{value:.4g}"
+            for name, value in net.history[-1].items()
+            if name in ("train_loss", "valid_loss", "valid_task_loss")
+        }
+        self.bar.set_postfix(losses, refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, net, **kwargs):
+        """Take it away."""
+        self.bar.close()
+
+
+def _not_finite(net, name, value):
+    advice = f"Lower lr (now {net.lr:g})"
+    if net.precision == "bf16":
+        advice += ', try precision="fp32"'
+    return (
+        f"The {name} became {value} in epoch {len(net.history)}. {advice}, or look for "
+        "huge values in X and y."
+    )

@@ -1,0 +1,126 @@
+"""Two convolutions and a squeeze-excitation: the block that `SECNN` repeats.
+
+After Lee, Lee, Park, Lee (2019), "Enhancing music features by knowledge transfer from
+user-item log data", Table 1 (``double_conv``), and Hu, Shen, Sun (2018),
+"Squeeze-and-excitation networks".
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from userlogfeat.networks.first_block import Moments, PooledConvolutions
+
+SQUEEZE_RATIO = 8  # Lee et al. 2019, Table 1
+
+
+class SqueezeExcitation(nn.Module):
+    """How much of each channel to let through, from the channels' global averages.
+
+    s = sigmoid(V relu(U m + u) + v), with m the averages (Hu et al. 2018, eq. 3).
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    ratio : int
+        U has ``channels // ratio`` rows, and at least one: channels that `ratio` does
+        not divide, or fewer than `ratio`, are allowed.
+    """
+
+    def __init__(self, channels, ratio=SQUEEZE_RATIO):
+        super().__init__()
+        width = max(1, channels // ratio)
+        self.squeeze = nn.Linear(channels, width)
+        self.expand = nn.Linear(width, channels)
+
+    def forward(self, averages):
+        """Factors (B, C) between 0 and 1, for averages (B, C)."""
+        return self.expand(self.squeeze(averages).relu()).sigmoid()
+
+
+class DoubleConv(nn.Module):
+    """Twice batch norm, ReLU and a 3 x 3 convolution, then squeeze-excitation.
+
+    The first convolution has no bias, since the batch norm after it would take it away
+    again; the paper does not say.
+
+    Parameters
+    ----------
+    n_inputs, channels : int
+        Maps coming in, and going out of both convolutions.
+    """
+
+    def __init__(self, n_inputs, channels):
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(n_inputs)
+        self.conv1 = nn.Conv2d(n_inputs, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.excitation = SqueezeExcitation(channels)
+
+    def forward(self, x, pool=None):
+        """The block's maps after max-pooling, and their averages before it.
+
+        The factors s of the squeeze-excitation are the same everywhere in a map, and
+        not negative. So mean(s y) = s mean(y), where mean(y) is what they were made
+        from, and max(s y) = s max(y): only the pooled maps are multiplied.
+
+        Parameters
+        ----------
+        x : Tensor (B, n_inputs, F, T)
+        pool : (int, int), optional
+            Bands and frames of the max-pooling; None where the maps are not needed.
+
+        Returns
+        -------
+        maps : Tensor (B, channels, F // pool[0], T // pool[1]) or None
+        averages : Tensor (B, channels)
+            Global averages of the block's output, before pooling.
+        """
+        x = self.norm1(x).relu()
+        if x.shape[1] == 1 and x.device.type == "cpu" and pool is not None:
+            maps, averages = self._convolve_pieces(x[:, 0], pool)
+        else:
+            y = self.conv2(self.norm2(self.conv1(x)).relu())
+            averages = y.mean((2, 3))
+            maps = None if pool is None else F.max_pool2d(y, pool)
+        factors = self.excitation(averages)
+        if pool is not None:
+            maps = maps * factors.to(maps.dtype)[:, :, None, None]
+        return maps, factors * averages
+
+    def _convolve_pieces(self, x, pool):
+        """Pooled maps and averages of y for x (B, F, T): see `first_block`."""
+        filters = self.conv1.weight.flatten(1)  # C, 9
+        norm = self.norm2
+        if self.training:
+            moments = Moments.apply(x)
+            centre = moments[-1, :-1]
+            spread = moments[:-1, :-1] - centre[:, None] * centre
+            wide = filters.double()
+            mean = (wide @ centre).to(filters.dtype)
+            variance = ((wide @ spread) * wide).sum(1).to(filters.dtype)
+            _remember(norm, mean, variance, x.numel())
+        else:
+            mean, variance = norm.running_mean, norm.running_var
+        scale = norm.weight / (variance + norm.eps).sqrt()
+        first = torch.cat(
+            [filters * scale[:, None], (norm.bias - mean * scale)[:, None]], dim=1
+        )
+        dtype = x.dtype
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+        bias = self.conv2.bias
+        maps, averages = PooledConvolutions.apply(
+            x, first, self.conv2.weight, pool, dtype
+        )
+        return maps + bias.to(dtype)[:, None, None], averages + bias
+
+
+@torch.no_grad()
+def _remember(norm, mean, variance, n):
+    """Move the running statistics of a batch norm towards those of `n` positions."""
+    norm.running_mean.lerp_(mean, norm.momentum)
+    norm.running_var.lerp_(variance * (n / (n - 1)), norm.momentum)
+    norm.num_batches_tracked += 1

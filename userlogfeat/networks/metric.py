@@ -1,0 +1,200 @@
+"""The audio branch of metric learning with listeners, and the users it is set beside.
+
+Chen, Liang, Ma, Gu (2021), "Learning audio embeddings with user listening data for
+content-based music recommendation": the same network hears the liked and the disliked
+clips of a user (siamese), and the cosine between its embedding and the user's is the
+relevance.
+
+Stated there: five convolutions with max-pooling, ReLU after all but the last, 40
+outputs, and "the architecture in" the deep content-user embedding. Not stated: sizes.
+Taken from that model (Lee, Lee, Park, Park, Nam 2018) and its relatives by the same
+authors (Park, Lee, Park, Ha, Nam 2018): one-dimensional convolutions over time, bands
+as maps; widths 4, 4, 4, 2, 1, pooled by 4, 4, 4, 2 and over what is left; 128 maps.
+The bands are standardised first, as there. Batch norm before every ReLU, which is not
+stated either, is left out: on the planted corpus it ranked no better and took longer.
+"""
+
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+# Frames of the max-pooling after each convolution but the last, and the convolutions'
+# widths: not stated in the paper, see above. 3 s have 130 frames, of which one is left.
+PAPER_POOLS = (4, 4, 4, 2)
+PAPER_CHANNELS = 128  # not stated
+PAPER_UNITS = 40  # stated
+
+# Users' rows begin between -0.05 and 0.05 (not stated; what Keras does). They are short
+# then, and turn easily: a step changes the direction of a row by 1 / its length.
+LOOKUP_RANGE = 0.05
+
+
+class MetricCNN(nn.Module):
+    """Five convolutions over time with max-pooling, from log-mel to an embedding.
+
+    Parameters
+    ----------
+    n_bands : int
+        F, 128 in the paper.
+    channels : int
+        Maps of all convolutions but the last.
+    pools : sequence of int
+        Frames of the max-pooling after each convolution but the last, which is also
+        that convolution's width. The last has width 1 and is pooled over all time.
+    n_units : int
+        Size of the embedding.
+
+    Attributes
+    ----------
+    mean, scale : Tensor (n_bands,)
+        Of each band, by which the input is standardised; 0 and 1 until they are set.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from userlogfeat.networks.metric import MetricCNN
+    >>> MetricCNN(128).penultimate(torch.zeros(2, 128, 130)).shape  # 3 s
+    torch.Size([2, 40])
+    """
+
+    def __init__(
+        self,
+        n_bands,
+        *,
+        channels=PAPER_CHANNELS,
+        pools=PAPER_POOLS,
+        n_units=PAPER_UNITS,
+    ):
+        super().__init__()
+        self.pools = tuple(pools)
+        self.n_units = n_units
+        self.register_buffer("mean", torch.zeros(n_bands))
+        self.register_buffer("scale", torch.ones(n_bands))
+        sizes = [n_bands, *(channels for _ in self.pools)]
+        self.convs = nn.ModuleList(
+            nn.Conv1d(n_inputs, channels, width, padding=width // 2)
+            for n_inputs, width in zip(sizes, self.pools, strict=False)
+        )
+        self.last = nn.Conv1d(sizes[-1], n_units, 1)
+
+    @property
+    def min_frames(self):
+        """A number of frames that leaves one after all pools."""
+        return prod(self.pools)
+
+    def penultimate(self, x):
+        """The embedding (B, n_units) of log-mel spectrograms (B, F, T).
+
+        Raises
+        ------
+        ValueError
+            Where `x` has not three axes, other bands, or fewer frames than pools need.
+        """
+        self._check_input(x)
+        x = (x - self.mean[:, None]) / self.scale[:, None]
+        for conv, pool in zip(self.convs, self.pools, strict=True):
+            # ReLU and max change places without a change: both keep order.
+            x = F.max_pool1d(conv(x), pool).relu()  # B, channels, T // pool
+        return self.last(x).amax(dim=2)
+
+    def forward(self, x):
+        """The embedding (B, n_units) of log-mel spectrograms (B, F, T)."""
+        return self.penultimate(x)
+
+    def _check_input(self, x):
+        n_bands = len(self.mean)
+        if x.ndim != 3 or x.shape[1] != n_bands or x.shape[2] < self.min_frames:
+            raise ValueError(
+                f"Got log-mel spectrograms of shape {tuple(x.shape)}, expected (clips, "
+                f"{n_bands} bands, {self.min_frames} frames or more): "
+                f"pools={self.pools} leave nothing of less. Pass a longer context, or "
+                "smaller pools, such as pools=(4, 2, 2, 2)."
+            )
+
+
+class ContextMean(nn.Module):
+    """A network of contexts of one length, heard in clips of any length.
+
+    The contexts follow each other without overlap from the clip's beginning; what is
+    left after the last whole one is not heard, and a clip shorter than one is repeated
+    to fill it. Embeddings are brought to unit length before they are averaged, so that
+    every context has the same say in the direction, and the mean is as long as they
+    agree.
+
+    Parameters
+    ----------
+    network : Module
+        ``penultimate(x)`` gives embeddings (B, n_units) of (B, F, n_frames).
+    n_frames : int
+        Of a context.
+    """
+
+    def __init__(self, network, n_frames):
+        super().__init__()
+        self.network = network
+        self.n_frames = n_frames
+        self.output = None
+
+    @property
+    def min_frames(self):
+        """Frames of one context."""
+        return self.n_frames
+
+    def penultimate(self, x):
+        """The embedding (B, n_units), at most of length 1, of clips (B, F, T)."""
+        if x.shape[2] < self.n_frames:
+            x = x.repeat(1, 1, -(-self.n_frames // x.shape[2]))[:, :, : self.n_frames]
+        n_clips, n_bands = x.shape[:2]
+        # B clips, P contexts: context p of clip b becomes row b P + p.
+        contexts = x.unfold(2, self.n_frames, self.n_frames).transpose(1, 2)  # B,P,F,n
+        n_contexts = contexts.shape[1]
+        contexts = contexts.reshape(n_clips * n_contexts, n_bands, self.n_frames)
+        rows = F.normalize(self.network.penultimate(contexts).float(), dim=1)
+        return rows.reshape(n_clips, n_contexts, rows.shape[1]).mean(dim=1)
+
+
+class ListenersAndAudio(nn.Module):
+    """An audio network beside its users, as it is trained.
+
+    Parameters
+    ----------
+    audio : Module
+        ``penultimate(x)`` gives embeddings of clips (n_clips, n_units).
+    users : Tensor (n_users, n_units) or int
+        Embeddings of the users, which stay as they are; or how many users there are,
+        whose embeddings are learned as well (a lookup table).
+    n_units : int
+        Size of the embeddings of a lookup table.
+    """
+
+    def __init__(self, audio, users, n_units=PAPER_UNITS):
+        super().__init__()
+        self.audio = audio
+        if isinstance(users, int):
+            start = torch.empty(users, n_units).uniform_(-LOOKUP_RANGE, LOOKUP_RANGE)
+            self.users = nn.Parameter(start)
+        else:
+            # Not in the state dict: what does not change need not be kept every epoch.
+            self.register_buffer("users", users, persistent=False)
+
+    def relevance(self, clips, users, places):
+        """Cosines between users and clips.
+
+        Parameters
+        ----------
+        clips : Tensor (n_clips, ...)
+            What is heard.
+        users : Tensor (B,)
+            Rows of the users.
+        places : Tensor (B, n)
+            Which of the clips.
+
+        Returns
+        -------
+        Tensor (B, n)
+            Between -1 and 1; 0 for a user or a clip of length 0.
+        """
+        heard = self.audio.penultimate(clips).float()[places]  # B, n, n_units
+        return F.cosine_similarity(self.users[users][:, None], heard, dim=2)
