@@ -1,0 +1,480 @@
+"""Students: each mode does what it says, and a teacher that knows helps."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from userlogfeat import (
+    CFRegressor,
+    KDStudentClassifier,
+    KDStudentRegressor,
+    LogMel,
+    UserLogEmbedder,
+)
+from userlogfeat._teacher import _remembered
+from userlogfeat.weights import ModelError
+
+DATA = {"description": "planted", "licence": "none", "non_commercial": False}
+SHORT_POOLS = ((4, 2), (3, 2), (2, 2), (2, 2))
+HEARING = {"channels": 8, "pools": SHORT_POOLS, "duration": 1.0, "batch_size": 8}
+N_TRAIN = 90
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Four factors, seen through 8 of 30 columns; the class is the largest of three."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 30)).astype(np.float32)
+    factors = np.tanh(X[:, :4] + X[:, 4:8])
+    y = np.array(["calm", "loud", "odd"])[factors[:, :3].argmax(axis=1)]
+    return X, factors, y
+
+
+@pytest.fixture(scope="module")
+def teacher(planted):
+    X, factors, _ = planted
+    settings = {"head": "mlp", "hidden": (64,), "lr": 5e-3, "random_state": 0}
+    return CFRegressor("mlp", **settings).fit(X, factors)
+
+
+def student(teacher=None, mode=None, **settings):
+    if teacher is not None and not isinstance(teacher, dict | str):
+        teacher = FrozenEstimator(teacher)
+    settings = {"network": "mlp", "hidden": (64,), "random_state": 0} | settings
+    return KDStudentClassifier(teacher, mode, **settings)
+
+
+def split_score(model, X, y, **fit_params):
+    model.fit(X[:N_TRAIN], y[:N_TRAIN], **fit_params)
+    return model.score(X[N_TRAIN:], y[N_TRAIN:])
+
+
+def test_a_teacher_that_knows_helps_and_permuted_knowledge_does_not(planted, teacher):
+    X, factors, y = planted
+    rng = np.random.default_rng(1)
+    permuted = clone(teacher).fit(X, factors[rng.permutation(len(X))])
+    scores = {
+        name: np.mean(
+            [split_score(student(t, random_state=seed), X, y) for seed in range(3)]
+        )
+        for name, t in (("base", None), ("kd", teacher), ("permuted", permuted))
+    }
+    assert scores["kd"] > scores["base"] + 0.03
+    assert scores["kd"] > scores["permuted"] + 0.02
+
+
+def test_modes_of_none(planted, teacher):
+    X, factors, y = planted
+    assert student(max_epochs=1).fit(X, y).mode_ == "base"
+    assert student(teacher, max_epochs=1).fit(X, y).mode_ == "kd"
+    told = student(max_epochs=1).fit(X, y, teacher_targets=factors)
+    assert told.mode_ == "kd"
+    assert told.transform(X).shape == (600, 4)
+
+
+def test_kd_brings_the_penultimate_units_to_the_teacher(planted, teacher):
+    X, _, y = planted
+    model = student(teacher, kd_weight=100.0, max_epochs=60, patience=60).fit(X, y)
+    told = teacher.predict(X)
+    alone = student(max_epochs=60, patience=60).fit(X, y)
+    assert cosine(model.transform(X), told) > 0.95
+    assert abs(cosine(alone.transform(X)[:, :4], told)) < 0.5
+
+
+def cosine(a, b):
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.mean((a * b).sum(axis=1) / lengths)
+
+
+def test_kd_weight_of_zero_is_base(planted):
+    """The distillation is all that kd adds: without it, the same weights."""
+    X, factors, y = planted
+    targets = np.pad(factors, ((0, 0), (0, 36)))  # 40 units, as base has
+    base = student(max_epochs=5).fit(X, y)
+    kd = student(mode="kd", kd_weight=0, max_epochs=5).fit(
+        X, y, teacher_targets=targets
+    )
+    np.testing.assert_array_equal(base.predict_proba(X), kd.predict_proba(X))
+
+
+def test_kd_epochs_lower_the_weight_to_nothing():
+    model = KDStudentClassifier(kd_weight=8.0, kd_epochs=4)
+    assert [model._kd_weight(epoch) for epoch in range(6)] == [8, 6, 4, 2, 0, 0]
+    assert KDStudentClassifier(kd_weight=8.0, kd_epochs=None)._kd_weight(99) == 8
+
+
+def test_fix_learns_the_output_layer_alone(planted, teacher):
+    X, _, y = planted
+    model = student(teacher, "fix").fit(X, y)
+    np.testing.assert_allclose(model.transform(X), teacher.predict(X), rtol=1e-6)
+    logits = teacher.predict(X) @ model.output_.weight.numpy().T
+    logits += model.output_.bias.numpy()
+    np.testing.assert_array_equal(model.predict(X), model.classes_[logits.argmax(1)])
+    assert model.score(X, y) > 0.8
+
+
+def test_init_starts_from_the_teacher(planted, teacher):
+    """With steps of nearly nothing, the penultimate units are still the teacher's."""
+    X, _, y = planted
+    model = student(teacher, "init", lr=1e-9, max_epochs=1).fit(X, y)
+    np.testing.assert_allclose(model.transform(X), teacher.predict(X), atol=1e-4)
+    moved = student(teacher, "init", lr=1e-2, max_epochs=5).fit(X, y)
+    assert np.abs(moved.transform(X) - teacher.predict(X)).max() > 0.05
+
+
+def test_init_needs_the_same_architecture(planted, teacher):
+    X, _, y = planted
+    with pytest.raises(ValueError, match=r"another architecture: 'head.0.weight' has"):
+        student(teacher, "init", hidden=(32,)).fit(X, y)
+    ridge = Ridge().fit(X, np.eye(3)[np.unique(y, return_inverse=True)[1]])
+    with pytest.raises(ValueError, match="Ridge, which has no network"):
+        student(ridge, "init").fit(X, y)
+
+
+def test_any_frozen_estimator_teaches(planted):
+    X, factors, y = planted
+    ridge = make_pipeline(StandardScaler(), Ridge()).fit(X, factors)
+    assert student(ridge, "fix").fit(X, y).score(X, y) > 0.8
+    assert student(ridge, "kd", max_epochs=3).fit(X, y).transform(X).shape == (600, 4)
+
+
+@pytest.mark.parametrize("mode", ["fix", "init", "kd"])
+def test_modes_need_a_teacher(planted, mode):
+    X, _, y = planted
+    with pytest.raises(ValueError, match=f"Got mode=['\"]{mode}['\"] and"):
+        student(mode=mode).fit(X, y)
+
+
+def test_an_unfrozen_teacher_is_refused(planted, teacher):
+    X, _, y = planted
+    with pytest.raises(TypeError, match=r"FrozenEstimator\(fitted\)"):
+        KDStudentClassifier(teacher, network="mlp").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (np.zeros((599, 4)), "teacher_targets of 599 rows for 600 clips"),
+        (np.full((600, 4), np.nan), "teacher_targets contains NaN"),
+        (np.zeros(600), "Expected 2D array"),
+    ],
+)
+def test_bad_teacher_targets(planted, targets, message):
+    X, _, y = planted
+    with pytest.raises(ValueError, match=message):
+        student().fit(X, y, teacher_targets=targets)
+
+
+def test_a_teacher_of_other_features_asks_for_targets(planted, teacher):
+    X, _, y = planted
+    with pytest.raises(ValueError, match=r"pass fit\(\.\.\., teacher_targets=\)"):
+        student(teacher).fit(X[:, :10], y)
+
+
+def test_teachers_by_channels(planted, teacher):
+    X, _, y = planted
+    frozen = {32: FrozenEstimator(teacher)}
+    assert student(frozen, channels=32, max_epochs=1).fit(X, y).mode_ == "kd"
+    with pytest.raises(ValueError, match=r"channels=64, .* for channels \[32\]"):
+        student(frozen, channels=64).fit(X, y)
+
+
+def test_class_and_sample_weights(planted):
+    """Clips of no weight are not learned; a heavy class is predicted more often."""
+    X, _, y = planted
+    wrong = np.where(np.arange(600) < 300, y, "odd")
+    weight = (np.arange(600) < 300).astype(float)
+    model = student(lr=5e-3).fit(X, wrong, sample_weight=weight)
+    assert model.score(X[:300], y[:300]) > 0.9
+    heavy = student(class_weight={"odd": 20.0, "calm": 1, "loud": 1}, max_epochs=5)
+    plain = student(max_epochs=5)
+    counts = [(m.fit(X, y).predict(X) == "odd").sum() for m in (heavy, plain)]
+    assert counts[0] > counts[1] + 50
+
+
+def test_probabilities(planted):
+    X, _, y = planted
+    model = student(max_epochs=3).fit(X, y)
+    chances = model.predict_proba(X)
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+    assert (chances >= 0).all()
+    np.testing.assert_array_equal(model.classes_[chances.argmax(1)], model.predict(X))
+
+
+def test_regression_of_several_targets(planted, teacher):
+    X, factors, _ = planted
+    Y = factors[:, :2] * [1.0, 1000.0] + [5.0, -3000.0]  # of very different scales
+    model = KDStudentRegressor(
+        FrozenEstimator(teacher), network="mlp", hidden=(64,), random_state=0
+    ).fit(X[:300], Y[:300])
+    estimate = model.predict(X[300:])
+    assert estimate.dtype == np.float64
+    assert estimate.shape == (300, 2)
+    assert model.score(X[300:], Y[300:]) > 0.6
+    one = clone(model).fit(X[:300], Y[:300, 0])
+    assert one.predict(X[300:]).shape == (300,)
+
+
+@pytest.mark.parametrize("mode", ["base", "fix", "kd"])
+def test_save_and_load(planted, teacher, tmp_path, mode):
+    X, factors, y = planted
+    model = student(teacher, mode, max_epochs=3).fit(X, y)
+    model.save(tmp_path, training_data=DATA)
+    loaded = KDStudentClassifier.load(tmp_path)
+    np.testing.assert_array_equal(loaded.classes_, model.classes_)
+    np.testing.assert_allclose(
+        loaded.predict_proba(X), model.predict_proba(X), rtol=1e-4
+    )
+    np.testing.assert_allclose(loaded.transform(X), model.transform(X), rtol=1e-4)
+    embedder = UserLogEmbedder(tmp_path, layer="embedding", scale=False)
+    np.testing.assert_allclose(embedder.fit_transform(X), model.transform(X), rtol=1e-4)
+    with pytest.raises(ModelError, match="saved by KDStudentClassifier, not KDStudent"):
+        KDStudentRegressor.load(tmp_path)
+    regressor = KDStudentRegressor(
+        FrozenEstimator(teacher), mode, network="mlp", max_epochs=3, random_state=0
+    ).fit(X, factors)
+    regressor.save(tmp_path / "regressor", training_data=DATA)
+    loaded = KDStudentRegressor.load(tmp_path / "regressor")
+    np.testing.assert_allclose(loaded.predict(X), regressor.predict(X), rtol=1e-4)
+
+
+def test_a_saved_student_without_its_teacher_object(planted, teacher, tmp_path):
+    """The folder of a fixed student has all it needs, though its teacher was not."""
+    X, _, y = planted
+    student(teacher, "fix", max_epochs=2).fit(X, y).save(tmp_path, training_data=DATA)
+    loaded = KDStudentClassifier.load(tmp_path)
+    again = pickle.loads(pickle.dumps(loaded))
+    np.testing.assert_array_equal(again.predict(X), loaded.predict(X))
+    with pytest.raises(ValueError, match="teacher=None"):
+        loaded.fit(X, y)
+
+
+def test_targets_are_computed_once_a_clip(planted, teacher, monkeypatch):
+    """Not once for each of two candidates and three folds, and the last fit."""
+    X, _, y = planted
+    _remembered.clear()
+    asked = []
+    embed = CFRegressor._embed
+
+    def count(self, X):
+        asked.append(len(X))
+        return embed(self, X)
+
+    monkeypatch.setattr(CFRegressor, "_embed", count)
+    grid = {"mode": ["base", "kd"], "kd_weight": [1.0, 10.0]}
+    GridSearchCV(student(teacher, max_epochs=1), grid, cv=3).fit(X, y)
+    assert sum(asked) == len(X)
+
+
+def test_teacher_targets_through_a_search(planted):
+    """With metadata routing, targets follow their clips into every fold."""
+    X, factors, y = planted
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = student(max_epochs=2).set_fit_request(teacher_targets=True)
+        search = GridSearchCV(model, {"kd_weight": [0.0, 10.0]}, cv=3)
+        search.fit(X, y, teacher_targets=factors)
+    assert search.best_estimator_.mode_ == "kd"
+    assert search.best_estimator_.transform(X).shape == (600, 4)
+
+
+def test_artists_are_on_one_side_of_the_validation(planted, monkeypatch):
+    X, _, y = planted
+    artists = np.arange(600) // 10
+    seen = []
+    monkeypatch.setattr(
+        KDStudentClassifier, "_train", lambda *a, split, **k: seen.append(split) or []
+    )
+    monkeypatch.setattr(KDStudentClassifier, "_as_teacher", lambda *a: None)
+    student().fit(X, y, groups=artists)
+    train, valid = seen[0]
+    assert len(valid) > 60
+    assert not set(artists[train]) & set(artists[valid])
+    assert set(y[train]) == set(y)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Tones of 32 pitches in noise; the class is whether the pitch is high."""
+    rng = np.random.default_rng(0)
+    time = np.arange(24000) / 16000
+    pitch = rng.permutation(np.geomspace(200, 4000, 32))
+    X = np.sin(2 * np.pi * pitch[:, None] * time)
+    X += 0.1 * rng.normal(size=X.shape)
+    octave = np.log2(pitch / 900)
+    factors = np.stack([np.cos(octave), np.sin(octave)], axis=1)
+    return (0.1 * X).astype(np.float32), factors, pitch > 900
+
+
+@pytest.fixture(scope="module")
+def audio_teacher(clips):
+    X, factors, _ = clips
+    return CFRegressor(max_epochs=15, lr=5e-3, random_state=0, **HEARING).fit(
+        X, factors
+    )
+
+
+@pytest.mark.parametrize("mode", ["base", "fix", "init", "kd"])
+def test_students_that_hear(clips, audio_teacher, mode, tmp_path):
+    X, _, y = clips
+    model = KDStudentClassifier(
+        FrozenEstimator(audio_teacher), mode, max_epochs=12, lr=5e-3, **HEARING
+    ).set_params(random_state=0)
+    model.fit(X, y)
+    assert model.score(X, y) > 0.8
+    log_mel = LogMel("lee2019", duration=1.0).fit_transform(X)
+    np.testing.assert_allclose(
+        model.predict_proba(log_mel), model.predict_proba(X), atol=1e-4
+    )
+    model.save(tmp_path, training_data=DATA)
+    loaded = KDStudentClassifier.load(tmp_path)
+    np.testing.assert_allclose(
+        loaded.predict_proba(X), model.predict_proba(X), atol=1e-5
+    )
+
+
+def test_a_pipeline_with_spectrograms_in_front(clips, audio_teacher):
+    X, _, y = clips
+    pipeline = make_pipeline(
+        LogMel("lee2019", duration=1.0),
+        KDStudentClassifier(
+            FrozenEstimator(audio_teacher), max_epochs=10, lr=5e-3, **HEARING
+        ).set_params(random_state=0),
+    )
+    assert cross_val_score(pipeline, X, y, cv=2).mean() > 0.6
+
+
+class Bands(torch.nn.Module):
+    """A network of one's own: the mean spectrum, and two linear maps."""
+
+    def __init__(self, shape, n_units, n_outputs):
+        super().__init__()
+        self.embed = torch.nn.Linear(shape[0], n_units)
+        self.output = torch.nn.Linear(n_units, n_outputs)
+
+    def penultimate(self, x):
+        return self.embed(x.mean(2))
+
+
+def test_a_network_of_ones_own(clips, tmp_path):
+    X, factors, y = clips
+    settings = HEARING | {"network": Bands, "max_epochs": 60, "lr": 1e-2}
+    teacher = CFRegressor(random_state=0, **settings).fit(X, factors)
+    for mode in ("kd", "init", "fix"):
+        model = KDStudentClassifier(FrozenEstimator(teacher), mode, **settings)
+        model.set_params(random_state=0).fit(X, y)
+        assert model.score(X, y) > 0.8
+        model.save(tmp_path / mode, training_data=DATA)
+        with pytest.raises(ModelError, match="your own class 'Bands'"):
+            KDStudentClassifier.load(tmp_path / mode)
+        loaded = KDStudentClassifier.load(tmp_path / mode, network=Bands)
+        np.testing.assert_allclose(
+            loaded.predict_proba(X), model.predict_proba(X), atol=1e-5
+        )
+
+
+def test_the_bundled_teacher_fixes_and_distils(clips, musicnn):
+    """A musicnn teacher works for any student, but none can start from its weights."""
+    X, _, y = clips
+    settings = HEARING | {"max_epochs": 3, "random_state": 0}
+    for mode in ("fix", "kd"):
+        model = KDStudentClassifier("lastfm2k-musicnn", mode, **settings).fit(X, y)
+        assert model.transform(X).shape == (32, 40)
+    with pytest.raises(ValueError, match="another architecture"):
+        KDStudentClassifier("lastfm2k-musicnn", "init", **settings).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mode": "distil"}, "Got mode='distil', expected one of"),
+        ({"kd_weight": -1.0}, "Got kd_weight=-1.0"),
+        ({"kd_epochs": 0}, "Got kd_epochs=0"),
+        ({"network": "cnn"}, "Got network='cnn'"),
+        ({"network": torch.nn.Linear(2, 2)}, r"class \(not an instance\)"),
+        ({"validation_fraction": 1.0}, "Got validation_fraction=1.0"),
+        ({"lr": 0.0}, "Got lr=0.0"),
+        ({"hidden": (0,)}, "Got hidden=0"),
+        ({"teacher": "no-such-model"}, "There is no model 'no-such-model'"),
+    ],
+)
+def test_bad_parameters(planted, change, message):
+    X, _, y = planted
+    with pytest.raises((ValueError, TypeError), match=message):
+        student().set_params(**change).fit(X, y)
+
+
+def test_fix_needs_targets_of_the_teachers_size(planted, teacher):
+    """It once fitted, and failed when it predicted."""
+    X, _, y = planted
+    with pytest.raises(
+        ValueError, match=r"teacher_targets of 7 columns, but .* 4 units"
+    ):
+        student(teacher, "fix").fit(X, y, teacher_targets=np.ones((600, 7)))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_missing_labels_are_named(planted, missing):
+    X, _, y = planted
+    y = y.astype(object)
+    y[7] = missing
+    with pytest.raises(ValueError, match=r"no label in 1 rows \(first: row 7\)"):
+        student().fit(X, y)
+
+
+def test_the_scale_of_weights_does_not_matter(planted):
+    """Tiny weights were once cut off, and the task was not learned."""
+    X, _, y = planted
+    models = [
+        student(max_epochs=3).fit(X, y, sample_weight=np.full(600, weight))
+        for weight in (1.0, 1e-20)
+    ]
+    np.testing.assert_allclose(
+        models[0].predict_proba(X), models[1].predict_proba(X), atol=1e-5
+    )
+    with pytest.raises(ValueError, match="negative or all 0"):
+        student(class_weight={"odd": -1.0}).fit(X, y)
+    with pytest.raises(ValueError, match="at least one non-zero number"):
+        student().fit(X, y, sample_weight=np.zeros(600))
+
+
+def test_one_artist_leaves_no_validation(planted):
+    X, _, y = planted
+    with pytest.warns(UserWarning, match="leave no clip to validate on"):
+        student(max_epochs=1).fit(X, y, groups=["a"] * 600)
+
+
+def test_errors_of_the_teacher_are_not_those_of_x(planted):
+    X, _, y = planted
+    with pytest.raises(ModelError, match=r"^There is no model 'nobody'"):
+        student("nobody").fit(X, y)
+    with pytest.raises(TypeError, match="Got teacher=''"):
+        student("").fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float32, bool, "U7", object])
+def test_labels_keep_their_type_in_a_saved_model(planted, tmp_path, dtype):
+    X, _, y = planted
+    labels = (y == "odd").astype(int)
+    y = y.astype(dtype) if dtype in ("U7", object) else labels.astype(dtype)
+    model = student(max_epochs=1).fit(X, y)
+    model.save(tmp_path, training_data=DATA)
+    loaded = KDStudentClassifier.load(tmp_path)
+    assert loaded.classes_.dtype == model.classes_.dtype
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+def test_a_model_is_saved_into_a_folder(planted, tmp_path):
+    X, _, y = planted
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="is a file: a model is saved into"):
+        student(max_epochs=1).fit(X, y).save(tmp_path / "file", training_data=DATA)
