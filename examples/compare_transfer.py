@@ -1,0 +1,104 @@
+"""Is it the listeners? A student with a teacher, and with two that know nothing.
+
+Lee, Lee, Park, Lee (2019) train a small network for a task while its penultimate units
+learn to estimate factors of listening logs. Targets of any kind regularise, though, so
+``compare`` also trains with a teacher of permuted logs, and with random targets: on the
+same folds, the same labelled clips and the same seeds. On the planted corpus tastes
+shape who plays what, and how it sounds, so the true logs should win. The teacher is
+trained again for each fold, without the artists of its test part.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from userlogfeat import CFEmbedding, CFRegressor, LogMel, read_logs
+from userlogfeat.comparison import TeacherData, compare, summarise
+from userlogfeat.datasets.synthetic import make_listening_corpus
+from userlogfeat.estimators.kd_student import KDStudentClassifier
+
+ARMS = ("base", "fix", "kd", "kd permuted logs", "kd random projection")
+
+
+def hear(corpus):
+    """Features of clips: mean and deviation over time of the log-mel bands."""
+    log_mels = LogMel("musicnn").fit_transform(corpus.audio)
+    return np.hstack([log_mels.mean(axis=2), log_mels.std(axis=2)])
+
+
+def make_teacher(corpus, features):
+    """What a teacher can learn: clips, and the ALS factors of their items."""
+    logs = read_logs(corpus.logs, count="count", weights="binary")
+    cf = CFEmbedding(random_state=0).fit(logs.user_items)
+    rows, factors = corpus.catalogue.align(
+        cf.item_factors_, logs.item_ids, unknown="ignore"
+    )
+    return TeacherData(
+        CFRegressor(network="mlp", random_state=0),
+        features[rows],
+        factors,
+        items=corpus.catalogue.items[rows],
+        groups=corpus.catalogue.artists[rows],
+    )
+
+
+def show(summary):
+    """Print accuracy and gain over base of each arm, for each number of labels."""
+    print(
+        f"\n{'labels':>6}  {'arm':22}{'accuracy':>18}{'gain over base':>24}  p (Holm)"
+    )
+    for row in summary.iter_rows(named=True):
+        line = f"{row['n_labels']:6}  {row['arm']:22}{row['mean']:.3f} "
+        line += f"[{row['low']:.3f}, {row['high']:.3f}]"
+        if row["arm"] != "base":
+            low, high = row["diff_low to base"], row["diff_high to base"]
+            line += f"   {row['difference to base']:+.3f} [{low:+.3f}, {high:+.3f}]"
+            line += f"  {row['p_wilcoxon_holm to base']:.3f}"
+        print(line)
+
+
+def main(arguments=None):
+    """Run the comparison; return its summary."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--items", type=int, default=800, help="one clip each")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--labels", type=int, nargs="+", default=[10])
+    parser.add_argument("--folder", help="keeps finished fits: a second call goes on")
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+    corpus = make_listening_corpus(n_items=options.items, duration=1.5, random_state=0)
+    features = hear(corpus)
+    student = KDStudentClassifier(
+        kd_weight=10.0,
+        network="mlp",
+        hidden=(128,),
+        max_epochs=60,
+        batch_size=16,
+        lr=3e-3,
+        device="cpu",
+    )
+    frame = compare(
+        student,
+        features,
+        corpus.catalogue.labels,
+        teachers=make_teacher(corpus, features),
+        groups=corpus.catalogue.artists,
+        cv=2,
+        seeds=options.seeds,
+        arms=ARMS,
+        n_labels=options.labels,
+        folder=options.folder,
+    )
+    summary = summarise(frame, groups=corpus.catalogue.artists)
+    show(summary)
+    taught = frame["n_taught"].drop_nulls()
+    print(
+        f"\n{len(frame)} fits; {taught.min()} to {taught.max()} clips teach, ", end=""
+    )
+    print(f"of no test artist; {time.perf_counter() - start:.0f} s")
+    return summary
+
+
+if __name__ == "__main__":
+    main()

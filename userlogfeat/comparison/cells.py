@@ -1,0 +1,190 @@
+"""The folder of a comparison: one file a finished cell, whole or absent.
+
+``comparison.json`` holds digests of what defines the comparison (data, folds, student,
+teachers, search), so that a folder of another one is refused, and says which of these
+differ. A cell's file is named by a digest of the comparison and the cell.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from types import FunctionType
+
+import joblib
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from userlogfeat._files import FileLock, replace_file
+from userlogfeat.comparison.links import TeacherData, n_rows
+
+FORMAT = 1
+_DESCRIPTION = "comparison.json"
+_NAME_LENGTH = 24  # hexadecimal digits of a cell's name
+# Parameters that change where and how loudly a student is fitted, or that are set for
+# every cell.
+_IRRELEVANT = (
+    *("checkpoint", "device", "n_jobs", "verbose"),
+    *("mode", "random_state", "teacher"),
+)
+
+
+class CellFolder:
+    """Finished cells of one comparison; opened as a context, which locks it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        New, or of the same comparison.
+    identity : dict of str to str
+        Digest of everything that defines the comparison: see `identify`.
+
+    Raises
+    ------
+    ValueError
+        Where the folder is of another comparison, or of something else.
+    BlockingIOError
+        Where another process is writing to it.
+    """
+
+    def __init__(self, folder, identity):
+        self.folder, self.identity = Path(folder), identity
+        self._digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+        self._lock = None
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        strangers = {path.name for path in self.folder.iterdir()} - {".lock"}
+        description = self.folder / _DESCRIPTION
+        if description.name in strangers:
+            self._check(description)
+        elif any(not name.startswith(f".{_DESCRIPTION}.") for name in strangers):
+            raise ValueError(
+                f"{str(self.folder)!r} holds other files and no {_DESCRIPTION}: it is "
+                "no folder of a comparison. Pass a new or empty one."
+            )
+        self._lock = FileLock(self.folder / ".lock")
+        self._lock.__enter__()
+        for killed in self.folder.glob(".*.json.*"):
+            killed.unlink()
+        if not description.exists():
+            with replace_file(description) as path:
+                path.write_text(json.dumps({"format": FORMAT, **self.identity}))
+        return self
+
+    def __exit__(self, *exception):
+        self._lock.__exit__(*exception)
+        self._lock = None
+
+    def __getstate__(self):
+        return {**vars(self), "_lock": None}  # a lock stays with its process
+
+    def _check(self, description):
+        try:
+            found = json.loads(description.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{str(description)!r} is not readable ({error}). Pass a new folder."
+            ) from error
+        expected = {"format": FORMAT, **self.identity}
+        different = [name for name in expected if found.get(name) != expected[name]]
+        if different:
+            raise ValueError(
+                f"{str(self.folder)!r} holds another comparison: it differs in "
+                f"{', '.join(different)}. Pass a new folder, or what it was begun "
+                "with. (Folds differ from call to call where the splitter of `cv` "
+                "shuffles without a random_state.)"
+            )
+
+    def path(self, cell):
+        """The file of a cell."""
+        text = json.dumps([self._digest, vars(cell)], default=int)
+        name = hashlib.sha256(text.encode()).hexdigest()[:_NAME_LENGTH]
+        return self.folder / f"{name}.json"
+
+    def read(self, cell):
+        """The row of a cell; None where it is not finished."""
+        path = self.path(cell)
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged ({error}): it holds one finished fit, {cell}. "
+                "Delete it, and that fit is made again."
+            ) from error
+
+    def write(self, cell, row):
+        """Keep the row of a finished cell."""
+        with replace_file(self.path(cell)) as path:
+            path.write_text(json.dumps(row))
+
+
+def identify(problem):
+    """Digests of what defines a comparison, by name.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    dict of str to str
+        Paths count by name and size, arrays by content. The student's `device`,
+        `n_jobs` and `verbose` do not count, nor do arms, seeds, numbers of labels or
+        of channels: more of these are added to a folder by another call.
+    """
+    parts = {
+        "X": _content(problem.X),
+        "y": problem.y,
+        "groups": problem.groups,
+        "student": _describe(problem.student, without=_IRRELEVANT),
+        "folds": problem.folds,
+        "search": [_describe(problem.search), problem.inner_cv],
+        "teachers": _describe(problem.teachers),
+    }
+    return {name: joblib.hash(part) for name, part in parts.items()}
+
+
+def _describe(value, *, without=()):
+    """A value in plain types: estimators by class and parameters, classes by name.
+
+    Pickles, which `joblib.hash` reads, refuse classes defined in functions.
+    """
+    if isinstance(value, FrozenEstimator):
+        return [_describe(type(value.estimator)), _describe(vars(value.estimator))]
+    if isinstance(value, TeacherData):
+        heard = {name: _content(getattr(value, name)) for name in ("X", "student_X")}
+        return _describe({**vars(value), **heard})
+    if isinstance(value, type | FunctionType):
+        return value.__qualname__
+    if hasattr(value, "state_dict"):
+        tensors = value.state_dict().items()
+        return [str(value), {name: t.cpu().float().numpy() for name, t in tensors}]
+    if hasattr(value, "get_params"):
+        settings = value.get_params(deep=False)
+        kept = {name: v for name, v in settings.items() if name not in without}
+        return [_describe(type(value)), _describe(kept)]
+    if isinstance(value, dict):
+        return [[_describe(key), _describe(v)] for key, v in value.items()]
+    if isinstance(value, list | tuple):
+        return [_describe(v) for v in value]
+    return value
+
+
+def _content(X):
+    """X, or where it holds paths their names and sizes."""
+    if X is None:
+        return None
+    if hasattr(X, "ndim") and X.ndim > 1:
+        return np.asarray(X)
+    names = [row for row in X if isinstance(row, str | bytes | os.PathLike)]
+    if len(names) < n_rows(X):
+        return X
+    sizes = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            sizes.append(os.stat(name).st_size)
+    return [os.fspath(name) for name in names], sizes

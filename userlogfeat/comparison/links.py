@@ -1,0 +1,266 @@
+"""Which clips teach the teacher, and which of the student's are by the same artists.
+
+A comparison may not teach a student through the artists that it is tested on: so the
+artists of both sides get one numbering, from their ids and from clips that are on both
+sides (:func:`link_artists`).
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from userlogfeat.evaluation.folds import is_missing
+
+_SHOWN = 3  # examples in a message
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherData:
+    """A teacher yet to be trained, and the clips and factors that teach it.
+
+    Attributes
+    ----------
+    estimator : CFRegressor
+        Not fitted. Where its `random_state` is None, every seed of the comparison
+        trains a teacher of its own; with an integer, all seeds share one.
+    X : array-like of n_clips
+        What it hears: as the estimator's ``fit`` takes it.
+    factors : array-like (n_clips, n_factors)
+        The factor of each clip's item, as ``Catalogue.align`` gives them.
+    items : array-like (n_clips,)
+        Item of each clip, or artist where the logs know artists. Permuted logs are
+        these with each other's factors.
+    clips : array-like (n_clips,) of int, optional
+        For each clip, the row of the student's X that is the same clip; -1 where it
+        is none. By default, rows that are equal (the same path, the same numbers).
+        All -1, together with `groups`, says that nothing is shared.
+    groups : array-like (n_clips,), optional
+        Artist of each clip, by default `items`. The ids must be those of the
+        ``groups`` that ``compare`` gets: that is how a test artist is recognised.
+        It warns where no id is on both sides.
+    sample_weight : array-like (n_clips,), optional
+        Weights of the clips when the teacher is trained.
+    student_X : array-like, optional
+        The student's clips as the teacher hears them, where it does not hear the
+        student's own X (features for the teacher, spectrograms for the student).
+    n_folds : int
+        Heads that estimate the teacher's own clips, each without one part of the
+        artists; two or more.
+    """
+
+    estimator: Any
+    X: Any
+    factors: Any
+    items: Any
+    clips: Any = None
+    groups: Any = None
+    sample_weight: Any = None
+    student_X: Any = None
+    n_folds: int = 9
+
+
+@dataclass(frozen=True)
+class Links:
+    """Artists of the student's and the teacher's clips, by one numbering.
+
+    Attributes
+    ----------
+    student : ndarray (n_student_clips,), int
+    teacher : ndarray (n_teacher_clips,), int
+    certain : bool
+        False where the student's artists are known, but no id is on both sides and
+        there are clips that the teacher alone has: their artists may be the student's
+        under other names.
+    """
+
+    student: np.ndarray
+    teacher: np.ndarray
+    certain: bool = True
+
+    def shared(self, rows):
+        """Numbers of the teacher's artists that are among `rows` of the student's."""
+        return np.intersect1d(self.student[rows], self.teacher)
+
+
+def check_teacher_data(data, n_student_clips):
+    """The same data with arrays in place of sequences; raise where it cannot teach.
+
+    Parameters
+    ----------
+    data : TeacherData
+    n_student_clips : int
+
+    Returns
+    -------
+    TeacherData
+    """
+    _check_estimator(data)
+    n_clips = n_rows(data.X)
+    factors = np.asarray(data.factors)
+    if factors.ndim != 2 or factors.dtype.kind not in "fiu":
+        raise ValueError(
+            f"Got factors of shape {factors.shape} and dtype {factors.dtype}, expected "
+            "numbers (n_clips, n_factors): a factor for each of the teacher's clips."
+        )
+    bad = np.flatnonzero(~np.isfinite(factors).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"The factors of {len(bad)} clips contain NaN or infinity (rows "
+            f"{', '.join(map(str, bad[:_SHOWN]))}, ...): leave out clips whose item "
+            "the logs do not know."
+        )
+    columns = {"items": data.items, "factors": factors}
+    for name in ("clips", "groups", "sample_weight"):
+        if getattr(data, name) is not None:
+            columns[name] = getattr(data, name)
+    columns = {name: np.asarray(values) for name, values in columns.items()}
+    for name, values in columns.items():
+        if len(values) != n_clips:
+            raise ValueError(
+                f"Got {name} of {len(values)} rows for a teacher's X of {n_clips}: "
+                "expected one row a clip."
+            )
+    clips = columns.get("clips", np.array([-1]))
+    if clips.dtype.kind not in "iu" or clips.max(initial=-1) >= n_student_clips:
+        raise ValueError(
+            f"Got clips of dtype {clips.dtype} with maximum {clips.max()}, expected "
+            f"rows of the student's X (0 to {n_student_clips - 1}), -1 for none."
+        )
+    if data.student_X is not None and n_rows(data.student_X) != n_student_clips:
+        raise ValueError(
+            f"Got student_X of {n_rows(data.student_X)} rows, expected one for each of "
+            f"the student's {n_student_clips} clips."
+        )
+    plain = {**vars(data), **columns}
+    return TeacherData(**plain)
+
+
+def link_artists(data, X, groups=None):
+    """Number the artists of the student's and the teacher's clips together.
+
+    Two clips are by one artist where their ids say so, or where they are the same
+    clip: the numbers are the connected components of both relations.
+
+    Parameters
+    ----------
+    data : TeacherData
+        Checked.
+    X : array-like of n_clips
+        The student's clips.
+    groups : ndarray (n_clips,), optional
+        Their artists. Without them a clip is linked by itself alone.
+
+    Returns
+    -------
+    Links
+    """
+    number = {}
+    teacher = _numbers("teacher", _artists(data), number)
+    n_teacher = len(number)
+    ids = [None] * n_rows(X) if groups is None else groups
+    student = _numbers("student", ids, number)
+    rows, clips = _same_clips(data, X)
+    apart = groups is not None and student.min() >= n_teacher
+    if apart and len(rows) == 0:
+        _check_types(_artists(data), groups)
+    told = data.clips is not None and data.groups is not None
+    inside = len(np.unique(clips)) == len(teacher)  # every clip is the student's too
+    edges = (np.ones(len(rows)), (student[rows], teacher[clips]))
+    graph = coo_array(edges, shape=(len(number), len(number)))
+    _, part = connected_components(graph, directed=False)
+    certain = not apart or told or inside
+    return Links(part[student], part[teacher], certain)
+
+
+def n_rows(X):
+    """Number of clips in X, whatever holds them."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def take(X, rows):
+    """Some clips of X: a list of a list, an array of an array, a frame of a frame."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    if isinstance(X, list | tuple):
+        return [X[row] for row in rows]
+    return X[rows]
+
+
+def _check_estimator(data):
+    """Raise where there is nothing to train, or too few heads."""
+    needed = ("fit", "predict", "get_params", "set_params")
+    lacking = [name for name in needed if not hasattr(data.estimator, name)]
+    if isinstance(data.estimator, type) or lacking:
+        kind = "the class " * isinstance(data.estimator, type) + repr(data.estimator)
+        raise TypeError(
+            f"Got TeacherData with estimator {kind}, expected an estimator to be "
+            "trained, such as CFRegressor(). Teachers that are ready are passed as a "
+            "dict, teachers={'kd': ...}."
+        )
+    n_folds = data.n_folds
+    whole = isinstance(n_folds, Integral) and not isinstance(n_folds, bool)
+    if not whole or n_folds < 2:
+        raise ValueError(
+            f"Got TeacherData with n_folds={n_folds!r}, expected an integer of 2 or "
+            "more: a clip that taught is estimated by a head without its artist."
+        )
+
+
+def _artists(data):
+    return data.items if data.groups is None else data.groups
+
+
+def _numbers(side, ids, number):
+    """A number for each id; equal ids share one, missing ones have one each."""
+    keys = [
+        (side, row) if is_missing(id) else id
+        for row, id in enumerate(np.asarray(ids, dtype=object).tolist())
+    ]
+    return np.array([number.setdefault(key, len(number)) for key in keys])
+
+
+def _same_clips(data, X):
+    """Rows of the student's X, and rows of the teacher's, that are the same clips."""
+    if data.clips is not None:
+        clips = np.flatnonzero(data.clips >= 0)
+        return data.clips[clips], clips
+    rows_of = {}
+    for row, key in enumerate(_keys(X if data.student_X is None else data.student_X)):
+        rows_of.setdefault(key, []).append(row)
+    pairs = [
+        (row, clip)
+        for clip, key in enumerate(_keys(data.X))
+        for row in rows_of.get(key, ())
+    ]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+
+
+def _keys(X):
+    """What tells clips apart: normal paths, or a digest of the numbers."""
+    for row in X.to_numpy() if hasattr(X, "iloc") else X:
+        if isinstance(row, str | bytes | os.PathLike):
+            yield os.path.normpath(os.fspath(row))
+        else:
+            values = np.ascontiguousarray(row, dtype=np.float32)
+            yield hashlib.blake2b(values.tobytes(), digest_size=16).digest()
+
+
+def _check_types(artists, groups):
+    """Raise where no id is shared, but some would be if written as text."""
+    theirs, ours = (
+        {str(i): i for i in np.asarray(ids, dtype=object).tolist()}
+        for ids in (artists, groups)
+    )
+    common = sorted(theirs.keys() & ours.keys())[:_SHOWN]
+    if common:
+        shown = ", ".join(f"{ours[text]!r} and {theirs[text]!r}" for text in common)
+        raise ValueError(
+            "No id of `groups` is among the teacher's artists, but as text some are: "
+            f"{shown}. Test artists would teach. Bring both to one type."
+        )

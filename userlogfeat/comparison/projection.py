@@ -1,0 +1,79 @@
+"""Random targets: the control that knows the input and nothing of listeners.
+
+A student that learns to estimate a random linear map of what it hears is regularised as
+one that learns to estimate factors. What both gain over no targets is no knowledge.
+"""
+
+import numpy as np
+
+_PROJECTION = 2  # the stream of random numbers, beside a cell's seed
+
+
+def random_projection(features, train, *, n_factors, length, seed):
+    """A random linear map of standardised features.
+
+    Parameters
+    ----------
+    features : ndarray (n_clips, n_features)
+        See `input_statistics`.
+    train : ndarray of int
+        Rows whose mean and deviation standardise the columns.
+    n_factors : int
+    length : float or None
+        Root mean square length of the targets of `train`. None brings every row to
+        unit length.
+    seed : int
+        Of the map.
+
+    Returns
+    -------
+    ndarray (n_clips, n_factors), float64
+    """
+    scale = features[train].std(axis=0)
+    scale = np.where(scale > 1e-12, scale, 1.0)
+    standard = (features - features[train].mean(axis=0)) / scale
+    rng = np.random.default_rng([seed, _PROJECTION])
+    targets = standard @ rng.standard_normal((standard.shape[1], n_factors))
+    lengths = np.linalg.norm(targets, axis=1, keepdims=True)
+    if length is None:
+        return targets / np.maximum(lengths, 1e-12)
+    return targets * (length / np.sqrt(np.square(lengths[train]).mean()))
+
+
+def input_statistics(X, student):
+    """What a random projection reads of each clip.
+
+    Features as they are; of audio, the mean and the standard deviation over time of
+    each band of the student's log-mel spectrogram.
+
+    Parameters
+    ----------
+    X : array-like of n_clips
+        Features (n_clips, n_features) where the student has ``network="mlp"`` or no
+        `frontend`; else paths, waveforms or log-mel spectrograms.
+    student : estimator
+
+    Returns
+    -------
+    ndarray (n_clips, n_features) or (n_clips, 2 * n_bands)
+    """
+    settings = student.get_params(deep=False)
+    is_audio = "frontend" in settings and settings.get("network") != "mlp"
+    if not is_audio:
+        features = np.asarray(X, dtype=np.float64)
+        return features.reshape(len(features), -1)
+    if getattr(X, "ndim", 1) == 3:
+        return np.stack([_band_statistics(log_mel) for log_mel in X])
+    from userlogfeat.estimators.log_mel import LogMel
+
+    heard = {n: settings[n] for n in ("duration", "short", "device") if n in settings}
+    log_mel = LogMel(settings["frontend"], **heard)
+    return np.stack(
+        [_band_statistics(clip.layers["log_mel"]) for clip in log_mel.iter_features(X)]
+    )
+
+
+def _band_statistics(log_mel):
+    """Mean and standard deviation over the frames of (bands, frames)."""
+    log_mel = np.asarray(log_mel, dtype=np.float64)
+    return np.concatenate([log_mel.mean(axis=1), log_mel.std(axis=1)])

@@ -1,0 +1,295 @@
+"""What a comparison found: means with intervals, differences with paired tests.
+
+Intervals are a bootstrap over clips and seeds. Tests pair the scores of two arms in the
+same fold under the same seed, and their p-values are corrected for how many there are
+in the table (Holm 1979).
+"""
+
+import numpy as np
+import polars as pl
+
+from userlogfeat.comparison.problem import PERMUTED
+from userlogfeat.evaluation.folds import as_column
+from userlogfeat.evaluation.significance import (
+    bootstrap_interval,
+    cohens_dz,
+    holm,
+    paired_ttest,
+    wilcoxon,
+)
+
+_SETTING = ["n_labels", "channels"]
+_TESTS = ("p_ttest", "p_wilcoxon")
+_CONTRAST = ("difference", "diff_low", "diff_high", *_TESTS, "effect_size")
+_CELL = ["arm", *_SETTING, "seed", "fold"]
+_NEEDED = (*_CELL, "score", "metric", "clips", "outcome")
+
+
+def summarise(
+    frame,
+    *,
+    against=("base", PERMUTED),
+    groups=None,
+    corrected=True,
+    n_bootstrap=2000,
+    seed=0,
+):
+    """Means, intervals and tests of what ``compare`` returned.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Of ``compare``: one row a fit.
+    against : sequence of str
+        Arms that all others are compared with; those that the frame lacks are left
+        out.
+    groups : array-like (n_clips,), optional
+        Artist of each clip of X, tested or not: the bootstrap then draws
+        artists with all their clips, since clips of one artist are not independent.
+    corrected : bool
+        Whether the t-test is the one that Nadeau and Bengio (2003) correct for folds
+        that learn from the same clips. The plain one, which Lee et al. (2019) use,
+        finds too many differences.
+    n_bootstrap : int
+        Draws.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row for each `n_labels`, `channels` and `arm`: `metric`; `mean`, `low` and
+        `high`, the 95 % interval over clips and seeds; `n_clips`, `n_seeds`. For each
+        arm in `against`, such as base: ``"difference to base"``, ``"diff_low to
+        base"`` and ``"diff_high to base"``, the mean difference and its 95 %
+        interval; ``"p_ttest to base"`` and ``"p_wilcoxon to base"``, two-sided,
+        paired over folds and seeds, and ``"p_ttest_holm to base"`` and
+        ``"p_wilcoxon_holm to base"``, corrected over the table; and ``"effect_size
+        to base"``, Cohen's d_z. Null where the two have no fit in common.
+
+    Raises
+    ------
+    ValueError
+        Where columns are missing, a fit is there twice, the frame is of several
+        metrics, or `groups` are too few.
+    TypeError
+        Where it is no polars.DataFrame.
+
+    Notes
+    -----
+    The mean is over clips and seeds: larger folds count for more. R2 is taken clip by
+    clip, as 1 - (squared error) / (variance of the fold), whose mean over the clips of
+    a fold is the fold's R2.
+
+    The correction has 1/n_pairs + n_test/n_train in place of 1/n_pairs, where n_train
+    are the clips that are not in the test fold. Subsets of `n_labels` of them share
+    fewer clips, and the test is then on the safe side.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from userlogfeat.comparison import summarise
+    >>> rows = [
+    ...     {"arm": arm, "n_labels": 5, "channels": None, "seed": seed, "fold": 0,
+    ...      "score": sum(outcome) / 4, "metric": "accuracy", "n_train": 10,
+    ...      "n_test": 4, "clips": [0, 1, 2, 3], "outcome": outcome}
+    ...     for seed in range(3)
+    ...     for arm, outcome in (("base", [1, 0, 0, 1]), ("kd", [1, 1, 0, 1]))
+    ... ]
+    >>> summary = summarise(pl.DataFrame(rows))
+    >>> summary.select("arm", "mean", "difference to base").rows()
+    [('base', 0.5, None), ('kd', 0.75, 0.25)]
+    """
+    _check(frame)
+    groups = _check_groups(groups, frame)
+    against = (against,) if isinstance(against, str) else tuple(against)
+    against = [arm for arm in against if arm in frame["arm"]]
+    settings = {"n_bootstrap": n_bootstrap, "seed": seed}
+    n_train = _training_size(frame) if corrected else None
+    rows = []
+    for (n_labels, channels), fits in frame.group_by(_SETTING, maintain_order=True):
+        tables = _Tables(fits, groups)
+        for arm in tables.arms:
+            row = {"n_labels": n_labels, "channels": channels, "arm": arm}
+            row |= tables.describe(arm, **settings)
+            for other in against:
+                contrast = tables.compare(arm, other, n_train, **settings)
+                row |= {f"{name} to {other}": contrast[name] for name in _CONTRAST}
+            rows.append(row)
+    summary = pl.DataFrame(rows, schema=_schema(against), infer_schema_length=None)
+    return _correct(summary, against).select(_columns(against))
+
+
+class _Tables:
+    """Outcomes (n_seeds, n_clips) and scores of the arms of one setting."""
+
+    def __init__(self, fits, groups):
+        self.metric = fits["metric"][0]
+        self.arms = fits["arm"].unique(maintain_order=True).to_list()
+        self.seeds = fits["seed"].unique().sort().to_list()
+        self.clips = fits["clips"].explode().unique().sort().to_numpy()
+        self.groups = None if groups is None else groups[self.clips]
+        self.outcomes, self.fits = {}, {}
+        for arm in self.arms:
+            self.fits[arm] = fits.filter(pl.col("arm") == arm)
+            self.outcomes[arm] = self._table(self.fits[arm])
+
+    def _table(self, fits):
+        """Mean outcome of each clip under each seed; NaN where it was not tested."""
+        total = np.zeros((len(self.seeds), len(self.clips)))
+        count = np.zeros_like(total)
+        for row in fits.iter_rows(named=True):
+            columns = np.searchsorted(self.clips, row["clips"])
+            total[self.seeds.index(row["seed"]), columns] += _per_clip(row)
+            count[self.seeds.index(row["seed"]), columns] += 1
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+    def describe(self, arm, **settings):
+        table = self.outcomes[arm]
+        interval = self._interval(table, settings)
+        return {
+            "metric": self.metric,
+            **dict(zip(("mean", "low", "high"), interval, strict=True)),
+            "n_clips": int(np.isfinite(table).any(axis=0).sum()),
+            "n_seeds": int(np.isfinite(table).any(axis=1).sum()),
+        }
+
+    def compare(self, arm, other, n_train, **settings):
+        """The contrast of two arms in what both were fitted on."""
+        nothing = dict.fromkeys(_CONTRAST)
+        if arm == other or other not in self.fits:
+            return nothing
+        keys = ["seed", "fold"]
+        pairs = self.fits[arm].join(self.fits[other], on=keys, suffix="_other")
+        if pairs.height == 0:
+            return nothing
+        first, second = pairs["score"].to_numpy(), pairs["score_other"].to_numpy()
+        sizes = {}
+        if n_train is not None:
+            sizes = {"n_train": n_train, "n_test": float(pairs["n_test"].mean())}
+        # Fits that one arm alone has are left out of both tables.
+        tables = [
+            self._table(self.fits[a].join(pairs.select(keys), on=keys, how="semi"))
+            for a in (arm, other)
+        ]
+        interval = self._interval(tables[0] - tables[1], settings)
+        values = (
+            *interval,
+            paired_ttest(first, second, **sizes).p_value,
+            wilcoxon(first, second).p_value,
+            cohens_dz(first, second),
+        )
+        return dict(zip(_CONTRAST, values, strict=True))
+
+    def _interval(self, table, settings):
+        tested = np.isfinite(table)
+        seeds, clips = tested.any(axis=1), tested.any(axis=0)
+        groups = None if self.groups is None else self.groups[clips]
+        chosen = np.ix_(seeds, clips)
+        return bootstrap_interval(
+            table[chosen], tested=tested[chosen], groups=groups, **settings
+        )
+
+
+def _per_clip(row):
+    """What each clip adds to the score: its outcome, or its part of R2."""
+    outcome = np.asarray(row["outcome"], dtype=np.float64)
+    if row["metric"] != "r2":
+        return outcome
+    if row["score"] == 1:
+        return np.ones_like(outcome)
+    variance = outcome.mean() / (1 - row["score"])
+    return 1 - outcome / variance
+
+
+def _training_size(frame):
+    """Clips outside a test fold: those that students learn from, or are drawn from."""
+    n_clips = frame["clips"].explode().n_unique()
+    return max(n_clips - frame["n_test"].mean(), frame["n_train"].max())
+
+
+def _correct(summary, against):
+    """Add Holm's correction of each test over all of the table."""
+    for test in _TESTS:
+        names = [f"{test} to {arm}" for arm in against]
+        values = summary.select(names).to_numpy().astype(np.float64)
+        known = np.isfinite(values)
+        if known.any():
+            values[known] = holm(values[known])
+        columns = [
+            pl.Series(f"{test}_holm to {arm}", column, nan_to_null=True)
+            for arm, column in zip(against, values.T, strict=True)
+        ]
+        summary = summary.with_columns(columns)
+    return summary
+
+
+def _schema(against):
+    numbers = {f"{name} to {arm}": pl.Float64 for arm in against for name in _CONTRAST}
+    return {
+        "n_labels": pl.Int64,
+        "channels": pl.Int64,
+        "arm": pl.String,
+        "metric": pl.String,
+        **dict.fromkeys(("mean", "low", "high"), pl.Float64),
+        **dict.fromkeys(("n_clips", "n_seeds"), pl.Int64),
+        **numbers,
+    }
+
+
+def _columns(against):
+    """Names in order: each corrected p-value beside the plain one."""
+    columns = []
+    for name in _schema(against):
+        columns.append(name)
+        test, _, arm = name.partition(" to ")
+        if test in _TESTS:
+            columns.append(f"{test}_holm to {arm}")
+    return columns
+
+
+def _check(frame):
+    if not isinstance(frame, pl.DataFrame):
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
+        raise TypeError(
+            f"Got a frame of type {kind}, expected the polars.DataFrame that compare "
+            "returned. Pass that one, from before to_pandas() or lazy()."
+        )
+    missing = [name for name in (*_NEEDED, "n_train", "n_test") if name not in frame]
+    if missing:
+        raise ValueError(
+            f"The frame has no column {', '.join(map(repr, missing))}: expected what "
+            "compare returned, one row a fit."
+        )
+    if frame.height == 0:
+        raise ValueError("The frame has no rows: there is nothing to summarise.")
+    metrics = frame["metric"].unique().to_list()
+    if len(metrics) > 1:
+        raise ValueError(
+            f"The frame has several metrics: {', '.join(map(repr, sorted(metrics)))}. "
+            "Summarise one at a time."
+        )
+    cells = frame.select(_CELL)
+    if cells.is_duplicated().any():
+        row = cells.filter(cells.is_duplicated()).row(0, named=True)
+        fit = ", ".join(f"{name}={value!r}" for name, value in row.items())
+        raise ValueError(
+            f"The frame has {cells.is_duplicated().sum()} rows of fits that are there "
+            f"twice or more, such as {fit}: tests would count them as independent. "
+            f"Where they are copies, pass frame.unique({_CELL}, maintain_order=True); "
+            "runs with other folds or other students are summarised apart."
+        )
+
+
+def _check_groups(groups, frame):
+    """A column with a group for each clip that was tested; None without `groups`."""
+    if groups is None:
+        return None
+    groups, last = as_column(groups, "groups"), frame["clips"].explode().max()
+    if len(groups) <= last:
+        raise ValueError(
+            f"Got {len(groups)} groups, but clip {last} was tested, so X has "
+            f"{last + 1} clips or more: expected the groups of all clips of X, as "
+            "compare gets them, also of those that were not tested."
+        )
+    return groups

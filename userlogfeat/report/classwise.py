@@ -1,0 +1,263 @@
+"""Class by class, two feature sets: Figure 1 of Lee, Lee, Park, Lee (2019)."""
+
+from textwrap import fill
+
+import numpy as np
+from scipy.stats import norm
+
+from userlogfeat._check import check_choice
+from userlogfeat.report.style import FONT, finish, in_per_cent, new_axes
+
+ORDERS = ("difference", "count", "name")
+CONFIDENCE = 0.95
+# First and second feature set: colour, marker, face.
+LOOKS = (("#D55E00", "o", "white"), ("#0072B2", "D", "#0072B2"))
+WIDTH, ROW_HEIGHT, MARGINS = 5.8, 0.42, 1.5  # inches of a new figure
+LABEL_LETTERS = 24  # of a class, with its count, on one line
+DODGE = 0.16  # rows: how far a set is from the middle of its class
+_SHOWN = 3  # examples in a message
+
+
+class ClasswiseDisplay:
+    """Recall of each class with two feature sets, and by how much they differ.
+
+    Recall is the share of a class's clips that are given this class. Intervals are
+    Wilson's (1927) for one share; they are not paired, and two that overlap can still
+    differ.
+
+    Parameters
+    ----------
+    classes : list of str
+        From the top of the figure down.
+    counts : ndarray (n_classes,) of int
+        Clips of each class.
+    recall, low, high : ndarray (2, n_classes)
+        Of each feature set, from 0 to 1, with the ends of its interval.
+    names : list of str
+        The two feature sets.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    points_ : dict of str to matplotlib Line2D
+        The recalls of each feature set.
+    intervals_ : dict of str to matplotlib LineCollection
+        The intervals of each feature set.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> y = ["folk", "folk", "rock", "rock"]
+    >>> audio, both = ["folk", "rock", "folk", "rock"], ["folk", "folk", "folk", "rock"]
+    >>> display = ClasswiseDisplay.from_predictions(y, {"audio": audio, "both": both})
+    >>> display.classes, display.recall
+    (['folk', 'rock'], array([[0.5, 0.5],
+           [1. , 0.5]]))
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, classes, counts, recall, low, high, *, names):
+        self.classes = classes
+        self.counts = counts
+        self.recall = recall
+        self.low = low
+        self.high = high
+        self.names = names
+
+    @classmethod
+    def from_predictions(cls, y_true, predictions, *, order="difference", ax=None):
+        """Draw from labels and two arrays of predicted labels.
+
+        Parameters
+        ----------
+        y_true : array-like (n_clips,)
+            True labels.
+        predictions : dict of str to array-like (n_clips,)
+            Predicted labels of two feature sets. Differences are the second's recall
+            minus the first's.
+        order : {"difference", "count", "name"}
+            What comes first: the class that gains most, the largest class, or the
+            first by name.
+        ax : matplotlib Axes, optional
+            By default a new figure of pyplot, of a height that fits the classes.
+
+        Returns
+        -------
+        ClasswiseDisplay
+
+        Raises
+        ------
+        ValueError
+            Where there are not two feature sets, lengths differ, labels are missing,
+            or none of the predicted labels is a true one.
+        ImportError
+            Where matplotlib is missing.
+        """
+        check_choice(order, "order", ORDERS)
+        y_true, predictions = _check(y_true, predictions)
+        classes, counts = np.unique(y_true, return_counts=True)
+        correct = np.array(
+            [
+                [np.sum(predicted[y_true == label] == label) for label in classes]
+                for predicted in predictions.values()
+            ]
+        )
+        recall = correct / counts
+        keys = {
+            "difference": recall[0] - recall[1],
+            "count": -counts,
+            "name": np.zeros(len(classes)),
+        }
+        rows = np.argsort(keys[order], kind="stable")
+        low, high = wilson_interval(correct, counts)
+        display = cls(
+            [str(label) for label in classes[rows]],
+            counts[rows],
+            recall[:, rows],
+            low[:, rows],
+            high[:, rows],
+            names=list(predictions),
+        )
+        return display.plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            By default a new figure of pyplot, of a height that fits the classes.
+
+        Returns
+        -------
+        self
+        """
+        n = len(self.classes)
+        self.ax_ = new_axes((WIDTH, MARGINS + ROW_HEIGHT * n)) if ax is None else ax
+        self.figure_ = self.ax_.figure
+        self.points_, self.intervals_, handles = {}, {}, {}
+        for i, (name, look) in enumerate(zip(self.names, LOOKS, strict=True)):
+            recall, low, high = self.recall[i], self.low[i], self.high[i]
+            colour, marker, face = look
+            drawn = self.ax_.errorbar(
+                recall,
+                np.arange(n) + (2 * i - 1) * DODGE,
+                xerr=np.clip([recall - low, high - recall], 0, None),
+                color=colour,
+                marker=marker,
+                markerfacecolor=face,
+                linestyle="none",
+                capsize=2.5,
+            )
+            self.points_[name] = drawn.lines[0]
+            self.intervals_[name] = drawn.lines[2][0]
+            handles[name] = drawn
+        self._label(n)
+        finish(self.ax_, handles, title="Bars: 95 % intervals", grid="both")
+        return self
+
+    def _label(self, n):
+        """Classes with counts at the left, differences at the right."""
+        ax = self.ax_
+        clips = zip(self.classes, self.counts, strict=True)
+        names = [fill(f"{label} (n = {k})", LABEL_LETTERS) for label, k in clips]
+        ax.set_yticks(np.arange(n), names, parse_math=False)
+        ax.set_ylim(n - 0.5, -0.5)  # the first class on top
+        ax.set_xlim(-0.02, 1.02)
+        in_per_cent(ax.xaxis)
+        ax.set_xlabel("Recall (% of the class's clips)", fontsize=FONT)
+        for row, gain in enumerate(self.recall[1] - self.recall[0]):
+            self._at_right(f"{100 * gain:+.0f}", row, ax.get_yaxis_transform())
+        self._at_right("points", 1.01, ax.transAxes, va="bottom")
+
+    def _at_right(self, text, y, transform, va="center"):
+        text = text.replace("-", "−")
+        text = "0" if text in ("+0", "−0") else text
+        self.ax_.text(
+            1.02, y, text, transform=transform, va=va, fontsize=FONT - 1, clip_on=False
+        )
+
+
+def wilson_interval(n_correct, n_clips, confidence=CONFIDENCE):
+    """Ends of Wilson's score interval of a share.
+
+    With p = n_correct / n_clips and z the normal quantile, both ends solve
+    (p - q)^2 = z^2 q (1 - q) / n_clips for q (Wilson 1927).
+
+    Parameters
+    ----------
+    n_correct, n_clips : array-like of int
+        Of shapes that broadcast; `n_clips` at least 1.
+    confidence : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    low, high : ndarray
+        From 0 to 1.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(5, 10)
+    >>> print(round(float(low), 3), round(float(high), 3))
+    0.237 0.763
+    """
+    share, n = np.asarray(n_correct) / n_clips, np.asarray(n_clips)
+    z2 = norm.ppf((1 + confidence) / 2) ** 2
+    centre = share + z2 / (2 * n)
+    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2)))
+    ends = [(centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)]
+    return np.clip(ends[0], 0, 1), np.clip(ends[1], 0, 1)
+
+
+def _check(y_true, predictions):
+    """Labels as 1-D arrays of one length."""
+    if not hasattr(predictions, "items") or len(predictions) != 2:
+        raise ValueError(
+            f"Got predictions of {_kind(predictions)}, expected a dict of two: "
+            '{"audio": y_pred, "audio + estimate": y_pred2}.'
+        )
+    y_true = _labels(y_true, "y_true")
+    checked = {}
+    for name, predicted in predictions.items():
+        predicted = _labels(predicted, f"The predictions {name!r}")
+        if len(predicted) != len(y_true):
+            raise ValueError(
+                f"The predictions {name!r} are of {len(predicted)} clips and y_true of "
+                f"{len(y_true)}: pass predictions of the same clips in the same order."
+            )
+        if not set(predicted.tolist()) & set(y_true.tolist()):
+            raise ValueError(
+                f"None of the labels in the predictions {name!r} "
+                f"({_some(predicted)}) is in y_true ({_some(y_true)}): was one of the "
+                "two encoded as numbers?"
+            )
+        checked[str(name)] = predicted
+    return y_true, checked
+
+
+def _labels(values, name):
+    array = np.asarray(values)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"{name} has shape {array.shape}, expected (n_clips,): one label a clip."
+        )
+    missing = [value is None or value != value for value in array.tolist()]
+    if any(missing):
+        raise ValueError(
+            f"{name} has no label in row {missing.index(True)}. Drop such clips."
+        )
+    return array
+
+
+def _kind(predictions):
+    if hasattr(predictions, "items"):
+        return f"{len(predictions)} feature sets"
+    return f"type {type(predictions).__name__}"
+
+
+def _some(labels):
+    shown = list(dict.fromkeys(labels.tolist()))
+    listed = ", ".join(map(repr, shown[:_SHOWN]))
+    return f"{listed}, ..." if len(shown) > _SHOWN else listed

@@ -1,0 +1,131 @@
+"""How plots look: colours, markers and dashes of the arms, axes, legends.
+
+Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart;
+markers and dashes do the same in print without colour. Controls have hollow markers.
+"""
+
+import numpy as np
+
+from userlogfeat._optional import import_optional
+from userlogfeat.report.words import CONTROLS
+
+SOLID = "-"
+# Arm -> colour, marker, dashes (points on and off, from 0).
+STYLES = {
+    "base": ("#000000", "o", SOLID),
+    "fix": ("#E69F00", "s", (0, (5, 1.5))),
+    "init": ("#56B4E9", "^", (0, (6, 1.5, 1, 1.5))),
+    "kd": ("#0072B2", "D", SOLID),
+    "kd permuted logs": ("#D55E00", "v", (0, (2, 1.5))),
+    "kd random projection": ("#CC79A7", "X", (0, (4, 1.5, 1, 1.5, 1, 1.5))),
+}
+# Of other arms, in turn. The counts have no common divisor: 60 arms look different.
+SPARE_COLOURS = ("#009E73", "#7F7F7F", "#0072B2")
+SPARE_MARKERS = ("P", "<", ">", "h", "*")
+SPARE_DASHES = ((0, (8, 2)), (0, (3, 3)), SOLID, (0, (1, 1)))
+FONT = 11  # points; readable where a phone shrinks the picture
+LEGEND_DROP = 44  # points below the axes: under the tick labels and the axis' name
+LEGEND_LETTERS = 13.5  # on an inch of axes; a mark takes as much as MARK letters
+MARK = 8
+
+
+def arm_styles(arms):
+    """Keywords of ``Axes.errorbar`` for each arm; arms of STYLES always look the same.
+
+    Parameters
+    ----------
+    arms : iterable of str
+
+    Returns
+    -------
+    dict of str to dict
+    """
+    styles, n_spare = {}, 0
+    for arm in arms:
+        if arm in STYLES:
+            colour, marker, dashes = STYLES[arm]
+        else:
+            lists = (SPARE_COLOURS, SPARE_MARKERS, SPARE_DASHES)
+            colour, marker, dashes = (of[n_spare % len(of)] for of in lists)
+            n_spare += 1
+        styles[arm] = {
+            "color": colour,
+            "marker": marker,
+            "linestyle": dashes,
+            "markerfacecolor": "white" if arm in CONTROLS else colour,
+            "markersize": 6,
+            "linewidth": 1.5,
+            "elinewidth": 1.2,
+            "capsize": 2.5,
+        }
+    return styles
+
+
+def plotting(module="matplotlib"):
+    """A module of matplotlib, or the command that installs it."""
+    return import_optional(module, extra="plots", purpose="A plot")
+
+
+def new_axes(size):
+    """Axes of a new pyplot figure of `size` (width, height), in inches."""
+    plt = plotting("matplotlib.pyplot")
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def new_figure(size):
+    """A figure for a file, which pyplot does not know and need not close."""
+    return plotting("matplotlib.figure").Figure(figsize=size, layout="constrained")
+
+
+def in_per_cent(axis):
+    """Write the shares on an axis as percentages; the sign is in the axis' name."""
+    ticker = plotting("matplotlib.ticker")
+    axis.set_major_formatter(
+        ticker.FuncFormatter(lambda value, _: f"{100 * value:.4g}")
+    )
+
+
+def finish(ax, handles, *, title="", grid="y"):
+    """Fonts, grid and frame, and a legend below the axes, where it hides nothing.
+
+    `handles` is a dict of names to artists. Names are shown as they are: a dollar
+    sign starts no formula.
+    """
+    ax.tick_params(labelsize=FONT)
+    ax.grid(axis=grid, color="0.88", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(title[:1].upper() + title[1:], fontsize=FONT, loc="left")
+    below = plotting("matplotlib.transforms").offset_copy(
+        ax.transAxes, fig=ax.figure, y=-LEGEND_DROP, units="points"
+    )
+    legend = ax.legend(
+        list(handles.values()),
+        list(handles),
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=below,
+        ncols=_columns(handles, _width(ax)),
+        handlelength=3.5,
+        fontsize=FONT - 1,
+        frameon=False,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _width(ax):
+    """Width of axes, in inches."""
+    return ax.figure.get_figwidth() * ax.get_position().width
+
+
+def _columns(names, width):
+    """Columns of a legend: three, or as many as fit below the axes."""
+    for n in (3, 2):
+        columns = [part for part in np.array_split(list(names), n) if len(part)]
+        if (
+            sum(MARK + max(map(len, part)) for part in columns)
+            <= LEGEND_LETTERS * width
+        ):
+            return len(columns)
+    return 1

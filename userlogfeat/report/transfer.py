@@ -1,0 +1,225 @@
+"""Scores of all arms by channels or labels: Figure 4 of Lee, Lee, Park, Lee (2019).
+
+Like scikit-learn's displays: a class method computes and draws, the object keeps the
+numbers, `plot` draws them again.
+"""
+
+import numpy as np
+import polars as pl
+
+from userlogfeat._check import check_choice
+from userlogfeat.report.frames import ordered_arms, settings, summarised
+from userlogfeat.report.style import FONT, arm_styles, finish, in_per_cent, new_axes
+from userlogfeat.report.words import ALL, place
+
+BARS = "bars: 95 % intervals"
+SIZE = (5.6, 4.8)  # inches of a new figure
+SPREAD = 0.4  # of the gap between two ticks: how far apart the arms stand
+AXES = {
+    "channels": "Channels of each convolution",
+    "n_labels": "Labelled clips a class",
+}
+
+
+class TransferDisplay:
+    """Scores of all arms by the network's channels or the number of labels.
+
+    Figure 4 of Lee, Lee, Park, Lee (2019), "Enhancing music features by knowledge
+    transfer from user-item log data", with intervals and the controls.
+
+    Parameters
+    ----------
+    positions : list of int or None
+        Values on the x axis, ascending; None for all labels.
+    scores : dict of str to ndarray (3, n_positions)
+        Mean, low and high end of the 95 % interval of each arm; NaN where an arm was
+        not run.
+    x : {"channels", "n_labels"}
+        What the positions are.
+    metric : Metric
+        Name and unit of the scores.
+    setting : str
+        What else was fixed, in words.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : dict of str to matplotlib Line2D
+        The means of each arm.
+    intervals_ : dict of str to matplotlib LineCollection
+        The intervals of each arm.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import polars as pl
+    >>> summary = pl.DataFrame({
+    ...     "n_labels": [20, 20, 20, 20], "channels": [32, 64, 32, 64],
+    ...     "arm": ["base", "base", "kd", "kd"], "mean": [0.35, 0.36, 0.39, 0.41],
+    ...     "low": [0.34, 0.35, 0.38, 0.40], "high": [0.36, 0.37, 0.40, 0.42],
+    ... })
+    >>> display = TransferDisplay.from_comparison(summary, metric="accuracy")
+    >>> display.lines_["kd"].get_ydata()
+    array([0.39, 0.41])
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, positions, scores, *, x, metric, setting=""):
+        self.positions = positions
+        self.scores = scores
+        self.x = x
+        self.metric = metric
+        self.setting = setting
+
+    @classmethod
+    def from_comparison(
+        cls, frame, *, x=None, at=None, metric=None, arms=None, ax=None
+    ):
+        """Draw what `compare` or `summarise` returned.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            One row a fit (`compare`) or one row an arm and setting (`summarise`).
+        x : {"channels", "n_labels"}, optional
+            The x axis. By default channels, where there are several, else n_labels.
+        at : int or "all", optional
+            The value of the other one. Needed where the frame has several.
+        metric : str, optional
+            Which one, where the frame has several; the score's name, where it has
+            none. "accuracy" is drawn in per cent.
+        arms : list of str, optional
+            Those to draw. By default all.
+        ax : matplotlib Axes, optional
+            By default a new figure of pyplot.
+
+        Returns
+        -------
+        TransferDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where the frame is not one of a comparison, has one arm or scores that are
+            NaN, or does not have what is asked for.
+        ImportError
+            Where matplotlib is missing.
+        """
+        summary, metric = summarised(frame, metric)
+        if x is None:
+            x = "channels" if len(settings(summary, "channels")) > 1 else "n_labels"
+        check_choice(x, "x", tuple(AXES))
+        summary, setting = _fix_other(summary, x, at)
+        positions = settings(summary, x)
+        if x == "channels" and None in positions:
+            raise ValueError(
+                "Some or all rows of the frame have no channels (network='mlp' has "
+                "none). Pass x='n_labels'."
+            )
+        scores = _scores(summary, x, positions, arms)
+        display = cls(positions, scores, x=x, metric=metric, setting=setting)
+        return display.plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            By default a new figure of pyplot.
+
+        Returns
+        -------
+        self
+        """
+        self.ax_ = new_axes(SIZE) if ax is None else ax
+        self.figure_ = self.ax_.figure
+        self.lines_, self.intervals_ = {}, {}
+        places = _places(self.positions)
+        gap = np.diff(np.log2(places)).min() if len(places) > 1 else 1.0
+        steps = _dodge(len(self.scores)) * SPREAD * gap
+        handles, looks = {}, arm_styles(self.scores)
+        for (arm, scores), step in zip(self.scores.items(), steps, strict=True):
+            mean, low, high = scores
+            lengths = np.clip([mean - low, high - mean], 0, None)
+            drawn = self.ax_.errorbar(places * 2**step, mean, lengths, **looks[arm])
+            self.lines_[arm], self.intervals_[arm] = drawn.lines[0], drawn.lines[2][0]
+            handles[arm] = drawn
+        self._label(places, gap)
+        title = "; ".join(filter(None, (self.setting, BARS)))
+        finish(self.ax_, handles, title=title)
+        return self
+
+    def _label(self, places, gap):
+        """Axes with names, units and ticks."""
+        ax = self.ax_
+        ax.set_xscale("log", base=2)
+        names = [ALL if value is None else str(value) for value in self.positions]
+        ax.set_xticks(places, names)
+        ax.minorticks_off()
+        ax.set_xlim(places[0] * 2 ** (-gap / 2), places[-1] * 2 ** (gap / 2))
+        ax.set_xlabel(AXES[self.x], fontsize=FONT)
+        ax.set_ylabel(self.metric.label, fontsize=FONT)
+        if self.metric.is_share:
+            in_per_cent(ax.yaxis)
+
+
+def _fix_other(summary, x, at):
+    """Rows with one value of the column that is not `x`, and that value in words."""
+    other = "n_labels" if x == "channels" else "channels"
+    values = settings(summary, other)
+    value = None if at == ALL else at
+    if at is None:
+        if len(values) > 1:
+            listed = ", ".join(map(_shown, values))
+            raise ValueError(
+                f"The frame has several {other}: {listed}. Choose the one to draw with "
+                f"at={_shown(values[0])}."
+            )
+        value = values[0]
+    if value not in values:
+        listed = ", ".join(map(_shown, values))
+        raise ValueError(f"Got at={at!r}, but {other} in the frame are {listed}.")
+    chosen = summary.filter(pl.col(other).eq_missing(value))
+    if other == "n_labels":
+        words = place(value)
+        return chosen, words
+    return chosen, "" if value is None else f"{value} channels"
+
+
+def _shown(value):
+    return repr(ALL) if value is None else repr(value)
+
+
+def _scores(summary, x, positions, arms):
+    """Mean, low and high (3, n_positions) of each arm, NaN where it was not run."""
+    known = ordered_arms(summary)
+    for arm in known if arms is None else arms:
+        check_choice(arm, "arm", known)
+    column = {value: i for i, value in enumerate(positions)}
+    scores = {}
+    for arm in known if arms is None else arms:
+        scores[arm] = np.full((3, len(positions)), np.nan)
+        for row in summary.filter(pl.col("arm") == arm).to_dicts():
+            scores[arm][:, column[row[x]]] = row["mean"], row["low"], row["high"]
+    return scores
+
+
+def _places(positions):
+    """Positions as numbers on a logarithmic axis; all labels one step after the last.
+
+    The step is the last one between two numbers, though no more than a factor of four.
+    """
+    numbers = np.array([value for value in positions if value is not None], float)
+    if None not in positions:
+        return numbers
+    if len(numbers) == 0:
+        return np.ones(1)
+    step = numbers[-1] / numbers[-2] if len(numbers) > 1 else 2.0
+    return np.append(numbers, numbers[-1] * min(step, 4))
+
+
+def _dodge(n):
+    """Where n arms stand around a tick: from -1/2 to 1/2."""
+    return np.zeros(1) if n == 1 else np.linspace(-0.5, 0.5, n)
