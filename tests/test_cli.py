@@ -381,3 +381,16 @@ def test_the_whole_way(tmp_path, monkeypatch, musicnn):
     cosines = unit(estimates) @ unit(truth).T
     ranks = (cosines < np.diag(cosines)[:, None]).mean(axis=1)
     assert ranks.mean() > 0.65
+
+
+def test_a_network_is_trained_on_spectrograms(tmp_path, monkeypatch):
+    make_listening_corpus(60, 24, folder=tmp_path / "corpus", random_state=0)
+    monkeypatch.chdir(tmp_path)
+    run("fit-cf", "corpus/logs.csv", "--count", "count", "--factors", "4", "-o", "f")
+    options = ["--network", "se_cnn", "--channels", "8", "--epochs", "1"]
+    options += ["--duration", "7.6", "--checkpoint", "kept", "--quiet"]
+    run("fit-teacher", "corpus/catalogue.csv", "f", "-o", "teacher", *options)
+    shown = run("info", "teacher").stdout
+    assert "se_cnn" in shown
+    assert "block5" in shown
+    assert list((tmp_path / "kept").iterdir()) == []  # the training has ended

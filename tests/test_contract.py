@@ -14,7 +14,10 @@ from sklearn.utils.estimator_checks import check_estimator
 from userlogfeat import (
     CFEmbedding,
     CFRegressor,
+    KDStudentClassifier,
+    KDStudentRegressor,
     LogMel,
+    MetricEmbedder,
     MusicnnEmbedder,
     PatchVotingClassifier,
     UserLogEmbedder,
@@ -51,13 +54,34 @@ def factors():
     return np.random.default_rng(1).normal(size=(N_CLIPS, 3))
 
 
+# A network of the paper that trains in a moment.
+SMALL = {
+    "channels": 8,
+    "pools": ((4, 2), (3, 2), (2, 2), (2, 2)),
+    "duration": SECONDS,
+    "max_epochs": 2,
+    "random_state": 0,
+}
 # Every audio estimator with a row of features a clip, small enough for many passes.
 EMBEDDERS = {
     "MusicnnEmbedder": MusicnnEmbedder(),
     "MusicnnEmbedder vgg": MusicnnEmbedder("MTT_vgg", layer="taggram"),
     "UserLogEmbedder": UserLogEmbedder(),
-    "CFRegressor": CFRegressor(random_state=0),
+    "CFRegressor": CFRegressor("musicnn", random_state=0),
+    "CFRegressor se_cnn": CFRegressor("se_cnn", **SMALL),
+    "KDStudentRegressor": KDStudentRegressor(**SMALL),
+    "MetricEmbedder": MetricEmbedder(
+        frontend="musicnn",
+        context=1.0,
+        duration=SECONDS,
+        channels=8,
+        pools=(4, 2),
+        max_epochs=2,
+        random_state=0,
+    ),
+    "KDStudentRegressor fix": KDStudentRegressor("lastfm2k-musicnn", "fix", **SMALL),
 }
+FRONT_ENDS = {"CFRegressor se_cnn": "lee2019", "KDStudentRegressor": "lee2019"}
 EVERY = {**EMBEDDERS, "LogMel": LogMel("musicnn", duration=SECONDS)}
 
 
@@ -89,8 +113,11 @@ def test_paths_are_waveform_rows(every, paths, waveforms):
     assert distance(every.transform(ragged), every.transform(paths[:2])) < 1e-6
 
 
-def test_paths_are_log_mel(embedder, paths):
-    log_mel = LogMel("musicnn", duration=SECONDS).fit_transform(paths)
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_paths_are_log_mel(name, paths, factors):
+    embedder = clone(EMBEDDERS[name]).fit(paths, factors)
+    front_end = FRONT_ENDS.get(name, "musicnn")
+    log_mel = LogMel(front_end, duration=SECONDS).fit_transform(paths)
     assert distance(embedder.transform(log_mel), embedder.transform(paths)) < 1e-5
 
 
@@ -180,6 +207,19 @@ def test_bad_parameters_are_named(embedder, paths, factors, parameter, value):
 
 FOLDS = "weights of 0 leave a row in its fold; rows that are removed shift the folds"
 ROUNDING = "float32 sums differ in the last digits with the place in a batch"
+BATCHES = "clips of weight 0 are in batches, and in the split; removed ones are not"
+MINI_BATCH = {
+    "check_sample_weight_equivalence_on_dense_data": BATCHES,
+}
+# Clips of a few samples, of which the front end makes two frames.
+TINY = {
+    "channels": 8,
+    "pools": ((2, 1), (2, 1), (2, 1), (2, 1)),
+    "duration": 0.05,
+    "max_epochs": 1,
+    "random_state": 0,
+}
+TILED = "a row of two numbers, tiled to fill a clip, is no sound to learn from"
 WEIGHTS = {"check_sample_weight_equivalence_on_dense_data": FOLDS}
 ORDER = {
     "check_methods_sample_order_invariance": ROUNDING,
@@ -195,6 +235,22 @@ CHECKED = {
         ),
         WEIGHTS,
     ),
+    "CFRegressor se_cnn": (
+        CFRegressor("se_cnn", **TINY),
+        MINI_BATCH | {"check_regressors_train": TILED},
+    ),
+    "KDStudentClassifier": (
+        KDStudentClassifier(network="mlp", max_epochs=60, lr=1e-2, random_state=0),
+        MINI_BATCH,
+    ),
+    "KDStudentRegressor": (
+        KDStudentRegressor(network="mlp", max_epochs=60, lr=1e-2, random_state=0),
+        MINI_BATCH,
+    ),
+    "KDStudentClassifier se_cnn": (
+        KDStudentClassifier(**TINY),
+        MINI_BATCH | {"check_classifiers_train": TILED},
+    ),
     "LogMel": (LogMel("musicnn", duration=0.05), {}),
     "MusicnnEmbedder": (MusicnnEmbedder(), ORDER),
     "PatchVotingClassifier": (PatchVotingClassifier(SVC()), {}),
@@ -203,6 +259,7 @@ CHECKED = {
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check")
+@pytest.mark.filterwarnings("ignore:The rows of X have")  # TINY clips
 @pytest.mark.parametrize("name", CHECKED)
 def test_scikit_learns_checks(name):
     estimator, expected = CHECKED[name]

@@ -12,18 +12,32 @@ audio              crop, fill, cut; decode ahead of the network. ``audio_files``
                    opens files by content, ``mp3`` finds how long one is,
                    ``audio_errors`` says what is wrong
 frontends          ``FRONTENDS``: the spectrogram settings of each paper
-networks           torch modules only: mel, musicnn, vgg, heads, teachers
+networks           torch modules only: mel, musicnn, vgg, se_cnn, heads, teachers
 losses             one function per equation
+evaluation         arrays in, numbers out: folds, leaks, significance, regression,
+                   recommendation
 factorization      alternating least squares on implicit feedback, fold-in;
                    ``factor_files`` keeps factors on disk
-training           learning heads: ridge in closed form, skorch for the rest
+demographics       users' numbers and categories; ``user_inputs``, ``user_batches``,
+                   ``user_training`` train the user tower, ``tower_files`` keeps it
+feedback           likes and dislikes: told, by rules on plays, or sampled
+                   (``feedback_sampling``); ``triplets`` draws from them
+training           the loop that trains every network, on skorch: ``batches`` feeds
+                   it, ``checkpoints`` lets it go on after a kill, ``heads`` learns
+                   ridge and MLP heads
 weights            saved models: safetensors + config.json + fingerprint; musicnn's
                    weights, through ``tensorflow_files``
 tables             the feature table: Parquet parts, lookup; ``table_writer`` fills
                    it, whatever kills it
-datasets           the planted corpus: ``synthetic``, ``synthesis``
-estimators         scikit-learn classes; what they share is in ``_base``
+datasets           published sets (gtzan, ballroom, emomusic, fma, dcase2016) and the
+                   planted corpus: ``synthetic``, ``synthesis``
+estimators         scikit-learn classes; what they share is in ``_base``, what those
+                   share that train networks in ``_network`` and ``_contexts``, and
+                   students and their teachers in ``_student`` and ``_teacher``
 extraction         many clips -> one feature table
+recommendation     the best items of users, the nearest users of a new track
+comparison         base, fix, init, kd and the controls, on the same folds and seeds
+report             plots and an HTML page of a comparison, in words and numbers
 inspection         says what a table, a model or a folder of factors is
 cli                the ``userlogfeat`` command
 =================  ==================================================================
@@ -40,22 +54,35 @@ __version__ = "0.1.0.dev0"
 _PUBLIC = {
     "CFEmbedding": "estimators.cf",
     "CFRegressor": "estimators.cf_regressor",
+    "ColdStartItems": "estimators.cold_start",
     "FeatureLookup": "estimators.feature_lookup",
+    "KDStudentClassifier": "estimators.kd_student",
+    "KDStudentRegressor": "estimators.kd_student",
     "LogMel": "estimators.log_mel",
+    "MetricEmbedder": "estimators.metric",
     "MusicnnEmbedder": "estimators.musicnn",
     "PatchVotingClassifier": "estimators.voting",
+    "UserEmbedding": "estimators.user_tower",
     "UserLogEmbedder": "estimators.user_log",
     "AudioError": "audio",
     "read_audio": "audio",
     "Catalogue": "catalogue",
+    "ClasswiseDisplay": "report",
     "read_catalogue": "catalogue",
     "extract": "extraction",
     "FRONTENDS": "frontends",
     "Interactions": "logs",
     "read_logs": "logs",
     "FeatureTable": "tables",
+    "TeacherData": "comparison",
+    "TransferDisplay": "report",
+    "compare": "comparison",
     "list_weights": "weights",
     "load_model": "weights",
+    "nearest_users": "recommendation",
+    "recommend": "recommendation",
+    "summarise": "comparison",
+    "write_html": "report",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -80,6 +80,13 @@ class Head(StrEnum):
     mlp = "mlp"
 
 
+class Network(StrEnum):
+    """What hears the clips."""
+
+    musicnn = "musicnn"
+    se_cnn = "se_cnn"
+
+
 class By(StrEnum):
     """What the items of the logs are."""
 
@@ -358,8 +365,19 @@ def fit_teacher(
     item: Annotated[str, typer.Option(help="Column of the logs' items.")] = "item",
     artist: Annotated[str | None, typer.Option(help="Column. Default: artist")] = None,
     by: Annotated[By, typer.Option(help="What the items of the logs are.")] = By.item,
+    network: Annotated[
+        Network, typer.Option(help="se_cnn is trained whole: 10,000 clips or more.")
+    ] = Network.musicnn,
     model: Annotated[str, typer.Option(help="The musicnn that hears.")] = "MSD_musicnn",
-    head: Annotated[Head, typer.Option(help="What learns the factors.")] = Head.ridge,
+    head: Annotated[Head, typer.Option(help="What learns on musicnn.")] = Head.ridge,
+    channels: Annotated[int, typer.Option(help="Of se_cnn: 32 to 256.")] = 64,
+    epochs: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder: a killed training goes on from it.")
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="bf16 trains se_cnn about twice as fast.")
+    ] = Precision.auto,
     licence: Annotated[str, typer.Option(help="Of logs and audio.")] = "not stated",
     description: Annotated[str | None, typer.Option(help="Of logs and audio.")] = None,
     non_commercial: Annotated[
@@ -377,7 +395,8 @@ def fit_teacher(
 
     The frozen musicnn network hears the clips; a small head learns the factors. Its
     regularisation is chosen with every artist on one side of each split, where the
-    catalogue has artists. Clips whose item the logs do not know are left out.
+    catalogue has artists. Or the network of Lee et al. (2019), se_cnn, is trained on
+    the middle 30 s of each clip. Clips whose item the logs do not know are left out.
     """
     with _explained():
         from userlogfeat.catalogue import read_catalogue
@@ -391,9 +410,14 @@ def fit_teacher(
         table = table.subset(rows)
         groups = table.groups("artist") if "artist" in table.frame.columns else None
         teacher = CFRegressor(
-            network="musicnn",
+            network=network.value,
             model=model,
             head=head.value,
+            channels=channels,
+            max_epochs=epochs,
+            checkpoint=checkpoint,
+            precision=precision.value,
+            verbose=0 if quiet or network is Network.musicnn else 1,
             duration=duration,
             device=device,
             batch_size=batch_size,
@@ -411,7 +435,9 @@ def fit_teacher(
             },
         )
     if not quiet:
-        chosen = f", regularisation {teacher.alpha_:g}" if head is Head.ridge else ""
+        chosen = ""
+        if hasattr(teacher, "alpha_"):
+            chosen = f", regularisation {teacher.alpha_:g}"
         _tell(f"{len(rows)} clips taught the teacher in {output}{chosen}")
 
 

@@ -166,6 +166,51 @@ def read_verdicts(chunk):
     return verdicts
 
 
+def read_shares(chunk):
+    """Which share of the item each row played, 0 to 1, as float64.
+
+    The column "played", or "played" / "length" where there is a length, at most 1.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not a number, is missing or negative; a length is 0; or, of
+        shares without a length, one is above 1.
+    """
+    played = _as_float(_plain(chunk.table["played"]), chunk, "played")
+    _refuse(
+        ~(played >= 0) | np.isinf(played),
+        chunk,
+        "a missing, negative or infinite value in played=",
+        "Remove these rows.",
+    )
+    if "length" not in chunk.table.column_names:
+        _refuse(
+            played > 1,
+            chunk,
+            "a share played above 1",
+            "Divide percentages by 100; of seconds, name the column of the items' "
+            "lengths as well, with length=.",
+        )
+        return played
+    length = _as_float(_plain(chunk.table["length"]), chunk, "length")
+    _refuse(
+        ~(length > 0) | np.isinf(length),
+        chunk,
+        "a missing length, or one that is not above 0",
+        "Remove these rows, or correct them.",
+    )
+    return np.minimum(played / length, 1)
+
+
+def read_skips(chunk):
+    """Whether each row was skipped, as bool; missing values are refused."""
+    column = _plain(chunk.table["skipped"])
+    missing = column.is_null(nan_is_null=True)
+    _refuse(missing, chunk, "nothing in skipped=", "Remove these rows.")
+    return _as_bool(column, chunk, "skipped")
+
+
 def _plain(column):
     """One contiguous array; dictionaries (categories) decoded, text as large_string."""
     if isinstance(column, pa.ChunkedArray):

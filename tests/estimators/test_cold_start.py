@@ -1,0 +1,287 @@
+"""ColdStartItems: what is blended, what is measured, what is refused."""
+
+import pickle
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.estimator_checks import check_estimator
+
+from userlogfeat import CFEmbedding, read_logs
+from userlogfeat.estimators.cold_start import (
+    K0_GRID,
+    ColdStartItems,
+    _weights,
+    _without,
+)
+
+N_USERS, N_ITEMS, N_FACTORS = 300, 200, 4
+
+
+@pytest.fixture(scope="module")
+def plays():
+    """Users who play what suits them, items of very different popularity."""
+    rng = np.random.default_rng(0)
+    users, items = (rng.normal(size=(n, N_FACTORS)) for n in (N_USERS, N_ITEMS))
+    liking = users @ items.T + rng.normal(size=(N_USERS, N_ITEMS))
+    popularity = rng.uniform(-4, 0, N_ITEMS)
+    played = liking + popularity > 1.0
+    played[:2, :] |= ~played.any(axis=0)
+    return sparse.csr_matrix(played.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def cf(plays):
+    return CFEmbedding(n_factors=N_FACTORS, alpha=5, random_state=0).fit(plays)
+
+
+def heard(cf, noise, seed=0):
+    """Estimates of the factors as audio gives them: `noise` in lengths of a factor."""
+    factors = cf.item_factors_
+    factors = factors / np.linalg.norm(factors, axis=1, keepdims=True)
+    error = np.random.default_rng(seed).normal(size=factors.shape)
+    return (factors + noise * error / N_FACTORS**0.5).astype(np.float32)
+
+
+def make(cf, **settings):
+    return ColdStartItems(FrozenEstimator(cf), **{"random_state": 0, **settings})
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_nobody_is_the_estimate_and_many_are_the_factor(cf, plays):
+    X = heard(cf, 0.5)
+    items = make(cf, k0=2).fit(X, plays.T)
+    np.testing.assert_allclose(items.transform(X), unit(X), rtol=1e-5)
+    nobody = sparse.csr_matrix((N_ITEMS, N_USERS))
+    np.testing.assert_array_equal(items.transform(X, nobody), items.transform(X))
+    embedded = items.transform(X, plays.T)
+    many = np.diff(plays.tocsc().indptr) >= 38  # 38 / (38 + 2) = 0.95
+    assert 20 < many.sum() < N_ITEMS
+    folded = cf.transform_items(plays)
+    np.testing.assert_allclose(embedded[many], unit(folded[many]), rtol=1e-5)
+    assert not np.allclose(embedded[~many], unit(folded[~many]), rtol=1e-2)
+
+
+@pytest.mark.parametrize("factor_norm", ["unit", "raw"])
+def test_the_blend_is_a_loop_over_items(cf, plays, factor_norm):
+    X = heard(cf, 0.5)
+    settings = {"k0": 10.0, "factor_norm": factor_norm, "full_weight": 0.8}
+    items = make(cf, **settings).fit(X, plays.T)
+    embedded = items.fit_transform(X, plays.T)
+    folded = cf.transform_items(plays)
+    for item in range(N_ITEMS):
+        n = plays[:, [item]].nnz
+        weight = n / (n + 10) if n < 40 else 1
+        factor, estimate = folded[item], items.scale_ * X[item]
+        if factor_norm == "unit":
+            factor = factor / np.linalg.norm(factor)
+            estimate = estimate / np.linalg.norm(estimate)
+        expected = weight * factor + (1 - weight) * estimate
+        if factor_norm == "unit":
+            expected = expected / np.linalg.norm(expected)
+        np.testing.assert_allclose(embedded[item], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_raw_keeps_lengths_and_scales_estimates(cf, plays):
+    X = cf.item_factors_ / 3
+    items = make(cf, factor_norm="raw").fit(X, plays.T)
+    assert items.scale_ == pytest.approx(3, rel=1e-5)
+    np.testing.assert_allclose(items.transform(X), cf.item_factors_, rtol=1e-4)
+    assert make(cf, factor_norm="raw", k0=1).fit(-X, plays.T).scale_ == 0
+
+
+def test_weights():
+    found = _weights(np.array([0, 1, 2, 8, 100]), 2.0, 0.95)
+    np.testing.assert_allclose(found, [0, 1 / 3, 0.5, 0.8, 1])
+    assert _weights(np.array([0, 1]), 0.0, 1.0).tolist() == [0, 1]
+    assert _weights(np.array([1, 10**6]), 1.0, 1.0)[1] < 1
+
+
+@pytest.mark.parametrize("factor_norm", ["unit", "raw"])
+def test_the_better_the_audio_the_more_listeners_it_is_worth(cf, plays, factor_norm):
+    found = [
+        make(cf, factor_norm=factor_norm).fit(heard(cf, noise), plays.T).k0_
+        for noise in (0.0, 0.5, 1.5, 50.0)
+    ]
+    assert found[0] == K0_GRID[-1]  # the truth itself
+    assert found[0] > found[1] > found[2] >= found[3]
+    assert found[3] < 0.5  # nothing but noise
+
+
+def test_the_blend_is_better_than_either_at_the_chosen_k0(cf, plays):
+    items = make(cf).fit(heard(cf, 0.7), plays.T)
+    table = items.calibration_
+    n_levels = len(table["n_users"])
+    assert n_levels >= 4
+    assert table["n_users"].tolist() == [2**level for level in range(n_levels)]
+    assert (np.diff(table["n_items"]) <= 0).all()
+    mean = {
+        name: np.average(table[name], weights=table["n_items"])
+        for name in ("factor", "estimate", "blend")
+    }
+    assert mean["blend"] < min(mean["factor"], mean["estimate"])
+    assert table["factor"][0] > 2 * table["factor"][-1]  # more listeners, less noise
+
+
+def test_new_items_are_embedded_better_than_by_either(plays):
+    """End to end: items that no part of the training knew, with a few listeners."""
+    old, new = plays[:, :150], plays[:, 150:]
+    cf = CFEmbedding(n_factors=N_FACTORS, alpha=5, random_state=0).fit(old)
+    rng = np.random.default_rng(3)
+    truth = cf.transform_items(new)
+    X, X_new = (
+        unit(rows) + 0.7 * rng.normal(size=rows.shape) / N_FACTORS**0.5
+        for rows in (cf.item_factors_, truth)
+    )
+    items = make(cf).fit(X, old.T)
+    enough = np.flatnonzero(np.diff(new.tocsc().indptr) >= 8)
+    few = new.T.tocsr()[enough].tolil()
+    for row in range(len(enough)):
+        few[row, few.rows[row][4:]] = 0
+    few = few.tocsr()
+
+    def error(embedded):
+        return 1 - (unit(embedded) * unit(truth[enough])).sum(axis=1).mean()
+
+    blend = error(items.transform(X_new[enough], few))
+    assert blend < error(cf.transform_items(few.T))
+    assert blend < error(X_new[enough])
+
+
+def test_held_out_items_are_unknown_to_the_users(cf, plays):
+    """A user who played only held-out items is a user without plays."""
+    alone = plays.tolil()
+    alone[0] = 0
+    alone[0, [3, 5]] = 1
+    item_users = sparse.csr_matrix(alone.T)
+    other = _without(cf, item_users, np.array([3, 5]))
+    assert not other.user_factors_[0].any()
+    assert cf.user_factors_[0].any()  # the caller's model is left
+    kept = alone.toarray()
+    kept[:, [3, 5]] = 0
+    np.testing.assert_allclose(
+        other.user_factors_, cf.transform(kept), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_dense_stored_zeros_and_counts(cf, plays):
+    """Listeners are counted, not plays; entries of 0 are no listeners."""
+    X = heard(cf, 0.5)
+    items = make(cf).fit(X, plays.T)
+    again = make(cf).fit(X, plays.T.toarray())
+    assert again.k0_ == items.k0_
+    stored = sparse.csr_matrix(plays.T)
+    row = stored[[0]]
+    row.data[1:] = 0
+    one = stored[[0]].toarray()
+    one[0, stored[[0]].indices[1:]] = 0
+    np.testing.assert_array_equal(
+        items.transform(X[:1], row), items.transform(X[:1], one)
+    )
+    assert row.nnz == stored[[0]].nnz  # the caller's matrix is left
+
+
+def test_seed_clone_pickle_names(cf, plays):
+    X = heard(cf, 0.5)
+    items = make(cf).fit(X, plays.T)
+    embedded = items.transform(X, plays.T)
+    assert embedded.dtype == np.float32
+    assert embedded.flags.c_contiguous
+    for other in (clone(items).fit(X, plays.T), pickle.loads(pickle.dumps(items))):
+        np.testing.assert_array_equal(other.transform(X, plays.T), embedded)
+    frame = clone(items).set_output(transform="pandas").fit_transform(X, plays.T)
+    assert list(frame.columns) == [f"coldstartitems{i}" for i in range(N_FACTORS)]
+    np.testing.assert_array_equal(frame.to_numpy(), embedded)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"k0": -1}, 'k0=-1, expected "auto" or a number of listeners'),
+        ({"k0": "many"}, "k0='many', expected"),
+        ({"full_weight": 0}, r"full_weight=0, expected a share in \(0, 1\]"),
+        ({"validation_fraction": 1}, r"validation_fraction=1, .* in \(0, 1\)"),
+        ({"factor_norm": "l1"}, "factor_norm='l1', expected one of"),
+    ],
+)
+def test_wrong_parameters(cf, plays, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make(cf, **settings).fit(heard(cf, 0.5), plays.T)
+
+
+def test_a_model_that_is_not_frozen_is_refused(cf, plays):
+    with pytest.raises(TypeError, match=r"expected FrozenEstimator\(cf\) .* another"):
+        ColdStartItems(cf).fit(heard(cf, 0.5), plays.T)
+
+
+def test_wrong_input(cf, plays):
+    X = heard(cf, 0.5)
+    items = make(cf).fit(X, plays.T)
+    with pytest.raises(ValueError, match=r"other way round: pass user_items\.T"):
+        items.fit(X, plays)
+    with pytest.raises(ValueError, match=r"X of shape \(200, 3\), expected \(200, 4\)"):
+        items.fit(X[:, :3], plays.T)
+    items = make(cf).fit(X, plays.T)
+    with pytest.raises(ValueError, match=r"\(2, 7\), expected \(2, 300\)\. Rows are"):
+        items.transform(X[:2], np.ones((2, 7)))
+    with pytest.raises(ValueError, match="NaN"):
+        items.transform(np.full((1, N_FACTORS), np.nan))
+    with pytest.raises(ValueError, match="Negative values"):
+        items.transform(X[:1], -np.ones((1, N_USERS)))
+    logs = read_logs(pl.DataFrame({"user": [1, 2, 2], "item": [5, 5, 6]}))
+    with pytest.raises(TypeError, match=r"items x users: pass logs\.user_items\.T"):
+        items.transform(X[:2], logs)
+    once = sparse.csr_matrix(np.eye(N_ITEMS, N_USERS))
+    with pytest.raises(ValueError, match="None of 40 held-out items has two listeners"):
+        items.fit(X, once)
+
+
+class OnLabels(ColdStartItems):
+    """Takes what scikit-learn's checks pass as y, and makes a CF of their X.
+
+    They know nothing of a matrix of listeners: every item gets eight of 16 users, and
+    a model of as many factors as X has columns.
+    """
+
+    def __init__(self, cf=None, *, k0="auto", random_state=0):
+        super().__init__(cf, k0=k0, random_state=random_state)
+
+    def _listen(self, X):
+        n_items, n_factors = np.shape(X)
+        rng = np.random.default_rng(n_items)
+        cf = CFEmbedding(n_factors=n_factors)
+        cf.user_factors_ = rng.normal(size=(16, n_factors)).astype(np.float32)
+        cf.item_factors_ = rng.normal(size=(n_items, n_factors)).astype(np.float32)
+        cf.n_features_in_ = n_items
+        self._cf_of_test = cf
+        return np.tile(np.repeat([1.0, 0.0], 8), (n_items, 1))
+
+    def _cf(self):
+        return self._cf_of_test
+
+    def _check_parameters(self):
+        pass
+
+    def fit(self, X, y):
+        shaped = X if hasattr(X, "shape") else np.asarray(X)
+        good = len(getattr(shaped, "shape", ())) == 2 and not sparse.issparse(X)
+        return super().fit(X, self._listen(shaped) if good else None)
+
+    def fit_transform(self, X, y):
+        return self.fit(X, y).transform(X)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping check")
+def test_check_estimator():
+    results = check_estimator(OnLabels(), on_fail=None)
+    failed = {
+        r["check_name"]: r["exception"] for r in results if r["status"] == "failed"
+    }
+    assert failed == {}
+    assert sum(r["status"] == "passed" for r in results) >= 40

@@ -1,0 +1,242 @@
+"""Recommending: known answers, a full sort as judge, ties, NaN, memory, faiss."""
+
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from userlogfeat import CFEmbedding, read_logs
+from userlogfeat.evaluation import ranking
+from userlogfeat.evaluation.recommendation import evaluate_ranking
+from userlogfeat.evaluation.recommendation_splits import split_per_user
+from userlogfeat.recommendation import nearest_users, recommend
+
+
+@pytest.fixture(scope="module")
+def embeddings():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(50, 6)), rng.normal(size=(80, 6))
+
+
+@pytest.fixture(scope="module")
+def owned():
+    return sparse.random(50, 80, density=0.3, format="csr", random_state=1)
+
+
+def recommend_slowly(users, items, k, owned, cosine):
+    """The judge: a user at a time, an item at a time."""
+    chosen = np.full((len(users), k), -1)
+    for u, user in enumerate(users):
+        scores = {}
+        for i, item in enumerate(items):
+            if owned is None or not owned[u, i]:
+                length = np.sqrt(user @ user) * np.sqrt(item @ item) if cosine else 1
+                scores[i] = user @ item / length
+        best = sorted(scores, key=lambda i: (-scores[i], i))[:k]
+        chosen[u, : len(best)] = best
+    return chosen
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_a_full_sort_agrees(embeddings, owned, k, cosine, monkeypatch):
+    monkeypatch.setattr(ranking, "BLOCK_ENTRIES", 7 * 80)
+    users, items = embeddings
+    metric = "cosine" if cosine else "dot"
+    for exclude in (None, owned):
+        found, scores = recommend(users, items, k, exclude=exclude, metric=metric)
+        dense = None if exclude is None else owned.toarray()
+        expected = recommend_slowly(users, items, k, dense, cosine)
+        np.testing.assert_array_equal(found, expected)
+        assert (np.isneginf(scores) == (found == -1)).all()
+        assert found.dtype == np.int64
+        assert scores.dtype == np.float64
+
+
+def test_fewer_than_k_are_left():
+    items, scores = recommend([[1.0]], [[3.0], [2.0], [1.0]], 4, exclude=[[0, 1, 0]])
+    assert items.tolist() == [[0, 2, -1, -1]]
+    assert scores.tolist() == [[3, 1, -np.inf, -np.inf]]
+    nothing, _ = recommend([[1.0]], [[3.0]], 2, exclude=[[1]])
+    assert nothing.tolist() == [[-1, -1]]
+    none = recommend(np.ones((2, 3)), np.ones((0, 3)), 2)[0]
+    assert none.tolist() == [[-1, -1], [-1, -1]]
+    assert recommend(np.ones((0, 3)), np.ones((4, 3)), 2)[0].shape == (0, 2)
+
+
+def test_ties_go_to_the_lower_index():
+    """A user without plays is zeros to ALS: every item scores alike."""
+    users = np.array([[0, 0], [1, 0]], dtype=np.float32)
+    items = np.array([[1, 1], [2, 5], [2, 3], [1, 9]], dtype=np.float32)
+    found, scores = recommend(users, items, 3)
+    assert found.tolist() == [[0, 1, 2], [1, 2, 0]]
+    assert scores.dtype == np.float32
+
+
+def test_cosine_knows_no_length_and_no_overflow():
+    users = np.array([[1e-30, 0.0], [0.0, 3e38]], dtype=np.float32)
+    items = np.array([[1e30, 1e30], [1e-20, 0], [0, 0], [-1, 5]], dtype=np.float32)
+    found, scores = recommend(users, items, 4, metric="cosine")
+    assert found.tolist() == [[1, 0, 2, 3], [3, 0, 1, 2]]  # item 1 and 2: both 0
+    expected = [[1, 0.5**0.5, 0, -(26**-0.5)], [5 * 26**-0.5, 0.5**0.5, 0, 0]]
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+def test_nearest_users_are_the_other_side(embeddings, owned):
+    users, items = embeddings
+    for metric in ("dot", "cosine"):
+        found, scores = nearest_users(items, users, 50, metric=metric)
+        matrix = np.empty((80, 50))
+        np.put_along_axis(matrix, found, scores, axis=1)
+        chosen, values = recommend(users, items, 80, metric=metric)
+        other = np.empty((50, 80))
+        np.put_along_axis(other, chosen, values, axis=1)
+        np.testing.assert_allclose(matrix, other.T)
+    found, _ = nearest_users(items, users, 5, exclude=owned.T)
+    for item in range(80):
+        assert not owned[found[item], item].toarray().any()
+
+
+def test_alone_is_in_any_batch(embeddings):
+    users, items = (array.astype(np.float32) for array in embeddings)
+    together, scores = recommend(users, items, 5)
+    for user in range(len(users)):
+        alone, own = recommend(users[user][None], items, 5)
+        np.testing.assert_array_equal(alone[0], together[user])
+        np.testing.assert_allclose(own[0], scores[user], rtol=1e-5, atol=1e-6)
+
+
+def test_listeners_get_the_songs_of_their_circle():
+    """Two circles; everybody lacks one song of the own circle, and is told of it."""
+    own = np.kron(np.eye(2), np.ones((8, 8)))
+    plays = own - np.kron(np.ones((2, 1)), np.hstack([np.eye(8)] * 2)) * own
+    cf = CFEmbedding(n_factors=2, random_state=0).fit(plays)
+    items, _ = recommend(cf.user_factors_, cf.item_factors_, 1, exclude=plays)
+    assert items[:, 0].tolist() == [*range(16)]
+    scores = (cf.user_factors_, cf.item_factors_)
+    found = evaluate_ranking(own - plays, scores, exclude=plays, k=1).means
+    assert (found["auc"], found["hit_rate@1"]) == (1, 1)
+
+
+def test_memory_is_a_block(monkeypatch):
+    """400 x 50,000 scores are 80 MB; a block of five users holds 1 MB."""
+    monkeypatch.setattr(ranking, "BLOCK_ENTRIES", 1 << 18)
+    rng = np.random.default_rng(0)
+    users = rng.normal(size=(400, 4)).astype(np.float32)
+    items = rng.normal(size=(50_000, 4)).astype(np.float32)
+    tracemalloc.start()
+    recommend(users, items, 10)
+    relevance = sparse.csr_matrix(
+        (np.ones(400), (np.arange(400), np.arange(400))), shape=(400, 50_000)
+    )
+    evaluate_ranking(relevance, (users, items), exclude=None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12e6
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bad_rows_are_named(embeddings, value):
+    users, items = (array.copy() for array in embeddings)
+    items[7, 2] = value
+    with pytest.raises(
+        ValueError, match=r"Row 7 of item_embeddings .*1 such rows of 80"
+    ):
+        recommend(users, items, 3)
+    users[4] = value
+    with pytest.raises(ValueError, match="Row 4 of user_embeddings has NaN or inf"):
+        nearest_users(embeddings[1], users, 3)
+
+
+def test_products_that_overflow_to_nan_are_named():
+    users = np.array([[1, 1], [1e30, -1e30]], dtype=np.float32)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(ValueError, match="score of user 1 for item 0 is NaN"),
+    ):
+        recommend(users, np.full((1, 2), 1e30, dtype=np.float32), 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 0}, "k=0, expected a positive finite integer"),
+        ({"k": 1.5}, r"k=1\.5, expected a positive"),
+        ({"metric": "euclid"}, "metric='euclid', expected one of 'dot', 'cosine'"),
+        ({"backend": "annoy"}, "backend='annoy', expected one of 'exact', 'faiss'"),
+        ({"item_embeddings": np.ones((3, 5))}, "item_embeddings of 5 columns"),
+        ({"user_embeddings": np.ones(2)}, r"shape \(2,\), expected 2-D"),
+        ({"exclude": np.ones((3, 4))}, r"exclude of shape \(3, 4\), expected \(4, 3\)"),
+    ],
+)
+def test_wrong_input(change, message):
+    settings = {
+        "user_embeddings": np.ones((4, 2)),
+        "item_embeddings": np.ones((3, 2)),
+        "k": 1,
+    }
+    with pytest.raises(ValueError, match=message):
+        recommend(**(settings | change))
+
+
+def test_users_that_an_item_is_not_for_are_rows_of_items(embeddings, owned):
+    with pytest.raises(ValueError, match=r"expected \(80, 50\): rows are items"):
+        nearest_users(embeddings[1], embeddings[0], 3, exclude=owned)
+
+
+def test_without_faiss_the_command_is_told(embeddings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match=r"pip install 'userlogfeat\[search\]'"):
+        recommend(*embeddings, 3, backend="faiss")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("index", ["Flat", "IVF4,Flat"])
+@pytest.mark.parametrize("metric", ["dot", "cosine"])
+def test_faiss_finds_the_same(embeddings, owned, metric, index):
+    pytest.importorskip("faiss", reason="pip install 'userlogfeat[search]'")
+    users, items = (array.astype(np.float32) for array in embeddings)
+    for exclude in (None, owned):
+        for k in (4, 100):
+            settings = {"exclude": exclude, "metric": metric}
+            exact, scores = recommend(users, items, k, **settings)
+            found, own = recommend(
+                users, items, k, **settings, backend="faiss", index=index
+            )
+            if exclude is not None:
+                rows = np.repeat(np.arange(50), k)[found.ravel() >= 0]
+                assert not owned[rows, found[found >= 0]].any()
+            if index == "Flat":
+                np.testing.assert_array_equal(found, exact)
+                np.testing.assert_allclose(own, scores, rtol=1e-5, atol=1e-6)
+            else:
+                assert (own <= scores + 1e-5).all()
+                assert (np.isneginf(own) == (found == -1)).all()
+
+
+@pytest.mark.real
+def test_real_listeners_are_ranked_better_than_by_popularity(data):
+    """Held-out artists of Last.fm users: ALS above popularity above chance."""
+    folder = data / "hetrec2011-lastfm-2k"
+    logs = read_logs(folder, "hetrec-lastfm-2k", min_users_per_item=3)
+    train, _, test = split_per_user(logs.user_items.log1p(), seed=0)
+    counts = np.diff(train.tocsc().indptr).astype(np.float32)
+    cf = CFEmbedding(alpha=1.0, random_state=0).fit(train)
+    noise = np.random.default_rng(0).random(test.shape)
+    als, popular, chance = (
+        evaluate_ranking(test, scores, exclude=train, item_counts=counts)
+        for scores in (
+            (cf.user_factors_, cf.item_factors_),
+            np.tile(counts, (test.shape[0], 1)),
+            noise,
+        )
+    )
+    assert als.means["ndcg@10"] > 2 * popular.means["ndcg@10"]
+    assert popular.means["ndcg@10"] > 10 * chance.means["ndcg@10"]
+    assert als.means["auc"] > popular.means["auc"] + 0.05
+    assert abs(chance.means["auc"] - 0.5) < 0.02
+    lifts = [r.overall["popularity_lift@10"] for r in (popular, als, chance)]
+    assert lifts[0] > lifts[1] > 0 > lifts[2]
+    assert als.n_without_positives < 20
