@@ -18,9 +18,13 @@ SCRIPTS = (
     "musicnn_speed",
     "extraction_speed",
     "als_speed",
+    "training_speed",
+    "user_tower_speed",
     "logs_reader",
     "lastfm2k_weights",
     "genre_esc10_gtzan",
+    "transfer_rule",
+    "transfer_lee2019",
 )
 
 

@@ -1,0 +1,106 @@
+"""Tasks of `transfer_lee2019.py` on spectrograms, for the paper's network.
+
+GTZAN's public images hold the first 5 s of each track: 544 linear bands, 57 frames, dB
+scaled per clip to 0 to 255. ESC-10 is rendered the same way from its audio. Both are
+pooled to 96 mel bands. 57 frames are too few for the paper's pools, so these are short.
+"""
+
+import numpy as np
+import torch
+from reporting import data_folder
+from transfer_tasks import SEED, Task, gtzan_folds, gtzan_tracks, teach
+
+from userlogfeat import CFRegressor, KDStudentClassifier, read_audio
+from userlogfeat.audio import find_audio
+from userlogfeat.frontends import FrontEnd
+from userlogfeat.networks.mel import mel_filters
+
+POOLS = ((4, 2), (3, 2), (2, 2), (2, 2))
+NETWORK = {
+    "network": "se_cnn",
+    "channels": 32,
+    "pools": POOLS,
+    "max_epochs": 60,
+    "patience": 12,
+    "precision": "bf16",
+}
+# The linear spectrum of the images, so that the filters fit its 544 bands.
+IMAGE = FrontEnd(sample_rate=22050, n_fft=1086, hop=1968, n_bands=96, f_min=30.0)
+SECONDS = 5.0
+
+
+def student():
+    """The paper's network with short pools, 32 channels."""
+    return KDStudentClassifier(**NETWORK)
+
+
+def to_mel(images):
+    """Images (n_clips, 544, frames), 0 to 255, as mean level of 96 mel bands."""
+    filters = mel_filters(IMAGE).numpy().T  # bands, 544
+    filters = filters / filters.sum(axis=1, keepdims=True)
+    return np.matmul(filters.astype(np.float32), images.astype(np.float32) / 255)
+
+
+def render(waveform):
+    """The image (544, 57) of 5 s, dB scaled to 0 to 255."""
+    window = torch.hann_window(IMAGE.n_fft)
+    spectrum = torch.stft(
+        torch.from_numpy(waveform),
+        IMAGE.n_fft,
+        IMAGE.hop,
+        window=window,
+        pad_mode="constant",
+        return_complex=True,
+    )
+    decibel = 20 * torch.log10(spectrum.abs().clamp(min=1e-5)).numpy()
+    low, high = decibel.min(), decibel.max()
+    return 255 * (decibel - low) / max(high - low, 1e-6)
+
+
+def _teachers(X, **links):
+    known = gtzan_tracks("gtzan_specgram5s_u8")
+    estimator = CFRegressor(random_state=SEED, **NETWORK)
+    data = teach(X, known.artists, known.taught, estimator=estimator, **links)
+    # Three heads for out-of-fold estimates: each is a network to train.
+    return type(data)(**{**vars(data), "n_folds": 3})
+
+
+def _gtzan_mel():
+    return to_mel(np.load(data_folder() / "gtzan_specgram5s_u8.npz")["S"])
+
+
+def gtzan_images():
+    """GTZAN's genres from 5 s images, artist-filtered."""
+    known, X = gtzan_tracks("gtzan_specgram5s_u8"), _gtzan_mel()
+    return Task(
+        "GTZAN, artist-filtered 3-fold, 5 s spectrograms, se_cnn of 32 channels",
+        X,
+        known.genres,
+        gtzan_folds(known, "artist-filtered 3-fold"),
+        _teachers(X, clips=known.taught, groups=known.groups[known.taught]),
+        known.groups,
+        n_labels=(20, None),
+        seeds=1,
+    )
+
+
+def esc10_images():
+    """ESC-10's sounds in its five folds: not music."""
+    paths = find_audio(data_folder() / "esc10")
+    X = np.stack(
+        [
+            render(read_audio(path, sample_rate=IMAGE.sample_rate, duration=SECONDS))
+            for path in paths
+        ]
+    )
+    fold = np.array([int(path.name[0]) for path in paths])
+    return Task(
+        "ESC-10 (not music), its 5 folds, spectrograms, se_cnn of 32 channels",
+        to_mel(X),
+        np.array([path.parent.name for path in paths]),
+        [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(1, 6)],
+        _teachers(_gtzan_mel(), clips=np.full(len(gtzan_tracks().taught), -1)),
+        n_labels=(None,),
+        seeds=1,
+        note="GTZAN's tracks teach.",
+    )

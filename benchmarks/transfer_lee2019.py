@@ -1,0 +1,155 @@
+"""Does knowledge from listening logs help small task models? Lee et al. 2019, again.
+
+Each task is one `compare`: base, fix, init, kd, kd from permuted logs (the teacher is
+trained again) and kd from a random projection, on the same folds, labels and seeds. All
+students have the defaults of `KDStudentClassifier`, which were chosen on artists that
+are tested nowhere in the Spotify task (`transfer_rule.py`); no arm is searched further.
+
+    python benchmarks/transfer_lee2019.py                     # all: hours
+    python benchmarks/transfer_lee2019.py --only spotify      # one task
+
+Every finished fit is kept in `--folder`; a killed run goes on where it ended.
+"""
+
+import argparse
+import time
+from functools import partial
+
+import transfer_images as images
+import transfer_tasks as tasks
+from reporting import HERE, record
+
+from userlogfeat import KDStudentClassifier, KDStudentRegressor
+from userlogfeat.comparison import compare, summarise
+from userlogfeat.report import TransferDisplay
+
+FIGURES = HERE / "figures"
+PERMUTED = "kd permuted logs"
+CLASSIFIER = KDStudentClassifier(network="mlp")
+REGRESSOR = KDStudentRegressor(network="mlp")
+FAULT, ARTIST, TEN = "fault-filtered", "artist-filtered 3-fold", "10-fold"
+# Name -> (student, task).
+TASKS = {
+    "spotify": (CLASSIFIER, tasks.spotify),
+    "gtzan": (CLASSIFIER, partial(tasks.gtzan, "convnet", FAULT)),
+    "gtzan_mfcc": (CLASSIFIER, partial(tasks.gtzan, "MFCC", FAULT)),
+    "gtzan_artists": (CLASSIFIER, partial(tasks.gtzan, "convnet", ARTIST)),
+    "gtzan_artists_mfcc": (CLASSIFIER, partial(tasks.gtzan, "MFCC", ARTIST)),
+    "gtzan_10fold": (CLASSIFIER, partial(tasks.gtzan, "convnet", TEN)),
+    "gtzan_10fold_mfcc": (CLASSIFIER, partial(tasks.gtzan, "MFCC", TEN)),
+    "arousal": (REGRESSOR, partial(tasks.emomusic, "convnet", "arousal")),
+    "arousal_mfcc": (REGRESSOR, partial(tasks.emomusic, "MFCC", "arousal")),
+    "valence": (REGRESSOR, partial(tasks.emomusic, "convnet", "valence")),
+    "valence_mfcc": (REGRESSOR, partial(tasks.emomusic, "MFCC", "valence")),
+    "ballroom": (CLASSIFIER, partial(tasks.ballroom, "convnet")),
+    "ballroom_mfcc": (CLASSIFIER, partial(tasks.ballroom, "MFCC")),
+    "urbansound": (CLASSIFIER, partial(tasks.urbansound, "convnet")),
+    "gtzan_images": (images.student(), images.gtzan_images),
+    "esc10_images": (images.student(), images.esc10_images),
+}
+
+
+def run(name, folder, *, n_jobs, seeds=None, n_labels=None):
+    """The frame of one task, and the task."""
+    student, make = TASKS[name]
+    task = make()
+    start = time.perf_counter()
+    frame = compare(
+        student,
+        task.X,
+        task.y,
+        teachers=task.teachers,
+        cv=task.folds,
+        seeds=seeds or task.seeds,
+        groups=task.groups,
+        n_labels=n_labels or task.n_labels,
+        folder=folder / name,
+        n_jobs=n_jobs,
+        verbose=1,
+    )
+    print(f"{name}: {time.perf_counter() - start:.0f} s")
+    return frame, task
+
+
+def report(name, frame, task):
+    """Record a task's table, and draw its figure."""
+    # Nadeau and Bengio correct for folds; seeds of one test set share it anyway.
+    corrected = len(task.folds) > 1
+    summary = summarise(frame, groups=task.groups, corrected=corrected)
+    rows = []
+    for row in summary.iter_rows(named=True):
+        rows.append(
+            [
+                "all" if row["n_labels"] is None else row["n_labels"],
+                row["arm"],
+                between(row["mean"], row["low"], row["high"]),
+                contrast(row, "base"),
+                contrast(row, PERMUTED),
+            ]
+        )
+    metric = "R2" if frame["metric"][0] == "r2" else "accuracy"
+    taught = frame.filter(frame["arm"] == "kd")["n_taught"]
+    notes = [
+        f"{len(task.y)} clips, {len(task.folds)} fold(s), "
+        f"{frame['seed'].n_unique()} seed(s); {taught.min()} to {taught.max()} clips "
+        f"teach. {task.note}".strip(),
+        "Mean and differences with 95% bootstrap intervals over "
+        + ("artists" if task.groups is not None else "clips")
+        + " and seeds; p of the t-test over folds and seeds ("
+        + ("corrected for folds that share clips" if corrected else "one test set")
+        + ") / of Wilcoxon's test, Holm-corrected over the table.",
+    ]
+    record(
+        f"transfer_lee2019/{name}",
+        f"Transfer: {task.title}",
+        ["labels a class", "arm", metric, "minus base", "minus permuted logs"],
+        rows,
+        notes,
+        seed=tasks.SEED,
+    )
+    if len(task.n_labels) > 1:
+        display = TransferDisplay.from_comparison(summary, x="n_labels")
+        display.figure_.suptitle(task.title, fontsize="medium", y=1.0)
+        FIGURES.mkdir(exist_ok=True)
+        display.figure_.savefig(
+            FIGURES / f"transfer_{name}.png", dpi=110, bbox_inches="tight"
+        )
+
+
+def between(mean, low, high):
+    return f"{mean:.3f} ({low:.3f} to {high:.3f})"
+
+
+def contrast(row, other):
+    """Difference to another arm, its interval, and p of t-test and Wilcoxon."""
+    difference = row.get(f"difference to {other}")
+    if difference is None:
+        return ""
+    low, high = row[f"diff_low to {other}"], row[f"diff_high to {other}"]
+    p = [row[f"p_{test}_holm to {other}"] for test in ("ttest", "wilcoxon")]
+    text = f"{difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    return text + ", p " + " / ".join("-" if x is None else f"{x:.2g}" for x in p)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--folder", default=HERE / "transfer_lee2019.fits")
+    parser.add_argument("--seeds", type=int, help="fewer than a task's own")
+    parser.add_argument("--labels", type=int, nargs="+", help="a class; 0 for all")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    labels = arguments.labels and [n or None for n in arguments.labels]
+    for name in arguments.only:
+        frame, task = run(
+            name,
+            HERE / arguments.folder,
+            n_jobs=arguments.jobs,
+            seeds=arguments.seeds,
+            n_labels=labels,
+        )
+        report(name, frame, task)
+
+
+if __name__ == "__main__":
+    main()
