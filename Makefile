@@ -25,11 +25,12 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/python examples/demo.py
 
+# One thread: the tensors of tests are small, and threads would wait for each other.
 test: setup lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-fast: setup
-	$(BIN)/python -m pytest -m 'not slow and not real'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow and not real'
 
 lint: setup
 	$(BIN)/ruff check .
