@@ -217,7 +217,7 @@ def test_licence_is_a_line_where_the_work_went_well(clips, monkeypatch):
 
 
 def test_notes_give_no_advice_in_python(capsys):
-    cli._show_warning(UserWarning('Ho hum. Pass by="x" to stop this warning.'))
+    cli.show_warning(UserWarning('Ho hum. Pass by="x" to stop this warning.'))
     assert capsys.readouterr().err == "Note: Ho hum.\n"
 
 

@@ -1,0 +1,35 @@
+"""The `userlogfeat` command: from logs to factors, to a teacher, to features of files.
+
+A command is a file of its own, and adds itself to `app` when it is imported; ``--help``
+shows them in the order of `COMMANDS`. What they share is in `options` (arguments),
+`errors` (exit codes) and `telling` (lines to the terminal). Heavy imports are inside
+the commands, so that ``--help`` is instant.
+"""
+
+import warnings
+from importlib import import_module
+
+from userlogfeat.cli.application import app
+from userlogfeat.cli.errors import INTERRUPTED, SOME_FAILED, STOPPED, TERMINATED, USAGE
+from userlogfeat.cli.telling import show_warning
+
+COMMANDS = ["extract", "fit_cf", "fit_teacher", "info"]
+
+__all__ = [
+    "INTERRUPTED",
+    "SOME_FAILED",
+    "STOPPED",
+    "TERMINATED",
+    "USAGE",
+    "app",
+    "main",
+]
+
+for _name in COMMANDS:
+    import_module(f"userlogfeat.cli.{_name}")
+
+
+def main():
+    """Run the command; the entry point of the package."""
+    warnings.showwarning = show_warning
+    app()

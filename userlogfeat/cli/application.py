@@ -1,0 +1,44 @@
+"""The application that the commands are added to."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Audio features for small music tasks, learned from listening logs.",
+    epilog="""\b
+From nothing to features:
+  userlogfeat extract my_music/ -o features          with the bundled weights
+  userlogfeat fit-cf plays.csv -o factors            or learn from your own logs:
+  userlogfeat fit-teacher tracks.csv factors -o teacher
+  userlogfeat extract my_music/ -o features --weights teacher
+
+\b
+Exit codes: 0 all well, 1 some files failed, 2 wrong usage or input,
+3 stopped because the output could not be written, 130 interrupted, 143 terminated.
+
+`userlogfeat COMMAND --help` explains a command, with examples.
+With USERLOGFEAT_DEBUG=1 in the environment, errors show where they arose.""",
+)
+
+
+def _version(value):
+    if value:
+        import userlogfeat
+
+        typer.echo(f"userlogfeat {userlogfeat.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show it."),
+    ] = False,
+):
+    """Options of all commands."""

@@ -1,0 +1,79 @@
+"""From an error to one line and an exit code."""
+
+import contextlib
+import errno
+import os
+import signal
+
+import typer
+
+from userlogfeat.cli.telling import tell
+
+SOME_FAILED, USAGE, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+def check_output(folder, overwrite):
+    """Refuse a folder that holds something, before the work and not after it."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, expected the name of a folder.")
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise ValueError(
+            f"The folder {folder} is not empty. Pass another one, or --overwrite."
+        )
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: stop as for Ctrl-C."""
+
+
+@contextlib.contextmanager
+def _sigterm_stops():
+    """Let SIGTERM end the block as Ctrl-C does: files are left whole."""
+
+    def stop(number, frame):
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def explained(kept="Nothing was written."):
+    """Turn errors into one line and an exit code; `kept` is said of a stopped run."""
+    try:
+        with _sigterm_stops():
+            yield
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, _Terminated)
+        tell(f"{'Terminated' if terminated else 'Interrupted'}. {kept}", err=True)
+        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
+    except Exception as error:
+        if os.environ.get("USERLOGFEAT_DEBUG"):
+            raise
+        text, code = _explanation(error)
+        tell(f"Error: {text}", err=True)
+        raise typer.Exit(code) from None
+
+
+def _explanation(error):
+    """What to tell of an error, and the exit code."""
+    from userlogfeat.audio_errors import AudioError
+
+    if isinstance(error, AudioError):
+        return str(error), SOME_FAILED
+    if isinstance(error, OSError):
+        text = error.strerror or str(error)
+        if error.filename is not None:
+            text = f"{text}: {error.filename}"
+        return text, STOPPED if error.errno in _NO_ROOM else USAGE
+    if isinstance(error, ValueError | TypeError | ImportError):
+        return str(error), USAGE
+    text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
+    return (
+        f"unexpected {text}. Set USERLOGFEAT_DEBUG=1 to see where it arose.",
+        USAGE,
+    )

@@ -1,0 +1,159 @@
+"""`userlogfeat extract`: features of files."""
+
+import codecs
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from userlogfeat.cli.application import app
+from userlogfeat.cli.errors import SOME_FAILED, explained
+from userlogfeat.cli.options import (
+    BatchSize,
+    Device,
+    Jobs,
+    Output,
+    Precision,
+    Quiet,
+    Seconds,
+)
+from userlogfeat.cli.telling import licence_told_last, tell, tell_failures
+
+DEFAULT_LAYERS = ["max_pool", "embedding"]
+
+
+class OnError(StrEnum):
+    """What to do with a file that cannot be read."""
+
+    row = "row"
+    raise_ = "raise"
+
+
+class OnLocked(StrEnum):
+    """What to do while another process writes."""
+
+    error = "error"
+    wait = "wait"
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  userlogfeat extract song.mp3 more/ -o features
+  find . -name '*.flac' -print0 | userlogfeat extract --list - --null -o features
+  userlogfeat extract --list clips.txt -o features --layer max_pool --jobs 4
+
+\b
+Then, in Python:
+  FeatureLookup("features").transform(["song.mp3"])
+  polars.read_parquet("features/*.parquet")"""
+)
+def extract(
+    output: Output,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILES|FOLDERS", help="Folders are walked for audio."),
+    ] = None,
+    list_file: Annotated[
+        str | None,
+        typer.Option("--list", help='File with one path a line; "-" reads stdin.'),
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("--null", help="NUL ends the paths of --list, not newline.")
+    ] = False,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Bundled name (`userlogfeat weights`), folder, hub owner/model, "
+            "or a plain musicnn, such as MSD_musicnn."
+        ),
+    ] = "lastfm2k-musicnn",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Layer to keep; may be repeated. Default: max_pool, embedding"
+        ),
+    ] = None,
+    duration: Seconds = None,
+    device: Device = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="auto: bf16 on a GPU, fp32 elsewhere.")
+    ] = Precision.auto,
+    batch_size: BatchSize = 16,
+    jobs: Jobs = 2,
+    on_error: Annotated[
+        OnError, typer.Option(help="A bad file makes a row, or ends the run.")
+    ] = OnError.row,
+    on_locked: Annotated[
+        OnLocked, typer.Option(help="While another process writes to OUTPUT.")
+    ] = OnLocked.error,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Try clips again that failed in an earlier run.")
+    ] = True,
+    quiet: Quiet = False,
+):
+    """Features of audio files, into a table of Parquet parts.
+
+    Run the same command again after any stop: it does what is missing. Files that
+    changed, and files that failed, are done again. A path is the row's name just as it
+    is given.
+    """
+    with explained(f"What was done is kept in {output}: run the same again."):
+        from userlogfeat.estimators.musicnn import MODELS, MusicnnEmbedder
+        from userlogfeat.estimators.user_log import UserLogEmbedder
+        from userlogfeat.extraction import extract as extract_clips
+
+        clips = [*(sources or []), *read_list(list_file, null)]
+        if not clips:
+            raise ValueError(
+                "Got no files: name files or folders, or pass --list FILE."
+            )
+        plain = weights in MODELS  # the tagger itself, without what logs taught
+        embedder = (MusicnnEmbedder if plain else UserLogEmbedder)(
+            weights,
+            layer=tuple(layer or (["max_pool"] if plain else DEFAULT_LAYERS)),
+            duration=duration,
+            device=device,
+            precision=precision.value,
+            batch_size=batch_size,
+            n_jobs=jobs,
+        )
+        with licence_told_last(quiet):
+            summary = extract_clips(
+                clips,
+                output,
+                embedder=embedder,
+                on_error=on_error.value,
+                on_locked=on_locked.value,
+                retry_failed=retry_failed,
+                progress=False if quiet else None,
+            )
+    if not quiet:
+        tell(str(summary))
+    tell_failures(summary)
+    raise typer.Exit(SOME_FAILED if summary.n_failed else 0)
+
+
+def read_list(name, null):
+    """Paths of a list: UTF-8 or any bytes, either line end, blank lines left out."""
+    if name is None:
+        return []
+    if name == "-":
+        raw = sys.stdin.buffer.read()
+    elif Path(name).is_dir() or not Path(name).exists():
+        fact = "a folder" if Path(name).is_dir() else "not there"
+        raise ValueError(
+            f"Got --list {name!r}, which is {fact}, expected a file with one path a "
+            "line. Audio, and folders of it, are named without --list."
+        )
+    else:
+        raw = Path(name).read_bytes()
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"Got --list {name!r} in UTF-16, expected UTF-8: convert it.")
+    lines = raw.removeprefix(codecs.BOM_UTF8).split(b"\0" if null else b"\n")
+    if not null:
+        lines = [line.removesuffix(b"\r") for line in lines]
+    return [os.fsdecode(line) for line in lines if line.strip()]

@@ -1,0 +1,55 @@
+"""What the command says: lines that any terminal can show."""
+
+import contextlib
+import re
+import warnings
+
+import typer
+
+_SHOWN = 5  # failures that the summary describes
+
+
+def tell(text, *, err=False):
+    """Write a line to stdout, or to stderr."""
+    typer.echo(_printable(text), err=err)
+
+
+def _printable(text):
+    """Paths that are no UTF-8, shown as any terminal can."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def show_warning(message, *_where, **_more):
+    """One line, without what it advises to those who write Python."""
+    text = re.split(r" (?:To silence|Pass \w+=\S+ to stop) this", str(message))[0]
+    tell(f"Note: {text}", err=True)
+
+
+@contextlib.contextmanager
+def licence_told_last(quiet):
+    """Tell the licence of weights in one line, once the work went well; or not."""
+    from userlogfeat.weights import NonCommercialWarning
+
+    notes, show = [], warnings.showwarning
+
+    def keep(message, category, *where, **more):
+        if issubclass(category, NonCommercialWarning):
+            notes.append(message)
+        else:
+            show(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = keep
+        yield
+    for note in notes if not quiet else ():
+        show_warning(note)
+
+
+def tell_failures(summary):
+    """The first few files that failed, and the number of the others."""
+    for _, status, message in summary.examples[:_SHOWN]:
+        tell(f"{status}: {message}", err=True)
+    more = summary.n_failed - min(len(summary.examples), _SHOWN)
+    if more:
+        tell(f"... and {more} more: see `status` and `message` in the table", err=True)
