@@ -25,6 +25,7 @@ SCRIPTS = (
     "genre_esc10_gtzan",
     "transfer_rule",
     "transfer_lee2019",
+    "transfer_svm",
 )
 
 
