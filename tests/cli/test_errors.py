@@ -1,0 +1,72 @@
+"""Wrong usage and foreign errors: one line and an exit code."""
+
+import re
+
+import pytest
+
+from userlogfeat import __version__, cli
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["extract", "-o", "t"], "Got no files"),
+        (["extract", "--list", "none.txt", "-o", "t"], "none.txt', which is not there"),
+        (["extract", "--list", "clips", "-o", "t"], "'clips', which is a folder"),
+        (["extract", "clips", "-o", ""], "'--output'.*empty"),
+        (["extract", "clips", "-o", "clips"], "clips is not a feature table"),
+        (["extract", "clips", "-o", "clips/0.wav"], "0.wav is a file"),
+        (["extract", "clips"], "Missing option '--output'"),
+        (["extract", "clips", "-o", "t", "--on-error", "skip"], "'--on-error'"),
+        (["extract", "clips", "-o", "t", "--jobs", "0"], "'--jobs'"),
+        (["extract", "clips", "-o", "t", "--lairs", "x"], "No such option"),
+        (["info", ""], "Got an empty path"),
+        (["info", "nowhere"], "no feature table.*no factors in 'nowhere'.*no model"),
+        (["info", "clips"], "no feature table.*no factors in 'clips'.*no saved model"),
+        (["info", "clips/0.wav"], "0.wav is a file, but feature tables"),
+        (["fit-cf", "", "-o", "f"], "'LOGS'.*empty"),
+        (["fit-cf", "none.csv", "-o", "f", "--seed", "-1"], "'--seed'"),
+        (["fit-cf", "none.csv", "-o", "f"], "no file or folder none.csv"),
+        (["fit-cf", "none.csv", "-o", "clips"], "clips is not empty.*--overwrite"),
+        (["fit-teacher", "a.csv", "clips", "-o", "m"], "no factors in clips.*fit-cf"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_one_line(run, clips, arguments, message):
+    result = run(*arguments, code=cli.USAGE)
+    assert re.search(message, " ".join(result.stderr.split()))
+    assert "Traceback" not in result.output
+
+
+def test_foreign_errors_are_one_line(run, fake, clips, monkeypatch):
+    """They were tracebacks, with the exit code of failed files."""
+    errors = {
+        RuntimeError("CUDA broke.\nAt once."): "RuntimeError: CUDA broke. At once.",
+        KeyError("x"): "KeyError: 'x'.",
+        MemoryError(): "MemoryError.",
+    }
+    for error, text in errors.items():
+
+        def fail(*_arguments, error=error, **_settings):
+            raise error
+
+        monkeypatch.setattr(fake.FakeEmbedder, "iter_features", fail)
+        result = run("extract", "clips", "-o", "t", code=cli.USAGE)
+        assert result.stderr == (
+            f"Error: unexpected {text} Set USERLOGFEAT_DEBUG=1 to see where it arose.\n"
+        )
+    monkeypatch.setenv("USERLOGFEAT_DEBUG", "1")
+    with pytest.raises(MemoryError):
+        run("extract", "clips", "-o", "t")
+
+
+def test_notes_give_no_advice_in_python(capsys):
+    cli.show_warning(UserWarning('Ho hum. Pass by="x" to stop this warning.'))
+    assert capsys.readouterr().err == "Note: Ho hum.\n"
+
+
+def test_every_help_has_examples(run):
+    for command in ("extract", "fit-cf", "fit-teacher"):
+        text = run(command, "--help").stdout
+        assert f"Examples:\n    userlogfeat {command} " in text
+    assert "Exit codes: 0 all well" in run("--help").stdout
+    assert run("--version").stdout == f"userlogfeat {__version__}\n"

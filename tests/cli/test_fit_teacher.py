@@ -1,0 +1,56 @@
+"""`userlogfeat fit-teacher`: from logs and audio to a table of features."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from userlogfeat import FeatureLookup
+from userlogfeat.datasets.synthetic import make_listening_corpus
+from userlogfeat.factor_files import read_factors
+
+
+@pytest.mark.slow
+def test_the_whole_way(run, tmp_path, monkeypatch, musicnn):
+    """Logs and audio of a planted corpus -> factors -> a saved teacher -> a table.
+
+    The estimates of tracks that taught nothing must be near the factors that the logs
+    give them: nearer than those of other tracks.
+    """
+    corpus = make_listening_corpus(
+        500, 300, duration=3.0, folder=tmp_path / "corpus", random_state=0
+    )
+    monkeypatch.chdir(tmp_path)
+    run(
+        "fit-cf", "corpus/logs.csv", "--count", "count", "--alpha", "5", "-o", "factors"
+    )
+    frame = pl.read_csv("corpus/catalogue.csv")
+    frame.head(260).write_csv("corpus/taught.csv")
+    run("fit-teacher", "corpus/taught.csv", "factors", "-o", "teacher")
+    unheard = corpus.audio[260:]
+    run("extract", *unheard, "-o", "t", "--weights", "teacher", "--layer", "embedding")
+    assert "CFRegressor" in run("info", "teacher").stdout
+    assert "40 ok" in run("info", "t").stdout.replace("ok: 40", "40 ok")
+    estimates = FeatureLookup("t", scale=False).transform(unheard)
+    factors = read_factors("factors")
+    rows, Y = corpus.catalogue.align(factors.item_factors, factors.item_ids)
+    truth = Y[np.isin(rows, np.arange(260, 300))]
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    cosines = unit(estimates) @ unit(truth).T
+    ranks = (cosines < np.diag(cosines)[:, None]).mean(axis=1)
+    assert ranks.mean() > 0.65
+
+
+def test_a_network_is_trained_on_spectrograms(run, tmp_path, monkeypatch):
+    make_listening_corpus(60, 24, folder=tmp_path / "corpus", random_state=0)
+    monkeypatch.chdir(tmp_path)
+    run("fit-cf", "corpus/logs.csv", "--count", "count", "--factors", "4", "-o", "f")
+    options = ["--network", "se_cnn", "--channels", "8", "--epochs", "1"]
+    options += ["--duration", "7.6", "--checkpoint", "kept", "--quiet"]
+    run("fit-teacher", "corpus/catalogue.csv", "f", "-o", "teacher", *options)
+    shown = run("info", "teacher").stdout
+    assert "se_cnn" in shown
+    assert "block5" in shown
+    assert list((tmp_path / "kept").iterdir()) == []  # the training has ended
