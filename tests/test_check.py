@@ -40,7 +40,15 @@ def test_waveform_rows_and_log_mel():
     assert check_audio(np.ones((2, 5))).kind == "waveforms"
     assert check_audio([[1.0, 2.0], [3.0, 4.0]]).kind == "waveforms"
     assert check_audio(np.ones((2, 5, 3))).kind == "log_mel"
+
     assert check_audio(np.ones((2, 5))).rows.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 800), (4, 800, 2), (4, 1, 800)])
+@pytest.mark.parametrize("make", [np.asarray, list])
+def test_channels_are_no_bands(shape, make):
+    with pytest.raises(ValueError, match=r"waveforms of several channels.*the mean"):
+        check_audio(make(np.zeros(shape, np.float32)))
 
 
 def test_ragged_waveforms():

@@ -388,8 +388,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(whole, tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(NotADirectoryError, match="which is a file, expected a folder"):
         fit(make_student(tmp_path / "file"))
+    with pytest.raises(OSError, match="file"):
+        fit(make_student(tmp_path / "file" / "below"))
 
 
 def test_the_file_is_named_by_settings_and_data(tmp_path):

@@ -14,6 +14,7 @@ _EXPECTED = (
 )
 # Full scale is 1. Waveforms beyond this are no audio, and overflow in the network.
 MAX_AMPLITUDE = 1e6
+MAX_CHANNELS = 2  # of waveforms stacked as channels; no spectrogram has so few bands
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def check_audio(X, estimator=None, *, reset=False):
     if X.ndim > 3 or X.size == 0:
         raise ValueError(f"Got an array of shape {X.shape}, {_EXPECTED}.")
     if X.ndim == 3:
+        if min(X.shape[1:]) <= MAX_CHANNELS < max(X.shape[1:]):
+            raise ValueError(_several_channels(X.shape))
         return Clips("log_mel", X)
     loudest = np.abs(X).max(axis=1)
     if loudest.max() > MAX_AMPLITUDE:
@@ -184,6 +187,14 @@ def _too_loud(row, loudest):
     return (
         f"Waveform {row} of X reaches {loudest:.3g}, expected floats of full scale 1 "
         f"(at most {MAX_AMPLITUDE:g}): is it audio?"
+    )
+
+
+def _several_channels(shape):
+    return (
+        f"Got an array of shape {shape}, expected log-mel spectrograms (clips, bands, "
+        "frames). Are these waveforms of several channels? Clips have one channel: "
+        "pass the mean over that axis, or the paths of the files."
     )
 
 

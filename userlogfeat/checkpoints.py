@@ -44,8 +44,14 @@ class Checkpoint:
             array = np.asarray(array)
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self.path = Path(folder) / f"{digest.hexdigest()}.checkpoint"
+        folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(
+                f"Got checkpoint={str(folder)!r}, which is a file, expected a folder: "
+                "each fit keeps a file of its own in it."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{digest.hexdigest()}.checkpoint"
 
     def read(self):
         """What was kept, or None where there is nothing."""

@@ -168,3 +168,6 @@ def test_strange_tracks(fma):
     write_tracks(tracks, [(2, 1, (1, "A"), "training", "large", "Rock", "T")])
     with pytest.raises(ValueError, match="no track is of the subset small"):
         read_fma(fma)
+    write_tracks(tracks, [*TRACKS, TRACKS[0]])
+    with pytest.raises(ValueError, match="track 2 is listed twice, expected once"):
+        read_fma(fma)

@@ -201,6 +201,12 @@ def _choose(frame, subset, path):
             else f"no track is of the subset {subset}"
         )
         raise ValueError(f"In {str(path)!r} {fact}. Expected FMA's tracks.csv.")
+    twice = frame.filter(pl.col("item").is_duplicated())
+    if twice.height:
+        raise ValueError(
+            f"In {str(path)!r} track {twice['item'][0]} is listed twice, expected "
+            "once. Were two copies of tracks.csv put together?"
+        )
     whole = pl.col("item", "album", "artist_id").cast(pl.Int64)
     frame = frame.with_columns(whole, pl.col("split").replace(SPLIT_NAMES))
     return frame.with_columns(
