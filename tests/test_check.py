@@ -40,7 +40,6 @@ def test_waveform_rows_and_log_mel():
     assert check_audio(np.ones((2, 5))).kind == "waveforms"
     assert check_audio([[1.0, 2.0], [3.0, 4.0]]).kind == "waveforms"
     assert check_audio(np.ones((2, 5, 3))).kind == "log_mel"
-
     assert check_audio(np.ones((2, 5))).rows.dtype == np.float32
 
 
