@@ -13,7 +13,7 @@ from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import INTERRUPTED, SOME_FAILED, STOPPED, TERMINATED, USAGE
 from userlogfeat.cli.telling import show_warning
 
-COMMANDS = ["extract", "fit_cf", "fit_teacher", "info"]
+COMMANDS = ["extract", "fit_cf", "fit_teacher", "info", "mirex"]
 
 __all__ = [
     "INTERRUPTED",

@@ -1,0 +1,228 @@
+"""`userlogfeat mirex`: the calls of a MIREX submission, its folder, and its judge."""
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from userlogfeat.cli.application import app
+from userlogfeat.cli.errors import explained
+from userlogfeat.cli.options import Quiet, path_of
+from userlogfeat.cli.telling import licence_told_last, tell
+
+LOG = "userlogfeat.log"  # in the scratch folder
+
+mirex = typer.Typer(
+    no_args_is_help=True,
+    help="MIREX train/test submissions: run, package and evaluate them.",
+)
+app.add_typer(mirex, name="mirex")
+
+Scratch = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SCRATCH",
+        help="Folder for features and models; made if missing.",
+        parser=path_of,
+    ),
+]
+TrainList = Annotated[
+    Path,
+    typer.Argument(metavar="TRAINLIST", help="path TAB class a line.", parser=path_of),
+]
+TestList = Annotated[
+    Path, typer.Argument(metavar="TESTLIST", help="One path a line.", parser=path_of)
+]
+OutputFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OUTPUT",
+        help="Gets path TAB class; of tags, path TAB tag TAB affinity.",
+        parser=path_of,
+    ),
+]
+BinaryFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[BINARY]", help="Of tags: gets path TAB tag TAB 0|1.", parser=path_of
+    ),
+]
+PipelineName = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline",
+        help="module:function or file.py:function (your own code: it is run), or a "
+        ".json description. Default: UserLogEmbedder, PCA(128), SVC.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "-numThreads",
+        "--num-threads",
+        metavar="N",
+        min=1,
+        help="Default: one for each processor this process may use.",
+    ),
+]
+Tags = Annotated[
+    bool, typer.Option("--tags", help="Clips have several labels: path TAB tag a line.")
+]
+
+
+@mirex.command()
+def extract(
+    scratch: Scratch,
+    feature_list: Annotated[
+        Path, typer.Argument(metavar="LIST", help="One path a line.", parser=path_of)
+    ],
+    pipeline: PipelineName = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+):
+    """Hear the clips of a list; keep their features in SCRATCH.
+
+    Run it again after any stop: it does what is missing. Clips that cannot be read are
+    warned of, here and in SCRATCH/userlogfeat.log.
+    """
+    with _call(scratch, quiet):
+        from userlogfeat.mirex.submission import extract_features
+
+        n_read, n_failed = extract_features(
+            scratch,
+            feature_list,
+            pipeline=pipeline,
+            n_threads=threads,
+            progress=False if quiet else None,
+        )
+    if not quiet:
+        tell(f"{n_read} clips have features in {scratch}, {n_failed} cannot be read")
+
+
+@mirex.command()
+def train(
+    scratch: Scratch,
+    train_list: TrainList,
+    tags: Tags = False,
+    pipeline: PipelineName = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+):
+    """Learn the classes, or tags, of a training list; keep the model in SCRATCH."""
+    with _call(scratch, quiet):
+        from userlogfeat.mirex.submission import train as train_model
+
+        folder = train_model(
+            scratch,
+            train_list,
+            pipeline=pipeline,
+            tags=tags,
+            n_threads=threads,
+            progress=False if quiet else None,
+        )
+    if not quiet:
+        tell(f"{train_list} was learned: {folder}")
+
+
+@mirex.command()
+def classify(
+    scratch: Scratch,
+    test_list: TestList,
+    output: OutputFile,
+    binary: BinaryFile = None,
+    train_list: Annotated[
+        Path | None,
+        typer.Option(help="Take the model of this training list.", parser=path_of),
+    ] = None,
+    pipeline: PipelineName = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+):
+    """Give each clip of a test list a class, or affinities and 0|1 for all tags.
+
+    Of the models in SCRATCH, that is taken which learned from no clip of TESTLIST; of
+    several such, the newest.
+    """
+    with _call(scratch, quiet):
+        from userlogfeat.mirex.submission import classify as classify_clips
+
+        classify_clips(
+            scratch,
+            test_list,
+            output,
+            binary,
+            train_list=train_list,
+            pipeline=pipeline,
+            n_threads=threads,
+            progress=False if quiet else None,
+        )
+
+
+@mirex.command("train-and-classify")
+def train_and_classify(
+    scratch: Scratch,
+    train_list: TrainList,
+    test_list: TestList,
+    output: OutputFile,
+    binary: BinaryFile = None,
+    pipeline: PipelineName = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+):
+    """Learn from TRAINLIST and classify TESTLIST, in one run."""
+    with _call(scratch, quiet):
+        from userlogfeat.mirex.submission import train_and_classify as run
+
+        run(
+            scratch,
+            train_list,
+            test_list,
+            output,
+            binary,
+            pipeline=pipeline,
+            n_threads=threads,
+            progress=False if quiet else None,
+        )
+
+
+@contextlib.contextmanager
+def _call(scratch, quiet):
+    """Explain errors, tell of licences once, and log to SCRATCH and to stderr."""
+    kept = f"What was done is kept in {scratch}: run the same again."
+    with explained(kept), licence_told_last(quiet), _logged(scratch):
+        yield
+
+
+@contextlib.contextmanager
+def _logged(scratch):
+    """Log to a file in the scratch folder, and warnings to stderr."""
+    if scratch.exists() and not scratch.is_dir():
+        raise ValueError(
+            f"Got the scratch folder {scratch}, which is a file. It comes first, before "
+            "the lists."
+        )
+    scratch.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("userlogfeat")
+    file = logging.FileHandler(scratch / LOG, encoding="utf-8", errors="replace")
+    file.setFormatter(logging.Formatter("%(asctime)s %(process)d %(message)s"))
+    level = logger.level
+    handlers = [file, _Teller(logging.WARNING)]
+    for handler in handlers:
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+class _Teller(logging.Handler):
+    """Log records as lines of the command."""
+
+    def emit(self, record):
+        tell(f"Warning: {record.getMessage()}", err=True)

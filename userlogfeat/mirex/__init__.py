@@ -1,0 +1,37 @@
+"""MIREX train/test submissions: the four calls, the folder to hand in, the judge.
+
+``lists`` reads and writes the files of the task, ``features`` keeps a feature table in
+the scratch folder, ``pipeline`` says what hears and what classifies, ``classifier``
+keeps what was learned as arrays, ``submission`` has the four calls, ``package`` makes
+the folder to hand in. ``folds``, ``black_box``, ``scores`` and ``evaluate`` are the
+organisers' side.
+"""
+
+from userlogfeat.mirex.lists import (
+    read_clips,
+    read_labels,
+    read_tags,
+    write_labels,
+    write_tags,
+)
+from userlogfeat.mirex.pipeline import default_pipeline, load_pipeline
+from userlogfeat.mirex.submission import (
+    classify,
+    extract_features,
+    train,
+    train_and_classify,
+)
+
+__all__ = [
+    "classify",
+    "default_pipeline",
+    "extract_features",
+    "load_pipeline",
+    "read_clips",
+    "read_labels",
+    "read_tags",
+    "train",
+    "train_and_classify",
+    "write_labels",
+    "write_tags",
+]

@@ -1,0 +1,131 @@
+"""Features of a task's clips, in a feature table of the scratch folder.
+
+The table is keyed by absolute path and has a folder of its own for each model, so folds,
+runs and submissions can share a scratch folder. What is there is not heard again. Only
+one process writes; others wait, and then find there what they need.
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from userlogfeat.mirex.lists import find_clip
+from userlogfeat.tables import OK, FeatureTable
+
+logger = logging.getLogger(__name__)
+
+FEATURES = "features"  # folder in the scratch folder
+MISSING = "MissingAudioError"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of clips, and which could be read.
+
+    Attributes
+    ----------
+    X : ndarray (n_clips, n_features), float64
+        NaN in the rows of clips that could not be read.
+    statuses : list of str (n_clips,)
+        "ok", or the class of the error.
+    paths : list of str (n_clips,)
+        Absolute paths.
+    fingerprint : str
+        Of the model that heard them.
+    """
+
+    X: np.ndarray
+    statuses: list
+    paths: list
+    fingerprint: str
+
+    @property
+    def found(self):
+        """Which clips have features: ndarray (n_clips,), bool."""
+        return np.array([status == OK for status in self.statuses], dtype=bool)
+
+
+def read_features(embedder, scratch, clips, folder, *, progress=None):
+    """Features of clips, hearing those that the scratch folder does not have.
+
+    Parameters
+    ----------
+    embedder : estimator
+        The first step of a pipeline: an embedder, or a `FeatureLookup`, whose table is
+        then read, by the paths as the list has them, else by the absolute ones.
+    scratch : str or Path
+        Made where it is missing.
+    clips : list of str
+        As a list has them.
+    folder : str or Path
+        Of the list.
+    progress : bool, optional
+        Whether to show a bar; by default on a terminal.
+
+    Returns
+    -------
+    Features
+    """
+    paths = [find_clip(clip, folder) for clip in clips]
+    if hasattr(embedder, "iter_features"):
+        table = _hear(embedder, scratch, paths, progress)
+        names, layers = paths, list(embedder.layer_sizes)
+        scales = getattr(embedder, "layer_scales", None)
+    else:
+        table = _open(embedder)
+        names = _as_in_table(table, clips, paths)
+        layer = embedder.layer
+        layers = [layer] if isinstance(layer, str) else layer
+        layers = list(layers or table.layer_sizes)
+        scales = table.layer_scales
+    if not getattr(embedder, "scale", True):
+        scales = None
+    found = table.lookup(names, layers)
+    columns = [found.layers[name] * (scales[name] if scales else 1) for name in layers]
+    X = np.concatenate(columns, axis=1).astype(np.float64)
+    statuses = [status or MISSING for status in found.statuses]
+    return Features(X, statuses, paths, table.fingerprint)
+
+
+def _hear(embedder, scratch, paths, progress):
+    """Extract what the table lacks."""
+    from userlogfeat.extraction import extract
+
+    folder = Path(scratch) / FEATURES / embedder.fingerprint
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [path for path in dict.fromkeys(paths) if not _is_folder(path)]
+    if not files:
+        raise ValueError("Got a list of folders, expected audio files.")
+    summary = extract(
+        files, folder, embedder=embedder, on_locked="wait", progress=progress
+    )
+    logger.info("%s: %s", folder, summary)
+    for _, status, message in summary.examples:
+        logger.warning("%s: %s", status, message)
+    return FeatureTable(folder)
+
+
+def _is_folder(path):
+    try:
+        return os.path.isdir(path)
+    except ValueError:  # a NUL in the path
+        return False
+
+
+def _as_in_table(table, clips, paths):
+    """Clips as the table spells them: as the list does, or with another path there."""
+    known = table.clips()
+    spelled = {os.path.abspath(name): name for name in known}
+    known = set(known)
+    return [
+        clip if clip in known else spelled.get(path, path)
+        for clip, path in zip(clips, paths, strict=True)
+    ]
+
+
+def _open(lookup):
+    table = lookup.table
+    return table if isinstance(table, FeatureTable) else FeatureTable(table)

@@ -1,0 +1,285 @@
+r"""The files of a MIREX train/test task: lists of clips, labels and tags.
+
+No file has a header. A feature list has one path a line, a training list ``path TAB
+class``, and a test list is like a feature list; a TAB after its path, and whatever
+follows, is ignored. Output is ``path TAB class``, paths and order as in the test list.
+Of tags, the training list has a line for every pair of clip and tag, and there are two
+outputs: ``path TAB tag TAB affinity``, and ``path TAB tag TAB 0|1``.
+
+Lists are UTF-8, with or without byte order mark, with either line end; paths that are no
+UTF-8 come out as they went in. Blank lines are left out. Spaces belong to the path. A
+clip that a test list repeats is repeated in the output; one that a training list
+repeats, with the same class, counts once.
+"""
+
+import codecs
+import os
+import unicodedata
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from userlogfeat._files import replace_file
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SHOWN = 3  # faulty lines that an error describes
+
+
+def read_clips(path):
+    r"""Clips of a feature list or a test list.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    list of str
+        Paths exactly as they are written, in their order, repeats included.
+
+    Raises
+    ------
+    ValueError
+        Where the list is empty, in UTF-16, or a line has no path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "test.txt"
+    >>> _ = name.write_bytes(b"a b.wav\r\nc.wav\t\r\na b.wav\tjazz\n")
+    >>> read_clips(name)
+    ['a b.wav', 'c.wav', 'a b.wav']
+    """
+    return [clip for _, clip, _ in _lines(path)]
+
+
+def read_labels(path):
+    r"""Clips and classes of a training list, or of an output.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict of str to str
+        Class of each clip, in the order of the list. Blanks around a class are dropped.
+
+    Raises
+    ------
+    ValueError
+        Where the list is empty, in UTF-16, a line has no class or too many columns, or a
+        clip has two classes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "train.txt"
+    >>> _ = name.write_text("a b.wav\tjazz\nc.wav\thip hop\n")
+    >>> read_labels(name)
+    {'a b.wav': 'jazz', 'c.wav': 'hip hop'}
+    """
+    labels, first = {}, {}
+    for number, clip, rest in _labelled(path):
+        label = rest[0] if rest else ""
+        if labels.setdefault(clip, label) != label:
+            raise ValueError(
+                f"{path} gives {clip!r} the class {labels[clip]!r} in line "
+                f"{first[clip]} and {label!r} in line {number}. Keep one of the lines; "
+                "or are these tags, of which a clip has several? Then pass --tags."
+            )
+        first.setdefault(clip, number)
+    missing = [number for number, label in _numbered(labels, first) if not label]
+    if missing:
+        raise ValueError(
+            f"{path} has no class in line {_some(missing)}, expected a path, a TAB and "
+            "a class in every line. Is it a test list, or has it spaces for TABs?"
+        )
+    return labels
+
+
+def read_tags(path):
+    r"""Clips and tags of a training list with one line for each pair.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict of str to set of str
+        Tags of each clip, in the order of the list. A line without tag makes a clip
+        that has none.
+
+    Raises
+    ------
+    ValueError
+        Where the list is empty, in UTF-16, has too many columns, or no tag at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "train.txt"
+    >>> _ = name.write_text("a.wav\tloud\nb.wav\tslow\na.wav\tfast\n")
+    >>> {clip: sorted(tags) for clip, tags in read_tags(name).items()}
+    {'a.wav': ['fast', 'loud'], 'b.wav': ['slow']}
+    """
+    tags = {}
+    for _, clip, rest in _labelled(path):
+        tags.setdefault(clip, set()).update(label for label in rest if label)
+    if not any(tags.values()):
+        raise ValueError(
+            f"{path} has no tags, expected a path, a TAB and a tag in every line. Is it "
+            "a test list, or has it spaces for TABs?"
+        )
+    return tags
+
+
+def write_labels(path, clips, labels):
+    """Write the classes of clips, or a training list: ``path TAB class``.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written whole or not at all; its folder is made where it is missing.
+    clips : list of str
+        Paths as the test list has them.
+    labels : sequence of str
+    """
+    lines = [f"{clip}\t{label}\n" for clip, label in zip(clips, labels, strict=True)]
+    _write({path: lines})
+
+
+def write_tags(affinity_path, binary_path, clips, tags, affinities, relevant):
+    """Write the two files of the tag task, a line for each pair of clip and tag.
+
+    Parameters
+    ----------
+    affinity_path, binary_path : str or Path
+        Files with ``path TAB tag TAB affinity``, and ``path TAB tag TAB 0|1``.
+    clips : list of str (n_clips,)
+        Paths as the test list has them.
+    tags : list of str (n_tags,)
+    affinities : array-like (n_clips, n_tags)
+        Greater: more so.
+    relevant : array-like (n_clips, n_tags) of bool
+        Whether the clip has the tag.
+
+    Raises
+    ------
+    ValueError
+        Where both files are one.
+    """
+    if Path(affinity_path).absolute() == Path(binary_path).absolute():
+        raise ValueError(
+            f"Got {affinity_path} for affinities and for the 0|1 answers, expected two "
+            "files."
+        )
+    affinities, relevant = np.asarray(affinities), np.asarray(relevant)
+    pairs = [(i, j) for i in range(len(clips)) for j in range(len(tags))]
+    _write(
+        {
+            affinity_path: [
+                f"{clips[i]}\t{tags[j]}\t{affinities[i, j]:.6f}\n" for i, j in pairs
+            ],
+            binary_path: [
+                f"{clips[i]}\t{tags[j]}\t{int(relevant[i, j])}\n" for i, j in pairs
+            ],
+        }
+    )
+
+
+def find_clip(clip, folder):
+    """The file that a line of a list means, as an absolute path.
+
+    A relative path is taken from the present folder, or where no file is there, from
+    that of the list. Names of which the disk has the other Unicode form (é as one sign
+    or as two), or which end with blanks in the list alone, are found.
+
+    Parameters
+    ----------
+    clip : str
+        As the list has it.
+    folder : str or Path
+        Folder of the list.
+
+    Returns
+    -------
+    str
+        Taken from the present folder where there is no such file.
+    """
+    forms = [unicodedata.normalize(form, clip) for form in ("NFC", "NFD")]
+    for name in dict.fromkeys([clip, *forms, clip.strip()]):
+        for base in (os.getcwd(), os.path.abspath(folder)):
+            path = os.path.normpath(os.path.join(base, name))
+            if name and _is_there(path):
+                return path
+    return os.path.abspath(clip)
+
+
+def _is_there(path):
+    try:
+        return os.path.exists(path)
+    except ValueError:  # a NUL in the path
+        return False
+
+
+def _lines(path):
+    """Number, path and further columns, if any, of every line that is not blank."""
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"Got the list {path}, which is a folder, expected a file.")
+    raw = path.read_bytes()
+    if raw.startswith(_UTF16):
+        raise ValueError(f"The list {path} is in UTF-16, expected UTF-8: convert it.")
+    text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.removesuffix("\r")
+        if not line.strip():
+            continue
+        clip, *rest = line.split("\t")
+        if not clip.strip():
+            raise ValueError(f"{path} has no path in line {number}, before the TAB.")
+        found.append((number, clip, rest))
+    if not found:
+        raise ValueError(f"The list {path} is empty, expected one path a line.")
+    return found
+
+
+def _labelled(path):
+    """As `_lines`, with the blanks around labels dropped and one label at most."""
+    lines = [(n, c, [cell.strip() for cell in rest]) for n, c, rest in _lines(path)]
+    wide = [number for number, _, rest in lines if any(rest[1:])]
+    if wide:
+        raise ValueError(
+            f"{path} has more than two columns in line {_some(wide)}, expected a path, "
+            "a TAB and a label: no TAB can be in a path or in a label."
+        )
+    return lines
+
+
+def _numbered(labels, first):
+    return [(first[clip], label) for clip, label in labels.items()]
+
+
+def _some(numbers):
+    shown = ", ".join(map(str, numbers[:_SHOWN]))
+    more = len(numbers) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _write(files):
+    """Write files of {path: lines}; none is replaced before all are on disk."""
+    with ExitStack() as stack:
+        for path, lines in files.items():
+            path = Path(path)
+            if path.is_dir():
+                raise ValueError(
+                    f"Got the output {path}, which is a folder, expected a file."
+                )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(replace_file(path))
+            text = "".join(lines)
+            temporary.write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,313 @@
+"""Trained models in the scratch folder, one for every training list.
+
+A model is a folder with ``model.json`` and, where its steps can be kept as arrays,
+``model.safetensors``. Otherwise the list in model.json is the model: it is fitted again
+when it is needed (see :mod:`userlogfeat.mirex.classifier`).
+"""
+
+import hashlib
+import json
+import logging
+import re
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from userlogfeat._files import replace_file, sha256
+from userlogfeat.mirex.classifier import ArrayClassifier, Constant
+from userlogfeat.mirex.features import read_features
+from userlogfeat.mirex.lists import find_clip, read_labels, read_tags
+from userlogfeat.mirex.pipeline import fit_steps
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "userlogfeat mirex model 1"
+MODELS, CONFIG, TENSORS = "models", "model.json", "model.safetensors"
+_WHOLE = 10**9  # letters of an estimator's repr: all of them
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a training list taught.
+
+    Attributes
+    ----------
+    classifier : object
+        With ``predict(X)`` -> numbers of classes, or for tags ``affinities(X)``.
+    names : list of str
+        Classes or tags, sorted.
+    shares : ndarray (n_names,)
+        Part of the training clips that have each, unreadable ones included.
+    tags : bool
+    labels : dict of str to (str or list of str)
+        Class, or tags, of each training clip, by absolute path.
+    fingerprint : str
+        Of the model that heard the clips.
+    steps : str
+        What was fitted, to tell pipelines apart.
+    """
+
+    classifier: object
+    names: list
+    shares: np.ndarray
+    tags: bool
+    labels: dict
+    fingerprint: str
+    steps: str
+
+    @property
+    def majority(self):
+        """Number of the commonest class, the first by name of equals."""
+        return int(np.argmax(self.shares))
+
+    @classmethod
+    def learn(cls, pipeline, features, labels, *, tags):
+        """Fit.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        features : Features
+            Of the training clips.
+        labels : list of str, or of set of str
+            Class or tags of each.
+        tags : bool
+
+        Returns
+        -------
+        Model
+        """
+        found, X = features.found, features.X[features.found]
+        sets = [set(label) if tags else {label} for label in labels]
+        shares = _shares(sets)
+        sets = [names for names, ok in zip(sets, found, strict=True) if ok]
+        known = sorted(set().union(*sets))
+        if not known:
+            raise ValueError("None of the training clips that can be read has a tag.")
+        indicator = np.array([[name in own for name in known] for own in sets])
+        y = indicator.astype(int) if tags else indicator.argmax(axis=1)
+        kept = [sorted(label) if tags else label for label in labels]
+        return cls(
+            _fit(pipeline, X, y, tags),
+            known,
+            np.array([shares[name] for name in known]),
+            tags,
+            dict(zip(features.paths, kept, strict=True)),
+            features.fingerprint,
+            _text_of(pipeline),
+        )
+
+
+class FittedPipeline:
+    """Fitted steps that arrays cannot hold, as they are.
+
+    Parameters
+    ----------
+    steps : Pipeline
+        Fitted to numbers of classes, or to an indicator matrix of tags.
+    """
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def predict(self, X):
+        """Numbers of classes: (n_clips,)."""
+        return np.asarray(self.steps.predict(X)).astype(int)
+
+    def affinities(self, X):
+        """Affinity of each tag, from 0 to 1: (n_clips, n_tags)."""
+        from scipy.special import expit
+
+        if not hasattr(self.steps, "predict_proba"):
+            if not hasattr(self.steps, "decision_function"):
+                return np.asarray(self.steps.predict(X), dtype=float)
+            return _two_axes(expit(self.steps.decision_function(X)))
+        scores = self.steps.predict_proba(X)
+        if isinstance(scores, list):  # one array (n_clips, 2) a tag
+            scores = np.stack([score[:, -1] for score in scores], axis=1)
+        return _two_axes(scores)
+
+
+def save_model(scratch, model):
+    """Write a model into the scratch folder, in place of one of the same list.
+
+    Parameters
+    ----------
+    scratch : str or Path
+    model : Model
+
+    Returns
+    -------
+    Path
+        Its folder.
+    """
+    from safetensors.numpy import save_file
+
+    key = _key(model.labels, model.fingerprint, model.steps, model.tags)
+    folder = Path(scratch) / MODELS / key
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "format": FORMAT,
+        "made": time.time_ns(),
+        "tags": model.tags,
+        "names": model.names,
+        "shares": model.shares.tolist(),
+        "fingerprint": model.fingerprint,
+        "steps": model.steps,
+        "labels": model.labels,
+        "kinds": None,
+        "sha256": None,
+    }
+    if isinstance(model.classifier, ArrayClassifier):
+        arrays, config["kinds"] = model.classifier.state()
+        with replace_file(folder / TENSORS) as temporary:
+            save_file(arrays, temporary)
+            config["sha256"] = sha256(temporary)
+    with replace_file(folder / CONFIG) as temporary:
+        text = json.dumps(config, ensure_ascii=True)  # escapes paths that are no UTF-8
+        temporary.write_text(text + "\n", encoding="ascii")
+    return folder
+
+
+def choose_model(scratch, features, pipeline, *, tags, train_list=None):
+    """The model for some test clips.
+
+    Parameters
+    ----------
+    scratch : str or Path
+    features : Features
+        Of the test clips.
+    pipeline : Pipeline
+        Only models of it count.
+    tags : bool
+    train_list : str or Path, optional
+        Only a model of this list counts.
+
+    Returns
+    -------
+    Model
+        That which learned from none of the test clips; of several, or where all did,
+        the newest.
+
+    Raises
+    ------
+    ValueError
+        Where there is none.
+    """
+    configs = _read_all(scratch, features.fingerprint, _text_of(pipeline), tags)
+    if train_list is not None:
+        labels = _labels_of(train_list, tags)
+        configs = [config for config in configs if config["labels"] == labels]
+    if not configs:
+        of = f" of {train_list}" if train_list else ""
+        raise ValueError(
+            f"There is no model{of} of this pipeline{' for tags' if tags else ''} in "
+            f"{Path(scratch) / MODELS}. Run `userlogfeat mirex train {scratch} "
+            f"TRAINLIST{' --tags' if tags else ''}` with the same --pipeline first."
+        )
+    tested = set(features.paths)
+    apart = [config for config in configs if tested.isdisjoint(config["labels"])]
+    chosen = max(apart or configs, key=lambda config: config["made"])
+    if not apart:
+        shared = len(tested & set(chosen["labels"]))
+        logger.warning("%d of %d test clips were trained on", shared, len(tested))
+    elif len(apart) > 1 and train_list is None:
+        logger.warning(
+            "%d models learned from none of the test clips: the newest, %s, is taken",
+            len(apart),
+            chosen["folder"].name,
+        )
+    return _load(scratch, chosen, pipeline)
+
+
+def _load(scratch, config, pipeline):
+    from safetensors.numpy import load_file
+
+    names, labels = config["names"], config["labels"]
+    if config["kinds"] is None:
+        classifier = _fit_again(scratch, config, pipeline)
+    else:
+        path = config["folder"] / TENSORS
+        if sha256(path) != config["sha256"]:
+            raise ValueError(f"{path} is damaged. Train again.")
+        classifier = ArrayClassifier.from_state(load_file(path), config["kinds"])
+    shares = np.array(config["shares"])
+    return Model(
+        classifier,
+        names,
+        shares,
+        config["tags"],
+        labels,
+        config["fingerprint"],
+        config["steps"],
+    )
+
+
+def _fit_again(scratch, config, pipeline):
+    """Fit steps that were not kept, to the clips that they were fitted to."""
+    logger.info("fitting again: %s is not kept as arrays", config["steps"])
+    paths, tags = list(config["labels"]), config["tags"]
+    features = read_features(pipeline.steps[0][1], scratch, paths, ".")
+    labels = list(config["labels"].values())
+    return Model.learn(pipeline, features, labels, tags=tags).classifier
+
+
+def _read_all(scratch, fingerprint, steps, tags):
+    """What model.json says, of all models of one pipeline."""
+    found = []
+    for path in sorted((Path(scratch) / MODELS).glob(f"*/{CONFIG}")):
+        config = json.loads(path.read_text(encoding="ascii"))
+        expected = (FORMAT, fingerprint, steps, tags)
+        keys = ("format", "fingerprint", "steps", "tags")
+        if tuple(config.get(key) for key in keys) == expected:
+            found.append({**config, "folder": path.parent})
+    return found
+
+
+def _fit(pipeline, X, y, tags):
+    if not tags and y.max() == 0:
+        logger.warning("all training clips are of one class: every clip gets it")
+        return ArrayClassifier([], [Constant(np.zeros(1))])
+    with warnings.catch_warnings():
+        # A tag that all clips have, or none that can be read: its answer is constant.
+        warnings.filterwarnings("ignore", message="Label .* is present in all training")
+        steps = fit_steps(pipeline, X, y)
+    return ArrayClassifier.of(steps, X) or FittedPipeline(steps)
+
+
+def _labels_of(train_list, tags):
+    """Labels of a training list as model.json has them."""
+    labels = read_tags(train_list) if tags else read_labels(train_list)
+    folder = Path(train_list).parent
+    return {
+        find_clip(clip, folder): sorted(label) if tags else label
+        for clip, label in labels.items()
+    }
+
+
+def _shares(sets):
+    names = sorted(set().union(*sets))
+    return {name: sum(name in own for own in sets) / len(sets) for name in names}
+
+
+def _text_of(pipeline):
+    """The steps that are fitted, for people and to be compared."""
+    texts = [
+        step.__repr__(_WHOLE) if isinstance(step, BaseEstimator) else repr(step)
+        for _, step in pipeline.steps[1:]
+    ]
+    text = " ".join(", ".join(texts).split())
+    return re.sub(r" at 0x[0-9a-f]+", "", text)  # where a function is in memory
+
+
+def _two_axes(scores):
+    scores = np.asarray(scores, dtype=float)
+    return scores[:, None] if scores.ndim == 1 else scores
+
+
+def _key(*parts):
+    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()[:16]

@@ -1,0 +1,299 @@
+"""What a submission hears and how it classifies: the default, or a pipeline of one's own.
+
+A pipeline is a scikit-learn ``Pipeline``. Its first step turns paths into features: an
+embedder such as :class:`~userlogfeat.UserLogEmbedder`, or a
+:class:`~userlogfeat.FeatureLookup` in a table that is there already. All other steps
+work on these features, so they may be any of scikit-learn or of one's own.
+
+A pipeline is given as a function in one's own code, or as a description: a JSON file of
+classes by name and their parameters, which holds no code and runs none.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+from pathlib import Path
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+FORMAT = "userlogfeat pipeline 1"
+N_COMPONENTS = 128  # Chen and Liang (2020); Park et al. (2017) use the features as are
+# What a description may name, and where it is.
+_CLASSES = {
+    "FeatureLookup": "userlogfeat.estimators.feature_lookup",
+    "MusicnnEmbedder": "userlogfeat.estimators.musicnn",
+    "UserLogEmbedder": "userlogfeat.estimators.user_log",
+    "PCA": "sklearn.decomposition",
+    "KNeighborsClassifier": "sklearn.neighbors",
+    "LinearDiscriminantAnalysis": "sklearn.discriminant_analysis",
+    "LinearSVC": "sklearn.svm",
+    "LogisticRegression": "sklearn.linear_model",
+    "Normalizer": "sklearn.preprocessing",
+    "OneVsRestClassifier": "sklearn.multiclass",
+    "RidgeClassifier": "sklearn.linear_model",
+    "StandardScaler": "sklearn.preprocessing",
+    "SVC": "sklearn.svm",
+}
+
+
+def default_pipeline(*, tags=False):
+    """musicnn and the logs' estimate, PCA(128), and an SVM with RBF kernel.
+
+    Parameters
+    ----------
+    tags : bool
+        Whether clips have several labels: one SVM a tag then, with the clips that have
+        it weighing as much as the others together.
+
+    Returns
+    -------
+    Pipeline
+
+    Examples
+    --------
+    >>> [name for name, _ in default_pipeline().steps]
+    ['userlogembedder', 'pca', 'svc']
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import SVC
+
+    from userlogfeat.estimators.user_log import UserLogEmbedder
+
+    last = OneVsRestClassifier(SVC(class_weight="balanced")) if tags else SVC()
+    return make_pipeline(UserLogEmbedder(), PCA(N_COMPONENTS, svd_solver="full"), last)
+
+
+def load_pipeline(source=None, *, tags=False):
+    """A pipeline by name.
+
+    Parameters
+    ----------
+    source : str, Path, Pipeline or None
+        ``"module:function"`` or ``"file.py:function"``, whose code is run: name your
+        own only. A ``.json`` file that :func:`write_description` wrote. None: the
+        default. A pipeline is returned as it is.
+    tags : bool
+        Which default.
+
+    Returns
+    -------
+    Pipeline
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where there is no such function, it gives no pipeline, or the first step gives
+        no features.
+    """
+    if source is None:
+        return default_pipeline(tags=tags)
+    if isinstance(source, Pipeline):
+        return check_pipeline(source, "the pipeline")
+    source = str(source)
+    if source.endswith(".json"):
+        return check_pipeline(read_description(source), source)
+    where, _, name = source.rpartition(":")
+    if not where or not name:
+        raise ValueError(
+            f"Got the pipeline {source!r}, expected module:function, file.py:function, "
+            "or a .json description."
+        )
+    function = getattr(_import(where), name, None)
+    if not callable(function):
+        raise ValueError(f"There is no function {name!r} in {where}.")
+    return check_pipeline(function(), source)
+
+
+def check_pipeline(pipeline, name):
+    """Raise unless it is a pipeline of features and something that classifies them."""
+    if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
+        raise TypeError(
+            f"Got {type(pipeline).__name__} from {name}, expected a scikit-learn "
+            "Pipeline of an embedder and a classifier: "
+            "make_pipeline(UserLogEmbedder(), PCA(64), SVC())."
+        )
+    first = pipeline.steps[0][1]
+    if not hasattr(first, "iter_features") and not hasattr(first, "table"):
+        raise TypeError(
+            f"The pipeline of {name} starts with {type(first).__name__}, expected "
+            "UserLogEmbedder, MusicnnEmbedder or FeatureLookup, which turn paths into "
+            "features. Save a model of your own and name its folder: "
+            "UserLogEmbedder(folder)."
+        )
+    return pipeline
+
+
+def fit_steps(pipeline, X, y):
+    """Fit all steps but the first on features.
+
+    A PCA with more components than there are clips or columns gets fewer: folds differ
+    in size.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Not changed.
+    X : ndarray (n_clips, n_features)
+    y : array-like (n_clips,) or (n_clips, n_tags)
+
+    Returns
+    -------
+    Pipeline
+    """
+    from sklearn.decomposition import PCA
+
+    steps = Pipeline([(name, clone(step)) for name, step in pipeline.steps[1:]])
+    limit = min(X.shape)
+    for _, step in steps.steps:
+        if isinstance(step, PCA):
+            if isinstance(step.n_components, int) and step.n_components > limit:
+                step.set_params(n_components=limit)
+            limit = min(limit, step.n_components) if step.n_components else limit
+    return steps.fit(X, y)
+
+
+def describe_pipeline(pipeline):
+    """A pipeline as names of classes and their parameters, or None.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+
+    Returns
+    -------
+    dict or None
+        What JSON can hold; None where a class is not on the list of this module, or a
+        parameter is no number, text, list or listed estimator.
+    """
+    steps = [_describe(step) for _, step in pipeline.steps]
+    if None in steps:
+        return None
+    return {"format": FORMAT, "steps": steps}
+
+
+def write_description(path, pipeline):
+    """Write the description of a pipeline, for :func:`load_pipeline`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its name ends with ``.json``.
+    pipeline : Pipeline
+
+    Raises
+    ------
+    ValueError
+        Where it cannot be described.
+    """
+    described = describe_pipeline(pipeline)
+    if described is None:
+        raise ValueError(
+            "The pipeline has steps of your own, which a description cannot hold. Pass "
+            "it as file.py:function."
+        )
+    text = json.dumps(described, indent=1, ensure_ascii=False)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def read_description(path):
+    """The pipeline of a description; it names classes of a fixed list, and no code.
+
+    Parameters
+    ----------
+    path : str or Path
+        Relative paths in it (of weights, of a table) are taken from its folder, where
+        they exist there.
+
+    Returns
+    -------
+    Pipeline
+    """
+    from sklearn.pipeline import make_pipeline
+
+    try:
+        described = json.loads(Path(path).read_text(encoding="utf-8"))
+        if described["format"] != FORMAT:
+            raise ValueError(f"its format is {described['format']!r}")
+        steps = [_build(step, Path(path).parent) for step in described["steps"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no description of a pipeline ({error}). Write one with "
+            "userlogfeat.mirex.pipeline.write_description."
+        ) from error
+    return make_pipeline(*steps)
+
+
+def source_file(source):
+    """The file of ``file.py:function``; None for anything else."""
+    where, _, name = str(source or "").rpartition(":")
+    return Path(where) if name and where.endswith(".py") else None
+
+
+def _import(where):
+    if not where.endswith(".py"):
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # as for `python -m`: modules of the present folder
+        try:
+            return importlib.import_module(where)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"There is no module {where!r} ({error}). Name a file instead: "
+                "path/to/file.py:function."
+            ) from error
+    if not Path(where).is_file():
+        raise ValueError(f"There is no file {where}.")
+    spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(Path(where).stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _describe(step):
+    name = type(step).__name__
+    if name not in _CLASSES or not hasattr(step, "get_params"):
+        return None
+    if type(step).__module__.partition(".")[0] != _CLASSES[name].partition(".")[0]:
+        return None
+    changed = {}
+    defaults = inspect.signature(type(step)).parameters
+    for key, value in step.get_params(deep=False).items():
+        if value is not defaults[key].default and value != defaults[key].default:
+            changed[key] = _as_json(value)
+            if changed[key] is None:
+                return None
+    return {"class": name, "parameters": changed}
+
+
+def _as_json(value):
+    """A parameter for JSON, or None."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, list | tuple):
+        values = [_as_json(item) for item in value]
+        return None if None in values else values
+    if hasattr(value, "folder"):  # a feature table
+        return str(value.folder)
+    return _describe(value) if hasattr(value, "get_params") else None
+
+
+def _build(described, folder):
+    name = described["class"]
+    if name not in _CLASSES:
+        raise ValueError(f"class {name!r} is none of {', '.join(_CLASSES)}")
+    cls = getattr(importlib.import_module(_CLASSES[name]), name)
+    parameters = {}
+    for key, value in described["parameters"].items():
+        if isinstance(value, dict):
+            value = _build(value, folder)
+        elif key in ("weights", "table") and (folder / value).exists():
+            value = str(folder / value)
+        parameters[key] = tuple(value) if isinstance(value, list) else value
+    return cls(**parameters)

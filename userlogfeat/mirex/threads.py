@@ -1,0 +1,43 @@
+"""How many threads decode and compute: what organisers pass as -numThreads."""
+
+import contextlib
+import os
+
+from sklearn.base import clone
+
+from userlogfeat._check import check_positive
+
+
+@contextlib.contextmanager
+def threads(n_threads, pipeline):
+    """Hold torch and the linear algebra to a number of threads inside the block.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None: one for each processor that this process may use.
+    pipeline : Pipeline
+        Not changed.
+
+    Yields
+    ------
+    Pipeline
+        A copy whose embedder decodes with as many threads.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    if n_threads is None:
+        n_threads = len(os.sched_getaffinity(0))
+    check_positive(n_threads, "n_threads", integer=True)
+    pipeline = clone(pipeline)
+    embedder = pipeline.steps[0][1]
+    if "n_jobs" in embedder.get_params():
+        embedder.set_params(n_jobs=n_threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        with threadpool_limits(n_threads):
+            yield pipeline
+    finally:
+        torch.set_num_threads(before)
