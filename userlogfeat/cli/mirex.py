@@ -200,8 +200,8 @@ def _logged(scratch):
     """Log to a file in the scratch folder, and warnings to stderr."""
     if scratch.exists() and not scratch.is_dir():
         raise ValueError(
-            f"Got the scratch folder {scratch}, which is a file. It comes first, before "
-            "the lists."
+            f"Got the scratch folder {scratch}, which is a file. It comes first, "
+            "before the lists."
         )
     scratch.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("userlogfeat")

@@ -26,8 +26,8 @@ class Affine:
         """From a fitted StandardScaler or PCA."""
         if type(step).__name__ == "StandardScaler":
             n = step.n_features_in_
-            mean = np.zeros(n) if step.mean_ is None else step.mean_
-            scale = np.ones(n) if step.scale_ is None else step.scale_
+            mean = step.mean_ if step.with_mean else np.zeros(n)
+            scale = step.scale_ if step.with_std else np.ones(n)
             return cls(np.diag(1 / scale), -mean / scale)
         matrix = step.components_.T.astype(np.float64)
         if step.whiten:
@@ -47,9 +47,9 @@ class SupportVectors:
     r"""A support vector machine: the RBF or linear kernel, every pair of classes.
 
     For the pair (i, j), i < j, libsvm sums the kernel with the support vectors of both
-    classes, with the coefficients that class i has against j and j against i; a positive
-    sum is a vote for i. The class with most votes wins, the first one of equals. Chang
-    and Lin (2011), "LIBSVM: a library for support vector machines", section 7.
+    classes, with the coefficients that i has against j and j against i; a positive sum
+    is a vote for i. The class with most votes wins, the first one of equals. Chang and
+    Lin (2011), "LIBSVM: a library for support vector machines", section 7.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Features of a task's clips, in a feature table of the scratch folder.
 
-The table is keyed by absolute path and has a folder of its own for each model, so folds,
-runs and submissions can share a scratch folder. What is there is not heard again. Only
-one process writes; others wait, and then find there what they need.
+The table is keyed by absolute path and has a folder of its own for each model, so
+folds, runs and submissions can share a scratch folder. What is there is not heard
+again. Only one process writes; others wait, and then find there what they need.
 """
 
 import logging

@@ -6,9 +6,9 @@ follows, is ignored. Output is ``path TAB class``, paths and order as in the tes
 Of tags, the training list has a line for every pair of clip and tag, and there are two
 outputs: ``path TAB tag TAB affinity``, and ``path TAB tag TAB 0|1``.
 
-Lists are UTF-8, with or without byte order mark, with either line end; paths that are no
-UTF-8 come out as they went in. Blank lines are left out. Spaces belong to the path. A
-clip that a test list repeats is repeated in the output; one that a training list
+Lists are UTF-8, with or without byte order mark, with either line end; paths that are
+no UTF-8 come out as they went in. Blank lines are left out. Spaces belong to the path.
+A clip that a test list repeats is repeated in the output; one that a training list
 repeats, with the same class, counts once.
 """
 
@@ -69,8 +69,8 @@ def read_labels(path):
     Raises
     ------
     ValueError
-        Where the list is empty, in UTF-16, a line has no class or too many columns, or a
-        clip has two classes.
+        Where the list is empty, in UTF-16, a line has no class or too many columns, or
+        a clip has two classes.
 
     Examples
     --------
@@ -130,8 +130,8 @@ def read_tags(path):
         tags.setdefault(clip, set()).update(label for label in rest if label)
     if not any(tags.values()):
         raise ValueError(
-            f"{path} has no tags, expected a path, a TAB and a tag in every line. Is it "
-            "a test list, or has it spaces for TABs?"
+            f"{path} has no tags, expected a path, a TAB and a tag in every line. Is "
+            "it a test list, or has it spaces for TABs?"
         )
     return tags
 

@@ -1,4 +1,4 @@
-"""What a submission hears and how it classifies: the default, or a pipeline of one's own.
+"""What hears and what classifies: the default pipeline, or one's own.
 
 A pipeline is a scikit-learn ``Pipeline``. Its first step turns paths into features: an
 embedder such as :class:`~userlogfeat.UserLogEmbedder`, or a
@@ -40,7 +40,7 @@ _CLASSES = {
 
 
 def default_pipeline(*, tags=False):
-    """musicnn and the logs' estimate, PCA(128), and an SVM with RBF kernel.
+    """UserLogEmbedder, PCA(128), and a support vector machine with RBF kernel.
 
     Parameters
     ----------

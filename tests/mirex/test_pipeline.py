@@ -1,0 +1,157 @@
+"""Pipelines by name and as descriptions."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
+
+from userlogfeat import FeatureLookup, FeatureTable, MusicnnEmbedder, UserLogEmbedder
+from userlogfeat.mirex.pipeline import (
+    describe_pipeline,
+    fit_steps,
+    load_pipeline,
+    write_description,
+)
+from userlogfeat.mirex.submission import train_and_classify
+
+TOY = Path(__file__).with_name("toy.py")
+_spec = importlib.util.spec_from_file_location("toy", TOY)
+toy = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(toy)
+
+
+def test_the_default():
+    first, pca, svc = (step for _, step in load_pipeline().steps)
+    assert repr(first) == "UserLogEmbedder()"
+    assert pca.n_components == 128
+    assert repr(svc) == "SVC()"
+    last = load_pipeline(tags=True).steps[-1][1]
+    assert repr(last) == "OneVsRestClassifier(estimator=SVC(class_weight='balanced'))"
+
+
+def test_a_function_of_a_file_or_a_module(tmp_path, monkeypatch):
+    assert load_pipeline(f"{TOY}:pipeline").steps[0][0] == "toyembedder"
+    (tmp_path / "my_own_pipeline.py").write_text(TOY.read_text())
+    monkeypatch.chdir(tmp_path)
+    assert load_pipeline("my_own_pipeline:neighbours").steps[1][0] == "standardscaler"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("pipeline", "expected module:function, file.py:function, or a .json"),
+        ("no_such_module:pipeline", "no module 'no_such_module'"),
+        ("no_such_file.py:pipeline", "There is no file no_such_file.py"),
+        (f"{TOY}:nothing", "There is no function 'nothing' in"),
+        (f"{TOY}:no_features", "starts with StandardScaler, expected UserLogEmbedder"),
+        (f"{TOY}:ToyEmbedder", "Got ToyEmbedder from .*, expected a scikit-learn Pipe"),
+    ],
+)
+def test_no_pipeline(source, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        load_pipeline(source)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [
+            UserLogEmbedder(layer="max_pool", scale=False),
+            PCA(32, whiten=True),
+            SVC(C=3),
+        ],
+        [MusicnnEmbedder("MTT_musicnn"), StandardScaler(), KNeighborsClassifier(5)],
+        [UserLogEmbedder(layer=("taggram",)), OneVsRestClassifier(SVC(gamma=0.1))],
+    ],
+    ids=str,
+)
+def test_a_description_gives_the_same_pipeline(tmp_path, steps):
+    pipeline = make_pipeline(*steps)
+    write_description(tmp_path / "p.json", pipeline)
+    assert repr(load_pipeline(tmp_path / "p.json")) == repr(pipeline)
+
+
+def test_what_a_description_cannot_hold(tmp_path):
+    own = make_pipeline(UserLogEmbedder(), FunctionTransformer(np.sqrt), SVC())
+    assert describe_pipeline(own) is None
+    assert (
+        describe_pipeline(make_pipeline(UserLogEmbedder(), SVC(kernel=np.dot))) is None
+    )
+    with pytest.raises(ValueError, match=r"Pass it as file.py:function"):
+        write_description(tmp_path / "p.json", own)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "no description of a pipeline"),
+        ("[]", "no description"),
+        ('{"format": "other"}', "its format is 'other'"),
+        ('{"format": "userlogfeat pipeline 1"}', "'steps'"),
+    ],
+)
+def test_faulty_descriptions(tmp_path, text, message):
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_pipeline(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize(
+    "name", ["os.system", "Pipeline", "system", "FunctionTransformer"]
+)
+def test_a_description_names_classes_of_the_list_only(tmp_path, name):
+    """So that a description from a stranger runs no code of his."""
+    step = {"class": name, "parameters": {}}
+    text = json.dumps({"format": "userlogfeat pipeline 1", "steps": [step]})
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(ValueError, match="is none of FeatureLookup, MusicnnEmbedder"):
+        load_pipeline(tmp_path / "p.json")
+
+
+def test_weights_beside_the_description(tmp_path):
+    """A folder that was moved with its description is found."""
+    (tmp_path / "weights").mkdir()
+    pipeline = make_pipeline(UserLogEmbedder("weights"), SVC())
+    write_description(tmp_path / "p.json", pipeline)
+    found = load_pipeline(tmp_path / "p.json").steps[0][1].weights
+    assert found == str(tmp_path / "weights")
+
+
+def test_fewer_components_where_there_are_fewer_clips():
+    X = np.random.default_rng(0).standard_normal((20, 9))
+    y = np.arange(20) % 2
+    steps = make_pipeline(toy.ToyEmbedder(), PCA(128), PCA(7), SVC())
+    assert fit_steps(steps, X, y)[0].n_components_ == 9
+    few = fit_steps(steps, X[:5], y[:5])
+    assert (few[0].n_components_, few[1].n_components_) == (5, 5)
+    assert steps[1].n_components == 128  # as it was
+
+
+def test_features_of_a_table_that_is_there(tmp_path, monkeypatch):
+    """Spelled as the list does, or by another path to the same file."""
+    monkeypatch.chdir(tmp_path)
+    table = FeatureTable("table")
+    names = [f"./a{i}.wav" for i in range(8)]
+    with table.writer(fingerprint="given", layer_sizes={"x": 2, "y": 1}) as writer:
+        for i, name in enumerate(names):
+            place = np.array([i % 2, 0.1 * i], np.float32)
+            writer.add(name, layers={"x": place, "y": place[:1]})
+    Path("train.txt").write_text(
+        "".join(f"{n}\t{i % 2}\n" for i, n in enumerate(names))
+    )
+    Path("test.txt").write_text(f"./a3.wav\na4.wav\n{tmp_path}/a5.wav\nnot there\n")
+    for layer in (None, "x", ["y", "x"]):
+        lookup = make_pipeline(FeatureLookup("table", layer=layer), SVC(C=100))
+        train_and_classify("s", "train.txt", "test.txt", "out.txt", pipeline=lookup)
+        answers = [
+            line.split("\t")[1] for line in Path("out.txt").read_text().split("\n")[:4]
+        ]
+        assert answers == ["1", "0", "1", "0"]
