@@ -24,6 +24,7 @@ SCRIPTS = (
     "lastfm2k_weights",
     "genre_esc10_gtzan",
     "transfer_rule",
+    "transfer_teacher",
     "transfer_lee2019",
     "transfer_svm",
 )

@@ -47,10 +47,10 @@ class Task:
 
 
 @cache
-def fit_factors():
+def fit_factors(**settings):
     """Factor of each Last.fm artist id."""
     logs = read_logs(data_folder() / "hetrec2011-lastfm-2k", "hetrec-lastfm-2k")
-    embedding = CFEmbedding(alpha=ALPHA, random_state=SEED)
+    embedding = CFEmbedding(**{"alpha": ALPHA, "random_state": SEED, **settings})
     factors = embedding.fit((logs.user_items > 0).astype(np.float32)).item_factors_
     return dict(zip(logs.item_ids.tolist(), factors, strict=True))
 
