@@ -99,7 +99,7 @@ def read_spotify():
     )
 
 
-def spotify(tested="sealed"):
+def spotify(tested="sealed", n_labels=(5, 20, 100, 500, None)):
     """Six genres from 12 high-level features.
 
     Of one half of the artists, those in the logs teach and the others are learned
@@ -134,7 +134,7 @@ def spotify(tested="sealed"):
             groups=known.artists[teaches],
         ),
         known.artists[rows],
-        n_labels=(5, 20, 100, 500, None),
+        n_labels=n_labels,
         note=f"{teaches.sum()} tracks of {n_artists} artists teach; {len(train)} of "
         f"other artists can be learned from, {len(test)} of yet others are tested.",
     )
