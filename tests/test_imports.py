@@ -22,6 +22,8 @@ ROWS = [
         "training",
         "batches",
         "checkpoints",
+        "discriminants",
+        "songs",
         "heads",
         "user_batches",
         "user_inputs",

@@ -52,6 +52,7 @@ __version__ = "0.1.0.dev0"
 
 # Public name -> module that defines it.
 _PUBLIC = {
+    "ArtistEmbedder": "estimators.artist",
     "CFEmbedding": "estimators.cf",
     "CFRegressor": "estimators.cf_regressor",
     "ColdStartItems": "estimators.cold_start",

@@ -19,10 +19,12 @@ class ContextEstimator(NetworkEstimator):
     """Base of the estimators that train a network on contexts of clips.
 
     A subclass has the parameters of :class:`NetworkEstimator` and `context`, in
-    seconds; its networks are "metric", "mlp" or a class of modules.
+    seconds; its networks are its own by name, "mlp" or a class of modules.
     """
 
     _crops = ("start", "middle")
+    # The network of the subclass's paper: name, class, pools. See `BandNetwork`.
+    _paper_name, _paper_class, _paper_pools = "metric", MetricCNN, PAPER_POOLS
 
     def _hear_training(self, X):
         from userlogfeat.batches import FrameStore
@@ -61,23 +63,28 @@ class ContextEstimator(NetworkEstimator):
         """Raise before anything is decoded where a context is too short for `pools`."""
         if isinstance(self.network, str):
             with torch.device("meta"):
-                probe = MetricCNN(n_bands, channels=1, pools=self._pools(), n_units=1)
+                settings = {"channels": 1, "pools": self._pools(), "n_units": 1}
+                probe = self._paper_class(n_bands, **settings)
             probe._check_input(torch.empty(0, n_bands, self._context_frames()))
 
     def _make_network(self, shape, *, n_units, n_outputs=None, seed):
-        from userlogfeat.training import seeded
-
         if self._reads_features:
             return super()._make_network(shape, n_units=n_units, seed=seed)
-        with seeded(seed):
-            if isinstance(self.network, str):
-                settings = {"channels": self.channels, "pools": self._pools()}
-                network = MetricCNN(shape[0], n_units=n_units, **settings)
-                network.mean.copy_(torch.from_numpy(self._mean))
-                network.scale.copy_(torch.from_numpy(self._scale))
-            else:
-                network = self._make_custom(shape, n_units, n_units)
+        network = self._make_context_network(shape, n_units=n_units, seed=seed)
         return ContextMean(network, shape[1])
+
+    def _make_context_network(self, shape, *, n_units, seed):
+        """A new network of one context."""
+        from userlogfeat.training import seeded
+
+        with seeded(seed):
+            if not isinstance(self.network, str):
+                return self._make_custom(shape, n_units, n_units)
+            settings = {"channels": self.channels, "pools": self._pools()}
+            network = self._paper_class(shape[0], n_units=n_units, **settings)
+            network.mean.copy_(torch.from_numpy(self._mean))
+            network.scale.copy_(torch.from_numpy(self._scale))
+            return network
 
     def _network_spec(self, shape, *, n_units, n_outputs=None):
         if self._reads_features:
@@ -86,7 +93,7 @@ class ContextEstimator(NetworkEstimator):
         spec |= {"n_bands": int(shape[0]), "n_frames": int(shape[1])}
         if isinstance(self.network, str):
             sizes = {"channels": int(self.channels), "pools": list(self._pools())}
-            return {"name": "metric", **sizes, **spec}
+            return {"name": self._paper_name, **sizes, **spec}
         name = self.network.__qualname__
         return {"name": "custom", "class": name, "contexts": True, **spec}
 
@@ -111,7 +118,7 @@ class ContextEstimator(NetworkEstimator):
         return standardised * scale + mean
 
     def _pools(self):
-        pools = PAPER_POOLS if self.pools is None else self.pools
+        pools = self._paper_pools if self.pools is None else self.pools
         return tuple(int(pool) for pool in pools)
 
     def _heard_duration(self):
@@ -131,7 +138,7 @@ class ContextEstimator(NetworkEstimator):
         if np.ndim(self.pools) != 1:
             raise ValueError(
                 f"Got pools={self.pools!r}, expected whole numbers, one for each "
-                f"convolution but the last, such as {PAPER_POOLS}."
+                f"convolution but the last, such as {self._paper_pools}."
             )
         for pool in self.pools:
             check_positive(pool, "pools", integer=True)

@@ -2,6 +2,9 @@
 
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+MOST_LOGITS = 1 << 24  # in memory at a time: 64 MB
 
 
 def mse_cosine(predicted, target):
@@ -140,3 +143,44 @@ def say_liked(logits):
     the liked one first: likes and dislikes weigh the same.
     """
     return -F.logsigmoid(logits[:, 0]) - F.logsigmoid(-logits[:, 1:]).mean(dim=1)
+
+
+def softmax_of_many(units, weight, bias, target, *, block=MOST_LOGITS):
+    """Exact cross-entropy of a softmax over any number of classes, a value a row.
+
+    log sum_c exp(w_c h + b_c) - (w_y h + b_y). Logits are made in blocks of classes,
+    of which only the logarithms of the sums are kept; the backward pass makes them
+    again. So memory is that of the weights, not of rows x classes.
+
+    Parameters
+    ----------
+    units : Tensor (n, n_units)
+        h, float32.
+    weight : Tensor (n_classes, n_units)
+    bias : Tensor (n_classes,)
+        Of the softmax layer.
+    target : Tensor (n,), int64
+        The class y of each row.
+    block : int
+        Most logits that are in memory at a time.
+
+    Returns
+    -------
+    Tensor (n,)
+        At least 0, but for rounding.
+    """
+    n_classes = max(1, block // len(units))
+    if len(weight) <= n_classes:
+        return F.cross_entropy(
+            F.linear(units, weight, bias).float(), target, reduction="none"
+        )
+    sums = [
+        checkpoint(_log_sum, units, w, b, use_reentrant=False, preserve_rng_state=False)
+        for w, b in zip(weight.split(n_classes), bias.split(n_classes), strict=True)
+    ]
+    own = (units * weight[target]).sum(dim=1) + bias[target]
+    return torch.stack(sums).logsumexp(dim=0) - own
+
+
+def _log_sum(units, weight, bias):
+    return F.linear(units, weight, bias).float().logsumexp(dim=1)

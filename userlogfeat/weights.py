@@ -32,6 +32,7 @@ from userlogfeat.model_config import (
     read_config,
 )
 from userlogfeat.musicnn_weights import load_musicnn
+from userlogfeat.networks.artist import ArtistCNN, DiscriminantContexts
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.metric import ContextMean, MetricCNN
 from userlogfeat.networks.mlp import FeatureTeacher, mlp
@@ -362,6 +363,24 @@ def _build_metric(spec, front_end, device, precision):
     return _hear_spectrograms(network, spec, front_end, device, precision)
 
 
+def _build_artist(spec, front_end, device, precision):
+    with torch.device("meta"):
+        network = ArtistCNN(
+            spec["n_bands"],
+            channels=spec["channels"],
+            pools=spec["pools"],
+            n_units=spec["n_inner"],
+        )
+        network = _add_discriminant(network, spec)
+        network.output = _build_output(spec, spec["n_units"])
+    return _hear_spectrograms(network, spec, front_end, device, precision)
+
+
+def _add_discriminant(network, spec):
+    sizes = {"n_inner": spec["n_inner"], "n_units": spec["n_units"]}
+    return DiscriminantContexts(network, spec["n_frames"], **sizes)
+
+
 def _build_custom(spec, front_end, device, precision, own_class):
     if own_class is None:
         raise ModelError(
@@ -369,11 +388,12 @@ def _build_custom(spec, front_end, device, precision, own_class):
             "does not hold. Load it with load(folder, network=...) of its estimator."
         )
     shape = (spec["n_bands"], spec["n_frames"])
+    n_units = spec.get("n_inner", spec["n_units"])
     with torch.random.fork_rng(devices=[]):
-        network = own_class(
-            shape, spec["n_units"], spec["n_outputs"] or spec["n_units"]
-        )
-    if spec.get("contexts"):  # it hears contexts of n_frames, one after the other
+        network = own_class(shape, n_units, spec["n_outputs"] or n_units)
+    if "n_inner" in spec:
+        network = _add_discriminant(network, spec)
+    elif spec.get("contexts"):  # it hears contexts of n_frames, one after the other
         network = ContextMean(network, spec["n_frames"])
     return _hear_spectrograms(network, spec, front_end, device, precision)
 
@@ -400,6 +420,7 @@ _BUILDERS = {
     "mlp": _build_mlp,
     "se_cnn": _build_se_cnn,
     "metric": _build_metric,
+    "artist": _build_artist,
 }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from scipy.linalg import hadamard
 
-from userlogfeat._check import check_positive
+from userlogfeat._check import check_choice, check_positive
 from userlogfeat._files import replace_file
 from userlogfeat.catalogue import Catalogue, read_catalogue
 from userlogfeat.datasets.synthesis import (
@@ -77,6 +77,7 @@ def make_listening_corpus(
     duration=3.0,
     sample_rate=16000,
     noise=1.0,
+    equaliser="artist",
     folder=None,
     random_state=None,
 ):
@@ -97,6 +98,10 @@ def make_listening_corpus(
         In Hz, at least 4000.
     noise : float
         Strength of every nuisance; 0 leaves key and melody only.
+    equaliser : {"artist", "item"}
+        Whose the equaliser is. With one for each artist, the artist is easily told by
+        what has nothing to do with taste; with one for each item, all that an artist's
+        items share is taste.
     folder : str or Path, optional
         Where to write ``audio/<artist>/<album>/<item>.flac``, ``catalogue.csv`` and
         ``logs.csv``. It must be missing or empty. By default all stays in memory
@@ -121,6 +126,7 @@ def make_listening_corpus(
     ((20, 8000), Catalogue(20 clips, 20 items, 5 artists, 3 labels))
     """
     _check(n_users, n_items, n_tastes, n_artists, plays_per_user, duration, noise)
+    check_choice(equaliser, "equaliser", ("artist", "item"))
     check_positive(sample_rate, "sample_rate", integer=True)
     if sample_rate < 4000:
         raise ValueError(f"Got sample_rate={sample_rate}, expected at least 4000 Hz.")
@@ -130,6 +136,7 @@ def make_listening_corpus(
         n_items,
         n_tastes,
         n_artists or max(n_items // 4, 1),
+        equaliser,
         np.random.default_rng(world),
     )
     sounds = _choose_sounds(
@@ -142,14 +149,14 @@ def make_listening_corpus(
     waveforms = (
         synthesise(
             sound,
-            equalisers[artist] * noise,
+            item_equaliser * noise,
             n_samples=n_samples,
             sample_rate=sample_rate,
             noise=noise,
             random_state=np.random.default_rng(seed),
         )
-        for sound, artist, seed in zip(
-            sounds.iter_rows(named=True), item_artist, heard.spawn(n_items), strict=True
+        for sound, item_equaliser, seed in zip(
+            sounds.iter_rows(named=True), equalisers, heard.spawn(n_items), strict=True
         )
     )
     table = _catalogue_table(item_tastes, item_artist)
@@ -166,8 +173,8 @@ def make_listening_corpus(
     )
 
 
-def _make_items(n_items, n_tastes, n_artists, rng):
-    """Tastes of items, the artist of each item, the equaliser of each artist."""
+def _make_items(n_items, n_tastes, n_artists, equaliser, rng):
+    """Tastes, artist and equaliser of each item."""
     if n_artists > n_items:
         raise ValueError(
             f"Got n_artists={n_artists} for n_items={n_items}: every artist needs "
@@ -182,8 +189,9 @@ def _make_items(n_items, n_tastes, n_artists, rng):
             for artist in item_artist
         ]
     )
-    equalisers = EQUALISER_SPREAD * rng.standard_normal((n_artists, EQUALISER_BANDS))
-    return item_tastes, item_artist, equalisers
+    whose = item_artist if equaliser == "artist" else np.arange(n_items)
+    drawn = rng.standard_normal((whose.max() + 1, EQUALISER_BANDS))
+    return item_tastes, item_artist, EQUALISER_SPREAD * drawn[whose]
 
 
 def _choose_sounds(item_tastes, noise, rng):

@@ -14,11 +14,11 @@ The bands are standardised first, as there. Batch norm before every ReLU, which 
 stated either, is left out: on the planted corpus it ranked no better and took longer.
 """
 
-from math import prod
-
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from userlogfeat.networks.bands import BandNetwork, hear_contexts
 
 # Frames of the max-pooling after each convolution but the last, and the convolutions'
 # widths: not stated in the paper, see above. 3 s have 130 frames, of which one is left.
@@ -31,7 +31,7 @@ PAPER_UNITS = 40  # stated
 LOOKUP_RANGE = 0.05
 
 
-class MetricCNN(nn.Module):
+class MetricCNN(BandNetwork):
     """Five convolutions over time with max-pooling, from log-mel to an embedding.
 
     Parameters
@@ -67,22 +67,13 @@ class MetricCNN(nn.Module):
         pools=PAPER_POOLS,
         n_units=PAPER_UNITS,
     ):
-        super().__init__()
-        self.pools = tuple(pools)
-        self.n_units = n_units
-        self.register_buffer("mean", torch.zeros(n_bands))
-        self.register_buffer("scale", torch.ones(n_bands))
+        super().__init__(n_bands, pools=pools, n_units=n_units)
         sizes = [n_bands, *(channels for _ in self.pools)]
         self.convs = nn.ModuleList(
             nn.Conv1d(n_inputs, channels, width, padding=width // 2)
             for n_inputs, width in zip(sizes, self.pools, strict=False)
         )
         self.last = nn.Conv1d(sizes[-1], n_units, 1)
-
-    @property
-    def min_frames(self):
-        """A number of frames that leaves one after all pools."""
-        return prod(self.pools)
 
     def penultimate(self, x):
         """The embedding (B, n_units) of log-mel spectrograms (B, F, T).
@@ -92,36 +83,19 @@ class MetricCNN(nn.Module):
         ValueError
             Where `x` has not three axes, other bands, or fewer frames than pools need.
         """
-        self._check_input(x)
-        x = (x - self.mean[:, None]) / self.scale[:, None]
+        x = self.standardise(x)
         for conv, pool in zip(self.convs, self.pools, strict=True):
             # ReLU and max change places without a change: both keep order.
             x = F.max_pool1d(conv(x), pool).relu()  # B, channels, T // pool
         return self.last(x).amax(dim=2)
 
-    def forward(self, x):
-        """The embedding (B, n_units) of log-mel spectrograms (B, F, T)."""
-        return self.penultimate(x)
-
-    def _check_input(self, x):
-        n_bands = len(self.mean)
-        if x.ndim != 3 or x.shape[1] != n_bands or x.shape[2] < self.min_frames:
-            raise ValueError(
-                f"Got log-mel spectrograms of shape {tuple(x.shape)}, expected (clips, "
-                f"{n_bands} bands, {self.min_frames} frames or more): "
-                f"pools={self.pools} leave nothing of less. Pass a longer context, or "
-                "smaller pools, such as pools=(4, 2, 2, 2)."
-            )
-
 
 class ContextMean(nn.Module):
     """A network of contexts of one length, heard in clips of any length.
 
-    The contexts follow each other without overlap from the clip's beginning; what is
-    left after the last whole one is not heard, and a clip shorter than one is repeated
-    to fill it. Embeddings are brought to unit length before they are averaged, so that
-    every context has the same say in the direction, and the mean is as long as they
-    agree.
+    The contexts follow each other: see :func:`hear_contexts`. Embeddings are brought
+    to unit length before they are averaged, so that every context has the same say in
+    the direction, and the mean is as long as they agree.
 
     Parameters
     ----------
@@ -144,15 +118,8 @@ class ContextMean(nn.Module):
 
     def penultimate(self, x):
         """The embedding (B, n_units), at most of length 1, of clips (B, F, T)."""
-        if x.shape[2] < self.n_frames:
-            x = x.repeat(1, 1, -(-self.n_frames // x.shape[2]))[:, :, : self.n_frames]
-        n_clips, n_bands = x.shape[:2]
-        # B clips, P contexts: context p of clip b becomes row b P + p.
-        contexts = x.unfold(2, self.n_frames, self.n_frames).transpose(1, 2)  # B,P,F,n
-        n_contexts = contexts.shape[1]
-        contexts = contexts.reshape(n_clips * n_contexts, n_bands, self.n_frames)
-        rows = F.normalize(self.network.penultimate(contexts).float(), dim=1)
-        return rows.reshape(n_clips, n_contexts, rows.shape[1]).mean(dim=1)
+        units = hear_contexts(self.network, x, self.n_frames)  # B, P, n_units
+        return F.normalize(units, dim=2).mean(dim=1)
 
 
 class ListenersAndAudio(nn.Module):

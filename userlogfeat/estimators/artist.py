@@ -1,0 +1,657 @@
+"""An audio network that learns to tell artists apart.
+
+After Park, Lee, Park, Ha, Nam (2018), "Representation learning of music using artist
+labels". Who made a song is known of nearly all songs, and says much of what they sound
+like: the network's last layer, averaged over a clip and reduced to where artists
+differ, is a feature for other tasks.
+"""
+
+import copy
+import json
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from userlogfeat._base import AudioTransformer, as_tensor, feature_names
+from userlogfeat._check import check_positive
+from userlogfeat._contexts import ContextEstimator
+from userlogfeat._network import check_groups, is_null
+from userlogfeat.discriminants import check_shrinkage, fit_discriminants
+from userlogfeat.losses import softmax_of_many
+from userlogfeat.networks.artist import (
+    PAPER_CHANNELS,
+    PAPER_DROPOUT,
+    PAPER_POOLS,
+    PAPER_UNITS,
+    ArtistCNN,
+    ArtistSoftmax,
+    DiscriminantContexts,
+)
+from userlogfeat.networks.mlp import FeatureTeacher
+from userlogfeat.songs import split_songs
+
+# Park, Lee, Park, Ha, Nam 2018, training and experiments.
+PARK_2018 = {
+    "n_components": 100,  # stated
+    "context": 3.0,  # stated
+    "validation_fraction": 0.15,  # stated: 3 of the 20 songs of an artist
+    "test_fraction": 0.1,  # stated: 2 of the 20 songs of an artist
+    "momentum": 0.9,  # stated, Nesterov's
+    "lr": 0.01,  # not stated
+    "batch_size": 64,  # not stated
+}
+
+MIN_STEPS = 20  # of an epoch, so that few songs are not left before they are learned
+ARTISTS = "artists.safetensors"  # beside a saved model
+BLOCK = 1 << 22  # distances between clips and artists that are in memory at a time
+
+
+class ArtistEmbedder(ClassifierMixin, ContextEstimator):
+    """Embed clips where artists differ.
+
+    A network learns to name the artist of a patch. Then the softmax is taken away: a
+    clip is the mean of the last layer over its patches, projected onto the directions
+    in which artists differ most for their spread within (linear discriminant analysis).
+
+    Parameters
+    ----------
+    n_components : int
+        Columns of the embedding: at most so many, the number of artists less one, and
+        `n_units`.
+    shrinkage : float or "auto"
+        Of the covariance within artists, from 0 to 1; ``"auto"`` after Ledoit & Wolf:
+        the fewer songs the artists have, the more of it.
+    network : {"artist", "mlp"} or class
+        ``"artist"``: the paper's, on log-mel spectrograms. ``"mlp"``: fully connected,
+        on precomputed features (2-D X). A class of ``torch.nn.Module`` is built as
+        ``network((bands, frames), n_units, n_units)``, and its ``penultimate(x)`` gives
+        the last layer of one patch.
+    n_units : int
+        Units of the last layer, 256 in the paper.
+    channels : int
+        Maps of the convolutions but the last, 128 in the paper.
+    pools : sequence of int or None
+        Frames of the max-pooling after each convolution but the last, and the widths of
+        these; None is the paper's (4, 4, 4, 2), which needs 128 frames.
+    dropout : float
+        Share of the last layer that is left out of each step of the training.
+    hidden : sequence of int
+        Hidden units before the last layer with ``network="mlp"``.
+    layer : str or sequence of str
+        What `transform` gives: ``"embedding"``, or ``"context_mean"``, the mean of the
+        last layer over the patches (not with ``network="mlp"``), or both.
+    frontend : str or FrontEnd
+        Spectrograms of clips: see :class:`LogMel`.
+    context : float
+        Seconds of a patch. While the network trains, another patch of a clip is heard
+        each time, anywhere in what `duration` leaves. Elsewhere all patches that follow
+        each other there are heard and averaged.
+    duration : float or None
+        Seconds of a clip to take patches from. None: all of it, as in the paper.
+    crop : {"start", "middle"}
+        Which part, where a clip is longer than `duration`.
+    short : {"repeat", "pad"}
+        What to do where a clip is shorter than `duration` or one patch.
+    freq_mask, time_mask : int
+        SpecAugment while training: the widest masks, in bands and frames; 0 for none.
+        Needs the extra `augment`.
+    max_epochs, patience : int
+        At most so many epochs, stopping after so many without a lower validation loss;
+        the epoch of the least is kept.
+    batch_size : int
+        Patches per step of the training, and clips per pass through the network.
+    lr : float
+        Step of the gradient descent, with Nesterov's momentum of 0.9.
+    validation_fraction : float
+        Share of each artist's songs that the epochs are validated on; one song at least
+        of those who have two.
+    test_fraction : float
+        Share of each artist's songs that nothing is learned from, for `test_score_`; 0
+        for none.
+    n_jobs : int
+        Threads that decode files ahead of the network.
+    device : str or torch.device
+        ``"auto"`` is the GPU where there is one.
+    precision : {"auto", "fp32", "bf16"}
+        Of the network's matrix products, in training as well; ``"auto"`` is bf16 on a
+        GPU only.
+    checkpoint : str, Path or None
+        A folder in which the training is kept after every epoch. The same fit goes on
+        from there when it was killed, and ends the same.
+    random_state : int, RandomState or None
+        Of initial weights, songs, batches and patches.
+    verbose : int
+        1 shows a progress bar of the epochs.
+
+    Attributes
+    ----------
+    classes_ : ndarray (n_artists,)
+        The artists, sorted.
+    artist_embeddings_ : ndarray (n_artists, n_components), float32
+        Mean embedding of each artist's clips, test songs aside.
+    network_ : torch.nn.Module
+        The trained network with the discriminant analysis as its last linear layer,
+        front end or standardisation included.
+    shrinkage_ : float
+        As it was used.
+    history_ : list of dict
+        Losses of every epoch.
+    test_clips_ : ndarray of int
+        Rows of X that are of test songs.
+    test_score_ : float
+        Share of these whose artist is the nearest; NaN where there are none.
+    layer_scales_ : dict of str to float
+        Factor that brings each layer to unit mean square on the training clips.
+    n_features_in_ : int
+        Length of a row of X, where X is an array.
+
+    See Also
+    --------
+    MetricEmbedder : Learns from who listens instead of who plays.
+
+    References
+    ----------
+    .. [1] J. Park, J. Lee, J. Park, J.-W. Ha, J. Nam, "Representation learning of music
+       using artist labels", ISMIR 2018.
+
+    Examples
+    --------
+    Artists who differ in two of six features:
+
+    >>> import numpy as np
+    >>> from userlogfeat import ArtistEmbedder
+    >>> rng = np.random.default_rng(0)
+    >>> artists = np.repeat(np.arange(30), 10)  # of 300 songs
+    >>> features = rng.normal(size=(300, 6))
+    >>> features[:, :2] = 5 * rng.normal(size=(30, 2))[artists] + features[:, :2]
+    >>> embedder = ArtistEmbedder(2, network="mlp", max_epochs=20, random_state=0)
+    >>> embedder.fit(features, artists).transform(features).shape
+    (300, 2)
+    >>> embedder.test_score_ > 0.3  # 30 songs held out; chance is 0.03
+    True
+    """
+
+    _paper_name, _paper_class, _paper_pools = "artist", ArtistCNN, PAPER_POOLS
+
+    def __init__(
+        self,
+        n_components=PARK_2018["n_components"],
+        *,
+        shrinkage="auto",
+        network="artist",
+        n_units=PAPER_UNITS,
+        channels=PAPER_CHANNELS,
+        pools=None,
+        dropout=PAPER_DROPOUT,
+        hidden=(256,),
+        layer="embedding",
+        frontend="park2017",
+        context=PARK_2018["context"],
+        duration=None,
+        crop="start",
+        short="repeat",
+        freq_mask=0,
+        time_mask=0,
+        max_epochs=100,
+        patience=10,
+        batch_size=PARK_2018["batch_size"],
+        lr=PARK_2018["lr"],
+        validation_fraction=PARK_2018["validation_fraction"],
+        test_fraction=PARK_2018["test_fraction"],
+        n_jobs=2,
+        device="auto",
+        precision="auto",
+        checkpoint=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.shrinkage = shrinkage
+        self.network = network
+        self.n_units = n_units
+        self.channels = channels
+        self.pools = pools
+        self.dropout = dropout
+        self.hidden = hidden
+        self.layer = layer
+        self.frontend = frontend
+        self.context = context
+        self.duration = duration
+        self.crop = crop
+        self.short = short
+        self.freq_mask = freq_mask
+        self.time_mask = time_mask
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.lr = lr
+        self.validation_fraction = validation_fraction
+        self.test_fraction = test_fraction
+        self.n_jobs = n_jobs
+        self.device = device
+        self.precision = precision
+        self.checkpoint = checkpoint
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, *, groups=None):
+        """Train the network, then find where artists differ.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Paths, waveforms or log-mel spectrograms; features with ``network="mlp"``.
+        y : array-like (n_clips,)
+            The artist of each clip: names or whole numbers.
+        groups : array-like (n_clips,), optional
+            The song (item) of each clip, where songs have several: clips of one song
+            are all learned from, or all held out. By default every clip is a song.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where there is one artist only, no artist has two songs, an artist is
+            missing, or X has NaN.
+        AudioError
+            Where a file cannot be read.
+
+        Warns
+        -----
+        UserWarning
+            Where some artists have one song: they are learned from, but nothing says
+            how well.
+        """
+        self._check_parameters()
+        self._forget()
+        inputs, shape, clips = self._hear_training(X)
+        artists = self._check_artists(y, inputs)
+        seed = self._seed()
+        train, valid, test = self._split(artists, groups, seed)
+        n_components = min(self.n_components, len(self.classes_) - 1, self.n_units)
+        audio = self._make_trunk(shape, seed)
+        self.history_ = self._learn_artists(audio, inputs, artists, train, valid, seed)
+        self.network_ = self._join(audio, shape, n_components)
+        self._spec = self._network_spec(shape, n_units=n_components)
+        means = self._context_means(inputs, clips)
+        learned = np.setdiff1d(np.arange(len(artists)), test)
+        embeddings = self._fit_discriminant(means, artists, learned)
+        self.artist_embeddings_ = _class_means(embeddings[learned], artists[learned])
+        self.test_clips_ = test
+        right = self._nearest(embeddings[test]) == artists[test]
+        self.test_score_ = float(right.mean()) if len(test) else float("nan")
+        self.layer_scales_ = {
+            name: float(1 / np.sqrt(max(np.square(rows[learned]).mean(), 1e-12)))
+            for name, rows in (("context_mean", means), ("embedding", embeddings))
+            if name in self._layer_sizes()
+        }
+        return self
+
+    def transform(self, X):
+        """Layers of clips side by side, (n_clips, n_features), float32.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+        """
+        check_is_fitted(self)
+        self._check_layers(self._layer_sizes())
+        if self._reads_features:
+            return self._embed(X)
+        return AudioTransformer.transform(self, X)
+
+    def predict(self, X):
+        """The artist of each clip: the one whose mean embedding is nearest.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray (n_clips,)
+            Out of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.classes_[self._nearest(self._embed(X))]
+
+    def score(self, X, y, sample_weight=None):
+        """Share of clips whose artist `predict` names.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Songs that `fit` has not heard, of artists that it has.
+        y : array-like (n_clips,)
+            Their artists. One that `fit` did not know counts as not named.
+        sample_weight : array-like (n_clips,), optional
+            Weights of the clips.
+
+        Returns
+        -------
+        float
+        """
+        return ClassifierMixin.score(self, X, y, sample_weight)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns: ``embedding_0``, ``embedding_1``, ..."""
+        check_is_fitted(self)
+        sizes = self._layer_sizes()
+        return feature_names({name: sizes[name] for name in self._layer_names()})
+
+    def save(self, folder, *, training_data):
+        """Write the model to a folder that `UserLogEmbedder` and `load` read.
+
+        The artists' names and embeddings are in a file of their own,
+        ``artists.safetensors``, which `UserLogEmbedder` does not need.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made where it is missing.
+        training_data : dict
+            What it learned from: ``description`` (str), ``licence`` (str) and
+            ``non_commercial`` (bool); loading warns where the last is true.
+        """
+        from safetensors.numpy import save_file
+
+        from userlogfeat._files import replace_file, sha256
+        from userlogfeat.weights import check_training_data, save_model
+
+        check_is_fitted(self)
+        check_training_data(training_data, ValueError)
+        names = json.dumps([self.classes_.dtype.str, self.classes_.tolist()])
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with replace_file(folder / ARTISTS) as temporary:
+            tensors = {"artist_embeddings": self.artist_embeddings_}
+            save_file(tensors, temporary, metadata={"artists": names})
+        fitted = {"artists_sha256": sha256(folder / ARTISTS)}
+        fitted["shrinkage"] = self.shrinkage_
+        save_model(
+            folder,
+            self.network_.eval(),
+            estimator={
+                "class": "ArtistEmbedder",
+                "parameters": self._plain_parameters(),
+                "fitted": fitted,
+            },
+            spec=self._spec,
+            layer_scales=self.layer_scales_,
+            training_data=training_data,
+        )
+
+    @classmethod
+    def load(cls, folder, *, network=None):
+        """The fitted estimator that `save` wrote to a folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+            As given to `save`.
+        network : type, optional
+            The class of the network, where it is one of your own.
+
+        Raises
+        ------
+        ModelError
+            Where the folder is damaged, foreign or changed.
+        """
+        from userlogfeat.weights import find_model, load_fitted
+
+        saved, parameters = load_fitted(folder, cls.__name__, network=network)
+        fitted = saved.config["fitted"]
+        embedder = cls(**parameters)
+        embedder.classes_, embedder.artist_embeddings_ = _load_artists(
+            find_model(folder) / ARTISTS, fitted
+        )
+        embedder.shrinkage_ = fitted["shrinkage"]
+        embedder.layer_scales_ = saved.layer_scales
+        embedder.network_ = copy.deepcopy(saved.network)
+        embedder._spec = saved.config["network"]
+        if embedder._reads_features:
+            embedder.n_features_in_ = embedder.network_.head[0].in_features
+        return embedder
+
+    def _check_artists(self, y, inputs):
+        """Artists as whole numbers; their names are in `classes_`."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None: it learns who the artist of each clip is."
+            )
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(inputs, y)
+        missing = [row for row, artist in enumerate(y.tolist()) if is_null(artist)]
+        if missing:
+            raise ValueError(
+                f"The artists of {len(missing)} clips are missing: y contains NaN or "
+                f"None (first: row {missing[0]}). Leave these clips out."
+            )
+        check_classification_targets(y)
+        self.classes_, artists = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"Got one class, the artist {self.classes_[0]!r}, expected two or "
+                "more: artists are told apart."
+            )
+        return artists
+
+    def _split(self, artists, groups, seed):
+        """Clips to learn from, to validate on and to test on."""
+        groups = check_groups(groups, artists)
+        songs = np.arange(len(artists)) if groups is None else groups
+        first = np.unique(songs, return_index=True)[1]
+        n_songs = np.bincount(artists[first], minlength=len(self.classes_))
+        single = np.flatnonzero(n_songs == 1)
+        if len(single) == len(n_songs):
+            raise ValueError(
+                f"Each of the {len(n_songs)} artists (class labels in y) has one song: "
+                "nothing says how an artist's songs differ among themselves. Pass "
+                "artists of two songs or more; ten or more are better."
+            )
+        if len(single):
+            warnings.warn(
+                f"{len(single)} of {len(n_songs)} artists have one song (such as "
+                f"{self.classes_[single[0]]!r}): they are learned from, but neither "
+                "validated nor tested on. Leave them out to be rid of this warning.",
+                stacklevel=3,
+            )
+        return split_songs(
+            artists,
+            songs,
+            validation_fraction=self.validation_fraction,
+            test_fraction=self.test_fraction,
+            seed=seed,
+        )
+
+    def _make_trunk(self, shape, seed):
+        """A new network up to the last layer below the softmax."""
+        if not self._reads_features:
+            return self._make_context_network(shape, n_units=self.n_units, seed=seed)
+        network = self._make_network(shape, n_units=self.n_units, seed=seed)
+        return FeatureTeacher(torch.nn.Sequential(*network.head, torch.nn.ReLU()))
+
+    def _learn_artists(self, audio, inputs, artists, train, valid, seed):
+        """Train the trunk below a softmax; the losses of every epoch."""
+        from userlogfeat.training import seeded
+
+        with seeded(seed + 1):
+            network = ArtistSoftmax(
+                audio, self.n_units, len(self.classes_), dropout=float(self.dropout)
+            )
+        return self._train(
+            network,
+            inputs,
+            {"artist": artists},
+            objective=_name_artist,
+            split=(train, valid),
+            seed=seed,
+            min_steps=MIN_STEPS,
+            optimizer=partial(
+                torch.optim.SGD, momentum=PARK_2018["momentum"], nesterov=True
+            ),
+        )
+
+    def _join(self, audio, shape, n_components):
+        """The module that is saved: the trunk, and a linear layer to be filled."""
+        from userlogfeat.training import seeded
+
+        with seeded(0):
+            if self._reads_features:
+                last = torch.nn.Linear(self.n_units, n_components)
+                audio = FeatureTeacher(torch.nn.Sequential(*audio.head, last))
+            else:
+                sizes = {"n_inner": self.n_units, "n_units": n_components}
+                audio = DiscriminantContexts(audio, shape[1], **sizes)
+        return self._as_teacher(audio, shape, n_components)
+
+    def _context_means(self, inputs, clips):
+        """Mean of the last layer over all patches, (n_clips, n_units), of all clips."""
+        network = self._load_network()
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            if self._reads_features:
+                return network.head[:-1](as_tensor(clips).to(device)).numpy(force=True)
+            means = np.empty((len(inputs), self.n_units), dtype=np.float32)
+            for row in range(len(inputs)):  # one by one: clips may be long
+                x = as_tensor(inputs[row]).to(device)
+                heard = network([x], layers=("context_mean",))["context_mean"]
+                means[row] = heard[0].numpy(force=True)
+        return means
+
+    def _fit_discriminant(self, means, artists, learned):
+        """Fill the last linear layer; the embeddings (n_clips, n_components)."""
+        network = self.network_
+        layer = (
+            network.head[-1] if self._reads_features else network.network.discriminant
+        )
+        weight, bias, self.shrinkage_ = fit_discriminants(
+            means[learned], artists[learned], len(layer.weight), self.shrinkage
+        )
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(weight))
+            layer.bias.copy_(torch.from_numpy(bias))
+        return (means @ weight.T + bias).astype(np.float32)
+
+    def _embed(self, X):
+        """Embeddings (n_clips, n_components), float32, whatever `layer` says."""
+        if not self._reads_features:
+            clips = self.iter_features(X, layers=("embedding",))
+            return np.stack([clip.layers["embedding"] for clip in clips])
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        with torch.inference_mode():
+            return self.network_.head(as_tensor(X)).numpy()
+
+    def _nearest(self, embeddings):
+        """The number of the artist whose mean is nearest to each embedding."""
+        artists = self.artist_embeddings_.astype(np.float64)
+        halves = np.square(artists).sum(axis=1) / 2
+        nearest = np.empty(len(embeddings), dtype=int)
+        size = max(1, BLOCK // len(artists))
+        for first in range(0, len(embeddings), size):
+            # |x - a|^2 = |x|^2 - 2 (x a - |a|^2 / 2), of which the first is the same.
+            closeness = embeddings[first : first + size] @ artists.T - halves
+            nearest[first : first + size] = closeness.argmax(axis=1)
+        return nearest
+
+    def _layer_sizes(self):
+        return self.network_.layer_sizes
+
+    def _network_spec(self, shape, *, n_units, n_outputs=None):
+        spec = super()._network_spec(shape, n_units=n_units)
+        if self._reads_features:
+            *sizes, last = spec["head"]
+            return spec | {"head": [*sizes, int(self.n_units), last]}
+        return spec | {"n_inner": int(self.n_units)}
+
+    def _forget(self):
+        """Drop what an earlier fit learned."""
+        for name in ("network_", "history_", "layer_scales_", "artist_embeddings_"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _check_parameters(self):
+        AudioTransformer._check_parameters(self)
+        self._check_network(("artist", "mlp"))
+        self._check_training_parameters()
+        for name in ("n_components", "n_units", "channels"):
+            check_positive(getattr(self, name), name, integer=True)
+        check_shrinkage(self.shrinkage)
+        for name in ("dropout", "test_fraction"):
+            value = getattr(self, name)
+            if value != 0:
+                check_positive(value, name)
+            if value >= 1:
+                raise ValueError(f"Got {name}={value!r}, expected less than 1.")
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"Got validation_fraction={self.validation_fraction!r} and "
+                f"test_fraction={self.test_fraction!r}: nothing is left to learn from."
+            )
+        inner = () if self._reads_features else ("context_mean",)
+        self._check_layers(dict.fromkeys((*inner, "embedding")))
+        self._check_contexts()
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "artist_embeddings_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        return tags
+
+
+def _name_artist(network, x, batch, epoch):
+    """The objective of `fit_network`: the cross-entropy of naming the artist."""
+    softmax = network.softmax
+    losses = softmax_of_many(
+        network.units(x), softmax.weight, softmax.bias, batch["artist"]
+    )
+    return {"loss": losses.mean()}
+
+
+def _class_means(rows, classes):
+    """Mean row of each class, float32."""
+    counts = np.bincount(classes)
+    sums = np.zeros((len(counts), rows.shape[1]))
+    np.add.at(sums, classes, rows)
+    return (sums / counts[:, None]).astype(np.float32)
+
+
+def _load_artists(path, fitted):
+    """Names and embeddings of the artists of a saved model, checked."""
+    from safetensors import safe_open
+
+    from userlogfeat._files import sha256
+    from userlogfeat.weights import ModelError
+
+    if not path.is_file():
+        raise ModelError(
+            f"{path} is missing: the model was shared without its artists. Load it "
+            "with UserLogEmbedder, which needs none."
+        )
+    if sha256(path) != fitted["artists_sha256"]:
+        raise ModelError(
+            f"{path} has another SHA-256 than the model's config says: the artists are "
+            "damaged or of another model. Copy the folder again."
+        )
+    with safe_open(path, framework="np") as file:
+        dtype, names = json.loads(file.metadata()["artists"])
+        return np.array(names, dtype=dtype), file.get_tensor("artist_embeddings")
