@@ -16,7 +16,7 @@ ROWS = [
     {"_check", "_optional", "_files"} | {"audio_errors", "mp3"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"audio_files", "catalogue_sources", "tensorflow_files"}
-    | {"demographics", "log_sources", "log_columns", "log_formats"},
+    | {"demographics", "id_tables", "log_sources", "log_columns", "log_formats"},
     {
         "factorization",
         "training",
@@ -32,14 +32,18 @@ ROWS = [
         "feedback",
         "feedback_sampling",
         "triplets",
+        "label_sets",
+        "latent_training",
         "weights",
         "datasets",
         "musicnn_weights",
         "model_config",
     }
     | {"tables", "table_writer", "factor_files"},
-    {"_base", "_contexts", "_network", "_student", "_teacher", "estimators"},
-    {"extraction", "recommendation"},
+    {"_base", "_contexts", "_network", "_student", "_teacher", "estimators"}
+    | {"_patches", "_windows"},
+    {"extraction", "recommendation", "user_folders"},
+    {"item_sources", "recommendation_files"},
     {"report", "comparison", "inspection"},
     {"cli"},
 ]
@@ -49,11 +53,15 @@ PAIRS = {
     ("weights", "musicnn_weights"),
     ("audio", "audio_files"),
     ("catalogue", "catalogue_sources"),
+    ("id_tables", "catalogue_sources"),
     ("estimators", "_base"),
     ("estimators", "_network"),
     ("estimators", "_teacher"),
     ("estimators", "_student"),
     ("estimators", "_contexts"),
+    ("estimators", "_patches"),
+    ("estimators", "_windows"),
+    ("_windows", "_base"),
     ("_contexts", "_base"),
     ("_contexts", "_network"),
     ("feedback", "feedback_sampling"),

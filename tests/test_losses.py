@@ -1,12 +1,21 @@
 """Losses against loops."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
-from userlogfeat.losses import mse_cosine, sampled_softmax, weighted_mean
+from userlogfeat.losses import (
+    draw_violators,
+    harmonic,
+    mse_cosine,
+    sampled_softmax,
+    warp,
+    warp_of_ranks,
+    weighted_mean,
+)
 
 
 def loop_mse_cosine(y, t):
@@ -90,3 +99,108 @@ def test_the_correction_makes_every_way_of_drawing_tell_the_same(power):
     as_if_uniform = torch.full((len(drawn),), math.log(len(drawn) / 6))
     raw = sampled_softmax(positive, negatives, as_if_uniform, is_target)
     assert (raw.item() == pytest.approx(exact)) == (power == 0)
+
+
+def loop_warp(scores, positive, labels, rng):
+    """Wsabie's search, one draw at a time: (violator or None, weight)."""
+    wrong = [j for j in range(len(scores)) if j not in labels]
+    for n_draws in range(1, len(wrong) + 1):
+        j = wrong[rng.integers(len(wrong))]
+        if scores[j] > scores[positive] - 1:
+            return j, sum(1 / i for i in range(1, len(wrong) // n_draws + 1))
+    return None, 0.0
+
+
+# Affinities of six labels; 0 is right, or 0 and 5. Violators beside 0: 1 and 3, and 5.
+ROW = [1.0, 0.5, -0.5, 2.0, -1.0, 0.7]
+
+
+@pytest.mark.parametrize("labels", [(0,), (0, 5)])
+def test_warp_has_the_distribution_of_the_loop(labels):
+    rng, n = np.random.default_rng(4), 20000
+    looped = [loop_warp(ROW, 0, labels, rng) for _ in range(n)]
+    scores = torch.tensor(ROW, dtype=torch.float64).repeat(n, 1)
+    is_label = torch.zeros(n, 6, dtype=torch.bool)
+    is_label[:, labels] = True
+    violators, weights = draw_violators(
+        scores,
+        torch.zeros(n, dtype=torch.int64),
+        is_label,
+        generator=torch.Generator().manual_seed(0),
+    )
+    drawn = zip(violators.tolist(), weights.tolist(), strict=True)
+    expected = Counter((j, round(w, 6)) for j, w in looped if w > 0)
+    found = Counter((j, round(w, 6)) for j, w in drawn if w > 0)
+    assert found.keys() == expected.keys()
+    for outcome, count in expected.items():  # within five standard errors of each other
+        assert abs(found[outcome] - count) < 5 * math.sqrt(2 * count)
+
+
+def test_warp_is_the_loop_where_there_is_one_way_to_go():
+    """All wrong labels violate: the first draw does, so the rank is their number."""
+    scores = torch.tensor([[0.0, 0.25, 0.25, 0.25]], requires_grad=True)
+    is_label = torch.tensor([[True, False, False, False]])
+    loss = warp(scores, torch.tensor([0]), is_label)
+    weight = 1 + 1 / 2 + 1 / 3
+    assert loss.item() == pytest.approx(weight * 1.25)
+    loss.sum().backward()
+    assert scores.grad[0, 0].item() == pytest.approx(-weight)
+    assert sorted(scores.grad[0, 1:].tolist()) == pytest.approx([0, 0, weight])
+
+
+def test_warp_is_zero_where_nothing_violates():
+    scores = torch.tensor([[2.0, 0.9, -3.0], [2.0, 5.0, 4.0]], requires_grad=True)
+    is_label = torch.tensor([[True, False, False], [True, True, True]])
+    loss = warp(scores, torch.tensor([0, 0]), is_label)
+    assert loss.tolist() == [0, 0]
+    loss.sum().backward()
+    assert not scores.grad.any()
+
+
+def test_warp_gradient_is_the_loops():
+    """Of embeddings: c (w_j - w_y) for the frame, -c h and c h for the two labels."""
+    rng = np.random.default_rng(5)
+    h, W = rng.normal(size=(7, 4)), rng.normal(size=(9, 4))
+    positives, is_label = torch.arange(7), torch.zeros(7, 9, dtype=torch.bool)
+    is_label[torch.arange(7), positives] = True
+    is_label[2, 8] = True
+    draw = {"generator": torch.Generator().manual_seed(3)}
+    violators, weights = draw_violators(
+        torch.from_numpy(h @ W.T), positives, is_label, **draw
+    )
+    dh, dW, total = np.zeros_like(h), np.zeros_like(W), 0.0
+    for i, (j, c) in enumerate(zip(violators.tolist(), weights.tolist(), strict=True)):
+        if c > 0:
+            total += c * (1 - h[i] @ W[i] + h[i] @ W[j])
+            dh[i] += c * (W[j] - W[i])
+            dW[i] -= c * h[i]
+            dW[j] += c * h[i]
+    h, W = (torch.tensor(a, requires_grad=True) for a in (h, W))
+    draw["generator"].manual_seed(3)
+    loss = warp(h @ W.T, positives, is_label, **draw).sum()
+    loss.backward()
+    assert loss.item() == pytest.approx(total)
+    np.testing.assert_allclose(h.grad, dh, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(W.grad, dW, rtol=1e-10, atol=1e-12)
+
+
+def test_warp_of_ranks_is_the_loop():
+    rng = np.random.default_rng(6)
+    scores, is_label = rng.normal(size=(8, 10)), rng.random((8, 10)) < 0.2
+    positives = rng.integers(10, size=8)
+    is_label[np.arange(8), positives] = True
+    expected = []
+    for s, y, own in zip(scores, positives, is_label, strict=True):
+        gaps = [
+            1 - s[y] + s[j] for j in range(10) if not own[j] and 1 - s[y] + s[j] > 0
+        ]
+        cost = sum(1 / i for i in range(1, len(gaps) + 1))
+        expected.append(cost * sum(gaps) / max(1, len(gaps)))
+    arrays = (scores, positives, is_label)
+    found = warp_of_ranks(*map(torch.from_numpy, arrays))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_harmonic():
+    n = torch.tensor([0.0, 1.0, 2.0, 4.0], dtype=torch.float64)
+    np.testing.assert_allclose(harmonic(n), [0, 1, 1.5, 25 / 12], atol=1e-12)

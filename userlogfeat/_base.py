@@ -70,7 +70,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         self
         """
         self._check_parameters()
-        check_audio(X, self, reset=True)
+        self._check_clips(X, reset=True)
         return self
 
     def transform(self, X):
@@ -118,12 +118,13 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         """
         check_choice(on_error, "on_error", ("raise", "yield"))
         self._check_parameters()
-        clips = check_audio(X, self)
+        clips = self._check_clips(X)
         network = self._load_network()
         layers = self._layer_names() if layers is None else tuple(layers)
-        if clips.kind == "log_mel" and clips.rows.shape[1] != network.n_bands:
+        if clips.kind == "log_mel" and len(clips.rows[0]) != network.n_bands:
+            shape = (len(clips), *clips.rows[0].shape)
             raise ValueError(
-                f"Got X of shape {clips.rows.shape} (clips, bands, frames), expected "
+                f"Got X of shape {shape} (clips, bands, frames), expected "
                 f"{network.n_bands} bands."
             )
         batch, seconds = [], 0.0
@@ -136,6 +137,10 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 yield from self._hear_batch(network, layers, batch)
                 batch, seconds = [], 0.0
         yield from self._hear_batch(network, layers, batch)
+
+    def _check_clips(self, X, *, reset=False):
+        """X as clips; `reset` in ``fit``."""
+        return check_audio(X, self, reset=reset)
 
     def _decode(self, clips, network, duration):
         """Yield what the network will hear, as ClipFeatures with one layer, "input"."""

@@ -184,3 +184,117 @@ def softmax_of_many(units, weight, bias, target, *, block=MOST_LOGITS):
 
 def _log_sum(units, weight, bias):
     return F.linear(units, weight, bias).float().logsumexp(dim=1)
+
+
+def draw_violators(scores, positives, is_label, *, margin=1.0, generator=None):
+    """The outcome of WARP's search for a label that is ranked too high, for each row.
+
+    Weston, Bengio, Usunier (2011), "Wsabie: scaling up to large vocabulary image
+    annotation", algorithm 1, draws wrong labels with replacement until one violates the
+    margin, s_j > s_y - margin, and counts the draws N. With v violators among n wrong
+    labels every draw is one with probability v / n, whatever came before: N is
+    geometric, and the violator found is any of the v, each as likely. So both are drawn
+    at once for a whole batch, with the same distribution as the loop's.
+
+    Parameters
+    ----------
+    scores : Tensor (B, n_labels)
+        Affinities s of all labels.
+    positives : Tensor (B,), int64
+        The right label y that each row is learned by.
+    is_label : Tensor (B, n_labels) of bool
+        All right labels of each row, which are never drawn.
+    margin : float
+        By which the right label is to lead.
+    generator : torch.Generator, optional
+        On the device of `scores`.
+
+    Returns
+    -------
+    violators : Tensor (B,), int64
+        Any label where there is no violator.
+    weights : Tensor (B,)
+        L(floor(n / N)) with L(r) = 1 + 1/2 + ... + 1/r: the estimated rank of y, and
+        what it costs. 0 where there is no violator, or none was found in n draws,
+        after which the loop gives up. For rows of one label n is the paper's Y - 1.
+    """
+    bound = scores.gather(1, positives[:, None]) - margin
+    violates = (scores > bound) & ~is_label
+    n_violators = violates.sum(dim=1)
+    n_wrong = scores.shape[1] - is_label.sum(dim=1)
+    u = torch.rand(
+        2, len(scores), device=scores.device, dtype=torch.float64, generator=generator
+    )
+    share = (n_violators / n_wrong.clamp(min=1)).double()
+    # P(N > k) = (1 - share)^k, so N = 1 + floor(log(U) / log(1 - share)) for a uniform
+    # U in (0, 1]; no violators make it infinite, violators alone make it 1.
+    n_draws = 1 + torch.floor(torch.log1p(-u[0]) / torch.log1p(-share))
+    rank = torch.floor(n_wrong / n_draws.clamp(min=1))
+    rank = torch.where(n_violators > 0, rank, 0.0)
+    chosen = torch.floor(u[1] * n_violators).to(torch.int32)[:, None]
+    nth = violates.cumsum(dim=1, dtype=torch.int32)
+    violators = torch.searchsorted(nth, chosen, right=True)[:, 0]
+    return violators.clamp(max=scores.shape[1] - 1), harmonic(rank).to(scores.dtype)
+
+
+def harmonic(n):
+    """1 + 1/2 + ... + 1/n of whole numbers n (a float tensor); 0 of 0."""
+    return torch.digamma(n + 1) - torch.digamma(torch.ones_like(n))
+
+
+def warp(scores, positives, is_label, *, margin=1.0, generator=None):
+    """Weighted approximate-rank pairwise loss, a value a row.
+
+    L(floor(n / N)) * max(0, margin - s_y + s_j), where j is the first label drawn that
+    violates the margin, N the draws it took, and n the number of wrong labels: see
+    :func:`draw_violators`. Weston, Bengio, Usunier (2011), "Wsabie"; the loss of Hamel,
+    Davies, Yoshii, Goto (2013), "Transfer learning in MIR". The more draws it takes,
+    the better y is ranked already, and the less is to be gained.
+
+    Parameters
+    ----------
+    scores : Tensor (B, n_labels)
+        Affinities.
+    positives : Tensor (B,), int64
+        The right label of each row; of a row of several, one drawn by the caller.
+    is_label : Tensor (B, n_labels) of bool
+        All right labels.
+    margin : float
+        1 in the paper.
+    generator : torch.Generator, optional
+        Of the draws.
+
+    Returns
+    -------
+    Tensor (B,)
+        At least 0.
+    """
+    violators, weights = draw_violators(
+        scores.detach(), positives, is_label, margin=margin, generator=generator
+    )
+    right = scores.gather(1, positives[:, None])[:, 0]
+    wrong = scores.gather(1, violators[:, None])[:, 0]
+    return weights * (margin - right + wrong).clamp(min=0)
+
+
+def warp_of_ranks(scores, positives, is_label, *, margin=1.0):
+    """What WARP estimates, without draws: a value a row.
+
+    L(r) times the mean of max(0, margin - s_y + s_j) over the r wrong labels j that
+    violate the margin: the rank is counted, not estimated. For validation, where the
+    noise of draws would choose the epoch.
+
+    Parameters
+    ----------
+    scores, positives, is_label, margin
+        As in :func:`warp`.
+
+    Returns
+    -------
+    Tensor (B,)
+    """
+    right = scores.gather(1, positives[:, None])
+    gaps = (margin - right + scores).clamp(min=0).masked_fill(is_label, 0.0)
+    rank = (gaps > 0).sum(dim=1)
+    mean = gaps.sum(dim=1) / rank.clamp(min=1)
+    return harmonic(rank.double()).to(scores.dtype) * mean

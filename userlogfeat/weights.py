@@ -33,6 +33,7 @@ from userlogfeat.model_config import (
 )
 from userlogfeat.musicnn_weights import load_musicnn
 from userlogfeat.networks.artist import ArtistCNN, DiscriminantContexts
+from userlogfeat.networks.frame_statistics import FrameTeacher, WindowStatistics
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.metric import ContextMean, MetricCNN
 from userlogfeat.networks.mlp import FeatureTeacher, mlp
@@ -381,6 +382,21 @@ def _add_discriminant(network, spec):
     return DiscriminantContexts(network, spec["n_frames"], **sizes)
 
 
+def _build_frames(spec, front_end, device, precision):
+    settings = spec["window"], spec["window_hop"], spec["statistics"]
+    maps = {name: spec[name] for name in ("n_components", "n_labels")}
+    with torch.device("meta"):
+        network = FrameTeacher(
+            None,
+            spec["n_bands"],
+            statistics=WindowStatistics(*settings),
+            pooling=spec["pooling"],
+            **maps,
+        )
+    network.front_end = front_end and LogMelSpectrogram(front_end).to(device)
+    return network
+
+
 def _build_custom(spec, front_end, device, precision, own_class):
     if own_class is None:
         raise ModelError(
@@ -420,6 +436,7 @@ _BUILDERS = {
     "mlp": _build_mlp,
     "se_cnn": _build_se_cnn,
     "metric": _build_metric,
+    "frames": _build_frames,
     "artist": _build_artist,
 }
 

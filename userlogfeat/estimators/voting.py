@@ -16,11 +16,12 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
-    check_array,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
 )
+
+from userlogfeat._patches import check_patches, mean_of_clips
 
 
 class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -77,7 +78,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        patches, n_patches = self._check_patches(X, reset=True)
+        patches, n_patches = check_patches(X, self, reset=True)
         y = column_or_1d(y, warn=True)
         check_consistent_length(n_patches, y)
         assert_all_finite(y, input_name="y")
@@ -108,7 +109,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             As in `fit`.
         """
         check_is_fitted(self)
-        patches, n_patches = self._check_patches(X, reset=False)
+        patches, n_patches = check_patches(X, self, reset=False)
         votes = self._count_votes(patches, n_patches)
         most = votes == votes.max(axis=1, keepdims=True)
         scores = np.where(most, self._mean_scores(patches, n_patches), -np.inf)
@@ -123,7 +124,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             As in `fit`.
         """
         check_is_fitted(self)
-        votes = self._count_votes(*self._check_patches(X, reset=False))
+        votes = self._count_votes(*check_patches(X, self, reset=False))
         return votes / votes.sum(axis=1, keepdims=True)
 
     def _count_votes(self, patches, n_patches):
@@ -143,8 +144,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 scores = np.column_stack([-scores, scores])
         else:
             return np.zeros((len(n_patches), len(self.classes_)))
-        first = np.concatenate([[0], np.cumsum(n_patches)[:-1]])
-        return np.add.reduceat(scores, first, axis=0) / np.asarray(n_patches)[:, None]
+        return mean_of_clips(scores, n_patches)
 
     def _scores_pairs(self):
         """Whether the scores are of pairs of classes, as an SVC can be asked for."""
@@ -152,35 +152,6 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         while hasattr(last, "steps"):
             last = last.steps[-1][1]
         return getattr(last, "decision_function_shape", "ovr") == "ovo"
-
-    def _check_patches(self, X, *, reset):
-        """All patches in one array, and the number of each clip's."""
-        if isinstance(getattr(X, "dtype", None), np.dtype) and X.dtype == object:
-            X = list(X)  # an array or series of arrays
-        if isinstance(X, list | tuple) and len(X) == 0:
-            raise ValueError(
-                "Found 0 sample(s): X is empty, expected one clip or more."
-            )
-        if not (isinstance(X, list | tuple) and np.ndim(X[0]) == 2):
-            X = check_array(X, allow_nd=True, input_name="X")
-            X = X[:, None] if X.ndim == 2 else X
-        clips = []
-        for index, clip in enumerate(X):
-            try:
-                clips.append(check_array(clip, input_name=f"X[{index}]"))
-            except ValueError as error:
-                raise ValueError(f"Clip {index} of X: {error}") from error
-        widths = sorted({clip.shape[1] for clip in clips})
-        if reset and len(widths) == 1:
-            self.n_features_in_ = widths[0]
-        if len(widths) > 1 or widths[0] != self.n_features_in_:
-            found = widths[0] if len(widths) == 1 else widths
-            expected = "one number of" if reset else self.n_features_in_
-            raise ValueError(
-                f"X has {found} features, but {type(self).__name__} is expecting "
-                f"{expected} features as input, the same in the patches of all clips."
-            )
-        return np.concatenate(clips), [len(clip) for clip in clips]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,0 +1,108 @@
+"""The base features of Hamel et al. 2013: statistics of frames over windows of time.
+
+Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": mean, variance, maximum
+and minimum over windows of 64 frames, of 200 mel bands; what no label has touched.
+"""
+
+from userlogfeat._windows import WindowTransformer
+from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
+
+
+class MelStatistics(WindowTransformer):
+    """Mean, variance, maximum and minimum of mel bands over windows of time.
+
+    There is nothing to learn. Given frames of any other making, such as activations of
+    a network, it takes the statistics of those.
+
+    Parameters
+    ----------
+    frontend : str or FrontEnd
+        Spectrograms of paths and waveforms: see :class:`LogMel`.
+    window : int or None
+        Frames of a window: 64, 1.5 s, in the paper. None takes a clip as one window.
+    window_hop : int or None
+        Frames between the starts of windows; None is `window`, so that they do not
+        overlap.
+    statistics : sequence of {"mean", "var", "max", "min"}
+        Which, side by side in this order.
+    pooling : {"mean", "max", "meanstd", None}
+        How the windows of a clip become one row; ``"meanstd"`` is the mean and the
+        standard deviation. None gives a list with one (n_windows, n_features) array a
+        clip, as :class:`WindowRegressionClassifier` takes them.
+    duration : float or None
+        Seconds to hear of each clip; None hears as much as the front end's paper (all,
+        for ``"hamel2013"``).
+    crop : {"middle", "start"}
+        Which part, where a clip is longer.
+    short : {"repeat", "pad"}
+        How a clip shorter than `duration` or one window is filled: with itself again,
+        or with zeros at its end. Frames are always repeated.
+    batch_size : int
+        Clips transformed before the next are asked for.
+    n_jobs : int
+        Threads that decode files.
+    device : str or torch.device
+        ``"auto"`` is the GPU where there is one.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Length of a row of X, where X is a 2-D array; units of a frame, where it is 3-D.
+
+    Notes
+    -----
+    Frames after the last whole window are left out. How the paper's windows are placed
+    and what becomes of the rest is not stated.
+
+    References
+    ----------
+    .. [1] P. Hamel, M. E. P. Davies, K. Yoshii, M. Goto, "Transfer learning in MIR:
+       sharing learned latent representations for music audio classification and
+       similarity", ISMIR 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat import MelStatistics
+    >>> clips = np.random.default_rng(0).normal(size=(2, 66150))  # 3 s at 22,050 Hz
+    >>> MelStatistics().fit_transform(clips).shape  # 4 statistics of 200 bands
+    (2, 800)
+    >>> windows = MelStatistics(pooling=None).fit_transform(clips)
+    >>> [clip.shape for clip in windows]  # 130 frames are two windows of 64
+    [(2, 800), (2, 800)]
+
+    Statistics of any frames, here of one clip with two units over four frames:
+
+    >>> frames = [np.array([[0, 0, 1, 1], [1, 2, 3, 4]])]
+    >>> MelStatistics(window=4, statistics=("mean", "max")).fit_transform(frames)
+    array([[0.5, 2.5, 1. , 4. ]], dtype=float32)
+    """
+
+    layer = "base"
+
+    def __init__(
+        self,
+        frontend="hamel2013",
+        *,
+        window=WINDOW,
+        window_hop=None,
+        statistics=STATISTICS,
+        pooling="mean",
+        duration=None,
+        crop="middle",
+        short="repeat",
+        batch_size=16,
+        n_jobs=2,
+        device="auto",
+    ):
+        self.frontend = frontend
+        self.window = window
+        self.window_hop = window_hop
+        self.statistics = statistics
+        self.pooling = pooling
+        self.duration = duration
+        self.crop = crop
+        self.short = short
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.device = device

@@ -1,0 +1,672 @@
+"""One space for the frames of several data sets and all their labels.
+
+Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR: sharing learned latent
+representations for music audio classification and similarity". A linear map V of frames
+is shared by all data sets, each of which has a map W of its own labels; s_j(x) =
+w_j' V x is the affinity of frame x to label j, learned with the WARP loss. The embedded
+frames are then aggregated over windows, as the base features are.
+"""
+
+import copy
+from dataclasses import asdict
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from userlogfeat._base import as_tensor, feature_names, resolve_device
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat._network import _Ear, check_groups
+from userlogfeat._windows import WindowTransformer
+from userlogfeat.frontends import resolve_front_end
+from userlogfeat.label_sets import read_label_sets
+from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
+from userlogfeat.networks.mel import LogMelSpectrogram
+from userlogfeat.networks.mlp import FeatureTeacher, mlp
+
+# Hamel, Davies, Yoshii, Goto 2013, the embedding.
+HAMEL_2013 = {
+    "n_components": 100,  # stated
+    "batch_size": 100,  # stated: frames
+    "margin": 1.0,  # not stated; that of Weston, Bengio, Usunier 2011
+    "max_norm": 1.0,  # not stated; as there, where its value is searched
+    "lr": 0.01,  # not stated
+}
+
+
+class LabelNeighbour(NamedTuple):
+    """A label near another one.
+
+    Attributes
+    ----------
+    label : object
+    dataset : object
+        The data set it is of; None where there is only one.
+    similarity : float
+        Cosine of the two embeddings, from -1 to 1.
+    """
+
+    label: object
+    dataset: object
+    similarity: float
+
+
+class SharedLatentEmbedder(WindowTransformer):
+    """Embed frames and the labels of several data sets into one space.
+
+    Parameters
+    ----------
+    n_components : int
+        Size of the space.
+    network : {"linear", "mlp"}
+        ``"linear"``: the paper's, on the frames of spectrograms. ``"mlp"``: X is 2-D,
+        precomputed features, of which each row is treated as one frame; `transform`
+        gives its embedding, without statistics.
+    layer : str or sequence of str
+        What `transform` gives: ``"embedding"``, statistics of the embedded frames;
+        ``"base"``, those of the frames themselves, as :class:`MelStatistics`; or both.
+    frontend : str or FrontEnd
+        Spectrograms of paths and waveforms: see :class:`LogMel`.
+    window, window_hop, statistics, pooling
+        Of the statistics: see :class:`MelStatistics`.
+    frames_per_clip : int or None
+        So many frames of each clip are learned from, drawn at random; None takes all.
+        They are kept in memory: 200 bands of a 30 s clip take 1 MB.
+    margin : float
+        Of the loss.
+    max_norm : float or None
+        The longest that a band's or a label's embedding may be. None: no limit.
+    duration : float or None
+        Seconds to hear of each clip; None hears all.
+    crop : {"middle", "start"}
+        Which part, where a clip is longer.
+    short : {"repeat", "pad"}
+        What to do where a clip is shorter than `duration` or one window.
+    max_epochs, patience : int
+        At most so many epochs, stopping after so many without a lower validation loss;
+        the epoch of the least is kept. An epoch goes once through the largest data set.
+    batch_size : int
+        Frames per step of the training. Batches are of one data set, which take turns.
+    lr : float
+        Step of the gradient descent.
+    validation_fraction : float
+        Share of each data set's clips (or groups) that the epochs are validated on.
+    n_jobs : int
+        Threads that decode files.
+    device : str or torch.device
+        ``"auto"`` is the GPU where there is one.
+    random_state : int, RandomState or None
+        Of the first values, the batches, the draws of WARP and the validation clips.
+    verbose : int
+        1 shows a progress bar of the epochs.
+
+    Attributes
+    ----------
+    feature_embedding_ : ndarray (n_bands, n_components), float32
+        V': where each band, or feature, lies in the space. A raw frame x lies at
+        ``x @ feature_embedding_ + feature_offset_``.
+    feature_offset_ : ndarray (n_components,), float32
+        What the standardisation of the bands amounts to.
+    label_embeddings_ : ndarray (n_labels, n_components), float32
+        W: where each label lies.
+    labels_ : ndarray (n_labels,) of object
+        Their names, in the same order.
+    label_datasets_ : ndarray (n_labels,) of object
+        The data set of each; None throughout where `fit` was given none.
+    network_ : torch.nn.Module
+        Both maps, with front end and statistics.
+    history_ : list of dict
+        Losses of every epoch.
+    layer_scales_ : dict of str to float
+        Factor that brings each layer to unit mean square on the training clips.
+    n_features_in_ : int
+        Length of a row of X, where X is a 2-D array; units of a frame, where it is 3-D.
+
+    See Also
+    --------
+    MelStatistics : The base features, which no label has touched.
+    WindowRegressionClassifier : The paper's classifier of windows.
+
+    Notes
+    -----
+    Bands are standardised by the mean and deviation of all frames that are learned
+    from, which the paper does not state; the standardisation is part of V.
+
+    References
+    ----------
+    .. [1] P. Hamel, M. E. P. Davies, K. Yoshii, M. Goto, "Transfer learning in MIR:
+       sharing learned latent representations for music audio classification and
+       similarity", ISMIR 2013.
+    .. [2] J. Weston, S. Bengio, N. Usunier, "Wsabie: scaling up to large vocabulary
+       image annotation", IJCAI 2011.
+
+    Examples
+    --------
+    Two data sets have other words for the same two kinds of clips:
+
+    >>> import numpy as np
+    >>> from userlogfeat import SharedLatentEmbedder
+    >>> rng = np.random.default_rng(0)
+    >>> high = rng.integers(2, size=60)
+    >>> frames = rng.normal(size=(60, 8, 20))  # clips, bands, frames
+    >>> frames[:, 0] += 4 * high[:, None]
+    >>> A, B = np.array(["dark", "bright"])[high], np.array(["low", "high"])[high]
+    >>> labels = np.where(np.arange(60) < 30, A, B)
+    >>> sets = np.where(np.arange(60) < 30, "A", "B")
+    >>> embedder = SharedLatentEmbedder(5, window=10, random_state=0)
+    >>> embedder.fit(frames, labels, dataset=sets).transform(frames).shape
+    (60, 20)
+    >>> [near] = embedder.nearest_labels("bright", 1)
+    >>> near.dataset, near.label
+    ('B', 'high')
+    """
+
+    def __init__(
+        self,
+        n_components=HAMEL_2013["n_components"],
+        *,
+        network="linear",
+        layer="embedding",
+        frontend="hamel2013",
+        window=WINDOW,
+        window_hop=None,
+        statistics=STATISTICS,
+        pooling="mean",
+        frames_per_clip=None,
+        margin=HAMEL_2013["margin"],
+        max_norm=HAMEL_2013["max_norm"],
+        duration=None,
+        crop="middle",
+        short="repeat",
+        max_epochs=50,
+        patience=5,
+        batch_size=HAMEL_2013["batch_size"],
+        lr=HAMEL_2013["lr"],
+        validation_fraction=0.1,
+        n_jobs=2,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.network = network
+        self.layer = layer
+        self.frontend = frontend
+        self.window = window
+        self.window_hop = window_hop
+        self.statistics = statistics
+        self.pooling = pooling
+        self.frames_per_clip = frames_per_clip
+        self.margin = margin
+        self.max_norm = max_norm
+        self.duration = duration
+        self.crop = crop
+        self.short = short
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.lr = lr
+        self.validation_fraction = validation_fraction
+        self.n_jobs = n_jobs
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, *, dataset=None, groups=None):
+        """Learn both maps.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Paths, waveforms, log-mel spectrograms or other frames (3-D, or a list of
+            (units, frames) arrays of any lengths); features with ``network="mlp"``.
+        y : array-like
+            Labels (n_clips,); or a list with a collection of labels for each clip; or
+            an indicator matrix (n_clips, n_labels), dense, sparse or a frame whose
+            columns are the labels. Clips without any label are not learned from.
+        dataset : array-like (n_clips,), optional
+            The data set that each clip is of. Labels of one data set never compete with
+            those of another, not even with one of the same name.
+        groups : array-like (n_clips,), optional
+            Artist of each clip: clips of one artist are on one side of the split that
+            validates the epochs.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where X or y have NaN or differ in length, or a data set has one label only.
+        AudioError
+            Where a file cannot be read.
+        """
+        self._check_parameters()
+        self._forget()
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None: it learns from the labels of clips."
+            )
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        clips = self._hear_training(X, np.random.default_rng(seed))
+        sets = read_label_sets(y, len(clips), dataset)
+        maps, mean, scale = self._learn(clips, sets, groups, seed)
+        self._keep(maps, mean, scale, sets)
+        self.layer_scales_ = self._measure_scales(clips)
+        return self
+
+    def transform(self, X):
+        """Features of clips: statistics of embedded frames, over windows.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray (n_clips, n_features), float32
+            With four statistics, 4 * `n_components` columns a layer; with
+            ``network="mlp"`` the `n_components` of the embedding itself. With
+            ``pooling=None`` a list with one (n_windows, n_features) array a clip.
+        """
+        check_is_fitted(self)
+        if self._reads_features:
+            return self._read_features(X)["embedding"]
+        return super().transform(X)
+
+    def decision_function(self, X, *, dataset=None):
+        """Affinities of clips to labels: w_j' V x, averaged over the frames of a clip.
+
+        They are to be compared within a clip, among the labels of one data set.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+        dataset : object, optional
+            Only the labels of this data set.
+
+        Returns
+        -------
+        ndarray (n_clips, n_labels), float32
+            In the order of `labels_`.
+        """
+        check_is_fitted(self)
+        columns = self._columns_of(dataset)
+        if self._reads_features:
+            return self._read_features(X)["affinity"][:, columns]
+        clips = self.iter_features(X, layers=("affinity",))
+        return np.stack([clip.layers["affinity"] for clip in clips])[:, columns]
+
+    def nearest_labels(self, label, k=5, *, dataset=None, among=None):
+        """The labels nearest to one, of all data sets: the paper's table 3.
+
+        Parameters
+        ----------
+        label : object
+            One of `labels_`.
+        k : int
+            How many.
+        dataset : object, optional
+            The data set of `label`, where several have one of that name.
+        among : object, optional
+            Only labels of this data set are listed.
+
+        Returns
+        -------
+        list of LabelNeighbour
+            The nearest first; never the label itself. Nearness is the cosine between
+            embeddings, which the paper does not state.
+        """
+        check_is_fitted(self)
+        check_positive(k, "k", integer=True)
+        row = self._find_label(label, dataset)
+        unit = self.label_embeddings_ / np.maximum(
+            np.linalg.norm(self.label_embeddings_, axis=1, keepdims=True), 1e-12
+        )
+        cosine = unit @ unit[row]
+        columns = self._columns_of(among)
+        others = columns[columns != row]
+        nearest = others[np.argsort(-cosine[others], kind="stable")][:k]
+        return [
+            LabelNeighbour(self.labels_[i], self.label_datasets_[i], float(cosine[i]))
+            for i in nearest
+        ]
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns: ``embedding_mean_0``, ..., ``embedding_min_99``.
+
+        With ``network="mlp"`` ``embedding_0``, ``embedding_1``, ...
+        """
+        check_is_fitted(self)
+        if self._reads_features:
+            return feature_names(self.network_.layer_sizes)
+        return super().get_feature_names_out(input_features)
+
+    def save(self, folder, *, training_data):
+        """Write the model to a folder that `UserLogEmbedder` and `load` read.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made where it is missing.
+        training_data : dict
+            What it learned from: ``description`` (str), ``licence`` (str) and
+            ``non_commercial`` (bool); loading warns where the last is true.
+        """
+        from userlogfeat.weights import save_model
+
+        check_is_fitted(self)
+        names = {"labels": self.labels_, "datasets": self.label_datasets_}
+        save_model(
+            folder,
+            self.network_,
+            estimator={
+                "class": type(self).__name__,
+                "parameters": self._plain_parameters(),
+                "fitted": {key: list(values) for key, values in names.items()},
+            },
+            spec=self._network_spec(),
+            layer_scales=self.layer_scales_,
+            training_data=training_data,
+        )
+
+    @classmethod
+    def load(cls, folder):
+        """The fitted estimator that `save` wrote to a folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+            As given to `save`.
+
+        Raises
+        ------
+        ModelError
+            Where the folder is damaged, foreign or changed.
+        """
+        from userlogfeat.weights import load_fitted
+
+        saved, parameters = load_fitted(folder, cls.__name__)
+        embedder = cls(**parameters)
+        embedder.network_ = copy.deepcopy(saved.network)
+        embedder.layer_scales_ = saved.layer_scales
+        fitted = saved.config["fitted"]
+        embedder.labels_ = np.array(fitted["labels"], dtype=object)
+        embedder.label_datasets_ = np.array(fitted["datasets"], dtype=object)
+        if embedder._reads_features:
+            embedder.n_features_in_ = embedder.network_.head[0].in_features
+        else:
+            embedder._n_units_in = embedder.network_.n_bands
+        embedder._note_embeddings()
+        return embedder
+
+    @property
+    def _reads_features(self):
+        return self.network == "mlp"
+
+    def _forget(self):
+        """Drop what an earlier fit learned."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            if name not in ("n_features_in_", "feature_names_in_"):
+                delattr(self, name)
+
+    def _hear_training(self, X, rng):
+        """Frames of each clip that are learned from: list of (n_frames, n_features)."""
+        if self._reads_features:
+            X = validate_data(self, X, dtype=np.float32)
+            return list(X[:, None])
+        clips = self._check_clips(X, reset=True)
+        if clips.kind == "log_mel":
+            spectrograms = clips.rows
+        else:
+            spectrograms = self._iter_log_mels(clips)
+        return [self._choose_frames(log_mel, rng) for log_mel in spectrograms]
+
+    def _iter_log_mels(self, clips):
+        """Yield the log-mel (bands, frames) of each clip."""
+        settings = resolve_front_end(self.frontend)
+        front_end = LogMelSpectrogram(settings).to(resolve_device(self.device))
+        ear = _Ear(settings.sample_rate, self._make_teacher().min_samples)
+        for entry in self._decode(clips, ear, self._heard_duration()):
+            if entry.error is not None:
+                raise entry.error
+            waveform = as_tensor(entry.layers["input"]).to(front_end.window.device)
+            with torch.inference_mode():
+                yield front_end(waveform[None])[0].cpu().numpy()
+
+    def _choose_frames(self, log_mel, rng):
+        n_frames, wanted = log_mel.shape[1], self.frames_per_clip
+        if wanted is not None and n_frames > wanted:
+            chosen = np.sort(rng.choice(n_frames, wanted, replace=False))
+            log_mel = log_mel[:, chosen]
+        return np.ascontiguousarray(log_mel.T, dtype=np.float32)
+
+    def _learn(self, clips, sets, groups, seed):
+        """The maps of standardised frames, and what the frames were standardised by."""
+        from userlogfeat.heads import moments
+        from userlogfeat.latent_training import SharedMaps, fit_shared_maps
+
+        parts = self._split(clips, sets, groups, seed)
+        used = np.concatenate([train for train, _ in parts])
+        mean, scale = moments(np.concatenate([clips[row] for row in used]))
+        device = resolve_device(self.device)
+        train, valid = (
+            [
+                self._gather(clips, rows[side], place, sets, mean, scale)
+                for place, rows in enumerate(parts)
+            ]
+            for side in (0, 1)
+        )
+        maps = SharedMaps(
+            len(mean),
+            self.n_components,
+            [data.labels.shape[1] for data in train],
+            max_norm=self.max_norm,
+            margin=self.margin,
+            generator=torch.Generator(device).manual_seed(seed),
+            device=device,
+        )
+        self.history_ = fit_shared_maps(
+            train,
+            valid,
+            maps,
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            verbose=self.verbose,
+        )
+        return maps, mean, scale
+
+    def _split(self, clips, sets, groups, seed):
+        """Rows to learn from and to validate on, of each data set's labelled clips."""
+        from userlogfeat.training import validation_split
+
+        groups = check_groups(groups, clips)
+        n_labels = np.diff(sets.indicators.indptr)
+        parts = []
+        for place in range(len(sets.datasets)):
+            rows = np.flatnonzero((n_labels > 0) & (sets.clip_datasets == place))
+            own, single = sets.indicators[rows], (n_labels[rows] == 1).all()
+            train, valid = validation_split(
+                len(rows),
+                self.validation_fraction,
+                seed=seed,
+                y=own.indices if single else None,
+                groups=None if groups is None else groups[rows],
+            )
+            parts.append((rows[train], rows[valid]))
+        return parts
+
+    def _gather(self, clips, rows, place, sets, mean, scale):
+        """Standardised frames of some clips of one data set, with their labels."""
+        from userlogfeat.latent_training import LabelledFrames
+
+        device = resolve_device(self.device)
+        n_frames = [len(clips[row]) for row in rows]
+        frames = [clips[row] for row in rows] or [np.empty((0, len(mean)), np.float32)]
+        frames = np.concatenate(frames)
+        frames -= mean.astype(np.float32)
+        frames /= scale.astype(np.float32)
+        return LabelledFrames(
+            torch.from_numpy(frames).to(device),
+            torch.from_numpy(np.repeat(np.arange(len(rows)), n_frames)).to(device),
+            sets.indicators[rows][:, sets.columns(place)],
+        )
+
+    def _keep(self, maps, mean, scale, sets):
+        """The maps as a torch module of raw frames, and as arrays."""
+        V = maps.features.double().cpu() / torch.from_numpy(scale)[:, None]  # V'
+        W = torch.cat(maps.labels).cpu()
+        if self._reads_features:
+            head = mlp((len(mean), self.n_components))
+            output = torch.nn.Linear(self.n_components, len(W))
+            torch.nn.init.zeros_(output.bias)
+            network, linear, labels = FeatureTeacher(head, output), head[0], output
+        else:
+            maps = {"n_components": self.n_components, "n_labels": len(W)}
+            network = self._make_teacher(**maps)
+            linear, labels = network.features, network.labels
+        with torch.no_grad():
+            linear.weight.copy_(V.T)
+            linear.bias.copy_(-torch.from_numpy(mean) @ V)
+            labels.weight.copy_(W)
+        self.network_ = network.eval().requires_grad_(False)
+        self.labels_, self.label_datasets_ = sets.labels, sets.label_datasets
+        self._note_embeddings()
+
+    def _note_embeddings(self):
+        network = self.network_
+        features = network.head[0] if self._reads_features else network.features
+        labels = network.output if self._reads_features else network.labels
+        self.feature_embedding_ = features.weight.numpy(force=True).T.copy()
+        self.feature_offset_ = features.bias.numpy(force=True).copy()
+        self.label_embeddings_ = labels.weight.numpy(force=True).copy()
+
+    def _measure_scales(self, clips):
+        """The factor that brings each layer to unit mean square."""
+        if self._reads_features:
+            frames = np.concatenate(clips)
+            layers = {"embedding": frames @ self.feature_embedding_}
+            layers["embedding"] += self.feature_offset_
+            squares = {"embedding": np.square(layers["embedding"]).mean()}
+        else:
+            network, squares = self._load_network(), {}
+            for frames in clips:
+                log_mel = as_tensor(frames.T).to(resolve_device(self.device))
+                heard = network([log_mel], tuple(network.layer_sizes))
+                for name, (values,) in heard.items():
+                    square = values.square().mean().item() / len(clips)
+                    squares[name] = squares.get(name, 0.0) + square
+        return {k: float(1 / np.sqrt(max(v, 1e-12))) for k, v in squares.items()}
+
+    def _read_features(self, X):
+        """Embedding and affinities of precomputed features."""
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        embedding = X @ self.feature_embedding_ + self.feature_offset_
+        affinity = embedding @ self.label_embeddings_.T
+        return {"embedding": embedding, "affinity": affinity}
+
+    def _load_network(self):
+        device = resolve_device(self.device)
+        network = copy.copy(self.network_)
+        if not self._reads_features:
+            plain = self._make_teacher()
+            network.statistics, network.pooling = plain.statistics, plain.pooling
+        return network.to(device)
+
+    def _find_label(self, label, dataset):
+        """Row of a label; of that of one data set where several have it."""
+        of = self._columns_of(dataset)
+        rows = of[[self.labels_[i] == label for i in of]]
+        if len(rows) == 1:
+            return int(rows[0])
+        where = "" if dataset is None else f" in data set {dataset!r}"
+        if len(rows) == 0:
+            some = ", ".join(repr(self.labels_[i]) for i in of[:8])
+            raise ValueError(
+                f"There is no label {label!r}{where}; the {len(of)} labels there begin "
+                f"with {some}."
+            )
+        owners = [self.label_datasets_[i] for i in rows]
+        raise ValueError(
+            f"The label {label!r} is in {len(rows)} data sets: {owners}. Pass dataset= "
+            "to say which is meant."
+        )
+
+    def _columns_of(self, dataset):
+        """Places in `labels_` of a data set's labels; of all for None."""
+        if dataset is None:
+            return np.arange(len(self.labels_))
+        own = np.flatnonzero([name == dataset for name in self.label_datasets_])
+        if len(own) == 0:
+            known = list(dict.fromkeys(self.label_datasets_.tolist()))
+            raise ValueError(f"Got dataset {dataset!r}, expected one of {known}.")
+        return own
+
+    def _network_spec(self):
+        """How `weights` builds this network again."""
+        n_in, n_labels = len(self.feature_embedding_), len(self.labels_)
+        if self._reads_features:
+            head = [n_in, int(self.n_components)]
+            return {"name": "mlp", "head": head, "n_outputs": n_labels}
+        return {
+            "name": "frames",
+            "n_bands": n_in,
+            "n_components": int(self.n_components),
+            "n_labels": n_labels,
+            "window": self.window and int(self.window),
+            "window_hop": self.window_hop and int(self.window_hop),
+            "statistics": list(self.statistics),
+            "pooling": self.pooling or "mean",
+        }
+
+    def _plain_parameters(self):
+        """The parameters as JSON holds them."""
+        parameters = self.get_params(deep=False) | {"device": str(self.device)}
+        if not isinstance(self.random_state, Integral):
+            parameters["random_state"] = None
+        if not isinstance(self.frontend, str):
+            parameters["frontend"] = asdict(self.frontend)
+        for name, value in parameters.items():
+            if isinstance(value, list | tuple | np.ndarray | np.generic):
+                parameters[name] = np.asarray(value).tolist()
+        return parameters
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_choice(self.network, "network", ("linear", "mlp"))
+        names = ("n_components", "max_epochs", "patience")
+        for name in names:
+            check_positive(getattr(self, name), name, integer=True)
+        for name in ("lr", "margin"):
+            check_positive(getattr(self, name), name)
+        if self.max_norm is not None:
+            check_positive(self.max_norm, "max_norm")
+        if self.frames_per_clip is not None:
+            check_positive(self.frames_per_clip, "frames_per_clip", integer=True)
+        layers = ("embedding",) if self._reads_features else ("base", "embedding")
+        self._check_layers(dict.fromkeys(layers))
+        fraction = self.validation_fraction
+        if not (isinstance(fraction, Real) and 0 < fraction < 1):
+            raise ValueError(
+                f"Got validation_fraction={fraction!r}, expected a share between 0 "
+                "and 1."
+            )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "network_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        return tags

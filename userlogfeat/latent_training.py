@@ -1,0 +1,247 @@
+"""How a map of frames and maps of labels are learned together, by stochastic descent.
+
+Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": a frame x and a label j
+meet in one space, s_j(x) = w_j' V x. Every data set has labels W of its own; all share
+V. Batches are of one data set, and the data sets take turns. The loss is WARP, of
+Weston, Bengio, Usunier (2011), "Wsabie", whose constraints on the lengths of the
+columns of V and the rows of W are kept too.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from userlogfeat.losses import draw_violators, warp_of_ranks
+
+logger = logging.getLogger(__name__)
+
+# Labels begin at a tenth of Wsabie's length, at which the random directions they begin
+# with would outweigh what is learned, and no label be near another of its kind.
+LABEL_START = 0.1
+DENSE_ENTRIES = 1 << 26  # clips x labels that are kept as a table of bytes
+FEW_LABELS = 1000  # so many are kept short all at once
+VALIDATION_BATCH = 1000  # frames at once
+MOST_VALIDATION = 20000  # frames of a data set that an epoch is validated on
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrames:
+    """The frames of one data set, and the labels of the clips they are from.
+
+    Attributes
+    ----------
+    frames : Tensor (n_frames, n_features), float32
+    clips : Tensor (n_frames,), int64
+        Row of `labels` of each frame.
+    labels : csr matrix (n_clips, n_labels)
+        Indicators, each stored once: a clip has one label or several.
+    """
+
+    frames: torch.Tensor
+    clips: torch.Tensor
+    labels: sparse.csr_matrix
+
+    def __post_init__(self):
+        device = self.frames.device
+        for name, array in (
+            ("_first", self.labels.indptr),
+            ("_columns", self.labels.indices),
+        ):
+            tensor = torch.from_numpy(array.astype(np.int64)).to(device)
+            object.__setattr__(self, name, tensor)
+        small = np.prod(self.labels.shape) <= DENSE_ENTRIES
+        dense = (
+            torch.from_numpy(self.labels.toarray() > 0).to(device) if small else None
+        )
+        object.__setattr__(self, "_dense", dense)
+
+    def __len__(self):
+        return len(self.frames)
+
+    def draw_positives(self, rows, generator):
+        """One of the labels of each of some frames, drawn: Tensor (B,), int64."""
+        clips = self.clips[rows]
+        first = self._first[clips]
+        n = self._first[clips + 1] - first
+        u = torch.rand(len(rows), device=n.device, generator=generator)
+        return self._columns[first + torch.minimum((u * n).long(), n - 1)]
+
+    def is_label(self, rows):
+        """All labels of some frames: Tensor (B, n_labels) of bool."""
+        clips = self.clips[rows]
+        if self._dense is not None:
+            return self._dense[clips]
+        n = self._first[clips + 1] - self._first[clips]
+        row = torch.repeat_interleave(torch.arange(len(rows), device=n.device), n)
+        place = torch.arange(len(row), device=n.device) - (n.cumsum(0) - n)[row]
+        mask = torch.zeros(
+            len(rows), self.labels.shape[1], dtype=torch.bool, device=n.device
+        )
+        mask[row, self._columns[self._first[clips][row] + place]] = True
+        return mask
+
+
+class SharedMaps:
+    """V' of all frames, (n_features, n_components), and W of every data set's labels.
+
+    Parameters
+    ----------
+    n_features, n_components : int
+        Of a frame, and of its embedding.
+    n_labels : sequence of int
+        Of each data set.
+    max_norm : float or None
+        The longest that a row of V' or W may be; None for no limit.
+    margin : float
+        Of the loss.
+    generator : torch.Generator
+        Of the first values and all draws.
+    device : torch.device
+        Where they are.
+    """
+
+    def __init__(
+        self, n_features, n_components, n_labels, *, max_norm, margin, generator, device
+    ):
+        self.max_norm, self.margin, self.generator = max_norm, margin, generator
+        draw = {"generator": generator, "device": device}
+        scale = n_components**-0.5  # as in Wsabie: rows begin near length 1
+        self.features = scale * torch.randn(n_features, n_components, **draw)
+        self.labels = [
+            LABEL_START * scale * torch.randn(n, n_components, **draw) for n in n_labels
+        ]
+        if max_norm is not None:
+            for matrix in (self.features, *self.labels):
+                matrix.renorm_(2, 0, max_norm)
+
+    def step(self, dataset, x, positives, is_label, lr):
+        """One step down the gradient of the mean loss of a batch; the loss.
+
+        With c_i the weight of row i over the batch's size, and j its violator, the loss
+        c (margin - w_y' V x + w_j' V x) has the gradients c x (w_j - w_y)' for V', and
+        -c V x and c V x for w_y and w_j: no others are touched.
+        """
+        labels = self.labels[dataset]
+        embedded = x @ self.features  # B, D
+        scores = embedded @ labels.T
+        violators, weights = draw_violators(
+            scores,
+            positives,
+            is_label,
+            margin=self.margin,
+            generator=self.generator,
+        )
+        gaps = scores.gather(1, torch.stack([positives, violators], dim=1))
+        losses = weights * (self.margin - gaps[:, 0] + gaps[:, 1])
+        weights = (weights * (lr / len(x)))[:, None]
+        apart = (labels[violators] - labels[positives]) * weights  # before they move
+        embedded *= weights
+        labels.index_add_(0, positives, embedded)
+        labels.index_add_(0, violators, embedded, alpha=-1)
+        self.features.addmm_(x.T, apart, alpha=-1)
+        self._shorten(labels, torch.cat([positives, violators]))
+        return losses.mean()
+
+    def validate(self, dataset, data):
+        """Mean loss of frames, its ranks counted instead of estimated."""
+        rows = torch.arange(len(data), device=data.frames.device)
+        if len(rows) > MOST_VALIDATION:
+            rows = rows[:: -(-len(rows) // MOST_VALIDATION)]
+        total, labels = 0.0, self.labels[dataset]
+        generator = torch.Generator(rows.device).manual_seed(0)  # the same every time
+        for part in rows.split(VALIDATION_BATCH):
+            positives = data.draw_positives(part, generator)
+            scores = data.frames[part] @ self.features @ labels.T
+            losses = warp_of_ranks(
+                scores, positives, data.is_label(part), margin=self.margin
+            )
+            total += losses.sum().item()
+        return total / len(rows)
+
+    def copy(self):
+        """What was learned: V' and a list of W, copied."""
+        return self.features.clone(), [labels.clone() for labels in self.labels]
+
+    def _shorten(self, labels, touched):
+        """Bring rows that are longer than allowed to that length."""
+        if self.max_norm is None:
+            return
+        self.features.renorm_(2, 0, self.max_norm)
+        if len(labels) <= FEW_LABELS:
+            labels.renorm_(2, 0, self.max_norm)
+        else:
+            labels[touched] = labels[touched].renorm(2, 0, self.max_norm)
+
+
+def fit_shared_maps(
+    train, valid, maps, *, max_epochs, patience, batch_size, lr, verbose=0
+):
+    """Learn V and all W, and keep those of the best epoch.
+
+    An epoch ends when the largest data set has been gone through; the smaller ones,
+    which take turns with it, begin again in another order.
+
+    Parameters
+    ----------
+    train, valid : list of LabelledFrames
+        Each data set's. Where one has nothing to validate on, its training loss counts.
+    maps : SharedMaps
+        Changed in place.
+    max_epochs, patience, batch_size, lr, verbose
+        As the estimators' parameters of these names.
+
+    Returns
+    -------
+    list of dict
+        ``epoch``, ``train_loss`` and ``valid_loss`` of every epoch, means over the
+        data sets.
+    """
+    from tqdm import tqdm
+
+    n_rounds = max(-(-len(data) // batch_size) for data in train)
+    best, best_epoch, kept, history = float("inf"), 0, None, []
+    for epoch in tqdm(range(max_epochs), disable=not verbose, desc="epochs"):
+        losses = torch.zeros(len(train), device=maps.features.device)
+        turns = [_batches(data, batch_size, maps.generator) for data in train]
+        for _ in range(n_rounds):
+            for dataset, turn in enumerate(turns):
+                losses[dataset] += maps.step(dataset, *next(turn), lr)
+        losses = (losses / n_rounds).tolist()
+        held = [
+            maps.validate(i, data) if len(data) else losses[i]
+            for i, data in enumerate(valid)
+        ]
+        history.append(
+            {
+                "epoch": epoch,
+                "train_loss": float(np.mean(losses)),
+                "valid_loss": float(np.mean(held)),
+            }
+        )
+        if history[-1]["valid_loss"] < best:
+            best, best_epoch, kept = history[-1]["valid_loss"], epoch, maps.copy()
+        elif epoch - best_epoch >= patience:
+            break
+    if kept is None:
+        raise ValueError(
+            f"The loss is no number from the first epoch on, with lr={lr!r}: the steps "
+            "are too long. Pass a smaller lr, or max_norm=1.0."
+        )
+    maps.features, maps.labels = kept
+    return history
+
+
+def _batches(data, batch_size, generator):
+    """Yield frames, one label of each, and all; without end, each time shuffled."""
+    while True:
+        order = torch.randperm(
+            len(data), generator=generator, device=data.frames.device
+        )
+        positives = data.draw_positives(order, generator)
+        for rows, right in zip(
+            order.split(batch_size), positives.split(batch_size), strict=True
+        ):
+            yield data.frames[rows], right, data.is_label(rows)

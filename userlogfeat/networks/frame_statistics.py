@@ -1,0 +1,204 @@
+"""Statistics of frames over windows of time, and a linear map of frames below them.
+
+Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": frames, or what a linear
+map makes of them, are aggregated over windows of 64 frames by their mean, variance,
+maximum and minimum.
+"""
+
+import torch
+from torch import nn
+
+from userlogfeat.networks.teacher import add_output, pool_patches
+from userlogfeat.networks.threads import map_threads
+
+STATISTICS = ("mean", "var", "max", "min")  # stated, in this order
+WINDOW = 64  # frames; stated
+
+
+class WindowStatistics(nn.Module):
+    """Statistics of every unit over windows of frames.
+
+    Windows follow each other from the clip's first frame. Frames after the last whole
+    window are left out, and a clip shorter than one is repeated to fill it.
+
+    Parameters
+    ----------
+    window : int or None
+        Frames of a window; None takes the whole clip as one.
+    hop : int or None
+        Frames between the starts of windows; None is `window`: no overlap.
+    statistics : sequence of {"mean", "var", "max", "min"}
+        Which, side by side in this order. The variance is the population's.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from userlogfeat.networks.frame_statistics import WindowStatistics
+    >>> frames = torch.tensor([[1.0, 3.0, 5.0, 5.0, 9.0]])  # one unit, five frames
+    >>> WindowStatistics(window=2)(frames)
+    tensor([[2., 1., 3., 1.],
+            [5., 0., 5., 5.]])
+    """
+
+    def __init__(self, window=WINDOW, hop=None, statistics=STATISTICS):
+        super().__init__()
+        self.window = window
+        self.hop = window if hop is None else hop
+        self.statistics = tuple(statistics)
+
+    def forward(self, frames):
+        """Statistics of one clip.
+
+        Parameters
+        ----------
+        frames : Tensor (n_units, T)
+            T frames, at least one.
+
+        Returns
+        -------
+        Tensor (n_windows, len(statistics) * n_units)
+        """
+        length = self.window
+        if length is None:
+            length = frames.shape[1]
+        elif frames.shape[1] < length:
+            frames = frames.repeat(1, -(-length // frames.shape[1]))[:, :length]
+        windows = frames.unfold(1, length, self.hop or length)  # units, windows, length
+        heard = [_STATISTICS[name](windows).T for name in self.statistics]
+        return torch.cat(heard, dim=1)
+
+
+_STATISTICS = {
+    "mean": lambda windows: windows.mean(dim=2),
+    "var": lambda windows: windows.var(dim=2, correction=0),
+    "max": lambda windows: windows.amax(dim=2),
+    "min": lambda windows: windows.amin(dim=2),
+}
+
+
+class FrameTeacher(nn.Module):
+    """Frames, as they are and mapped linearly, and their statistics over windows.
+
+    Parameters
+    ----------
+    front_end : LogMelSpectrogram or None
+        From waveforms to log-mel; None where the frames are of another making.
+    n_bands : int
+        F, units of a frame.
+    statistics : WindowStatistics
+        Of the frames, and of their embeddings.
+    pooling : {"mean", "max", "meanstd", None}
+        How the windows of a clip become one row; None keeps them apart.
+    n_components : int, optional
+        D of the map of frames; without, there is only the layer ``"base"``.
+    n_labels : int, optional
+        Rows of the map of labels.
+
+    Attributes
+    ----------
+    features : Linear or None
+        The map of frames, from raw ones.
+    labels : Linear or None
+        The map of labels: from an embedded frame to its affinity to each.
+    """
+
+    def __init__(
+        self,
+        front_end,
+        n_bands,
+        *,
+        statistics,
+        pooling="mean",
+        n_components=None,
+        n_labels=None,
+    ):
+        super().__init__()
+        self.front_end = front_end
+        self.n_bands = n_bands
+        self.statistics = statistics
+        self.pooling = pooling
+        self.features = n_components and nn.Linear(n_bands, n_components)
+        self.labels = n_labels and nn.Linear(n_components, n_labels, bias=False)
+        self.output = None
+
+    @property
+    def sample_rate(self):
+        """Of the waveforms it hears, in Hz."""
+        if self.front_end is None:
+            raise ValueError(
+                f"This model was fitted on frames of your own making ({self.n_bands} "
+                "units) and has no front end: pass X as a 3-D array of such frames "
+                "(clips, units, frames), not as paths or waveforms."
+            )
+        return self.front_end.front_end.sample_rate
+
+    @property
+    def min_samples(self):
+        """Samples of the shortest clip that fills one window."""
+        settings = self.front_end.front_end
+        return (self.n_frames - 1 + settings.drop_last) * settings.hop + 1
+
+    @property
+    def n_frames(self):
+        """Frames of the shortest clip that fills one window."""
+        return self.statistics.window or 1
+
+    @property
+    def layer_sizes(self):
+        """Size of every layer, by name."""
+        n = len(self.statistics.statistics) * (2 if self.pooling == "meanstd" else 1)
+        sizes = {"base": n * self.n_bands}
+        if self.features is not None:
+            sizes["embedding"] = n * self.features.out_features
+        if self.labels is not None:
+            sizes["affinity"] = self.labels.out_features
+        return sizes
+
+    def log_mel(self, waveforms):
+        """Spectrograms of clips of any lengths: list of (bands, frames)."""
+        return map_threads(
+            lambda waveform: self.front_end(waveform[None])[0],
+            waveforms,
+            device=waveforms[0].device,
+        )
+
+    def forward(self, log_mels, layers=("embedding",)):
+        """Hear clips, each for itself.
+
+        Parameters
+        ----------
+        log_mels : list of Tensor (bands, frames)
+            One a clip, of any number of frames.
+        layers : sequence of str
+            Which layers, in the order wanted: ``"base"``, statistics of the frames;
+            ``"embedding"``, those of the embedded frames; ``"affinity"`` of the mean
+            embedded frame to each label; ``"output"`` of a student.
+
+        Returns
+        -------
+        dict of str to list of Tensor
+            For each layer one tensor a clip: (size,), or (n_windows, size) with
+            ``pooling=None``.
+        """
+        if "output" in layers:
+            return add_output(self, log_mels, layers)
+        heard = {name: [] for name in layers}
+        for log_mel in log_mels:
+            frames = log_mel.float()
+            embedded = None if self.features is None else self.features(frames.T).T
+            for name in layers:
+                heard[name].append(self._hear(name, frames, embedded))
+        return heard
+
+    def _hear(self, name, frames, embedded):
+        if name == "affinity":
+            # The mean of the frames' affinities is that of the mean frame.
+            return self.labels(self._means(embedded).mean(0))
+        windows = self.statistics(frames if name == "base" else embedded)
+        return pool_patches(windows, self.pooling)
+
+    def _means(self, frames):
+        """Mean of each window: (n_windows, n_units)."""
+        statistics = self.statistics
+        means = WindowStatistics(statistics.window, statistics.hop, ("mean",))
+        return means(frames)
