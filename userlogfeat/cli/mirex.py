@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli.application import app
-from userlogfeat.cli.errors import explained
-from userlogfeat.cli.options import Quiet, path_of
+from userlogfeat.cli.errors import SOME_FAILED, explained
+from userlogfeat.cli.options import Output, Quiet, path_of
 from userlogfeat.cli.telling import licence_told_last, tell
 
 LOG = "userlogfeat.log"  # in the scratch folder
@@ -185,6 +185,114 @@ def train_and_classify(
             n_threads=threads,
             progress=False if quiet else None,
         )
+
+
+@mirex.command(
+    epilog="""\b
+Examples:
+  userlogfeat mirex package submission --name "My team" --contact me@example.org
+  userlogfeat mirex package submission --pipeline my_pipeline.py:make \\
+      --measure my_clips.txt -numThreads 4"""
+)
+def package(
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="New folder.", parser=path_of)
+    ],
+    pipeline: PipelineName = None,
+    tags: Tags = False,
+    name: Annotated[str, typer.Option(help="Of the submission.")] = "userlogfeat",
+    contact: Annotated[str, typer.Option(help="For the README.")] = "(fill in)",
+    measure: Annotated[
+        str,
+        typer.Option(
+            help="Training list to measure run time and memory with; "
+            '"planted": 24 planted clips of 30 s; "none".'
+        ),
+    ] = "planted",
+    threads: Threads = None,
+    quiet: Quiet = False,
+):
+    """Write the folder to hand in: scripts, model files, requirements, README.
+
+    The scripts are run once, so that the README has measured figures.
+    """
+    with explained(f"What was written is in {folder}."), licence_told_last(quiet):
+        from userlogfeat.mirex.package import write_package
+
+        write_package(
+            folder,
+            pipeline=pipeline,
+            tags=tags,
+            name=name,
+            contact=contact,
+            measure=None if measure == "none" else measure,
+            n_threads=threads,
+        )
+    if not quiet:
+        tell(f"{folder} is ready: read its README.md, then run its setup.sh once")
+
+
+@mirex.command(
+    epilog="""\b
+Examples:
+  userlogfeat mirex evaluate folds submission -o results
+  userlogfeat mirex evaluate folds ours theirs -o results --audio-root gtzan \\
+      --time-limit 3600 -numThreads 4"""
+)
+def evaluate(
+    folds: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="f1_train.txt, f1_evaluate.txt, ...; f1_test.txt, f1_train_groups.txt "
+            "and f1_evaluate_groups.txt if there are any.",
+            parser=path_of,
+        ),
+    ],
+    submissions: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SUBMISSION...", help="Folders of scripts.", parser=path_of
+        ),
+    ],
+    output: Output,
+    audio_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where relative paths of the lists start. Default: FOLDER",
+            parser=path_of,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(min=0.1, help="Of one call of a script, in s.")
+    ] = 86400.0,
+    threads: Threads = None,
+    quiet: Quiet = False,
+):
+    """Run submissions on folds, as the organisers do, and report.
+
+    Accuracy by fold and class, confusion, time, peak memory, and artists that train and
+    test share. The scripts are run: evaluate only what you trust, or in a container.
+    """
+    with explained(f"What was done is kept in {output}."):
+        from userlogfeat.mirex.evaluate import evaluate as run
+
+        names = {path.resolve().name: path for path in submissions}
+        if len(names) < len(submissions):
+            raise ValueError("Got two submissions of one name: rename a folder.")
+        evaluation = run(
+            folds,
+            names,
+            output,
+            audio_root=audio_root,
+            time_limit=time_limit,
+            n_threads=threads,
+        )
+    if not quiet:
+        tell((output / "report.txt").read_text(encoding="utf-8").rstrip())
+        tell(f"\nA page of this is in {output / 'report.html'}")
+    failed = any(result.status != "ok" for result in evaluation.results)
+    raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,125 @@
+"""Fold lists of a MIREX task: what is trained, what is tested, and the truth.
+
+A folder has, for every fold, ``NAME_train.txt`` (path TAB class) and
+``NAME_evaluate.txt`` (the truth of the test clips, alike); where there is a
+``NAME_test.txt`` (one path a line), its order is that of the test. Groups are optional:
+``NAME_train_groups.txt`` and ``NAME_evaluate_groups.txt`` (path TAB artist). Without a
+name, ``train.txt`` and ``evaluate.txt`` are one fold.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from userlogfeat.mirex.lists import read_clips, read_labels
+
+TRAIN, TEST, TRUTH = "train.txt", "test.txt", "evaluate.txt"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold.
+
+    Attributes
+    ----------
+    name : str
+    train : dict of str to str
+        Class of each training clip, by path as in the lists.
+    truth : dict of str to str
+        Class of each test clip, in the order of the test.
+    groups : dict of str to str or None
+        Artist of each clip of either.
+    """
+
+    name: str
+    train: dict
+    truth: dict
+    groups: dict | None
+
+    def leaks(self):
+        """What train and test share.
+
+        Returns
+        -------
+        LeakReport
+            Of tracks and, with groups, of artists.
+        """
+        from userlogfeat.evaluation.leaks import leak_report
+
+        clips = [*self.train, *self.truth]
+        n = len(self.train)
+        artists = None
+        if self.groups is not None:
+            artists = [self.groups.get(clip, "") for clip in clips]
+        return leak_report(
+            range(n),
+            range(n, len(clips)),
+            tracks=[os.path.normpath(clip) for clip in clips],
+            artists=artists,
+        )
+
+
+def read_folds(folder):
+    """All folds of a folder, in the order of their names (f2 before f10).
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    list of Fold
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there are none, or a truth is missing.
+    ValueError
+        Where lists do not fit together.
+    """
+    folder = Path(folder)
+    lists = sorted(folder.glob(f"*_{TRAIN}"), key=_natural)
+    lists += [folder / TRAIN] if (folder / TRAIN).is_file() else []
+    if not lists:
+        raise FileNotFoundError(
+            f"There is no fold in {folder}, expected f1_train.txt, f1_evaluate.txt, "
+            "and so on, or train.txt and evaluate.txt."
+        )
+    return [_read_fold(path) for path in lists]
+
+
+def _read_fold(path):
+    prefix = str(path)[: -len(TRAIN)]
+    if not os.path.isfile(prefix + TRUTH):
+        raise FileNotFoundError(
+            f"There is {path}, but no {prefix}{TRUTH}, which has the classes of the "
+            "test clips."
+        )
+    train, truth = read_labels(path), read_labels(prefix + TRUTH)
+    if os.path.isfile(prefix + TEST):
+        order = list(dict.fromkeys(read_clips(prefix + TEST)))
+        odd = sorted(set(order) ^ set(truth))
+        if odd:
+            raise ValueError(
+                f"{prefix}{TEST} and {prefix}{TRUTH} differ in {len(odd)} clips, such "
+                f"as {odd[0]!r}, expected the same ones."
+            )
+        truth = {clip: truth[clip] for clip in order}
+    name = os.path.basename(prefix).rstrip("_") or "fold"
+    return Fold(name, train, truth, _read_groups(prefix))
+
+
+def _read_groups(prefix):
+    """Artist of each clip, of the lists that are there; None where none is."""
+    groups = {}
+    for part in ("train", "evaluate", "test"):
+        path = f"{prefix}{part}_groups.txt"
+        if os.path.isfile(path):
+            groups |= read_labels(path)
+    return groups or None
+
+
+def _natural(path):
+    """f2 before f10."""
+    return [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", path.name)]

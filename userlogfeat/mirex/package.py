@@ -1,0 +1,218 @@
+"""The folder to hand in to MIREX: scripts, model files, requirements and a README.
+
+It holds all that runs, this library and musicnn's weights included, but the packages of
+PyPI, which ``setup.sh`` installs once; after that it runs offline, from any working
+directory, on a machine that has never seen this library. Run time, memory and scratch
+space in its README are measured: with the scripts themselves, on the machine that made
+the folder.
+"""
+
+import logging
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from sklearn.base import clone
+
+import userlogfeat
+from userlogfeat.mirex.package_files import (
+    ENVIRONMENT,
+    REQUIREMENTS,
+    SCRIPTS,
+    SETUP,
+    pinned_requirements,
+)
+from userlogfeat.mirex.package_readme import write_readme
+from userlogfeat.mirex.pipeline import (
+    describe_pipeline,
+    load_pipeline,
+    source_file,
+    write_description,
+)
+
+logger = logging.getLogger(__name__)
+
+PIPELINE, WEIGHTS, LIB = "pipeline", "weights", "lib"
+DESCRIPTION = "pipeline.json"
+
+
+def write_package(
+    folder,
+    *,
+    pipeline=None,
+    tags=False,
+    name="userlogfeat",
+    contact="(fill in)",
+    measure="planted",
+    n_threads=None,
+):
+    """Write a submission.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Missing or empty.
+    pipeline : str, Path or Pipeline, optional
+        As for :func:`~userlogfeat.mirex.load_pipeline`. Where a description can hold
+        it, the folder gets that; else the file of ``file.py:function``, alone.
+    tags : bool
+        Whether the submission is to the tag task.
+    name, contact : str
+        For the README.
+    measure : {"planted"}, str, Path or None
+        What run time and memory are measured with: a training list of your own, or
+        24 planted clips of 30 s. None: they are not, and the README says so.
+    n_threads : int, optional
+        Of the measurement.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        Where the folder is not empty, or the pipeline cannot be handed in.
+    RuntimeError
+        Where the scripts fail on the measured clips; the folder is left to look at.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is not empty, expected a new folder.")
+    built = load_pipeline(pipeline, tags=tags)
+    _check(built)
+    (folder / PIPELINE).mkdir(parents=True, exist_ok=True)
+    spec = _write_pipeline(folder / PIPELINE, pipeline, built)
+    _write_library(folder / LIB, musicnn_models(built))
+    _write_scripts(folder, spec, tags)
+    measured = None
+    if measure is not None:
+        from userlogfeat.mirex.measure import measure_package
+
+        source = None if measure == "planted" else measure
+        measured = measure_package(folder, source, tags=tags, n_threads=n_threads)
+    write_readme(
+        folder / "README.md",
+        name=name,
+        contact=contact,
+        pipeline=built,
+        tags=tags,
+        measured=measured,
+    )
+    return folder
+
+
+def _check(pipeline):
+    first = pipeline.steps[0][1]
+    if not hasattr(first, "iter_features"):
+        raise ValueError(
+            f"The pipeline starts with {type(first).__name__}, which knows the clips "
+            "of its table alone. A submission needs an embedder that hears new ones."
+        )
+
+
+def _write_pipeline(folder, source, pipeline):
+    """Write what makes the pipeline; how to call it, as the scripts do."""
+    described = describe_pipeline(pipeline)
+    if described is not None:
+        copied = clone(pipeline)
+        _copy_weights(copied.steps[0][1], folder)
+        write_description(folder / DESCRIPTION, copied)
+        return f"{PIPELINE}/{DESCRIPTION}"
+    file = source_file(source)
+    if file is None:
+        raise ValueError(
+            "The pipeline has steps of your own, so the folder needs their code: pass "
+            "it as file.py:function, all in one file."
+        )
+    weights = getattr(pipeline.steps[0][1], "weights", None)
+    if weights is not None and Path(weights).is_dir():
+        beside = (
+            Path(weights).resolve().relative_to(file.resolve().parent, walk_up=False)
+        )
+        shutil.copytree(weights, folder / beside)
+    shutil.copy2(file, folder)
+    return f"{PIPELINE}/{file.name}:{str(source).rpartition(':')[2]}"
+
+
+def _copy_weights(embedder, folder):
+    """Copy a saved model beside the description, which then names the copy."""
+    if type(embedder).__name__ != "UserLogEmbedder":
+        return
+    from userlogfeat.weights import find_model
+
+    shutil.copytree(find_model(embedder.weights), folder / WEIGHTS)
+    embedder.set_params(weights=WEIGHTS)
+
+
+def musicnn_models(pipeline):
+    """Which of musicnn's networks a pipeline hears with.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+
+    Returns
+    -------
+    list of str
+        Empty where it needs none; all where the embedder is of one's own.
+    """
+    from userlogfeat.estimators.musicnn import MODELS
+
+    embedder = pipeline.steps[0][1]
+    if type(embedder).__name__ == "MusicnnEmbedder":
+        return [embedder.model]
+    if type(embedder).__name__ != "UserLogEmbedder":
+        return list(MODELS)
+    from userlogfeat.weights import find_model, read_config
+
+    network = read_config(find_model(embedder.weights))["network"]
+    return [network["model"]] if network["name"] == "musicnn" else []
+
+
+def _write_library(folder, models):
+    """Copy this library, and weights and licence of musicnn where they are needed."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    source = Path(userlogfeat.__file__).parent
+    shutil.copytree(source, folder / "userlogfeat", ignore=ignore)
+    _write_metadata(folder, "userlogfeat")
+    if not models:
+        return
+    try:
+        installed = metadata.distribution("musicnn")
+    except metadata.PackageNotFoundError:
+        logger.warning("musicnn is not installed: the folder has none of its weights")
+        return
+    _write_metadata(folder, "musicnn")
+    weights = Path(str(installed.locate_file("musicnn")))
+    for model in models:
+        logs = shutil.ignore_patterns("*.tsv", "*.result")
+        shutil.copytree(weights / model, folder / "musicnn" / model, ignore=logs)
+    for file in installed.files or ():
+        if file.name.upper().startswith("LICENSE"):
+            shutil.copy2(installed.locate_file(file), folder / "musicnn" / file.name)
+
+
+def _write_metadata(folder, name):
+    """The version that a library is asked for, as installers note it."""
+    found = metadata.distribution(name)
+    target = folder / f"{name}-{found.version}.dist-info"
+    target.mkdir()
+    text = found.read_text("METADATA") or found.read_text("PKG-INFO")
+    (target / "METADATA").write_text(text, encoding="utf-8")
+
+
+def _write_scripts(folder, spec, tags):
+    for name, template in SCRIPTS[tags].items():
+        path = folder / name
+        path.write_text(template.replace("@PIPELINE@", spec), encoding="utf-8")
+        path.chmod(0o755)
+    (folder / LIB / "environment.sh").write_text(ENVIRONMENT, encoding="utf-8")
+    (folder / "setup.sh").write_text(
+        SETUP.replace("@PYTHON@", "{}.{}".format(*sys.version_info)), encoding="utf-8"
+    )
+    (folder / "setup.sh").chmod(0o755)
+    lines = [REQUIREMENTS, *pinned_requirements()]
+    (folder / "requirements.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")

@@ -1,0 +1,129 @@
+"""What the output of a submission is worth: one answer a test clip, or none.
+
+A clip without an answer, or with a class that is not in the training list, is wrong. So
+is every clip of a run that failed: its accuracy is 0, and its status says why.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from userlogfeat.mirex.lists import read_clips
+
+NO_ANSWER = "(none)"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to the clips of a fold.
+
+    Attributes
+    ----------
+    labels : list of str
+        One a test clip; ``"(none)"`` where there is none.
+    faults : list of str
+        What is wrong with the output file, in words; empty where nothing is.
+    """
+
+    labels: list
+    faults: list
+
+
+def read_answers(path, clips, classes):
+    """Read an output file as it should be, and note where it is not.
+
+    Parameters
+    ----------
+    path : str or Path
+    clips : list of str
+        Of the test list, in its order.
+    classes : set of str
+        Of the training list.
+
+    Returns
+    -------
+    Answers
+    """
+    if not Path(path).is_file():
+        return Answers([NO_ANSWER] * len(clips), ["there is no output file"])
+    try:
+        written = read_clips(path)
+        found = _pairs(path)
+    except ValueError as error:
+        return Answers([NO_ANSWER] * len(clips), [str(error)])
+    labels = [found.get(clip, NO_ANSWER) or NO_ANSWER for clip in clips]
+    missing = labels.count(NO_ANSWER)
+    unknown = set(labels) - classes - {NO_ANSWER}
+    strange = len(set(written) - set(clips))
+    faults = []
+    if missing:
+        faults.append(f"{missing} of {len(clips)} clips have no answer")
+    if strange:
+        faults.append(f"{strange} lines are of clips that were not asked for")
+    if unknown:
+        faults.append(f"classes that were not taught: {', '.join(sorted(unknown))}")
+    if not missing and not strange and written != clips:
+        faults.append("lines are repeated or in another order than the test list")
+    return Answers(labels, faults)
+
+
+def _pairs(path):
+    """Class of each path; the first line of repeated ones counts."""
+    raw = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
+    found = {}
+    for line in raw.decode("utf-8", "surrogateescape").split("\n"):
+        clip, _, label = line.removesuffix("\r").partition("\t")
+        if clip.strip():
+            found.setdefault(clip, label.partition("\t")[0].strip())
+    return found
+
+
+def class_accuracies(truth, labels):
+    """Clips and right answers of every class, in the order of names.
+
+    Parameters
+    ----------
+    truth, labels : sequence of str (n_clips,)
+
+    Returns
+    -------
+    dict of str to (int, int)
+        Number of clips, and of right answers.
+
+    Examples
+    --------
+    >>> class_accuracies(["pop", "pop", "rock"], ["pop", "rock", "rock"])
+    {'pop': (2, 1), 'rock': (1, 1)}
+    """
+    truth, labels = np.asarray(truth, dtype=object), np.asarray(labels, dtype=object)
+    return {
+        str(name): (
+            int((truth == name).sum()),
+            int((labels[truth == name] == name).sum()),
+        )
+        for name in sorted(set(truth.tolist()))
+    }
+
+
+def confusion(truth, labels):
+    """How often each class was given each answer.
+
+    Parameters
+    ----------
+    truth, labels : sequence of str (n_clips,)
+
+    Returns
+    -------
+    dict of (str, str) to int
+        By true class and answer, for pairs that occur, sorted.
+
+    Examples
+    --------
+    >>> confusion(["pop", "pop", "rock"], ["pop", "rock", "rock"])
+    {('pop', 'pop'): 1, ('pop', 'rock'): 1, ('rock', 'rock'): 1}
+    """
+    counts = {}
+    for pair in zip(truth, labels, strict=True):
+        counts[pair] = counts.get(pair, 0) + 1
+    return dict(sorted(counts.items()))
