@@ -83,6 +83,16 @@ def test_a_user_who_plays_all_alike_tells_nothing():
     assert feedback.user_items.nnz == 0
 
 
+def test_whatever_was_played_is_liked():
+    """Dislikes are drawn, one for each like."""
+    logs = make_logs([("ann", "a", 1), ("ann", "b", 1), ("bob", "c", 1)])
+    feedback = feedback_of_logs(logs, "played")
+    assert of(feedback) == [[1, 1, 0], [0, 0, 1]]
+    assert feedback.rule == "played"
+    drawn = sample_dislikes(feedback, logs.user_items, random_state=0)
+    assert [n.tolist() for n in drawn.counts()] == [[2, 1], [1, 1]]
+
+
 def test_counts_that_are_all_alike():
     logs = make_logs([("ann", "a", 1), ("bob", "b", 1)])
     with pytest.raises(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from userlogfeat._files import FileLock, replace_file, sha256
+from userlogfeat._files import FileLock, fill_folder, replace_file, sha256
 
 
 def test_replace_file_is_all_or_nothing(tmp_path):
@@ -26,6 +26,29 @@ def test_replace_file_is_all_or_nothing(tmp_path):
         fail()
     assert path.read_text() == "new"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_fill_folder_is_all_or_nothing(tmp_path):
+    folder = tmp_path / "model"
+    with fill_folder(folder) as temporary:
+        (temporary / "below").mkdir()
+        (temporary / "below" / "a.txt").write_text("new")
+        assert not (folder / "below").exists()
+    (folder / "mine.txt").write_text("kept")
+
+    def fail(folder):
+        with fill_folder(folder) as temporary:
+            (temporary / "below").mkdir()
+            (temporary / "below" / "a.txt").write_text("half")
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        fail(folder)
+    assert sorted(os.listdir(folder)) == ["below", "mine.txt"]
+    assert (folder / "below" / "a.txt").read_text() == "new"
+    with pytest.raises(RuntimeError, match="broken"):
+        fail(tmp_path / "other")
+    assert os.listdir(tmp_path) == ["model"]
 
 
 def test_replaced_files_have_ordinary_rights(tmp_path):

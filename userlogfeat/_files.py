@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from pathlib import Path
 
@@ -36,6 +37,38 @@ def replace_file(path):
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def fill_folder(folder):
+    """Yield a temporary folder; move the files in it to `folder` on success.
+
+    All are written before the first is moved: a folder of files that belong together
+    is not left with some of them. Files of other names stay. On an exception nothing
+    has changed.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made where it is missing.
+    """
+    folder = Path(folder)
+    was_there = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".filling.{secrets.token_hex(4)}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in sorted(path for path in temporary.rglob("*") if path.is_file()):
+            target = folder / path.relative_to(temporary)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+            _sync_folder(target.parent)
+        was_there = True
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not was_there:
+            folder.rmdir()
 
 
 def sha256(path):

@@ -31,8 +31,27 @@ def read_columns(source, named):
     frame = _choose_columns(frame, named)
     frame = pl.DataFrame([_tidy(column) for column in frame])
     if _is_text(source):
-        frame = frame.with_columns(_whole_numbers(frame[:, 1:]))
+        frame = frame.with_columns(whole_numbers(frame[:, 1:]))
     return frame.with_columns(pl.col("clip").cast(pl.String)), folder
+
+
+def read_table(path):
+    """A csv, tsv, txt or parquet file; text stripped, missing values null.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    frame : polars.DataFrame
+        Of text files, all columns are text.
+    """
+    path = Path(path)
+    if not path.is_file():
+        fact = "is a folder" if path.is_dir() else "is not there"
+        raise FileNotFoundError(f"{path} {fact}, expected a csv, tsv or parquet file.")
+    return pl.DataFrame([_tidy(column) for column in _read_file(path, "table")])
 
 
 def _read_source(source):
@@ -64,7 +83,7 @@ def _read_source(source):
     )
 
 
-def _read_file(path):
+def _read_file(path, what="catalogue"):
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
@@ -75,11 +94,11 @@ def _read_file(path):
     except pl.exceptions.PolarsError as error:
         expected = "Parquet" if suffix == ".parquet" else "UTF-8 text with a header"
         raise ValueError(
-            f"The catalogue {str(path)!r} could not be read ({error}). "
+            f"The {what} {str(path)!r} could not be read ({error}). "
             f"Expected {expected}."
         ) from error
     raise ValueError(
-        f"Got the catalogue {str(path)!r}, expected .csv, .tsv, .txt (tabs) or "
+        f"Got the {what} {str(path)!r}, expected .csv, .tsv, .txt (tabs) or "
         ".parquet, a frame, or a folder artist/album/track."
     )
 
@@ -145,7 +164,7 @@ def _is_text(source):
     return named and Path(source).suffix.lower() in _SEPARATORS
 
 
-def _whole_numbers(columns):
+def whole_numbers(columns):
     """Columns of whole numbers as integers, as `read_logs` reads identifiers.
 
     "007" and "+7" are names: only what an integer would print as is one.

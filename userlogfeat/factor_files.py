@@ -66,20 +66,36 @@ def write_factors(folder, factors):
     >>> read_factors(folder).item_ids
     array([7, 9])
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    notes = json.dumps({"format": FORMAT, "made_by": factors.made_by})
-    for name, ids, matrix in (
+    sides = (
         (USERS, factors.user_ids, factors.user_factors),
         (ITEMS, factors.item_ids, factors.item_factors),
-    ):
-        matrix = np.ascontiguousarray(matrix, dtype=np.float32)
-        lists = pa.FixedSizeListArray.from_arrays(
-            pa.array(matrix.reshape(-1)), matrix.shape[1]
-        )
-        table = pa.table({"id": pa.array(np.asarray(ids).tolist()), "factors": lists})
-        with replace_file(folder / name) as path:
-            pq.write_table(table.replace_schema_metadata({_METADATA: notes}), path)
+    )
+    for name, ids, matrix in sides:
+        write_side(folder, name, ids, matrix, made_by=factors.made_by)
+
+
+def write_side(folder, name, ids, matrix, *, made_by):
+    """Write users alone, or items alone; as :func:`write_factors`.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made where it is missing.
+    name : {USERS, ITEMS}
+    ids : array-like, shape (n_rows,)
+    matrix : array-like, shape (n_rows, n_factors)
+    made_by : dict
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    notes = json.dumps({"format": FORMAT, "made_by": made_by})
+    matrix = np.ascontiguousarray(matrix, dtype=np.float32)
+    lists = pa.FixedSizeListArray.from_arrays(
+        pa.array(matrix.reshape(-1)), matrix.shape[1]
+    )
+    table = pa.table({"id": pa.array(np.asarray(ids).tolist()), "factors": lists})
+    with replace_file(folder / name) as path:
+        pq.write_table(table.replace_schema_metadata({_METADATA: notes}), path)
 
 
 def read_factors(folder):
@@ -98,31 +114,47 @@ def read_factors(folder):
     ValueError
         Where the folder holds no factors, or a file is damaged.
     """
+    user_ids, user_factors, _ = read_side(folder, USERS)
+    item_ids, item_factors, made_by = read_side(folder, ITEMS)
+    return Factors(user_ids, user_factors, item_ids, item_factors, made_by=made_by)
+
+
+def read_side(folder, name):
+    """Read users alone, or items alone; as :func:`read_factors`.
+
+    Parameters
+    ----------
+    folder : str or Path
+    name : {USERS, ITEMS}
+
+    Returns
+    -------
+    ids : ndarray, shape (n_rows,)
+    matrix : ndarray of float32, shape (n_rows, n_factors)
+    made_by : dict
+    """
     folder = Path(folder)
-    columns = []
-    for name in (USERS, ITEMS):
-        if not (folder / name).is_file():
-            raise ValueError(
-                f"There are no factors in {folder}: it lacks {name}. Make them with "
-                f"`userlogfeat fit-cf LOGS -o {folder}`."
-            )
-        try:
-            table = pq.read_table(folder / name)
-            notes = json.loads(table.schema.metadata[_METADATA])
-            size = table.schema.field("factors").type.list_size
-            flat = table["factors"].combine_chunks().flatten().to_numpy()
-            columns += [table["id"].to_numpy(), flat.reshape(-1, size)]
-        except (
-            pa.ArrowException,
-            OSError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:
-            raise ValueError(
-                f"{folder / name} is damaged, or not written by userlogfeat "
-                f"({type(error).__name__}: {error}). Make it again with `userlogfeat "
-                "fit-cf`."
-            ) from error
-    return Factors(*columns, made_by=notes["made_by"])
+    if not (folder / name).is_file():
+        raise ValueError(
+            f"There are no factors in {folder}: it lacks {name}. Make them with "
+            f"`userlogfeat fit-cf LOGS -o {folder}`."
+        )
+    try:
+        table = pq.read_table(folder / name)
+        notes = json.loads(table.schema.metadata[_METADATA])
+        size = table.schema.field("factors").type.list_size
+        flat = table["factors"].combine_chunks().flatten().to_numpy()
+        return table["id"].to_numpy(), flat.reshape(-1, size), notes["made_by"]
+    except (
+        pa.ArrowException,
+        OSError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ValueError(
+            f"{folder / name} is damaged, or not written by userlogfeat "
+            f"({type(error).__name__}: {error}). Make it again with `userlogfeat "
+            "fit-cf`."
+        ) from error

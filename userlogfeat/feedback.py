@@ -16,6 +16,7 @@ skips           share of the plays that were not skipped   >= 0.8    <= 0.2
 counts          number of plays                            >= 5      <= 1
 count_ranks     share of the user's items played less      >= 0.75   <= 0.25
                 often, those played as often counted half
+played          whether it was played: no dislikes         1         never
 ==============  =========================================  ========  ===========
 
 Counts say little of dislike: an item played once may be one just found. Where nothing
@@ -43,8 +44,9 @@ THRESHOLDS = {
     "skips": (0.2, 0.8),
     "counts": (1.0, 5.0),
     "count_ranks": (0.25, 0.75),
+    "played": (0.0, 1.0),
 }
-RULES_OF_LOGS = ("explicit", "counts", "count_ranks")
+RULES_OF_LOGS = ("explicit", "counts", "count_ranks", "played")
 RULES_OF_PLAYS = ("played_ratio", "skips")
 
 # Chen et al. 2021, experiments: the fewest clips liked, and disliked, by a user.
@@ -173,8 +175,9 @@ def feedback_of_logs(logs, rule="explicit", *, liked_from=None, disliked_to=None
     logs : Interactions
         With `liked` and `disliked` for ``rule="explicit"``; else its numbers of plays
         are used.
-    rule : {"explicit", "counts", "count_ranks"}
-        See :mod:`userlogfeat.feedback`.
+    rule : {"explicit", "counts", "count_ranks", "played"}
+        See :mod:`userlogfeat.feedback`. "played" has no dislikes: draw them with
+        :func:`sample_dislikes`.
     liked_from, disliked_to : float, optional
         Of the rule's number: likes from the one on, dislikes up to the other.
 
@@ -209,6 +212,8 @@ def feedback_of_logs(logs, rule="explicit", *, liked_from=None, disliked_to=None
                 'the rule "counts" or "count_ranks".'
             )
         numbers = logs.liked - logs.disliked
+    elif rule == "played":
+        numbers = logs.user_items.astype(bool).astype(np.float32)
     else:
         numbers = logs.user_items
         if numbers.nnz and (numbers.data == numbers.data[0]).all():
@@ -330,7 +335,7 @@ def _judge(numbers, user_ids, item_ids, rule, bounds):
     verdicts.data[:] = (numbers >= high).astype(np.float32) - (numbers <= low)
     verdicts.eliminate_zeros()
     text = rule
-    if rule != "explicit":
+    if rule not in ("explicit", "played"):
         text += f": liked from {high:g}, disliked up to {low:g}"
     return Feedback(verdicts, user_ids, item_ids, text)
 

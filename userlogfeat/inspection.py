@@ -7,6 +7,7 @@ import torch
 
 from userlogfeat.factor_files import ITEMS, read_factors
 from userlogfeat.tables import OK, FeatureTable
+from userlogfeat.tower_files import read_tower_config
 from userlogfeat.weights import (
     CONFIG,
     ModelError,
@@ -48,7 +49,7 @@ def describe(path=None):
     if FeatureTable(path).exists():
         return _table(FeatureTable(path))
     if (Path(path) / ITEMS).exists():
-        return _factors(path)
+        return _factors(path) | _tower(path)
     try:
         return _model(path)
     except ModelError as error:
@@ -87,15 +88,38 @@ def _factors(folder):
     }
 
 
+def _tower(folder):
+    """What a folder of factors has to say of the tower that made them, if one did."""
+    if not (Path(folder) / CONFIG).exists():
+        return {}
+    config = read_tower_config(folder)
+    known = [column["name"] for column in config["demographics"]]
+    return {
+        "attributes": ", ".join(config["attributes"]) or "none",
+        "demographics": ", ".join(known) or "none",
+        "groups": ", ".join(config["groups"]),
+        **_data(config),
+    }
+
+
 def _model(name):
     config = read_config(find_model(name))
-    data = config["training_data"]
     return {
         "saved model": name,
         "class": config["class"],
         "network": config["network"]["name"],
         "layers": _sizes({k: layer["size"] for k, layer in config["layers"].items()}),
+        **_data(config),
+    }
+
+
+def _data(config):
+    """What a model or a tower was learned from, and with."""
+    data = config["training_data"]
+    feedback = {"feedback": data["feedback"]} if "feedback" in data else {}
+    return {
         "learned from": data["description"],
+        **feedback,
         "licence": data["licence"],
         "non-commercial": "yes" if data["non_commercial"] else "no",
         "saved with": ", ".join(f"{k} {v}" for k, v in config["versions"].items()),

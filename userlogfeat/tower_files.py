@@ -87,7 +87,7 @@ def load_tower(folder):
         Where the folder is none, or is damaged, foreign or changed.
     """
     folder = Path(folder)
-    config = _read_config(folder)
+    config = read_tower_config(folder)
     if sha256(folder / TENSORS) != config["sha256"]:
         raise ModelError(
             f"{folder / TENSORS} has another SHA-256 than its config says: it is "
@@ -116,7 +116,9 @@ def load_tower(folder):
     return network, mean_embedding, config
 
 
-def _read_config(folder):
+def read_tower_config(folder):
+    """The checked config.json of a tower's folder, as a dict."""
+    folder = Path(folder)
     for name in (CONFIG, TENSORS):
         if not (folder / name).is_file():
             raise ModelError(

@@ -65,7 +65,8 @@ def test_notes_give_no_advice_in_python(capsys):
 
 
 def test_every_help_has_examples(run):
-    for command in ("extract", "fit-cf", "fit-teacher"):
+    learn = ("fit-cf", "fit-teacher", "fit-users", "fit-metric")
+    for command in ("extract", *learn, "recommend"):
         text = run(command, "--help").stdout
         assert f"Examples:\n    userlogfeat {command} " in text
     assert "Exit codes: 0 all well" in run("--help").stdout

@@ -62,7 +62,15 @@ def test_stopped_by_a_signal_keeps_what_was_done(clips, number, code, word):
     assert not list(Path("t").glob(".part*"))
 
 
-@pytest.mark.parametrize("arguments", [["fit-cf", "x"], ["fit-teacher", "x", "y"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fit-cf", "x", "-o", "out"],
+        ["fit-teacher", "x", "y", "-o", "out"],
+        ["fit-users", "x", "-o", "out"],
+        ["recommend", "x", "y", "-o", "out.csv", "--exclude", "z"],
+    ],
+)
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [
@@ -81,7 +89,7 @@ def test_stopped_learning_keeps_nothing(
     for module, name in ((logs, "read_logs"), (factor_files, "read_factors")):
         monkeypatch.setattr(module, name, lambda *_, **__: signal.raise_signal(number))
     try:
-        result = run(*arguments, "-o", "out", code=code)
+        result = run(*arguments, code=code)
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, ignored)

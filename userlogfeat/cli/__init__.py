@@ -13,7 +13,16 @@ from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import INTERRUPTED, SOME_FAILED, STOPPED, TERMINATED, USAGE
 from userlogfeat.cli.telling import show_warning
 
-COMMANDS = ["extract", "fit_cf", "fit_teacher", "info", "mirex"]
+COMMANDS = [
+    "extract",
+    "fit_cf",
+    "fit_teacher",
+    "fit_users",
+    "fit_metric",
+    "recommend",
+    "info",
+    "mirex",
+]
 
 __all__ = [
     "INTERRUPTED",

@@ -23,6 +23,16 @@ def check_output(folder, overwrite):
         )
 
 
+def check_file(path, overwrite):
+    """Refuse a file that is there, or has no folder to be in."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected the name of a file.")
+    if path.exists() and not overwrite:
+        raise ValueError(f"The file {path} exists. Pass another name, or --overwrite.")
+    if not path.parent.is_dir():
+        raise ValueError(f"There is no folder {path.parent} for {path.name}: make it.")
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: stop as for Ctrl-C."""
 

@@ -133,7 +133,8 @@ def extract(
             )
     if not quiet:
         tell(str(summary))
-    tell_failures(summary)
+    where = ": see `status` and `message` in the table"
+    tell_failures(summary.examples, summary.n_failed, where)
     raise typer.Exit(SOME_FAILED if summary.n_failed else 0)
 
 

@@ -1,14 +1,24 @@
 """`userlogfeat fit-cf`: from logs to factors."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.options import Output, Overwrite, Quiet, Seed, path_of
+from userlogfeat.cli.options import (
+    CountColumn,
+    Format,
+    ItemColumn,
+    Logs,
+    Output,
+    Overwrite,
+    Quiet,
+    Seed,
+    UserColumn,
+    named_columns,
+)
 from userlogfeat.cli.telling import tell
 
 
@@ -32,21 +42,12 @@ OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
   polars.read_parquet("factors/item_factors.parquet")     columns id, factors""",
 )
 def fit_cf(
-    logs: Annotated[
-        Path,
-        typer.Argument(
-            metavar="LOGS", help="csv, tsv or parquet; or a data set.", parser=path_of
-        ),
-    ],
+    logs: Logs,
     output: Output,
-    format: Annotated[
-        str | None, typer.Option(help="A published data set, such as lastfm-360k.")
-    ] = None,
-    user: Annotated[str | None, typer.Option(help="Column. Default: user")] = None,
-    item: Annotated[str | None, typer.Option(help="Column. Default: item")] = None,
-    count: Annotated[
-        str | None, typer.Option(help="Column of plays. Default: a row is one play")
-    ] = None,
+    format: Format = None,
+    user: UserColumn = None,
+    item: ItemColumn = None,
+    count: CountColumn = None,
     weights: Annotated[
         Weights, typer.Option(help="Learn from numbers of plays, or from ones.")
     ] = Weights.count,
@@ -72,11 +73,10 @@ def fit_cf(
         from userlogfeat.logs import read_logs
 
         check_output(output, overwrite)
-        columns = {"user": user, "item": item, "count": count}
         interactions = read_logs(
             logs,
             format,
-            **{role: name for role, name in columns.items() if name is not None},
+            **named_columns(user, item, count),
             weights=weights.value,
             min_users_per_item=min_users_per_item,
             min_items_per_user=min_items_per_user,

@@ -10,8 +10,12 @@ from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import check_output, explained
 from userlogfeat.cli.options import (
     BatchSize,
+    By,
+    Description,
     Device,
     Jobs,
+    Licence,
+    NonCommercial,
     Output,
     Overwrite,
     Precision,
@@ -35,14 +39,6 @@ class Network(StrEnum):
 
     musicnn = "musicnn"
     se_cnn = "se_cnn"
-
-
-class By(StrEnum):
-    """What the items of the logs are."""
-
-    item = "item"
-    artist = "artist"
-    album = "album"
 
 
 @app.command(
@@ -91,11 +87,9 @@ def fit_teacher(
     precision: Annotated[
         Precision, typer.Option(help="bf16 trains se_cnn about twice as fast.")
     ] = Precision.auto,
-    licence: Annotated[str, typer.Option(help="Of logs and audio.")] = "not stated",
-    description: Annotated[str | None, typer.Option(help="Of logs and audio.")] = None,
-    non_commercial: Annotated[
-        bool, typer.Option("--non-commercial", help="Loading the model then warns.")
-    ] = False,
+    licence: Licence = "not stated",
+    description: Description = None,
+    non_commercial: NonCommercial = False,
     duration: Seconds = None,
     device: Device = "auto",
     batch_size: BatchSize = 32,

@@ -15,6 +15,14 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class By(StrEnum):
+    """What the items of the logs are."""
+
+    item = "item"
+    artist = "artist"
+    album = "album"
+
+
 def path_of(value):
     """A path as given; an empty one, of an unset variable of the shell, is refused."""
     if not str(value):
@@ -22,10 +30,23 @@ def path_of(value):
     return Path(value)
 
 
+def named_columns(user, item, count=None, time=None, liked=None, disliked=None):
+    """The columns that were named, as `read_logs` takes them."""
+    columns = {"user": user, "item": item, "count": count, "time": time}
+    columns |= {"liked": liked, "disliked": disliked}
+    return {role: name for role, name in columns.items() if name is not None}
+
+
 Output = Annotated[
     Path,
     typer.Option(
         "--output", "-o", help="Folder to write; made if missing.", parser=path_of
+    ),
+]
+OutputFile = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="A .parquet, .csv or .tsv file.", parser=path_of
     ),
 ]
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
@@ -39,4 +60,34 @@ Overwrite = Annotated[bool, typer.Option(help="Replace what is in OUTPUT.")]
 Seed = Annotated[
     int,
     typer.Option(min=0, max=2**32 - 1, help="Same seed, same result (on one machine)."),
+]
+
+# Of listening logs.
+Logs = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOGS", help="csv, tsv or parquet; or a data set.", parser=path_of
+    ),
+]
+Format = Annotated[
+    str | None, typer.Option(help="A published data set, such as lastfm-360k.")
+]
+UserColumn = Annotated[str | None, typer.Option(help="Column. Default: user")]
+ItemColumn = Annotated[str | None, typer.Option(help="Column. Default: item")]
+CountColumn = Annotated[
+    str | None, typer.Option(help="Column of plays. Default: a row is one play")
+]
+TimeColumn = Annotated[str | None, typer.Option(help="Column of times of plays.")]
+LikedColumn = Annotated[
+    str | None, typer.Option(help="Column of what users said they liked: 1 or 0.")
+]
+DislikedColumn = Annotated[
+    str | None, typer.Option(help="Column of what users said they disliked: 1 or 0.")
+]
+
+# Of saved models.
+Licence = Annotated[str, typer.Option(help="Of logs and audio.")]
+Description = Annotated[str | None, typer.Option(help="Of logs and audio.")]
+NonCommercial = Annotated[
+    bool, typer.Option("--non-commercial", help="Loading the model then warns.")
 ]

@@ -46,10 +46,10 @@ def licence_told_last(quiet):
         show_warning(note)
 
 
-def tell_failures(summary):
-    """The first few files that failed, and the number of the others."""
-    for _, status, message in summary.examples[:_SHOWN]:
+def tell_failures(failed, n_failed=None, where=""):
+    """The first few clips (clip, status, message) that failed; how many more did."""
+    for _, status, message in failed[:_SHOWN]:
         tell(f"{status}: {message}", err=True)
-    more = summary.n_failed - min(len(summary.examples), _SHOWN)
+    more = (len(failed) if n_failed is None else n_failed) - len(failed[:_SHOWN])
     if more:
-        tell(f"... and {more} more: see `status` and `message` in the table", err=True)
+        tell(f"... and {more} more{where}", err=True)

@@ -293,7 +293,7 @@ class MetricEmbedder(ContextEstimator):
         n_units = self.n_units if users is None else users.shape[1]
         audio = self._make_network(shape, n_units=n_units, seed=seed)
         with seeded(seed + 1):
-            table = verdicts.shape[1] if users is None else torch.from_numpy(users)
+            table = verdicts.shape[1] if users is None else as_tensor(users)
             network = ListenersAndAudio(audio, table, n_units)
         self.history_ = self._train(
             network,

@@ -1,0 +1,95 @@
+"""`userlogfeat recommend`: files of it, and what it refuses."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from userlogfeat import FeatureTable, cli
+
+
+@pytest.fixture
+def work(run, tmp_path, monkeypatch):
+    """Plays of two circles, their factors, and a table of clips of the same length."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = [
+        (user, 10 * (user % 2) + item)
+        for user in range(40)
+        for item in rng.choice(10, 6, replace=False).tolist()
+    ]
+    pl.DataFrame(rows, ["who", "track"], orient="row").write_csv("plays.csv")
+    columns = ("--user", "who", "--item", "track")
+    run("fit-cf", "plays.csv", "-o", "f", *columns, "--factors", 2, "-q")
+    sizes = {"embedding": 2}
+    with FeatureTable("t").writer(fingerprint="x", layer_sizes=sizes) as writer:
+        for clip, row in {"a.wav": [1.0, 0.0], "b.wav": [0.0, 1.0]}.items():
+            writer.add(clip, layers={"embedding": np.array(row)})
+    return columns
+
+
+def test_items_of_the_own_circle_that_are_new_to_the_user(run, work):
+    command = ("recommend", "f", "f", "-k", 4, *work)
+    result = run(*command, "-o", "r.csv", "--exclude", "plays.csv")
+    assert "160 recommendations, of 20 items for 40 users, in r.csv" in result.stdout
+    assert "240 pairs of plays.csv were left out" in result.stdout
+    frame = pl.read_csv("r.csv")
+    plays = set(pl.read_csv("plays.csv").rows())
+    assert not plays & set(frame.select("user", "item").rows())
+    own = (frame["user"] % 2) == (frame["item"] >= 10).cast(pl.Int64)
+    assert own.all()
+    assert frame["rank"].to_list() == [1, 2, 3, 4] * 40
+    assert run(*command, "-o", "all.csv", "--quiet").output == ""
+    assert set(plays) & set(pl.read_csv("all.csv").select("user", "item").rows())
+
+
+def test_new_people_are_folded_in(run, work):
+    new = {"who": ["ann", "ann", "bob", "bob"], "track": [0, 1, 10, 11]}
+    pl.DataFrame(new).write_csv("new.csv")
+    options = ("--history", "new.csv", "--exclude", "new.csv", "-k", 8)
+    run("recommend", "f", "f", "-o", "r.parquet", *work, *options)
+    frame = pl.read_parquet("r.parquet")
+    assert sorted(frame.filter(user="ann")["item"]) == list(range(2, 10))
+    assert sorted(frame.filter(user="bob")["item"]) == list(range(12, 20))
+
+
+def test_a_table_is_compared_by_cosine(run, work):
+    run("recommend", "f", "t", "-o", "r.csv")
+    assert pl.read_csv("r.csv")["score"].abs().max() <= 1 + 1e-6
+    run("recommend", "f", "t", "-o", "r2.csv", "--metric", "dot")
+    dot, cosine = pl.read_csv("r2.csv"), pl.read_csv("r.csv")
+    assert dot["item"].to_list() == cosine["item"].to_list()
+    assert dot["score"].to_list() != cosine["score"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["f", "f", "-o", "r.txt"], "'r.txt', expected a name that ends in .parquet"),
+        (["f", "f", "-o", "no/r.csv"], "There is no folder no for r.csv"),
+        (["f", "f", "-o", "f"], "Got the output 'f', expected a name"),
+        (["f", "f", "-o", "plays.csv"], "plays.csv exists. Pass another name, or --ov"),
+        (["t", "f", "-o", "r.csv"], "no users in t.*fit-users"),
+        (["f", "gone.wav", "-o", "r.csv"], "no model that could hear .* --weights"),
+        (["f", "f", "-o", "r.csv", "-k", "0"], "'-k'"),
+        (["f", "f", "-o", "r.csv", "--history", "gone.csv"], "no file or folder gone"),
+        (["f", "f", "-o", "r.csv", "--exclude", "plays.csv"], "no column 'user'"),
+        (["f", "f", "-o", "r.csv", "--demographics", "gone.csv"], "gone.csv is not"),
+        (["f", "t", "-o", "r.csv", "--weights", "./none"], "no model './none'"),
+        (["f", "f", "-o", "r.csv", "--backend", "annoy"], "'--backend'"),
+        (["f", "f", "t", "-o", "r.csv"], "neither a feature table nor a folder of fac"),
+    ],
+)
+def test_wrong_use(run, work, arguments, message):
+    result = run("recommend", *arguments, code=cli.USAGE)
+    assert re.search(message, " ".join(result.stderr.split())), result.stderr
+    assert not Path("r.csv").exists()
+
+
+def test_embeddings_of_another_length(run, work):
+    run("fit-cf", "plays.csv", "-o", "g", *work, "--factors", 3, "-q")
+    result = run("recommend", "g", "f", "-o", "r.csv", code=cli.USAGE)
+    assert "item_embeddings of 2 columns, but the other side has 3" in result.stderr
+    assert not Path("r.csv").exists()

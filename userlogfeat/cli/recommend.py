@@ -1,0 +1,227 @@
+"""`userlogfeat recommend`: the best items of users, into a file."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from userlogfeat.cli.application import app
+from userlogfeat.cli.errors import SOME_FAILED, check_file, explained
+from userlogfeat.cli.options import (
+    BatchSize,
+    By,
+    CountColumn,
+    Device,
+    DislikedColumn,
+    Format,
+    ItemColumn,
+    Jobs,
+    LikedColumn,
+    OutputFile,
+    Overwrite,
+    Quiet,
+    UserColumn,
+    named_columns,
+    path_of,
+)
+from userlogfeat.cli.telling import licence_told_last, tell, tell_failures
+
+
+class Metric(StrEnum):
+    """What a score is."""
+
+    auto = "auto"
+    dot = "dot"
+    cosine = "cosine"
+
+
+class Backend(StrEnum):
+    """What searches."""
+
+    exact = "exact"
+    faiss = "faiss"
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  userlogfeat recommend metric new_tracks/ -o new.csv -k 20
+  userlogfeat recommend metric features -o new.parquet --catalogue tracks.csv \\
+      --exclude plays.csv
+  userlogfeat recommend users users -o more.csv --exclude plays.csv
+  userlogfeat recommend metric features -o welcome.csv --history new_people.csv \\
+      --demographics people.csv
+
+\b
+ITEMS are one of:
+  audio files, or folders of them    heard by the model of USERS, or --weights
+  a feature table                    of extract --weights MODEL --layer embedding
+  a folder of fit-cf, fit-users      the items of the logs
+
+\b
+The file has the columns user, rank (from 1), item, score; a user whose items run out
+has fewer rows. Items are clips as they were given; with --catalogue its items.""",
+)
+def recommend(
+    users: Annotated[
+        Path,
+        typer.Argument(
+            metavar="USERS",
+            help="Folder that fit-users, fit-metric or fit-cf wrote.",
+            parser=path_of,
+        ),
+    ],
+    items: Annotated[
+        list[Path], typer.Argument(metavar="ITEMS", help="See below.", parser=path_of)
+    ],
+    output: OutputFile,
+    k: Annotated[int, typer.Option("-k", min=1, help="Items for each user.")] = 10,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            help="Logs: what a user has played is not recommended.", parser=path_of
+        ),
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="Logs of new users: recommend to these, not to those of USERS.",
+            parser=path_of,
+        ),
+    ] = None,
+    demographics: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of what is known of new users, as fit-users had it.",
+            parser=path_of,
+        ),
+    ] = None,
+    demographics_user: Annotated[
+        str, typer.Option(help="Its column of users.")
+    ] = "user",
+    format: Format = None,
+    user: UserColumn = None,
+    item: ItemColumn = None,
+    count: CountColumn = None,
+    liked: LikedColumn = None,
+    disliked: DislikedColumn = None,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(help="Which clip is which item of the logs.", parser=path_of),
+    ] = None,
+    clip: Annotated[str, typer.Option(help="CATALOGUE's column of paths.")] = "clip",
+    catalogue_item: Annotated[
+        str, typer.Option(help="CATALOGUE's column of items.")
+    ] = "item",
+    by: Annotated[By, typer.Option(help="What the items are.")] = By.item,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Model that hears audio. Default: that of USERS"),
+    ] = None,
+    metric: Annotated[
+        Metric, typer.Option(help="auto: cosine of what is heard, dot of factors.")
+    ] = Metric.auto,
+    backend: Annotated[
+        Backend, typer.Option(help="faiss: for many users; needs the extra `search`.")
+    ] = Backend.exact,
+    device: Device = "auto",
+    batch_size: BatchSize = 16,
+    jobs: Jobs = 2,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+):
+    """Recommend items to users: known ones, or new ones by their histories.
+
+    Audio that nobody has played is recommended by what it sounds like. Users and items
+    must be of one training: of fit-metric and its users, of fit-cf (and fit-teacher).
+    """
+    with explained():
+        from userlogfeat.item_sources import name_items
+        from userlogfeat.recommendation_files import check_suffix, write_recommendations
+
+        check_suffix(output)
+        check_file(output, overwrite)
+        columns = named_columns(user, item, count, liked=liked, disliked=disliked)
+        excluded = exclude and _read(exclude, format, columns)
+        people = _read_users(
+            users, history, demographics, demographics_user, format, columns
+        )
+        with licence_told_last(quiet):
+            settings = {"device": device, "batch_size": batch_size, "n_jobs": jobs}
+            found = _read_items(items, users, weights, settings)
+        if catalogue is not None:
+            table = _read_catalogue(catalogue, clip, catalogue_item)
+            found = name_items(found, table, by=by.value)
+        n_written, n_excluded = write_recommendations(
+            output,
+            people,
+            (found.ids, found.embeddings),
+            k,
+            metric=found.metric if metric is Metric.auto else metric.value,
+            exclude=excluded,
+            backend=backend.value,
+        )
+    if not quiet:
+        tell(
+            f"{n_written} recommendations, of {len(found.ids)} items for "
+            f"{len(people[0])} users, in {output}"
+        )
+        if exclude is not None:
+            tell(f"{n_excluded} pairs of {exclude} were left out")
+    tell_failures(found.failed)
+    raise typer.Exit(SOME_FAILED if found.failed else 0)
+
+
+def _read(path, format, columns):
+    from userlogfeat.logs import read_logs
+
+    return read_logs(path, format, **columns)
+
+
+def _read_catalogue(path, clip, item):
+    from userlogfeat.catalogue import read_catalogue
+
+    return read_catalogue(path, clip=clip, item=item, artist_conflicts="ignore")
+
+
+def _read_users(folder, history, demographics, demographics_user, format, columns):
+    """Ids and embeddings of the users to recommend to."""
+    from userlogfeat.id_tables import read_id_table
+    from userlogfeat.user_folders import embed_users, read_users
+
+    if history is None and demographics is None:
+        return read_users(folder)
+    logs = history and _read(history, format, columns)
+    people = demographics and read_id_table(demographics, demographics_user)
+    return embed_users(folder, logs, people)
+
+
+def _read_items(sources, users, weights, settings):
+    """The items: of a folder of factors, of a table, or heard now."""
+    from userlogfeat.estimators.user_log import UserLogEmbedder
+    from userlogfeat.item_sources import (
+        has_factors,
+        items_of_audio,
+        items_of_factors,
+        items_of_table,
+    )
+    from userlogfeat.model_config import CONFIG
+    from userlogfeat.tables import FeatureTable
+    from userlogfeat.user_folders import USERS
+
+    own = weights is None and (users / CONFIG).is_file()
+    own = own and not (users / USERS).is_file()  # a model's, not a tower's
+    model = weights or (str(users) if own else None)
+    embedder = model and UserLogEmbedder(model, layer="embedding", **settings)
+    if len(sources) == 1 and has_factors(sources[0]):
+        return items_of_factors(sources[0])
+    if len(sources) == 1 and sources[0].is_dir() and FeatureTable(sources[0]).exists():
+        return items_of_table(sources[0], model=embedder)
+    if embedder is None:
+        raise ValueError(
+            f"{sources[0]} is neither a feature table nor a folder of factors, and "
+            f"{users} has no model that could hear it as audio. Pass --weights MODEL, "
+            "the model that was taught these users."
+        )
+    return items_of_audio(sources, embedder)

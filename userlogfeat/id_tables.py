@@ -1,0 +1,126 @@
+"""Tables with one row an id: what is known of users, or of items.
+
+Such as demographics (user, age, country) or attributes of items (item, artist, genre).
+They are brought into the order of the logs' ids.
+"""
+
+import polars as pl
+
+from userlogfeat.catalogue_sources import read_table, whole_numbers
+
+_SHOWN = 3  # examples in a message
+
+
+def read_id_table(path, id_column, *, columns=None, text=()):
+    """Read a table with one row an id.
+
+    Parameters
+    ----------
+    path : str or Path
+        A csv, tsv, txt or parquet file.
+    id_column : str
+        The column of ids: of text files, int64 where all are whole numbers without
+        leading zeros, as :func:`userlogfeat.read_logs` has them.
+    columns : sequence of str, optional
+        The others to keep; all by default.
+    text : sequence of str
+        Columns that are categories although they look like numbers, such as postal
+        codes. Other columns of text files whose values are all numbers become float64.
+
+    Returns
+    -------
+    polars.DataFrame
+        First the column "id", then the others. Null where a value is missing.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where there is no such file or column; or an id is missing, or has two rows
+        that differ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/users.csv"
+    >>> people = {"user": [7, 9], "age": [31, None], "land": ["is", "fo"]}
+    >>> pl.DataFrame(people).write_csv(path)
+    >>> read_id_table(path, "user").rows()
+    [(7, 31.0, 'is'), (9, None, 'fo')]
+    """
+    frame = read_table(path)
+    names = [n for n in frame.columns if n != id_column]
+    names = names if columns is None else list(columns)
+    missing = [n for n in (id_column, *names, *text) if n not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"Found no column {missing[0]!r} in {path}. Its columns: "
+            f"{', '.join(map(repr, frame.columns))}."
+        )
+    ids = frame.select(pl.col(id_column).alias("id"))
+    if ids["id"].null_count():
+        raise ValueError(
+            f"{ids['id'].null_count()} rows of {path} have no {id_column!r} (first: "
+            f"row {ids['id'].is_null().arg_max()}, counted from 0, after the header). "
+            "Fill them in or drop them."
+        )
+    ids = ids.with_columns(whole_numbers(ids))
+    others = [_typed(frame[name], name in text) for name in names]
+    frame = pl.DataFrame([ids["id"], *others]).unique(maintain_order=True)
+    _refuse_doubles(frame["id"], path, id_column)
+    return frame
+
+
+def rows_for(frame, ids, *, path, id_column):
+    """The rows of some ids, in their order; nulls where an id has none.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        As of :func:`read_id_table`.
+    ids : array-like, shape (n_ids,)
+        Such as ``Interactions.user_ids``.
+    path, id_column : str
+        Where the frame is from, for messages.
+
+    Returns
+    -------
+    polars.DataFrame
+        The columns but "id"; n_ids rows.
+
+    Raises
+    ------
+    ValueError
+        Where none of the ids is in the table.
+    """
+    ids = list(getattr(ids, "tolist", lambda: ids)())
+    number = {value: row for row, value in enumerate(frame["id"].to_list())}
+    rows = [number.get(value) for value in ids]
+    if all(row is None for row in rows):
+        known = list(number)[:_SHOWN]
+        advice = "Is it another kind of id?"
+        if {str(value) for value in ids} & {str(value) for value in number}:
+            advice = "As text they would match: bring both to one type."
+        raise ValueError(
+            f"None of the {len(ids)} ids of the logs ({ids[:_SHOWN]}) is in the column "
+            f"{id_column!r} of {path} ({known}). {advice}"
+        )
+    return frame.drop("id")[pl.Series(rows, dtype=pl.UInt32)]
+
+
+def _typed(column, as_text):
+    if as_text:
+        return column.cast(pl.String)
+    if column.dtype != pl.String or column.null_count() == len(column):
+        return column
+    numbers = column.cast(pl.Float64, strict=False)
+    lost = numbers.null_count() > column.null_count()
+    return column if lost else numbers
+
+
+def _refuse_doubles(ids, path, id_column):
+    doubles = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
+    if len(doubles):
+        raise ValueError(
+            f"{len(doubles)} values of {id_column!r} have several rows in {path} that "
+            f"differ: {doubles.head(_SHOWN).to_list()}. Keep one row each."
+        )
