@@ -186,7 +186,7 @@ def _read_matrix(y, n_clips):
     if not (matrix.data[given] == 1).all():
         strange = matrix.data[given][matrix.data[given] != 1][0]
         raise ValueError(
-            f"Got y of shape {y.shape} that holds {strange!r}, expected an indicator "
+            f"Got y of shape {y.shape} that holds {strange:g}, expected an indicator "
             "matrix of zeros and ones. Scores or factors are no labels: compare them "
             "with a threshold first, such as y > 0.5."
         )

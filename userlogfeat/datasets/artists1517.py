@@ -1,0 +1,91 @@
+"""1517-Artists: 3,180 songs of 1,517 artists in 19 genres.
+
+Citation: K. Seyerlehner, G. Widmer and T. Pohle, "Fusing block-level features for music
+similarity estimation", DAFx 2010.
+
+Licence: none stated; songs that their artists gave away on a download portal, collected
+for research.
+
+Layout, as its authors distribute it::
+
+    1517-Artists/
+        Alternative & Punk/   *.mp3
+        Blues/ Childrens/ ... World/
+
+Splits: none. Hamel et al. (2013) use ten folds. That songs of an artist can be kept
+together is what the set was made for, but no list of artists was at hand when this
+reader was written: `artist` is what stands before " - " in a file's name, and None
+where nothing does.
+"""
+
+from functools import partial
+
+from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+
+GENRES = (
+    "Alternative & Punk",
+    "Blues",
+    "Childrens",
+    "Classical",
+    "Comedy & Spoken Word",
+    "Country",
+    "Easy Listening & Vocals",
+    "Electronic & Dance",
+    "Folk",
+    "Hip-Hop",
+    "Jazz",
+    "Latin",
+    "New Age",
+    "R&B & Soul",
+    "Reggae",
+    "Religious",
+    "Rock & Pop",
+    "Soundtracks & More",
+    "World",
+)
+N_CLIPS = 3180
+_LAYOUT = "folders of audio named Alternative & Punk, Blues, ... World"
+
+
+def read_artists1517(folder, *, missing="error"):
+    """Read 1517-Artists from the folder that its archive unpacks to.
+
+    Parameters
+    ----------
+    folder : str or Path
+        ``1517-Artists``, or the folder just above or below it.
+    missing : {"error", "ignore"}
+        What to do where there are fewer than 3,180 songs, or genres without any.
+
+    Returns
+    -------
+    LabelledClips
+        `item` is "genre/name of the file"; `artist` and `title` as far as the file's
+        name tells; no split. Whole songs: pass `duration` to what hears them.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, ValueError
+        Where the folder is another, or songs are missing.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from userlogfeat.datasets.artists1517 import read_artists1517
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "1517-Artists"
+    >>> for name in ("Blues/A Band - A Song.mp3", "World/untitled.mp3"):
+    ...     (folder / name).parent.mkdir(parents=True)
+    ...     (folder / name).touch()
+    >>> clips = read_artists1517(folder, missing="ignore")
+    >>> clips.y, clips.artists
+    (array(['Blues', 'World'], dtype='<U5'), array(['A Band', None], dtype=object))
+    """
+    return read_genre_folders(
+        folder,
+        name="1517-Artists",
+        genres=GENRES,
+        n_clips=N_CLIPS,
+        layout=_LAYOUT,
+        artist_of=partial(split_name, separator=" - "),
+        missing=missing,
+    )

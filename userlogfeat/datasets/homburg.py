@@ -1,0 +1,80 @@
+"""Homburg: 1,886 excerpts of 10 s in nine genres.
+
+Citation: H. Homburg, I. Mierswa, B. Moeller, K. Morik and M. Wurst, "A benchmark
+dataset for audio classification and clustering", ISMIR 2005.
+
+Licence: none stated; excerpts of songs from garageband.com, collected for research at
+the University of Dortmund.
+
+Layout, as its authors distribute it: names are artist and title, joined by a hyphen,
+with underscores for all that is no letter or digit::
+
+    homburg/
+        alternative/   50_Minutes-Colours.mp3 ...
+        blues/ electronic/ folkcountry/ funksoulrnb/ jazz/ pop/ raphiphop/ rock/
+
+Splits: none. Hamel et al. (2013) use ten folds. Many artists have several songs, most
+of them in one genre: keep them together (``groups=clips.artists``). Classes are uneven,
+from 47 (funksoulrnb) to 504 clips (rock).
+"""
+
+from functools import partial
+
+from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+
+GENRES = (
+    "alternative",
+    "blues",
+    "electronic",
+    "folkcountry",
+    "funksoulrnb",
+    "jazz",
+    "pop",
+    "raphiphop",
+    "rock",
+)
+N_CLIPS = 1886
+_LAYOUT = "folders of audio named alternative, blues, ... rock"
+
+
+def read_homburg(folder, *, missing="error"):
+    """Read the Homburg set from the folder that its archive unpacks to.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder with the genres, or the one just above or below it.
+    missing : {"error", "ignore"}
+        What to do where there are fewer than 1,886 clips, or genres without any.
+
+    Returns
+    -------
+    LabelledClips
+        `item` is "genre/name of the file"; `artist` and `title` from the file's name;
+        no split.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, ValueError
+        Where the folder is another, or clips are missing.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from userlogfeat.datasets.homburg import read_homburg
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "homburg"
+    >>> (folder / "blues").mkdir(parents=True)
+    >>> (folder / "blues" / "Los_Blancos-Shakin__That_Thing.mp3").touch()
+    >>> clips = read_homburg(folder, missing="ignore")
+    >>> clips.artists, clips.frame["title"].to_list()
+    (array(['Los Blancos'], dtype=object), ['Shakin That Thing'])
+    """
+    return read_genre_folders(
+        folder,
+        name="Homburg",
+        genres=GENRES,
+        n_clips=N_CLIPS,
+        layout=_LAYOUT,
+        artist_of=partial(split_name, separator="-"),
+        missing=missing,
+    )

@@ -1,0 +1,211 @@
+"""Magnatagatune: 25,863 clips of 29 s with 188 tags that players of a game agreed on.
+
+Citation: E. Law, K. West, M. Mandel, M. Bay and J. S. Downie, "Evaluation of algorithms
+using games: the case of music tagging", ISMIR 2009.
+
+Licence: audio of Magnatune, CC BY-NC-SA; annotations for research.
+
+Layout, as mirg.city.ac.uk gives it; the tables are separated by tabs, and the audio
+unpacks into sixteen folders::
+
+    magnatagatune/
+        annotations_final.csv   clip_id, 188 tags as 0 or 1, mp3_path
+        clip_info_final.csv     clip_id, track_number, title, artist, album, url,
+                                segmentStart, segmentEnd, original_url, mp3_path
+        0/ 1/ ... 9/ a/ ... f/  or below mp3/ or audio/
+            american_bach_soloists-j_s__bach_solo_cantatas-01-bwv54__i_aria-30-59.mp3
+
+Splits: none by the authors; what most papers use is taken: folders 0 to b to learn
+from, c to validate, d to f to test. It does not keep artists apart:
+``groups=clips.artists`` does, in folds of your own.
+
+Known faults: three files hold no audio (``EMPTY``) and are left out. Many tags say the
+same ("no vocals", "no voice"), and many clips have none. A tag that a clip lacks may
+still be true of it: players did not tick lists.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from userlogfeat._check import check_positive
+from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
+from userlogfeat.datasets.labelled_clips import LabelledClips
+
+EMPTY = (
+    "6/norine_braun-now_and_zen-08-gently-117-146",
+    "8/jacob_heringman-josquin_des_prez_lute_settings-19-gintzler__pater_noster-204-233",
+    "9/american_baroque-dances_and_suites_of_rameau_and_couperin-25-"
+    "le_petit_rien_xiveme_ordre_couperin-88-117",
+)
+ANNOTATIONS, INFO = "annotations_final.csv", "clip_info_final.csv"
+PARTS = {"c": "validation", "d": "test", "e": "test", "f": "test"}  # others: train
+_LAYOUT = f"{ANNOTATIONS} and folders of audio named 0, 1, ... f"
+_SEGMENT = re.compile(r"-\d+-\d+$")  # seconds at which a clip starts and ends
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class TaggedClips(LabelledClips):
+    """Clips with any number of tags each.
+
+    Attributes
+    ----------
+    tag_names : tuple of str
+        Columns of `y`.
+    """
+
+    tag_names: tuple = ()
+
+    def __repr__(self):
+        facts = [f"{len(self)} clips", f"{len(self.tag_names)} tags"]
+        if self.left_out:
+            facts.append(f"{len(self.left_out)} known to be bad left out")
+        if self.missing:
+            facts.append(f"{len(self.missing)} missing")
+        return f"TaggedClips({self.name}: {', '.join(facts)})"
+
+    @property
+    def y(self):
+        """Which clip has which tag: ndarray (n, n_tags) of int8, 0 or 1."""
+        return self.frame.select(self.tag_names).to_numpy().astype(np.int8)
+
+    @property
+    def labels(self):
+        """Tags of each clip: ndarray (n,) of object, tuples of str."""
+        names, found = np.array(self.tag_names), np.empty(len(self), dtype=object)
+        for clip, row in enumerate(self.y):
+            found[clip] = tuple(names[row > 0].tolist())
+        return found
+
+
+def read_magnatagatune(folder, *, n_tags=None, missing="error"):
+    r"""Read Magnatagatune from the folder with its tables and its audio.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder with annotations_final.csv, or the one just above or below it.
+    n_tags : int, optional
+        Only so many tags, those of the most clips; 50 is usual. None keeps all 188.
+    missing : {"error", "ignore"}
+        What to do where clips that the annotations list are not there.
+
+    Returns
+    -------
+    TaggedClips
+        `y` is the indicator matrix (n_clips, n_tags) and `tag_names` its columns;
+        `item` is the song, `artist`, and `split`; `album` and `title` where
+        clip_info_final.csv is there.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, ValueError
+        Where the folder is another, clips are missing, or the tables are not those of
+        the set.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from userlogfeat.datasets.magnatagatune import read_magnatagatune
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "annotations_final.csv").write_text(
+    ...     '"clip_id"\t"loud"\t"slow"\t"mp3_path"\n'
+    ...     '"2"\t"1"\t"0"\t"f/a_band-an_album-01-a_song-30-59.mp3"\n')
+    >>> (folder / "f").mkdir()
+    >>> (folder / "f" / "a_band-an_album-01-a_song-30-59.mp3").touch()
+    >>> clips = read_magnatagatune(folder)
+    >>> clips.y, clips.tag_names, clips.split
+    (array([[1, 0]], dtype=int8), ('loud', 'slow'), array(['test'], dtype=object))
+    """
+    root = find_root(
+        folder,
+        lambda path: (path / ANNOTATIONS).is_file(),
+        name="Magnatagatune",
+        layout=_LAYOUT,
+    )
+    table, tags = _read_annotations(root / ANNOTATIONS)
+    if n_tags is not None:
+        tags = _most_frequent(table, tags, n_tags)
+    frame = _describe(table, root / INFO, tags)
+    keys = [_key(path) for path in table["mp3_path"]]
+    bad = [key in EMPTY for key in keys]
+    left_out = tuple(key for key in keys if key in EMPTY)
+    frame = frame.filter(~pl.Series(bad, dtype=pl.Boolean))
+    frame, absent = add_clips(
+        frame,
+        [key for key in keys if key not in EMPTY],
+        audio_by_name([root], key=_key),
+        missing=missing,
+        name="Magnatagatune",
+        listed=ANNOTATIONS,
+        folder=root,
+    )
+    return TaggedClips(
+        "Magnatagatune", frame, left_out=left_out, missing=absent, tag_names=tags
+    )
+
+
+def _read_annotations(path):
+    """The table, all columns as text, and the names of the tags."""
+    table = _read_table(path, ("clip_id", "mp3_path"))
+    tags = tuple(name for name in table.columns if name not in ("clip_id", "mp3_path"))
+    strange = table.select(tags).filter(~pl.all_horizontal(pl.all().is_in(["0", "1"])))
+    if strange.height or not tags:
+        raise ValueError(
+            f"{str(path)!r} has {strange.height} rows with other tags than 0 or 1, in "
+            f"{len(tags)} columns, expected the table of Magnatagatune."
+        )
+    return table, tags
+
+
+def _read_table(path, needed):
+    table = pl.read_csv(path, separator="\t", infer_schema_length=0)
+    lacking = [name for name in needed if name not in table.columns]
+    if lacking:
+        raise ValueError(
+            f"{str(path)!r} has no column {lacking[0]!r}; it has "
+            f"{', '.join(table.columns[:8])}. Expected the table of Magnatagatune, "
+            "separated by tabs."
+        )
+    return table
+
+
+def _most_frequent(table, tags, n_tags):
+    """The tags of the most clips, the first in the table where equally many."""
+    check_positive(n_tags, "n_tags", integer=True)
+    counts = table.select(pl.col(tags).cast(pl.Int64).sum()).row(0)
+    order = np.argsort(-np.array(counts), kind="stable")[:n_tags]
+    return tuple(tags[i] for i in order)
+
+
+def _describe(table, info, tags):
+    """One row a clip: item, label, artist, split, tags; album and title where known."""
+    keys = [_key(path) for path in table["mp3_path"]]
+    songs = [_SEGMENT.sub("", key.split("/")[-1]) for key in keys]
+    columns = {
+        "item": songs,
+        "artist": [song.split("-")[0].replace("_", " ") for song in songs],
+        "split": [PARTS.get(key[0], "train") for key in keys],
+    }
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    if info.is_file():
+        needed = ("clip_id", "artist", "album", "title")
+        known = _read_table(info, needed).select(needed)
+        known = table.select("clip_id").join(
+            known.unique("clip_id"), on="clip_id", how="left", maintain_order="left"
+        )
+        frame = frame.with_columns(
+            pl.coalesce(known["artist"], frame["artist"]).alias("artist"),
+            known["album"],
+            known["title"],
+        )
+    return frame.with_columns(table.select(pl.col(tags).cast(pl.Int8)))
+
+
+def _key(path):
+    """Folder and name without suffix: "f/a_band-an_album-01-a_song-30-59"."""
+    path = Path(path)
+    return f"{path.parent.name}/{path.stem}"
