@@ -160,7 +160,8 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits, threadpool_info
 def threads():
-    return {i["filepath"]: i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+    blas = (i for i in threadpool_info() if i["user_api"] == "blas")
+    return {i["filepath"]: i["num_threads"] for i in blas}
 from userlogfeat.factorization import fit_als
 threadpool_limits(2, "blas")
 before = threads()
