@@ -75,6 +75,7 @@ PAIRS = {
     ("_student", "_teacher"),
     ("_teacher", "_base"),
     ("report", "comparison"),
+    ("mirex", "report"),
     ("training", "batches"),
     ("training", "checkpoints"),
     ("heads", "batches"),

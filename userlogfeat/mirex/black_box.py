@@ -2,16 +2,15 @@
 
 The script gets a session of its own, so that what it started ends with it. Memory is
 the resident memory of all its processes together, looked at ten times a second in
-/proc; pages that they share count once in each, and a peak between two looks is missed.
-The system's own peak of the largest single process is the least that is reported, and
-all where there is no /proc.
+/proc; pages that they share count once in each. A peak of several processes between two
+looks is missed, that of a single one is not: the system keeps it. (The peak that
+``wait4`` reports is of no use: it counts what *we* held when the script was started.)
 """
 
 import os
 import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -22,8 +21,6 @@ _LOOKS = 0.1  # seconds between two looks at the memory
 _GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _TAIL = 2000  # bytes of output that are kept in the result
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-# Of ru_maxrss: bytes on macOS, kilobytes elsewhere.
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,10 @@ class Run:
         Negative: the signal that ended it.
     seconds : float
         Wall time.
+    cpu_seconds : float
+        Processor time, of all threads: what else ran hardly changes it.
     peak_mib : float
-        Peak of its resident memory, in MiB.
+        Peak of its resident memory, in MiB; NaN where there is no /proc.
     output_tail : str
         The end of what it wrote to stdout and stderr.
     """
@@ -48,6 +47,7 @@ class Run:
     status: str
     exit_code: int | None
     seconds: float
+    cpu_seconds: float
     peak_mib: float
     output_tail: str
 
@@ -56,7 +56,7 @@ class Run:
         return f"{self.status}{code}, {self.seconds:.1f} s, {self.peak_mib:.0f} MiB"
 
 
-def run_script(command, *, time_limit=None, log=None, cwd=None):
+def run_script(command, *, time_limit=None, log=None, cwd=None, environment=None):
     """Run a command to its end, or to the time limit.
 
     Parameters
@@ -67,6 +67,8 @@ def run_script(command, *, time_limit=None, log=None, cwd=None):
     log : str or Path, optional
         Gets stdout and stderr, at the end of what is there.
     cwd : str or Path, optional
+    environment : dict of str to str, optional
+        Added to the present one.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def run_script(command, *, time_limit=None, log=None, cwd=None):
     'failed'
     """
     command = [str(part) for part in command]
-    start = time.monotonic()
+    start, cpu = time.monotonic(), _cpu_of_children()
     with open(log or os.devnull, "ab") as output:
         try:
             process = subprocess.Popen(
@@ -87,16 +89,23 @@ def run_script(command, *, time_limit=None, log=None, cwd=None):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
         except OSError as error:
-            return Run(command, "cannot start", None, 0.0, 0.0, str(error))
+            return Run(command, "cannot start", None, 0.0, 0.0, 0.0, str(error))
         with _watched(process) as peak:
             status, code = _wait(process, time_limit)
-    seconds = time.monotonic() - start
+    seconds, cpu = time.monotonic() - start, _cpu_of_children() - cpu
     if status == "ok" and code != 0:
         status = "failed"
-    return Run(command, status, code, seconds, peak.mib(), _tail(log))
+    return Run(command, status, code, seconds, cpu, peak.mib(), _tail(log))
+
+
+def _cpu_of_children():
+    """Processor time of all children that have ended, in s."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _wait(process, time_limit):
@@ -124,7 +133,6 @@ class _watched:
     def __init__(self, process):
         self._session = process.pid
         self._bytes = 0
-        self._before = _largest_child()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -137,19 +145,14 @@ class _watched:
         self._thread.join()
 
     def mib(self):
-        """The peak, in MiB."""
-        largest = _largest_child()
-        if largest > self._before:  # else it may be that of an earlier child of ours
-            self._bytes = max(self._bytes, largest)
-        return self._bytes / 2**20
+        """The peak, in MiB; NaN where there is no /proc."""
+        return self._bytes / 2**20 if self._bytes else float("nan")
 
     def _look(self):
-        while not self._stop.wait(_LOOKS):
+        while True:
             self._bytes = max(self._bytes, session_bytes(self._session))
-
-
-def _largest_child():
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _RSS_UNIT
+            if self._stop.wait(_LOOKS):
+                return
 
 
 def session_bytes(session):
@@ -158,15 +161,22 @@ def session_bytes(session):
     Parameters
     ----------
     session : int
+
+    Returns
+    -------
+    int
+        What they hold now, or the peak of any one of them, whichever is more.
     """
-    total = 0
+    now = largest = 0
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError, ValueError):
             # After the name, which may hold blanks: state, parent, group, session.
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             if int(fields[3]) == session:
-                total += int((folder / "statm").read_text().split()[1]) * _PAGE
-    return total
+                now += int((folder / "statm").read_text().split()[1]) * _PAGE
+                status = (folder / "status").read_text().partition("VmHWM:")[2]
+                largest = max(largest, int(status.split()[0]) * 1024)  # in kB
+    return max(now, largest)
 
 
 def _tail(log):

@@ -17,6 +17,7 @@ from userlogfeat.mirex.scores import Answers, class_accuracies, confusion, read_
 
 EXTRACT, BOTH = "extractFeatures.sh", "TrainAndClassify.sh"
 TRAIN, CLASSIFY = "Train.sh", "Classify.sh"
+_COSTS = ("seconds", "cpu_seconds", "peak_mib")
 TIME_LIMIT = 86400.0  # s of one call; MIREX gives a whole submission one to three days
 
 
@@ -129,7 +130,7 @@ class Evaluation:
         -------
         polars.DataFrame
             `submission`, `fold` ("(all)" for the extraction), `script`, `status`,
-            `exit_code`, `seconds`, `peak_mib`.
+            `exit_code`, `seconds`, `cpu_seconds`, `peak_mib`.
         """
         import polars as pl
 
@@ -140,14 +141,14 @@ class Evaluation:
             for script, run in result.runs.items()
         ]
         rows = [
-            (*where, run.status, run.exit_code, run.seconds, run.peak_mib)
+            (*where, run.status, run.exit_code, *_cost_of(run))
             for *where, run in runs
             if run is not None
         ]
         schema = {
             name: pl.String for name in ("submission", "fold", "script", "status")
         }
-        schema |= {"exit_code": pl.Int64, "seconds": pl.Float64, "peak_mib": pl.Float64}
+        schema |= {"exit_code": pl.Int64, **dict.fromkeys(_COSTS, pl.Float64)}
         return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -259,6 +260,10 @@ def _run_fold(box, name, fold, root):
     clips = [paths[clip] for clip in fold.truth]
     answers = read_answers(output, clips, set(labels))
     return FoldResult(name, fold, answers, runs)
+
+
+def _cost_of(run):
+    return [getattr(run, name) for name in _COSTS]
 
 
 def _scripts_of(folder):

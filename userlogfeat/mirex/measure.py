@@ -1,5 +1,6 @@
 """What a submission costs: its own scripts, run on clips, measured from outside."""
 
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,12 @@ def measure_package(folder, train_list=None, *, tags=False, n_threads=None):
         runs = {}
         for script, rest in arguments.items():
             command = [folder / script, *threads, work / "scratch", *rest]
-            run = run_script(command, log=work / "log.txt", cwd=work)
+            run = run_script(
+                command,
+                log=work / "log.txt",
+                cwd=work,
+                environment={"USERLOGFEAT_PYTHON": sys.executable},
+            )
             if run.status != "ok":
                 raise RuntimeError(
                     f"{folder / script} {run} on {len(labels)} {words}. It said:\n"

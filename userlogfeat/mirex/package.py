@@ -129,10 +129,14 @@ def _write_pipeline(folder, source, pipeline):
         )
     weights = getattr(pipeline.steps[0][1], "weights", None)
     if weights is not None and Path(weights).is_dir():
-        beside = (
-            Path(weights).resolve().relative_to(file.resolve().parent, walk_up=False)
-        )
-        shutil.copytree(weights, folder / beside)
+        weights, home = Path(weights).resolve(), file.resolve().parent
+        if not weights.is_relative_to(home):
+            raise ValueError(
+                f"The pipeline of {file} reads {weights}, which the folder will not "
+                f"have. Put it beside that file, and name it Path(__file__).parent / "
+                f"{weights.name!r}."
+            )
+        shutil.copytree(weights, folder / weights.relative_to(home))
     shutil.copy2(file, folder)
     return f"{PIPELINE}/{file.name}:{str(source).rpartition(':')[2]}"
 

@@ -7,6 +7,7 @@ groups are known, over artists with all their clips.
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from userlogfeat._files import replace_file
 from userlogfeat.evaluation.bootstrap import bootstrap_interval
@@ -98,9 +99,14 @@ def _groups(results):
 def _class_means(evaluation, name):
     """Accuracy of each class over all folds, in the order of names."""
     frame = evaluation.to_frame().filter(submission=name)
-    sums = frame.group_by("class").sum().sort("class")
-    sums = sums.filter(sums["class"] != "(all)")
+    sums = _sum_over_folds(frame, "class").sort("class")
     return (sums["n_correct"] / sums["n_clips"]).to_numpy()
+
+
+def _sum_over_folds(frame, *keys):
+    """Clips and right answers of each class."""
+    frame = frame.filter(frame["class"] != "(all)")
+    return frame.group_by(*keys).agg(pl.col("n_clips", "n_correct").sum())
 
 
 def _differences(evaluation):
@@ -150,11 +156,9 @@ def _by_fold(evaluation):
 
 
 def _by_class(evaluation):
-    frame = evaluation.to_frame()
     names = list(evaluation.extractions)
-    frame = frame.filter(frame["class"] != "(all)")
-    classes = sorted(frame["class"].unique().to_list())
-    sums = frame.group_by("submission", "class").sum()
+    sums = _sum_over_folds(evaluation.to_frame(), "submission", "class")
+    classes = sorted(set(sums["class"]))
     cells = {
         (row["submission"], row["class"]): row["n_correct"] / row["n_clips"]
         for row in sums.to_dicts()
@@ -191,6 +195,7 @@ def _cost(evaluation):
             row["script"],
             row["status"],
             f"{row['seconds']:.1f}",
+            f"{row['cpu_seconds']:.1f}",
             f"{row['peak_mib']:.0f}",
         ]
         for row in evaluation.runs_frame().to_dicts()
@@ -199,7 +204,7 @@ def _cost(evaluation):
         f"Scratch folder of {name}: {size / 2**20:.1f} MiB."
         for name, size in evaluation.scratch_bytes.items()
     ]
-    columns = ["submission", "fold", "script", "status", "s", "MiB"]
+    columns = ["submission", "fold", "script", "status", "s", "processor s", "MiB"]
     return "Time and memory", columns, rows, notes
 
 

@@ -1,0 +1,235 @@
+"""The organisers' side, with submissions that are a few lines of shell."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from userlogfeat.mirex.evaluate import evaluate
+from userlogfeat.mirex.folds import read_folds
+from userlogfeat.mirex.scores import class_accuracies, confusion, read_answers
+
+# Classes are in the names of clips: "rock_3.wav".
+PERFECT = """while IFS= read -r clip; do
+    name=${clip##*/}; printf '%s\\t%s\\n' "$clip" "${name%%_*}"
+done < "$3" > "$4" """
+ALWAYS_POP = """while IFS= read -r clip; do
+    printf '%s\\tpop\\n' "$clip"
+done < "$3" > "$4" """
+
+
+@pytest.fixture
+def folds(tmp_path):
+    """Two folds of six clips each; Abba is on both sides of the first."""
+    folder = tmp_path / "folds"
+    folder.mkdir()
+    clips = [
+        f"./{label}_{i}.wav" for i in range(4) for label in ("pop", "rock", "folk")
+    ]
+    for name, test in (("f1", clips[:6]), ("f2", clips[6:])):
+        train = [clip for clip in clips if clip not in test]
+        write(folder / f"{name}_train.txt", train, label_of)
+        write(folder / f"{name}_evaluate.txt", test, label_of)
+        write(folder / f"{name}_test.txt", test[::-1], None)
+        for part, rows in (("train", train), ("evaluate", test)):
+            own = dict.fromkeys((clips[0], clips[6]), "Abba") if name == "f1" else {}
+            write(
+                folder / f"{name}_{part}_groups.txt",
+                rows,
+                lambda clip, own=own: own.get(clip, clip),
+            )
+    return folder
+
+
+def label_of(clip):
+    return Path(clip).name.partition("_")[0]
+
+
+def write(path, clips, label):
+    lines = [clip if label is None else f"{clip}\t{label(clip)}" for clip in clips]
+    path.write_text("\n".join([*lines, ""]))
+
+
+def submit(folder, **scripts):
+    """A submission: script names without .sh, and what they do."""
+    folder.mkdir()
+    for name, code in scripts.items():
+        path = folder / f"{name}.sh"
+        path.write_text(f"#!/bin/sh\n{code}\n")
+        path.chmod(0o755)
+    return folder
+
+
+def test_accuracies_by_fold_and_class(folds, tmp_path):
+    submissions = {
+        "perfect": submit(tmp_path / "a", TrainAndClassify=PERFECT),
+        "pop": submit(tmp_path / "b", TrainAndClassify=ALWAYS_POP),
+    }
+    evaluation = evaluate(folds, submissions, tmp_path / "out")
+    frame = evaluation.to_frame()
+    assert frame.columns[:3] == ["submission", "fold", "class"]
+    assert frame["status"].unique().to_list() == ["ok"]
+    of = {
+        (row["submission"], row["fold"], row["class"]): (
+            row["n_clips"],
+            row["accuracy"],
+        )
+        for row in frame.to_dicts()
+    }
+    for fold in ("f1", "f2"):
+        assert of["perfect", fold, "(all)"] == (6, 1.0)
+        assert of["pop", fold, "(all)"] == (6, pytest.approx(1 / 3))
+        assert of["pop", fold, "pop"] == (2, 1.0)
+        assert of["pop", fold, "rock"] == (2, 0.0)
+    counts = evaluation.confusion_frame().filter(submission="pop").rows()
+    assert counts == [("pop", truth, "pop", 4) for truth in ("folk", "pop", "rock")]
+    assert pl.read_csv(tmp_path / "out" / "results.csv").height == frame.height
+
+
+def test_the_report(folds, tmp_path):
+    submissions = {
+        "a <b>": submit(tmp_path / "a", TrainAndClassify=PERFECT),
+        "pop": submit(tmp_path / "b", TrainAndClassify=ALWAYS_POP),
+    }
+    evaluate(folds, submissions, tmp_path / "out")
+    text = (tmp_path / "out" / "report.txt").read_text()
+    for line in (
+        "submission  accuracy  95 %            mean of classes  clips  folds ok",
+        "a <b>       1.000     1.000 to 1.000  1.000            12     2 of 2",
+        "Intervals are over artists.",
+        "folk   4      1.000  0.000",
+        "pop           0     4    0",
+        "train/test: 1 artists shared, by 1 of 6 clips of train and 1 of 6 (16.7%)",
+        "train/test: 0 artists shared",
+        "Friedman's test on the accuracies of 3 classes",
+    ):
+        assert line in text, line
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<td>1.000</td>" in page
+    assert "a &lt;b&gt;" in page
+    assert "a <b>" not in page
+
+
+def test_what_a_submission_is_given(folds, tmp_path):
+    """Absolute paths, no truth, one scratch folder, its threads first."""
+    code = """echo "$@" >> arguments.txt; pwd >> arguments.txt"""
+    submission = submit(tmp_path / "a", extractFeatures=code, Train=code, Classify=code)
+    evaluate(
+        folds, {"x": submission}, tmp_path / "out", audio_root="/audio", n_threads=3
+    )
+    work = (tmp_path / "out" / "x").resolve()
+    given = (work / "arguments.txt").read_text().split("\n")
+    first = f"-numThreads 3 {work}/scratch {work}"
+    assert given[0] == f"{first}/all.txt"
+    assert given[2] == f"{first}/f1_train.txt"
+    assert given[4] == f"{first}/f1_test.txt {work}/f1_output.txt"
+    assert given[8] == f"{first}/f2_test.txt {work}/f2_output.txt"
+    assert given[1] == str(work)
+    assert (work / "f1_train.txt").read_text().split("\n")[0] == "/audio/pop_2.wav\tpop"
+    test = (work / "f1_test.txt").read_text().split("\n")[:-1]
+    assert test[0] == "/audio/folk_1.wav"  # the order of f1_test.txt
+    assert all("\t" not in line for line in test)
+    assert len((work / "all.txt").read_text().splitlines()) == 12
+
+
+def test_a_submission_that_hangs_is_stopped(folds, tmp_path):
+    hangs = submit(tmp_path / "a", TrainAndClassify="sleep 60")
+    evaluation = evaluate(folds, {"hangs": hangs}, tmp_path / "out", time_limit=0.3)
+    assert [result.status for result in evaluation.results] == [
+        "TrainAndClassify.sh timed out"
+    ] * 2
+    assert [result.accuracy for result in evaluation.results] == [0, 0]
+    assert evaluation.runs_frame()["status"].to_list() == ["timed out"] * 2
+    assert "(none)" in (tmp_path / "out" / "report.txt").read_text()
+
+
+def test_a_submission_that_fails_is_not_classified(folds, tmp_path):
+    fails = submit(tmp_path / "a", Train="exit 7", Classify=ALWAYS_POP)
+    evaluation = evaluate(folds, {"fails": fails}, tmp_path / "out")
+    result = evaluation.results[0]
+    assert (result.status, list(result.runs)) == ("Train.sh failed", ["Train.sh"])
+    assert evaluation.runs_frame()["exit_code"].to_list() == [7, 7]
+    assert result.answers.faults == ["there is no output file"]
+
+
+def test_outputs_of_an_earlier_run_do_not_count(folds, tmp_path):
+    good = submit(tmp_path / "a", TrainAndClassify=PERFECT)
+    evaluate(folds, {"x": good}, tmp_path / "out")
+    bad = submit(tmp_path / "b", TrainAndClassify="exit 1")
+    evaluation = evaluate(folds, {"x": bad}, tmp_path / "out")
+    assert evaluation.results[0].accuracy == 0
+
+
+def test_no_submission(folds, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"has Train.sh, expected TrainAndClass"
+    ):
+        evaluate(folds, {"x": submit(tmp_path / "a", Train="")}, tmp_path / "out")
+    with pytest.raises(ValueError, match="time_limit=0"):
+        evaluate(folds, {}, tmp_path / "out", time_limit=0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "labels", "fault"),
+    [
+        (b"a\tpop\nb\trock\n", ["pop", "rock"], []),
+        (b"\xef\xbb\xbfa\tpop\r\nb\trock\r\n", ["pop", "rock"], []),
+        (b"b\trock\na\tpop\n", ["pop", "rock"], ["lines are repeated or in another"]),
+        (b"a\tpop\n", ["pop", "(none)"], ["1 of 2 clips have no answer"]),
+        (b"a\t\nb\trock\n", ["(none)", "rock"], ["1 of 2 clips have no answer"]),
+        (
+            b"a\tpop\nb\tpolka\n",
+            ["pop", "polka"],
+            ["classes that were not taught: polka"],
+        ),
+        (
+            b"a\tpop\nb\tpop\nc\tpop\n",
+            ["pop", "pop"],
+            ["1 lines are of clips that were"],
+        ),
+        (b"", ["(none)"] * 2, ["is empty"]),
+    ],
+)
+def test_answers_with_faults(tmp_path, raw, labels, fault):
+    (tmp_path / "out.txt").write_bytes(raw)
+    answers = read_answers(tmp_path / "out.txt", ["a", "b"], {"pop", "rock"})
+    assert answers.labels == labels
+    assert len(answers.faults) == len(fault)
+    for found, expected in zip(answers.faults, fault, strict=True):
+        assert expected in found
+
+
+def test_scores():
+    truth, labels = ["a", "b", "a", "b", "b"], ["a", "a", "b", "b", "b"]
+    assert class_accuracies(truth, labels) == {"a": (2, 1), "b": (3, 2)}
+    counts = {("a", "a"): 1, ("a", "b"): 1, ("b", "a"): 1, ("b", "b"): 2}
+    assert confusion(truth, labels) == counts
+
+
+def test_folds_are_in_the_order_of_their_numbers(tmp_path):
+    for name in ("f10_", "f2_", ""):
+        write(tmp_path / f"{name}train.txt", ["rock_1"], label_of)
+        write(tmp_path / f"{name}evaluate.txt", ["rock_2"], label_of)
+    folds = read_folds(tmp_path)
+    assert [fold.name for fold in folds] == ["f2", "f10", "fold"]
+    assert folds[0].groups is None
+    assert folds[0].truth == {"rock_2": "rock"}
+
+
+def test_one_clip_on_both_sides_is_a_leak(tmp_path):
+    write(tmp_path / "train.txt", ["rock_1.wav", "rock_2.wav"], label_of)
+    write(tmp_path / "evaluate.txt", ["./rock_2.wav"], label_of)
+    leaks = read_folds(tmp_path)[0].leaks()
+    assert leaks.get("train", "test", "track").n_shared == 1
+
+
+def test_faulty_folds(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no fold in"):
+        read_folds(tmp_path)
+    write(tmp_path / "train.txt", ["rock_1"], label_of)
+    with pytest.raises(FileNotFoundError, match=r"but no .*evaluate.txt"):
+        read_folds(tmp_path)
+    write(tmp_path / "evaluate.txt", ["rock_2"], label_of)
+    write(tmp_path / "test.txt", ["rock_3"], None)
+    with pytest.raises(ValueError, match="differ in 2 clips, such as 'rock_2'"):
+        read_folds(tmp_path)
