@@ -12,6 +12,7 @@ from userlogfeat.losses import (
     harmonic,
     mse_cosine,
     sampled_softmax,
+    softmax_of_many,
     warp,
     warp_of_ranks,
     weighted_mean,
@@ -204,3 +205,47 @@ def test_warp_of_ranks_is_the_loop():
 def test_harmonic():
     n = torch.tensor([0.0, 1.0, 2.0, 4.0], dtype=torch.float64)
     np.testing.assert_allclose(harmonic(n), [0, 1, 1.5, 25 / 12], atol=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 25, 40, 1000])
+def test_a_softmax_in_blocks_is_the_plain_one(block):
+    """Values and all gradients, whether the blocks divide the 11 classes or not."""
+    rng = np.random.default_rng(0)
+    shapes = (5, 3), (11, 3), (11,)
+    arrays = [torch.from_numpy(rng.normal(size=shape)) for shape in shapes]
+    arrays = [array.requires_grad_() for array in arrays]
+    target = torch.tensor([0, 10, 4, 4, 7])
+    units, weight, bias = arrays
+    logits = (units @ weight.T + bias).detach().numpy()
+    expected = [
+        math.log(sum(math.exp(z) for z in row)) - row[y]
+        for row, y in zip(logits, target.tolist(), strict=True)
+    ]
+    found = softmax_of_many(units, weight, bias, target, block=block)
+    np.testing.assert_allclose(found.detach(), expected, rtol=1e-5)
+    gradients = torch.autograd.grad(found.sum(), arrays)
+    plain = torch.nn.functional.cross_entropy(
+        units @ weight.T + bias, target, reduction="sum"
+    )
+    for a, b in zip(gradients, torch.autograd.grad(plain, arrays), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_a_softmax_over_many_classes_makes_few_logits(monkeypatch):
+    """50,000 classes, 8 rows: no more logits at a time than asked for."""
+    sizes = []
+    linear = torch.nn.functional.linear
+
+    def note(*arguments):
+        logits = linear(*arguments)
+        sizes.append(logits.numel())
+        return logits
+
+    monkeypatch.setattr(torch.nn.functional, "linear", note)
+    units = torch.zeros(8, 2, requires_grad=True)
+    weight, bias = torch.zeros(50_000, 2, requires_grad=True), torch.zeros(50_000)
+    losses = softmax_of_many(units, weight, bias, torch.arange(8), block=80_000)
+    losses.sum().backward()
+    np.testing.assert_allclose(losses.detach(), math.log(50_000), rtol=1e-6)
+    assert len(sizes) == 10  # five blocks, forward and again backward
+    assert max(sizes) == 80_000

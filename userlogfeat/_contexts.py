@@ -112,6 +112,10 @@ class ContextEstimator(NetworkEstimator):
                 total += values.double().square().mean(dim=1).sum().item()
         return float(1 / np.sqrt(max(total / len(inputs), 1e-12)))
 
+    def _teacher_network(self):
+        """The torch module that is saved, and how `weights` builds it."""
+        return self.network_, self._spec
+
     def _raw(self, standardised):
         """Features as they came, from standardised ones."""
         mean, scale = (as_tensor(a) for a in (self._mean, self._scale))

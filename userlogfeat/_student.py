@@ -410,7 +410,7 @@ class StudentEstimator(NetworkEstimator):
     def _embed(self, X):
         """Penultimate units (n_clips, n_units), float32."""
         if not hasattr(self, "network_"):
-            return teach(self.teacher_, self._check_clips(X))
+            return teach(self.teacher_, self._rows_of(X))
         if self._from_features:
             X = validate_data(self, X, dtype=np.float32, reset=False)
             with torch.inference_mode():
@@ -434,7 +434,7 @@ class StudentEstimator(NetworkEstimator):
     def _from_features(self):
         return self._spec_["name"] == "mlp"
 
-    def _check_clips(self, X):
+    def _rows_of(self, X):
         if self._reads_features:
             return validate_data(self, X, dtype=np.float32, reset=False)
         return check_audio(X, self).rows

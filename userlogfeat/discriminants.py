@@ -20,7 +20,7 @@ def fit_discriminants(features, labels, n_components, shrinkage="auto"):
 
     With S the covariance within classes and B that of their means, weighted by how many
     rows they have, the directions are the leading eigenvectors of S^-1 B, scaled so
-    that the spread within classes is 1 along each.
+    that the variance S within classes is 1 along each.
 
     Parameters
     ----------

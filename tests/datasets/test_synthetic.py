@@ -7,7 +7,7 @@ import soundfile
 from userlogfeat import read_catalogue, read_logs
 from userlogfeat.datasets import synthetic
 from userlogfeat.datasets.synthesis import MAJOR, MINOR, SOUND, synthesise
-from userlogfeat.datasets.synthetic import make_listening_corpus
+from userlogfeat.datasets.synthetic import _make_items, make_listening_corpus
 
 RATE = 16000
 PLAIN = {
@@ -207,6 +207,24 @@ def test_no_noise_leaves_the_level_alone():
     np.testing.assert_allclose(np.abs(quiet.audio).max(axis=1), 0.9, atol=1e-4)
 
 
+def test_each_item_may_have_an_equaliser_of_its_own():
+    """All else stays: without noise nothing is equalised, and the audio is the same."""
+    settings = {"n_artists": 3, "duration": 0.2, "random_state": 5}
+    for noise, same in ((0, True), (1, False)):
+        of_artists = make_listening_corpus(5, 12, 3, noise=noise, **settings)
+        of_items = make_listening_corpus(
+            5, 12, 3, noise=noise, equaliser="item", **settings
+        )
+        assert of_artists.logs.equals(of_items.logs)
+        assert of_artists.sounds.equals(of_items.sounds)
+        assert np.array_equal(of_artists.audio, of_items.audio) == same
+    _, artists, by_artist = _make_items(12, 3, 3, "artist", np.random.default_rng(0))
+    for artist in range(3):
+        assert len(np.unique(by_artist[artists == artist], axis=0)) == 1
+    _, _, by_item = _make_items(12, 3, 3, "item", np.random.default_rng(0))
+    assert len(np.unique(by_item, axis=0)) == 12
+
+
 def test_files_hold_the_same_corpus(tmp_path):
     settings = {"duration": 0.2, "random_state": 5}
     kept = make_listening_corpus(20, 12, 3, **settings)
@@ -239,6 +257,7 @@ def test_files_hold_the_same_corpus(tmp_path):
         ({"noise": -1}, "noise=-1"),
         ({"sample_rate": 3999}, "at least 4000 Hz"),
         ({"plays_per_user": 0}, "plays_per_user=0"),
+        ({"equaliser": "album"}, "equaliser='album'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(settings, message):

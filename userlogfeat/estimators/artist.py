@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
@@ -444,12 +443,16 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
                 f"The artists of {len(missing)} clips are missing: y contains NaN or "
                 f"None (first: row {missing[0]}). Leave these clips out."
             )
-        check_classification_targets(y)
+        if y.dtype.kind == "f" and (y != np.rint(y)).any():
+            raise ValueError(
+                "Unknown label type: y holds fractions, expected artists as names or "
+                "whole numbers."
+            )
         self.classes_, artists = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"Got one class, the artist {self.classes_[0]!r}, expected two or "
-                "more: artists are told apart."
+                f"Got one class, the artist {self.classes_.tolist()[0]!r}, expected "
+                "two or more: artists are told apart."
             )
         return artists
 
@@ -457,29 +460,30 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         """Clips to learn from, to validate on and to test on."""
         groups = check_groups(groups, artists)
         songs = np.arange(len(artists)) if groups is None else groups
-        first = np.unique(songs, return_index=True)[1]
-        n_songs = np.bincount(artists[first], minlength=len(self.classes_))
-        single = np.flatnonzero(n_songs == 1)
-        if len(single) == len(n_songs):
-            raise ValueError(
-                f"Each of the {len(n_songs)} artists (class labels in y) has one song: "
-                "nothing says how an artist's songs differ among themselves. Pass "
-                "artists of two songs or more; ten or more are better."
-            )
-        if len(single):
-            warnings.warn(
-                f"{len(single)} of {len(n_songs)} artists have one song (such as "
-                f"{self.classes_[single[0]]!r}): they are learned from, but neither "
-                "validated nor tested on. Leave them out to be rid of this warning.",
-                stacklevel=3,
-            )
-        return split_songs(
+        parts = split_songs(
             artists,
             songs,
             validation_fraction=self.validation_fraction,
             test_fraction=self.test_fraction,
             seed=seed,
         )
+        first = np.unique(songs, return_index=True)[1]
+        n_songs = np.bincount(artists[first], minlength=len(self.classes_))
+        single = self.classes_[n_songs == 1].tolist()
+        if len(single) == len(n_songs):
+            raise ValueError(
+                f"Each of the {len(n_songs)} artists (class labels in y) has one song: "
+                "nothing says how an artist's songs differ among themselves. Pass "
+                "artists of two songs or more; ten or more are better."
+            )
+        if single:
+            warnings.warn(
+                f"{len(single)} of {len(n_songs)} artists have one song (such as "
+                f"{single[0]!r}): they are learned from, but neither validated nor "
+                "tested on. Leave them out to be rid of this warning.",
+                stacklevel=3,
+            )
+        return parts
 
     def _make_trunk(self, shape, seed):
         """A new network up to the last layer below the softmax."""
