@@ -17,6 +17,7 @@ COMMANDS = [
     "extract",
     "fit_cf",
     "fit_teacher",
+    "fit_artists",
     "fit_users",
     "fit_metric",
     "recommend",
