@@ -26,6 +26,7 @@ SCRIPTS = (
     "transfer_rule",
     "transfer_teacher",
     "transfer_lee2019",
+    "mirex_submission",
     "transfer_svm",
 )
 

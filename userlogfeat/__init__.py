@@ -18,7 +18,7 @@ evaluation         arrays in, numbers out: folds, leaks, significance, regressio
                    recommendation
 factorization      alternating least squares on implicit feedback, fold-in;
                    ``factor_files`` keeps factors on disk
-demographics       users' numbers and categories; ``user_inputs``, ``user_batches``,
+demographics       users' numbers and categories, ``id_tables`` reads them; ``user_inputs``, ``user_batches``,
                    ``user_training`` train the user tower, ``tower_files`` keeps it
 feedback           likes and dislikes: told, by rules on plays, or sampled
                    (``feedback_sampling``); ``triplets`` draws from them
@@ -33,11 +33,16 @@ datasets           published sets (gtzan, ballroom, emomusic, fma, dcase2016) an
                    planted corpus: ``synthetic``, ``synthesis``
 estimators         scikit-learn classes; what they share is in ``_base``, what those
                    share that train networks in ``_network`` and ``_contexts``, and
-                   students and their teachers in ``_student`` and ``_teacher``
+                   students and their teachers in ``_student`` and ``_teacher``;
+                   ``_users`` and ``_listeners`` are the inner halves of the user
+                   tower and of metric learning
 extraction         many clips -> one feature table
-recommendation     the best items of users, the nearest users of a new track
+recommendation     the best items of users, the nearest users of a new track, from
+                   ``user_folders`` and ``item_sources`` into ``recommendation_files``
 comparison         base, fix, init, kd and the controls, on the same folds and seeds
 report             plots and an HTML page of a comparison, in words and numbers
+mirex              MIREX train/test submissions: the four calls, the folder to hand
+                   in, the organisers' side
 inspection         says what a table, a model or a folder of factors is
 cli                the ``userlogfeat`` command
 =================  ==================================================================

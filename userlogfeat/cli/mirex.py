@@ -219,15 +219,18 @@ def package(
     with explained(f"What was written is in {folder}."), licence_told_last(quiet):
         from userlogfeat.mirex.package import write_package
 
-        write_package(
-            folder,
-            pipeline=pipeline,
-            tags=tags,
-            name=name,
-            contact=contact,
-            measure=None if measure == "none" else measure,
-            n_threads=threads,
-        )
+        try:
+            write_package(
+                folder,
+                pipeline=pipeline,
+                tags=tags,
+                name=name,
+                contact=contact,
+                measure=None if measure == "none" else measure,
+                n_threads=threads,
+            )
+        except RuntimeError as error:  # a script failed; its own words follow
+            raise ValueError(str(error)) from error
     if not quiet:
         tell(f"{folder} is ready: read its README.md, then run its setup.sh once")
 

@@ -201,7 +201,7 @@ def _cost(evaluation):
         for row in evaluation.runs_frame().to_dicts()
     ]
     notes = [
-        f"Scratch folder of {name}: {size / 2**20:.1f} MiB."
+        f"Scratch folder of {name}: {size / 2**20:.2f} MiB."
         for name, size in evaluation.scratch_bytes.items()
     ]
     columns = ["submission", "fold", "script", "status", "s", "processor s", "MiB"]
