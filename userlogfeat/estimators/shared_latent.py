@@ -366,7 +366,7 @@ class SharedLatentEmbedder(WindowTransformer):
         names = {"labels": self.labels_, "datasets": self.label_datasets_}
         save_model(
             folder,
-            self.network_,
+            self._pooled(self.network_),
             estimator={
                 "class": type(self).__name__,
                 "parameters": self._plain_parameters(),
@@ -394,6 +394,7 @@ class SharedLatentEmbedder(WindowTransformer):
         from userlogfeat.weights import load_fitted
 
         saved, parameters = load_fitted(folder, cls.__name__)
+        parameters["statistics"] = tuple(parameters["statistics"])
         embedder = cls(**parameters)
         embedder.network_ = copy.deepcopy(saved.network)
         embedder.layer_scales_ = saved.layer_scales
@@ -523,17 +524,13 @@ class SharedLatentEmbedder(WindowTransformer):
 
     def _keep(self, maps, mean, scale, sets):
         """The maps as a torch module of raw frames, and as arrays."""
+        from userlogfeat.training import seeded
+
         V = maps.features.double().cpu() / torch.from_numpy(scale)[:, None]  # V'
         W = torch.cat(maps.labels).cpu()
-        if self._reads_features:
-            head = mlp((len(mean), self.n_components))
-            output = torch.nn.Linear(self.n_components, len(W))
-            torch.nn.init.zeros_(output.bias)
-            network, linear, labels = FeatureTeacher(head, output), head[0], output
-        else:
-            maps = {"n_components": self.n_components, "n_labels": len(W)}
-            network = self._make_teacher(**maps)
-            linear, labels = network.features, network.labels
+        with seeded(0):  # the caller's random numbers are left: all values are set
+            network = self._make_network(len(mean), len(W))
+        linear, labels = _maps_of(network)
         with torch.no_grad():
             linear.weight.copy_(V.T)
             linear.bias.copy_(-torch.from_numpy(mean) @ V)
@@ -542,10 +539,16 @@ class SharedLatentEmbedder(WindowTransformer):
         self.labels_, self.label_datasets_ = sets.labels, sets.label_datasets
         self._note_embeddings()
 
+    def _make_network(self, n_features, n_labels):
+        if not self._reads_features:
+            maps = {"n_components": self.n_components, "n_labels": n_labels}
+            return self._make_teacher(**maps)
+        output = torch.nn.Linear(self.n_components, n_labels)
+        torch.nn.init.zeros_(output.bias)
+        return FeatureTeacher(mlp((n_features, self.n_components)), output)
+
     def _note_embeddings(self):
-        network = self.network_
-        features = network.head[0] if self._reads_features else network.features
-        labels = network.output if self._reads_features else network.labels
+        features, labels = _maps_of(self.network_)
         self.feature_embedding_ = features.weight.numpy(force=True).T.copy()
         self.feature_offset_ = features.bias.numpy(force=True).copy()
         self.label_embeddings_ = labels.weight.numpy(force=True).copy()
@@ -558,7 +561,7 @@ class SharedLatentEmbedder(WindowTransformer):
             layers["embedding"] += self.feature_offset_
             squares = {"embedding": np.square(layers["embedding"]).mean()}
         else:
-            network, squares = self._load_network(), {}
+            network, squares = self._pooled(self._load_network()), {}
             for frames in clips:
                 log_mel = as_tensor(frames.T).to(resolve_device(self.device))
                 heard = network([log_mel], tuple(network.layer_sizes))
@@ -573,6 +576,14 @@ class SharedLatentEmbedder(WindowTransformer):
         embedding = X @ self.feature_embedding_ + self.feature_offset_
         affinity = embedding @ self.label_embeddings_.T
         return {"embedding": embedding, "affinity": affinity}
+
+    def _pooled(self, network):
+        """The network with one row a clip, for which windows apart are averaged."""
+        if self._reads_features:
+            return network
+        network = copy.copy(network)
+        network.pooling = self.pooling or "mean"
+        return network
 
     def _load_network(self):
         device = resolve_device(self.device)
@@ -670,3 +681,10 @@ class SharedLatentEmbedder(WindowTransformer):
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _maps_of(network):
+    """The linear layers of features and of labels."""
+    if isinstance(network, FeatureTeacher):
+        return network.head[0], network.output
+    return network.features, network.labels

@@ -1,0 +1,126 @@
+"""MelStatistics: against loops, of any frames, per window and per clip."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from userlogfeat import LogMel, MelStatistics
+from userlogfeat.frontends import FrontEnd
+
+RATE = 8000
+SMALL = FrontEnd(sample_rate=RATE, n_fft=256, hop=128, n_bands=10, power=1)
+
+
+def noise(n, seed=0):
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, n).astype(np.float32)
+
+
+def loop(log_mel, window):
+    """Mean, variance, maximum, minimum of every band over every whole window."""
+    rows = []
+    for start in range(0, log_mel.shape[1] - window + 1, window):
+        row = []
+        for of in (np.mean, np.var, np.max, np.min):
+            row += [of(band[start : start + window]) for band in log_mel]
+        rows.append(row)
+    return np.array(rows)
+
+
+def test_against_the_loop():
+    clips = [noise(n, n) for n in (4000, 6000, 9000)]
+    to_mel = LogMel(SMALL)
+    expected = [loop(to_mel.fit_transform([clip])[0], 16) for clip in clips]
+    windows = MelStatistics(SMALL, window=16, pooling=None).fit_transform(clips)
+    for found, rows in zip(windows, expected, strict=True):
+        np.testing.assert_allclose(found, rows, rtol=1e-4, atol=1e-5)
+    found = MelStatistics(SMALL, window=16).fit_transform(clips)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(
+        found, [rows.mean(0) for rows in expected], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_papers_settings_are_the_default():
+    statistics = MelStatistics()
+    assert statistics.fit_transform([noise(22050 * 2)]).shape == (1, 800)
+    names = statistics.get_feature_names_out()
+    assert names[[0, 199, 200, 799]].tolist() == [
+        "base_mean_0",
+        "base_mean_199",
+        "base_var_0",
+        "base_min_199",
+    ]
+
+
+def test_one_window_of_the_whole_clip():
+    clips = [noise(4000), noise(9000)]
+    found = MelStatistics(SMALL, window=None, pooling=None).fit_transform(clips)
+    assert [clip.shape for clip in found] == [(1, 40), (1, 40)]
+    log_mel = LogMel(SMALL).fit_transform(clips[1:])[0]
+    np.testing.assert_allclose(found[1], loop(log_mel, log_mel.shape[1]), rtol=1e-4)
+
+
+def test_frames_of_any_making_and_lengths():
+    rng = np.random.default_rng(0)
+    frames = [rng.normal(size=(3, n)).astype(np.float32) for n in (8, 21, 5)]
+    statistics = MelStatistics(window=4).fit(frames)
+    found = statistics.transform(frames)
+    expected = [loop(clip, 4).mean(0) for clip in frames]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert len(statistics.get_feature_names_out()) == 12
+    array = np.stack([clip[:, :5] for clip in frames])
+    cut = MelStatistics(window=4).fit_transform(array)
+    np.testing.assert_allclose(cut[2], expected[2], rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="expected 3 bands"):
+        statistics.transform(rng.normal(size=(2, 6, 9)))
+    with pytest.raises(ValueError, match="no front end"):
+        statistics.transform([noise(4000)])
+
+
+def test_other_poolings_and_statistics():
+    clips = [noise(9000)]
+    settings = {"window": 16, "statistics": ("max", "mean")}
+    windows = MelStatistics(SMALL, pooling=None, **settings).fit_transform(clips)[0]
+    both = MelStatistics(SMALL, pooling="meanstd", **settings)
+    expected = np.r_[windows.mean(0), windows.std(0)]
+    np.testing.assert_allclose(both.fit_transform(clips)[0], expected, rtol=1e-4)
+    names = both.get_feature_names_out()
+    assert names[[0, 20]].tolist() == ["base_mean_max_0", "base_std_max_0"]
+    most = MelStatistics(SMALL, pooling="max", **settings).fit_transform(clips)[0]
+    np.testing.assert_array_equal(most, windows.max(0))
+    assert not hasattr(MelStatistics(pooling=None), "get_feature_names_out")
+
+
+def test_a_short_file_fills_a_window(tmp_path):
+    short = noise(1000)
+    soundfile.write(tmp_path / "short.wav", short, RATE, subtype="FLOAT")
+    statistics = MelStatistics(SMALL, window=16)
+    from_file = statistics.fit_transform([tmp_path / "short.wav"])
+    repeated = np.resize(short, 15 * 128 + 1)
+    np.testing.assert_allclose(from_file, statistics.transform([repeated]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"window": 0}, "Got window=0"),
+        ({"window": 2.5}, "Got window=2.5"),
+        ({"window": None, "window_hop": 3}, "takes each clip as one window"),
+        ({"statistics": ()}, "Got statistics="),
+        ({"statistics": ("mean", "mean")}, "Got statistics="),
+        ({"statistics": "mean"}, "Got statistics="),
+        ({"statistics": ("median",)}, "Got statistics="),
+        ({"pooling": "sum"}, "Got pooling='sum'"),
+        ({"frontend": "nobody2000"}, "Got frontend="),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MelStatistics(**parameters).fit([noise(4000)])
+
+
+def test_bad_frames():
+    with pytest.raises(ValueError, match="expected one number"):
+        MelStatistics().fit([np.ones((3, 9)), np.ones((4, 9))])
+    with pytest.raises(ValueError, match="Clip 1 of X"):
+        MelStatistics().fit([np.ones((3, 9)), np.full((3, 8), np.nan)])
