@@ -26,6 +26,8 @@ SCRIPTS = (
     "transfer_rule",
     "transfer_teacher",
     "transfer_lee2019",
+    "recommendation_chen2021",
+    "genre_chen2021",
     "mirex_submission",
     "transfer_svm",
 )

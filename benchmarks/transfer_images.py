@@ -65,13 +65,14 @@ def _teachers(X, **links):
     return type(data)(**{**vars(data), "n_folds": 3})
 
 
-def _gtzan_mel():
+def gtzan_mel():
+    """Mel levels (1000, 96, 57) of GTZAN's images."""
     return to_mel(np.load(data_folder() / "gtzan_specgram5s_u8.npz")["S"])
 
 
 def gtzan_images():
     """GTZAN's genres from 5 s images, artist-filtered."""
-    known, X = gtzan_tracks("gtzan_specgram5s_u8"), _gtzan_mel()
+    known, X = gtzan_tracks("gtzan_specgram5s_u8"), gtzan_mel()
     return Task(
         "GTZAN, artist-filtered 3-fold, 5 s spectrograms, se_cnn of 32 channels",
         X,
@@ -99,7 +100,7 @@ def esc10_images():
         to_mel(X),
         np.array([path.parent.name for path in paths]),
         [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(1, 6)],
-        _teachers(_gtzan_mel(), clips=np.full(len(gtzan_tracks().taught), -1)),
+        _teachers(gtzan_mel(), clips=np.full(len(gtzan_tracks().taught), -1)),
         n_labels=(None,),
         seeds=1,
         note="GTZAN's tracks teach.",
