@@ -25,6 +25,7 @@ HIDDEN = 0.1
 N_VALIDATED = 2000
 MIN_STEPS = 20  # an epoch of few users goes through them again
 BLOCK_SCORES = 1 << 22  # of users times items that are held at once
+COUNTED = 1 << 13  # users whose events are counted at once
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,13 @@ class _Run:
             return
         weights = np.ones(n_items)
         if self.settings.negatives == "popularity":
-            items, _ = events_of(self.targets.positives, self.train_rows)
-            counts = np.bincount(self.codes[items], minlength=n_items)
+            counts = np.zeros(n_items, np.int64)
+            # Some users at a time: all events at once would be the largest array.
+            for rows in np.split(
+                self.train_rows, range(COUNTED, len(self.train_rows), COUNTED)
+            ):
+                items, _ = events_of(self.targets.positives, rows)
+                counts += np.bincount(self.codes[items], minlength=n_items)
             weights = np.maximum(counts, 1)  # what was only disliked is drawn too
         self.cumulated = np.cumsum(weights / weights.sum())
         expected = self.settings.n_negatives * weights / weights.sum()
