@@ -15,7 +15,7 @@ frontends          ``FRONTENDS``: the spectrogram settings of each paper
 networks           torch modules only: mel, musicnn, vgg, se_cnn, heads, teachers
 losses             one function per equation
 evaluation         arrays in, numbers out: folds, leaks, significance, regression,
-                   recommendation
+                   recommendation, similarity, learning curves
 factorization      alternating least squares on implicit feedback, fold-in;
                    ``factor_files`` keeps factors on disk
 demographics       users' numbers and categories, ``id_tables`` reads them; ``user_inputs``, ``user_batches``,
@@ -24,15 +24,18 @@ feedback           likes and dislikes: told, by rules on plays, or sampled
                    (``feedback_sampling``); ``triplets`` draws from them
 training           the loop that trains every network, on skorch: ``batches`` feeds
                    it, ``checkpoints`` lets it go on after a kill, ``heads`` learns
-                   ridge and MLP heads
+                   ridge and MLP heads; ``latent_training`` learns maps of frames and
+                   labels, which ``label_sets`` reads
 weights            saved models: safetensors + config.json + fingerprint; musicnn's
                    weights, through ``tensorflow_files``
 tables             the feature table: Parquet parts, lookup; ``table_writer`` fills
                    it, whatever kills it
-datasets           published sets (gtzan, ballroom, emomusic, fma, dcase2016) and the
-                   planted corpus: ``synthetic``, ``synthesis``
+datasets           published sets (gtzan, ballroom, emomusic, fma, dcase2016,
+                   artists1517, homburg, unique, magnatagatune) and the planted
+                   corpus: ``synthetic``, ``synthesis``
 estimators         scikit-learn classes; what they share is in ``_base``, what those
-                   share that train networks in ``_network`` and ``_contexts``, and
+                   share that train networks in ``_network`` and ``_contexts``,
+                   windows and patches of clips in ``_windows`` and ``_patches``,
                    students and their teachers in ``_student`` and ``_teacher``;
                    ``_users`` and ``_listeners`` are the inner halves of the user
                    tower and of metric learning
