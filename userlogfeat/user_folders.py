@@ -13,7 +13,7 @@ from scipy import sparse
 
 from userlogfeat.factor_files import ITEMS, USERS, read_factors, read_side, write_side
 from userlogfeat.model_config import CONFIG
-from userlogfeat.tower_files import TENSORS
+from userlogfeat.tower_files import TENSORS, read_tower_config
 
 BELOW = "users"  # in the folder of an audio model
 _SHOWN = 3  # examples in a message
@@ -58,6 +58,21 @@ def read_users(folder):
     embeddings : ndarray of float32, shape (n_users, n_units)
     """
     return read_side(find_users(folder), USERS)[:2]
+
+
+def category_columns(folder):
+    """Columns of demographics that a tower reads as categories: a list of str.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With users of any kind; only a tower has such columns.
+    """
+    folder = find_users(folder)
+    if not (folder / CONFIG).is_file():
+        return []
+    columns = read_tower_config(folder)["demographics"]
+    return [column["name"] for column in columns if "values" in column]
 
 
 def keep_users(folder, source, ids, embedder):

@@ -80,6 +80,22 @@ def test_everything_that_is_known(run, plays):
     assert "groups          user_items, liked, disliked\n" in text
 
 
+@pytest.mark.filterwarnings(
+    "ignore::userlogfeat.estimators.user_tower.EmptyHistoryWarning"
+)
+def test_new_people_of_whom_only_demographics_are_known(run, plays):
+    """The table's postcodes were read as numbers, and refused."""
+    about = ("--demographics", "people.csv", "--demographics-user", "person")
+    options = (*about, "--category", "zip", "--units", 4, "--epochs", 2, "--quiet")
+    run("fit-users", "plays.csv", "-o", "u", *COLUMNS, *options)
+    new = {"person": ["x", "y"], "age": [20, None], "zip": ["00", "01"]}
+    pl.DataFrame(new).write_csv("new.csv")
+    about = ("--demographics", "new.csv", "--demographics-user", "person")
+    result = run("recommend", "u", "u", "-o", "r.csv", "-k", 2, *about)
+    assert "4 recommendations, of 20 items for 2 users, in r.csv" in result.stdout
+    assert pl.read_csv("r.csv")["user"].to_list() == ["x", "x", "y", "y"]
+
+
 def test_artist_and_album_are_the_default(run, plays):
     options = ("--catalogue", "tracks.csv", "--catalogue-item", "id", "--epochs", 1)
     run("fit-users", "plays.csv", "-o", "u", *COLUMNS, *options)

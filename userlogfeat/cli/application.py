@@ -18,6 +18,12 @@ From nothing to features:
   userlogfeat extract my_music/ -o features --weights teacher
 
 \b
+Tracks that nobody has played, for those who will like them:
+  userlogfeat fit-users plays.csv -o users
+  userlogfeat fit-metric tracks.csv plays.csv -o metric --users users
+  userlogfeat recommend metric new_tracks/ -o recommendations.csv
+
+\b
 Exit codes: 0 all well, 1 some files failed, 2 wrong usage or input,
 3 stopped because the output could not be written, 130 interrupted, 143 terminated.
 

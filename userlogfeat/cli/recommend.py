@@ -188,12 +188,15 @@ def _read_catalogue(path, clip, item):
 def _read_users(folder, history, demographics, demographics_user, format, columns):
     """Ids and embeddings of the users to recommend to."""
     from userlogfeat.id_tables import read_id_table
-    from userlogfeat.user_folders import embed_users, read_users
+    from userlogfeat.user_folders import category_columns, embed_users, read_users
 
     if history is None and demographics is None:
         return read_users(folder)
     logs = history and _read(history, format, columns)
-    people = demographics and read_id_table(demographics, demographics_user)
+    people = None
+    if demographics is not None:
+        names = category_columns(folder)
+        people = read_id_table(demographics, demographics_user, text=names)
     return embed_users(folder, logs, people)
 
 
