@@ -40,11 +40,20 @@ ROWS = [
         "model_config",
     }
     | {"tables", "table_writer", "factor_files"},
-    {"_base", "_contexts", "_network", "_student", "_teacher", "estimators"}
+    {
+        "_base",
+        "_contexts",
+        "_listeners",
+        "_users",
+        "_network",
+        "_student",
+        "_teacher",
+        "estimators",
+    }
     | {"_patches", "_windows"},
     {"extraction", "recommendation", "user_folders"},
     {"item_sources", "recommendation_files"},
-    {"report", "comparison", "inspection"},
+    {"mirex", "report", "comparison", "inspection"},
     {"cli"},
 ]
 # Files of one row that are one subject, in two files for their length.
@@ -62,6 +71,12 @@ PAIRS = {
     ("estimators", "_patches"),
     ("estimators", "_windows"),
     ("_windows", "_base"),
+    ("estimators", "_listeners"),
+    ("estimators", "_users"),
+    ("_listeners", "_base"),
+    ("_listeners", "_contexts"),
+    ("_listeners", "_network"),
+    ("_users", "_base"),
     ("_contexts", "_base"),
     ("_contexts", "_network"),
     ("feedback", "feedback_sampling"),

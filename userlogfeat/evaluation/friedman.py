@@ -58,7 +58,7 @@ def friedman_test(scores):
     >>> test = friedman_test([[0.5, 0.6, 0.7], [0.1, 0.2, 0.4], [0.8, 0.9, 1.0]])
     >>> test.statistic, test.mean_ranks.tolist()
     (6.0, [1.0, 2.0, 3.0])
-    >>> round(test.p_values[0, 2], 3)
+    >>> round(float(test.p_values[0, 2]), 3)
     0.038
     """
     scores = np.asarray(scores, dtype=np.float64)
