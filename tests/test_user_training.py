@@ -79,3 +79,11 @@ def test_validation_is_the_exact_cross_entropy():
         scores = [embedded @ row for row in weights]
         total += np.log(sum(np.exp(s) for s in scores)) - scores[target]
     assert run.validate() == pytest.approx(total / len(run.valid), rel=1e-5)
+
+
+def test_popularity_is_counted_some_users_at_a_time(monkeypatch):
+    """Blocks of users that do not divide their number count like all at once."""
+    whole, _ = make_run()
+    monkeypatch.setattr("userlogfeat.user_training.COUNTED", 7)
+    parts, _ = make_run()
+    np.testing.assert_array_equal(parts.log_expected, whole.log_expected)
