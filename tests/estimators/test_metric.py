@@ -14,9 +14,10 @@ from sklearn.utils.estimator_checks import check_estimator
 from torch import nn
 
 from userlogfeat import UserLogEmbedder
+from userlogfeat._listeners import make_optimizer
 from userlogfeat.batches import ArrayInputs
 from userlogfeat.checkpoints import Checkpoint
-from userlogfeat.estimators.metric import TABLE_1, MetricEmbedder, _make_optimizer
+from userlogfeat.estimators.metric import TABLE_1, MetricEmbedder
 from userlogfeat.losses import hinge, pick_liked, say_liked
 from userlogfeat.training import DecayingSGD
 from userlogfeat.weights import ModelError
@@ -118,7 +119,7 @@ def test_the_papers_descent_against_a_loop():
         velocity = 0.9 * velocity + gradient
         w = w - 0.1 / (1 + 1e-3 * step) * (gradient + 0.9 * velocity)
     np.testing.assert_allclose(weight.detach(), w, rtol=1e-9)
-    made = _make_optimizer([weight], lr=0.1).param_groups[0]
+    made = make_optimizer([weight], lr=0.1).param_groups[0]
     assert (made["lr"], made["decay"], made["momentum"]) == (0.1, 1e-6, 0.9)
     assert made["nesterov"]
 
