@@ -76,7 +76,7 @@ def test_validation_is_the_exact_cross_entropy():
     for user, target in zip(run.valid, run.valid_targets, strict=True):
         batch = run.users.batch(np.array([user]), targets=np.array([target]))
         embedded = run.network.eval()(batch)[0].detach().numpy()
-        scores = [embedded @ row for row in weights]
+        scores = [float(embedded @ row) for row in weights]
         total += np.log(sum(np.exp(s) for s in scores)) - scores[target]
     assert run.validate() == pytest.approx(total / len(run.valid), rel=1e-5)
 
