@@ -25,7 +25,8 @@ feedback           likes and dislikes: told, by rules on plays, or sampled
 training           the loop that trains every network, on skorch: ``batches`` feeds
                    it, ``checkpoints`` lets it go on after a kill, ``heads`` learns
                    ridge and MLP heads; ``latent_training`` learns maps of frames and
-                   labels, which ``label_sets`` reads
+                   labels, which ``label_sets`` reads; ``discriminants`` between
+                   artists, whose ``songs`` are learned from or tested on
 weights            saved models: safetensors + config.json + fingerprint; musicnn's
                    weights, through ``tensorflow_files``
 tables             the feature table: Parquet parts, lookup; ``table_writer`` fills
