@@ -5,6 +5,8 @@ scaled per clip to 0 to 255. ESC-10 is rendered the same way from its audio. Bot
 pooled to 96 mel bands. 57 frames are too few for the paper's pools, so these are short.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from reporting import data_folder
@@ -87,7 +89,7 @@ def gtzan_images():
 
 def esc10_images():
     """ESC-10's sounds in its five folds: not music."""
-    paths = find_audio(data_folder() / "esc10")
+    paths = [Path(path) for path in find_audio(data_folder() / "esc10")]
     X = np.stack(
         [
             render(read_audio(path, sample_rate=IMAGE.sample_rate, duration=SECONDS))
