@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import soundfile
 
-from userlogfeat import MetricEmbedder, cli
+from userlogfeat import FeatureTable, MetricEmbedder, cli
 from userlogfeat.factor_files import write_side
 from userlogfeat.user_folders import USERS, read_users
 
@@ -99,8 +99,7 @@ def test_the_whole_way(run, work):
     )
     assert share_right(pl.read_parquet("new.parquet")) > 0.9
 
-    extract = ("extract", "new", "-o", "t", "--weights", "m", "--layer", "embedding")
-    run(*extract)
+    run("extract", "new", "-o", "t", "--weights", "m")
     options = ("--history", "newcomers.csv", "-k", 3, *names)
     result = run("recommend", "m", "t", "-o", "welcome.csv", *options)
     assert "Note" not in result.stderr
@@ -121,6 +120,11 @@ def test_looked_up_users_and_drawn_dislikes(run, work):
     assert "sampled" in config()["training_data"]["feedback"]
     run("recommend", "m", "new", "-o", "r.csv")
     assert pl.read_csv("r.csv").height == 40 * 6
+    sizes = {"embedding": 4}
+    with FeatureTable("other").writer(fingerprint="x", layer_sizes=sizes) as writer:
+        writer.add("a.wav", layers={"embedding": np.ones(4)})
+    with pytest.warns(UserWarning, match="table other was made by another model"):
+        run("recommend", "m", "other", "-o", "o.csv")
     new = ("--history", "newcomers.csv", "-o", "n.csv")
     result = run("recommend", "m", "new", *new, code=cli.USAGE)
     assert "learned one by one (a lookup table)" in result.stderr

@@ -74,7 +74,8 @@ def extract(
     layer: Annotated[
         list[str] | None,
         typer.Option(
-            help="Layer to keep; may be repeated. Default: max_pool, embedding"
+            help="Layer to keep; may be repeated. Default: max_pool, embedding, "
+            "those that the model has"
         ),
     ] = None,
     duration: Seconds = None,
@@ -114,7 +115,7 @@ def extract(
         plain = weights in MODELS  # the tagger itself, without what logs taught
         embedder = (MusicnnEmbedder if plain else UserLogEmbedder)(
             weights,
-            layer=tuple(layer or (["max_pool"] if plain else DEFAULT_LAYERS)),
+            layer=tuple(layer or (["max_pool"] if plain else _own_layers(weights))),
             duration=duration,
             device=device,
             precision=precision.value,
@@ -136,6 +137,14 @@ def extract(
     where = ": see `status` and `message` in the table"
     tell_failures(summary.examples, summary.n_failed, where)
     raise typer.Exit(SOME_FAILED if summary.n_failed else 0)
+
+
+def _own_layers(weights):
+    """The default layers that a model has; all of them where it has none."""
+    from userlogfeat.weights import find_model, read_config
+
+    layers = read_config(find_model(weights))["layers"]
+    return [name for name in DEFAULT_LAYERS if name in layers] or DEFAULT_LAYERS
 
 
 def read_list(name, null):

@@ -75,7 +75,7 @@ Likes and dislikes (--feedback):
 \b
 Then:
   userlogfeat recommend metric new_tracks/ -o new.csv
-  userlogfeat extract my_music/ -o features --weights metric --layer embedding
+  userlogfeat extract my_music/ -o features --weights metric
   UserLogEmbedder("metric"), MetricEmbedder.load("metric")      in Python""",
 )
 def fit_metric(

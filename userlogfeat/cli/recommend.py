@@ -56,7 +56,7 @@ Examples:
 \b
 ITEMS are one of:
   audio files, or folders of them    heard by the model of USERS, or --weights
-  a feature table                    of extract --weights MODEL --layer embedding
+  a feature table                    of extract --weights MODEL
   a folder of fit-cf, fit-users      the items of the logs
 
 \b
