@@ -144,6 +144,19 @@ def embed(tags, artists, frames, arm, seed):
     return embedded
 
 
+def embed_once(name, tags, artists, frames, arm, seed):
+    """What `embed` gives, kept by the name of the task."""
+    path = FOLDER / f"embedded-{name}" / f"{arm.replace(' ', '_')}-{seed}.npz"
+    if not path.exists():
+        clips = embed(tags, artists, frames, arm, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".part.npz")
+        np.savez(temporary, sizes=[len(clip) for clip in clips], rows=np.vstack(clips))
+        temporary.rename(path)
+    kept = np.load(path)
+    return np.split(kept["rows"], np.cumsum(kept["sizes"])[:-1])
+
+
 def hear(paths, name):
     """Patches of clips by musicnn, max_pool and tags; kept in files of CHUNK clips.
 

@@ -83,25 +83,28 @@ def test_seven_to_three_in_every_genre(genre, tmp_path):
     assert (task.labels[test] == "Rock").sum() == 9
 
 
-def test_the_whole_pipeline_on_made_up_patches(genre, gtzan, plays, monkeypatch):
+def test_the_whole_pipeline_on_made_up_patches(
+    genre, gtzan, plays, monkeypatch, tmp_path
+):
     """Patches of max_pool tell the genres; every arm is run on the same clips."""
     rng = np.random.default_rng(0)
     side = np.where(gtzan.labels == "rock", 1.0, -1.0)
-    max_pool = [s + 0.1 * rng.normal(size=(8, 3)) for s in side]
-    tags = [rng.normal(size=(8, 50)) for _ in side]
+    max_pool = [s + 0.1 * rng.normal(size=(12, 3)) for s in side]
+    tags = [rng.normal(size=(12, 50)) for _ in side]
     import genre_embedding
 
     frames = genre_embedding.Frames(
         rng.normal(size=(90, 50)).astype(np.float32), np.repeat(np.arange(9), 10)
     )
     monkeypatch.setattr(genre, "hear", lambda paths, name: (max_pool, tags))
-    monkeypatch.setattr(genre, "read_frames", lambda excluded: frames)
+    monkeypatch.setattr(genre, "read_frames", lambda *_: frames)
     monkeypatch.setattr(genre_embedding, "read_plays", lambda: plays)
     users = rng.normal(size=(40, 6)).astype(np.float32)
     monkeypatch.setattr(genre_embedding, "read_users", lambda: users)
     monkeypatch.setattr(genre_embedding, "MAX_EPOCHS", 1)
+    monkeypatch.setattr(genre_embedding, "FOLDER", tmp_path)
     found, _ = genre.run("tiny", gtzan, 1)
-    assert len(found) == 6
+    assert len(found) == 10
     tested = np.sort(gtzan.folds[0][1])
     for right in found.values():
         np.testing.assert_array_equal(np.flatnonzero(~np.isnan(right[0])), tested)
