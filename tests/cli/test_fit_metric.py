@@ -120,6 +120,11 @@ def test_looked_up_users_and_drawn_dislikes(run, work):
     assert "sampled" in config()["training_data"]["feedback"]
     run("recommend", "m", "new", "-o", "r.csv")
     assert pl.read_csv("r.csv").height == 40 * 6
+    Path("new/bad.wav").write_bytes(b"")
+    result = run("recommend", "m", "new", "-o", "b.csv", code=cli.SOME_FAILED)
+    assert "EmptyAudioError" in result.stderr
+    assert Path("b.csv").read_text() == Path("r.csv").read_text()
+    Path("new/bad.wav").unlink()
     sizes = {"embedding": 4}
     with FeatureTable("other").writer(fingerprint="x", layer_sizes=sizes) as writer:
         writer.add("a.wav", layers={"embedding": np.ones(4)})

@@ -64,6 +64,16 @@ def test_a_table_is_compared_by_cosine(run, work):
     assert dot["score"].to_list() != cosine["score"].to_list()
 
 
+def test_faiss_writes_the_same(run, work):
+    pytest.importorskip("faiss", reason="pip install 'userlogfeat[search]'")
+    command = ("recommend", "f", "f", "-k", 4, *work, "--exclude", "plays.csv")
+    run(*command, "-o", "exact.csv")
+    run(*command, "-o", "faiss.csv", "--backend", "faiss")
+    exact, found = pl.read_csv("exact.csv"), pl.read_csv("faiss.csv")
+    assert exact.drop("score").equals(found.drop("score"))
+    np.testing.assert_allclose(exact["score"], found["score"], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
