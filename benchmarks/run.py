@@ -26,10 +26,12 @@ SCRIPTS = (
     "transfer_rule",
     "transfer_teacher",
     "transfer_lee2019",
+    "genre_park2017",
     "recommendation_chen2021",
     "genre_chen2021",
     "mirex_submission",
     "transfer_svm",
+    "shared_latent_hamel2013",
 )
 
 

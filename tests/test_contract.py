@@ -265,6 +265,30 @@ ORDER = {
 }
 # Estimator -> the checks of scikit-learn that it cannot pass, and why.
 CHECKED = {
+    "ArtistEmbedder": (
+        ArtistEmbedder(
+            network="mlp",
+            hidden=(16,),
+            n_units=16,
+            max_epochs=30,
+            lr=0.05,
+            random_state=0,
+        ),
+        {},
+    ),
+    "ArtistEmbedder artist": (
+        ArtistEmbedder(
+            context=0.06,
+            duration=0.08,
+            channels=8,
+            n_units=8,
+            pools=(2, 1),
+            test_fraction=0,
+            max_epochs=1,
+            random_state=0,
+        ),
+        {"check_classifiers_train": TILED},
+    ),
     "CFEmbedding": (CFEmbedding(n_factors=2, random_state=0), {}),
     "CFRegressor": (CFRegressor("mlp", random_state=0), WEIGHTS),
     "CFRegressor mlp head": (
@@ -299,13 +323,13 @@ CHECKED = {
             frontend="musicnn",
             window=2,
             duration=0.05,
-            max_epochs=2,
+            max_epochs=1,
             random_state=0,
         ),
         {},
     ),
     "SharedLatentEmbedder mlp": (
-        SharedLatentEmbedder(8, network="mlp", max_epochs=2, random_state=0),
+        SharedLatentEmbedder(8, network="mlp", max_epochs=1, random_state=0),
         {},
     ),
     "UserLogEmbedder": (UserLogEmbedder(), ORDER),

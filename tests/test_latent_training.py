@@ -83,6 +83,23 @@ def test_positives_are_labels_and_all_are_known(entries, monkeypatch):
     assert len(first.unique()) == 2  # both of its labels are drawn
 
 
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch):
+    monkeypatch.setattr("userlogfeat.latent_training.MIN_ROUNDS", 1)
+
+
+def test_little_data_comes_again(monkeypatch):
+    monkeypatch.setattr("userlogfeat.latent_training.MIN_ROUNDS", 7)
+    data, maps, sizes = make_frames(45), make_maps(), []
+    step = maps.step
+    maps.step = lambda dataset, x, *others: (
+        sizes.append(len(x)) or step(dataset, x, *others)
+    )
+    settings = {"max_epochs": 1, "patience": 1, "batch_size": 20, "lr": 0.01}
+    fit_shared_maps([data], [nothing(data)], maps, **settings)
+    assert sizes == [20, 20, 5, 20, 20, 5, 20]
+
+
 def test_data_sets_take_turns_and_share_only_the_map_of_frames():
     large, small = make_frames(60, seed=1), make_frames(20, n_labels=3, seed=2)
     maps, turns = make_maps(n_labels=(4, 3)), []

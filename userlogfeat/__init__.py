@@ -36,7 +36,8 @@ datasets           published sets (gtzan, ballroom, emomusic, fma, dcase2016,
                    corpus: ``synthetic``, ``synthesis``
 estimators         scikit-learn classes; what they share is in ``_base``, what those
                    share that train networks in ``_network`` and ``_contexts``,
-                   windows and patches of clips in ``_windows`` and ``_patches``,
+                   windows and patches of clips in ``_windows`` and ``_patches``, the
+                   inner half of shared latent spaces in ``_latent``,
                    students and their teachers in ``_student`` and ``_teacher``;
                    ``_users`` and ``_listeners`` are the inner halves of the user
                    tower and of metric learning

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 START = 0.1
 DENSE_ENTRIES = 1 << 26  # clips x labels that are kept as a table of bytes
 FEW_LABELS = 1000  # so many are kept short all at once
+MIN_ROUNDS = 200  # of an epoch, so that little data is not left before it is learned
 VALIDATION_BATCH = 1000  # frames at once
 MOST_VALIDATION = 20000  # frames of a data set that an epoch is validated on
 
@@ -180,8 +181,9 @@ def fit_shared_maps(
 ):
     """Learn V and all W, and keep those of the best epoch.
 
-    An epoch ends when the largest data set has been gone through; the smaller ones,
-    which take turns with it, begin again in another order.
+    An epoch ends when the largest data set has been gone through, and after 200 turns of
+    each at least; the smaller ones, which take turns with it, begin again in another
+    order.
 
     Parameters
     ----------
@@ -200,7 +202,7 @@ def fit_shared_maps(
     """
     from tqdm import tqdm
 
-    n_rounds = max(-(-len(data) // batch_size) for data in train)
+    n_rounds = max(MIN_ROUNDS, *(-(-len(data) // batch_size) for data in train))
     best, best_epoch, kept, history = float("inf"), 0, None, []
     for epoch in tqdm(range(max_epochs), disable=not verbose, desc="epochs"):
         losses = torch.zeros(len(train), device=maps.features.device)
