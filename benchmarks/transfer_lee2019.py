@@ -118,7 +118,7 @@ def report(name, frame, task):
     )
     if len(task.n_labels) > 1:
         display = TransferDisplay.from_comparison(summary, x="n_labels")
-        display.figure_.suptitle(task.title, fontsize="medium", y=1.0)
+        display.figure_.suptitle(task.title, fontsize="medium", y=1.05)
         FIGURES.mkdir(exist_ok=True)
         display.figure_.savefig(
             FIGURES / f"transfer_{name}.png", dpi=110, bbox_inches="tight"
