@@ -18,8 +18,9 @@ evaluation         arrays in, numbers out: folds, leaks, significance, regressio
                    recommendation, similarity, learning curves
 factorization      alternating least squares on implicit feedback, fold-in;
                    ``factor_files`` keeps factors on disk
-demographics       users' numbers and categories, ``id_tables`` reads them; ``user_inputs``, ``user_batches``,
-                   ``user_training`` train the user tower, ``tower_files`` keeps it
+demographics       users' numbers and categories, read by ``id_tables``;
+                   ``user_inputs``, ``user_batches``, ``user_training`` train the user
+                   tower, ``tower_files`` keeps it
 feedback           likes and dislikes: told, by rules on plays, or sampled
                    (``feedback_sampling``); ``triplets`` draws from them
 training           the loop that trains every network, on skorch: ``batches`` feeds
