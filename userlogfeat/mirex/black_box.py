@@ -94,7 +94,7 @@ def run_script(command, *, time_limit=None, log=None, cwd=None, environment=None
             )
         except OSError as error:
             return Run(command, "cannot start", None, 0.0, 0.0, 0.0, str(error))
-        with _watched(process) as peak:
+        with _MemoryWatch(process) as peak:
             status, code = _wait(process, time_limit)
     seconds, cpu = time.monotonic() - start, _cpu_of_children() - cpu
     if status == "ok" and code != 0:
@@ -127,7 +127,7 @@ def _signal(process, number):
         os.killpg(process.pid, number)
 
 
-class _watched:
+class _MemoryWatch:
     """Looks at the memory of a session while the block runs."""
 
     def __init__(self, process):

@@ -28,7 +28,7 @@ def threads(n_threads, pipeline):
     from threadpoolctl import threadpool_limits
 
     if n_threads is None:
-        n_threads = len(os.sched_getaffinity(0))
+        n_threads = _n_processors()
     check_positive(n_threads, "n_threads", integer=True)
     pipeline = clone(pipeline)
     embedder = pipeline.steps[0][1]
@@ -41,3 +41,10 @@ def threads(n_threads, pipeline):
             yield pipeline
     finally:
         torch.set_num_threads(before)
+
+
+def _n_processors():
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
