@@ -181,9 +181,9 @@ def fit_shared_maps(
 ):
     """Learn V and all W, and keep those of the best epoch.
 
-    An epoch ends when the largest data set has been gone through, and after 200 turns of
-    each at least; the smaller ones, which take turns with it, begin again in another
-    order.
+    An epoch ends when the largest data set has been gone through, and every set has had
+    200 batches at least; the smaller ones, which take turns with it, begin again in
+    another order.
 
     Parameters
     ----------
