@@ -33,7 +33,7 @@ Examples:
 
 \b
 Then:
-  userlogfeat extract my_music/ -o features --weights artists
+  userlogfeat extract my_music/ -o features --weights artists --layer embedding
   UserLogEmbedder("artists"), ArtistEmbedder.load("artists")    in Python""",
 )
 def fit_artists(
