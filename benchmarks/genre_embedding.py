@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 import polars as pl
-from recommendation_real import DISLIKES, read_plays
+from recommendation_sets import DISLIKES, read_plays
 from reporting import HERE, data_folder
 from sklearn.model_selection import GroupKFold
 

@@ -3,7 +3,7 @@
 `planted`: the rows of the paper's table 1 on a made-up world, beside baselines, users
 in another order, and the truth (`recommendation_planted.py`). The others: real logs of
 Last.fm, artists that no model has seen, one table for each set of features
-(`recommendation_real.py`).
+(`recommendation_real.py`, `recommendation_sets.py`).
 
     python benchmarks/recommendation_chen2021.py                  # all
     python benchmarks/recommendation_chen2021.py --only planted --seeds 1
@@ -20,6 +20,7 @@ import warnings
 import numpy as np
 import recommendation_planted as planted
 import recommendation_real as real
+from recommendation_sets import SETS
 from reporting import HERE, record
 
 from userlogfeat.evaluation.significance import bootstrap_interval
@@ -27,8 +28,7 @@ from userlogfeat.evaluation.significance import bootstrap_interval
 FOLDER = HERE / "recommendation_chen2021.fits"
 # Part -> (its module's methods and judge, seeds).
 PARTS = {"planted": (planted.METHODS, planted.judge, 3)} | {
-    name: (real.methods_of(name), real.judge_of(name), seeds)
-    for name, seeds in real.SETS.items()
+    name: (real.METHODS, real.judge_of(name), seeds) for name, seeds in SETS.items()
 }
 COLUMNS = {
     "planted": {

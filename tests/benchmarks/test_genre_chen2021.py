@@ -35,6 +35,8 @@ def plays():
 @pytest.fixture
 def gtzan(genre, plays, tmp_path, monkeypatch):
     """A folder with 12 tracks of two genres, lists, and who plays some of them."""
+    import genre_tasks
+
     for name in ("blues", "rock"):
         (tmp_path / "genres" / name).mkdir(parents=True)
         for i in range(6):
@@ -46,9 +48,9 @@ def gtzan(genre, plays, tmp_path, monkeypatch):
     (tmp_path / "gtzan_lastfm_join.csv").write_text(
         "track,hetrec_artist_id\nblues.00000,11\nrock.00000,12\nblues.00004,13\n"
     )
-    monkeypatch.setattr(genre, "data_folder", lambda: tmp_path)
-    monkeypatch.setattr(genre, "read_plays", lambda: plays)
-    return genre.full_gtzan(tmp_path / "genres", tmp_path)
+    monkeypatch.setattr(genre_tasks, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(genre_tasks, "read_plays", lambda: plays)
+    return genre_tasks.full_gtzan(tmp_path / "genres", tmp_path)
 
 
 def test_the_fault_filtered_split(gtzan):
@@ -69,6 +71,8 @@ def test_the_fault_filtered_split(gtzan):
 
 
 def test_seven_to_three_in_every_genre(genre, tmp_path):
+    import genre_tasks
+
     (tmp_path / "fma_small" / "000").mkdir(parents=True)
     rows = ""
     for track in range(1, 41):
@@ -76,7 +80,7 @@ def test_seven_to_three_in_every_genre(genre, tmp_path):
         label = "Rock" if track <= 30 else "Folk"
         rows += f"{track},1,{track % 7},a{track % 7},training,small,{label},t\n"
     (tmp_path / "tracks.csv").write_text(HEADER + rows)
-    task = genre.full_fma(tmp_path)
+    task = genre_tasks.full_fma(tmp_path)
     ((train, test),) = task.folds
     assert len(train) == 28
     assert len(test) == 12

@@ -1,0 +1,195 @@
+"""The tables of `genre_chen2021.py`: clips, labels, folds, and who must not teach."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from recommendation_sets import read_plays
+from reporting import data_folder
+from sklearn.model_selection import (
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
+
+from userlogfeat.datasets.fma import read_fma
+from userlogfeat.datasets.gtzan import read_gtzan
+from userlogfeat.evaluation.folds import fault_filtered, gtzan_tracks
+
+SEED = 0
+N_FMA_DRAWS = 1  # of 7:3; the paper's number is not stated
+EVERY = 3  # of the published frames, which are a second apart
+FEWEST_ARTISTS = 4  # of a genre, to be tested by artist
+
+
+@dataclass(frozen=True)
+class Task:
+    """Clips of one table.
+
+    Attributes
+    ----------
+    paths, labels : ndarray (n_clips,)
+    folds : list of (train, test)
+    artists : ndarray (n_clips,)
+        Column of the plays, -1 where unknown.
+    groups : ndarray (n_clips,) or None
+        Artists by name, for intervals.
+    excluded : frozenset
+        Last.fm ids of artists that must not teach.
+    taught_by : tuple of str
+        Parts of the published frames that teach.
+    patches : tuple or None
+        Patches and tags, where no audio is heard.
+    """
+
+    title: str
+    paths: np.ndarray
+    labels: np.ndarray
+    folds: list
+    artists: np.ndarray
+    groups: np.ndarray | None = None
+    excluded: frozenset = frozenset()
+    taught_by: tuple = ("train", "test")
+    patches: tuple | None = None
+    notes: tuple = ()
+
+
+def column_of(ids):
+    """Column of the plays of Last.fm ids, -1 where there is none."""
+    known = {artist: i for i, artist in enumerate(read_plays()[1].tolist())}
+    return np.array([known.get(artist, -1) for artist in ids])
+
+
+def gtzan_by_artist():
+    """The GTZAN clips at hand, of genres with several artists, who are kept apart."""
+    return gtzan_clips(by_artist=True)
+
+
+def gtzan_clips(by_artist=False):
+    """The 100 GTZAN clips at hand."""
+    folder = data_folder() / "gtzan_clips"
+    clips = pl.read_csv(folder / "clips.csv")
+    artists = np.array(
+        [row["artist"] or row["file"] for row in clips.iter_rows(named=True)]
+    )
+    labels = clips["genre"].to_numpy()
+    title = "GTZAN, 100 clips, 10 random folds"
+    note = (
+        "Tracks 0 to 9 of each genre, four of them by one artist: folds share artists, "
+        "which flatters every row."
+    )
+    if by_artist:
+        several = [g for g in np.unique(labels) if _n_artists(artists, labels, g)]
+        clips = clips.filter(pl.col("genre").is_in(several))
+        keep = np.isin(labels, several)
+        labels, artists = labels[keep], artists[keep]
+        title = (
+            f"GTZAN, {len(labels)} clips of {len(several)} genres, 4 folds by artist"
+        )
+        note = f"Genres with {FEWEST_ARTISTS} artists or more: {', '.join(several)}."
+        deal = StratifiedGroupKFold(4, shuffle=True, random_state=SEED)
+        folds = list(deal.split(labels, labels, artists))
+    else:
+        deal = StratifiedKFold(10, shuffle=True, random_state=SEED)
+        folds = list(deal.split(labels, labels))
+    return Task(
+        title,
+        np.array([str(folder / file) for file in clips["file"]]),
+        labels,
+        folds,
+        np.full(len(labels), -1),
+        artists,
+        _gtzan_artists(),
+        notes=(note,),
+    )
+
+
+def _gtzan_artists():
+    """Last.fm ids of the artists of the clips at hand."""
+    clips = pl.read_csv(data_folder() / "gtzan_clips" / "clips.csv")
+    return frozenset(clips["lastfm_artist_id"].drop_nulls().to_list())
+
+
+def _n_artists(artists, labels, genre):
+    return len(np.unique(artists[labels == genre])) >= FEWEST_ARTISTS
+
+
+def esc10():
+    """ESC-10's sounds in its five folds: not music."""
+    paths = sorted((data_folder() / "esc10").glob("*/*.ogg"))
+    fold = np.array([int(path.name[0]) for path in paths])
+    return Task(
+        "ESC-10 (not music), its 5 folds",
+        np.array([str(path) for path in paths]),
+        np.array([path.parent.name for path in paths]),
+        [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(1, 6)],
+        np.full(len(paths), -1),
+        excluded=_gtzan_artists(),  # so that one embedder serves all clips at hand
+    )
+
+
+def gtzan_frames():
+    """The published tags of GTZAN's fault-filtered tracks: learn from 443, test 290."""
+    clips, tracks, sizes = [], [], []
+    for part in ("train", "test"):
+        table = np.load(data_folder() / "gtzan_taggram" / f"{part}.npz")
+        names = np.unique(table["track"])
+        clips += [table["taggram"][table["track"] == n][::EVERY] for n in names]
+        tracks += names.tolist()
+        sizes.append(len(names))
+    join = pl.read_csv(data_folder() / "gtzan_lastfm_join.csv")
+    ids = dict(zip(join["track"], join["hetrec_artist_id"], strict=True))
+    known = [ids.get(track) for track in tracks]
+    rows = np.arange(len(tracks))
+    return Task(
+        f"GTZAN, fault-filtered {sizes[0]}/-/{sizes[1]}, published tags",
+        np.array(tracks),
+        np.array([track.split(".")[0] for track in tracks]),
+        [(rows[: sizes[0]], rows[sizes[0] :])],
+        column_of(known),
+        excluded=frozenset(a for a in known[sizes[0] :] if a is not None),
+        taught_by=("train",),
+        patches=(clips, clips),
+        notes=(
+            f"Patches are musicnn's 50 tags, every {EVERY}th of the published frames: "
+            "max_pool is published of none. Train and test share some artists; what "
+            "stands beside a train track is by an embedder that has not heard its "
+            "artist.",
+        ),
+    )
+
+
+def full_gtzan(folder, lists):
+    """All of GTZAN in the fault-filtered split: learn from 443, test 290."""
+    clips = read_gtzan(folder, missing="ignore")
+    train, valid, test = fault_filtered(clips.X, lists, missing="warn")
+    join = pl.read_csv(data_folder() / "gtzan_lastfm_join.csv")
+    ids = dict(zip(join["track"], join["hetrec_artist_id"], strict=True))
+    known = [ids.get(track) for track in gtzan_tracks(clips.X).tolist()]
+    return Task(
+        f"GTZAN, fault-filtered: {len(train)}/{len(valid)}/{len(test)}",
+        np.array(clips.X),
+        clips.y,
+        [(train, test)],
+        column_of(known),
+        excluded=frozenset(known[row] for row in test if known[row] is not None),
+        notes=(
+            f"{len(train)} clips are learned from; the {len(valid)} validation clips "
+            "choose nothing. Train and test share some artists, as published.",
+        ),
+    )
+
+
+def full_fma(folder):
+    """FMA-small, 7:3 in every genre, at random."""
+    clips = read_fma(folder, "small", missing="ignore")
+    deal = StratifiedShuffleSplit(N_FMA_DRAWS, test_size=0.3, random_state=SEED)
+    return Task(
+        "FMA small, 7:3 in every genre",
+        np.array(clips.X),
+        clips.y,
+        list(deal.split(clips.y, clips.y)),
+        np.full(len(clips), -1),
+        clips.artists,
+        notes=("Train and test share artists, as in the paper's protocol.",),
+    )
