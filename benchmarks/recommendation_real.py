@@ -183,20 +183,27 @@ def words(name, seeds):
     worlds = [draw(name, seed) for seed in range(seeds)]
     n_users = worlds[0].relevance.shape[0]
     without = [int((w.relevance.sum(axis=1).A1 == 0).sum()) for w in worlds]
-    n_new, n_known = len(worlds[0].new), len(worlds[0].known)
+    n_new = [len(world.new) for world in worlds]
+    n_known = [len(world.known) for world in worlds]
+    few = ""
+    if max(n_new) <= 3 * K:
+        few = (
+            f" Of so few artists, a list of {K} holds many or all: recall@{K} is to be "
+            "compared to the random one."
+        )
     features = "musicnn's" if name in MUSICNN else "no features of musicnn here"
     return (
         f"New artists for Last.fm users: {TITLES[name]}",
         [
             f"HetRec 2011 Last.fm, artists with {MIN_LISTENERS} listeners or more; "
             f"{len(worlds[0].X)} tracks, at most {MOST_TRACKS[worlds[0].pool]} of an "
-            f"artist; {n_known} artists to learn from, {n_new} that no model has seen, "
-            f"{seeds} draws. "
-            f"Every one of {n_users} users ranks the new artists; {min(without)} to "
-            f"{max(without)} users play none of them and are in no mean.",
+            f"artist; {_span(n_known)} artists to learn from, {_span(n_new)} that no "
+            f"model has seen, {seeds} draws. "
+            f"Every one of {n_users} users ranks the new artists; "
+            f"{_span(without)} users play none of them and are in no mean.",
             "Negatives are sampled, not expressed: these logs hold no dislikes. Nets "
             f"learn from {DISLIKES:g} artists drawn for each played one; in the test "
-            "an artist that a user does not play counts as not relevant.",
+            f"an artist that a user does not play counts as not relevant.{few}",
             "95% bootstrap intervals over users and draws; of the last column (for "
             "each new artist, AUC of users who play it before users who do not) over "
             f"artists and draws. kNN: {N_NEIGHBOURS} tracks by cosine of standardised "
@@ -209,3 +216,9 @@ def words(name, seeds):
             "then is above a half.",
         ],
     )
+
+
+def _span(numbers):
+    """One number, or from the least to the most."""
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
