@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from recommendation_sets import read_plays
 from reporting import data_folder
 from sklearn.model_selection import (
     StratifiedGroupKFold,
@@ -30,12 +29,12 @@ class Task:
     ----------
     paths, labels : ndarray (n_clips,)
     folds : list of (train, test)
-    artists : ndarray (n_clips,)
-        Column of the plays, -1 where unknown.
     groups : ndarray (n_clips,) or None
         Artists by name, for intervals.
     excluded : frozenset
         Last.fm ids of artists that must not teach.
+    published : list of (train, test) or None
+        The published split, where `folds` leave clips out whose artists teach.
     taught_by : tuple of str
         Parts of the published frames that teach.
     patches : tuple or None
@@ -46,18 +45,12 @@ class Task:
     paths: np.ndarray
     labels: np.ndarray
     folds: list
-    artists: np.ndarray
     groups: np.ndarray | None = None
     excluded: frozenset = frozenset()
+    published: list | None = None
     taught_by: tuple = ("train", "test")
     patches: tuple | None = None
     notes: tuple = ()
-
-
-def column_of(ids):
-    """Column of the plays of Last.fm ids, -1 where there is none."""
-    known = {artist: i for i, artist in enumerate(read_plays()[1].tolist())}
-    return np.array([known.get(artist, -1) for artist in ids])
 
 
 def gtzan_by_artist():
@@ -97,7 +90,6 @@ def gtzan_clips(by_artist=False):
         np.array([str(folder / file) for file in clips["file"]]),
         labels,
         folds,
-        np.full(len(labels), -1),
         artists,
         _gtzan_artists(),
         notes=(note,),
@@ -123,7 +115,6 @@ def esc10():
         np.array([str(path) for path in paths]),
         np.array([path.parent.name for path in paths]),
         [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(1, 6)],
-        np.full(len(paths), -1),
         excluded=_gtzan_artists(),  # so that one embedder serves all clips at hand
     )
 
@@ -139,22 +130,24 @@ def gtzan_frames():
         sizes.append(len(names))
     join = pl.read_csv(data_folder() / "gtzan_lastfm_join.csv")
     ids = dict(zip(join["track"], join["hetrec_artist_id"], strict=True))
-    known = [ids.get(track) for track in tracks]
-    rows = np.arange(len(tracks))
+    labels = np.array([track.split(".")[0] for track in tracks])
+    train, test = np.split(np.arange(len(tracks)), sizes[:1])
+    known = np.array([ids.get(track) or -1 for track in tracks])
+    learned, excluded = deal_artists(labels, known, train, test)
     return Task(
-        f"GTZAN, fault-filtered {sizes[0]}/-/{sizes[1]}, published tags",
+        f"GTZAN, fault-filtered {len(train)}/-/{len(test)}, published tags",
         np.array(tracks),
-        np.array([track.split(".")[0] for track in tracks]),
-        [(rows[: sizes[0]], rows[sizes[0] :])],
-        column_of(known),
-        excluded=frozenset(a for a in known[sizes[0] :] if a is not None),
+        labels,
+        [(learned, test)],
+        excluded=excluded,
+        published=[(train, test)],
         taught_by=("train",),
         patches=(clips, clips),
         notes=(
-            f"Patches are musicnn's 50 tags, every {EVERY}th of the published frames: "
-            "max_pool is published of none. Train and test share some artists; what "
-            "stands beside a train track is by an embedder that has not heard its "
-            "artist.",
+            f"Patches are musicnn's 50 tags, every {EVERY}rd of the published frames: "
+            "max_pool is published of none. Half of each genre's train artists in the "
+            f"logs teach; {len(learned)} tracks of the others are learned from. Train "
+            "and test share some artists, as published.",
         ),
     )
 
@@ -165,19 +158,49 @@ def full_gtzan(folder, lists):
     train, valid, test = fault_filtered(clips.X, lists, missing="warn")
     join = pl.read_csv(data_folder() / "gtzan_lastfm_join.csv")
     ids = dict(zip(join["track"], join["hetrec_artist_id"], strict=True))
-    known = [ids.get(track) for track in gtzan_tracks(clips.X).tolist()]
+    known = [ids.get(track) or -1 for track in gtzan_tracks(clips.X).tolist()]
+    learned, excluded = deal_artists(clips.y, np.array(known), train, test)
     return Task(
         f"GTZAN, fault-filtered: {len(train)}/{len(valid)}/{len(test)}",
         np.array(clips.X),
         clips.y,
-        [(train, test)],
-        column_of(known),
-        excluded=frozenset(known[row] for row in test if known[row] is not None),
+        [(learned, test)],
+        excluded=excluded,
+        published=[(train, test)],
+        taught_by=("train",),
         notes=(
-            f"{len(train)} clips are learned from; the {len(valid)} validation clips "
-            "choose nothing. Train and test share some artists, as published.",
+            f"The {len(valid)} validation clips choose nothing. Half of each genre's "
+            f"train artists in the logs teach; {len(learned)} train clips of the "
+            "others are learned from. Train and test share some artists, as published.",
         ),
     )
+
+
+def deal_artists(labels, artists, train, test):
+    """Who teaches an embedder, and whose train clips a classifier learns from.
+
+    Of each genre every other artist in the logs teaches, but none that is tested.
+
+    Parameters
+    ----------
+    labels, artists : ndarray (n_clips,)
+        `artists` by Last.fm id, -1 where unknown.
+    train, test : ndarray
+        Rows.
+
+    Returns
+    -------
+    learned : ndarray
+        Rows of `train` whose artist does not teach.
+    excluded : frozenset
+        Ids that do not teach.
+    """
+    teaches = set()
+    for genre in np.unique(labels):
+        own = np.unique(artists[train[labels[train] == genre]])
+        teaches |= set(np.setdiff1d(own, [-1, *artists[test]])[1::2].tolist())
+    excluded = frozenset(artists.tolist()) - teaches - {-1}
+    return train[~np.isin(artists[train], list(teaches))], excluded
 
 
 def full_fma(folder):
@@ -189,7 +212,6 @@ def full_fma(folder):
         np.array(clips.X),
         clips.y,
         list(deal.split(clips.y, clips.y)),
-        np.full(len(clips), -1),
         clips.artists,
         notes=("Train and test share artists, as in the paper's protocol.",),
     )
