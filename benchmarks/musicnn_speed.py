@@ -27,8 +27,8 @@ import torch
 
 from userlogfeat import MusicnnEmbedder
 from userlogfeat.audio import decode_ahead, read_audio
-from userlogfeat.musicnn_weights import make_musicnn_teacher
 from userlogfeat.networks import musicnn
+from userlogfeat.weights.musicnn import make_musicnn_teacher
 
 MODEL, PATCH_HOP, LAYER = "MSD_musicnn", 1, "max_pool"
 ROUNDS = 4  # the original's clips are cut into so many parts, ours run between them

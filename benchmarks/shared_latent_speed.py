@@ -8,7 +8,7 @@ import torch
 from reporting import record
 from scipy import sparse
 
-from userlogfeat.latent_training import LabelledFrames, SharedMaps, fit_shared_maps
+from userlogfeat.training.shared_maps import LabelledFrames, SharedMaps, fit_shared_maps
 
 SEED = 0
 N_FRAMES, N_BANDS, N_LABELS, N_COMPONENTS = 20000, 200, 160, 100
@@ -126,8 +126,8 @@ def measure_speed():
         [
             "One thread each, in turn. The loop is Wsabie's, in NumPy: one frame and "
             "one draw at a time, until a label violates the margin. It takes longer "
-            "the better the maps are (in the first epoch almost every draw violates the "
-            "margin); the vectorised form does not. Both learn alike.",
+            "the better the maps are (at first almost every draw violates the margin); "
+            "the vectorised form does not. Both learn alike.",
         ],
         seed=SEED,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from userlogfeat.tensorflow_files import MUSICNN_COMMAND
+from userlogfeat.weights.tensorflow_files import MUSICNN_COMMAND
 
 DATA = Path(
     os.environ.get(

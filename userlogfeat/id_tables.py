@@ -6,7 +6,7 @@ They are brought into the order of the logs' ids.
 
 import polars as pl
 
-from userlogfeat.catalogue_sources import read_table, whole_numbers
+from userlogfeat.catalogue.sources import read_table, whole_numbers
 
 _SHOWN = 3  # examples in a message
 

@@ -7,7 +7,7 @@ import torch
 
 from userlogfeat.factor_files import ITEMS, read_factors
 from userlogfeat.tables import OK, FeatureTable
-from userlogfeat.tower_files import read_tower_config
+from userlogfeat.users.tower_files import read_tower_config
 from userlogfeat.weights import (
     CONFIG,
     ModelError,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from userlogfeat.latent_training import LabelledFrames, fit_shared_maps
+from userlogfeat.training.shared_maps import LabelledFrames, fit_shared_maps
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -21,7 +21,7 @@ def speed(monkeypatch):
     monkeypatch.setattr(shared_latent_speed, "N_BANDS", 30)
     monkeypatch.setattr(shared_latent_speed, "N_LABELS", 12)
     monkeypatch.setattr(shared_latent_speed, "LR", 0.1)
-    monkeypatch.setattr("userlogfeat.latent_training.MIN_ROUNDS", 1)
+    monkeypatch.setattr("userlogfeat.training.shared_maps.MIN_ROUNDS", 1)
     yield shared_latent_speed
     sys.modules.pop("shared_latent_speed")
 

@@ -12,7 +12,7 @@ import soundfile
 
 from userlogfeat import FeatureTable, MetricEmbedder, cli
 from userlogfeat.factor_files import write_side
-from userlogfeat.user_folders import USERS, read_users
+from userlogfeat.recommendation.users import USERS, read_users
 
 RATE = 22050
 SMALL = ("--channels", 8, "--duration", 3, "--batch-size", 32, "--epochs", 3)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from userlogfeat.datasets.magnatagatune import EMPTY, TaggedClips, read_magnatagatune
-from userlogfeat.label_sets import read_label_sets
+from userlogfeat.training.label_sets import read_label_sets
 
 CLIPS = (
     (2, (1, 0, 0), "f/a_band-an_album-01-a_song-30-59"),

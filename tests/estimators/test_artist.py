@@ -15,11 +15,11 @@ from sklearn.svm import SVC
 from torch import nn
 
 from userlogfeat import KDStudentClassifier, LogMel, UserLogEmbedder
-from userlogfeat.checkpoints import Checkpoint
 from userlogfeat.datasets.synthetic import make_listening_corpus
-from userlogfeat.discriminants import fit_discriminants
 from userlogfeat.estimators.artist import ArtistEmbedder
 from userlogfeat.frontends import FRONTENDS
+from userlogfeat.training.checkpoints import Checkpoint
+from userlogfeat.training.discriminants import fit_discriminants
 from userlogfeat.weights import ModelError, load_model
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}

@@ -12,9 +12,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from userlogfeat import CFRegressor, LogMel, UserLogEmbedder
-from userlogfeat.model_config import digest_of
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.weights import ModelError, load_model, make_tone
+from userlogfeat.weights.config import digest_of
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}
 

@@ -21,7 +21,7 @@ from userlogfeat import (
     LogMel,
     UserLogEmbedder,
 )
-from userlogfeat._teacher import _remembered
+from userlogfeat.estimators._teacher import _remembered
 from userlogfeat.weights import ModelError
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}

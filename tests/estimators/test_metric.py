@@ -14,12 +14,12 @@ from sklearn.utils.estimator_checks import check_estimator
 from torch import nn
 
 from userlogfeat import UserLogEmbedder
-from userlogfeat._listeners import make_optimizer
-from userlogfeat.batches import ArrayInputs
-from userlogfeat.checkpoints import Checkpoint
+from userlogfeat.estimators._listeners import make_optimizer
 from userlogfeat.estimators.metric import TABLE_1, MetricEmbedder
 from userlogfeat.losses import hinge, pick_liked, say_liked
 from userlogfeat.training import DecayingSGD
+from userlogfeat.training.batches import ArrayInputs
+from userlogfeat.training.checkpoints import Checkpoint
 from userlogfeat.weights import ModelError
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}

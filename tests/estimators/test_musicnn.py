@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from userlogfeat import MusicnnEmbedder, musicnn_weights
+from userlogfeat import MusicnnEmbedder
 from userlogfeat.networks.musicnn import Musicnn
-from userlogfeat.tensorflow_files import metadata
+from userlogfeat.weights import musicnn as musicnn_weights
+from userlogfeat.weights.tensorflow_files import metadata
 
 pytestmark = pytest.mark.usefixtures("musicnn")
 

@@ -18,7 +18,7 @@ from userlogfeat import (
 )
 from userlogfeat.evaluation.similarity import precision_at_k
 from userlogfeat.frontends import FrontEnd
-from userlogfeat.model_config import ModelError
+from userlogfeat.weights.config import ModelError
 
 RATE = 8000
 SMALL = FrontEnd(sample_rate=RATE, n_fft=256, hop=128, n_bands=10, power=1)
@@ -49,7 +49,7 @@ def plant(n=90, n_bands=12, n_frames=20, seed=0):
 def few_rounds():
     """Epochs that go through these few clips twenty times, not more."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("userlogfeat.latent_training.MIN_ROUNDS", 20)
+        patch.setattr("userlogfeat.training.shared_maps.MIN_ROUNDS", 20)
         yield
 
 

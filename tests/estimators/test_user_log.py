@@ -15,8 +15,8 @@ from sklearn.svm import SVC
 
 from userlogfeat import CFRegressor, FeatureTable, MusicnnEmbedder, UserLogEmbedder
 from userlogfeat.audio import read_audio
-from userlogfeat.model_config import ModelError
 from userlogfeat.weights import load_model, make_tone
+from userlogfeat.weights.config import ModelError
 
 RATE = 16000
 
@@ -44,7 +44,7 @@ def decoded(monkeypatch):
         counts[str(path)] += 1
         return read_audio(path, **settings)
 
-    monkeypatch.setattr("userlogfeat._base.read_audio", read)
+    monkeypatch.setattr("userlogfeat.estimators._base.read_audio", read)
     return counts
 
 

@@ -17,7 +17,7 @@ from userlogfeat import CFEmbedding, read_logs
 from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.estimators.user_tower import EmptyHistoryWarning, UserEmbedding
 from userlogfeat.evaluation.recommendation import evaluate_ranking
-from userlogfeat.model_config import ModelError
+from userlogfeat.weights.config import ModelError
 
 # Names of scikit-learn's checks that UserEmbedding fails, with the reason: none.
 expected_failed_checks = {}

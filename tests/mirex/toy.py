@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from userlogfeat.audio_errors import CorruptAudioError, MissingAudioError
+from userlogfeat.audio.errors import CorruptAudioError, MissingAudioError
 
 SIZE = 12
 

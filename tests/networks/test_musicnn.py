@@ -252,7 +252,7 @@ CLIPS = (
 @pytest.mark.parametrize("model", ["MSD_musicnn", "MTT_musicnn"])
 @pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("bf16", 1e-2)])
 def test_parity_from_the_stored_log_mel(data, musicnn, model, clip, precision, limit):
-    from userlogfeat.musicnn_weights import load_musicnn
+    from userlogfeat.weights.musicnn import load_musicnn
 
     log_mel = np.load(data / REFERENCE / f"MSD_musicnn__{clip}.npz")["log_mel"]
     stored = np.load(data / REFERENCE / f"{model}__{clip}.npz")

@@ -83,7 +83,7 @@ def test_every_layer_equals_the_plain_network():
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("model", ["MSD_vgg", "MTT_vgg"])
 def test_parity_from_the_stored_log_mel(data, musicnn, model, clip):
-    from userlogfeat.musicnn_weights import load_musicnn
+    from userlogfeat.weights.musicnn import load_musicnn
 
     folder = data / "musicnn_reference"
     log_mel = np.load(folder / f"MSD_musicnn__{clip}.npz")["log_mel"]

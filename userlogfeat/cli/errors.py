@@ -71,7 +71,7 @@ def explained(kept="Nothing was written."):
 
 def _explanation(error):
     """What to tell of an error, and the exit code."""
-    from userlogfeat.audio_errors import AudioError
+    from userlogfeat.audio.errors import AudioError
 
     if isinstance(error, AudioError):
         return str(error), SOME_FAILED

@@ -178,7 +178,7 @@ def fit_metric(
         from userlogfeat._files import fill_folder
         from userlogfeat.catalogue import read_catalogue
         from userlogfeat.estimators.metric import MetricEmbedder
-        from userlogfeat.user_folders import keep_users
+        from userlogfeat.recommendation.users import keep_users
 
         check_output(output, overwrite)
         table = read_catalogue(catalogue, clip=clip, item=catalogue_item, artist=artist)
@@ -295,7 +295,12 @@ def _judge_clips(items, verdicts, folder):
     """
     import numpy as np
 
-    from userlogfeat.user_folders import move, nothing_shared, positions, read_users
+    from userlogfeat.recommendation.users import (
+        move,
+        nothing_shared,
+        positions,
+        read_users,
+    )
 
     y = verdicts.of_clips(items)
     if folder is None:

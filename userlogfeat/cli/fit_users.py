@@ -162,7 +162,7 @@ def fit_users(
 
 def _read_attributes(path, id_column, names):
     """The table of items, with the columns asked for, all of them text or codes."""
-    from userlogfeat.catalogue_sources import read_table
+    from userlogfeat.catalogue.sources import read_table
     from userlogfeat.id_tables import read_id_table
 
     if not names:

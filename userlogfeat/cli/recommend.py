@@ -137,8 +137,8 @@ def recommend(
     must be of one training: of fit-metric and its users, of fit-cf (and fit-teacher).
     """
     with explained():
-        from userlogfeat.item_sources import name_items
-        from userlogfeat.recommendation_files import check_suffix, write_recommendations
+        from userlogfeat.recommendation.files import check_suffix, write_recommendations
+        from userlogfeat.recommendation.items import name_items
 
         check_suffix(output)
         check_file(output, overwrite)
@@ -188,7 +188,11 @@ def _read_catalogue(path, clip, item):
 def _read_users(folder, history, demographics, demographics_user, format, columns):
     """Ids and embeddings of the users to recommend to."""
     from userlogfeat.id_tables import read_id_table
-    from userlogfeat.user_folders import category_columns, embed_users, read_users
+    from userlogfeat.recommendation.users import (
+        category_columns,
+        embed_users,
+        read_users,
+    )
 
     if history is None and demographics is None:
         return read_users(folder)
@@ -203,15 +207,15 @@ def _read_users(folder, history, demographics, demographics_user, format, column
 def _read_items(sources, users, weights, settings):
     """The items: of a folder of factors, of a table, or heard now."""
     from userlogfeat.estimators.user_log import UserLogEmbedder
-    from userlogfeat.item_sources import (
+    from userlogfeat.recommendation.items import (
         has_factors,
         items_of_audio,
         items_of_factors,
         items_of_table,
     )
-    from userlogfeat.model_config import CONFIG
+    from userlogfeat.recommendation.users import USERS
     from userlogfeat.tables import FeatureTable
-    from userlogfeat.user_folders import USERS
+    from userlogfeat.weights.config import CONFIG
 
     own = weights is None and (users / CONFIG).is_file()
     own = own and not (users / USERS).is_file()  # a model's, not a tower's

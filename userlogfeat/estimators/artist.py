@@ -22,11 +22,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from userlogfeat._base import AudioTransformer, as_tensor, feature_names
 from userlogfeat._check import check_positive
-from userlogfeat._contexts import ContextEstimator
-from userlogfeat._network import check_groups, is_null
-from userlogfeat.discriminants import check_shrinkage, fit_discriminants
+from userlogfeat.estimators._base import AudioTransformer, as_tensor, feature_names
+from userlogfeat.estimators._contexts import ContextEstimator
+from userlogfeat.estimators._network import check_groups, is_null
 from userlogfeat.losses import softmax_of_many
 from userlogfeat.networks.artist import (
     PAPER_CHANNELS,
@@ -38,7 +37,8 @@ from userlogfeat.networks.artist import (
     DiscriminantContexts,
 )
 from userlogfeat.networks.mlp import FeatureTeacher
-from userlogfeat.songs import split_songs
+from userlogfeat.training.discriminants import check_shrinkage, fit_discriminants
+from userlogfeat.training.songs import split_songs
 
 # Park, Lee, Park, Ha, Nam 2018, training and experiments.
 PARK_2018 = {

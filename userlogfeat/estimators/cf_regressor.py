@@ -18,15 +18,15 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from userlogfeat._base import (
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
     feature_names,
     resolve_device,
     resolve_precision,
 )
-from userlogfeat._check import check_choice, check_positive
-from userlogfeat._network import (
+from userlogfeat.estimators._network import (
     NetworkEstimator,
     check_groups,
     warn_of_no_validation,
@@ -357,8 +357,8 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
 
     def _fit_network(self, X, y, sample_weight, groups):
         """Train a network on spectrograms; the mean square of its layers."""
-        from userlogfeat.heads import estimate_factors
         from userlogfeat.training import validation_split
+        from userlogfeat.training.heads import estimate_factors
 
         inputs, shape, _ = self._hear_training(X)
         y, weight, groups = self._check_targets(inputs, y, sample_weight, groups)
@@ -466,7 +466,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         return y
 
     def _learn_head(self, features, y, weight, groups):
-        from userlogfeat.heads import fit_mlp_head, fit_ridge_head
+        from userlogfeat.training.heads import fit_mlp_head, fit_ridge_head
 
         data = {"sample_weight": weight, "groups": groups, "seed": self._seed()}
         if self.head == "ridge":
@@ -521,7 +521,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         return self._load_musicnn(device=device, precision=precision)
 
     def _load_musicnn(self, *, device, precision):
-        from userlogfeat.musicnn_weights import make_musicnn_teacher
+        from userlogfeat.weights.musicnn import make_musicnn_teacher
 
         head = copy.deepcopy(getattr(self, "head_", None))  # none yet in fit
         return make_musicnn_teacher(

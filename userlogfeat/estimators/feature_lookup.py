@@ -94,7 +94,7 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns: ``max_pool_0``, ``max_pool_1``, ..."""
-        from userlogfeat._base import (
+        from userlogfeat.estimators._base import (
             feature_names,
         )  # which needs torch; nothing else does
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from userlogfeat._base import AudioTransformer, resolve_device
+from userlogfeat.estimators._base import AudioTransformer, resolve_device
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.mel import LogMelSpectrogram
 

@@ -4,7 +4,7 @@ Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": mean, variance, 
 and minimum over windows of 64 frames, of 200 mel bands; what no label has touched.
 """
 
-from userlogfeat._windows import WindowTransformer
+from userlogfeat.estimators._windows import WindowTransformer
 from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
 
 

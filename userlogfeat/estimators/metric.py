@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from userlogfeat._base import AudioTransformer, as_tensor, feature_names
-from userlogfeat._listeners import (
+from userlogfeat.estimators._base import AudioTransformer, as_tensor, feature_names
+from userlogfeat.estimators._listeners import (
     CHEN_2021,
     MIN_STEPS,
     TABLE_1,
@@ -25,12 +25,12 @@ from userlogfeat._listeners import (
     save_users,
     unit,
 )
+from userlogfeat.feedback.triplets import check_verdicts
 from userlogfeat.networks.metric import (
     PAPER_CHANNELS,
     PAPER_UNITS,
     ListenersAndAudio,
 )
-from userlogfeat.triplets import check_verdicts
 
 __all__ = ["CHEN_2021", "TABLE_1", "MetricEmbedder"]
 

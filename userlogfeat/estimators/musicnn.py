@@ -11,13 +11,13 @@ import json
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 
-from userlogfeat._base import (
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat.estimators._base import (
     AudioTransformer,
     feature_names,
     resolve_device,
     resolve_precision,
 )
-from userlogfeat._check import check_choice, check_positive
 
 MODELS = ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg")
 POOLINGS = ("mean", "max", "meanstd", None)
@@ -192,7 +192,7 @@ class MusicnnEmbedder(AudioTransformer):
     @property
     def fingerprint(self):
         """Identifies weights and settings: equal strings, equal features."""
-        from userlogfeat.tensorflow_files import MUSICNN_SHA256
+        from userlogfeat.weights.tensorflow_files import MUSICNN_SHA256
 
         settings = [
             MUSICNN_SHA256[self.model],
@@ -215,7 +215,7 @@ class MusicnnEmbedder(AudioTransformer):
         return {name: sizes[name] for name in self._layer_names()}
 
     def _load_network(self):
-        from userlogfeat.musicnn_weights import make_musicnn_teacher
+        from userlogfeat.weights.musicnn import make_musicnn_teacher
 
         device = resolve_device(self.device)
         return make_musicnn_teacher(

@@ -15,11 +15,11 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from userlogfeat._base import feature_names
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._latent import LatentTransformer
-from userlogfeat.label_sets import read_label_sets
+from userlogfeat.estimators._base import feature_names
+from userlogfeat.estimators._latent import LatentTransformer
 from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
+from userlogfeat.training.label_sets import read_label_sets
 
 # Hamel, Davies, Yoshii, Goto 2013, the embedding.
 HAMEL_2013 = {

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from userlogfeat._base import (
+from userlogfeat._check import check_audio
+from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
     feature_names,
     resolve_device,
     resolve_precision,
 )
-from userlogfeat._check import check_audio
 
 
 class UserLogEmbedder(AudioTransformer):

@@ -7,20 +7,20 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from userlogfeat._base import resolve_device
 from userlogfeat._check import check_positive
-from userlogfeat._users import EmptyHistoryWarning, TowerEstimator
-from userlogfeat.demographics import Demographics
+from userlogfeat.estimators._base import resolve_device
+from userlogfeat.estimators._users import EmptyHistoryWarning, TowerEstimator
 from userlogfeat.networks.user_tower import N_HIDDEN, N_UNITS, UserTower
-from userlogfeat.tower_files import load_tower, save_tower
 from userlogfeat.training import seeded
-from userlogfeat.user_inputs import (
+from userlogfeat.users.demographics import Demographics
+from userlogfeat.users.inputs import (
     check_last_items,
     make_codes,
     make_targets,
     merge_attributes,
 )
-from userlogfeat.user_training import Settings, fit_tower
+from userlogfeat.users.tower_files import load_tower, save_tower
+from userlogfeat.users.training import Settings, fit_tower
 
 __all__ = ["EmptyHistoryWarning", "UserEmbedding"]
 

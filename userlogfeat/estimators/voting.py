@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from userlogfeat._patches import check_patches, mean_of_clips
+from userlogfeat.estimators._patches import check_patches, mean_of_clips
 
 
 class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from userlogfeat._patches import check_patches, mean_of_clips
+from userlogfeat.estimators._patches import check_patches, mean_of_clips
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))  # that "cv" tries
 
@@ -130,7 +130,7 @@ class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
 
     def _regress(self, windows, indicators, clips):
         """Set coefficients and intercept, for raw windows."""
-        from userlogfeat.heads import fit_ridge_head, moments
+        from userlogfeat.training.heads import fit_ridge_head, moments
 
         if self.alpha == "cv":
             head, self.alpha_ = fit_ridge_head(

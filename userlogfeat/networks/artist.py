@@ -1,8 +1,8 @@
 """The network that learns to tell artists apart, and what is kept of it.
 
 Park, Lee, Park, Ha, Nam (2018), "Representation learning of music using artist
-labels", Table 1: one-dimensional convolutions over time, bands as maps; batch norm, ReLU
-and max-pooling after each; from (128 bands, 129 frames) to 256 units, on which a
+labels", Table 1: one-dimensional convolutions over time, bands as maps; batch norm,
+ReLU and max-pooling after each; from (128 bands, 129 frames) to 256 units, on which a
 softmax over all artists stands while it learns. Afterwards the units are the features:
 their mean over the patches of a clip, and its projection by a discriminant analysis.
 

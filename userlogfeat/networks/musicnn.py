@@ -366,7 +366,7 @@ def musicnn_state(variables):
     Parameters
     ----------
     variables : dict of str to ndarray
-        As :func:`userlogfeat.tensorflow_files.read_checkpoint` gives them.
+        As :func:`userlogfeat.weights.tensorflow_files.read_checkpoint` gives them.
 
     Returns
     -------

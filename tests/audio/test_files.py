@@ -1,0 +1,356 @@
+"""Bad audio files: each gets its own error, with file, fact and way out."""
+
+import builtins
+import errno
+import os
+import pickle
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+
+from userlogfeat.audio import files as audio_files
+from userlogfeat.audio import read_audio
+from userlogfeat.audio.errors import (
+    AudioError,
+    CorruptAudioError,
+    EmptyAudioError,
+    MissingAudioError,
+    NonFiniteAudioError,
+    UnreadableAudioError,
+    UnsupportedAudioError,
+)
+
+RATE = 16000
+
+
+def noise(n_samples=RATE, *channels):
+    rng = np.random.default_rng(0)
+    return rng.uniform(-0.5, 0.5, (n_samples, *channels)).astype(np.float32)
+
+
+def write(path, wave=None, rate=RATE, **settings):
+    soundfile.write(path, noise() if wave is None else wave, rate, **settings)
+    return path
+
+
+def refuse(path, kind, match, **settings):
+    """Check that a file is refused, and that the error has its three parts."""
+    with pytest.raises(kind, match=match) as caught:
+        read_audio(path, **{"sample_rate": RATE, **settings})
+    error = caught.value
+    assert type(error) is kind
+    assert str(error).startswith(repr(os.fsdecode(path)))
+    assert len(error.way_out) > 10
+    return error
+
+
+def test_missing(tmp_path):
+    error = refuse(tmp_path / "gone.wav", MissingAudioError, "no such file")
+    assert os.getcwd() in str(error)
+    write(tmp_path / "a.wav")
+    refuse(tmp_path / "a.wav" / "b.wav", MissingAudioError, "no such file")
+    refuse("a\0b.wav", MissingAudioError, "no file can have this name")
+
+
+def test_a_folder(tmp_path):
+    refuse(tmp_path, UnreadableAudioError, r"a folder.*find_audio\(\[folder\]\)")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    refuse(tmp_path / "pipe.wav", UnreadableAudioError, "no regular file")
+
+
+def test_a_device_is_not_read():
+    refuse("/dev/zero", UnreadableAudioError, "no regular file")
+
+
+@pytest.mark.parametrize(
+    ("code", "match"),
+    [
+        (errno.EACCES, "permission to read the file is denied.*chmod"),
+        (errno.EPERM, "permission to read the file is denied"),
+        (errno.EIO, "cannot open the file .Input/output error"),
+    ],
+)
+def test_permission_denied(tmp_path, monkeypatch, code, match):
+    """Simulated: the tests may run as a user to whom nothing is denied."""
+    path = write(tmp_path / "a.wav")
+
+    def denying(*args, **settings):
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(builtins, "open", denying)
+    refuse(path, UnreadableAudioError, match)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is denied to root")
+def test_permission_really_denied(tmp_path):
+    path = write(tmp_path / "a.wav")
+    path.chmod(0)
+    refuse(path, UnreadableAudioError, "permission to read the file is denied")
+
+
+def test_links_in_a_circle(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / "a.wav")
+    refuse(tmp_path / "a.wav", UnreadableAudioError, "system cannot open the file")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "flac", "ogg"])
+def test_no_bytes(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    path.touch()
+    refuse(path, EmptyAudioError, "0 bytes")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "au", "aiff"])
+def test_no_samples(tmp_path, suffix):
+    path = write(tmp_path / f"a.{suffix}", np.zeros(0))
+    refuse(path, EmptyAudioError, "0 samples")
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "wav", "au", "vox", "raw", "txt"])
+def test_a_text(tmp_path, suffix):
+    """By its name alone, libsndfile would decode the .au and .vox to noise."""
+    path = tmp_path / f"a.{suffix}"
+    path.write_text("<html>Ⓢorry, this file has moved</html>\n" * 50)
+    refuse(path, UnsupportedAudioError, r"a text, not audio \(it begins '<html>Ⓢorry")
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom", "AAC or ALAC audio in an MP4 file"),
+        (b"\xff\xf1\x50\x80\x2e\x7f\xfc\x21", "AAC audio"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"),
+        (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81", "Matroska"),
+        (b"wvpk\x10\0\0\0", "WavPack"),
+    ],
+)
+def test_known_formats_that_are_not_read(tmp_path, head, what):
+    path = tmp_path / "my song.m4a"
+    path.write_bytes(head + np.random.default_rng(0).bytes(5000))
+    error = refuse(path, UnsupportedAudioError, what)
+    command = f"ffmpeg -i '{path}' '{tmp_path}/my song.flac'"
+    assert error.way_out == f"Convert it: {command}"
+
+
+def test_bytes_without_sense(tmp_path):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(b"\x01\x02" + np.random.default_rng(0).bytes(50_000))
+    refuse(path, UnsupportedAudioError, "begins with the bytes 01 02.*ffmpeg -i")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "au", "w64"])
+@pytest.mark.parametrize("duration", [None, 0.1])
+def test_cut_off_by_half(tmp_path, suffix, duration):
+    """The header promises more than there is: an error, not half the sound."""
+    path = write(tmp_path / f"a.{suffix}", format="W64" if suffix == "w64" else None)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    match = r"header promises \d+ bytes of audio, but it holds"
+    refuse(path, CorruptAudioError, match, duration=duration)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5])
+@pytest.mark.parametrize(
+    ("suffix", "match"),
+    [
+        ("flac", r"decoding failed at \d\.\d\d s of 10.00 s"),
+        ("mp3", r"promises 10.00 s of audio, but it ends after \d\.\d\d s"),
+    ],
+)
+def test_cut_off_in_a_compressed_file(tmp_path, suffix, share, match):
+    path = write(tmp_path / f"a.{suffix}", noise(RATE * 10))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    error = refuse(path, CorruptAudioError, match)
+    assert "ffmpeg -i" in error.way_out
+
+
+@pytest.mark.parametrize("suffix", ["flac", "mp3", "ogg", "wav"])
+def test_hardly_begun(tmp_path, suffix):
+    path = write(tmp_path / f"a.{suffix}", noise(RATE * 10))
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(AudioError, match=f"a.{suffix}"):
+        read_audio(path, sample_rate=RATE)
+
+
+def test_middle_of_a_cut_mp3(tmp_path):
+    path = write(tmp_path / "a.mp3", noise(RATE * 20))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
+    refuse(path, CorruptAudioError, "cut off", duration=2.0)
+
+
+def test_a_little_less_than_promised_is_tolerated(tmp_path):
+    """Encoders count roughly: 50 ms are no reason to refuse a song."""
+    path = write(tmp_path / "a.wav", noise(RATE * 10), subtype="PCM_16")
+    path.write_bytes(path.read_bytes()[:-1600])
+    assert len(read_audio(path, sample_rate=RATE)) == RATE * 10 - 800
+
+
+def test_lengths_that_streams_leave_open_are_no_promise(tmp_path):
+    """ffmpeg writes 2 ** 32 - 1 into the header of a wav that it pipes."""
+    path = write(tmp_path / "a.wav", subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    assert len(read_audio(path, sample_rate=RATE)) == RATE
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "match"),
+    [
+        (0, CorruptAudioError, "no valid sample rate"),
+        (1, CorruptAudioError, "sample rate of 1 Hz, expected 1000 to 768000"),
+        (2**31 - 1, CorruptAudioError, "sample rate of 2147483647 Hz"),
+        (2**31, CorruptAudioError, "no valid sample rate"),
+    ],
+)
+def test_absurd_rates(tmp_path, value, kind, match):
+    path = write(tmp_path / "a.wav", subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, 24, value)
+    path.write_bytes(data)
+    refuse(path, kind, match)
+
+
+@pytest.mark.parametrize(
+    ("value", "match"),
+    [
+        (0, "0 channels"),
+        (100, "100 channels, expected 1 to 64"),
+        (65535, "more than 1024 channels"),
+    ],
+)
+def test_absurd_channels(tmp_path, value, match):
+    path = write(tmp_path / "a.wav", subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, 22, value)
+    path.write_bytes(data)
+    refuse(path, CorruptAudioError, match)
+
+
+def set_flac_samples(data, n_samples):
+    """Change the 36 bits of a flac header that hold its length."""
+    bits = int.from_bytes(data[18:26], "big")
+    data[18:26] = (bits >> 36 << 36 | n_samples).to_bytes(8, "big")
+
+
+@pytest.mark.parametrize("n_samples", [10**9, 2**36 - 1])
+@pytest.mark.parametrize("duration", [None, 1.0])
+def test_a_promise_of_years_takes_no_memory(tmp_path, n_samples, duration):
+    path = write(tmp_path / "a.flac")
+    data = bytearray(path.read_bytes())
+    set_flac_samples(data, n_samples)
+    path.write_bytes(data)
+    tracemalloc.start()
+    refuse(path, CorruptAudioError, "decoding failed", duration=duration)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
+def test_a_wav_that_promises_a_thousand_million_samples(tmp_path):
+    path = write(tmp_path / "a.wav", subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.index(b"data") + 4, 2 * 10**9)
+    path.write_bytes(data)
+    refuse(path, CorruptAudioError, "promises 2000000000 bytes of audio")
+
+
+def test_a_flac_without_length(tmp_path):
+    path = write(tmp_path / "a.flac")
+    data = bytearray(path.read_bytes())
+    set_flac_samples(data, 0)
+    path.write_bytes(data)
+    error = refuse(path, CorruptAudioError, "does not say how long it is")
+    assert error.way_out.endswith(f"ffmpeg -i {path} {tmp_path}/a.new.flac")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_that_are_no_numbers(tmp_path, value, channels):
+    wave = noise(RATE, channels)
+    wave[4000:4002, 0] = value
+    path = write(tmp_path / "a.wav", wave, subtype="FLOAT")
+    match = r"2 of 16000 samples are NaN, infinite or .* the first at 0.25 s"
+    refuse(path, NonFiniteAudioError, match)
+
+
+def test_opposite_infinities(tmp_path):
+    """Their mean is NaN; no warning of NumPy's comes on top."""
+    wave = noise(RATE, 2)
+    wave[8000] = np.inf, -np.inf
+    path = write(tmp_path / "a.wav", wave, subtype="FLOAT")
+    refuse(path, NonFiniteAudioError, "the first at 0.50 s")
+
+
+def test_bad_samples_outside_the_crop_do_no_harm(tmp_path):
+    wave = noise(RATE * 3)
+    wave[0] = np.nan
+    path = write(tmp_path / "a.wav", wave, subtype="FLOAT")
+    found = read_audio(path, sample_rate=RATE, duration=1.0)
+    np.testing.assert_array_equal(found, wave[RATE : 2 * RATE])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "container"),
+    [("mp3", "WAV"), ("wav", "FLAC"), ("flac", "MP3"), ("au", "OGG"), ("txt", "AIFF")],
+)
+def test_a_wrong_suffix_does_no_harm(tmp_path, suffix, container):
+    path = tmp_path / f"a.{suffix}"
+    write(path, format=container)
+    assert read_audio(path, sample_rate=RATE).shape == (RATE,)
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.wav", b"new\nline.wav", b"-i $(ls).wav"])
+def test_odd_names(tmp_path, name):
+    good = write(tmp_path / "good.wav")
+    path = bytes(tmp_path) + b"/" + name
+    os.rename(good, path)
+    for form in (path, os.fsdecode(path)):
+        assert read_audio(form, sample_rate=RATE).shape == (RATE,)
+    os.truncate(path, 1000)
+    error = refuse(path, CorruptAudioError, "cut off")
+    str(error).encode()  # can be printed and stored
+    assert "\n" not in str(error)
+
+
+def test_every_kind_of_path(tmp_path):
+    path = write(tmp_path / "a.wav")
+    expected = read_audio(path, sample_rate=RATE)
+    for form in (str(path), bytes(path), np.str_(path)):
+        np.testing.assert_array_equal(read_audio(form, sample_rate=RATE), expected)
+
+
+def test_errors_travel_between_processes():
+    for kind in [AudioError, *AudioError.__subclasses__()]:
+        error = kind("a.wav", "it is bad", "Fetch it again.")
+        back = pickle.loads(pickle.dumps(error))
+        assert type(back) is kind
+        assert str(back) == str(error) == "'a.wav': it is bad. Fetch it again."
+        assert (back.path, back.fact) == ("a.wav", "it is bad")
+
+
+def test_files_are_closed(tmp_path):
+    """A thousand of them, good and bad, leave no file open."""
+    good, bad = write(tmp_path / "a.wav"), tmp_path / "b.mp3"
+    bad.write_bytes(bytes(1000))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        read_audio(good, sample_rate=RATE)
+        refuse(bad, UnsupportedAudioError, "no audio format")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_unknown_errors_of_the_library_still_name_the_file(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.wav")
+
+    def failing(file):
+        raise soundfile.LibsndfileError(2, prefix="")
+
+    monkeypatch.setattr(audio_files, "_open_descriptor", failing)
+    refuse(path, CorruptAudioError, "cannot be read to its end")

@@ -1,0 +1,92 @@
+"""Items to recommend: from factors, tables and audio; clips by the name of items."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from userlogfeat import FeatureTable, read_catalogue
+from userlogfeat.audio.errors import AudioError
+from userlogfeat.factor_files import Factors, write_factors
+from userlogfeat.recommendation.items import (
+    Items,
+    has_factors,
+    items_of_audio,
+    items_of_factors,
+    items_of_table,
+    name_items,
+)
+
+FAKE = Path(__file__).parents[1].joinpath("fake_embedder.py")
+_spec = importlib.util.spec_from_file_location("fake_embedder", FAKE)
+fake = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(fake)
+
+
+def test_items_that_nobody_played_are_left_out(tmp_path):
+    matrix = np.array([[1.0, 2.0], [0.0, 0.0], [0.0, 3.0]])
+    write_factors(tmp_path, Factors([1], matrix[:1], ["a", "b", "c"], matrix))
+    assert has_factors(tmp_path)
+    found = items_of_factors(tmp_path)
+    assert found.ids.tolist() == ["a", "c"]
+    assert found.metric == "dot"
+
+
+def test_a_table_without_the_clips_that_failed(tmp_path):
+    sizes = {"embedding": 2, "max_pool": 1}
+    rows = {"a.wav": np.ones(2), "b.wav": None, "c.wav": np.zeros(2)}
+    with FeatureTable(tmp_path).writer(fingerprint="x", layer_sizes=sizes) as writer:
+        for clip, row in rows.items():
+            if row is None:
+                writer.add(clip, status="EmptyAudioError", message="0 bytes")
+            else:
+                layers = {"embedding": row, "max_pool": row[:1]}
+                writer.add(clip, layers=layers)
+    found = items_of_table(tmp_path)
+    assert found.ids.tolist() == ["a.wav", "c.wav"]
+    assert found.metric == "cosine"
+    np.testing.assert_array_equal(found.embeddings, [[1, 1], [0, 0]])
+
+
+def test_a_table_without_embeddings(tmp_path):
+    sizes = {"max_pool": 1}
+    with FeatureTable(tmp_path).writer(fingerprint="x", layer_sizes=sizes) as writer:
+        writer.add("a.wav", layers={"max_pool": np.ones(1)})
+    with pytest.raises(ValueError, match="layers max_pool, but not 'embedding'"):
+        items_of_table(tmp_path)
+
+
+def test_audio_that_fails_is_told(tmp_path, monkeypatch):
+    model = fake.FakeEmbedder()
+    monkeypatch.setattr("userlogfeat.recommendation.items.LAYER", "mean")
+    (tmp_path / "a.wav").write_bytes(b"clip 1")
+    (tmp_path / "b.wav").write_bytes(b"")
+    found = items_of_audio([tmp_path], model)
+    assert found.ids.tolist() == [str(tmp_path / "a.wav")]
+    assert found.embeddings.shape == (1, 8)
+    assert [(Path(f[0]).name, f[1]) for f in found.failed] == [
+        ("b.wav", "EmptyAudioError")
+    ]
+    with pytest.raises(AudioError, match="0 bytes"):
+        items_of_audio([tmp_path / "b.wav"], model)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"no audio in .*empty"):
+        items_of_audio([tmp_path / "empty"], model)
+
+
+def test_clips_of_an_item_are_averaged():
+    """Of unit length first: a clip says by its direction, not by its length."""
+    rows = np.array([[3.0, 0.0], [0.0, 1.0], [5.0, 5.0], [9.0, 9.0]], np.float32)
+    items = Items(np.array(["x/a.wav", "b.wav", "c.wav", "d.wav"]), rows, "cosine")
+    frame = pl.DataFrame(
+        {"clip": ["b.wav", "x/../x/a.wav", "c.wav"], "item": [7, 7, None]}
+    )
+    catalogue = read_catalogue(frame, check_files=False)
+    found = name_items(items, catalogue)
+    assert found.ids.tolist() == [7]
+    np.testing.assert_allclose(found.embeddings, [[1.0, 1.0]])
+    other = pl.DataFrame({"clip": ["z.wav"], "item": [1]})
+    with pytest.raises(ValueError, match="None of the 4 clips"):
+        name_items(items, read_catalogue(other, check_files=False))

@@ -1,0 +1,168 @@
+"""The training of both maps: its steps, its turns, its bounds, and what it learns."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from userlogfeat.losses import warp
+from userlogfeat.training.shared_maps import LabelledFrames, SharedMaps, fit_shared_maps
+
+DENSE = "userlogfeat.training.shared_maps.DENSE_ENTRIES"
+
+
+def make_frames(n=60, n_features=6, n_labels=4, seed=0, multi=False):
+    """Frames around the places of their labels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(n_labels, size=n)
+    places = 3 * rng.normal(size=(n_labels, n_features))
+    frames = places[labels] + rng.normal(size=(n, n_features))
+    indicators = np.eye(n_labels)[labels]
+    if multi:
+        indicators[np.arange(n), (labels + 1) % n_labels] = 1
+    return LabelledFrames(
+        torch.from_numpy(frames.astype(np.float32)),
+        torch.arange(n),
+        sparse.csr_matrix(indicators),
+    )
+
+
+def nothing(data):
+    return LabelledFrames(data.frames[:0], data.clips[:0], data.labels)
+
+
+def make_maps(n_features=6, n_labels=(4,), seed=0, **settings):
+    settings = {"max_norm": None, "margin": 1.0} | settings
+    generator = torch.Generator().manual_seed(seed)
+    return SharedMaps(
+        n_features, 5, n_labels, generator=generator, device="cpu", **settings
+    )
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_step_goes_down_the_gradient_of_warp(multi):
+    data, maps = make_frames(multi=multi), make_maps()
+    rows = torch.arange(20)
+    positives = data.draw_positives(rows, maps.generator)
+    is_label = data.is_label(rows)
+    V = maps.features.clone().requires_grad_()
+    W = maps.labels[0].clone().requires_grad_()
+    state = maps.generator.get_state()
+    scores = data.frames[rows] @ V @ W.T
+    loss = warp(scores, positives, is_label, generator=maps.generator).mean()
+    loss.backward()
+    maps.generator.set_state(state)
+    found = maps.step(0, data.frames[rows], positives, is_label, 0.1)
+    assert found.item() == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(maps.features, (V - 0.1 * V.grad).detach())
+    torch.testing.assert_close(maps.labels[0], (W - 0.1 * W.grad).detach())
+
+
+def test_lengths_are_kept():
+    data, maps = make_frames(), make_maps(max_norm=0.5)
+    fit_shared_maps(
+        [data], [nothing(data)], maps, max_epochs=5, patience=5, batch_size=10, lr=0.5
+    )
+    for matrix in (maps.features, maps.labels[0]):
+        lengths = matrix.norm(dim=1)
+        assert lengths.max() <= 0.5 + 1e-5
+        assert lengths.max() > 0.49
+
+
+@pytest.mark.parametrize("entries", [0, 1 << 26])
+def test_positives_are_labels_and_all_are_known(entries, monkeypatch):
+    monkeypatch.setattr(DENSE, entries)
+    data = make_frames(multi=True)
+    rows = torch.tensor([5, 0, 5, 59, 17] * 40)
+    is_label = data.is_label(rows)
+    expected = data.labels.toarray()[rows.numpy()] > 0
+    np.testing.assert_array_equal(is_label, expected)
+    positives = data.draw_positives(rows, torch.Generator().manual_seed(0))
+    assert is_label[torch.arange(len(rows)), positives].all()
+    first = positives[rows == 5]
+    assert len(first.unique()) == 2  # both of its labels are drawn
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch):
+    monkeypatch.setattr("userlogfeat.training.shared_maps.MIN_ROUNDS", 1)
+
+
+def test_little_data_comes_again(monkeypatch):
+    monkeypatch.setattr("userlogfeat.training.shared_maps.MIN_ROUNDS", 7)
+    data, maps, sizes = make_frames(45), make_maps(), []
+    step = maps.step
+    maps.step = lambda dataset, x, *others: (
+        sizes.append(len(x)) or step(dataset, x, *others)
+    )
+    settings = {"max_epochs": 1, "patience": 1, "batch_size": 20, "lr": 0.01}
+    fit_shared_maps([data], [nothing(data)], maps, **settings)
+    assert sizes == [20, 20, 5, 20, 20, 5, 20]
+
+
+def test_data_sets_take_turns_and_share_only_the_map_of_frames():
+    large, small = make_frames(60, seed=1), make_frames(20, n_labels=3, seed=2)
+    maps, turns = make_maps(n_labels=(4, 3)), []
+    step = maps.step
+
+    def note(dataset, x, *others):
+        before = [labels.clone() for labels in maps.labels]
+        turns.append((dataset, len(x)))
+        loss = step(dataset, x, *others)
+        other = 1 - dataset
+        assert torch.equal(maps.labels[other], before[other])
+        return loss
+
+    maps.step = note
+    sets = [large, small]
+    fit_shared_maps(
+        sets,
+        [nothing(d) for d in sets],
+        maps,
+        max_epochs=1,
+        patience=1,
+        batch_size=20,
+        lr=0.01,
+    )
+    assert turns == [(0, 20), (1, 20)] * 3  # the small set begins again
+
+
+def test_it_learns_and_keeps_the_best_epoch():
+    data, held = make_frames(400, seed=3), make_frames(400, seed=3)
+    train = LabelledFrames(data.frames[:300], data.clips[:300], data.labels)
+    valid = LabelledFrames(held.frames[300:], held.clips[300:], held.labels)
+    maps = make_maps(max_norm=1.0)
+    history = fit_shared_maps(
+        [train], [valid], maps, max_epochs=30, patience=5, batch_size=50, lr=0.1
+    )
+    scores = valid.frames @ maps.features @ maps.labels[0].T
+    truth = torch.from_numpy(valid.labels[300:].toarray().argmax(1))
+    assert (scores.argmax(1) == truth).float().mean() > 0.95
+    best = min(entry["valid_loss"] for entry in history)
+    assert maps.validate(0, valid) == pytest.approx(best)
+    assert history[0]["valid_loss"] > 2 * best
+
+
+def test_steps_that_are_too_long_are_told():
+    data, maps = make_frames(), make_maps()
+    with pytest.raises(ValueError, match="the steps are too long"):
+        fit_shared_maps(
+            [data],
+            [nothing(data)],
+            maps,
+            max_epochs=3,
+            patience=3,
+            batch_size=10,
+            lr=1e30,
+        )
+
+
+def test_many_labels_are_kept_short_where_they_were_touched(monkeypatch):
+    monkeypatch.setattr("userlogfeat.training.shared_maps.FEW_LABELS", 2)
+    data = make_frames()
+    few, many = make_maps(max_norm=1.0), make_maps(max_norm=1.0)
+    for maps in (few, many):
+        settings = {"max_epochs": 2, "patience": 2, "batch_size": 10, "lr": 0.1}
+        fit_shared_maps([data], [nothing(data)], maps, **settings)
+        monkeypatch.setattr("userlogfeat.training.shared_maps.FEW_LABELS", 1000)
+    torch.testing.assert_close(few.labels[0], many.labels[0])

@@ -1,0 +1,426 @@
+"""Audio files to waveforms: decode, downmix, resample, crop, cut; decode ahead.
+
+A waveform is the mean of a file's channels, resampled by soxr at high quality, in that
+order (as librosa.load does it). A crop of a long file seeks and decodes only what it
+needs, and equals the crop of the whole file.
+"""
+
+import os
+import warnings
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from math import gcd
+
+import numpy as np
+import soxr
+from sklearn.utils import check_random_state
+
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat.audio.errors import (
+    AudioError,
+    CorruptAudioError,
+    EmptyAudioError,
+    MissingAudioError,
+    NonFiniteAudioError,
+    UnreadableAudioError,
+    UnsupportedAudioError,
+)
+from userlogfeat.audio.files import open_audio
+
+__all__ = [
+    "AudioError",
+    "CorruptAudioError",
+    "EmptyAudioError",
+    "MissingAudioError",
+    "NonFiniteAudioError",
+    "UnreadableAudioError",
+    "UnsupportedAudioError",
+    "cut_patches",
+    "decode_ahead",
+    "find_audio",
+    "fit_length",
+    "read_audio",
+]
+
+CROPS = ("start", "middle", "random")
+SHORTS = ("repeat", "pad")
+# Samples, at the lower of two rates, after which soxr's filter no longer feels the edge
+# of what was read (measured: 200 bring the difference down to rounding).
+RESAMPLING_MARGIN = 400
+# What find_audio takes from folders. The last row is not read here: those files are
+# listed so that each is reported with the command that converts it.
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".au", ".snd"),
+    *(".aif", ".aiff", ".aifc", ".w64", ".caf"),
+    *(".m4a", ".aac", ".wma", ".ape", ".wv"),
+)
+
+
+def read_audio(
+    path,
+    *,
+    sample_rate,
+    duration=None,
+    crop="middle",
+    short="repeat",
+    random_state=None,
+):
+    """Read a file as one waveform.
+
+    Parameters
+    ----------
+    path : str, bytes or Path
+        wav, flac, ogg, mp3, au or aiff, recognised by content.
+    sample_rate : int
+        To resample to, in Hz.
+    duration : float, optional
+        Length of the result, in seconds; by default the whole file.
+    crop : {"start", "middle", "random"}
+        Which part of a longer file.
+    short : {"repeat", "pad"}
+        How a shorter file is filled: with itself again, or with zeros at its end.
+    random_state : int, RandomState or None
+        For ``crop="random"``. None draws anew each time, and leaves NumPy's global
+        state alone.
+
+    Returns
+    -------
+    ndarray (round(duration * sample_rate),), float32
+        Full scale is 1. Of a whole file: its length times the ratio of the rates,
+        rounded up.
+
+    Raises
+    ------
+    AudioError
+        One of its subclasses, with file, fact and way out.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, soundfile
+    >>> from userlogfeat import read_audio
+    >>> path = tempfile.mkdtemp() + "/tone.wav"
+    >>> tone = np.sin(2 * np.pi * 440 * np.arange(44100 * 5) / 44100)
+    >>> soundfile.write(path, tone, 44100)
+    >>> read_audio(path, sample_rate=16000).shape
+    (80000,)
+    >>> read_audio(path, sample_rate=16000, duration=3.0).shape
+    (48000,)
+    >>> read_audio("no.wav", sample_rate=16000)
+    Traceback (most recent call last):
+        ...
+    userlogfeat.audio.errors.MissingAudioError: 'no.wav': there is no such file. ...
+    """
+    check_positive(sample_rate, "sample_rate", integer=True)
+    check_choice(crop, "crop", CROPS)
+    check_choice(short, "short", SHORTS)
+    sample_rate = int(sample_rate)
+    with open_audio(path) as audio:
+        rates = audio.sample_rate, sample_rate
+        n_whole = _resampled_length(audio.n_samples, *rates)
+        wanted = n_whole if duration is None else _n_samples(duration, sample_rate)
+        if n_whole <= wanted:
+            whole = _resample(audio.blocks(), *rates)
+            if duration is None:
+                return whole
+            return fit_length(whole, wanted, crop=crop, short=short)
+        first = _crop_start(n_whole - wanted, crop, random_state)
+        start, stop, skip = _span(first, wanted, *rates)
+        stop = min(stop, audio.n_samples)
+        part = _resample(audio.blocks(start, stop), *rates)
+    return fit_length(part[skip : skip + wanted], wanted, short=short)
+
+
+def fit_length(
+    waveform, n_samples, *, crop="middle", short="repeat", random_state=None
+):
+    """Crop or fill a waveform to a length, as :func:`read_audio` does with files.
+
+    Parameters
+    ----------
+    waveform : ndarray (n,)
+        At least one sample.
+    n_samples : int
+        Wanted.
+    crop, short, random_state
+        As for :func:`read_audio`.
+
+    Returns
+    -------
+    ndarray (n_samples,)
+        Of the same type; a view where it was cropped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat.audio.clips import fit_length
+    >>> fit_length(np.arange(6), 2)
+    array([2, 3])
+    >>> fit_length(np.arange(3), 7)
+    array([0, 1, 2, 0, 1, 2, 0])
+    >>> fit_length(np.arange(3), 7, short="pad")
+    array([0, 1, 2, 0, 0, 0, 0])
+    """
+    check_choice(crop, "crop", CROPS)
+    check_choice(short, "short", SHORTS)
+    if waveform.ndim != 1 or len(waveform) == 0:
+        raise ValueError(
+            f"Got a waveform of shape {waveform.shape}, expected one dimension and at "
+            "least one sample."
+        )
+    surplus = len(waveform) - n_samples
+    if surplus >= 0:
+        start = _crop_start(surplus, crop, random_state)
+        return waveform[start : start + n_samples]
+    if short == "repeat":
+        return np.resize(waveform, n_samples)
+    return np.pad(waveform, (0, -surplus))
+
+
+def cut_patches(waveform, length, hop, *, short="repeat"):
+    """Cut a waveform into patches of one length.
+
+    What is left after the last whole patch is not used; a waveform shorter than one
+    patch is filled.
+
+    Parameters
+    ----------
+    waveform : ndarray (n,)
+        At least one sample.
+    length, hop : int
+        Of a patch, and between the starts of two, in samples.
+    short : {"repeat", "pad"}
+        How a waveform shorter than one patch is filled.
+
+    Returns
+    -------
+    ndarray (n_patches, length)
+        A read-only view where nothing had to be filled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat.audio.clips import cut_patches
+    >>> cut_patches(np.arange(8), length=4, hop=2)
+    array([[0, 1, 2, 3],
+           [2, 3, 4, 5],
+           [4, 5, 6, 7]])
+    """
+    check_positive(length, "length", integer=True)
+    check_positive(hop, "hop", integer=True)
+    if len(waveform) < length:
+        waveform = fit_length(waveform, length, short=short)
+    return np.lib.stride_tricks.sliding_window_view(waveform, length)[::hop]
+
+
+def decode_ahead(paths, read, *, n_threads=2, ahead=16):
+    """Read files in threads while the caller works on those before.
+
+    At most `ahead` clips are read before they are asked for, so memory does not grow
+    with the number of files. Closing the iterator, or leaving its loop by an exception,
+    stops the threads once they are done with the files in their hands.
+
+    Parameters
+    ----------
+    paths : iterable
+        Anything `read` understands; a generator is advanced in the caller's thread.
+    read : callable
+        From one of them to a waveform.
+    n_threads : int
+        How many.
+    ahead : int
+        Clips read in advance.
+
+    Yields
+    ------
+    index : int
+        Position in `paths`.
+    path : object
+        As given.
+    waveform : ndarray or AudioError
+        What `read` returned; where it raised an AudioError, that error. Others are
+        raised here.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> from userlogfeat.audio.clips import decode_ahead, read_audio
+    >>> read = partial(read_audio, sample_rate=16000)
+    >>> for index, path, waveform in decode_ahead(["no.wav"], read):
+    ...     print(index, path, type(waveform).__name__)
+    0 no.wav MissingAudioError
+    """
+    check_positive(n_threads, "n_threads", integer=True)
+    check_positive(ahead, "ahead", integer=True)
+    return _decode_ahead(enumerate(paths), read, int(n_threads), int(ahead))
+
+
+def find_audio(sources):
+    """List the audio files in folders, and keep files as they are given.
+
+    Folders are searched to any depth, in the order of names, for known suffixes;
+    hidden files and folders are left out, and a folder that links lead to twice is
+    searched once.
+
+    Parameters
+    ----------
+    sources : path or iterable of paths
+        Files and folders. What is no folder is kept, also where it does not exist:
+        reading it will say so.
+
+    Returns
+    -------
+    list
+        Files given, as given; files found, as str (bytes for a folder in bytes).
+
+    Warns
+    -----
+    UserWarning
+        Where a folder cannot be listed.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from userlogfeat.audio.clips import find_audio
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("b.wav", "a.mp3", "cover.jpg"):
+    ...     (folder / name).touch()
+    >>> [pathlib.Path(path).name for path in find_audio([folder, "c.flac"])]
+    ['a.mp3', 'b.wav', 'c.flac']
+    """
+    if isinstance(sources, str | bytes | os.PathLike):
+        sources = [sources]
+    seen, found = set(), []
+    for source in sources:
+        if os.path.isdir(source):
+            found += _walk(os.fspath(source), seen)
+        else:
+            found.append(source)
+    return found
+
+
+def _n_samples(duration, sample_rate):
+    check_positive(duration, "duration")
+    wanted = round(duration * sample_rate)
+    if wanted == 0:
+        raise ValueError(
+            f"Got duration={duration!r} s, which is less than one sample at "
+            f"{sample_rate} Hz."
+        )
+    return wanted
+
+
+def _crop_start(surplus, crop, random_state):
+    """First sample of a crop that leaves out `surplus` samples."""
+    if crop == "start":
+        return 0
+    if crop == "middle":
+        return surplus // 2
+    if random_state is None:
+        random_state = np.random.RandomState()  # not the caller's global one
+    return int(check_random_state(random_state).randint(surplus + 1))
+
+
+def _resampled_length(n_samples, rate_in, rate_out):
+    return -(-n_samples * rate_out // rate_in)
+
+
+def _span(first, wanted, rate_in, rate_out):
+    """What to read for samples `first` to `first + wanted` of the resampled file.
+
+    Input sample k * rate_in / g and output sample k * rate_out / g, with g the rates'
+    greatest common divisor, are at the same time. Resampling from there on, rather than
+    from anywhere, puts every output sample at the time that it has in the whole file.
+
+    Returns
+    -------
+    start, stop : int
+        In samples of the file.
+    skip : int
+        Resampled samples before `first`.
+    """
+    if rate_in == rate_out:
+        return first, first + wanted, 0
+    divisor = gcd(rate_in, rate_out)
+    margin = _resampled_length(RESAMPLING_MARGIN, min(rate_in, rate_out), rate_out)
+    step = rate_out // divisor
+    k = max(0, first - margin) // step
+    stop = _resampled_length(first + wanted + margin, rate_out, rate_in)
+    return k * (rate_in // divisor), stop, first - k * step
+
+
+def _resample(blocks, rate_in, rate_out):
+    """Join blocks of a waveform, resampled as they come: only the result is held."""
+    if rate_in == rate_out:
+        return np.concatenate(list(blocks))
+    stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
+    parts, n_read = [], 0
+    for block in blocks:
+        parts.append(stream.resample_chunk(block))
+        n_read += len(block)
+    parts.append(stream.resample_chunk(np.empty(0, np.float32), last=True))
+    n_samples = _resampled_length(n_read, rate_in, rate_out)
+    # soxr rounds to the nearest length, one sample less at most.
+    missing = n_samples - sum(map(len, parts))
+    return np.concatenate([*parts, np.zeros(max(0, missing), np.float32)])[:n_samples]
+
+
+def _decode_ahead(numbered, read, n_threads, ahead):
+    pending = deque()
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="decode-ahead") as pool:
+
+        def submit(n):
+            for index, path in islice(numbered, n):
+                pending.append((index, path, pool.submit(_attempt, read, path)))
+
+        try:
+            submit(ahead)
+            while pending:
+                index, path, future = pending.popleft()
+                waveform = future.result()
+                submit(1)
+                del future  # it would hold the waveform while the caller works
+                yield index, path, waveform
+                del waveform
+        finally:
+            for _, _, future in pending:
+                future.cancel()
+
+
+def _attempt(read, path):
+    try:
+        return read(path)
+    except AudioError as error:
+        # Tracebacks hold the frames, and with them the samples, of what failed.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        return error
+
+
+def _walk(folder, seen):
+    suffixes = AUDIO_SUFFIXES
+    hidden = "."
+    if isinstance(folder, bytes):
+        suffixes, hidden = tuple(map(os.fsencode, suffixes)), b"."
+    found = []
+    for place, folders, names in os.walk(folder, onerror=_tell, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith(hidden))
+        found += [
+            os.path.join(place, name)
+            for name in sorted(names)
+            if name.lower().endswith(suffixes) and not name.startswith(hidden)
+        ]
+    return found
+
+
+def _tell(error):
+    warnings.warn(
+        f"The folder {error.filename!r} cannot be listed ({error.strerror}); its files "
+        "are left out. Allow it (chmod u+rx), or leave the folder out.",
+        UserWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,276 @@
+"""Open audio files of any kind, and say clearly what is wrong with those that are not.
+
+libsndfile, which decodes, believes a suffix (a text named .au becomes noise) and leaves
+out in silence what a cut file lacks. So files are opened here by their content, and
+what was read is compared with what the header promised.
+"""
+
+import os
+import re
+import stat
+from contextlib import contextmanager
+
+import numpy as np
+import soundfile
+
+from userlogfeat.audio.errors import (
+    AudioError,
+    CorruptAudioError,
+    EmptyAudioError,
+    MissingAudioError,
+    NonFiniteAudioError,
+    UnreadableAudioError,
+    cut_off,
+    explain_library,
+    explain_system,
+    ffmpeg_command,
+)
+from userlogfeat.audio.mp3 import Mp3View, find_layout
+
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
+MAX_CHANNELS = 64
+MAX_AMPLITUDE = 1e6  # full scale is 1; float files of 16-bit values reach 32,768
+BLOCK_SAMPLES = 1 << 22  # of all channels together, decoded at a time
+
+# A file may hold this much less than its header promises: encoders count roughly.
+_TOLERATED_SECONDS = 0.1
+_TOLERATED_SHARE = 0.01
+# Sizes that programs write when they cannot know the length (streams, pipes).
+_UNKNOWN_BYTES = 0x7FFF0000
+_UNKNOWN_SAMPLES = 1 << 62
+
+
+class AudioFile:
+    """An open audio file, read as the mean of its channels.
+
+    Attributes
+    ----------
+    path : str
+        For messages.
+    sample_rate : int
+        In Hz.
+    n_samples : int
+        Of each channel, as the header promises or as counted.
+    """
+
+    def __init__(self, path, sound, n_samples):
+        self.path = path
+        self.sample_rate = sound.samplerate
+        self.n_samples = n_samples
+        self._sound = sound
+
+    def blocks(self, start=0, stop=None):
+        """Read from sample `start` to before `stop`, block after block.
+
+        Yields
+        ------
+        ndarray (n,), float32
+            The mean of the channels; finite.
+
+        Raises
+        ------
+        AudioError
+            Where it cannot be decoded, ends early, or has samples that are no numbers.
+        """
+        stop = self.n_samples if stop is None else stop
+        length = max(1, BLOCK_SAMPLES // self._sound.channels)
+        position = start
+        try:
+            if start:
+                self._sound.seek(start)
+            while position < stop:
+                block = self._sound.read(
+                    min(length, stop - position), dtype="float32", always_2d=True
+                )
+                if not len(block):
+                    break
+                yield self._mean(block, position)
+                position += len(block)
+        except soundfile.LibsndfileError as error:
+            raise self._decoding_failed(position, error) from error
+        self._check_length(start, position, stop)
+
+    def _mean(self, block, position):
+        with np.errstate(all="ignore"):
+            mono = block[:, 0] if block.shape[1] == 1 else _mean_of_channels(block)
+            peak = np.abs(mono).max()
+        if peak <= MAX_AMPLITUDE:
+            return np.ascontiguousarray(mono)
+        bad = ~(np.abs(mono) <= MAX_AMPLITUDE)
+        seconds = (position + int(bad.argmax())) / self.sample_rate
+        raise NonFiniteAudioError(
+            self.path,
+            f"{int(bad.sum())} of {len(mono)} samples are NaN, infinite or beyond "
+            f"{MAX_AMPLITUDE:g} (full scale is 1), the first at {seconds:.2f} s",
+            "Drop the file, or write it again with whole-number samples: "
+            + ffmpeg_command(self.path, "wav"),
+        )
+
+    def _decoding_failed(self, position, error):
+        return CorruptAudioError(
+            self.path,
+            f"decoding failed at {position / self.sample_rate:.2f} s of "
+            f"{self.n_samples / self.sample_rate:.2f} s ({error.error_string})",
+            "The file is damaged or cut off: fetch it again. To keep what can be "
+            "decoded: " + ffmpeg_command(self.path, "wav"),
+        )
+
+    def _check_length(self, start, position, stop):
+        missing = stop - position
+        tolerated = max(
+            _TOLERATED_SECONDS * self.sample_rate, _TOLERATED_SHARE * (stop - start)
+        )
+        if missing > tolerated or (missing and position == start):
+            raise cut_off(
+                self.path,
+                f"its header promises {self.n_samples / self.sample_rate:.2f} s of "
+                f"audio, but it ends after {position / self.sample_rate:.2f} s",
+            )
+
+
+@contextmanager
+def open_audio(path):
+    """Open an audio file by its content, whatever its name.
+
+    Parameters
+    ----------
+    path : str, bytes or Path
+        Of a regular file.
+
+    Yields
+    ------
+    AudioFile
+
+    Raises
+    ------
+    AudioError
+        See its subclasses.
+    """
+    name = as_text(path)
+    with _open_bytes(path, name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise EmptyAudioError(
+                name, "the file has 0 bytes", "Fetch it again, or drop it."
+            )
+        head = file.read(512)
+        try:
+            sound, n_samples = _open_sound(file, head, size)
+        except soundfile.LibsndfileError as error:
+            raise explain_library(name, head, error) from error
+        with sound:
+            _check_header(name, sound, n_samples)
+            yield AudioFile(name, sound, n_samples)
+
+
+def as_text(path):
+    """A path as text, whatever its type and bytes; messages show its repr."""
+    return os.fsdecode(os.fspath(path))
+
+
+def _open_bytes(path, name):
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableAudioError(
+                name,
+                "this is a folder, not an audio file",
+                "Pass the files in it: userlogfeat.audio.find_audio([folder]).",
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableAudioError(
+                name,
+                "this is no regular file, but a pipe, socket or device",
+                "Write its content to a file first.",
+            )
+        return open(path, "rb")
+    except OSError as error:
+        raise explain_system(name, error) from error
+    except ValueError as error:
+        if isinstance(error, AudioError):
+            raise
+        raise MissingAudioError(
+            name, f"no file can have this name ({error})", "Check the path."
+        ) from error
+
+
+def _open_sound(file, head, size):
+    """The decoder of a file, and its samples of each channel."""
+    layout = find_layout(file) if _may_be_mp3(head, file.name) else None
+    try:
+        sound = _open_descriptor(file)
+    except soundfile.LibsndfileError:
+        if layout is None:
+            raise
+    else:
+        if layout is None or layout.n_samples is None:
+            return sound, sound.frames
+        if layout.n_samples is not None and sound.frames >= layout.n_samples:
+            return sound, layout.n_samples
+        sound.close()
+    sound = soundfile.SoundFile(Mp3View(file.raw, layout, size))
+    return sound, sound.frames
+
+
+def _open_descriptor(file):
+    # Given a path, libsndfile would believe the suffix.
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    return soundfile.SoundFile(file.fileno(), closefd=False)
+
+
+def _may_be_mp3(head, name):
+    sync = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2  # layer III
+    return sync or head[:3] == b"ID3" or os.fsencode(name).lower().endswith(b".mp3")
+
+
+def _check_header(name, sound, n_samples):
+    if not MIN_SAMPLE_RATE <= sound.samplerate <= MAX_SAMPLE_RATE:
+        raise CorruptAudioError(
+            name,
+            f"its header gives a sample rate of {sound.samplerate} Hz, expected "
+            f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}",
+            "The header is damaged, or the file holds no sound: fetch it again.",
+        )
+    if sound.channels > MAX_CHANNELS:
+        raise CorruptAudioError(
+            name,
+            f"its header gives {sound.channels} channels, expected 1 to {MAX_CHANNELS}",
+            "The header is damaged, or the channels are separate recordings: fetch it "
+            "again or split it.",
+        )
+    if n_samples == 0:
+        raise EmptyAudioError(
+            name, "the file has 0 samples", "Record or fetch it again, or drop it."
+        )
+    if n_samples > _UNKNOWN_SAMPLES:
+        raise CorruptAudioError(
+            name,
+            "its header does not say how long it is, as of a stream that was piped",
+            "Write it again: " + ffmpeg_command(name, "flac"),
+        )
+    _check_promise(name, sound.extra_info)
+
+
+def _check_promise(name, log):
+    """Compare the size in a header with the file's, as libsndfile's log tells them.
+
+    libsndfile itself reads what is there: "data : 176400 (should be 956)".
+    """
+    found = re.search(
+        r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", log, re.M
+    )
+    if found is None:
+        return
+    promised, held = map(int, found.groups())
+    if promised < _UNKNOWN_BYTES and held < (1 - _TOLERATED_SHARE) * promised:
+        raise cut_off(
+            name,
+            f"its header promises {promised} bytes of audio, but it holds {held}",
+        )
+
+
+def _mean_of_channels(block):
+    total = block[:, 0] + block[:, 1]  # ten times as fast as a mean over rows
+    for channel in range(2, block.shape[1]):
+        total += block[:, channel]
+    return total / np.float32(block.shape[1])

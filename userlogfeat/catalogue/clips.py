@@ -1,0 +1,397 @@
+"""The catalogue says which clip is which item, by which artist, on which album.
+
+It is what joins audio to logs: ``align`` picks the clips whose item has a factor,
+and says how many have none; ``groups`` gives the arrays that keep one artist's, or
+one album's, clips together in cross-validation (clips of one artist on both sides
+of a split flatter every classifier).
+"""
+
+import os
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from userlogfeat._check import check_choice
+from userlogfeat.catalogue.sources import read_columns
+
+_SHOWN = 3  # examples in a message
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Catalogue:
+    """One row a clip, checked.
+
+    Made by :func:`read_catalogue`.
+
+    Attributes
+    ----------
+    frame : polars.DataFrame
+        The columns `clip` and `item`, where known `artist`, `album` and `label`, and
+        whatever else the source had. Null where a value is missing.
+    """
+
+    frame: pl.DataFrame
+
+    def __len__(self):
+        return self.frame.height
+
+    def __repr__(self):
+        counts = {"clip": len(self)}
+        for name in ("item", "artist", "label"):
+            if name in self.frame.columns:
+                counts[name] = self.frame[name].drop_nulls().n_unique()
+        listed = (f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items())
+        return f"Catalogue({', '.join(listed)})"
+
+    @property
+    def clips(self):
+        """Paths (or ids) of the clips: ndarray (n_clips,) of str."""
+        return self.column("clip")
+
+    @property
+    def items(self):
+        """Item of each clip: ndarray (n_clips,), None where missing."""
+        return self.column("item")
+
+    @property
+    def artists(self):
+        """Artist of each clip: ndarray (n_clips,), None where missing."""
+        return self.column("artist")
+
+    @property
+    def albums(self):
+        """Album of each clip: ndarray (n_clips,), None where missing."""
+        return self.column("album")
+
+    @property
+    def labels(self):
+        """Label of each clip: ndarray (n_clips,), None where missing."""
+        return self.column("label")
+
+    def column(self, name):
+        """Any column as an array.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        ndarray (n_clips,)
+            Numbers as such; text, and columns with missing values (None), as objects.
+        """
+        if name not in self.frame.columns:
+            raise ValueError(
+                f"The catalogue has no column {name!r}; it has "
+                f"{', '.join(self.frame.columns)}. Say which column of the source it "
+                f"is: read_catalogue(..., {name}=...)."
+            )
+        column = self.frame[name]
+        if column.null_count():
+            return np.array([*column.to_list(), None], dtype=object)[:-1]
+        return column.to_numpy()
+
+    def subset(self, rows):
+        """The catalogue of some clips.
+
+        Parameters
+        ----------
+        rows : array-like
+            A boolean mask (n_clips,), or row numbers, in the order wanted.
+
+        Returns
+        -------
+        Catalogue
+        """
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise ValueError(
+                    f"Got a mask of shape {rows.shape} for {len(self)} clips."
+                )
+            rows = np.flatnonzero(rows)
+        elif rows.size == 0:
+            rows = rows.astype(np.int64)
+        elif rows.dtype.kind not in "iu" or rows.ndim != 1:
+            raise TypeError(
+                f"Got rows of dtype {rows.dtype} and shape {rows.shape}, expected a "
+                "1-D boolean mask or 1-D row numbers."
+            )
+        rows = np.arange(len(self))[rows]  # checks the range, resolves -1
+        return Catalogue(self.frame[rows])
+
+    def align(self, factors, item_ids, *, by="item", unknown="warn"):
+        """Clips that have a factor, and their factors.
+
+        Parameters
+        ----------
+        factors : ndarray (n_items, n_factors)
+            What the logs say of each item, such as ``CFEmbedding.item_factors_``.
+        item_ids : array-like (n_items,)
+            The item of each row of `factors`, such as ``Interactions.item_ids``.
+        by : {"item", "artist", "album"}
+            The column of the catalogue that `item_ids` speaks of: "artist" for logs
+            that know no tracks.
+        unknown : {"warn", "error", "ignore"}
+            What to do where the logs do not know the item of some clips. They are
+            left out in any case.
+
+        Returns
+        -------
+        rows : ndarray (n_aligned,), int64
+            Rows of the catalogue, in its order.
+        Y : ndarray (n_aligned, n_factors)
+            The factors of their items.
+
+        Raises
+        ------
+        ValueError
+            Where no clip's item is known, or `factors` and `item_ids` disagree.
+        """
+        check_choice(by, "by", ("item", "artist", "album"))
+        check_choice(unknown, "unknown", ("warn", "error", "ignore"))
+        factors = np.asarray(factors)
+        ids = [_plain(value) for value in np.asarray(item_ids).tolist()]
+        row_of = _rows_of_items(factors, ids)
+        items = self.column(by).tolist()
+        factor_rows = np.array([row_of.get(item, -1) for item in items], dtype=np.int64)
+        rows = np.flatnonzero(factor_rows >= 0)
+        if len(rows) == 0:
+            raise ValueError(_none_known(items, ids, by))
+        if len(rows) < len(self) and unknown != "ignore":
+            message = _some_unknown(items, row_of, by)
+            if unknown == "error":
+                raise ValueError(message)
+            warnings.warn(
+                f'{message} Pass unknown="ignore" to stop this warning.', stacklevel=2
+            )
+        return rows, factors[factor_rows[rows]]
+
+    def groups(self, by="artist"):
+        """Group of each clip, for ``GroupKFold`` and its like.
+
+        Parameters
+        ----------
+        by : {"artist", "album", "item"}
+            Albums of different artists differ, whatever their titles.
+
+        Returns
+        -------
+        ndarray (n_clips,), int64
+            Counted from 0. A clip whose value is missing is a group of its own.
+        """
+        check_choice(by, "by", ("artist", "album", "item"))
+        values = self.column(by).tolist()
+        keys = [(value,) for value in values]
+        if by == "album" and "artist" in self.frame.columns:
+            keys = list(zip(values, self.artists.tolist(), strict=True))
+        number = {}
+        return np.array(
+            [
+                number.setdefault(("clip", row) if value is None else key, len(number))
+                for row, (value, key) in enumerate(zip(values, keys, strict=True))
+            ],
+            dtype=np.int64,
+        )
+
+
+def read_catalogue(
+    source,
+    *,
+    clip="clip",
+    item="item",
+    artist=None,
+    album=None,
+    label=None,
+    check_files=True,
+    artist_conflicts="warn",
+):
+    """Read and check a catalogue.
+
+    Parameters
+    ----------
+    source : str, Path or frame
+        A csv, tsv or parquet file; a polars, pandas or pyarrow table; or a folder of
+        audio laid out ``artist/album/track.flac`` (folders below the album belong to
+        the track). The columns of a folder are `clip`, `item` (the path below the
+        folder, without suffix), `artist`, `album` and `track`.
+    clip, item : str
+        Columns of `source`. Where the logs know artists only, pass
+        ``item="artist"``. A clip without an item is one that the logs do not know.
+    artist, album, label : str, optional
+        Columns of `source`; by default "artist", "album" and "label" where they are
+        there.
+    check_files : bool
+        True: clips are files, relative to the folder of `source` (for frames: to the
+        current one), and each must be there. False: clips are kept as written, for
+        ids or files elsewhere. Either way ``a.wav`` and ``./a.wav`` are one clip.
+    artist_conflicts : {"warn", "error", "ignore"}
+        What to do with an item that has two artists.
+
+    Returns
+    -------
+    Catalogue
+
+    Raises
+    ------
+    ValueError
+        Where columns or clips are missing, or a clip comes twice.
+    FileNotFoundError
+        Where `source` or, with `check_files`, a clip is not there.
+
+    Notes
+    -----
+    Text is stripped, and empty text is a missing value. Of text files, a column of
+    whole numbers is read as integers, but "007" stays text, as in `read_logs`; so do
+    clips.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from userlogfeat import read_catalogue
+    >>> frame = pl.DataFrame({"clip": ["a.wav", "b.wav", "c.wav"],
+    ...     "track_id": [7, 9, None], "artist": ["Nico", "Nico", "Can"]})
+    >>> catalogue = read_catalogue(frame, item="track_id", check_files=False)
+    >>> catalogue
+    Catalogue(3 clips, 2 items, 2 artists)
+    >>> rows, Y = catalogue.align([[0.1], [0.2]], [9, 7], unknown="ignore")
+    >>> rows, Y.ravel(), catalogue.groups("artist")
+    (array([0, 1]), array([0.2, 0.1]), array([0, 0, 1]))
+    """
+    check_choice(artist_conflicts, "artist_conflicts", ("warn", "error", "ignore"))
+    named = {"clip": clip, "item": item, "artist": artist, "album": album}
+    frame, folder = read_columns(source, {**named, "label": label})
+    if frame.height == 0:
+        raise ValueError("The catalogue is empty: it has columns, but no rows.")
+    clips = _check_clips(frame, folder, check_files)
+    if artist_conflicts != "ignore":
+        _check_artists(frame, artist_conflicts)
+    return Catalogue(frame.with_columns(clip=pl.Series(clips, dtype=pl.String)))
+
+
+def _check_clips(frame, folder, check_files):
+    """The paths, whole; raise where one is empty, comes twice or is not there."""
+    if frame["clip"].null_count():
+        rows = frame["clip"].is_null().arg_true().to_list()
+        raise ValueError(
+            f"{len(rows)} rows of the catalogue have no clip: {_some(rows)} (counted "
+            "from 0, after the header). Fill them in or drop them."
+        )
+    clips = frame["clip"].to_list()
+    if check_files and folder is not None:
+        clips = [os.path.join(folder, clip) for clip in clips]
+    first = {}
+    for row, clip in enumerate(clips):
+        other = first.setdefault(os.path.normpath(clip), row)
+        if other != row:
+            a, b = frame["item"][other], frame["item"][row]
+            fact = f"as items {a!r} and {b!r}" if a != b else f"both as item {a!r}"
+            raise ValueError(
+                f"The clip {clip!r} is in rows {other} and {row} (counted from 0), "
+                f"{fact}. Keep one row a clip."
+            )
+    if check_files:
+        missing = [clip for clip in clips if not os.path.isfile(clip)]
+        if missing:
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(clips)} clips of the catalogue are no files: "
+                f"{_some(missing)}. Relative clips are looked for in "
+                f"{str(Path(folder or '.').resolve())!r}. Correct the paths. "
+                "(Python: check_files=False keeps ids, and files that are elsewhere.)"
+            )
+    return clips
+
+
+def _check_artists(frame, on_conflict):
+    if "artist" not in frame.columns:
+        return
+    pairs = frame.select("item", "artist").drop_nulls().unique(maintain_order=True)
+    artists = pairs.group_by("item", maintain_order=True).agg("artist")
+    several = artists.filter(pl.col("artist").list.len() > 1)
+    if several.height == 0:
+        return
+    examples = [
+        f"{item!r} is by {_some(names)}" for item, names in several.head(_SHOWN).rows()
+    ]
+    message = (
+        f"{several.height} items of the catalogue have several artists: "
+        f"{'; '.join(examples)}. Groups by artist would let such an item into both "
+        "sides of a split. Give each item one artist."
+    )
+    if on_conflict == "error":
+        raise ValueError(message)
+    warnings.warn(
+        f'{message} Pass artist_conflicts="ignore" to stop this warning.', stacklevel=3
+    )
+
+
+def _rows_of_items(factors, ids):
+    """Row of each item id; raise where the two do not belong together."""
+    if factors.ndim != 2 or len(factors) != len(ids):
+        raise ValueError(
+            f"Got factors of shape {factors.shape} and {len(ids)} item_ids, expected "
+            "factors (n_items, n_factors) with one id a row."
+        )
+    if not np.isfinite(factors).all():
+        row = int(np.flatnonzero(~np.isfinite(factors).all(axis=1))[0])
+        raise ValueError(
+            f"The factors of item {ids[row]!r} (row {row}) contain NaN or infinity."
+        )
+    row_of = {item: row for row, item in enumerate(ids)}
+    if len(row_of) < len(ids):
+        item, n = Counter(ids).most_common(1)[0]
+        raise ValueError(f"The item {item!r} is {n} times in item_ids.")
+    return row_of
+
+
+def _plain(value):
+    """Ids of logs as the catalogue has them: whole floats as int, text stripped."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value.strip() if isinstance(value, str) else value
+
+
+def _none_known(items, ids, by):
+    known = [item for item in items if item is not None]
+    if not known:
+        return f"None of the {len(items)} clips has an {by}, so none has a factor."
+    message = (
+        f"None of the {len(items)} clips is of an {by} that the logs know. The "
+        f"catalogue has {_typed(known)}, the logs have {_typed(ids)}."
+    )
+    if {str(item) for item in known} & {str(item) for item in ids}:
+        return f"{message} As text they would match: bring both to one type."
+    return f"{message} Check that both use the same ids."
+
+
+def _some_unknown(items, row_of, by):
+    nameless = sum(item is None for item in items)
+    strangers = [item for item in items if item is not None and item not in row_of]
+    n_unknown = nameless + len(strangers)
+    reasons = []
+    if strangers:
+        different = list(dict.fromkeys(strangers))
+        reasons.append(
+            f"{len(strangers)} of {len(different)} {by}s that the logs do not know "
+            f"({_some(different)})"
+        )
+    if nameless:
+        reasons.append(f"{nameless} without {by}")
+    return (
+        f"{n_unknown} of {len(items)} clips ({n_unknown / len(items):.0%}) have no "
+        f"factor and are left out: {', '.join(reasons)}."
+    )
+
+
+def _typed(values):
+    kinds = Counter(type(value).__name__ for value in values)
+    return f"{_some(list(dict.fromkeys(values)))} ({' and '.join(kinds)})"
+
+
+def _some(values):
+    shown = ", ".join(map(repr, values[:_SHOWN]))
+    return f"{shown}, ..." if len(values) > _SHOWN else shown

@@ -1,0 +1,281 @@
+"""Who teaches a student: a saved model, an embedder or a frozen estimator.
+
+A teacher teaches with its embedding only. What it said of a clip is remembered for as
+long as the process lives, so that a grid search asks it once a clip, not once for each
+candidate and fold.
+"""
+
+import hashlib
+import os
+from collections import OrderedDict
+
+import joblib
+import numpy as np
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from userlogfeat._check import check_audio
+from userlogfeat.estimators._base import AudioTransformer, as_tensor
+
+REMEMBERED = 500_000  # embeddings of clips: 80 MB where they have 40 values
+
+
+def resolve_teacher(teacher, *, channels=None, settings=None):
+    """The teacher that an estimator's parameter means.
+
+    Parameters
+    ----------
+    teacher : str, Path, UserLogEmbedder, FrozenEstimator or dict
+        See :class:`KDStudentClassifier`.
+    channels : int, optional
+        Which of a dict's teachers.
+    settings : dict, optional
+        How a saved model hears clips: `short`, `batch_size`, `n_jobs`, `device`,
+        `precision`.
+
+    Returns
+    -------
+    SavedTeacher, EmbedderTeacher or FrozenTeacher
+    """
+    if isinstance(teacher, dict):
+        if channels not in teacher:
+            raise ValueError(
+                f"Got channels={channels!r}, but the teachers are for channels "
+                f"{sorted(teacher, key=str)}. Add one, or leave that width out of the "
+                "grid."
+            )
+        teacher = teacher[channels]
+    if isinstance(teacher, str | os.PathLike) and str(teacher):
+        return SavedTeacher(teacher, **(settings or {}))
+    frozen = isinstance(teacher, FrozenEstimator)
+    if frozen:
+        teacher = teacher.estimator
+    if hasattr(teacher, "weights") and hasattr(teacher, "layer_scales"):
+        return EmbedderTeacher(teacher)
+    if frozen:
+        return FrozenTeacher(teacher)
+    if hasattr(teacher, "fit") and not isinstance(teacher, type):
+        raise TypeError(
+            f"Got teacher={type(teacher).__name__}(...), which clone would make "
+            "unfitted. Pass sklearn.frozen.FrozenEstimator(fitted), or save it and "
+            "pass the folder."
+        )
+    raise TypeError(
+        f"Got teacher={teacher!r}, expected the name or folder of a saved model, a "
+        "UserLogEmbedder, a FrozenEstimator or a dict of channels to one of these."
+    )
+
+
+class SavedTeacher(AudioTransformer):
+    """A model that `weights` loads, heard as it heard when it was taught."""
+
+    layer = "embedding"
+    crop = "middle"
+    duration = None
+
+    def __init__(
+        self,
+        weights,
+        short="repeat",
+        batch_size=16,
+        n_jobs=2,
+        device="cpu",
+        precision="fp32",
+    ):
+        self.weights = weights
+        self.short = short
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.device = device
+        self.precision = precision
+
+    @property
+    def key(self):
+        """Equal keys, equal embeddings."""
+        duration = self._heard_duration()
+        return (self._load().fingerprint, duration, self.short, self.precision)
+
+    @property
+    def network(self):
+        """The torch module."""
+        return self._load().network
+
+    @property
+    def spec(self):
+        """How `weights` builds the module."""
+        return self._load().config["network"]
+
+    def embed(self, X):
+        """Embeddings (n_clips, n_units) of clips or features."""
+        if not self._load().hears_audio:
+            return read_features(self.network, X, f"model {str(self.weights)!r}")
+        return np.stack([clip.layers["embedding"] for clip in self.iter_features(X)])
+
+    def _heard_duration(self):
+        return self._load().config["parameters"].get("duration")
+
+    def _load(self):
+        from userlogfeat.weights import load_model
+
+        return load_model(self.weights, device=self.device, precision=self.precision)
+
+    def _load_network(self):
+        return self.network
+
+
+class EmbedderTeacher:
+    """A `UserLogEmbedder`, of which the embedding is asked; its cache is used."""
+
+    def __init__(self, embedder):
+        self.embedder = clone(embedder).set_params(layer="embedding", scale=False)
+
+    @property
+    def key(self):
+        """Equal keys, equal embeddings."""
+        return self.embedder.fingerprint
+
+    @property
+    def network(self):
+        """The torch module."""
+        return self.embedder._load_network()
+
+    @property
+    def spec(self):
+        """How `weights` builds the module."""
+        return self.embedder._load_model().config["network"]
+
+    def embed(self, X):
+        """Embeddings (n_clips, n_units) of clips or features."""
+        return self.embedder.transform(X)
+
+
+class FrozenTeacher:
+    """A fitted estimator: one of ours, or any that predicts or transforms."""
+
+    def __init__(self, estimator):
+        check_is_fitted(estimator)
+        self.estimator = estimator
+        self.key = _hash(estimator)
+
+    @property
+    def network(self):
+        """The torch module, where it is one of ours."""
+        if not hasattr(self.estimator, "_teacher_network"):
+            raise ValueError(
+                f"The teacher is a {type(self.estimator).__name__}, which has no "
+                "network to start from or to save. Use mode='kd'."
+            )
+        return self.estimator._teacher_network()[0]
+
+    @property
+    def spec(self):
+        """How `weights` builds the module."""
+        return self.estimator._teacher_network()[1]
+
+    def embed(self, X):
+        """Embeddings (n_clips, n_units) of clips or features."""
+        methods = ["_embed", "transform"]
+        if not is_classifier(self.estimator):  # labels are no embedding
+            methods.insert(1 if is_regressor(self.estimator) else 2, "predict")
+        for method in methods:
+            if hasattr(self.estimator, method):
+                embedding = np.asarray(getattr(self.estimator, method)(X))
+                return embedding.reshape(len(embedding), -1)
+        raise TypeError(
+            f"The teacher is a {type(self.estimator).__name__}, which neither predicts "
+            "numbers nor transforms: there is no embedding to teach. Freeze a "
+            "regressor, such as a fitted CFRegressor."
+        )
+
+
+def _hash(estimator):
+    """A digest of a fitted estimator, the same for its copies in other processes.
+
+    Pickled tensors, as joblib hashes them, contain their place in memory.
+    """
+    if not any(hasattr(estimator, name) for name in ("network_", "head_")):
+        return joblib.hash(estimator)
+    network, spec = estimator._teacher_network()
+    tensors = {
+        name: tensor.numpy(force=True) for name, tensor in network.state_dict().items()
+    }
+    settings = estimator._plain_parameters()
+    return joblib.hash([type(estimator).__name__, settings, spec, tensors])
+
+
+def read_features(network, X, name):
+    """The embedding of precomputed features by a `FeatureTeacher`."""
+    import torch
+
+    X = np.asarray(X)
+    weight = network.head[0].weight
+    if X.ndim != 2 or X.shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"Got X of shape {X.shape}, but {name} reads {weight.shape[1]} precomputed "
+            "features a clip."
+        )
+    with torch.inference_mode():
+        return network(as_tensor(X).to(weight.device)).cpu().numpy()
+
+
+_remembered = OrderedDict()  # (key of the teacher, key of the clip) -> embedding
+
+
+def teach(teacher, X):
+    """Embeddings of clips, asking the teacher only for those not asked before.
+
+    Parameters
+    ----------
+    teacher : SavedTeacher, EmbedderTeacher or FrozenTeacher
+        Who is asked.
+    X : array-like of n_clips
+        Paths, waveforms, spectrograms or features.
+
+    Returns
+    -------
+    ndarray (n_clips, n_units), float32
+    """
+    of_teacher = teacher.key
+    keys = [(of_teacher, clip) for clip in clip_keys(X)]
+    found = {key: _remembered[key] for key in keys if key in _remembered}
+    missing = {key: row for row, key in enumerate(keys) if key not in found}
+    if missing:
+        rows = sorted(missing.values())
+        asked = X[rows] if isinstance(X, np.ndarray) else [_row(X, row) for row in rows]
+        embeddings = np.asarray(teacher.embed(asked), dtype=np.float32)
+        for row, embedding in zip(rows, embeddings, strict=True):
+            found[keys[row]] = _remembered[keys[row]] = embedding
+    for key in found:
+        _remembered.move_to_end(key)
+    while len(_remembered) > REMEMBERED:
+        _remembered.popitem(last=False)
+    return np.stack([found[key] for key in keys])
+
+
+def clip_keys(X):
+    """One hashable a clip: a file's path, size and time, or a digest of its numbers."""
+    if isinstance(X, np.ndarray) and X.dtype.kind in "fiu" and X.ndim >= 2:
+        rows = X
+    else:
+        clips = check_audio(X)
+        if clips.kind == "paths":
+            return [_stamp(path) for path in clips.rows]
+        rows = clips.rows
+    return [_digest(np.ascontiguousarray(row, np.float32)) for row in rows]
+
+
+def _digest(row):
+    return (row.shape, hashlib.blake2b(row.data, digest_size=16).digest())
+
+
+def _stamp(path):
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return (os.path.abspath(path), None, None)  # the decoder says what is wrong
+    return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+def _row(X, row):
+    return X.iloc[row] if hasattr(X, "iloc") else X[row]

@@ -1,0 +1,154 @@
+"""What the estimators share that aggregate frames over windows of time."""
+
+import numpy as np
+import torch
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array
+
+from userlogfeat._check import Clips, check_audio, check_choice, check_positive
+from userlogfeat.estimators._base import AudioTransformer, resolve_device
+from userlogfeat.frontends import resolve_front_end
+from userlogfeat.networks.frame_statistics import (
+    STATISTICS,
+    FrameTeacher,
+    WindowStatistics,
+)
+from userlogfeat.networks.mel import LogMelSpectrogram
+
+POOLINGS = ("mean", "max", "meanstd", None)
+
+
+def _gives_rows(estimator):
+    return estimator.pooling is not None
+
+
+class WindowTransformer(AudioTransformer):
+    """Base of the estimators whose features are statistics over windows of frames.
+
+    A subclass has the parameters `frontend`, `window`, `window_hop`, `statistics`,
+    `pooling`, `duration`, `crop`, `short`, `batch_size`, `n_jobs` and `device`.
+    """
+
+    precision = "fp32"  # there is little to multiply
+
+    def transform(self, X):
+        """Statistics of clips.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray (n_clips, n_features), float32
+            With ``pooling=None`` a list with one (n_windows, n_features) array a clip.
+
+        Raises
+        ------
+        AudioError
+            Where a file cannot be read.
+        """
+        if self.pooling is not None:
+            return super().transform(X)
+        return [
+            np.concatenate([*clip.layers.values()], axis=1)
+            for clip in self.iter_features(X)
+        ]
+
+    @available_if(_gives_rows)
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns, by layer, statistic and unit: ``base_mean_0``, ...
+
+        With ``pooling="meanstd"`` ``base_mean_mean_0``, ..., ``base_std_min_199``: the
+        means and the standard deviations over windows. Absent with ``pooling=None``.
+        """
+        sizes = self._load_network().layer_sizes
+        poolings = ("mean_", "std_") if self.pooling == "meanstd" else ("",)
+        names = []
+        for layer in self._layer_names():
+            n_units = sizes[layer] // (len(poolings) * len(self.statistics))
+            names += [
+                f"{layer}_{pooling}{statistic}_{unit}"
+                for pooling in poolings
+                for statistic in self.statistics
+                for unit in range(n_units)
+            ]
+        return np.array(names, dtype=object)
+
+    def _check_clips(self, X, *, reset=False):
+        """X as clips; lists of 2-D arrays of any lengths are frames too."""
+        if not _is_list_of_frames(X):
+            clips = check_audio(X, self, reset=reset)
+        else:
+            clips = Clips("log_mel", _check_frames(X))
+        if reset:
+            log_mel = clips.kind == "log_mel"
+            self._n_units_in = clips.rows[0].shape[0] if log_mel else None
+        return clips
+
+    def _make_teacher(self, **maps):
+        """The torch module, for frames of the number of units that `fit` saw."""
+        settings = resolve_front_end(self.frontend)
+        n_bands = getattr(self, "_n_units_in", None) or settings.n_bands
+        foreign = n_bands != settings.n_bands
+        return FrameTeacher(
+            None if foreign else LogMelSpectrogram(settings),
+            n_bands,
+            statistics=WindowStatistics(self.window, self.window_hop, self.statistics),
+            pooling=self.pooling,
+            **maps,
+        )
+
+    def _load_network(self):
+        return self._make_teacher().to(resolve_device(self.device))
+
+    def _heard_duration(self):
+        settings = resolve_front_end(self.frontend)
+        return settings.duration if self.duration is None else float(self.duration)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        resolve_front_end(self.frontend)
+        for name in ("window", "window_hop"):
+            if getattr(self, name) is not None:
+                check_positive(getattr(self, name), name, integer=True)
+        if self.window is None and self.window_hop is not None:
+            raise ValueError(
+                f"Got window_hop={self.window_hop!r} and window=None, which takes each "
+                "clip as one window. Pass window= as well, or window_hop=None."
+            )
+        check_choice(self.pooling, "pooling", POOLINGS)
+        names = self.statistics
+        known = isinstance(names, list | tuple) and set(names) <= set(STATISTICS)
+        if not known or len(names) == 0 or len(set(names)) < len(names):
+            raise ValueError(
+                f"Got statistics={names!r}, expected one or several different ones of "
+                f"{STATISTICS}."
+            )
+
+
+def _is_list_of_frames(X):
+    """Whether X is a list of 2-D arrays: frames of clips, of any lengths."""
+    return (
+        isinstance(X, list | tuple)
+        and len(X) > 0
+        and all(isinstance(row, np.ndarray | torch.Tensor) for row in X)
+        and all(row.ndim == 2 for row in X)
+    )
+
+
+def _check_frames(X):
+    rows = []
+    for index, row in enumerate(X):
+        try:
+            rows.append(check_array(row, dtype=np.float32, input_name=f"X[{index}]"))
+        except ValueError as error:
+            raise ValueError(f"Clip {index} of X: {error}") from error
+    sizes = sorted({len(row) for row in rows})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"Got clips of {sizes} units a frame, expected one number: each entry of X "
+            "is (units, frames), all clips with the same units. Were some transposed?"
+        )
+    return rows

@@ -1,0 +1,380 @@
+"""Who liked and who disliked what: told by users, or read from how they played.
+
+Metric learning (Chen, Liang, Ma, Gu 2021) needs clips that a user disliked. Where users
+say so, that is explicit feedback. Elsewhere a rule turns plays into verdicts: every
+pair of user and item gets one number, which is a like from some value on, a dislike up
+to a lower one, and says nothing in between. The rules, their numbers and the values
+that they take as likes and dislikes unless told otherwise (none of them the paper's,
+which does not state its own):
+
+==============  =========================================  ========  ===========
+rule            number of a pair                           liked     disliked
+==============  =========================================  ========  ===========
+explicit        +1 or -1, as the user said                 +1        -1
+played_ratio    mean share of the item that was played     >= 0.8    <= 0.2
+skips           share of the plays that were not skipped   >= 0.8    <= 0.2
+counts          number of plays                            >= 5      <= 1
+count_ranks     share of the user's items played less      >= 0.75   <= 0.25
+                often, those played as often counted half
+played          whether it was played: no dislikes         1         never
+==============  =========================================  ========  ===========
+
+Counts say little of dislike: an item played once may be one just found. Where nothing
+better is known, dislikes can be drawn from what a user never played; the result then
+says which ones these are.
+"""
+
+from dataclasses import dataclass, replace
+from numbers import Real
+
+import numpy as np
+from scipy import sparse
+
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat.feedback.sampling import sample_dislikes
+from userlogfeat.logs.columns import IdCodes, read_shares, read_skips
+from userlogfeat.logs.sources import iter_chunks
+
+__all__ = ["Feedback", "feedback_of_logs", "read_feedback", "sample_dislikes"]
+
+# Rule -> (disliked up to, liked from).
+THRESHOLDS = {
+    "explicit": (-1.0, 1.0),
+    "played_ratio": (0.2, 0.8),
+    "skips": (0.2, 0.8),
+    "counts": (1.0, 5.0),
+    "count_ranks": (0.25, 0.75),
+    "played": (0.0, 1.0),
+}
+RULES_OF_LOGS = ("explicit", "counts", "count_ranks", "played")
+RULES_OF_PLAYS = ("played_ratio", "skips")
+
+# Chen et al. 2021, experiments: the fewest clips liked, and disliked, by a user.
+MIN_LIKED = MIN_DISLIKED = 10
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Feedback:
+    """Who liked and who disliked what.
+
+    Made by :func:`feedback_of_logs` or :func:`read_feedback`.
+
+    Attributes
+    ----------
+    user_items : csr_matrix of float32, shape (n_users, n_items)
+        +1 liked, -1 disliked.
+    user_ids, item_ids : ndarray
+        The identifier of each row, and of each column.
+    rule : str
+        Where the verdicts come from, with the values that decided.
+    sampled : csr_matrix of bool, shape (n_users, n_items), or None
+        Dislikes that nobody expressed: drawn from what the user never played.
+    """
+
+    user_items: sparse.csr_matrix
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    rule: str
+    sampled: sparse.csr_matrix | None = None
+
+    def __repr__(self):
+        n_liked, n_disliked = (int(n.sum()) for n in self.counts())
+        text = f"{n_liked} liked, {n_disliked} disliked"
+        if self.sampled is not None:
+            text += f" ({self.sampled.nnz} of them sampled, not expressed)"
+        n_users, n_items = self.user_items.shape
+        return f"<Feedback: {n_users} users, {n_items} items, {text}; {self.rule}>"
+
+    def counts(self):
+        """Likes and dislikes of each user: two arrays (n_users,) of int."""
+        users = np.repeat(
+            np.arange(len(self.user_ids)), np.diff(self.user_items.indptr)
+        )
+        liked = self.user_items.data > 0
+        n_users = len(self.user_ids)
+        return (
+            np.bincount(users[liked], minlength=n_users),
+            np.bincount(users[~liked], minlength=n_users),
+        )
+
+    def keep_users(self, *, min_liked=MIN_LIKED, min_disliked=MIN_DISLIKED):
+        """The feedback of users who liked and disliked enough.
+
+        Parameters
+        ----------
+        min_liked, min_disliked : int
+            The fewest items; 10 each in the paper. Sampled dislikes count.
+
+        Returns
+        -------
+        Feedback
+
+        Raises
+        ------
+        ValueError
+            Where nobody is left.
+        """
+        liked, disliked = self.counts()
+        kept = (liked >= min_liked) & (disliked >= min_disliked)
+        if not kept.any():
+            raise ValueError(
+                f"None of {len(kept)} users has min_liked={min_liked} likes and "
+                f"min_disliked={min_disliked} dislikes (the most are {liked.max()} and "
+                f"{disliked.max()}). Lower them, or draw dislikes from what users "
+                "never played: sample_dislikes."
+            )
+        return replace(
+            self,
+            user_items=self.user_items[kept],
+            user_ids=self.user_ids[kept],
+            sampled=None if self.sampled is None else self.sampled[kept],
+        )
+
+    def of_clips(self, items):
+        """The verdicts on clips, as the y of :class:`userlogfeat.MetricEmbedder`.
+
+        Parameters
+        ----------
+        items : array-like (n_clips,)
+            The item of each clip, such as ``Catalogue.items``; None where unknown.
+            Several clips may be of one item.
+
+        Returns
+        -------
+        csr_matrix of float32, shape (n_clips, n_users)
+            +1 liked, -1 disliked; rows of clips whose item the logs do not know are
+            empty.
+
+        Raises
+        ------
+        ValueError
+            Where no clip's item is known.
+        """
+        column_of = {item: i for i, item in enumerate(self.item_ids.tolist())}
+        items = np.asarray(items).tolist()
+        columns = np.array([column_of.get(item, -1) for item in items], dtype=np.int64)
+        known = np.flatnonzero(columns >= 0)
+        if not len(known):
+            raise ValueError(
+                f"None of the items of {len(items)} clips ({items[:3]}) is among the "
+                f"{len(self.item_ids)} of the logs ({self.item_ids[:3].tolist()}). Are "
+                "the identifiers of the same kind and type?"
+            )
+        pick = sparse.csr_matrix(
+            (np.ones(len(known), np.float32), (known, columns[known])),
+            shape=(len(items), len(self.item_ids)),
+        )
+        return (pick @ self.user_items.T).tocsr()
+
+
+def feedback_of_logs(logs, rule="explicit", *, liked_from=None, disliked_to=None):
+    """Likes and dislikes from logs that were read with :func:`userlogfeat.read_logs`.
+
+    Parameters
+    ----------
+    logs : Interactions
+        With `liked` and `disliked` for ``rule="explicit"``; else its numbers of plays
+        are used.
+    rule : {"explicit", "counts", "count_ranks", "played"}
+        See :mod:`userlogfeat.feedback`. "played" has no dislikes: draw them with
+        :func:`sample_dislikes`.
+    liked_from, disliked_to : float, optional
+        Of the rule's number: likes from the one on, dislikes up to the other.
+
+    Returns
+    -------
+    Feedback
+
+    Raises
+    ------
+    ValueError
+        Where the logs do not have what the rule needs.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from userlogfeat import read_logs
+    >>> from userlogfeat.feedback.rules import feedback_of_logs
+    >>> plays = pl.DataFrame({
+    ...     "user": ["ann"] * 3, "item": ["a", "b", "c"], "plays": [9, 3, 1]
+    ... })
+    >>> feedback = feedback_of_logs(read_logs(plays, count="plays"), "counts")
+    >>> feedback.user_items.toarray()
+    array([[ 1.,  0., -1.]], dtype=float32)
+    """
+    check_choice(rule, "rule", RULES_OF_LOGS)
+    bounds = _bounds(rule, liked_from, disliked_to)
+    if rule == "explicit":
+        if logs.liked is None:
+            raise ValueError(
+                'Got rule="explicit", but the logs hold no likes or dislikes. Name '
+                'their columns, read_logs(..., liked="...", disliked="..."), or take '
+                'the rule "counts" or "count_ranks".'
+            )
+        numbers = logs.liked - logs.disliked
+    elif rule == "played":
+        numbers = logs.user_items.astype(bool).astype(np.float32)
+    else:
+        numbers = logs.user_items
+        if numbers.nnz and (numbers.data == numbers.data[0]).all():
+            raise ValueError(
+                f"Got rule={rule!r}, but every pair of the logs has the same count, "
+                f"{numbers.data[0]:g}: counts tell nothing apart. Name the column of "
+                'counts, read_logs(..., count="..."), without weights="binary".'
+            )
+        if rule == "count_ranks":
+            numbers = _ranks(numbers)
+    return _judge(numbers, logs.user_ids, logs.item_ids, rule, bounds)
+
+
+def read_feedback(
+    source,
+    rule,
+    *,
+    user="user",
+    item="item",
+    played=None,
+    length=None,
+    skipped=None,
+    min_plays=1,
+    liked_from=None,
+    disliked_to=None,
+    separator=None,
+    columns=None,
+):
+    """Likes and dislikes from how long each item was played, or whether skipped.
+
+    Parameters
+    ----------
+    source : str, Path or frame
+        One row a play: see :func:`userlogfeat.read_logs`.
+    rule : {"played_ratio", "skips"}
+        See :mod:`userlogfeat.feedback`.
+    user, item : str
+        The columns with the identifiers.
+    played : str
+        Of rule "played_ratio": the column with the share that was played, 0 to 1, or
+        with the time played.
+    length : str, optional
+        The column with the length of the item, in the unit of `played`. More than the
+        whole length counts as the whole.
+    skipped : str
+        Of rule "skips": the column of true and false, or 1 and 0.
+    min_plays : int
+        A pair with fewer plays gets no verdict.
+    liked_from, disliked_to : float, optional
+        Of the rule's number: likes from the one on, dislikes up to the other.
+    separator, columns
+        Of text files: see :func:`userlogfeat.read_logs`.
+
+    Returns
+    -------
+    Feedback
+        Users and items in the order of their identifiers.
+
+    Raises
+    ------
+    ValueError
+        Where a column is missing, or values are missing or wrong (with the rows).
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from userlogfeat.feedback.rules import read_feedback
+    >>> plays = pl.DataFrame({
+    ...     "user": ["ann", "ann", "bob"], "item": ["x", "y", "x"],
+    ...     "seconds": [200, 12, 90], "duration": [200, 240, 200],
+    ... })
+    >>> read_feedback(plays, "played_ratio", played="seconds", length="duration")
+    <Feedback: 2 users, 2 items, 1 liked, 1 disliked; played_ratio: ...>
+    """
+    check_choice(rule, "rule", RULES_OF_PLAYS)
+    check_positive(min_plays, "min_plays", integer=True)
+    bounds = _bounds(rule, liked_from, disliked_to)
+    of_rule = (
+        {"played": played, "length": length}
+        if rule == "played_ratio"
+        else {"skipped": skipped}
+    )
+    needed = next(iter(of_rule))
+    if of_rule[needed] is None:
+        raise ValueError(
+            f"Got rule={rule!r} without {needed}=: name the column of the plays that "
+            "the rule looks at."
+        )
+    roles = {"user": user, "item": item, **of_rule}
+    roles = {role: name for role, name in roles.items() if name is not None}
+    chunks = iter_chunks(source, roles, separator=separator, columns=columns)
+    sums, plays, user_ids, item_ids = _add_up(chunks, rule)
+    enough = plays.data >= min_plays
+    plays.data[~enough] = 1
+    # Numbers in a matrix of their own: a mean of 0 is a number, no missing entry.
+    numbers = sums.copy()
+    numbers.data = np.where(enough, sums.data / plays.data, np.nan)
+    return _judge(numbers, user_ids, item_ids, rule, bounds)
+
+
+def _bounds(rule, liked_from, disliked_to):
+    low, high = THRESHOLDS[rule]
+    low = low if disliked_to is None else disliked_to
+    high = high if liked_from is None else liked_from
+    numbers = all(isinstance(bound, Real) for bound in (low, high))
+    if not numbers or not low < high:
+        raise ValueError(
+            f"Got disliked_to={low!r} and liked_from={high!r} (rule {rule!r}), "
+            "expected two numbers, the first below the second: no item is both."
+        )
+    return low, high
+
+
+def _judge(numbers, user_ids, item_ids, rule, bounds):
+    """Feedback from the number of each stored pair; NaN is no verdict."""
+    low, high = bounds
+    verdicts = sparse.csr_matrix(numbers, dtype=np.float32, copy=True)
+    numbers = sparse.csr_matrix(numbers).data
+    verdicts.data[:] = (numbers >= high).astype(np.float32) - (numbers <= low)
+    verdicts.eliminate_zeros()
+    text = rule
+    if rule not in ("explicit", "played"):
+        text += f": liked from {high:g}, disliked up to {low:g}"
+    return Feedback(verdicts, user_ids, item_ids, text)
+
+
+def _ranks(counts):
+    """Share of a user's items with lower counts, equal ones (itself too) by half."""
+    ranks = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
+    n_items = np.diff(ranks.indptr)
+    users = np.repeat(np.arange(ranks.shape[0]), n_items)
+    order = np.lexsort((ranks.data, users))
+    sorted_users, sorted_counts = users[order], ranks.data[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(sorted_users) != 0) | (np.diff(sorted_counts) != 0)
+    first = np.flatnonzero(new)  # where runs of equal counts begin
+    sizes = np.diff(first, append=len(order))
+    below = first - ranks.indptr[sorted_users[first]]
+    share = (below + sizes / 2) / n_items[sorted_users[first]]
+    ranks.data[order] = np.repeat(share, sizes)
+    return ranks
+
+
+def _add_up(chunks, rule):
+    """Sums of the rule's numbers and numbers of plays, a csr matrix each; and ids."""
+    read = {"played_ratio": read_shares, "skips": lambda chunk: ~read_skips(chunk)}
+    user_codes, item_codes = IdCodes("user"), IdCodes("item")
+    parts = [
+        (user_codes.encode(chunk), item_codes.encode(chunk), read[rule](chunk))
+        for chunk in chunks
+    ]
+    if not sum(len(users) for users, _, _ in parts):
+        raise ValueError("The logs hold no rows: there is nothing to learn from.")
+    users, items, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    user_ids, user_ranks = user_codes.in_order()
+    item_ids, item_ranks = item_codes.in_order()
+    where = (user_ranks[users], item_ranks[items])
+    shape = (len(user_ids), len(item_ids))
+    # Built alike, so that equal places of `data` are the same pair.
+    sums, plays = (
+        sparse.coo_matrix((data, where), shape=shape).tocsr()
+        for data in (values.astype(np.float64), np.ones(len(values)))
+    )
+    return sums, plays, user_ids, item_ids

@@ -1,0 +1,110 @@
+"""Dislikes that nobody expressed, drawn from what users have never played.
+
+A stand-in for logs that know no dislikes: most of what a user never played is of no
+interest to that user, and some of it would be liked. So they are marked wherever they
+go.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_random_state
+
+from userlogfeat._check import check_positive
+
+
+def sample_dislikes(feedback, played, *, n_per_like=1.0, random_state=None):
+    """Add dislikes that nobody expressed: items that a user has never played.
+
+    Each is as probable as any other. A user gets as many as there are of what was
+    never played, where that is less than asked for.
+
+    Parameters
+    ----------
+    feedback : Feedback
+        Whose likes count.
+    played : csr_matrix (n_users, n_items)
+        What each user has played, such as ``Interactions.user_items`` of the same
+        logs: entries above 0.
+    n_per_like : float
+        Dislikes to draw for every like of a user, rounded.
+    random_state : int, RandomState or None
+        Of the draw.
+
+    Returns
+    -------
+    Feedback
+        With the drawn dislikes marked in `sampled`, and in its `rule`.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from userlogfeat import read_logs
+    >>> from userlogfeat.feedback.rules import feedback_of_logs, sample_dislikes
+    >>> plays = pl.DataFrame({
+    ...     "user": ["ann", "ann", "bob", "bob"], "item": ["a", "b", "c", "d"],
+    ...     "plays": [9, 8, 2, 7],
+    ... })
+    >>> logs = read_logs(plays, count="plays")
+    >>> feedback = feedback_of_logs(logs, "counts")
+    >>> sample_dislikes(feedback, logs.user_items, random_state=0)
+    <Feedback: 2 users, 4 items, 3 liked, 3 disliked (3 of them sampled, not
+    expressed); counts: liked from 5, disliked up to 1; dislikes sampled from ...>
+    """
+    check_positive(n_per_like, "n_per_like")
+    verdicts, played = feedback.user_items, sparse.csr_matrix(played)
+    if played.shape != verdicts.shape:
+        raise ValueError(
+            f"Got played of shape {played.shape}, expected {verdicts.shape}, users x "
+            "items as in the feedback. Pass the user_items of the same logs."
+        )
+    known = sparse.csr_matrix(abs(verdicts) + abs(played), copy=False)
+    known.eliminate_zeros()
+    n_free = verdicts.shape[1] - np.diff(known.indptr)
+    wanted = np.round(n_per_like * feedback.counts()[0]).astype(np.int64)
+    seed = check_random_state(random_state).randint(2**31 - 1)
+    pairs = _draw_unknown(known, np.minimum(wanted, n_free), seed)
+    users, items = np.divmod(pairs, verdicts.shape[1])
+    drawn = sparse.csr_matrix(
+        (np.ones(len(pairs), np.float32), (users, items)), shape=verdicts.shape
+    )
+    sampled = drawn.astype(bool)
+    if feedback.sampled is not None:
+        sampled = (sampled + feedback.sampled).tocsr()
+    return replace(
+        feedback,
+        user_items=(verdicts - drawn).tocsr(),
+        rule=f"{feedback.rule}; dislikes sampled from items that the user never played",
+        sampled=sampled,
+    )
+
+
+def _draw_unknown(known, wanted, seed):
+    """`wanted[u]` different entries of row u that `known` does not have.
+
+    Pairs are numbers, user * n_items + item. What is missing is drawn, and
+    drawn again where it is known or comes twice: no entry is favoured. A row of which
+    more than half would be taken is drawn from a list of what it has left.
+    """
+    rng = np.random.default_rng(seed)
+    n_users, n_items = known.shape
+    n_known = np.diff(known.indptr)
+    users = np.repeat(np.arange(n_users), n_known)
+    taken = users * n_items + known.indices
+    crowded = 2 * (n_known + wanted) > n_items
+    drawn = []
+    for user in np.flatnonzero(crowded & (wanted > 0)):
+        free = np.ones(n_items, bool)
+        free[known.indices[known.indptr[user] : known.indptr[user + 1]]] = False
+        chosen = rng.choice(np.flatnonzero(free), wanted[user], replace=False)
+        drawn.append(user * n_items + chosen)
+    missing = np.where(crowded, 0, wanted)
+    while missing.any():
+        pairs = np.repeat(np.arange(n_users), missing) * n_items
+        pairs = np.unique(pairs + rng.integers(n_items, size=len(pairs)))
+        pairs = pairs[~np.isin(pairs, taken, assume_unique=True)]
+        drawn.append(pairs)
+        taken = np.concatenate([taken, pairs])
+        missing = missing - np.bincount(pairs // n_items, minlength=n_users)
+    return np.sort(np.concatenate([np.empty(0, np.int64), *drawn]))

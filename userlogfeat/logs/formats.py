@@ -1,0 +1,208 @@
+"""Where five published listening logs keep their users, items and plays.
+
+Each reader turns a file, or the folder it was unpacked into, into chunks with the
+columns `user` and `item` and, where the data set has them, `count`, `time` and
+`verdict` (+1 liked, -1 disliked, 0 withdrawn, null neither). None of the sets is
+downloaded or bundled here, and each has a licence of its own.
+
+==================  =================================================================
+hetrec-lastfm-2k    Cantador, Brusilovsky, Kuflik 2011, HetRec. ``user_artists.dat``:
+                    tab-separated with a header. Items are artists. Non-commercial.
+lastfm-360k         Celma 2010, *Music recommendation and discovery in the long
+                    tail*. ``usersha1-artmbid-artname-plays.tsv``, no header. Items
+                    are artists: the MusicBrainz identifier or, for the 107,373
+                    artists without one, the artist's name. Non-commercial.
+taste-profile       Bertin-Mahieux et al. 2011, *The Million Song Dataset*, Echo Nest
+                    Taste Profile. ``train_triplets.txt``, no header. Items are
+                    songs (SO...).
+mpd                 Chen, Lamere, Schedl, Zamani 2018, RecSys challenge, the Million
+                    Playlist Dataset. ``mpd.slice.*.json``. Users are playlists,
+                    items are track URIs; the last item is the one at the playlist's
+                    end.
+yambda              Ploshkin et al. 2025, *Yambda-5B* (flat layout). A folder with
+                    ``multi_event.parquet`` or with ``listens.parquet`` (and, if
+                    there, ``likes``, ``unlikes``, ``dislikes``, ``undislikes``), or
+                    one of the first two files. Every listen counts one, however
+                    short; the latest of a like, a dislike or its withdrawal holds.
+==================  =================================================================
+"""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from userlogfeat.logs.sources import Chunk, iter_chunks
+
+_log = logging.getLogger(__name__)
+
+_LASTFM_360K = ["user", "mbid", "name", "count"]
+_TASTE_PROFILE = ["user", "item", "count"]
+_YAMBDA = {"user": "uid", "item": "item_id", "time": "timestamp"}
+_YAMBDA_FILES = ("multi_event.parquet", "listens.parquet")
+_YAMBDA_VERDICTS = {"like": 1, "dislike": -1, "unlike": 0, "undislike": 0}
+
+
+def hetrec_lastfm_2k(source):
+    """Chunks of HetRec 2011's user-artist play counts."""
+    path = _find(source, "user_artists.dat", "hetrec-lastfm-2k")
+    roles = {"user": "userID", "item": "artistID", "count": "weight"}
+    yield from iter_chunks(path, roles, separator="\t")
+
+
+def lastfm_360k(source):
+    """Chunks of the Last.fm 360K play counts; rows that name no artist are left out."""
+    name = "usersha1-artmbid-artname-plays.tsv"
+    path = _find(source, name, "lastfm-360k")
+    roles = {name: name for name in _LASTFM_360K}
+    n_nameless = 0
+    for chunk in iter_chunks(path, roles, separator="\t", columns=_LASTFM_360K):
+        item = pc.coalesce(chunk.table["mbid"], chunk.table["name"])
+        table = chunk.table.drop_columns(["mbid", "name"]).append_column("item", item)
+        rows = None
+        if item.null_count:
+            n_nameless += item.null_count
+            named = pc.is_valid(item).to_numpy()
+            rows = chunk.first_row + np.flatnonzero(named)
+            table = table.take(rows - chunk.first_row)
+        yield chunk._replace(table=table, rows=rows)
+    if n_nameless:
+        _log.warning("Left out %d rows of %s without artist.", n_nameless, path.name)
+
+
+def taste_profile(source):
+    """Chunks of the Echo Nest Taste Profile's user, song, play count triplets."""
+    path = _find(source, "train_triplets.txt", "taste-profile")
+    roles = {name: name for name in _TASTE_PROFILE}
+    yield from iter_chunks(path, roles, separator="\t", columns=_TASTE_PROFILE)
+
+
+def mpd(source):
+    """Chunks of the Million Playlist Dataset, one a slice of 1,000 playlists."""
+    pattern = "mpd.slice.*.json"
+    folder = Path(source)
+    files = [folder] if folder.is_file() else []
+    for place in (folder, folder / "data"):
+        files = files or sorted(place.glob(pattern), key=_slice_start)
+    if not files:
+        raise _not_found(folder, f"{pattern} (there or in data/)", "mpd")
+    for file in files:
+        table = _playlists(file)
+        yield Chunk(table, file.name, 0)
+
+
+def yambda(source):
+    """Chunks of Yambda's flat layout: listens, then likes and dislikes."""
+    path = Path(source)
+    if not path.is_dir():
+        path = _find(path, " or ".join(_YAMBDA_FILES), "yambda")
+        several = path.name.startswith("multi_event")
+        yield from _yambda_events(path) if several else iter_chunks(path, _YAMBDA)
+        return
+    events, listens = (path / name for name in _YAMBDA_FILES)
+    if events.exists():
+        yield from _yambda_events(events)
+    elif listens.exists():
+        yield from iter_chunks(listens, _YAMBDA)
+        yield from _yambda_verdicts(path)
+    else:
+        raise _not_found(path, " or ".join(_YAMBDA_FILES), "yambda")
+
+
+def _yambda_verdicts(folder):
+    for event, verdict in _YAMBDA_VERDICTS.items():
+        file = folder / f"{event}s.parquet"
+        if not file.exists():
+            continue
+        for chunk in iter_chunks(file, _YAMBDA):
+            n = chunk.table.num_rows
+            table = chunk.table.append_column("count", pa.repeat(pa.scalar(0.0), n))
+            verdicts = pa.repeat(pa.scalar(verdict, pa.int8()), n)
+            yield chunk._replace(table=table.append_column("verdict", verdicts))
+
+
+def _yambda_events(path):
+    kinds = pa.array(["listen", *_YAMBDA_VERDICTS], pa.string())
+    verdicts = pa.array([None, *_YAMBDA_VERDICTS.values()], pa.int8())
+    counts = pa.array([1.0] + [0.0] * len(_YAMBDA_VERDICTS))
+    for chunk in iter_chunks(path, {**_YAMBDA, "event": "event_type"}):
+        event = pc.cast(chunk.table["event"], pa.string())
+        kind = pc.index_in(event, value_set=kinds)
+        if kind.null_count:
+            strange = pc.unique(event.filter(pc.is_null(kind))).to_pylist()
+            raise ValueError(
+                f"{path.name} holds events of the types {strange[:5]}, expected "
+                f"{kinds.to_pylist()}. Is it the flat layout of Yambda?"
+            )
+        table = chunk.table.drop_columns(["event"])
+        table = table.append_column("count", counts.take(kind.combine_chunks()))
+        table = table.append_column("verdict", verdicts.take(kind.combine_chunks()))
+        yield chunk._replace(table=table)
+
+
+def _playlists(file):
+    """One slice as a table: a row a track of a playlist, its place as time."""
+    users, items, places = [], [], []
+    try:
+        with open(file, encoding="utf-8") as handle:
+            playlists = json.load(handle)["playlists"]
+        for playlist in playlists:
+            for place, track in enumerate(playlist["tracks"]):
+                users.append(playlist["pid"])
+                items.append(track["track_uri"])
+                places.append(track.get("pos", place))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is not a slice of the Million Playlist Dataset "
+            f"({type(error).__name__}: {error}). Expected a JSON object with "
+            "'playlists', each with 'pid' and 'tracks', each with 'track_uri'."
+        ) from error
+    columns = {
+        "user": pa.array(users, pa.int64()),
+        "item": pa.array(items, pa.string()),
+        "time": pa.array(places, pa.int64()),
+    }
+    return pa.table(columns)
+
+
+def _slice_start(file):
+    """The first playlist of ``mpd.slice.0-999.json``, to read slices in their order."""
+    start = file.name.split(".")[2].partition("-")[0]
+    return (int(start) if start.isdigit() else 0, file.name)
+
+
+def _find(source, name, format):
+    """The file called `name` in a folder, or the file that was given."""
+    path = Path(source)
+    if path.is_dir():
+        if not (path / name).exists():
+            raise _not_found(path, name, format)
+        return path / name
+    if not path.exists():
+        raise _not_found(path, name, format)
+    return path
+
+
+def _not_found(path, looked_for, format):
+    if not path.exists():
+        return FileNotFoundError(
+            f'There is no {path}. With format="{format}" give the folder with '
+            f"{looked_for}, or that file."
+        )
+    names = sorted(child.name for child in path.iterdir())[:8]
+    return FileNotFoundError(
+        f'With format="{format}" looked for {looked_for} in {path}, which holds '
+        f"{', '.join(names) or 'nothing'}."
+    )
+
+
+READERS = {
+    "hetrec-lastfm-2k": hetrec_lastfm_2k,
+    "lastfm-360k": lastfm_360k,
+    "taste-profile": taste_profile,
+    "mpd": mpd,
+    "yambda": yambda,
+}

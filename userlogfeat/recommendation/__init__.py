@@ -1,0 +1,16 @@
+"""Recommend items to users, and find the users of a new item.
+
+=======  ===================================================================
+ranking  ``recommend``, ``nearest_users``: exact and blocked, or by faiss
+users    users in a folder: known by their ids, new by what they played
+items    items to recommend: factors, a feature table, or audio heard now
+files    recommendations as a file, a block of users at a time
+=======  ===================================================================
+"""
+
+from userlogfeat.recommendation.ranking import (
+    nearest_users,
+    recommend,
+)
+
+__all__ = ["nearest_users", "recommend"]

@@ -1,0 +1,130 @@
+"""Recommendations as a file: user, rank, item, score; a block of users at a time."""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from userlogfeat._files import replace_file
+from userlogfeat.recommendation.ranking import recommend
+from userlogfeat.recommendation.users import move, positions
+
+SUFFIXES = (".parquet", ".csv", ".tsv")
+_BLOCK_ROWS = 1_000_000  # of the file, in memory at once
+
+
+def write_recommendations(
+    path, users, items, k, *, metric, exclude=None, backend="exact"
+):
+    """Recommend to every user, and write it down.
+
+    Parameters
+    ----------
+    path : str or Path
+        A .parquet, .csv or .tsv file; whole or absent. One row a recommendation:
+        `user`, `rank` (from 1), `item`, `score`; users in their order, best first.
+    users, items : (ids, embeddings)
+        Of n_users and n_items: array-like (n,) and (n, n_units).
+    k : int
+        Items a user; fewer where fewer are left.
+    metric : {"dot", "cosine"}
+        As of :func:`userlogfeat.recommend`.
+    exclude : Interactions, optional
+        Who has played what: not recommended again. Other users and items count for
+        nothing.
+    backend : {"exact", "faiss"}
+
+    Returns
+    -------
+    n_written : int
+        Rows of the file.
+    n_excluded : int
+        Pairs of these users and items that were left out.
+
+    Raises
+    ------
+    ValueError
+        Where the suffix is not known, or embeddings do not fit each other.
+    """
+    user_ids, user_embeddings = users
+    item_ids, item_embeddings = items
+    check_suffix(path)
+    shape = (len(user_ids), len(item_ids))
+    pairs = None if exclude is None else _known_pairs(exclude, user_ids, item_ids)
+    names = [pl.Series(np.asarray(ids).tolist()) for ids in (user_ids, item_ids)]
+    step = max(1, _BLOCK_ROWS // k)
+    n_written = 0
+    with replace_file(path) as temporary, _Writer(temporary, Path(path).suffix) as file:
+        for start in range(0, len(user_ids), step):
+            part = slice(start, start + step)
+            chosen, scores = recommend(
+                user_embeddings[part],
+                item_embeddings,
+                min(k, shape[1]),
+                exclude=None if pairs is None else pairs[part],
+                metric=metric,
+                backend=backend,
+            )
+            frame = _rows(names[0][part], names[1], chosen, scores)
+            file.write(frame)
+            n_written += frame.height
+    return n_written, 0 if pairs is None else pairs.nnz
+
+
+def check_suffix(path):
+    """Refuse a name that does not say how the file is laid out."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"Got the output {str(path)!r}, expected a name that ends in "
+            f"{', '.join(SUFFIXES)}."
+        )
+
+
+def _known_pairs(logs, user_ids, item_ids):
+    rows = positions(logs.user_ids, user_ids)
+    columns = positions(logs.item_ids, item_ids)
+    return move(logs.user_items, rows, columns, (len(user_ids), len(item_ids)))
+
+
+def _rows(user_ids, item_ids, chosen, scores):
+    """One row a recommendation, without the places that stayed empty."""
+    users, places = np.nonzero(chosen >= 0)
+    return pl.DataFrame(
+        {
+            "user": user_ids[users],
+            "rank": pl.Series(places + 1, dtype=pl.Int32),
+            "item": item_ids[chosen[users, places]],
+            "score": pl.Series(scores[users, places], dtype=pl.Float32),
+        }
+    )
+
+
+class _Writer(contextlib.AbstractContextManager):
+    """A file that grows by frames; with its header also where there is none."""
+
+    def __init__(self, path, suffix):
+        self.path, self.suffix = path, suffix.lower()
+        self.file, self.parquet = open(path, "wb"), None
+        self.empty = True
+
+    def write(self, frame):
+        """Add the rows of a frame."""
+        if self.suffix == ".parquet":
+            self._write_parquet(frame.to_arrow())
+        else:
+            separator = "\t" if self.suffix == ".tsv" else ","
+            frame.write_csv(self.file, include_header=self.empty, separator=separator)
+        self.empty = False
+
+    def _write_parquet(self, table):
+        import pyarrow.parquet as pq
+
+        if self.parquet is None:
+            self.parquet = pq.ParquetWriter(self.file, table.schema)
+        self.parquet.write_table(table.cast(self.parquet.schema))
+
+    def __exit__(self, *exception):
+        if self.parquet is not None:
+            self.parquet.close()
+        self.file.close()

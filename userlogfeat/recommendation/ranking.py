@@ -1,0 +1,239 @@
+"""Recommend items to users, and find the users of a new item, from their embeddings.
+
+Exact and in blocks by default: no more than a block of users x items is ever in memory.
+What is asked of embeddings is only that one model made both sides: ``CFEmbedding``, or
+a user tower and the audio network trained against it (Chen, Liang, Ma, Gu 2021), whose
+relevance is the cosine.
+"""
+
+import numpy as np
+
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat._optional import import_optional
+from userlogfeat.evaluation.ranking import (
+    check_embeddings,
+    check_pairs,
+    iter_rows,
+    mask_of,
+    refuse_nan,
+    top_items,
+)
+
+METRICS = ("dot", "cosine")
+BACKENDS = ("exact", "faiss")
+
+
+def recommend(
+    user_embeddings,
+    item_embeddings,
+    k,
+    *,
+    exclude=None,
+    metric="dot",
+    backend="exact",
+    index="Flat",
+):
+    """The k items of the highest scores for each user.
+
+    Parameters
+    ----------
+    user_embeddings : array-like, shape (n_users, n_factors)
+        Float32 is computed in float32, float64 in float64.
+    item_embeddings : array-like, shape (n_items, n_factors)
+    k : int
+        How many items, at least 1.
+    exclude : csr matrix, shape (n_users, n_items), optional
+        Items that are not recommended to a user, such as those the user has: entries
+        that are stored and not 0.
+    metric : {"dot", "cosine"}
+        The score: the scalar product, or the cosine. The cosine of an embedding of
+        length 0 (an item that nobody played) is taken as 0.
+    backend : {"exact", "faiss"}
+        "faiss": the library of that name (``pip install 'userlogfeat[search]'``), for
+        many users or for an approximate `index`.
+    index : str
+        Of backend "faiss", what ``faiss.index_factory`` builds: "Flat" is exact, others
+        are faster and miss some items.
+
+    Returns
+    -------
+    items : ndarray of int64, shape (n_users, k)
+        Rows of `item_embeddings`, best first. Of equal scores the lower index comes
+        first (of a faiss index: among those it finds). -1 where fewer than k are left.
+    scores : ndarray of float32 or float64, shape (n_users, k)
+        Their scores; -inf beside -1.
+
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit; or embeddings are NaN or infinite, with the row.
+    ImportError
+        Where faiss is asked for and missing, with the command that installs it.
+
+    Notes
+    -----
+    Equal embeddings have equal scores up to rounding: in blocks of another size, sums
+    in float32 may differ in their last digit.
+
+    Examples
+    --------
+    >>> from userlogfeat.recommendation.ranking import recommend
+    >>> users = [[1.0, 0.0], [0.0, 1.0]]
+    >>> items = [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]
+    >>> recommend(users, items, 2)[0]
+    array([[0, 2],
+           [1, 2]])
+
+    The first user has item 0 already:
+
+    >>> recommend(users, items, 3, exclude=[[1, 0, 0], [0, 0, 0]])[0]
+    array([[ 2,  1, -1],
+           [ 1,  2,  0]])
+    """
+    check_positive(k, "k", integer=True)
+    check_choice(metric, "metric", METRICS)
+    check_choice(backend, "backend", BACKENDS)
+    users = check_embeddings(user_embeddings, "user_embeddings")
+    items = check_embeddings(item_embeddings, "item_embeddings", users.shape[1])
+    exclude = check_pairs(exclude, "exclude", (len(users), len(items)))
+    return _search(users, items, int(k), exclude, metric, backend, index)
+
+
+def nearest_users(
+    item_embeddings,
+    user_embeddings,
+    k,
+    *,
+    exclude=None,
+    metric="dot",
+    backend="exact",
+    index="Flat",
+):
+    """The k users of the highest scores for each item: who may like a new track.
+
+    :func:`recommend` with the sides exchanged: the score of a pair is the same, and so
+    are ties, NaN and what is left.
+
+    Parameters
+    ----------
+    item_embeddings : array-like, shape (n_items, n_factors)
+        Of new items, such as an audio network's estimates.
+    user_embeddings : array-like, shape (n_users, n_factors)
+    k : int
+        How many users, at least 1.
+    exclude : csr matrix, shape (n_items, n_users), optional
+        Users that an item is not for: a row an item.
+    metric, backend, index
+        As of :func:`recommend`. With "dot", users with long embeddings (of large
+        histories) come first for many items; "cosine" asks for their taste alone.
+
+    Returns
+    -------
+    users : ndarray of int64, shape (n_items, k)
+        Rows of `user_embeddings`, nearest first; -1 where fewer than k are left.
+    scores : ndarray of float32 or float64, shape (n_items, k)
+        Their scores; -inf beside -1.
+
+    Raises
+    ------
+    ValueError, ImportError
+        As :func:`recommend`.
+
+    Examples
+    --------
+    >>> from userlogfeat.recommendation.ranking import nearest_users
+    >>> users, scores = nearest_users([[0.6, 0.8]], [[1, 0], [0, 1], [1, 1]], 2)
+    >>> users, scores
+    (array([[2, 1]]), array([[1.4, 0.8]]))
+    """
+    check_positive(k, "k", integer=True)
+    check_choice(metric, "metric", METRICS)
+    check_choice(backend, "backend", BACKENDS)
+    items = check_embeddings(item_embeddings, "item_embeddings")
+    users = check_embeddings(user_embeddings, "user_embeddings", items.shape[1])
+    if exclude is not None and np.shape(exclude) != (len(items), len(users)):
+        raise ValueError(
+            f"Got exclude of shape {np.shape(exclude)}, expected "
+            f"{len(items), len(users)}: rows are items and columns users. Transpose a "
+            "matrix of users x items."
+        )
+    exclude = check_pairs(exclude, "exclude", None)
+    return _search(items, users, int(k), exclude, metric, backend, index)
+
+
+def _search(queries, targets, k, exclude, metric, backend, index):
+    """Rows of `targets` of the highest scores for each of `queries`, and the scores."""
+    if metric == "cosine":
+        queries, targets = _unit(queries), _unit(targets)
+    if len(queries) == 0 or len(targets) == 0:
+        chosen = np.full((len(queries), k), -1)
+        return chosen, np.full((len(queries), k), -np.inf, np.float32)
+    if backend == "faiss":
+        return _search_faiss(queries, targets, k, exclude, index)
+    return _search_exact(queries, targets, k, exclude)
+
+
+def _search_exact(queries, targets, k, exclude):
+    # Q: queries of a block, N: targets
+    dtype = np.result_type(queries, targets)
+    chosen = np.empty((len(queries), k), dtype=np.int64)
+    scores = np.empty((len(queries), k), dtype=dtype)
+    for rows in iter_rows(len(queries), len(targets)):
+        block = queries[rows] @ targets.T  # Q, N
+        refuse_nan(block, rows.start)  # finite embeddings can overflow
+        candidates = None if exclude is None else ~mask_of(exclude, rows)
+        chosen[rows], scores[rows] = top_items(block, k, candidates=candidates)
+    return chosen, scores
+
+
+def _search_faiss(queries, targets, k, exclude, index):
+    """As `_search_exact`, from a faiss index, which cannot leave pairs out.
+
+    So k more than the most that any of a block's users has excluded are looked up and
+    sifted; blocks are of users with like numbers.
+    """
+    faiss = import_optional("faiss", extra="search", purpose='backend="faiss"')
+    n_factors = targets.shape[1]
+    built = faiss.index_factory(n_factors, index, faiss.METRIC_INNER_PRODUCT)
+    targets = np.ascontiguousarray(targets, np.float32)
+    if not built.is_trained:
+        built.train(targets)
+    built.add(targets)
+    queries = np.ascontiguousarray(queries, np.float32)
+    n_excluded = np.zeros(len(queries), np.int64)
+    if exclude is not None:
+        n_excluded = np.diff(exclude.indptr)
+    order = np.argsort(n_excluded, kind="stable")
+    chosen = np.empty((len(queries), k), dtype=np.int64)
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    for part in iter_rows(len(queries), len(targets)):
+        rows = order[part]
+        depth = min(k + int(n_excluded[rows].max()), len(targets))
+        found_scores, found = built.search(queries[rows], depth)
+        keep = found >= 0
+        if exclude is not None:
+            excluded = mask_of(exclude, rows)
+            keep &= ~np.take_along_axis(excluded, found.clip(0), axis=1)
+        chosen[rows], scores[rows] = _sift(found, found_scores, keep, k)
+    return chosen, scores
+
+
+def _sift(found, scores, keep, k):
+    """The first k of what is kept, by score and then by index; -1 and -inf after."""
+    found = np.where(keep, found, -1)
+    scores = np.where(keep, scores, -np.inf)
+    order = np.lexsort((found, -scores, ~keep), axis=1)[:, :k]
+    found, scores = (np.take_along_axis(a, order, axis=1) for a in (found, scores))
+    missing = k - found.shape[1]
+    if missing > 0:
+        found = np.pad(found, ((0, 0), (0, missing)), constant_values=-1)
+        scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
+    return found, scores
+
+
+def _unit(embeddings):
+    """Rows of length 1; rows of zeros stay."""
+    largest = np.abs(embeddings).max(axis=1, keepdims=True, initial=0)
+    embeddings = embeddings / np.where(largest > 0, largest, 1)  # squares stay finite
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings / np.where(lengths > 0, lengths, 1)

@@ -1,0 +1,261 @@
+"""Users in a folder: the known ones by their ids, new ones by what they played.
+
+The folders of ``userlogfeat fit-cf`` (factors), ``fit-users`` (a user tower) and
+``fit-metric`` (an audio model, with its users in a folder below) all hold
+``user_factors.parquet``, whose notes say which class made it.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from userlogfeat.factor_files import ITEMS, USERS, read_factors, read_side, write_side
+from userlogfeat.users.tower_files import TENSORS, read_tower_config
+from userlogfeat.weights.config import CONFIG
+
+BELOW = "users"  # in the folder of an audio model
+_SHOWN = 3  # examples in a message
+
+
+def find_users(folder):
+    """The folder that holds the users: this one, or the one below an audio model.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        Where there are no users.
+    """
+    for path in (Path(folder), Path(folder) / BELOW):
+        if (path / USERS).is_file():
+            return path
+    raise ValueError(
+        f"There are no users in {folder}: neither it nor its folder {BELOW!r} has "
+        f"{USERS}. Pass a folder that `userlogfeat fit-users`, `fit-cf` or "
+        "`fit-metric` wrote."
+    )
+
+
+def read_users(folder):
+    """Known users and their embeddings.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    ids : ndarray, shape (n_users,)
+    embeddings : ndarray of float32, shape (n_users, n_units)
+    """
+    return read_side(find_users(folder), USERS)[:2]
+
+
+def category_columns(folder):
+    """Columns of demographics that a tower reads as categories: a list of str.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With users of any kind; only a tower has such columns.
+    """
+    folder = find_users(folder)
+    if not (folder / CONFIG).is_file():
+        return []
+    columns = read_tower_config(folder)["demographics"]
+    return [column["name"] for column in columns if "values" in column]
+
+
+def keep_users(folder, source, ids, embedder):
+    """Put the users of an audio model in a folder below it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of the model.
+    source : str or Path, or None
+        Where its users are from: copied, so that new users can be embedded. None: they
+        were learned beside the network.
+    ids : array-like, shape (n_users,)
+    embedder : MetricEmbedder
+        Of whose `users_` those are kept that were learned from.
+    """
+    below = Path(folder) / BELOW
+    if source is not None:
+        below.mkdir()
+        for path in find_users(source).iterdir():
+            if path.name in (USERS, ITEMS, CONFIG, TENSORS):
+                shutil.copyfile(path, below / path.name)
+        return
+    rows = embedder.drawn_users_
+    made_by = {"class": type(embedder).__name__}
+    write_side(below, USERS, ids[rows], embedder.users_[rows], made_by=made_by)
+
+
+def embed_users(folder, logs=None, demographics=None):
+    """Embed new users, by their histories and who they are.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of a user tower, or of factors, which fold users in.
+    logs : Interactions, optional
+        Their histories; items that the folder does not know count for nothing.
+    demographics : polars.DataFrame, optional
+        Of a user tower: the columns of its training, beside "id". Users of either are
+        embedded.
+
+    Returns
+    -------
+    ids : ndarray, shape (n_users,)
+    embeddings : ndarray of float32, shape (n_users, n_units)
+
+    Raises
+    ------
+    ValueError
+        Where the folder cannot embed new users, or knows none of the items.
+    """
+    folder = find_users(folder)
+    made_by = read_side(folder, USERS)[2]
+    maker = made_by.get("class", "CFEmbedding")
+    if maker not in ("CFEmbedding", "UserEmbedding"):
+        raise ValueError(
+            f"The users in {folder} were learned one by one (a lookup table): new "
+            "users have no place among them. Train the model with users of "
+            "`userlogfeat fit-users` or `fit-cf`."
+        )
+    ids = _ids_of(logs, demographics)
+    item_ids = read_side(folder, ITEMS)[0]
+    histories = histories_for(logs, ids, item_ids)
+    if maker == "UserEmbedding":
+        return ids, _by_tower(folder, histories, demographics, ids)
+    if demographics is not None:
+        raise ValueError(
+            f"The users in {folder} are factors of `fit-cf`, which knows no "
+            "demographics. Leave them out, or train a tower: `userlogfeat fit-users`."
+        )
+    return ids, _by_factors(folder, histories["user_items"], made_by)
+
+
+def histories_for(logs, user_ids, item_ids):
+    """Matrices of logs for given users and items, in their order.
+
+    Parameters
+    ----------
+    logs : Interactions or None
+        None is a log without plays.
+    user_ids, item_ids : array-like
+
+    Returns
+    -------
+    dict of str to csr_matrix, shape (n_users, n_items)
+        "user_items" and, where the logs have them, "liked" and "disliked".
+
+    Raises
+    ------
+    ValueError
+        Where none of the items of the logs is known, with a guess why.
+    """
+    shape = (len(user_ids), len(item_ids))
+    if logs is None:
+        return {"user_items": sparse.csr_matrix(shape, dtype=np.float32)}
+    columns = positions(logs.item_ids, item_ids)
+    if (columns < 0).all():
+        raise ValueError(nothing_shared("items", logs.item_ids, item_ids))
+    rows = positions(logs.user_ids, user_ids)
+    matrices = {"user_items": logs.user_items}
+    matrices |= {"liked": logs.liked, "disliked": logs.disliked}
+    return {
+        name: move(matrix, rows, columns, shape)
+        for name, matrix in matrices.items()
+        if matrix is not None
+    }
+
+
+def move(matrix, rows, columns, shape):
+    """A matrix with its rows and columns at other places; -1 leaves them out.
+
+    Parameters
+    ----------
+    matrix : csr_matrix, shape (n, m)
+    rows, columns : ndarray of int, shapes (n,) and (m,)
+        Where each goes.
+    shape : tuple of int
+        Of the result.
+    """
+    pairs = sparse.coo_matrix(matrix)
+    row, column = rows[pairs.row], columns[pairs.col]
+    kept = (row >= 0) & (column >= 0)
+    entries = (pairs.data[kept], (row[kept], column[kept]))
+    return sparse.csr_matrix(entries, shape=shape)
+
+
+def positions(ids, known):
+    """Where each id is among the known ones, -1 where it is not: int64 (n_ids,)."""
+    place = {value: row for row, value in enumerate(np.asarray(known).tolist())}
+    found = [place.get(value, -1) for value in np.asarray(ids).tolist()]
+    return np.array(found, dtype=np.int64)
+
+
+def nothing_shared(what, ids, known):
+    """What to tell of two lists of ids that share none."""
+    ids, known = np.asarray(ids).tolist(), np.asarray(known).tolist()
+    advice = "Are these the right files and columns?"
+    if {str(value) for value in ids} & {str(value) for value in known}:
+        advice = "As text they would match: bring both to one type."
+    return (
+        f"None of the {len(ids)} {what} of the logs ({ids[:_SHOWN]}) is among the "
+        f"{len(known)} known ones ({known[:_SHOWN]}). {advice}"
+    )
+
+
+def _ids_of(logs, demographics):
+    """Users of the logs, then those of whom only demographics are known."""
+    known = [] if logs is None else np.asarray(logs.user_ids).tolist()
+    others = [] if demographics is None else demographics["id"].to_list()
+    ids = list(dict.fromkeys([*known, *others]))
+    if not ids:
+        raise ValueError("Got neither histories nor demographics of new users.")
+    return np.array(ids) if len({type(i) for i in ids}) == 1 else _mixed(ids)
+
+
+def _mixed(ids):
+    raise ValueError(
+        "The users of the histories and those of the demographics have ids of "
+        f"different types ({ids[0]!r} and {ids[-1]!r}): bring both to one type."
+    )
+
+
+def _by_tower(folder, histories, demographics, ids):
+    from userlogfeat.estimators.user_tower import UserEmbedding
+
+    tower = UserEmbedding.load(folder)
+    known = None
+    if demographics is not None:
+        rows = positions(ids, demographics["id"].to_list())
+        rows = [None if row < 0 else int(row) for row in rows]
+        known = demographics.drop("id")[rows]
+    groups = {k: v for k, v in histories.items() if k in tower.groups_[1:]}
+    return tower.transform(histories["user_items"], known, **groups)
+
+
+def _by_factors(folder, user_items, made_by):
+    from userlogfeat.factorization import fold_in
+
+    if made_by.get("weights") == "binary":
+        user_items.data[:] = 1
+    return fold_in(
+        read_factors(folder).item_factors,
+        user_items,
+        regularization=made_by["regularization"],
+        alpha=made_by["alpha"],
+    )

@@ -1,0 +1,35 @@
+"""The feature table: a folder of Parquet parts, one row a clip.
+
+======  ====================================================================
+reader  ``FeatureTable``: what is in it; the schema
+writer  filling it, so that a kill at any moment loses and doubles nothing
+======  ====================================================================
+"""
+
+from userlogfeat.tables.reader import (
+    FIELDS,
+    FORMAT,
+    METADATA,
+    OK,
+    PARTS,
+    FeatureTable,
+    TableError,
+    as_matrix,
+    clip_name,
+    file_stamp,
+    layer_fields,
+)
+
+__all__ = [
+    "FIELDS",
+    "FORMAT",
+    "FeatureTable",
+    "METADATA",
+    "OK",
+    "PARTS",
+    "TableError",
+    "as_matrix",
+    "clip_name",
+    "file_stamp",
+    "layer_fields",
+]

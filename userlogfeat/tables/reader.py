@@ -1,0 +1,538 @@
+"""The feature table: a folder of Parquet parts, one row a clip, whole at any moment.
+
+Columns: `clip` (the path as given), `status` ("ok" or the class of the error),
+`message`, `seconds`, `size` and `modified_ns` (of the file when it was heard), and one
+fixed-size list of float32 a layer, NaN where the clip failed. (Not null: writing null
+fixed-size lists needs pyarrow 26.) Paths that are no valid UTF-8 are readable in `clip`
+and exact in `clip_bytes`, which is null elsewhere. Fingerprint of the model and sizes
+of the layers are in the schema metadata of every part.
+
+A row is replaced by a later row of the same clip: the one in the part of the higher
+number, or lower down in one part. A merged part lists, in its metadata, the parts it
+replaces; readers ignore those, and files of other names.
+:mod:`userlogfeat.tables.writer` relies on both.
+"""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+FORMAT = "userlogfeat table 1"
+OK = "ok"
+METADATA = b"userlogfeat"  # key in the schema metadata; its value is JSON
+PARTS = f"part-{8 * '[0-9]'}.parquet"
+READ_TRIES = 5  # another process may merge parts while we read
+FIELDS = [
+    pa.field("clip", pa.string()),
+    pa.field("clip_bytes", pa.binary()),
+    pa.field("status", pa.string()),
+    pa.field("message", pa.string()),
+    pa.field("seconds", pa.float64()),
+    pa.field("size", pa.int64()),
+    pa.field("modified_ns", pa.int64()),
+]
+_INDEX = ["clip", "clip_bytes", "status", "seconds", "size", "modified_ns"]
+
+
+class TableError(ValueError):
+    """A feature table that is missing, damaged, foreign or of another model."""
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What a table holds about some clips, in their order.
+
+    Attributes
+    ----------
+    statuses : list of str or None
+        "ok", the class of the error, or None for clips that are not in the table.
+    seconds : ndarray (n_clips,), float64
+        Length of audio heard; NaN where unknown.
+    layers : dict of str to ndarray (n_clips, size), float32
+        NaN in the rows of clips that are not "ok".
+    """
+
+    statuses: list
+    seconds: np.ndarray
+    layers: dict
+
+    @property
+    def found(self):
+        """Which clips have features: ndarray (n_clips,), bool."""
+        return np.array([status == OK for status in self.statuses], dtype=bool)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the name and the footer of one file of the table say."""
+
+    path: Path
+    stamp: tuple  # name, bytes, modification time
+    n_rows: int
+    fingerprint: str
+    layer_sizes: dict
+    layer_scales: dict
+    made_by: str
+    replaces: tuple
+
+    @property
+    def n_bytes(self):
+        """Length of the file."""
+        return self.stamp[1]
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Where each clip's newest row is, and what the small columns say there."""
+
+    key: tuple
+    parts: list
+    starts: np.ndarray  # (n_parts + 1,): first row of each part, all laid end to end
+    rows: dict  # clip -> row
+    statuses: np.ndarray
+    seconds: np.ndarray
+    sizes: np.ndarray
+    modified: np.ndarray
+
+    def live(self):
+        """Which rows no later row replaces, or None where all are live."""
+        if len(self.rows) == self.starts[-1]:
+            return None
+        live = np.zeros(self.starts[-1], dtype=bool)
+        live[np.fromiter(self.rows.values(), np.int64, len(self.rows))] = True
+        return live
+
+
+def clip_name(clip):
+    r"""A path as the table's key: str, with surrogate escapes where it is no UTF-8.
+
+    Parameters
+    ----------
+    clip : str, bytes or path-like
+
+    Examples
+    --------
+    >>> clip_name(b"caf\xe9.wav")
+    'caf\udce9.wav'
+    """
+    name = os.fspath(clip)
+    if isinstance(name, bytes):
+        return name.decode("utf-8", "surrogateescape")
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Got clip {name!r}, which no file can be called ({error.reason}). Was it "
+            "read from a list in another encoding?"
+        ) from error
+    return str(name)
+
+
+def file_stamp(clip):
+    """Size in bytes and modification time in ns of a file; (-1, -1) if missing."""
+    try:
+        status = os.stat(clip)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
+def as_matrix(column):
+    """A layer's column as an array, without a copy where it is one chunk.
+
+    Parameters
+    ----------
+    column : pyarrow Array or ChunkedArray of fixed-size lists of float32
+
+    Returns
+    -------
+    ndarray (n_clips, size), float32
+        Read-only where it shares the column's memory.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    size = column.type.list_size
+    if not chunks:
+        return np.empty((0, size), dtype=np.float32)
+    arrays = [
+        chunk.values.slice(chunk.offset * size, len(chunk) * size)
+        .to_numpy()
+        .reshape(len(chunk), size)
+        for chunk in chunks
+    ]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+class FeatureTable:
+    """A feature table on disk, to read and to look clips up in.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder of parts. Nothing is read before it is needed; it may be missing
+        until :meth:`writer` makes it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> table = FeatureTable(tempfile.mkdtemp())
+    >>> with table.writer(fingerprint="demo", layer_sizes={"mean": 2}) as writer:
+    ...     writer.add("a.wav", layers={"mean": np.array([1.0, 2.0])}, seconds=3.0)
+    ...     writer.add("b.wav", status="EmptyAudioError", message="0 bytes")
+    >>> table.lookup(["b.wav", "a.wav", "c.wav"]).statuses
+    ['EmptyAudioError', 'ok', None]
+    >>> as_matrix(table.read(["mean"])["mean"])
+    array([[ 1.,  2.],
+           [nan, nan]], dtype=float32)
+    """
+
+    def __init__(self, folder):
+        if not isinstance(folder, str | os.PathLike):
+            raise TypeError(
+                f"Got {folder!r} as a feature table, expected the path of its folder "
+                "(str or Path)."
+            )
+        self.folder = Path(folder)
+        self._footers = {}
+        self._cached = None
+
+    def __repr__(self):
+        return f"FeatureTable({str(self.folder)!r})"
+
+    def __reduce__(self):  # also for deepcopy: what was read is not copied
+        return FeatureTable, (self.folder,)
+
+    def __len__(self):
+        """Number of clips, failed ones included."""
+        return len(self._steady(self.index).rows)
+
+    def exists(self):
+        """Whether the folder holds at least one part."""
+        return any(self.folder.glob(PARTS))
+
+    @property
+    def fingerprint(self):
+        """Fingerprint of the model that made the features."""
+        return self._first_part().fingerprint
+
+    @property
+    def layer_sizes(self):
+        """Size of each layer, by name."""
+        return dict(self._first_part().layer_sizes)
+
+    @property
+    def layer_scales(self):
+        """Factor that brings each layer to unit mean square; 1 where none is noted."""
+        part = self._first_part()
+        return {name: part.layer_scales.get(name, 1.0) for name in part.layer_sizes}
+
+    @property
+    def made_by(self):
+        """What made the features, for people: the embedder and its parameters."""
+        return self._first_part().made_by
+
+    def clips(self):
+        """Paths of all clips as they were given, failed ones included: list of str."""
+        index = self._steady(self.index)
+        return sorted(index.rows, key=index.rows.get)
+
+    def status_counts(self):
+        """Number of clips by status, most frequent first: dict of str to int."""
+        index = self._steady(self.index)
+        rows = np.fromiter(index.rows.values(), np.int64, len(index.rows))
+        names, counts = np.unique(index.statuses[rows].astype(str), return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        return {str(names[i]): int(counts[i]) for i in order}
+
+    def read(self, columns=None):
+        """All rows, the newest of each clip.
+
+        Parameters
+        ----------
+        columns : list of str, optional
+            Only these; all by default. Layers that are not asked for are not read.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
+
+        def read():
+            return pa.concat_tables(
+                [pa.Table.from_batches([batch]) for batch in self._batches(columns)]
+                or [self._schema(columns).empty_table()]
+            )
+
+        return self._steady(read)
+
+    def iter_batches(self, columns=None, *, batch_size=4096):
+        """All rows, the newest of each clip, a batch at a time.
+
+        Parameters
+        ----------
+        columns : list of str, optional
+            Only these; all by default.
+        batch_size : int
+            Rows of a batch, at most.
+
+        Yields
+        ------
+        pyarrow.RecordBatch
+        """
+        try:
+            yield from self._batches(columns, batch_size)
+        except FileNotFoundError as error:
+            raise RuntimeError(
+                f"A part of {self.folder} was merged by another process while it was "
+                "read. Start again, or wait until that process ends."
+            ) from error
+
+    def lookup(self, clips, layers=None, *, unchanged=False):
+        """Look clips up, in their order.
+
+        Parameters
+        ----------
+        clips : list of str, bytes or path-like
+            Paths as they were given when the features were extracted.
+        layers : list of str, optional
+            All by default.
+        unchanged : bool
+            If true, only rows count whose file still has the size and modification
+            time that it had then.
+
+        Returns
+        -------
+        Lookup
+            Without layers where the table does not exist yet.
+        """
+        if isinstance(clips, str | bytes | os.PathLike):
+            raise TypeError(
+                f"Got the single path {clips!r}, expected a list of paths: pass "
+                f"[{clips!r}]."
+            )
+        return self._steady(lambda: self._lookup(clips, layers, unchanged))
+
+    def writer(self, *, fingerprint, layer_sizes, **settings):
+        """Open it for writing: a :class:`~userlogfeat.tables.writer.TableWriter`.
+
+        Its docstring explains the parameters.
+        """
+        from userlogfeat.tables.writer import TableWriter
+
+        return TableWriter(
+            self, fingerprint=fingerprint, layer_sizes=layer_sizes, **settings
+        )
+
+    def _lookup(self, clips, layers, unchanged):
+        names = [clip_name(clip) for clip in clips]
+        index = self.index()
+        rows = np.array([index.rows.get(name, -1) for name in names], dtype=np.int64)
+        if unchanged:
+            for position in np.flatnonzero(rows >= 0):
+                row = rows[position]
+                stamp = (index.sizes[row], index.modified[row])
+                if stamp != file_stamp(clips[position]):
+                    rows[position] = -1
+        known = rows >= 0
+        statuses = np.full(len(names), None, dtype=object)
+        statuses[known] = index.statuses[rows[known]]
+        seconds = np.full(len(names), np.nan)
+        seconds[known] = index.seconds[rows[known]]
+        matrices = self._take(index, rows, layers) if index.parts else {}
+        return Lookup(statuses.tolist(), seconds, matrices)
+
+    def _take(self, index, rows, layers):
+        """Rows of some layers, part by part; NaN for rows of -1."""
+        sizes = index.parts[0].layer_sizes
+        layers = list(sizes) if layers is None else list(layers)
+        self._check_columns(layers, sizes)
+        matrices = {
+            name: np.full((len(rows), sizes[name]), np.nan, dtype=np.float32)
+            for name in layers
+        }
+        places = np.searchsorted(index.starts, rows, side="right") - 1
+        for place in np.unique(places[rows >= 0]) if layers else ():
+            here = np.flatnonzero(places == place)
+            table = self.read_part(index.parts[place], layers)
+            wanted = rows[here] - index.starts[place]
+            for name in layers:
+                matrices[name][here] = as_matrix(table[name])[wanted]
+        return matrices
+
+    def _batches(self, columns, batch_size=None):
+        index = self.index()
+        self._check_columns(columns or (), self._schema().names)
+        live = index.live()
+        for start, part in zip(index.starts, index.parts, strict=False):
+            with _part_errors(part.path), _open(part.path) as file:
+                size = batch_size or max(1, part.n_rows)
+                for batch in file.iter_batches(batch_size=size, columns=columns):
+                    stop = start + len(batch)
+                    if live is not None:
+                        batch = batch.filter(pa.array(live[start:stop]))
+                    start = stop
+                    if len(batch):
+                        yield batch.replace_schema_metadata(None)
+
+    def _schema(self, columns=None):
+        fields = [*FIELDS, *layer_fields(self.layer_sizes)]
+        return pa.schema([f for f in fields if columns is None or f.name in columns])
+
+    def _check_columns(self, columns, known):
+        missing = [name for name in columns if name not in known]
+        if missing:
+            raise ValueError(
+                f"Got {missing}, but {self.folder} has {list(known)}. Check the names."
+            )
+
+    def _steady(self, read):
+        """The answer of `read`, tried again where a part was merged away meanwhile."""
+        for _ in range(READ_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                return read()
+        return read()
+
+    def _first_part(self):
+        parts = self._steady(self.parts)
+        if not parts:
+            raise TableError(
+                f"There is no feature table in {self.folder}: it holds no part, such "
+                "as part-00000000.parquet. Make one with `userlogfeat extract CLIPS -o "
+                f"{self.folder}` or userlogfeat.extract()."
+            )
+        return parts[0]
+
+    def parts(self):
+        """The parts that count, oldest first, after comparing their footers."""
+        paths = sorted(self.folder.glob(PARTS))
+        parts = [self._footer(path) for path in paths]
+        if sorted(self.folder.glob(PARTS)) != paths:
+            raise FileNotFoundError(f"{self.folder} changed while it was listed")
+        self._footers = {part.stamp: part for part in parts}
+        replaced = {name for part in parts for name in part.replaces}
+        parts = [part for part in parts if part.path.name not in replaced]
+        for part in parts:
+            if (part.fingerprint, part.layer_sizes) != (
+                parts[0].fingerprint,
+                parts[0].layer_sizes,
+            ):
+                raise TableError(
+                    f"{part.path} is of model {part.fingerprint} with layers "
+                    f"{part.layer_sizes}, but {parts[0].path.name} beside it is of "
+                    f"{parts[0].fingerprint} with {parts[0].layer_sizes}. Two tables "
+                    "were copied into one folder: move one of them out."
+                )
+        return parts
+
+    def _footer(self, path):
+        status = path.stat()
+        stamp = (path.name, status.st_size, status.st_mtime_ns)
+        if stamp in self._footers:
+            return self._footers[stamp]
+        if path.is_dir():
+            raise TableError(
+                f"{path} is a folder, but the parts of a feature table are files. Move "
+                "it out, or rename it."
+            )
+        with _part_errors(path):
+            footer = pq.read_metadata(path)
+        try:
+            notes = json.loads(footer.metadata[METADATA])
+            if notes["format"] != FORMAT:
+                raise ValueError(f"its format is {notes['format']!r}")
+            return Part(
+                path,
+                stamp,
+                footer.num_rows,
+                notes["fingerprint"],
+                notes["layers"],
+                notes["scales"],
+                notes["made_by"],
+                tuple(notes["replaces"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise TableError(
+                f"{path} is Parquet, but not of a {FORMAT!r} ({error}). Move it out of "
+                "the folder, or update userlogfeat."
+            ) from error
+
+    def index(self):
+        """Where each clip's newest row is; kept until the parts change."""
+        parts = self.parts()
+        key = tuple(part.stamp for part in parts)
+        if self._cached is None or self._cached.key != key:
+            self._cached = self._read_index(key, parts)
+        return self._cached
+
+    def _read_index(self, key, parts):
+        rows, columns = {}, {name: [] for name in _INDEX[2:]}
+        starts = np.cumsum([0, *(part.n_rows for part in parts)])
+        for start, part in zip(starts, parts, strict=False):
+            table = self.read_part(part, _INDEX)
+            rows.update(zip(_names(table), range(start, starts[-1]), strict=False))
+            for name, values in columns.items():
+                values.append(_as_numpy(table[name]))
+        arrays = [
+            np.concatenate(values) if values else np.empty(0)
+            for values in columns.values()
+        ]
+        return _Index(key, parts, starts, rows, *arrays)
+
+    def read_part(self, part, columns):
+        """All rows of one part, replaced ones included."""
+        with _part_errors(part.path), _open(part.path) as file:
+            return file.read(columns=columns)
+
+
+def layer_fields(layer_sizes):
+    """Arrow fields of the layers."""
+    return [
+        pa.field(name, pa.list_(pa.float32(), size))
+        for name, size in layer_sizes.items()
+    ]
+
+
+def _names(table):
+    """Exact paths of the rows of a table with `clip` and `clip_bytes`."""
+    names = table["clip"].to_pylist()
+    odd = table["clip_bytes"]
+    if odd.null_count < len(odd):
+        for row in np.flatnonzero(pc.is_valid(odd).to_numpy()):
+            names[row] = odd[row].as_py().decode("utf-8", "surrogateescape")
+    return names
+
+
+def _as_numpy(column):
+    """A column as an array; equal strings are one object."""
+    if column.type != pa.string():
+        return column.to_numpy()
+    coded = column.combine_chunks().dictionary_encode()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.unify_dictionaries().combine_chunks()
+    words = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    return words[coded.indices.to_numpy()]
+
+
+def _open(path):
+    return pq.ParquetFile(path, page_checksum_verification=True)
+
+
+@contextlib.contextmanager
+def _part_errors(path):
+    """Name the part that cannot be read, and the way out."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(
+            f"{path} is damaged ({str(error).strip()}). Delete that file and run the "
+            "extraction again: the clips whose rows it held are then done again."
+        ) from error

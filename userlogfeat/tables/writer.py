@@ -1,0 +1,383 @@
+"""Writing a feature table so that a kill at any moment loses and doubles nothing.
+
+* A part is written under a hidden temporary name, synced, and renamed.
+* Rows are only ever added; see :mod:`userlogfeat.tables` for which of two counts.
+* Small parts are merged into a new one, which lists the parts it replaces. From its
+  rename on, readers ignore those; the next writer deletes them where a kill left any.
+* The lock belongs to the operating system, and is freed when the process dies.
+"""
+
+import contextlib
+import errno
+import json
+import logging
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from userlogfeat._files import FileLock, replace_file
+from userlogfeat.tables.reader import (
+    FIELDS,
+    FORMAT,
+    METADATA,
+    OK,
+    PARTS,
+    TableError,
+    clip_name,
+    layer_fields,
+)
+
+logger = logging.getLogger(__name__)
+
+PART_BYTES = 8 << 20  # merged parts are at most so long; in memory, a few times that
+GROUP_BYTES = 1 << 20  # of features in a row group: what Parquet codes at a time
+FLUSH_BYTES = 4 << 20  # of features in memory before they become a part
+FLUSH_SECONDS = 10.0  # work that a kill can cost
+MAX_SMALL_PARTS = 64  # of one run, before they are merged while it goes on
+
+_LOCK = ".lock"
+_TEMPORARIES = f".{PARTS}.*"
+_LOCKED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class TableWriter:
+    """Adds rows to a feature table, and holds its lock meanwhile.
+
+    A context manager. Rows become a part every `flush_seconds` or `flush_bytes`, and at
+    the end, also after an exception. On success small parts are then merged.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        Its folder is made where it is missing.
+    fingerprint : str
+        Of the model. A table of another one is refused.
+    layer_sizes : dict of str to int
+        Size of each layer.
+    layer_scales : dict of str to float, optional
+        Factor that brings each layer to unit mean square; noted, not applied.
+    made_by : str
+        What makes the features, for people.
+    on_locked : {"error", "wait"}
+        What to do while another process writes to the table.
+    max_small_parts : int
+        Parts of less than half of ``PART_BYTES`` that may stay when the writer closes.
+        More are merged; a cache that is opened often does well with a few.
+    flush_seconds : float
+        In s: the work that a kill may cost.
+    flush_bytes : int
+        Features held in memory, at most.
+
+    Raises
+    ------
+    TableError
+        On entry, where the table is of another model, damaged, or no table.
+    BlockingIOError
+        On entry, where another process writes and ``on_locked="error"``.
+    OSError
+        Where the folder cannot be made or a part not be written (a full disk). Parts
+        written before are kept.
+    """
+
+    def __init__(
+        self,
+        table,
+        *,
+        fingerprint,
+        layer_sizes,
+        layer_scales=None,
+        made_by="",
+        on_locked="error",
+        max_small_parts=1,
+        flush_seconds=FLUSH_SECONDS,
+        flush_bytes=FLUSH_BYTES,
+    ):
+        clash = {field.name for field in FIELDS} & set(layer_sizes)
+        if clash:
+            raise ValueError(f"Layers cannot be called {sorted(clash)}: rename them.")
+        self.table = table
+        self.fingerprint = fingerprint
+        self.layer_sizes = {name: int(size) for name, size in layer_sizes.items()}
+        self.layer_scales = layer_scales or {}
+        self.made_by = made_by
+        self.max_small_parts = max_small_parts
+        self.flush_seconds = flush_seconds
+        self.flush_bytes = flush_bytes
+        self._lock = FileLock(table.folder / _LOCK, on_locked=on_locked)
+        self._rows = []
+        self._row_bytes = 4 * sum(self.layer_sizes.values())
+        self._failed = False
+
+    def __enter__(self):
+        with self._write_errors():
+            self._check_folder()
+            self.table.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.__enter__()
+        try:
+            with self._write_errors():
+                self._clean()
+            self._check_model()
+        except BaseException:
+            self._lock.__exit__()
+            raise
+        self._flushed = time.monotonic()
+        self._small = 0
+        return self
+
+    def __exit__(self, kind, *exception):
+        try:
+            if not self._failed:
+                self.flush()
+                if kind is None:
+                    self._tidy(self.max_small_parts)
+        finally:
+            self._lock.__exit__()
+
+    def add(
+        self,
+        clip,
+        *,
+        layers=None,
+        status=OK,
+        message="",
+        seconds=float("nan"),
+        size=-1,
+        modified_ns=-1,
+    ):
+        """Add the row of one clip; it replaces an earlier one.
+
+        Parameters
+        ----------
+        clip : str, bytes or path-like
+            The path as given.
+        layers : dict of str to ndarray (size,)
+            The features; None for a clip that failed.
+        status : str
+            "ok", or the class of the error.
+        message : str
+            What the error says.
+        seconds : float
+            Length of audio heard.
+        size, modified_ns : int
+            :func:`file_stamp` of the file, taken before it was read.
+        """
+        if (layers is None) == (status == OK):
+            raise ValueError(
+                f"Got status={status!r} and layers={layers!r} for {clip!r}, expected "
+                '"ok" and features, or an error and None.'
+            )
+        values = {}
+        for name, width in self.layer_sizes.items() if layers is not None else ():
+            values[name] = np.array(layers[name], dtype=np.float32)
+            if values[name].shape != (width,):
+                raise ValueError(
+                    f"Layer {name!r} of {clip!r} has shape {values[name].shape}, "
+                    f"expected ({width},): one vector a clip."
+                )
+        self._rows.append(
+            (clip_name(clip), status, message, seconds, size, modified_ns, values)
+        )
+        late = time.monotonic() - self._flushed >= self.flush_seconds
+        if late or len(self._rows) * self._row_bytes >= self.flush_bytes:
+            self.flush()
+
+    def flush(self):
+        """Write the rows in memory as a part."""
+        if self._rows:
+            self._write(self._as_table(self._rows))
+            self._rows = []
+            self._small += 1
+            if self._small > MAX_SMALL_PARTS:
+                self._tidy(1)
+        self._flushed = time.monotonic()
+
+    def merge(self, *, max_small_parts=1):
+        """Merge small parts, and drop rows that later ones have replaced.
+
+        Parameters
+        ----------
+        max_small_parts : int
+            With 1, the table is left tidy: each clip is one row on disk too. With
+            more, nothing is done until there are more small parts than this.
+        """
+        self._small = 0
+        parts = self.table.parts()
+        small = {p.path for p in parts if p.n_bytes < PART_BYTES // 2}
+        crowded = len(small) > max_small_parts
+        if not crowded and max_small_parts > 1:
+            return  # without reading the index, which grows with the table
+        index = self.table.index()
+        live = index.live()
+        groups, room = [], 0
+        for part, start in zip(parts, index.starts, strict=False):
+            mask = None if live is None else live[start : start + part.n_rows]
+            whole = mask is None or mask.all()
+            if whole and not (crowded and part.path in small):
+                continue
+            if part.n_bytes > room:
+                groups.append([])
+                room = PART_BYTES
+            groups[-1].append((part, None if whole else mask))
+            room -= part.n_bytes
+        for group in groups:
+            if len(group) > 1 or group[0][1] is not None:
+                self._replace(group)
+
+    def _tidy(self, max_small_parts):
+        """Merge, unless the disk is too full for it: all rows are safe as they are."""
+        try:
+            self.merge(max_small_parts=max_small_parts)
+        except OSError as error:
+            self._failed = False
+            logger.warning("Small parts stay unmerged. %s", error)
+
+    def _replace(self, group):
+        """Put one part in the place of several: (part, mask of its rows or None)."""
+        tables = []
+        for part, mask in group:
+            rows = self.table.read_part(part, None)
+            tables.append(rows if mask is None else rows.filter(pa.array(mask)))
+        merged = pa.concat_tables(tables)
+        old = [part.path for part, _ in group]
+        self._write(merged, replaces=[path.name for path in old])
+        with self._write_errors():
+            for path in old:
+                path.unlink(missing_ok=True)
+        del tables, merged, rows
+        pa.default_memory_pool().release_unused()
+
+    def _write(self, rows, replaces=()):
+        notes = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "layers": self.layer_sizes,
+            "scales": self.layer_scales,
+            "made_by": self.made_by,
+            "replaces": list(replaces),
+        }
+        rows = rows.replace_schema_metadata({METADATA: json.dumps(notes)})
+        names = sorted(path.name for path in self.table.folder.glob(PARTS))
+        # Named by what is there: were this interrupted after the rename, the same rows
+        # would be written again as a later part, and replace those of the first.
+        number = 1 + int(names[-1][5:].partition(".")[0]) if names else 0
+        with (
+            self._write_errors(),
+            replace_file(self.table.folder / f"part-{number:08d}.parquet") as path,
+        ):
+            pq.write_table(
+                rows,
+                path,
+                compression="zstd",
+                row_group_size=max(1, GROUP_BYTES // max(1, self._row_bytes)),
+                use_dictionary=["status", "message"],
+                write_statistics=False,
+                write_page_checksum=True,
+            )
+
+    def _as_table(self, rows):
+        names, statuses, messages, seconds, sizes, modified, values = zip(
+            *rows, strict=True
+        )
+        texts = [_text(name) for name in names]
+        columns = [
+            texts,
+            [
+                None if name == text else name.encode("utf-8", "surrogateescape")
+                for name, text in zip(names, texts, strict=True)
+            ],
+            statuses,
+            [_text(message) for message in messages],
+            seconds,
+            sizes,
+            modified,
+        ]
+        arrays = [
+            pa.array(column, field.type)
+            for column, field in zip(columns, FIELDS, strict=True)
+        ]
+        for name, size in self.layer_sizes.items():
+            nothing = np.full(size, np.nan, dtype=np.float32)
+            flat = np.concatenate([row.get(name, nothing) for row in values])
+            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), size))
+        fields = [*FIELDS, *layer_fields(self.layer_sizes)]
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+    def _check_folder(self):
+        """Refuse to fill a folder that holds other things and no table."""
+        folder = self.table.folder
+        if folder.exists() and not folder.is_dir():
+            raise TableError(
+                f"{folder} is a file, but a feature table is a folder of Parquet "
+                "parts. Pass the name of a new folder."
+            )
+        others = [path.name for path in folder.glob("[!.]*")]
+        if others and not self.table.exists():
+            raise TableError(
+                f"{folder} is not a feature table, and it is not empty: it holds "
+                f"{others[0]!r}. Pass a new or an empty folder."
+            )
+
+    def _check_model(self):
+        parts = self.table.parts()
+        if not parts:
+            return
+        if parts[0].fingerprint != self.fingerprint:
+            raise TableError(
+                f"The table {self.table.folder} was made by another model or other "
+                f"settings (fingerprint {parts[0].fingerprint}, now "
+                f"{self.fingerprint}; made by: {parts[0].made_by or 'not noted'}). "
+                "Features of two models do not mix: write to another folder."
+            )
+        if parts[0].layer_sizes != self.layer_sizes:
+            raise TableError(
+                f"The table {self.table.folder} has layers {parts[0].layer_sizes}, but "
+                f"this run makes {self.layer_sizes}. Ask for the table's layers, or "
+                "write to another folder."
+            )
+
+    def _clean(self):
+        """Remove what a killed writer left: we hold the lock, so none is at work."""
+        for path in self.table.folder.glob(_TEMPORARIES):
+            path.unlink()
+        live = {part.path.name for part in self.table.parts()}
+        for path in self.table.folder.glob(PARTS):
+            if path.name not in live:
+                path.unlink()
+
+    @contextlib.contextmanager
+    def _write_errors(self):
+        """Say what is kept, and what to do, when the system refuses to write."""
+        try:
+            yield
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self._failed = True
+            raise OSError(
+                error.errno,
+                f"Could not write to the feature table {self.table.folder}: "
+                f"{error.strerror or error}. "
+                f"{_advice(error)}",
+            ) from error
+
+
+def _advice(error):
+    if error.errno in _LOCKED:
+        return "Make the folder writable, or pass another one"
+    if error.errno in _NO_FOLDER:
+        return "Part of its path is missing, or is no folder. Pass another one"
+    room = "Make room and run" if error.errno in _NO_ROOM else "Run"
+    return (
+        f"Parts that were written before are kept. {room} the same again: it goes on "
+        "where this ended"
+    )
+
+
+def _text(text):
+    r"""Text that UTF-8 can hold; bytes that are no UTF-8 are shown as ``\xe9``."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")

@@ -1,0 +1,23 @@
+"""How networks are trained here.
+
+=============  =============================================================
+loop           the loop that trains every network, on skorch
+batches        what it hears: rows of arrays, or spectrograms kept once
+checkpoints    the best epoch, and all that a killed fit needs to go on
+heads          ridge regression in closed form, multilayer perceptrons
+shared_maps    maps of frames and of labels, by stochastic descent
+label_sets     labels of clips, of one data set or of several
+songs          songs of each artist to learn from, validate on and test on
+discriminants  linear discriminants that many small classes do not upset
+=============  =============================================================
+"""
+
+from userlogfeat.training.loop import (
+    DecayingSGD,
+    TransferNet,
+    fit_network,
+    seeded,
+    validation_split,
+)
+
+__all__ = ["DecayingSGD", "TransferNet", "fit_network", "seeded", "validation_split"]

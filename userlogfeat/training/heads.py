@@ -1,0 +1,187 @@
+"""Learning heads: ridge regression in closed form, and multilayer perceptrons."""
+
+import numpy as np
+import torch
+from sklearn.model_selection import GroupKFold, KFold
+
+from userlogfeat.losses import mse_cosine, weighted_mean
+from userlogfeat.networks.mlp import mlp, standardise_input
+from userlogfeat.training.batches import ArrayInputs
+from userlogfeat.training.loop import fit_network, seeded, validation_split
+
+N_FOLDS = 5  # of the cross-validation that chooses the regularisation of a ridge
+
+
+def fit_ridge_head(features, factors, *, alphas, sample_weight, groups, seed):
+    """A linear head by ridge regression, its regularisation cross-validated.
+
+    Parameters
+    ----------
+    features : ndarray (n_clips, n_features), float32
+        What the head reads.
+    factors : ndarray (n_clips, n_factors), float32
+        What it estimates.
+    alphas : sequence of float
+        Regularisation strengths to choose from, for standardised features.
+    sample_weight : ndarray (n_clips,)
+        Weights of the clips.
+    groups : ndarray (n_clips,) or None
+        Clips of one group (an artist) are never on both sides of a fold.
+    seed : int
+        Of the folds, where there are no groups.
+
+    Returns
+    -------
+    head : Sequential
+        One Linear, from raw features to factors.
+    alpha : float
+        The regularisation chosen.
+    """
+    n_splits = min(N_FOLDS, len(features if groups is None else np.unique(groups)))
+    if n_splits < 2:
+        raise ValueError(
+            "Got clips of a single group, expected two or more: the regularisation is "
+            "chosen on groups that the fit has not seen. Pass groups=None."
+        )
+    if groups is None:
+        folds = KFold(n_splits, shuffle=True, random_state=seed)
+    else:
+        folds = GroupKFold(n_splits)
+    mean, scale = moments(features)
+    standard = (features - mean) / scale
+    alphas = np.asarray(alphas, dtype=np.float64)
+    losses = np.zeros(len(alphas))
+    for train, held in folds.split(standard, groups=groups):
+        if not sample_weight[train].any():
+            raise ValueError(
+                "All sample weights of a fold are 0: the regularisation is chosen by "
+                "cross-validation, which needs clips of some weight in every fold."
+            )
+        path = _ridge_path(
+            standard[train], factors[train], sample_weight[train], alphas
+        )
+        for i, (coef, intercept) in enumerate(path):
+            errors = standard[held] @ coef + intercept - factors[held]
+            losses[i] += sample_weight[held] @ np.square(errors).mean(axis=1)
+    best = int(np.argmin(losses))
+    (coef, intercept), *_ = _ridge_path(
+        standard, factors, sample_weight, alphas[best : best + 1]
+    )
+    with seeded(seed):
+        head = mlp((features.shape[1], factors.shape[1]))
+    with torch.no_grad():
+        head[0].weight.copy_(torch.from_numpy(coef.T))
+        head[0].bias.copy_(torch.from_numpy(intercept))
+    return _for_raw_features(head, mean, scale), float(alphas[best])
+
+
+def _ridge_path(X, Y, weight, alphas):
+    """Ridge regressions of all `alphas`, from one eigendecomposition.
+
+    With X and Y centred by their weighted means, X' W X = V diag(s) V', and the
+    coefficients are V diag(1 / (s + alpha)) V' X' W Y: only the diagonal differs.
+
+    Yields
+    ------
+    coef : ndarray (n_features, n_factors)
+    intercept : ndarray (n_factors,)
+    """
+    x_mean = np.average(X, axis=0, weights=weight)
+    y_mean = np.average(Y, axis=0, weights=weight)
+    centred = X - x_mean
+    weighted = centred.T * weight
+    values, vectors = np.linalg.eigh(weighted @ centred)
+    projected = vectors.T @ (weighted @ (Y - y_mean))
+    for alpha in alphas:
+        coef = vectors @ (projected / (np.maximum(values, 0) + alpha)[:, None])
+        yield coef, y_mean - x_mean @ coef
+
+
+def fit_mlp_head(
+    features,
+    factors,
+    *,
+    hidden,
+    max_epochs,
+    batch_size,
+    lr,
+    patience,
+    validation_fraction,
+    sample_weight,
+    groups,
+    device,
+    seed,
+    verbose,
+):
+    """A multilayer perceptron as head, trained with MSE + cosine proximity.
+
+    Parameters
+    ----------
+    features : ndarray (n_clips, n_features), float32
+        What the head reads.
+    factors : ndarray (n_clips, n_factors), float32
+        What it estimates.
+    hidden : sequence of int
+        Hidden units of each layer.
+    max_epochs, batch_size, lr, patience, validation_fraction
+        As the estimators' parameters of these names.
+    sample_weight : ndarray (n_clips,), float32
+        Weights of the clips in the loss.
+    groups : ndarray (n_clips,) or None
+        Clips of one group (an artist) stay on one side of the validation split.
+    device : torch.device
+        Where to train.
+    seed : int
+        Of the initial weights, the split and the batches.
+    verbose : int
+        1 shows a progress bar.
+
+    Returns
+    -------
+    head : Sequential
+        From raw features to factors, on the CPU.
+    history : list of dict
+        Training and validation loss of every epoch.
+    """
+    mean, scale = moments(features)
+    with seeded(seed):
+        head = mlp((features.shape[1], *hidden, factors.shape[1]))
+    history = fit_network(
+        head,
+        ArrayInputs((features - mean) / scale),
+        {
+            "factors": torch.from_numpy(factors),
+            "weight": torch.from_numpy(sample_weight),
+        },
+        objective=estimate_factors,
+        split=validation_split(
+            len(features), validation_fraction, seed=seed, groups=groups
+        ),
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        lr=lr,
+        patience=patience,
+        device=device,
+        seed=seed,
+        verbose=verbose,
+    )
+    return _for_raw_features(head.cpu(), mean, scale), history
+
+
+def estimate_factors(head, x, batch, epoch):
+    """The objective of a teacher: `mse_cosine` against the factors."""
+    losses = mse_cosine(head(x).float(), batch["factors"])
+    return {"loss": weighted_mean(losses, batch["weight"])}
+
+
+def moments(features):
+    """Mean and standard deviation of each column; 1 for constant columns."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    scale = features.std(axis=0, dtype=np.float64)
+    return mean, np.where(scale > 1e-7 * np.maximum(np.abs(mean), 1e-7), scale, 1.0)
+
+
+def _for_raw_features(head, mean, scale):
+    """The head for raw features, given the one for standardised features."""
+    standardise_input(head, torch.from_numpy(mean), torch.from_numpy(scale))
+    return head.eval().requires_grad_(False)

@@ -1,0 +1,322 @@
+"""The loop that trains every network here: skorch, with what it does not have itself.
+
+A validation split (stratified, by groups where there are any), the best epoch kept,
+early stopping, bf16, and fits that go on where they were killed. Random numbers leave
+the caller's alone.
+"""
+
+import contextlib
+from functools import partial
+from math import ceil
+
+import numpy as np
+import skorch
+import torch
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from skorch.callbacks import PassthroughScoring
+from skorch.helper import predefined_split
+
+from userlogfeat.training.batches import Batches, Rows
+from userlogfeat.training.checkpoints import BestEpoch, EpochBar, PatienceOver
+
+
+def fit_network(
+    network,
+    inputs,
+    targets,
+    *,
+    objective,
+    split,
+    max_epochs,
+    batch_size,
+    lr,
+    patience,
+    device,
+    seed,
+    monitor="loss",
+    min_steps=1,
+    min_epochs=0,
+    precision="fp32",
+    augment=None,
+    checkpoint=None,
+    optimizer=torch.optim.Adam,
+    verbose=0,
+):
+    """Train a network, and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    network : Module
+        Changed in place; on `device` afterwards, in evaluation mode.
+    inputs : ArrayInputs or FrameStore
+        What it hears: ``inputs.batch(rows, generator)`` gives a tensor.
+    targets : dict of str to Tensor (n_clips, ...)
+        What the objective needs for each clip.
+    objective : callable
+        ``objective(network, x, batch, epoch)`` -> dict of scalars, "loss" among them,
+        which is minimised. `batch` has the rows of `targets`; epochs count from 0.
+    split : (ndarray, ndarray)
+        Rows to learn from, and rows to validate on. Where the latter are none, the
+        best epoch is the one of least training loss.
+    max_epochs, batch_size, lr, patience
+        As the estimators' parameters of these names.
+    device : torch.device
+        Where to train.
+    seed : int
+        Of the batches, the crops and all that is random in the network.
+    monitor : str
+        Which entry of the objective says what the best epoch is.
+    min_steps : int
+        An epoch goes through the clips again until it has so many steps: a few clips
+        would else be left before they are learned.
+    min_epochs : int
+        Epochs before which training does not stop, however the losses go.
+    precision : {"fp32", "bf16"}
+        Of convolutions and matrix products.
+    augment : callable, optional
+        Applied to the inputs while training, as ``augment(x)``.
+    checkpoint : Checkpoint, optional
+        Written after every epoch; a fit that finds one goes on from it, and ends as
+        if it had never been interrupted.
+    optimizer : callable
+        ``optimizer(parameters, lr=lr)``, as the classes of :mod:`torch.optim`.
+    verbose : int
+        1 shows a progress bar.
+
+    Returns
+    -------
+    history : list of dict
+        The losses of every epoch, as ``train_loss``, ``valid_loss`` and so on.
+    """
+    train, valid = (Rows(inputs, targets, rows) for rows in split)
+    watched = ("valid_" if len(valid) else "train_") + monitor
+    best = BestEpoch(
+        watched, patience=patience, min_epochs=min_epochs, checkpoint=checkpoint
+    )
+    generator = torch.Generator().manual_seed(seed)
+    with seeded(seed):
+        net = TransferNet(
+            network.to(device),
+            criterion=torch.nn.Module,  # the loss is in the objective
+            objective=objective,
+            precision=precision,
+            # Modules are what skorch trains, so it refuses this one as an attribute.
+            augment=augment and augment.__call__,
+            optimizer=optimizer,
+            lr=lr,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            iterator_train=partial(Batches, generator=generator, min_batches=min_steps),
+            iterator_valid=Batches,
+            train_split=predefined_split(valid) if len(valid) else None,
+            callbacks=_callbacks(best, monitor, verbose, max_epochs),
+            callbacks__print_log=None,
+            device=str(device),
+            verbose=0,
+        ).initialize()
+        best.start(net, generator)
+        remaining = max_epochs - len(net.history)
+        if remaining > 0 and not best.stopped:
+            net.notify("on_train_begin", X=train, y=None)
+            with contextlib.suppress(PatienceOver):
+                net.fit_loop(train, epochs=remaining)
+            net.notify("on_train_end", X=train, y=None)
+        best.finish(net)
+    network.eval()
+    return [_losses_of(epoch) for epoch in net.history]
+
+
+def _losses_of(epoch):
+    """What an epoch's record says of losses, as plain numbers."""
+    losses = {k: float(v) for k, v in epoch.items() if k.endswith("_loss")}
+    return {"epoch": epoch["epoch"], **losses}
+
+
+def _callbacks(best, monitor, verbose, max_epochs):
+    callbacks = []
+    if monitor != "loss":
+        callbacks += [
+            (f"{part}_{monitor}", PassthroughScoring(f"{part}_{monitor}", on_train=on))
+            for part, on in (("train", True), ("valid", False))
+        ]
+    if verbose:
+        callbacks.append(("bar", EpochBar(max_epochs)))
+    return [*callbacks, ("best", best)]
+
+
+class TransferNet(skorch.NeuralNet):
+    """A skorch net whose loss is an objective of network, inputs and targets.
+
+    Parameters
+    ----------
+    objective : callable
+        See :func:`fit_network`.
+    precision : {"fp32", "bf16"}
+        Of convolutions and matrix products.
+    augment : callable or None
+        Applied to the inputs while training.
+    """
+
+    def __init__(self, *args, objective, precision="fp32", augment=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.objective = objective
+        self.precision = precision
+        self.augment = augment
+
+    def train_step_single(self, batch, **fit_params):
+        """Losses of a batch, and their gradients."""
+        self._set_training(True)
+        step = self._losses(batch, "train")
+        step["loss"].backward()
+        return step
+
+    def validation_step(self, batch, **fit_params):
+        """Losses of a batch."""
+        self._set_training(False)
+        with torch.no_grad():
+            return self._losses(batch, "valid")
+
+    def _losses(self, batch, part):
+        x, targets = batch
+        device = torch.device(self.device)
+        x = x.to(device, non_blocking=True)
+        targets = {name: t.to(device) for name, t in targets.items()}
+        if part == "train" and self.augment is not None:
+            x = self.augment(x)
+        with torch.autocast(
+            device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
+        ):
+            try:
+                losses = self.objective(self.module_, x, targets, len(self.history) - 1)
+            except ValueError as error:
+                if "more than 1 value per channel" in str(error):
+                    raise ValueError(_single_value(x)) from error
+                raise
+        for name, value in losses.items():
+            if name != "loss":  # skorch records that one
+                self.history.record_batch(f"{part}_{name}", value.item())
+        return {"loss": losses["loss"], "y_pred": None}
+
+
+def _single_value(x):
+    return (
+        f"Got a batch of {len(x)} clip of shape {tuple(x.shape[1:])} to train on, and "
+        "a batch norm that it leaves a single value a map: there is no variance. Pass "
+        "more clips, a larger batch_size, or, for spectrograms, longer clips or "
+        "smaller pools."
+    )
+
+
+class DecayingSGD(torch.optim.SGD):
+    """Stochastic gradient descent whose step shrinks: lr / (1 + decay * step).
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        What is trained.
+    lr : float
+        Of the first step.
+    decay : float
+        By which the steps shrink, counted from 0: after 1 / `decay` of them, lr is half
+        of what it was.
+    momentum, nesterov
+        As of :class:`torch.optim.SGD`.
+    """
+
+    def __init__(self, parameters, *, lr, decay, momentum=0.0, nesterov=False):
+        super().__init__(parameters, lr=lr, momentum=momentum, nesterov=nesterov)
+        for group in self.param_groups:  # kept, with lr, in checkpoints
+            group.update(first_lr=lr, decay=decay, n_steps=0)
+
+    def step(self, closure=None):
+        """One step, of the size that is its turn."""
+        for group in self.param_groups:
+            group["lr"] = group["first_lr"] / (1 + group["decay"] * group["n_steps"])
+            group["n_steps"] += 1
+        return super().step(closure)
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Seed torch inside the block, and give the caller's state back after it."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def validation_split(n_clips, fraction, *, seed, y=None, groups=None):
+    """Rows to learn from and rows to validate on.
+
+    Parameters
+    ----------
+    n_clips : int
+        How many there are.
+    fraction : float
+        Share of the clips (or groups) to validate on.
+    seed : int
+        Of the draw.
+    y : ndarray (n_clips,), optional
+        Classes: each gives its share, and one clip at least where it has two. A class
+        of one clip is learned from.
+    groups : ndarray (n_clips,), optional
+        Clips of one group are on one side; classes are then kept in proportion as far
+        as whole groups can, and every class is learned from.
+
+    Returns
+    -------
+    train, valid : ndarray of int
+        Sorted. `valid` is empty where nothing can be spared.
+    """
+    if groups is not None and y is not None:
+        return _stratified_groups(y, groups, fraction, seed)
+    if groups is not None:
+        if len(np.unique(groups)) < 2:
+            return np.arange(n_clips), np.arange(0)
+        n_held = _n_held(len(np.unique(groups)), fraction)
+        split = GroupShuffleSplit(1, test_size=n_held, random_state=seed)
+        train, valid = next(split.split(np.zeros(n_clips), groups=groups))
+        return np.sort(train), np.sort(valid)
+    if y is not None:
+        rng = np.random.default_rng(seed)
+        valid = [np.arange(0)]
+        for label in np.unique(y):
+            rows = rng.permutation(np.flatnonzero(y == label))
+            n_valid = max(1, round(fraction * len(rows))) if len(rows) > 1 else 0
+            valid.append(rows[: min(n_valid, len(rows) - 1)])
+        valid = np.sort(np.concatenate(valid))
+        return np.setdiff1d(np.arange(n_clips), valid), valid
+    if n_clips < 2:
+        return np.arange(n_clips), np.arange(0)
+    n_held = _n_held(n_clips, fraction)
+    split = ShuffleSplit(1, test_size=n_held, random_state=seed)
+    train, valid = next(split.split(np.zeros(n_clips)))
+    return np.sort(train), np.sort(valid)
+
+
+def _n_held(n, fraction):
+    """How many of `n` to validate on: at least one, and never all."""
+    return min(ceil(fraction * n), n - 1)
+
+
+def _stratified_groups(y, groups, fraction, seed):
+    """Whole groups, in random order, for as long as a class has clips to spare.
+
+    A group goes to the validation part where it brings the classes nearer to their
+    shares, and leaves clips of each of its classes to learn from.
+    """
+    classes, y = np.unique(y, return_inverse=True)
+    names, groups = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (groups, y), 1)
+    wanted = fraction * counts.sum(axis=0)
+    left, taken = counts.sum(axis=0), np.zeros(len(classes))
+    chosen = []
+    for group in np.random.default_rng(seed).permutation(len(names)):
+        clips = counts[group]
+        nearer = np.abs(taken + clips - wanted).sum() < np.abs(taken - wanted).sum()
+        if nearer and ((left - clips)[clips > 0] > 0).all():
+            chosen.append(group)
+            left, taken = left - clips, taken + clips
+    held = np.isin(groups, chosen)
+    return np.flatnonzero(~held), np.flatnonzero(held)

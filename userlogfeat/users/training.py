@@ -1,0 +1,215 @@
+"""Training of the user tower: one target a user and epoch, negatives from all items.
+
+The loop is its own, not that of ``training.fit_network``: lookups have sparse
+gradients, which need an optimiser of their own beside that of the dense layers; targets
+and negatives are drawn anew in every epoch; and what a batch holds depends on them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from userlogfeat.losses import sampled_softmax
+from userlogfeat.training import seeded
+from userlogfeat.users.batches import events_of
+
+# Share of training users whose history, or demographics, are hidden from an epoch,
+# where there are demographics: so that either alone gives an embedding that was
+# trained. Not in the papers.
+HIDDEN = 0.1
+# Users to validate on, at most: enough to see which epoch is better, and the scores of
+# all items for them cost no more than the epoch. Where targets are drawn and there are
+# fewer users, each has several, for so many in all.
+N_VALIDATED = 2000
+MIN_STEPS = 20  # an epoch of few users goes through them again
+BLOCK_SCORES = 1 << 22  # of users times items that are held at once
+COUNTED = 1 << 13  # users whose events are counted at once
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: as the parameters of ``UserEmbedding`` of these names."""
+
+    n_negatives: int
+    negatives: str
+    max_epochs: int
+    patience: int
+    batch_size: int
+    lr: float
+    dropout: float
+    verbose: int = 0
+
+
+def fit_tower(network, users, targets, split, settings, *, device, seed):
+    """Train a tower, and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    network : UserTower
+        Changed in place; on `device` afterwards, in evaluation mode.
+    users : Users
+        Histories with the targets in them; a target is left out where it is one.
+    targets : Targets
+        Of the same users.
+    split : (ndarray, ndarray)
+        Users to learn from, and users to validate on. Where the latter are none, the
+        best epoch is the one of least training loss.
+    settings : Settings
+    device : torch.device
+    seed : int
+        Of the order, the targets and the negatives.
+
+    Returns
+    -------
+    list of dict
+        ``epoch``, ``train_loss`` and ``valid_loss`` of every epoch.
+    """
+    run = _Run(network.to(device), users, targets, split, settings, device, seed)
+    best, weights, waited, history = np.inf, None, 0, []
+    bar = tqdm(total=settings.max_epochs, disable=not settings.verbose, leave=False)
+    with seeded(seed), bar:
+        while len(history) < settings.max_epochs and waited < settings.patience:
+            losses = {"epoch": len(history) + 1, "train_loss": run.train()}
+            if len(run.valid):
+                losses["valid_loss"] = run.validate()
+            history.append(losses)
+            _refuse_divergence(losses, settings.lr)
+            watched = losses.get("valid_loss", losses["train_loss"])
+            waited += 1
+            if watched < best:
+                best, waited = watched, 0
+                weights = {k: v.clone() for k, v in network.state_dict().items()}
+            bar.set_postfix(losses, refresh=False)
+            bar.update()
+    network.load_state_dict(weights)
+    network.eval()
+    return history
+
+
+class _Run:
+    """All that a training has and a step needs."""
+
+    def __init__(self, network, users, targets, split, settings, device, seed):
+        self.network, self.users, self.targets = network, users, targets
+        self.settings, self.device = settings, device
+        self.rng = np.random.default_rng(seed)
+        self.codes = network.codes_0.cpu().numpy()
+        self.train_rows = split[0]
+        self.hides = bool(users.numbers.shape[1] or users.categories.shape[1])
+        self._choose_valid(split[1])
+        self._choose_negatives()
+        # Adam whose moments of a row are touched only where the row is.
+        self.optimizers = (
+            torch.optim.SparseAdam(network.lookup_parameters, lr=settings.lr),
+            torch.optim.Adam(network.dense_parameters, lr=settings.lr),
+        )
+
+    def train(self):
+        """One epoch; the mean loss of its users."""
+        self.network.train()
+        n_steps, total, n_users = 0, 0.0, 0
+        while n_steps < MIN_STEPS:
+            order = self.rng.permutation(self.train_rows)
+            for start in range(0, len(order), self.settings.batch_size):
+                rows = order[start : start + self.settings.batch_size]
+                total += self._step(rows) * len(rows)
+                n_users += len(rows)
+                n_steps += 1
+        return total / n_users
+
+    @torch.no_grad()
+    def validate(self):
+        """The mean loss of held-out users, over all items: exact, and so comparable."""
+        self.network.eval()
+        every = self.network.items.weight  # N, D
+        total = 0.0
+        step = max(1, BLOCK_SCORES // len(every))
+        for start in range(0, len(self.valid), step):
+            rows = self.valid[start : start + step]
+            targets = self.valid_targets[start : start + step]
+            embedded = self.network(
+                self.users.batch(rows, targets=targets).to(self.device)
+            )
+            scores = embedded @ every.T  # B, N
+            own = torch.from_numpy(self.codes[targets]).to(self.device)
+            total += torch.nn.functional.cross_entropy(
+                scores, own, reduction="sum"
+            ).item()
+        return total / len(self.valid)
+
+    def _step(self, rows):
+        targets = self.targets.draw(rows, self.rng)
+        hidden = {"kept": lambda n: self.rng.random(n) >= self.settings.dropout}
+        if self.hides:
+            drawn = self.rng.random(len(rows))
+            hidden |= {"no_history": drawn < HIDDEN, "unknown": drawn > 1 - HIDDEN}
+        batch = self.users.batch(rows, targets=targets, **hidden).to(self.device)
+        own = torch.from_numpy(self.codes[targets])
+        drawn, log_expected = self._draw_negatives()
+        is_target = (own[:, None] == drawn[None]).to(self.device)  # B, K
+        looked_up = self.network.items(torch.cat([own, drawn]).to(self.device))
+        positive, negative = looked_up[: len(own)], looked_up[len(own) :]
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        embedded = self.network(batch)  # B, D
+        loss = sampled_softmax(
+            (embedded * positive).sum(dim=1),
+            embedded @ negative.T,
+            log_expected.to(self.device),
+            is_target,
+        ).mean()
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.item()
+
+    def _choose_valid(self, rows):
+        """The pairs of users and targets to validate on: the same in every epoch."""
+        drawn = (self.targets.last[rows] < 0).any()
+        n_repeats = -(-N_VALIDATED // len(rows)) if len(rows) and drawn else 1
+        rows = np.repeat(rows, n_repeats)
+        targets = self.targets.draw(rows, self.rng)
+        # What no training user played has no embedding to be found by.
+        known = (targets >= 0) & (self.codes[targets] >= 0)
+        self.valid, self.valid_targets = rows[known], targets[known]
+
+    def _choose_negatives(self):
+        """The distribution q of the draws; None where all items are taken."""
+        n_items = len(self.network.items.weight)
+        self.cumulated = None
+        if self.settings.n_negatives >= n_items:
+            return
+        weights = np.ones(n_items)
+        if self.settings.negatives == "popularity":
+            counts = np.zeros(n_items, np.int64)
+            # Some users at a time: all events at once would be the largest array.
+            for rows in np.split(
+                self.train_rows, range(COUNTED, len(self.train_rows), COUNTED)
+            ):
+                items, _ = events_of(self.targets.positives, rows)
+                counts += np.bincount(self.codes[items], minlength=n_items)
+            weights = np.maximum(counts, 1)  # what was only disliked is drawn too
+        self.cumulated = np.cumsum(weights / weights.sum())
+        expected = self.settings.n_negatives * weights / weights.sum()
+        self.log_expected = torch.from_numpy(np.log(expected)).float()
+
+    def _draw_negatives(self):
+        """Negatives for one batch, and the log of how often each is expected."""
+        if self.cumulated is None:
+            every = torch.arange(len(self.network.items.weight))
+            return every, torch.zeros(len(every))
+        places = self.rng.random(self.settings.n_negatives) * self.cumulated[-1]
+        drawn = np.searchsorted(self.cumulated, places, side="right")
+        drawn = torch.from_numpy(np.minimum(drawn, len(self.cumulated) - 1))
+        return drawn, self.log_expected[drawn]
+
+
+def _refuse_divergence(losses, lr):
+    for name, value in losses.items():
+        if not np.isfinite(value):
+            raise ValueError(
+                f"The {name} became {value} in epoch {losses['epoch']}. Lower lr (now "
+                f"{lr:g}), or look for huge numbers in demographics."
+            )

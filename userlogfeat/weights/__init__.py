@@ -1,0 +1,43 @@
+"""Saved models: safetensors, config.json, and the answer to a test tone.
+
+================  ==========================================================
+models            save, find, load, check; bundled models
+config            what must be in config.json, and whether it was changed
+musicnn           musicnn's published networks, from the installed package
+tensorflow_files  the variables of a TensorFlow checkpoint, without TensorFlow
+================  ==========================================================
+"""
+
+from userlogfeat.weights.config import (
+    CONFIG,
+    ModelError,
+    check_training_data,
+    library_versions,
+    read_config,
+)
+from userlogfeat.weights.models import (
+    TENSORS,
+    NonCommercialWarning,
+    find_model,
+    list_weights,
+    load_fitted,
+    load_model,
+    make_tone,
+    save_model,
+)
+
+__all__ = [
+    "CONFIG",
+    "ModelError",
+    "NonCommercialWarning",
+    "TENSORS",
+    "check_training_data",
+    "find_model",
+    "library_versions",
+    "list_weights",
+    "load_fitted",
+    "load_model",
+    "make_tone",
+    "read_config",
+    "save_model",
+]
