@@ -178,7 +178,7 @@ def test_features_as_frames():
     embedder = SharedLatentEmbedder(**settings).fit(X, labels, dataset=sets)
     found = embedder.transform(X)
     expected = X @ embedder.feature_embedding_ + embedder.feature_offset_
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert embedder.get_feature_names_out()[-1] == "embedding_7"
     said = embedder.decision_function(X, dataset="A").argmax(axis=1)
     order = [embedder.labels_.tolist().index(word) for word in WORDS["A"]]

@@ -187,9 +187,14 @@ class LatentTransformer(WindowTransformer):
     def _read_features(self, X):
         """Embedding and affinities of precomputed features."""
         X = validate_data(self, X, dtype=np.float32, reset=False)
-        embedding = X @ self.feature_embedding_ + self.feature_offset_
-        affinity = embedding @ self.label_embeddings_.T
-        return {"embedding": embedding, "affinity": affinity}
+        # In double precision: float32 sums differ with a row's place in the batch.
+        embedding = X.astype(np.float64) @ self.feature_embedding_
+        embedding += self.feature_offset_
+        layers = {
+            "embedding": embedding,
+            "affinity": embedding @ self.label_embeddings_.T,
+        }
+        return {name: values.astype(np.float32) for name, values in layers.items()}
 
     def _pooled(self, network):
         """The network with one row a clip, for which windows apart are averaged."""

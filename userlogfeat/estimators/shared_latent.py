@@ -151,7 +151,7 @@ class SharedLatentEmbedder(LatentTransformer):
     >>> A, B = np.array(["dark", "bright"])[high], np.array(["low", "high"])[high]
     >>> labels = np.where(np.arange(60) < 30, A, B)
     >>> sets = np.where(np.arange(60) < 30, "A", "B")
-    >>> embedder = SharedLatentEmbedder(5, window=10, random_state=0)
+    >>> embedder = SharedLatentEmbedder(5, window=10, max_epochs=3, random_state=0)
     >>> embedder.fit(frames, labels, dataset=sets).transform(frames).shape
     (60, 20)
     >>> [near] = embedder.nearest_labels("bright", 1)
