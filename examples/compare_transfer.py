@@ -1,4 +1,8 @@
-"""Is it the listeners? A student with a teacher, and with two that know nothing.
+"""
+Is it the listeners?
+====================
+
+A student with a teacher, and with two that know nothing of listeners.
 
 Lee, Lee, Park, Lee (2019) train a small network for a task while its penultimate units
 learn to estimate factors of listening logs. Targets of any kind regularise, though, so

@@ -229,7 +229,7 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         return self.classes_[outputs.argmax(axis=1)]
 
     def predict_proba(self, X):
-        """Probabilities (n_clips, n_classes) of the labels, in the order of classes_.
+        """Probabilities (n_clips, n_classes) of the labels, in the order of `classes_`.
 
         Parameters
         ----------
