@@ -33,7 +33,9 @@ def bare_python(folder):
             (site / path.name).symlink_to(path)
     python = folder / "bin" / "python"
     code = "import importlib.util as u; print(u.find_spec('userlogfeat'))"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd="/")
+    done = subprocess.run(
+        [python, "-E", "-c", code], capture_output=True, text=True, cwd="/"
+    )
     assert done.stdout == "None\n", done.stderr
     return python
 
