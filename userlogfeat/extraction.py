@@ -146,6 +146,7 @@ def extract(
         layer_sizes=embedder.layer_sizes,
         layer_scales=getattr(embedder, "layer_scales", None),
         made_by=repr(embedder),
+        users_digest=getattr(embedder, "users_digest", None),
         on_locked=on_locked,
         flush_seconds=flush_seconds,
     ) as writer:

@@ -5,6 +5,7 @@ the logs: `id` (integer or string) and `factors` (fixed-size list of float32). H
 were made is JSON in the schema metadata. Any reader of Parquet can use them.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from userlogfeat._files import replace_file
 FORMAT = "userlogfeat factors 1"
 USERS, ITEMS = "user_factors.parquet", "item_factors.parquet"
 _METADATA = b"userlogfeat"
+DIGEST = "users_digest"  # of `made_by`: which training users and items are of
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,26 @@ def write_factors(folder, factors):
     )
     for name, ids, matrix in sides:
         write_side(folder, name, ids, matrix, made_by=factors.made_by)
+
+
+def digest_users(ids, embeddings):
+    """A short string that tells users of one training from those of any other.
+
+    It is noted as ``made_by[DIGEST]`` beside the users and the items of a training, and
+    by models that were taught these users: only then can their embeddings be compared.
+
+    Parameters
+    ----------
+    ids : array-like, shape (n_users,)
+    embeddings : array-like, shape (n_users, n_factors)
+
+    Returns
+    -------
+    str
+    """
+    digest = hashlib.sha256(json.dumps(np.asarray(ids).tolist()).encode())
+    digest.update(np.ascontiguousarray(embeddings, dtype=np.float32).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def write_side(folder, name, ids, matrix, *, made_by):

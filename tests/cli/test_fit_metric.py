@@ -12,7 +12,7 @@ import soundfile
 
 from userlogfeat import FeatureTable, MetricEmbedder, cli
 from userlogfeat.factor_files import write_side
-from userlogfeat.recommendation.users import USERS, read_users
+from userlogfeat.recommendation.users import USERS, read_digest, read_users
 
 RATE = 22050
 SMALL = ("--channels", 8, "--duration", 3, "--batch-size", 32, "--epochs", 3)
@@ -91,6 +91,7 @@ def test_the_whole_way(run, work):
     assert "160 disliked; played_ratio: liked from 0.8, disliked up to 0.2>" in text
     known = MetricEmbedder.load("m").users_
     np.testing.assert_array_equal(read_users("m")[1], known)
+    assert config()["training_data"]["users_digest"] == read_digest("users")
 
     names = ("--catalogue", "new.csv", "--catalogue-item", "track")
     result = run("recommend", "m", "new", "-o", "new.parquet", "-k", 1, *names)
@@ -100,6 +101,9 @@ def test_the_whole_way(run, work):
     assert share_right(pl.read_parquet("new.parquet")) > 0.9
 
     run("extract", "new", "-o", "t", "--weights", "m")
+    assert FeatureTable("t").users_digest == read_digest("users")
+    run("recommend", "m", "users", "-o", "old.csv", "-k", 1)
+    assert share_right(pl.read_csv("old.csv")) > 0.9
     options = ("--history", "newcomers.csv", "-k", 3, *names)
     result = run("recommend", "m", "t", "-o", "welcome.csv", *options)
     assert "Note" not in result.stderr

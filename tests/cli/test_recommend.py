@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from userlogfeat import FeatureTable, cli
+from userlogfeat.recommendation.users import read_digest
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def work(run, tmp_path, monkeypatch):
     columns = ("--user", "who", "--item", "track")
     run("fit-cf", "plays.csv", "-o", "f", *columns, "--factors", 2, "-q")
     sizes = {"embedding": 2}
-    with FeatureTable("t").writer(fingerprint="x", layer_sizes=sizes) as writer:
+    notes = {"fingerprint": "x", "users_digest": read_digest("f")}
+    with FeatureTable("t").writer(layer_sizes=sizes, **notes) as writer:
         for clip, row in {"a.wav": [1.0, 0.0], "b.wav": [0.0, 1.0]}.items():
             writer.add(clip, layers={"embedding": np.array(row)})
     return columns
@@ -98,8 +100,12 @@ def test_wrong_use(run, work, arguments, message):
     assert not Path("r.csv").exists()
 
 
-def test_embeddings_of_another_length(run, work):
-    run("fit-cf", "plays.csv", "-o", "g", *work, "--factors", 3, "-q")
-    result = run("recommend", "g", "f", "-o", "r.csv", code=cli.USAGE)
-    assert "item_embeddings of 2 columns, but the other side has 3" in result.stderr
+@pytest.mark.parametrize("factors", [2, 3])
+def test_users_of_another_training(run, work, factors):
+    """Of one width, they were mixed without a word."""
+    more = ("--factors", factors, "--seed", 1, "-q")
+    run("fit-cf", "plays.csv", "-o", "g", *work, *more)
+    for items in ("f", "t"):
+        result = run("recommend", "g", items, "-o", "r.csv", "-q", code=cli.USAGE)
+        assert "users in g are of different trainings" in result.stderr
     assert not Path("r.csv").exists()

@@ -9,7 +9,7 @@ import pytest
 
 from userlogfeat import FeatureTable, read_catalogue
 from userlogfeat.audio.errors import AudioError
-from userlogfeat.factor_files import Factors, write_factors
+from userlogfeat.factor_files import DIGEST, Factors, write_factors
 from userlogfeat.recommendation.items import (
     Items,
     has_factors,
@@ -48,6 +48,47 @@ def test_a_table_without_the_clips_that_failed(tmp_path):
     assert found.ids.tolist() == ["a.wav", "c.wav"]
     assert found.metric == "cosine"
     np.testing.assert_array_equal(found.embeddings, [[1, 1], [0, 0]])
+
+
+def test_items_of_another_training_are_refused(tmp_path):
+    """Of the same width, they were recommended without a word."""
+    ones = np.ones((1, 2))
+    for name in ("mine", "other", "by_hand"):
+        made_by = {} if name == "by_hand" else {DIGEST: name}
+        factors = Factors([1], ones, ["a"], ones, made_by=made_by)
+        write_factors(tmp_path / name, factors)
+        writer = FeatureTable(tmp_path / f"{name}.table").writer(
+            fingerprint="x",
+            layer_sizes={"embedding": 2},
+            users_digest=made_by.get(DIGEST),
+        )
+        with writer:
+            writer.add("a.wav", layers={"embedding": ones[0]})
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    assert items_of_factors(mine, users=mine).ids.tolist() == ["a"]
+    assert items_of_factors(tmp_path / "by_hand", users=mine).ids.tolist() == ["a"]
+    assert items_of_table(tmp_path / "mine.table", users=mine).ids[0] == "a.wav"
+    with pytest.raises(ValueError, match=r"other and the users in .*mine are of"):
+        items_of_factors(other, users=mine)
+    with pytest.raises(ValueError, match=r"other.table .* trainings.*Extract"):
+        items_of_table(tmp_path / "other.table", users=mine)
+    with pytest.warns(UserWarning, match="not noted which users taught the model of"):
+        items_of_table(tmp_path / "by_hand.table", users=mine)
+
+
+def test_audio_heard_by_the_model_of_other_users(tmp_path, monkeypatch):
+    model = fake.FakeEmbedder()
+    monkeypatch.setattr("userlogfeat.recommendation.items.LAYER", "mean")
+    (tmp_path / "a.wav").write_bytes(b"clip 1")
+    ones = np.ones((1, 2))
+    made_by = {DIGEST: "mine"}
+    write_factors(tmp_path, Factors([1], ones, ["a"], ones, made_by=made_by))
+    model.weights, model.users_digest = "m", "other"
+    with pytest.raises(ValueError, match=r"'m' and the users in .* trainings"):
+        items_of_audio([tmp_path], model, users=tmp_path)
+    model.users_digest = None
+    with pytest.warns(UserWarning, match="not noted which users taught model 'm'"):
+        items_of_audio([tmp_path], model, users=tmp_path)
 
 
 def test_a_table_without_embeddings(tmp_path):

@@ -69,7 +69,12 @@ def fit_cf(
     """
     with explained():
         from userlogfeat.estimators.cf import CFEmbedding
-        from userlogfeat.factor_files import Factors, write_factors
+        from userlogfeat.factor_files import (
+            DIGEST,
+            Factors,
+            digest_users,
+            write_factors,
+        )
         from userlogfeat.logs import read_logs
 
         check_output(output, overwrite)
@@ -89,6 +94,7 @@ def fit_cf(
             random_state=seed,
         ).fit(interactions.user_items)
         made_by = {"logs": logs.name, "weights": weights.value, **cf.get_params()}
+        made_by[DIGEST] = digest_users(interactions.user_ids, cf.user_factors_)
         write_factors(
             output,
             Factors(

@@ -178,7 +178,8 @@ def fit_metric(
         from userlogfeat._files import fill_folder
         from userlogfeat.catalogue import read_catalogue
         from userlogfeat.estimators.metric import MetricEmbedder
-        from userlogfeat.recommendation.users import keep_users
+        from userlogfeat.factor_files import DIGEST
+        from userlogfeat.recommendation.users import keep_users, read_digest
 
         check_output(output, overwrite)
         table = read_catalogue(catalogue, clip=clip, item=catalogue_item, artist=artist)
@@ -215,6 +216,7 @@ def fit_metric(
         ).fit(list(table.clips), y, groups=groups)
         default = f"{len(table)} clips of {catalogue.name}, {logs.name}"
         with fill_folder(output) as folder:
+            keep_users(folder, users, ids, embedder)
             embedder.save(
                 folder,
                 training_data={
@@ -222,9 +224,9 @@ def fit_metric(
                     "licence": licence,
                     "non_commercial": non_commercial,
                     "feedback": repr(verdicts),
+                    DIGEST: read_digest(folder),
                 },
             )
-            keep_users(folder, users, ids, embedder)
     if not quiet:
         losses = [epoch["valid_loss"] for epoch in embedder.history_]
         tell(f"{verdicts}")

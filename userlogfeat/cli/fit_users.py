@@ -109,7 +109,12 @@ def fit_users(
     with explained():
         from userlogfeat._files import fill_folder
         from userlogfeat.estimators.user_tower import UserEmbedding
-        from userlogfeat.factor_files import Factors, write_factors
+        from userlogfeat.factor_files import (
+            DIGEST,
+            Factors,
+            digest_users,
+            write_factors,
+        )
         from userlogfeat.id_tables import read_id_table
         from userlogfeat.logs import read_logs
 
@@ -141,6 +146,7 @@ def fit_users(
         embedded = tower.transform(plays.user_items, **known)
         default = f"{plays} of {logs.name}"
         made_by = {"class": "UserEmbedding", "logs": logs.name, "seed": seed}
+        made_by[DIGEST] = digest_users(plays.user_ids, embedded)
         with fill_folder(output) as folder:
             tower.save(
                 folder,

@@ -222,13 +222,13 @@ def _read_items(sources, users, weights, settings):
     model = weights or (str(users) if own else None)
     embedder = model and UserLogEmbedder(model, layer="embedding", **settings)
     if len(sources) == 1 and has_factors(sources[0]):
-        return items_of_factors(sources[0])
+        return items_of_factors(sources[0], users=users)
     if len(sources) == 1 and sources[0].is_dir() and FeatureTable(sources[0]).exists():
-        return items_of_table(sources[0], model=embedder)
+        return items_of_table(sources[0], model=embedder, users=users)
     if embedder is None:
         raise ValueError(
             f"{sources[0]} is neither a feature table nor a folder of factors, and "
             f"{users} has no model that could hear it as audio. Pass --weights MODEL, "
             "the model that was taught these users."
         )
-    return items_of_audio(sources, embedder)
+    return items_of_audio(sources, embedder, users=users if weights else None)

@@ -184,6 +184,18 @@ class UserLogEmbedder(AudioTransformer):
         ]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
+    @property
+    def users_digest(self):
+        """Which users taught the model, as folders of users note it; None if unknown.
+
+        Only among these can its embeddings be compared.
+        """
+        data = self._load_model().config["training_data"]
+        if "users_digest" in data:  # of fit-metric
+            return data["users_digest"]
+        factors = data.get("factors")  # of fit-teacher
+        return factors.get("users_digest") if isinstance(factors, dict) else None
+
     def iter_features(self, X, *, layers=None, on_error="raise"):
         """Features of one clip after the other: see `AudioTransformer`."""
         if not self._load_model().hears_audio:
@@ -236,6 +248,7 @@ class UserLogEmbedder(AudioTransformer):
             fingerprint=self.fingerprint,
             layer_sizes=sizes,
             made_by=repr(self),
+            users_digest=self.users_digest,
             on_locked="wait",
             max_small_parts=8,
         ) as writer:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import clone
 
-from userlogfeat.factor_files import ITEMS, read_side
-from userlogfeat.recommendation.users import positions
+from userlogfeat.factor_files import DIGEST, ITEMS, read_side
+from userlogfeat.recommendation.users import positions, same_training
 from userlogfeat.tables import FeatureTable
 
 LAYER = "embedding"
@@ -44,23 +44,39 @@ def has_factors(folder):
     return (Path(folder) / ITEMS).is_file()
 
 
-def items_of_factors(folder):
+def items_of_factors(folder, *, users=None):
     """Items of a folder of `fit-cf` or `fit-users`; those that nobody played left out.
 
     Parameters
     ----------
     folder : str or Path
+    users : str or Path, optional
+        Folder of the users they are for.
 
     Returns
     -------
     Items
+
+    Raises
+    ------
+    ValueError
+        Where it is known that users and items are of different trainings.
     """
-    ids, embeddings, _ = read_side(folder, ITEMS)
+    ids, embeddings, made_by = read_side(folder, ITEMS)
+    if users is not None and same_training(users, made_by.get(DIGEST)) is False:
+        raise ValueError(
+            _other_training(
+                f"The items in {folder}",
+                users,
+                f"Take both from one folder, or users of a model that was taught those "
+                f"of {folder}. Where these were trained again, train the model again.",
+            )
+        )
     known = embeddings.any(axis=1)
     return Items(ids[known], embeddings[known], "dot")
 
 
-def items_of_table(table, *, model=None):
+def items_of_table(table, *, model=None, users=None):
     """Clips of a feature table that have an embedding.
 
     Parameters
@@ -69,6 +85,9 @@ def items_of_table(table, *, model=None):
         Of ``userlogfeat extract`` with the layer "embedding".
     model : UserLogEmbedder, optional
         The model that should have made it; else a warning.
+    users : str or Path, optional
+        Folder of the users they are for. A warning where neither the table nor `model`
+        tells that these users taught it.
 
     Returns
     -------
@@ -78,7 +97,8 @@ def items_of_table(table, *, model=None):
     Raises
     ------
     ValueError
-        Where the table lacks the layer, or no clip of it was heard.
+        Where the table lacks the layer, or no clip of it was heard; or it is known that
+        its model was taught other users.
     """
     table = FeatureTable(table)
     if LAYER not in table.layer_sizes:
@@ -87,8 +107,20 @@ def items_of_table(table, *, model=None):
             f"but not {LAYER!r}, which lies among the users. Extract it: userlogfeat "
             f"extract --layer {LAYER} --weights MODEL."
         )
+    same = users is not None and same_training(users, table.users_digest)
+    if users is not None and same is False:
+        advice = "userlogfeat extract --weights MODEL."
+        raise ValueError(
+            _other_training(
+                f"The table {table.folder}",
+                users,
+                f"Extract it with the model that was taught these users: {advice}",
+            )
+        )
     if model is not None:
         _check_model(table, model)
+    elif same is None:
+        _warn_unknown(f"the model of the table {table.folder}", users)
     clips = table.clips()
     found = table.lookup(clips, [LAYER])
     if not found.found.any():
@@ -97,7 +129,7 @@ def items_of_table(table, *, model=None):
     return Items(ids, found.layers[LAYER][found.found], "cosine")
 
 
-def items_of_audio(clips, model):
+def items_of_audio(clips, model, *, users=None):
     """Hear clips with a model.
 
     Parameters
@@ -105,6 +137,9 @@ def items_of_audio(clips, model):
     clips : list of str or Path
         Files; folders are walked for them.
     model : UserLogEmbedder
+    users : str or Path, optional
+        Folder of the users they are for. A warning where the model does not tell that
+        these users taught it.
 
     Returns
     -------
@@ -113,12 +148,25 @@ def items_of_audio(clips, model):
     Raises
     ------
     ValueError
-        Where there is no clip.
+        Where there is no clip, or it is known that the model was taught other users.
     AudioError
         Where none can be heard: that of the first.
     """
     from userlogfeat.audio import find_audio
 
+    if users is not None:
+        same = same_training(users, model.users_digest)
+        name = f"model {str(model.weights)!r}"
+        if same is False:
+            raise ValueError(
+                _other_training(
+                    f"The estimates of {name}",
+                    users,
+                    "Pass --weights MODEL, the model that was taught these users.",
+                )
+            )
+        if same is None:
+            _warn_unknown(name, users)
     paths = list(dict.fromkeys(str(path) for path in find_audio(clips)))
     if not paths:
         raise ValueError(f"There is no audio in {', '.join(map(str, clips))}.")
@@ -177,6 +225,22 @@ def name_items(items, catalogue, *, by="item"):
     sums = np.zeros((len(number), units.shape[1]), np.float32)
     np.add.at(sums, group[group >= 0], units[group >= 0])
     return Items(np.array(list(number)), sums, items.metric, items.failed)
+
+
+def _other_training(what, users, advice):
+    return (
+        f"{what} and the users in {users} are of different trainings: their numbers "
+        "mean different things, and so would any recommendation. Expected both of one "
+        f"training. {advice}"
+    )
+
+
+def _warn_unknown(what, users):
+    warnings.warn(
+        f"It is not noted which users taught {what}. If they are not those in {users}, "
+        "the recommendations mean nothing.",
+        stacklevel=3,
+    )
 
 
 def _check_model(table, model):

@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from userlogfeat.factor_files import ITEMS, USERS, read_factors, read_side, write_side
+from userlogfeat.factor_files import (
+    DIGEST,
+    ITEMS,
+    USERS,
+    digest_users,
+    read_factors,
+    read_side,
+    write_side,
+)
 from userlogfeat.users.tower_files import TENSORS, read_tower_config
 from userlogfeat.weights.config import CONFIG
 
@@ -60,6 +68,38 @@ def read_users(folder):
     return read_side(find_users(folder), USERS)[:2]
 
 
+def read_digest(folder):
+    """Which training the users of a folder are of; None where it is not noted.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    str or None
+        As :func:`userlogfeat.factor_files.digest_users` made it.
+    """
+    return read_side(find_users(folder), USERS)[2].get(DIGEST)
+
+
+def same_training(folder, digest):
+    """Whether a digest is that of the users in a folder; None where one is not noted.
+
+    Parameters
+    ----------
+    folder : str or Path
+    digest : str or None
+        Of items, or of what made them.
+
+    Returns
+    -------
+    bool or None
+    """
+    own = read_digest(folder)
+    return None if own is None or digest is None else own == digest
+
+
 def category_columns(folder):
     """Columns of demographics that a tower reads as categories: a list of str.
 
@@ -97,8 +137,9 @@ def keep_users(folder, source, ids, embedder):
                 shutil.copyfile(path, below / path.name)
         return
     rows = embedder.drawn_users_
-    made_by = {"class": type(embedder).__name__}
-    write_side(below, USERS, ids[rows], embedder.users_[rows], made_by=made_by)
+    learned = ids[rows], embedder.users_[rows]
+    made_by = {"class": type(embedder).__name__, DIGEST: digest_users(*learned)}
+    write_side(below, USERS, *learned, made_by=made_by)
 
 
 def embed_users(folder, logs=None, demographics=None):

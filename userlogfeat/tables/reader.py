@@ -80,6 +80,7 @@ class Part:
     layer_sizes: dict
     layer_scales: dict
     made_by: str
+    users_digest: str | None
     replaces: tuple
 
     @property
@@ -237,6 +238,11 @@ class FeatureTable:
     def made_by(self):
         """What made the features, for people: the embedder and its parameters."""
         return self._first_part().made_by
+
+    @property
+    def users_digest(self):
+        """Which users taught the model; None where that is not noted."""
+        return self._first_part().users_digest
 
     def clips(self):
         """Paths of all clips as they were given, failed ones included: list of str."""
@@ -455,6 +461,7 @@ class FeatureTable:
                 notes["layers"],
                 notes["scales"],
                 notes["made_by"],
+                notes.get("users_digest"),
                 tuple(notes["replaces"]),
             )
         except (KeyError, TypeError, ValueError) as error:

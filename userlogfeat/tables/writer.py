@@ -62,6 +62,8 @@ class TableWriter:
         Factor that brings each layer to unit mean square; noted, not applied.
     made_by : str
         What makes the features, for people.
+    users_digest : str, optional
+        Which users taught the model: see ``factor_files.digest_users``.
     on_locked : {"error", "wait"}
         What to do while another process writes to the table.
     max_small_parts : int
@@ -91,6 +93,7 @@ class TableWriter:
         layer_sizes,
         layer_scales=None,
         made_by="",
+        users_digest=None,
         on_locked="error",
         max_small_parts=1,
         flush_seconds=FLUSH_SECONDS,
@@ -104,6 +107,7 @@ class TableWriter:
         self.layer_sizes = {name: int(size) for name, size in layer_sizes.items()}
         self.layer_scales = layer_scales or {}
         self.made_by = made_by
+        self.users_digest = users_digest
         self.max_small_parts = max_small_parts
         self.flush_seconds = flush_seconds
         self.flush_bytes = flush_bytes
@@ -257,6 +261,7 @@ class TableWriter:
             "layers": self.layer_sizes,
             "scales": self.layer_scales,
             "made_by": self.made_by,
+            "users_digest": self.users_digest,
             "replaces": list(replaces),
         }
         rows = rows.replace_schema_metadata({METADATA: json.dumps(notes)})
