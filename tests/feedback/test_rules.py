@@ -279,3 +279,20 @@ def test_verdicts_on_clips():
     assert y.toarray().tolist() == [[0, -1], [1, 0], [0, 0], [-1, 1], [0, 0], [1, 0]]
     with pytest.raises(ValueError, match="None of the items of 1 clips"):
         feedback.of_clips([1])
+
+
+def test_thresholds_of_what_was_played():
+    """Likes from 3 plays on were none: what is played is a 1."""
+    plays = read_logs(pl.DataFrame({"user": ["a"], "item": ["x"]}))
+    with pytest.raises(ValueError, match=r'takes no thresholds.*"counts"'):
+        feedback_of_logs(plays, "played", liked_from=3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
+def test_dislikes_are_drawn_beside_numbers_of_plays(bad):
+    logs = read_logs(pl.DataFrame({"user": ["a", "a"], "item": ["x", "y"]}))
+    played = logs.user_items.copy()
+    played.data[1] = bad
+    feedback = feedback_of_logs(logs, "played")
+    with pytest.raises(ValueError, match=f"first is {bad}.*expected numbers of plays"):
+        sample_dislikes(feedback, played)

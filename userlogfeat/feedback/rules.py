@@ -179,7 +179,8 @@ def feedback_of_logs(logs, rule="explicit", *, liked_from=None, disliked_to=None
         See :mod:`userlogfeat.feedback`. "played" has no dislikes: draw them with
         :func:`sample_dislikes`.
     liked_from, disliked_to : float, optional
-        Of the rule's number: likes from the one on, dislikes up to the other.
+        Of the rule's number: likes from the one on, dislikes up to the other. Not of
+        "played".
 
     Returns
     -------
@@ -188,7 +189,7 @@ def feedback_of_logs(logs, rule="explicit", *, liked_from=None, disliked_to=None
     Raises
     ------
     ValueError
-        Where the logs do not have what the rule needs.
+        Where the logs do not have what the rule needs, or thresholds make no sense.
 
     Examples
     --------
@@ -316,6 +317,12 @@ def read_feedback(
 
 def _bounds(rule, liked_from, disliked_to):
     low, high = THRESHOLDS[rule]
+    if rule == "played" and not (disliked_to is None and liked_from is None):
+        raise ValueError(
+            f"Got disliked_to={disliked_to!r} and liked_from={liked_from!r} with "
+            'rule="played", which takes no thresholds: whatever was played is liked. '
+            'Leave them out, or take the rule "counts".'
+        )
     low = low if disliked_to is None else disliked_to
     high = high if liked_from is None else liked_from
     numbers = all(isinstance(bound, Real) for bound in (low, high))

@@ -37,6 +37,11 @@ def sample_dislikes(feedback, played, *, n_per_like=1.0, random_state=None):
     Feedback
         With the drawn dislikes marked in `sampled`, and in its `rule`.
 
+    Raises
+    ------
+    ValueError
+        Where shapes differ, or plays are negative or not finite.
+
     Examples
     --------
     >>> import polars as pl
@@ -58,6 +63,13 @@ def sample_dislikes(feedback, played, *, n_per_like=1.0, random_state=None):
         raise ValueError(
             f"Got played of shape {played.shape}, expected {verdicts.shape}, users x "
             "items as in the feedback. Pass the user_items of the same logs."
+        )
+    bad = ~((played.data >= 0) & np.isfinite(played.data))
+    if bad.any():
+        raise ValueError(
+            f"Got played with {bad.sum()} entries that are negative, NaN or infinite "
+            f"(the first is {played.data[bad.argmax()]}), expected numbers of plays. "
+            "Pass the user_items of the logs, not verdicts or ratings."
         )
     known = sparse.csr_matrix(abs(verdicts) + abs(played), copy=False)
     known.eliminate_zeros()
