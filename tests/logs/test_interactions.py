@@ -590,3 +590,16 @@ def test_arrow_table_of_string_views():
     """Such as newer writers make."""
     table = pa.table({"user": pa.array(["a", "b"], pa.string_view()), "item": [1, 2]})
     assert read_logs(table).user_ids.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.Float64])
+def test_a_flag_is_one_or_zero(kind):
+    """Ratings of 1 to 5 were all likes."""
+    like = pl.Series([1, 0, None], dtype=kind)
+    frame = pl.DataFrame({"user": ["a", "a", "b"], "item": ["x", "y", "x"]})
+    frame = frame.with_columns(like=like)
+    liked = read_logs(frame, liked="like").liked
+    assert liked.toarray().tolist() == [[1, 0], [0, 0]]
+    rated = frame.with_columns(like=pl.Series([1, 4, 0]).cast(kind))
+    with pytest.raises(ValueError, match=r"\(row 1, .*a number in liked= other than 1"):
+        read_logs(rated, liked="like")

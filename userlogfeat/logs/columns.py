@@ -280,6 +280,18 @@ def _is_number(text):
 
 
 def _as_bool(column, chunk, role):
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        known = ~np.isnan(values)
+        _refuse(
+            known & (values != 0) & (values != 1),
+            chunk,
+            f"a number in {role}= other than 1 and 0",
+            "Ratings, percentages and times are no flags: make the column true where "
+            "they mean it, such as ratings of 4 and more.",
+        )
+        return known & (values == 1)
     try:
         said = column.cast(pa.bool_())
     except pa.ArrowException as error:
