@@ -159,3 +159,11 @@ def test_artists_stay_together_and_missing_ones_do_not():
 def test_wrong_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_nan_is_no_play():
+    plays = np.array([[1.0, np.nan]])
+    with pytest.raises(ValueError, match="1 entries of user_items are NaN"):
+        split_per_user(plays)
+    with pytest.raises(ValueError, match="1 entries of user_items are NaN"):
+        split_by_time(plays, np.arange(2.0), cuts=[1])

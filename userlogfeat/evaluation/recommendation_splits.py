@@ -43,6 +43,11 @@ def split_per_user(user_items, parts=PARTS, *, seed=0):
     tuple of csr_matrix, shape (n_users, n_items)
         One a part; their sum is `user_items`.
 
+    Raises
+    ------
+    ValueError
+        Where user_items has NaN.
+
     Examples
     --------
     >>> import numpy as np
@@ -52,6 +57,7 @@ def split_per_user(user_items, parts=PARTS, *, seed=0):
     [[6.0, 6.0], [2.0, 2.0], [2.0, 2.0]]
     """
     user_items = check_pairs(user_items, "user_items", None)
+    _refuse_nan(user_items)
     keys = np.random.default_rng(seed).random(user_items.nnz)
     return _deal_pairs(user_items, keys, _check_parts(parts))
 
@@ -86,7 +92,8 @@ def split_by_time(user_items, times, parts=PARTS, *, cuts=None, per_user=False):
     Raises
     ------
     ValueError
-        Where times are missing or NaN, or a part is left without any pair.
+        Where plays or times are NaN, times are missing, or a part is left without any
+        pair.
 
     Examples
     --------
@@ -259,6 +266,7 @@ def _check_size(n, name):
 def _check_times(user_items, times):
     """Plays as csr without stored zeros, and the time of each pair in its order."""
     plays = sparse.csr_matrix(user_items)
+    _refuse_nan(plays)
     if sparse.issparse(times):
         times = sparse.csr_matrix(times)
         plays, times = (_sorted(matrix) for matrix in (plays, times))
@@ -293,6 +301,15 @@ def _check_times(user_items, times):
             "the first or the last time of each, and user_items.sum_duplicates()."
         )
     return pairs, times[order]
+
+
+def _refuse_nan(user_items):
+    n_nan = np.isnan(user_items.data).sum() if user_items.dtype.kind == "f" else 0
+    if n_nan:
+        raise ValueError(
+            f"{n_nan} entries of user_items are NaN, expected what users played or "
+            "liked, and 0 elsewhere. Where NaN means unknown: numpy.nan_to_num."
+        )
 
 
 def _sorted(matrix):
