@@ -82,3 +82,15 @@ def test_dates_and_lists_are_no_demographics():
         Demographics.learn({"born": [date(1990, 1, 1)]})
     with pytest.raises(TypeError, match="of type list, expected a frame"):
         Demographics.learn([1, 2])
+
+
+@pytest.mark.parametrize("kind", [pl.Null, pl.String, pl.Float64, pl.Int64])
+def test_a_column_without_any_value_is_missing(kind):
+    """Whatever type it came with: csv makes text of it, pandas floats."""
+    learned = Demographics.learn(pl.DataFrame({"age": [20, 30], "land": ["is", "no"]}))
+    nothing = pl.Series([None, None], dtype=kind)
+    if kind == pl.Float64:
+        nothing = nothing.fill_null(np.nan)
+    encoded = learned.encode(pl.DataFrame({"age": nothing, "land": nothing}))
+    for found, unknown in zip(encoded, learned.unknown(2), strict=True):
+        np.testing.assert_array_equal(found, unknown)

@@ -132,6 +132,8 @@ def _learn_column(values):
 
 
 def _encode_number(values, column):
+    if _is_missing(values):
+        values = pl.Series(values.name, [None] * len(values), dtype=pl.Float64)
     if not _is_number(values):
         raise _other_type(values, "numbers")
     values = _as_floats(values)
@@ -141,10 +143,19 @@ def _encode_number(values, column):
 
 
 def _encode_category(values, column):
+    if _is_missing(values):
+        return np.zeros(len(values), np.int64)
     if _is_number(values):
         raise _other_type(values, "categories")
     code_of = {value: code for code, value in enumerate(column["values"], start=1)}
     return np.array([code_of.get(value, 0) for value in _as_text(values)], np.int64)
+
+
+def _is_missing(values):
+    """Whether a column has no value at all, whatever type that came with."""
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+    return values.null_count() == len(values)
 
 
 def _is_number(values):
