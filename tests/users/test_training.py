@@ -1,12 +1,14 @@
 """Negatives of the tower's training: drawn by popularity, and corrected for it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
 
 from userlogfeat.networks.user_tower import UserTower
 from userlogfeat.users.batches import Targets, Users
+from userlogfeat.users.inputs import make_codes, merge_attributes
 from userlogfeat.users.training import Settings, _Run
 
 N_USERS, N_ITEMS = 60, 8
@@ -87,3 +89,16 @@ def test_popularity_is_counted_some_users_at_a_time(monkeypatch):
     monkeypatch.setattr("userlogfeat.users.training.COUNTED", 7)
     parts, _ = make_run()
     np.testing.assert_array_equal(parts.log_expected, whole.log_expected)
+
+
+@pytest.mark.parametrize("missing", [pd.NA, pd.NaT, None, np.nan])
+def test_attributes_that_are_missing(missing):
+    plays = sparse.csr_matrix(np.ones((2, 3), np.float32))
+    attributes = merge_attributes(3, None, None, {"genre": ["a", missing, "b"]})
+    codes = make_codes([plays], np.arange(2), attributes)
+    assert codes[1].tolist() == [0, -1, 1]
+
+
+def test_attributes_without_a_name():
+    with pytest.raises(TypeError, match="expected a dict of name to column"):
+        merge_attributes(2, None, None, np.array(["a", "b"]))

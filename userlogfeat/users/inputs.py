@@ -91,6 +91,12 @@ def check_last_items(last_items, shape):
 
 def merge_attributes(n_items, item_artists, item_albums, item_attributes):
     """All attributes of items by name, as object arrays (n_items,)."""
+    if not isinstance(item_attributes, dict | None):
+        raise TypeError(
+            f"Got item_attributes of type {type(item_attributes).__name__}, expected a "
+            'dict of name to column, such as {"genre": genres}: the name says which '
+            "attribute it is."
+        )
     attributes = dict(item_attributes or {})
     for name, values in (("artist", item_artists), ("album", item_albums)):
         if values is None:
@@ -135,7 +141,7 @@ def make_codes(histories, users, attributes):
         number_of = {}
         numbers = [
             number_of.setdefault(value, len(number_of))
-            if there and value is not None and value == value
+            if there and value is not None and value == value  # NaN
             else -1
             for value, there in zip(values.tolist(), known.tolist(), strict=True)
         ]
@@ -176,10 +182,17 @@ def _check_attribute(values, name, n_items):
             "column of user_items, None where missing."
         )
     array = np.empty(n_items, dtype=object)
-    array[:] = [v.item() if isinstance(v, np.generic) else v for v in values]
+    array[:] = [_plain(value) for value in values]
     lists = [v for v in array if isinstance(v, list | dict | set | np.ndarray)]
     if lists:
         raise TypeError(
             f"The {name} holds {lists[0]!r}, expected one id an item: text or a number."
         )
     return array
+
+
+def _plain(value):
+    """A value of Python; None for pandas' NA, which has no truth."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
