@@ -240,3 +240,8 @@ def test_real_listeners_are_ranked_better_than_by_popularity(data):
     lifts = [r.overall["popularity_lift@10"] for r in (popular, als, chance)]
     assert lifts[0] > lifts[1] > 0 > lifts[2]
     assert als.n_without_positives < 20
+
+
+def test_lists_of_the_items_of_each_user_are_no_pairs():
+    with pytest.raises(ValueError, match=r"exclude as lists that .*csr_mat"):
+        recommend(np.eye(2), np.eye(2), 1, exclude=[[0, 1], [1]])

@@ -238,12 +238,14 @@ def check_pairs(matrix, name, shape):
     Raises
     ------
     ValueError
-        Where its shape is not `shape`.
+        Where its shape is not `shape`, or lists are not as long as each other.
     """
     if matrix is None:
         return None
     if hasattr(matrix, "user_items"):
         raise TypeError(f"Got {matrix!r} as {name}, expected its matrix: .user_items.")
+    if isinstance(matrix, list | tuple):
+        matrix = _dense(matrix, name)
     matrix = sparse.csr_matrix(matrix)
     if shape is not None and matrix.shape != tuple(shape):
         raise ValueError(
@@ -254,6 +256,21 @@ def check_pairs(matrix, name, shape):
         matrix = matrix.copy()
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
+    return matrix
+
+
+def _dense(rows, name):
+    """Lists as a matrix, which they are where all rows are of one length."""
+    try:
+        matrix = np.asarray(rows)
+    except ValueError:
+        matrix = None
+    if matrix is None or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
+        raise ValueError(
+            f"Got {name} as lists that are no matrix of numbers, expected one of users "
+            "x items, 1 where a user has an item. Of lists of each user's items, make "
+            "one: scipy.sparse.csr_matrix((ones, (users, items)), shape=...)."
+        )
     return matrix
 
 
