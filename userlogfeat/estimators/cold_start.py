@@ -74,6 +74,10 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     Notes
     -----
+    The factor f of an item is the fold-in of its history, ``cf.transform_items``, also
+    where `cf` was fitted on that history: ``cf.item_factors_`` are a little off it, the
+    users having moved once more since.
+
     To measure k0, the held-out items are taken out of all histories and users are
     folded in again, so that their factors know nothing of these items. Each item with N
     listeners is then folded in from 1, 2, 4, ... of them, at most N / 2, and blends are
