@@ -17,6 +17,9 @@ rate. Of all lists together: coverage of the catalogue, and popularity bias
 (Abdollahpouri, Mansoury, Burke, Mobasher 2019, *The unfairness of popularity bias in
 recommendation*).
 
+What is held out is dealt by ``userlogfeat.evaluation.recommendation_splits``: per user,
+by time, with users or items apart.
+
 Chen, Liang, Ma, Gu (2021) report AUC and precision over each user's held-out liked and
 disliked tracks: ``relevance=liked, candidates=liked + disliked``.
 """
