@@ -547,3 +547,8 @@ def test_scikit_learns_checks():
     }
     assert failed == {}
     assert sum(result["status"] == "passed" for result in results) >= 35
+
+
+def test_users_that_are_none():
+    with pytest.raises(TypeError, match="Got users=None, expected 'lookup', or an arr"):
+        MetricEmbedder(None, network="mlp").fit(np.eye(4), np.eye(4))

@@ -92,6 +92,11 @@ class ListenerEstimator(ContextEstimator):
         """The users' embeddings (n_users, n_units) float32; None of a lookup table."""
         if isinstance(self.users, str):
             return None
+        if self.users is None:
+            raise TypeError(
+                "Got users=None, expected 'lookup', or an array (n_users, n_units) of "
+                "embeddings, such as UserEmbedding(...).fit_transform(user_items)."
+            )
         users = check_array(self.users, dtype=np.float32, input_name="users")
         if len(users) != verdicts.shape[1]:
             raise ValueError(
