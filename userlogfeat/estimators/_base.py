@@ -225,7 +225,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         if unknown or not names or len(set(names)) < len(names):
             raise ValueError(
                 f"Got layer={self.layer!r}, expected one or several different ones of "
-                f"{list(layer_sizes)}."
+                f"{list(layer_sizes)}. Pass {_some_layer(layer_sizes)}."
             )
 
     def _check_parameters(self):
@@ -257,6 +257,12 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
 def as_tensor(array):
     """A float32 tensor of an array, sharing its memory where torch may write to it."""
     return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+
+
+def _some_layer(layer_sizes):
+    """How to ask for a layer that there is: what logs taught, or else the last."""
+    name = "embedding" if "embedding" in layer_sizes else list(layer_sizes)[-1]
+    return f"layer={name!r}"
 
 
 def feature_names(layer_sizes):
