@@ -94,6 +94,13 @@ def test_new_people_of_whom_only_demographics_are_known(run, plays):
     result = run("recommend", "u", "u", "-o", "r.csv", "-k", 2, *about)
     assert "4 recommendations, of 20 items for 2 users, in r.csv" in result.stdout
     assert pl.read_csv("r.csv")["user"].to_list() == ["x", "x", "y", "y"]
+    pl.DataFrame({"who": ["y"], "track": [3]}).write_csv("history.csv")
+    history = ("--history", "history.csv", *COLUMNS)
+    run("recommend", "u", "u", "-o", "h.csv", "-k", 2, *about, *history)
+    assert pl.read_csv("h.csv")["user"].to_list() == ["y", "y"]  # x was there too
+    about = ("--demographics", "people.csv", "--demographics-user", "person")
+    result = run("recommend", "u", "u", "-o", "n.csv", *about, code=cli.USAGE)
+    assert "histories would be forgotten" in result.stderr
 
 
 def test_artist_and_album_are_the_default(run, plays):

@@ -85,16 +85,18 @@ def test_new_users_of_a_tower(tower):
 def test_demographics_alone_embed(tower):
     folder, fitted = tower
     people = pl.DataFrame({"id": ["cleo", "ann"], "age": [25.0, 24.0]})
-    with pytest.warns(EmptyHistoryWarning, match="1 of 3 users .first: row 2."):
-        ids, embedded = embed_users(folder, new_people(), people)
-    assert ids.tolist() == ["ann", "bob", "cleo"]
+    ids, embedded = embed_users(folder, new_people(), people)
+    assert ids.tolist() == ["ann", "bob"]
+    with pytest.warns(EmptyHistoryWarning, match="2 of 2 users .first: row 0."):
+        others, alone = embed_users(folder, demographics=people)
+    assert others.tolist() == ["cleo", "ann"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EmptyHistoryWarning)
         expected = fitted.transform(matrix([119, 111]), {"age": [24.0]})
         np.testing.assert_allclose(embedded[:1], expected, rtol=1e-6)
         nobody = np.zeros((1, 20), np.float32)
         expected = fitted.transform(nobody, {"age": [25.0]})
-        np.testing.assert_allclose(embedded[2:], expected, rtol=1e-6)
+        np.testing.assert_allclose(alone[:1], expected, rtol=1e-6)
 
 
 def test_new_users_of_factors_are_folded_in(factors):

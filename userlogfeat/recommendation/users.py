@@ -152,8 +152,8 @@ def embed_users(folder, logs=None, demographics=None):
     logs : Interactions, optional
         Their histories; items that the folder does not know count for nothing.
     demographics : polars.DataFrame, optional
-        Of a user tower: the columns of its training, beside "id". Users of either are
-        embedded.
+        Of a user tower: the columns of its training, beside "id". With `logs`, users
+        that these do not have are left out; without, all are embedded, and must be new.
 
     Returns
     -------
@@ -163,7 +163,8 @@ def embed_users(folder, logs=None, demographics=None):
     Raises
     ------
     ValueError
-        Where the folder cannot embed new users, or knows none of the items.
+        Where the folder cannot embed new users, or knows none of the items; or users
+        have demographics, no history, and are known there by their history.
     """
     folder = find_users(folder)
     made_by = read_side(folder, USERS)[2]
@@ -175,6 +176,8 @@ def embed_users(folder, logs=None, demographics=None):
             "`userlogfeat fit-users` or `fit-cf`."
         )
     ids = _ids_of(logs, demographics)
+    if logs is None:
+        _refuse_known(ids, folder)
     item_ids = read_side(folder, ITEMS)[0]
     histories = histories_for(logs, ids, item_ids)
     if maker == "UserEmbedding":
@@ -260,13 +263,26 @@ def nothing_shared(what, ids, known):
 
 
 def _ids_of(logs, demographics):
-    """Users of the logs, then those of whom only demographics are known."""
-    known = [] if logs is None else np.asarray(logs.user_ids).tolist()
+    """Users of the logs; without logs, those of the demographics."""
     others = [] if demographics is None else demographics["id"].to_list()
-    ids = list(dict.fromkeys([*known, *others]))
+    ids = others if logs is None else np.asarray(logs.user_ids).tolist()
     if not ids:
         raise ValueError("Got neither histories nor demographics of new users.")
-    return np.array(ids) if len({type(i) for i in ids}) == 1 else _mixed(ids)
+    if others and type(ids[0]) is not type(others[0]):
+        _mixed([ids[0], others[0]])
+    return np.array(ids)
+
+
+def _refuse_known(ids, folder):
+    """Raise where users of whom only demographics are given have a known history."""
+    known = positions(ids, read_side(folder, USERS)[0]) >= 0
+    if known.any():
+        raise ValueError(
+            f"{known.sum()} of {len(ids)} users of the demographics "
+            f"({ids[known][:_SHOWN].tolist()}) are among those of {folder}: by "
+            "demographics alone, their histories would be forgotten. Keep new users "
+            "only in the table; known ones get theirs without it."
+        )
 
 
 def _mixed(ids):
