@@ -57,6 +57,15 @@ def test_new_people_are_folded_in(run, work):
     assert sorted(frame.filter(user="bob")["item"]) == list(range(12, 20))
 
 
+def test_logs_that_exclude_nothing(run, work):
+    """Logs of clips by other names left everything in, without a word."""
+    command = ("recommend", "f", "t", *work, "--exclude", "plays.csv", "-q")
+    result = run(*command, "-o", "r.csv")
+    text = " ".join(result.stderr.split())
+    assert "Note: plays.csv has none of these users with any" in text
+    assert "None of the 20 items of the logs ([0, 1, 2]) is among the 2 kno" in text
+
+
 def test_a_table_is_compared_by_cosine(run, work):
     run("recommend", "f", "t", "-o", "r.csv")
     assert pl.read_csv("r.csv")["score"].abs().max() <= 1 + 1e-6

@@ -25,7 +25,12 @@ from userlogfeat.cli.options import (
     named_columns,
     path_of,
 )
-from userlogfeat.cli.telling import licence_told_last, tell, tell_failures
+from userlogfeat.cli.telling import (
+    licence_told_last,
+    show_warning,
+    tell,
+    tell_failures,
+)
 
 
 class Metric(StrEnum):
@@ -93,7 +98,8 @@ def recommend(
     demographics: Annotated[
         Path | None,
         typer.Option(
-            help="Table of what is known of new users, as fit-users had it.",
+            help="Table of what is known of new users, as fit-users had it. With "
+            "--history, users that it does not have are left out.",
             parser=path_of,
         ),
     ] = None,
@@ -162,6 +168,11 @@ def recommend(
             exclude=excluded,
             backend=backend.value,
         )
+        if exclude is not None and n_excluded == 0:
+            show_warning(
+                f"{exclude} has none of these users with any of these items: nothing "
+                f"was left out. {_why_apart(excluded, people[0], found.ids)}"
+            )
     if not quiet:
         tell(
             f"{n_written} recommendations, of {len(found.ids)} items for "
@@ -177,6 +188,17 @@ def _read(path, format, columns):
     from userlogfeat.logs import read_logs
 
     return read_logs(path, format, **columns)
+
+
+def _why_apart(logs, user_ids, item_ids):
+    """Which ids of logs are none of ours, with examples of both."""
+    from userlogfeat.recommendation.users import nothing_shared, positions
+
+    sides = (("users", logs.user_ids, user_ids), ("items", logs.item_ids, item_ids))
+    for what, ids, ours in sides:
+        if (positions(ids, ours) < 0).all():
+            return nothing_shared(what, ids, ours)
+    return "These users have played other items."
 
 
 def _read_catalogue(path, clip, item):
