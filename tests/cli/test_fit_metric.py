@@ -156,6 +156,12 @@ def test_likes_as_told_for_artists(run, work):
     low = ("--min-liked", 1, "--min-disliked", 1)
     quick = ("--channels", 8, "--duration", 3, "--epochs", 1, *low, "--units", 4)
     run(*command, *rule, *quick, "-o", "m", "--by", "artist", "-q")
+    more = ("--by", "artist", "--min-liked", 5)
+    result = run(*command, *rule, *quick, "-o", "m2", *more)
+    n_kept = int(re.search(r"<Feedback: (\d+) users", result.stdout)[1])
+    assert n_kept < 40
+    few = f"{40 - n_kept} of 40 users taught nothing: fewer than 5 likes or 1 dislikes"
+    assert few in result.stdout
     assert "explicit" in config()["training_data"]["feedback"]
 
 
@@ -170,7 +176,7 @@ def test_likes_as_told_for_artists(run, work):
         (["--min-liked", "99"], "min_liked=99"),
         (["--users", "new"], "no users in new"),
         (["--users", "others"], r"None of the 40 users .* is among the 2 known"),
-        (["--context", "0.5"], "Pass a longer context"),
+        (["--context", "2.5"], "'--context': .* equal to 3"),
         (["--clip", "path"], "Got clip='path', but the catalogue has"),
     ],
 )

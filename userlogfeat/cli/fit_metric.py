@@ -32,6 +32,8 @@ from userlogfeat.cli.options import (
 )
 from userlogfeat.cli.telling import tell
 
+SHORTEST_CONTEXT = 3.0  # in s; the pools leave nothing of less
+
 
 class Rule(StrEnum):
     """What makes a like, and a dislike."""
@@ -76,7 +78,8 @@ Likes and dislikes (--feedback):
 Then:
   userlogfeat recommend metric new_tracks/ -o new.csv
   userlogfeat extract my_music/ -o features --weights metric
-  UserLogEmbedder("metric"), MetricEmbedder.load("metric")      in Python""",
+  UserLogEmbedder("metric", layer="embedding")          in Python
+  MetricEmbedder.load("metric")                         the same, with its users""",
 )
 def fit_metric(
     catalogue: Annotated[
@@ -144,7 +147,9 @@ def fit_metric(
     negatives: Annotated[
         int, typer.Option(min=1, help="Disliked clips beside each liked one.")
     ] = 1,
-    context: Annotated[float, typer.Option(help="Seconds heard at once.")] = 3.0,
+    context: Annotated[
+        float, typer.Option(min=SHORTEST_CONTEXT, help="Seconds heard at once.")
+    ] = 3.0,
     duration: Annotated[
         float, typer.Option(help="Seconds of a clip, from its beginning.")
     ] = 30.0,
@@ -183,7 +188,7 @@ def fit_metric(
 
         check_output(output, overwrite)
         table = read_catalogue(catalogue, clip=clip, item=catalogue_item, artist=artist)
-        verdicts = _read_feedback(
+        told = _read_feedback(
             logs,
             feedback.value,
             format,
@@ -192,7 +197,8 @@ def fit_metric(
             {"liked_from": liked_from, "disliked_to": disliked_to},
             sample_dislikes,
             seed,
-        ).keep_users(min_liked=min_liked, min_disliked=min_disliked)
+        )
+        verdicts = told.keep_users(min_liked=min_liked, min_disliked=min_disliked)
         y, embeddings, ids = _judge_clips(table.column(by.value), verdicts, users)
         judged = y.getnnz(axis=1) > 0
         table, y = table.subset(judged), y[judged]
@@ -230,6 +236,12 @@ def fit_metric(
     if not quiet:
         losses = [epoch["valid_loss"] for epoch in embedder.history_]
         tell(f"{verdicts}")
+        n_few = len(told.user_ids) - len(verdicts.user_ids)
+        if n_few:
+            tell(
+                f"{n_few} of {len(told.user_ids)} users taught nothing: fewer than "
+                f"{min_liked} likes or {min_disliked} dislikes"
+            )
         tell(
             f"{len(table)} of {len(judged)} clips taught the model in {output} (best "
             f"of {len(losses)} epochs: {losses.index(min(losses)) + 1})"
