@@ -34,7 +34,8 @@ Examples:
 \b
 Then:
   userlogfeat extract my_music/ -o features --weights artists --layer embedding
-  UserLogEmbedder("artists"), ArtistEmbedder.load("artists")    in Python""",
+  UserLogEmbedder("artists", layer="embedding")         in Python
+  ArtistEmbedder.load("artists")                        the same, with its artists""",
 )
 def fit_artists(
     catalogue: Annotated[
