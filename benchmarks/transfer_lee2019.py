@@ -94,7 +94,7 @@ def report(name, frame, task):
             ]
         )
     if name in SEARCHES:
-        searched = f"Every arm is searched over {SEARCHES[name]}."
+        searched = f"{task.note} Every arm is searched over {SEARCHES[name]}."
         task = replace(task, title=f"{task.title}, searched", note=searched)
     metric = "R2" if frame["metric"][0] == "r2" else "accuracy"
     taught = frame.filter(frame["arm"] == "kd")["n_taught"]
@@ -108,6 +108,8 @@ def report(name, frame, task):
         + ("corrected for folds that share clips" if corrected else "one test set")
         + ") / of Wilcoxon's test, Holm-corrected over the table.",
     ]
+    if len(task.n_labels) > 1:
+        notes.append(f"Figure: `{draw(name, summary, task)}`.")
     record(
         f"transfer_lee2019/{name}",
         f"Transfer: {task.title}",
@@ -116,13 +118,16 @@ def report(name, frame, task):
         notes,
         seed=tasks.SEED,
     )
-    if len(task.n_labels) > 1:
-        display = TransferDisplay.from_comparison(summary, x="n_labels")
-        display.figure_.suptitle(task.title, fontsize="medium", y=1.05)
-        FIGURES.mkdir(exist_ok=True)
-        display.figure_.savefig(
-            FIGURES / f"transfer_{name}.png", dpi=110, bbox_inches="tight"
-        )
+
+
+def draw(name, summary, task):
+    """Accuracy by number of labels, one line an arm; the path from here."""
+    display = TransferDisplay.from_comparison(summary, x="n_labels")
+    display.figure_.suptitle(task.title, fontsize="medium", y=1.05)
+    FIGURES.mkdir(exist_ok=True)
+    path = FIGURES / f"transfer_{name}.png"
+    display.figure_.savefig(path, dpi=110, bbox_inches="tight")
+    return path.relative_to(HERE)
 
 
 def between(mean, low, high):
