@@ -7,25 +7,25 @@ differ, is a feature for other tasks.
 """
 
 import copy
-import json
-import warnings
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from userlogfeat._check import check_positive
+from userlogfeat.estimators._artists import (
+    ARTISTS,
+    load_artists,
+    mean_of_artists,
+    nearest_artists,
+    number_artists,
+    save_artists,
+    split_clips,
+)
 from userlogfeat.estimators._base import AudioTransformer, as_tensor, feature_names
 from userlogfeat.estimators._contexts import ContextEstimator
-from userlogfeat.estimators._network import check_groups, is_null
 from userlogfeat.losses import softmax_of_many
 from userlogfeat.networks.artist import (
     PAPER_CHANNELS,
@@ -38,7 +38,6 @@ from userlogfeat.networks.artist import (
 )
 from userlogfeat.networks.mlp import FeatureTeacher
 from userlogfeat.training.discriminants import check_shrinkage, fit_discriminants
-from userlogfeat.training.songs import split_songs
 
 # Park, Lee, Park, Ha, Nam 2018, training and experiments.
 PARK_2018 = {
@@ -52,8 +51,6 @@ PARK_2018 = {
 }
 
 MIN_STEPS = 20  # of an epoch, so that few songs are not left before they are learned
-ARTISTS = "artists.safetensors"  # beside a saved model
-BLOCK = 1 << 22  # distances between clips and artists that are in memory at a time
 
 
 class ArtistEmbedder(ClassifierMixin, ContextEstimator):
@@ -278,9 +275,16 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         self._check_parameters()
         self._forget()
         inputs, shape, clips = self._hear_training(X)
-        artists = self._check_artists(y, inputs)
+        self.classes_, artists = number_artists(y, inputs)
         seed = self._seed()
-        train, valid, test = self._split(artists, groups, seed)
+        train, valid, test = split_clips(
+            self.classes_,
+            artists,
+            groups,
+            validation_fraction=self.validation_fraction,
+            test_fraction=self.test_fraction,
+            seed=seed,
+        )
         n_components = min(self.n_components, len(self.classes_) - 1, self.n_units)
         audio = self._make_trunk(shape, seed)
         self.history_ = self._learn_artists(audio, inputs, artists, train, valid, seed)
@@ -289,9 +293,10 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         means = self._context_means(inputs, clips)
         learned = np.setdiff1d(np.arange(len(artists)), test)
         embeddings = self._fit_discriminant(means, artists, learned)
-        self.artist_embeddings_ = _class_means(embeddings[learned], artists[learned])
+        self.artist_embeddings_ = mean_of_artists(embeddings[learned], artists[learned])
         self.test_clips_ = test
-        right = self._nearest(embeddings[test]) == artists[test]
+        named = nearest_artists(embeddings[test], self.artist_embeddings_)
+        right = named == artists[test]
         self.test_score_ = float(right.mean()) if len(test) else float("nan")
         self.layer_scales_ = {
             name: float(1 / np.sqrt(max(np.square(rows[learned]).mean(), 1e-12)))
@@ -328,7 +333,8 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
             Out of `classes_`.
         """
         check_is_fitted(self)
-        return self.classes_[self._nearest(self._embed(X))]
+        nearest = nearest_artists(self._embed(X), self.artist_embeddings_)
+        return self.classes_[nearest]
 
     def score(self, X, y, sample_weight=None):
         """Share of clips whose artist `predict` names.
@@ -368,20 +374,11 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
             What it learned from: ``description`` (str), ``licence`` (str) and
             ``non_commercial`` (bool); loading warns where the last is true.
         """
-        from safetensors.numpy import save_file
-
-        from userlogfeat._files import replace_file, sha256
         from userlogfeat.weights import check_training_data, save_model
 
         check_is_fitted(self)
         check_training_data(training_data, ValueError)
-        names = json.dumps([self.classes_.dtype.str, self.classes_.tolist()])
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with replace_file(folder / ARTISTS) as temporary:
-            tensors = {"artist_embeddings": self.artist_embeddings_}
-            save_file(tensors, temporary, metadata={"artists": names})
-        fitted = {"artists_sha256": sha256(folder / ARTISTS)}
+        fitted = save_artists(folder, self.classes_, self.artist_embeddings_)
         fitted["shrinkage"] = self.shrinkage_
         save_model(
             folder,
@@ -417,7 +414,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         saved, parameters = load_fitted(folder, cls.__name__, network=network)
         fitted = saved.config["fitted"]
         embedder = cls(**parameters)
-        embedder.classes_, embedder.artist_embeddings_ = _load_artists(
+        embedder.classes_, embedder.artist_embeddings_ = load_artists(
             find_model(folder) / ARTISTS, fitted
         )
         embedder.shrinkage_ = fitted["shrinkage"]
@@ -427,63 +424,6 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         if embedder._reads_features:
             embedder.n_features_in_ = embedder.network_.head[0].in_features
         return embedder
-
-    def _check_artists(self, y, inputs):
-        """Artists as whole numbers; their names are in `classes_`."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None: it learns who the artist of each clip is."
-            )
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(inputs, y)
-        missing = [row for row, artist in enumerate(y.tolist()) if is_null(artist)]
-        if missing:
-            raise ValueError(
-                f"The artists of {len(missing)} clips are missing: y contains NaN or "
-                f"None (first: row {missing[0]}). Leave these clips out."
-            )
-        if y.dtype.kind == "f" and (y != np.rint(y)).any():
-            raise ValueError(
-                "Unknown label type: y holds fractions, expected artists as names or "
-                "whole numbers."
-            )
-        self.classes_, artists = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"Got one class, the artist {self.classes_.tolist()[0]!r}, expected "
-                "two or more: artists are told apart."
-            )
-        return artists
-
-    def _split(self, artists, groups, seed):
-        """Clips to learn from, to validate on and to test on."""
-        groups = check_groups(groups, artists)
-        songs = np.arange(len(artists)) if groups is None else groups
-        parts = split_songs(
-            artists,
-            songs,
-            validation_fraction=self.validation_fraction,
-            test_fraction=self.test_fraction,
-            seed=seed,
-        )
-        first = np.unique(songs, return_index=True)[1]
-        n_songs = np.bincount(artists[first], minlength=len(self.classes_))
-        single = self.classes_[n_songs == 1].tolist()
-        if len(single) == len(n_songs):
-            raise ValueError(
-                f"Each of the {len(n_songs)} artists (class labels in y) has one song: "
-                "nothing says how an artist's songs differ among themselves. Pass "
-                "artists of two songs or more; ten or more are better."
-            )
-        if single:
-            warnings.warn(
-                f"{len(single)} of {len(n_songs)} artists have one song (such as "
-                f"{single[0]!r}): they are learned from, but neither validated nor "
-                "tested on. Leave them out to be rid of this warning.",
-                stacklevel=3,
-            )
-        return parts
 
     def _make_trunk(self, shape, seed):
         """A new network up to the last layer below the softmax."""
@@ -563,18 +503,6 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         with torch.inference_mode():
             return self.network_.head(as_tensor(X)).numpy()
 
-    def _nearest(self, embeddings):
-        """The number of the artist whose mean is nearest to each embedding."""
-        artists = self.artist_embeddings_.astype(np.float64)
-        halves = np.square(artists).sum(axis=1) / 2
-        nearest = np.empty(len(embeddings), dtype=int)
-        size = max(1, BLOCK // len(artists))
-        for first in range(0, len(embeddings), size):
-            # |x - a|^2 = |x|^2 - 2 (x a - |a|^2 / 2), of which the first is the same.
-            closeness = embeddings[first : first + size] @ artists.T - halves
-            nearest[first : first + size] = closeness.argmax(axis=1)
-        return nearest
-
     def _layer_sizes(self):
         return self.network_.layer_sizes
 
@@ -629,33 +557,3 @@ def _name_artist(network, x, batch, epoch):
         network.units(x), softmax.weight, softmax.bias, batch["artist"]
     )
     return {"loss": losses.mean()}
-
-
-def _class_means(rows, classes):
-    """Mean row of each class, float32."""
-    counts = np.bincount(classes)
-    sums = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(sums, classes, rows)
-    return (sums / counts[:, None]).astype(np.float32)
-
-
-def _load_artists(path, fitted):
-    """Names and embeddings of the artists of a saved model, checked."""
-    from safetensors import safe_open
-
-    from userlogfeat._files import sha256
-    from userlogfeat.weights import ModelError
-
-    if not path.is_file():
-        raise ModelError(
-            f"{path} is missing: the model was shared without its artists. Load it "
-            "with UserLogEmbedder, which needs none."
-        )
-    if sha256(path) != fitted["artists_sha256"]:
-        raise ModelError(
-            f"{path} has another SHA-256 than the model's config says: the artists are "
-            "damaged or of another model. Copy the folder again."
-        )
-    with safe_open(path, framework="np") as file:
-        dtype, names = json.loads(file.metadata()["artists"])
-        return np.array(names, dtype=dtype), file.get_tensor("artist_embeddings")

@@ -1,0 +1,135 @@
+"""The artists of clips: their numbers, songs and mean embeddings, and their file.
+
+The public side, with what its parameters mean, is
+:class:`userlogfeat.estimators.artist.ArtistEmbedder`.
+"""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from userlogfeat.estimators._network import check_groups, is_null
+from userlogfeat.training.songs import split_songs
+
+ARTISTS = "artists.safetensors"  # beside a saved model
+BLOCK = 1 << 22  # distances between clips and artists that are in memory at a time
+
+
+def number_artists(y, inputs):
+    """Names of the artists, sorted, and the number of each clip's."""
+    if y is None:
+        raise ValueError(
+            "ArtistEmbedder requires y to be passed, but the target y is "
+            "None: it learns who the artist of each clip is."
+        )
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(inputs, y)
+    missing = [row for row, artist in enumerate(y.tolist()) if is_null(artist)]
+    if missing:
+        raise ValueError(
+            f"The artists of {len(missing)} clips are missing: y contains NaN or "
+            f"None (first: row {missing[0]}). Leave these clips out."
+        )
+    if y.dtype.kind == "f" and (y != np.rint(y)).any():
+        raise ValueError(
+            "Unknown label type: y holds fractions, expected artists as names or "
+            "whole numbers."
+        )
+    names, artists = np.unique(y, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(
+            f"Got one class, the artist {names.tolist()[0]!r}, expected "
+            "two or more: artists are told apart."
+        )
+    return names, artists
+
+
+def split_clips(names, artists, groups, *, validation_fraction, test_fraction, seed):
+    """Clips to learn from, to validate on and to test on."""
+    groups = check_groups(groups, artists)
+    songs = np.arange(len(artists)) if groups is None else groups
+    parts = split_songs(
+        artists,
+        songs,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+    )
+    first = np.unique(songs, return_index=True)[1]
+    n_songs = np.bincount(artists[first], minlength=len(names))
+    single = names[n_songs == 1].tolist()
+    if len(single) == len(n_songs):
+        raise ValueError(
+            f"Each of the {len(n_songs)} artists (class labels in y) has one song: "
+            "nothing says how an artist's songs differ among themselves. Pass "
+            "artists of two songs or more; ten or more are better."
+        )
+    if single:
+        warnings.warn(
+            f"{len(single)} of {len(n_songs)} artists have one song (such as "
+            f"{single[0]!r}): they are learned from, but neither validated nor "
+            "tested on. Leave them out to be rid of this warning.",
+            stacklevel=3,
+        )
+    return parts
+
+
+def mean_of_artists(rows, artists):
+    """Mean row of each artist, float32."""
+    counts = np.bincount(artists)
+    sums = np.zeros((len(counts), rows.shape[1]))
+    np.add.at(sums, artists, rows)
+    return (sums / counts[:, None]).astype(np.float32)
+
+
+def nearest_artists(embeddings, artist_embeddings):
+    """The number of the artist whose mean is nearest to each embedding."""
+    artists = artist_embeddings.astype(np.float64)
+    halves = np.square(artists).sum(axis=1) / 2
+    nearest = np.empty(len(embeddings), dtype=int)
+    size = max(1, BLOCK // len(artists))
+    for first in range(0, len(embeddings), size):
+        # |x - a|^2 = |x|^2 - 2 (x a - |a|^2 / 2), of which the first is the same.
+        closeness = embeddings[first : first + size] @ artists.T - halves
+        nearest[first : first + size] = closeness.argmax(axis=1)
+    return nearest
+
+
+def save_artists(folder, names, embeddings):
+    """Write the artists' file; what config.json must say of it."""
+    from safetensors.numpy import save_file
+
+    from userlogfeat._files import replace_file, sha256
+
+    artists = json.dumps([names.dtype.str, names.tolist()])
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replace_file(folder / ARTISTS) as temporary:
+        tensors = {"artist_embeddings": embeddings}
+        save_file(tensors, temporary, metadata={"artists": artists})
+    return {"artists_sha256": sha256(folder / ARTISTS)}
+
+
+def load_artists(path, fitted):
+    """Names and embeddings of the artists of a saved model, checked."""
+    from safetensors import safe_open
+
+    from userlogfeat._files import sha256
+    from userlogfeat.weights import ModelError
+
+    if not path.is_file():
+        raise ModelError(
+            f"{path} is missing: the model was shared without its artists. Load it "
+            "with UserLogEmbedder, which needs none."
+        )
+    if sha256(path) != fitted["artists_sha256"]:
+        raise ModelError(
+            f"{path} has another SHA-256 than the model's config says: the artists are "
+            "damaged or of another model. Copy the folder again."
+        )
+    with safe_open(path, framework="np") as file:
+        dtype, names = json.loads(file.metadata()["artists"])
+        return np.array(names, dtype=dtype), file.get_tensor("artist_embeddings")
