@@ -5,6 +5,8 @@ part of the clip that counts; afterwards it hears all contexts of that part, one
 the other.
 """
 
+import copy
+
 import numpy as np
 import torch
 
@@ -115,6 +117,32 @@ class ContextEstimator(NetworkEstimator):
     def _teacher_network(self):
         """The torch module that is saved, and how `weights` builds it."""
         return self.network_, self._spec
+
+    def _save(self, folder, name, fitted, training_data):
+        """Write the model of class `name`; `fitted` is what `load` needs besides."""
+        from userlogfeat.weights import save_model
+
+        save_model(
+            folder,
+            self.network_.eval(),
+            estimator={
+                "class": name,
+                "parameters": self._plain_parameters(),
+                "fitted": fitted,
+            },
+            spec=self._spec,
+            layer_scales=self.layer_scales_,
+            training_data=training_data,
+        )
+
+    def _restore(self, saved):
+        """Take the network of a saved model; the estimator itself."""
+        self.layer_scales_ = saved.layer_scales
+        self.network_ = copy.deepcopy(saved.network)
+        self._spec = saved.config["network"]
+        if self._reads_features:
+            self.n_features_in_ = self.network_.head[0].in_features
+        return self
 
     def _raw(self, standardised):
         """Features as they came, from standardised ones."""

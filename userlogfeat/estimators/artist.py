@@ -6,7 +6,6 @@ like: the network's last layer, averaged over a clip and reduced to where artist
 differ, is a feature for other tasks.
 """
 
-import copy
 from functools import partial
 
 import numpy as np
@@ -374,24 +373,13 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
             What it learned from: ``description`` (str), ``licence`` (str) and
             ``non_commercial`` (bool); loading warns where the last is true.
         """
-        from userlogfeat.weights import check_training_data, save_model
+        from userlogfeat.weights import check_training_data
 
         check_is_fitted(self)
         check_training_data(training_data, ValueError)
         fitted = save_artists(folder, self.classes_, self.artist_embeddings_)
         fitted["shrinkage"] = self.shrinkage_
-        save_model(
-            folder,
-            self.network_.eval(),
-            estimator={
-                "class": "ArtistEmbedder",
-                "parameters": self._plain_parameters(),
-                "fitted": fitted,
-            },
-            spec=self._spec,
-            layer_scales=self.layer_scales_,
-            training_data=training_data,
-        )
+        self._save(folder, "ArtistEmbedder", fitted, training_data)
 
     @classmethod
     def load(cls, folder, *, network=None):
@@ -418,12 +406,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
             find_model(folder) / ARTISTS, fitted
         )
         embedder.shrinkage_ = fitted["shrinkage"]
-        embedder.layer_scales_ = saved.layer_scales
-        embedder.network_ = copy.deepcopy(saved.network)
-        embedder._spec = saved.config["network"]
-        if embedder._reads_features:
-            embedder.n_features_in_ = embedder.network_.head[0].in_features
-        return embedder
+        return embedder._restore(saved)
 
     def _make_trunk(self, shape, seed):
         """A new network up to the last layer below the softmax."""

@@ -7,8 +7,6 @@ and away from those who dislike them. A clip that nobody has heard yet then has 
 among the users, and its embedding is a feature for other tasks.
 """
 
-import copy
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -383,23 +381,12 @@ class MetricEmbedder(ListenerEstimator):
             What it learned from: ``description`` (str), ``licence`` (str) and
             ``non_commercial`` (bool); loading warns where the last is true.
         """
-        from userlogfeat.weights import check_training_data, save_model
+        from userlogfeat.weights import check_training_data
 
         check_is_fitted(self)
         check_training_data(training_data, ValueError)
         fitted = save_users(folder, self.users_, self.drawn_users_)
-        save_model(
-            folder,
-            self.network_.eval(),
-            estimator={
-                "class": "MetricEmbedder",
-                "parameters": self._plain_parameters(),
-                "fitted": fitted,
-            },
-            spec=self._spec,
-            layer_scales=self.layer_scales_,
-            training_data=training_data,
-        )
+        self._save(folder, "MetricEmbedder", fitted, training_data)
 
     @classmethod
     def load(cls, folder, *, network=None):
@@ -425,9 +412,4 @@ class MetricEmbedder(ListenerEstimator):
             parameters["users"] = users["users"]
         embedder = cls(**parameters)
         embedder.users_, embedder.drawn_users_ = users["users"], users["drawn_users"]
-        embedder.layer_scales_ = saved.layer_scales
-        embedder.network_ = copy.deepcopy(saved.network)
-        embedder._spec = saved.config["network"]
-        if embedder._reads_features:
-            embedder.n_features_in_ = embedder.network_.head[0].in_features
-        return embedder
+        return embedder._restore(saved)
