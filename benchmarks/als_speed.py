@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
+from machine_rates import matrix_rate
 from reporting import data_folder, record
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -12,6 +13,18 @@ from threadpoolctl import threadpool_limits
 from userlogfeat import CFEmbedding, read_logs
 
 SEED = 0
+N_FACTORS, N_ROUNDS, CG_STEPS = 40, 15, 3  # the defaults of both
+
+
+def operations(user_items):
+    """Multiplications and additions of a fit by conjugate gradients.
+
+    A step multiplies one vector by the Gram matrix and by the factors of what was
+    played; as much is done once before the first.
+    """
+    rows = sum(user_items.shape)
+    once = 2 * N_FACTORS**2 * rows + 2 * 4 * N_FACTORS * user_items.nnz
+    return N_ROUNDS * (1 + CG_STEPS) * once
 
 
 def made_up_logs(n_users, n_items, n_plays):
@@ -33,7 +46,7 @@ def direct(user_items, *, fold_in=False):
     with threadpool_limits(1, "blas"):
         confidences = user_items.copy()
         confidences.data = 1 + 40 * confidences.data
-        model = AlternatingLeastSquares(factors=40, random_state=SEED)
+        model = AlternatingLeastSquares(factors=N_FACTORS, random_state=SEED)
         model.fit(confidences, show_progress=False)
         if fold_in:
             model.recalculate_user(np.arange(user_items.shape[0]), confidences)
@@ -72,7 +85,7 @@ def main():
         "HetRec Last.fm 2K": hetrec.user_items,
         "made up": made_up_logs(50_000, 20_000, 2_000_000),
     }
-    rows = []
+    rows, peak = [], matrix_rate("fp32")
     for name, user_items in logs.items():
         times = compare(user_items, n_repeats)
         mine, theirs, _ = np.median(times[..., 0], axis=0)
@@ -81,12 +94,13 @@ def main():
         figures = (mine, theirs, clock, processor, with_fold_in)
         shape = f"{user_items.shape[0]:,} x {user_items.shape[1]:,}"
         figures = [f"{figure:.2f}" for figure in figures]
+        figures.append(f"{operations(user_items) / theirs / peak:.1%}")
         rows.append([name, shape, f"{user_items.nnz:,}", *figures])
     record(
         "als_speed",
         "ALS: CFEmbedding.fit against implicit called directly",
         "logs,users x items,pairs,ours (s),implicit (s),ratio,ratio (processor),"
-        "ratio to implicit with fold-in".split(","),
+        "ratio to implicit with fold-in,implicit of the machine".split(","),
         rows,
         [
             "40 factors, 15 iterations, the same confidences 1 + 40 r, BLAS held to "
@@ -94,7 +108,11 @@ def main():
             "(as long as four to five of the others): the users then fit the items. "
             "implicit's own way to that is one fold-in more.",
             f"Medians of {n_repeats} repeats in turning order, of ratios within a "
-            "repeat. The claim is a ratio of at most 1.1.",
+            "repeat. Wanted is a ratio of at most 1.05; like for like, both with users "
+            "that fit the items, it is the last ratio.",
+            "Of the machine: the operations of implicit's conjugate gradients against "
+            f"the {peak / 1e9:.0f} GFLOP/s of the fastest square product in fp32. Rows "
+            "are short, so that this limit is far.",
         ],
         seed=SEED,
     )

@@ -15,7 +15,6 @@ import argparse
 import json
 import subprocess
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,6 +23,7 @@ import numpy as np
 import polars as pl
 import reporting
 import torch
+from machine_rates import SQUARE, matrix_rate, timed
 
 from userlogfeat import MusicnnEmbedder
 from userlogfeat.audio import decode_ahead, read_audio
@@ -34,7 +34,6 @@ MODEL, PATCH_HOP, LAYER = "MSD_musicnn", 1, "max_pool"
 ROUNDS = 4  # the original's clips are cut into so many parts, ours run between them
 BATCH = 16  # clips, of MusicnnEmbedder
 PRECISIONS = ("fp32", "bf16")
-SQUARE = 4096  # rows and columns of the matrix product that measures the machine
 
 # Runs in the original's environment: a path a line in, seconds a line out. The original
 # rounds mel values to half precision and multiplies them by 10,000 there, which gives
@@ -98,12 +97,6 @@ class Original:
         self.folder.cleanup()
 
 
-def timed(function, *arguments):
-    start = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - start, result
-
-
 def embedder(precision):
     return MusicnnEmbedder(
         MODEL,
@@ -124,17 +117,6 @@ def hear_network(network, log_mels):
     with torch.inference_mode():
         for i in range(0, len(log_mels), BATCH):
             network(log_mels[i : i + BATCH], layers=(LAYER,))
-
-
-def matrix_rate(precision):
-    """Floating-point operations a second of the best square matrix product here."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    a, b = torch.randn(2, SQUARE, SQUARE).to(dtype)
-    products = (torch.mm, musicnn._product)
-    return max(
-        2 * SQUARE**3 / min(timed(product, a, b)[0] for _ in range(4))
-        for product in products
-    )
 
 
 def count_operations(network, log_mels):

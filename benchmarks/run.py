@@ -20,6 +20,7 @@ SCRIPTS = (
     "als_speed",
     "training_speed",
     "user_tower_speed",
+    "sampler_speed",
     "logs_reader",
     "lastfm2k_weights",
     "genre_esc10_gtzan",

@@ -15,7 +15,7 @@ from statistics import median
 
 import reporting
 import torch
-from musicnn_speed import matrix_rate
+from machine_rates import matrix_rate
 from torch import nn
 
 from userlogfeat import CFRegressor
