@@ -6,7 +6,16 @@ import time
 
 import pytest
 
-from userlogfeat._files import FileLock, fill_folder, replace_file, sha256
+from userlogfeat._files import (
+    FileLock,
+    fill_folder,
+    is_described,
+    read_described,
+    read_whole,
+    replace_file,
+    replace_pair,
+    sha256,
+)
 
 
 def test_replace_file_is_all_or_nothing(tmp_path):
@@ -57,6 +66,125 @@ def test_replaced_files_have_ordinary_rights(tmp_path):
         temporary.write_text("")
     modes = {(tmp_path / name).stat().st_mode for name in ("plain", "replaced")}
     assert len(modes) == 1
+
+
+def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+    """Each killed writer left a temporary file for good."""
+    (tmp_path / ".a.txt.0123abcd").write_text("of a process that was killed")
+    (tmp_path / ".a.txt.note").write_text("mine")
+    (tmp_path / ".b.txt.0123abcd").write_text("of another file")
+    with replace_file(tmp_path / "a.txt") as first:
+        first.write_text("first")
+        with replace_file(tmp_path / "a.txt") as second:  # does not remove `first`
+            second.write_text("second")
+    assert (tmp_path / "a.txt").read_text() == "first"
+    names = {".a.txt.note", ".b.txt.0123abcd", "a.txt"}
+    assert set(os.listdir(tmp_path)) == names
+
+
+def pair(folder, content, **calls):
+    settings = {
+        "write": lambda path: path.write_text(content),
+        "describe": lambda digest: f"{content}: {digest}",
+    }
+    replace_pair(folder / "a", folder / "text", **(settings | calls))
+
+
+def described(folder):
+    """The content that the text speaks of, and the content that is found."""
+    content, _, digest = (folder / "text").read_text().partition(": ")
+    return content, read_described(folder / "a", digest).decode()
+
+
+class Killed(BaseException):
+    """Nothing reaches the disk from here on, as after kill -9."""
+
+
+def test_a_pair_is_whole_whenever_its_writer_dies(tmp_path, monkeypatch):
+    """The file had been replaced before its text: for a moment they disagreed."""
+    pair(tmp_path, "old")
+    outcomes = []
+    for n_calls in range(20):
+        left = n_calls
+
+        def count(call):
+            def counted(*args, **settings):
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise Killed
+                return call(*args, **settings)
+
+            return counted
+
+        with monkeypatch.context() as patch:
+            for owner, name in ((type(tmp_path), "unlink"), (os, "fsync")):
+                patch.setattr(owner, name, count(getattr(owner, name)))
+            patch.setattr(type(tmp_path), "replace", count(type(tmp_path).replace))
+            try:
+                pair(tmp_path, f"new {n_calls}")
+                outcomes.append("done")
+            except Killed:
+                outcomes.append("killed")
+        said, found = described(tmp_path)
+        assert said == found
+        if outcomes[-1] == "done":
+            assert said == f"new {n_calls}"
+    assert outcomes.count("killed") > 5
+    assert outcomes[-1] == "done"
+    assert sorted(os.listdir(tmp_path)) == ["a", "text"]
+
+
+def test_a_pair_is_read_once_and_only_as_described(tmp_path):
+    pair(tmp_path, "old")
+    digest = sha256(tmp_path / "a")
+    assert read_described(tmp_path / "a", digest) == b"old"
+    (tmp_path / "a").write_text("older")
+    assert read_described(tmp_path / "a", digest) is None
+    (tmp_path / "a").unlink()
+    assert read_described(tmp_path / "a", digest) is None
+    assert not is_described(tmp_path / "a")
+
+
+def test_a_pair_that_cannot_be_described_is_left_as_it_was(tmp_path):
+    pair(tmp_path, "old")
+
+    def fail(digest):
+        raise RuntimeError("no words")
+
+    with pytest.raises(RuntimeError, match="no words"):
+        pair(tmp_path, "new", describe=fail)
+    (tmp_path / "text").rename(tmp_path / "kept")
+    (tmp_path / "text").mkdir()  # cannot be replaced by a file
+    with pytest.raises(OSError, match="directory"):
+        pair(tmp_path, "new")
+    assert sorted(os.listdir(tmp_path)) == ["a", "kept", "text"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_what_is_read_at_once_is_a_file_and_not_too_long(tmp_path):
+    (tmp_path / "a").write_text("12345")
+    assert read_whole(tmp_path / "a", max_bytes=5) == b"12345"
+    with pytest.raises(ValueError, match="has more than 4 bytes"):
+        read_whole(tmp_path / "a", max_bytes=4)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(ValueError, match="no regular file, but a pipe"):
+            read_whole(path)
+
+
+def test_a_lock_is_no_way_out_of_its_folder(tmp_path):
+    """A link in a stranger's table made a file wherever it pointed."""
+    folder = tmp_path / "table"
+    folder.mkdir()
+    (folder / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        FileLock(folder / ".lock").__enter__()
+    assert os.listdir(tmp_path) == ["table"]
+    (folder / ".lock").unlink()
+    os.mkfifo(folder / ".lock")  # had been waited for, for ever
+    with pytest.raises(OSError, match="No such device"):
+        FileLock(folder / ".lock").__enter__()
 
 
 def test_sha256_of_a_known_text(tmp_path):

@@ -1,16 +1,25 @@
-"""Files that are whole or absent, and locks that die with their process."""
+"""Files that are whole or absent, and locks that die with their process.
+
+Files and folders may come from strangers: nothing is written through a link, a pipe or
+a device is not waited for, and what is read at once has a limit.
+"""
 
 import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import stat
 import time
 from pathlib import Path
 
 _LOCK_POLL = 0.05  # seconds between two tries of a taken lock
 _HASH_BLOCK = 1 << 20  # bytes
+_TAKEN = (errno.EACCES, errno.EAGAIN)  # of a lock
+_SUFFIX = re.compile(r"\.[0-9a-f]{8}")  # of a temporary file
+_DIGEST_LETTERS = 32  # of a SHA-256, in the name of a staged file
 
 
 @contextlib.contextmanager
@@ -19,7 +28,8 @@ def replace_file(path):
 
     A reader sees the old file or the new one, never a part. The bytes are on disk
     before the rename, so this holds for a power cut too. On an exception the
-    temporary file is removed and `path` is left as it was.
+    temporary file is removed and `path` is left as it was. What a killed process left
+    of the same file is removed by the next one that writes it.
 
     Parameters
     ----------
@@ -27,16 +37,120 @@ def replace_file(path):
         The file to write. Its folder must exist.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    temporary.open("xb").close()
-    try:
+    _remove_leftovers(path)
+    with _temporary(path) as temporary:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _sync_file(temporary)
+        move_file(temporary, path)
+
+
+def replace_pair(path, description, *, write, describe):
+    """Replace a file, and beside it the text that holds its SHA-256, as one.
+
+    The new file waits under a hidden name that has its SHA-256 until the text is
+    there, and is renamed then. At any moment, also after a kill, :func:`read_described`
+    finds the file that the text speaks of. Writers to one folder take turns.
+
+    Parameters
+    ----------
+    path, description : Path
+        In one folder, which exists.
+    write : callable
+        Given a path, writes the file there.
+    describe : callable
+        Given the SHA-256 of that file, returns the text.
+    """
+    with _folder_lock(path.parent):
+        _remove_leftovers(path)
+        with _temporary(path) as temporary:
+            write(temporary)
+            _sync_file(temporary)
+            digest = sha256(temporary)
+            text = describe(digest)
+            staged = _staged(path, digest)
+            temporary.replace(staged)
+        try:
+            with replace_file(description) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except BaseException:
+            if not _mentions(description, digest):
+                staged.unlink(missing_ok=True)
+            raise
+        move_file(staged, path)
+        for old in _all_staged(path):
+            old.unlink(missing_ok=True)
+
+
+def is_described(path):
+    """Whether :func:`replace_pair` wrote a file here, renamed already or not."""
+    return path.is_file() or any(_all_staged(path))
+
+
+def read_described(path, digest, *, max_bytes=None):
+    """The bytes of a file that :func:`replace_pair` wrote, checked.
+
+    They are read once: what was checked is what is returned, whatever is written to
+    the file meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+    digest : str
+        The SHA-256 that its description has.
+    max_bytes : int, optional
+
+    Returns
+    -------
+    bytes or None
+        None where there is no file of this SHA-256.
+    """
+    # The first again: it may have been renamed while we looked.
+    for place in (path, _staged(path, digest), path):
+        try:
+            data = read_whole(place, max_bytes=max_bytes)
+        except FileNotFoundError:
+            continue
+        if hashlib.sha256(data).hexdigest() == digest:
+            return data
+    return None
+
+
+def read_whole(path, *, max_bytes=None):
+    """The bytes of a regular file.
+
+    Parameters
+    ----------
+    path : str or Path
+    max_bytes : int, optional
+        The most it may have.
+
+    Raises
+    ------
+    ValueError
+        Where it is a pipe or a device, which might never end, or has more bytes.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(
+                f"{path} is no regular file, but a pipe, socket or device. Write its "
+                "content to a file first."
+            )
+        data = file.read() if max_bytes is None else file.read(max_bytes + 1)
+    if max_bytes is not None and len(data) > max_bytes:
+        raise ValueError(f"{path} has more than {max_bytes} bytes: it is not read.")
+    return data
+
+
+def move_file(path, target):
+    """Rename a file onto another name of the same disk, so that a power cut keeps it.
+
+    Parameters
+    ----------
+    path, target : Path
+        Readers see what was at `target`, or all of what was at `path`.
+    """
+    path.replace(target)
+    _sync_folder(target.parent)
 
 
 @contextlib.contextmanager
@@ -108,13 +222,13 @@ class FileLock:
     def __enter__(self):
         import fcntl
 
-        handle = open(self.path, "a")
+        handle = open(self.path, "a", opener=_without_links)
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                if error.errno not in _TAKEN:
                     handle.close()
                     raise
             if self.on_locked == "error":
@@ -130,6 +244,96 @@ class FileLock:
     def __exit__(self, *exception):
         self._handle.close()
         self._handle = None
+
+
+@contextlib.contextmanager
+def _temporary(path):
+    """A new hidden file beside `path`, removed at the end where it is still there.
+
+    It is locked meanwhile, so that others can tell it from what a killed process left.
+    """
+    handle = None
+    while handle is None:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if _lock(handle) is False or not temporary.exists():
+            os.close(handle)  # taken for a leftover in the moment before
+            handle = None
+    try:
+        yield temporary
+        temporary.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    finally:
+        os.close(handle)
+
+
+def _remove_leftovers(path):
+    """Remove the temporary files of `path` whose process has died."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(path.parent):
+            hidden = entry.name.startswith(f".{path.name}.")
+            if not hidden or not _SUFFIX.fullmatch(entry.name[len(path.name) + 1 :]):
+                continue
+            with open(entry.path, "rb+", opener=_without_links) as file:
+                if _lock(file) is True:
+                    os.unlink(entry.path)
+
+
+def _lock(file):
+    """Lock an open file: True, or False where it is taken, None where nothing is known.
+
+    Some network file systems know no such locks.
+    """
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _TAKEN else None
+    return True
+
+
+@contextlib.contextmanager
+def _folder_lock(folder):
+    """Wait for the others who write to a folder; it gets no lock file."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        while _lock(handle) is False:
+            time.sleep(_LOCK_POLL)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _mentions(description, digest):
+    with contextlib.suppress(OSError):
+        return digest.encode() in description.read_bytes()
+    return False
+
+
+def _staged(path, digest):
+    return path.with_name(f".{path.name}.{str(digest)[:_DIGEST_LETTERS]}")
+
+
+def _all_staged(path):
+    return path.parent.glob(f".{path.name}.{_DIGEST_LETTERS * '[0-9a-f]'}")
+
+
+def _without_links(path, flags):
+    """Open a file that is no link to elsewhere, without waiting for a pipe's end."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def _without_waiting(path, flags):
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _sync_file(path):
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder):
