@@ -1,7 +1,7 @@
 """Fixtures that many tests share."""
 
 import os
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -28,3 +28,26 @@ def musicnn():
     """Whether the weights of the musicnn package are installed; else a skip."""
     if find_spec("musicnn") is None:
         pytest.skip(f"no musicnn weights here: {MUSICNN_COMMAND}")
+
+
+@pytest.fixture(scope="session")
+def spark_cluster():
+    """The module ``tests/spark_cluster.py``; a skip where Spark cannot run."""
+    path = Path(__file__).with_name("spark_cluster.py")
+    spec = spec_from_file_location("spark_cluster", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    reason = module.reason_to_skip()
+    if reason:
+        pytest.skip(reason)
+    return module
+
+
+@pytest.fixture(scope="session")
+def spark(spark_cluster, tmp_path_factory):
+    """A session on a cluster of two executors, each a process of its own.
+
+    There is one for all tests of a run: leave it running and its executors alive.
+    """
+    with spark_cluster.cluster(tmp_path_factory.mktemp("spark")) as session:
+        yield session

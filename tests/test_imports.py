@@ -13,7 +13,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # From the ground up: a module imports from lower rows only. Within a row the files of
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
-    {"_check", "_optional", "_files"},
+    {"_check", "_optional", "_files", "_spark"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}
@@ -26,6 +26,7 @@ ROWS = [
 ]
 # What may be imported from the same row.
 PAIRS = {
+    ("_spark", "_optional"),
     ("users", "training"),
     ("users", "weights"),
     ("id_tables", "catalogue"),

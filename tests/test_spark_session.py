@@ -1,0 +1,112 @@
+"""Spark sessions: reused, refused, and clear where Spark cannot run."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from userlogfeat._spark import (
+    frame_of,
+    is_spark_frame,
+    map_in_arrow,
+    require_spark,
+    spark_session,
+)
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch):
+    """As if no session ran in this process, whatever other tests have started."""
+    pyspark = pytest.importorskip("pyspark")
+    monkeypatch.setattr(pyspark.SparkContext, "_active_spark_context", None)
+
+
+def java_saying(version, folder):
+    """A `java` in a folder's bin that says it is of some version."""
+    path = folder / "bin" / "java"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_without_java_it_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImportError, match=r"The job needs Java.*openjdk-17-jre"):
+        require_spark("The job")
+    with pytest.raises(ImportError, match="no `java` on the PATH, and JAVA_HOME is no"):
+        spark_session()
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_java_home_without_java_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(ImportError, match=f"no `java` in JAVA_HOME={tmp_path}"):
+        require_spark("The job")
+
+
+@pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize(("version", "release"), [("1.8.0_392", 8), ("11.0.2", 11)])
+def test_old_java_is_refused(monkeypatch, tmp_path, version, release):
+    java_saying(version, tmp_path)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(ImportError, match=f"Java 17 or later.*is Java {release}"):
+        require_spark("The job")
+
+
+@pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize("version", ["17", "17.0.15", "21-ea", "strange"])
+def test_new_java_is_taken(monkeypatch, tmp_path, version):
+    java_saying(version, tmp_path)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert require_spark("The job").__name__ == "pyspark.sql"
+
+
+def test_missing_and_old_pyspark_are_refused(monkeypatch):
+    pyspark = pytest.importorskip("pyspark")
+    monkeypatch.setattr(pyspark, "__version__", "3.5.1")
+    with pytest.raises(ImportError, match=r"pyspark 4\.1 or later, found 3\.5\.1"):
+        require_spark("The job")
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    with pytest.raises(ImportError, match=r"pip install 'userlogfeat\[spark\]'"):
+        require_spark("The job")
+
+
+def test_frames_of_other_libraries_are_none_of_spark():
+    assert not is_spark_frame(pl.DataFrame({"a": [1]}))
+    assert not is_spark_frame("plays.parquet")
+    code = (
+        "import sys, polars; from userlogfeat._spark import is_spark_frame; "
+        "is_spark_frame(polars.DataFrame()); print('pyspark' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_running_session_is_used(spark):
+    assert spark_session() is spark
+    assert spark_session(session=spark) is spark
+    master = spark.sparkContext.master
+    assert master.startswith("local-cluster")
+    assert spark_session(master) is spark
+    with pytest.raises(ValueError, match=r"master='local\[1\]', but .*at 'local-clus"):
+        spark_session("local[1]")
+
+
+def test_work_is_done_in_processes_of_their_own(spark):
+    def work(batches):
+        for batch in batches:
+            total = sum(batch["id"].to_pylist())
+            columns = {"process": [os.getpid()], "total": [total]}
+            yield pa.RecordBatch.from_pydict(columns)
+
+    frame = frame_of(spark, pa.table({"id": range(100)})).repartition(4)
+    assert is_spark_frame(frame)
+    rows = map_in_arrow(frame, work, "process long, total long").collect()
+    assert sum(row.total for row in rows) == 4950
+    assert os.getpid() not in {row.process for row in rows}

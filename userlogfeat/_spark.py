@@ -1,0 +1,162 @@
+"""Spark sessions: found or started, with clear words where Spark cannot run.
+
+Nothing here imports pyspark before it is asked for. Spark's own engine is written in
+Scala and runs on Java, which pip does not bring.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+from userlogfeat._optional import import_optional
+
+MIN_JAVA = 17
+MIN_PYSPARK = (4, 1)
+_INSTALL_JAVA = (
+    f"Install Java {MIN_JAVA} or later (Debian, Ubuntu: apt-get install "
+    f"openjdk-{MIN_JAVA}-jre-headless; conda: conda install -c conda-forge openjdk), "
+    "and set JAVA_HOME to its folder or have `java` on the PATH."
+)
+
+
+def require_spark(purpose):
+    """Check that Spark can run here.
+
+    Parameters
+    ----------
+    purpose : str
+        What it is needed for, as the subject of "needs": ``'backend="spark"'``.
+
+    Returns
+    -------
+    module
+        ``pyspark.sql``.
+
+    Raises
+    ------
+    ImportError
+        Where pyspark is missing or too old, or there is no Java that it can run on.
+    """
+    sql = import_optional("pyspark.sql", extra="spark", purpose=purpose)
+    pyspark = import_optional("pyspark", extra="spark", purpose=purpose)
+    found = tuple(int(part) for part in re.findall(r"\d+", pyspark.__version__)[:2])
+    if found < MIN_PYSPARK:
+        raise ImportError(
+            f"{purpose} needs pyspark {'.'.join(map(str, MIN_PYSPARK))} or later, "
+            f"found {pyspark.__version__}. Install it with: pip install "
+            "'userlogfeat[spark]'"
+        )
+    if pyspark.SparkContext._active_spark_context is None:
+        _require_java(purpose)
+    return sql
+
+
+def spark_session(master=None, session=None, *, purpose='backend="spark"'):
+    """The session that is given or runs already, or else a new one.
+
+    A new session has Spark's own settings, those of ``spark-submit`` included: memory
+    and cores are chosen by whoever starts it.
+
+    Parameters
+    ----------
+    master : str, optional
+        Of a new session: ``"local[8]"``, ``"spark://host:7077"``, ``"yarn"``. By
+        default what Spark is configured for, or all cores of this machine.
+    session : SparkSession, optional
+        Used as it is.
+    purpose : str
+        For messages, as in :func:`require_spark`.
+
+    Returns
+    -------
+    pyspark.sql.SparkSession
+
+    Raises
+    ------
+    ImportError
+        Where Spark cannot run; see :func:`require_spark`.
+    ValueError
+        Where a session runs already, at another master.
+    """
+    if session is None:
+        builder = require_spark(purpose).SparkSession.builder.appName("userlogfeat")
+        if master is not None:
+            builder = builder.master(master)
+        session = builder.getOrCreate()
+    running = None if master is None else session.sparkContext.master
+    if running != master:
+        raise ValueError(
+            f"Got master={master!r}, but a Spark session runs at {running!r} in this "
+            "process, and there can be one only. Leave master out to use it, or stop "
+            "it first: spark.stop()."
+        )
+    return session
+
+
+def is_spark_frame(obj):
+    """Whether `obj` is a Spark DataFrame; found without importing pyspark."""
+    return any(
+        kind.__name__ == "DataFrame" and kind.__module__.startswith("pyspark.sql.")
+        for kind in type(obj).__mro__
+    )
+
+
+def map_in_arrow(frame, function, schema):
+    """``frame.mapInArrow``, without its word on new pandas, which is not used.
+
+    Parameters
+    ----------
+    frame : pyspark.sql.DataFrame
+    function : callable
+        From an iterator over ``pyarrow.RecordBatch`` to one; runs on the executors,
+        once for each partition. What it names must be importable there.
+    schema : str
+        Columns it yields: ``"user int, factors array<float>"``.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+        return frame.mapInArrow(function, schema)
+
+
+def frame_of(session, table):
+    """A ``pyarrow.Table`` as a Spark DataFrame."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+        return session.createDataFrame(table)
+
+
+def _require_java(purpose):
+    """Raise an ImportError unless the Java that Spark would start is new enough."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=str(Path(home) / "bin") if home else None)
+    where = f"in JAVA_HOME={home}" if home else "on the PATH, and JAVA_HOME is not set"
+    if java is None:
+        raise ImportError(
+            f"{purpose} needs Java, on which Spark runs, but there is no `java` "
+            f"{where}. {_INSTALL_JAVA}"
+        )
+    version = _java_version(java)
+    if version is not None and version < MIN_JAVA:
+        raise ImportError(
+            f"{purpose} needs Java {MIN_JAVA} or later, on which Spark runs, but "
+            f"{java} is Java {version}. {_INSTALL_JAVA}"
+        )
+
+
+def _java_version(java):
+    """The feature release of a Java, 8 or 17, or None where it does not say."""
+    try:
+        told = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, timeout=60
+        ).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(?:1\.)?(\d+)', told)  # "1.8.0_392", "17.0.15"
+    return int(found.group(1)) if found else None
