@@ -2,6 +2,7 @@
 
 ======  ====================================================================
 reader  ``FeatureTable``: what is in it; the schema
+parts   rows on their way to a file of the table
 writer  filling it, so that a kill at any moment loses and doubles nothing
 ======  ====================================================================
 """

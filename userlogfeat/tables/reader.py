@@ -418,7 +418,7 @@ class FeatureTable:
     def parts(self):
         """The parts that count, oldest first, after comparing their footers."""
         paths = sorted(self.folder.glob(PARTS))
-        parts = [self._footer(path) for path in paths]
+        parts = [self.footer(path) for path in paths]
         if sorted(self.folder.glob(PARTS)) != paths:
             raise FileNotFoundError(f"{self.folder} changed while it was listed")
         self._footers = {part.stamp: part for part in parts}
@@ -437,7 +437,8 @@ class FeatureTable:
                 )
         return parts
 
-    def _footer(self, path):
+    def footer(self, path):
+        """What the name and the footer of a file say: a :class:`Part`."""
         status = path.stat()
         stamp = (path.name, status.st_size, status.st_mtime_ns)
         if stamp in self._footers:
@@ -483,7 +484,7 @@ class FeatureTable:
         starts = np.cumsum([0, *(part.n_rows for part in parts)])
         for start, part in zip(starts, parts, strict=False):
             table = self.read_part(part, _INDEX)
-            rows.update(zip(_names(table), range(start, starts[-1]), strict=False))
+            rows.update(zip(row_names(table), range(start, starts[-1]), strict=False))
             for name, values in columns.items():
                 values.append(_as_numpy(table[name]))
         arrays = [
@@ -506,7 +507,7 @@ def layer_fields(layer_sizes):
     ]
 
 
-def _names(table):
+def row_names(table):
     """Exact paths of the rows of a table with `clip` and `clip_bytes`."""
     names = table["clip"].to_pylist()
     odd = table["clip_bytes"]

@@ -5,40 +5,34 @@
 * Small parts are merged into a new one, which lists the parts it replaces. From its
   rename on, readers ignore those; the next writer deletes them where a kill left any.
 * The lock belongs to the operating system, and is freed when the process dies.
+* Parts that other processes made are put in a staging folder, and become parts of the
+  table when the holder of the lock renames them: nobody else ever adds to it.
 """
 
 import contextlib
 import errno
-import json
 import logging
+import secrets
+import shutil
 import time
+from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from userlogfeat._files import FileLock, replace_file
-from userlogfeat.tables.reader import (
-    FIELDS,
-    FORMAT,
-    METADATA,
-    OK,
-    PARTS,
-    TableError,
-    clip_name,
-    layer_fields,
-)
+from userlogfeat._files import FileLock, move_file, replace_file
+from userlogfeat.tables.parts import Rows, write_part
+from userlogfeat.tables.reader import FORMAT, OK, PARTS, TableError
 
 logger = logging.getLogger(__name__)
 
 PART_BYTES = 8 << 20  # merged parts are at most so long; in memory, a few times that
-GROUP_BYTES = 1 << 20  # of features in a row group: what Parquet codes at a time
 FLUSH_BYTES = 4 << 20  # of features in memory before they become a part
 FLUSH_SECONDS = 10.0  # work that a kill can cost
 MAX_SMALL_PARTS = 64  # of one run, before they are merged while it goes on
 
 _LOCK = ".lock"
 _TEMPORARIES = f".{PARTS}.*"
+_STAGING, _REMOVED = ".staging-", ".removed-"  # folders; a token follows
 _LOCKED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -99,12 +93,10 @@ class TableWriter:
         flush_seconds=FLUSH_SECONDS,
         flush_bytes=FLUSH_BYTES,
     ):
-        clash = {field.name for field in FIELDS} & set(layer_sizes)
-        if clash:
-            raise ValueError(f"Layers cannot be called {sorted(clash)}: rename them.")
+        self._rows = Rows(layer_sizes)
         self.table = table
         self.fingerprint = fingerprint
-        self.layer_sizes = {name: int(size) for name, size in layer_sizes.items()}
+        self.layer_sizes = self._rows.layer_sizes
         self.layer_scales = layer_scales or {}
         self.made_by = made_by
         self.users_digest = users_digest
@@ -112,8 +104,6 @@ class TableWriter:
         self.flush_seconds = flush_seconds
         self.flush_bytes = flush_bytes
         self._lock = FileLock(table.folder / _LOCK, on_locked=on_locked)
-        self._rows = []
-        self._row_bytes = 4 * sum(self.layer_sizes.values())
         self._failed = False
 
     def __enter__(self):
@@ -130,6 +120,8 @@ class TableWriter:
             raise
         self._flushed = time.monotonic()
         self._small = 0
+        self._number = None
+        self._adopted = []
         return self
 
     def __exit__(self, kind, *exception):
@@ -169,35 +161,87 @@ class TableWriter:
         size, modified_ns : int
             :func:`file_stamp` of the file, taken before it was read.
         """
-        if (layers is None) == (status == OK):
-            raise ValueError(
-                f"Got status={status!r} and layers={layers!r} for {clip!r}, expected "
-                '"ok" and features, or an error and None.'
-            )
-        values = {}
-        for name, width in self.layer_sizes.items() if layers is not None else ():
-            values[name] = np.array(layers[name], dtype=np.float32)
-            if values[name].shape != (width,):
-                raise ValueError(
-                    f"Layer {name!r} of {clip!r} has shape {values[name].shape}, "
-                    f"expected ({width},): one vector a clip."
-                )
-        self._rows.append(
-            (clip_name(clip), status, message, seconds, size, modified_ns, values)
+        self._rows.add(
+            clip,
+            layers=layers,
+            status=status,
+            message=message,
+            seconds=seconds,
+            size=size,
+            modified_ns=modified_ns,
         )
         late = time.monotonic() - self._flushed >= self.flush_seconds
-        if late or len(self._rows) * self._row_bytes >= self.flush_bytes:
+        if late or self._rows.n_bytes >= self.flush_bytes:
             self.flush()
 
     def flush(self):
         """Write the rows in memory as a part."""
-        if self._rows:
-            self._write(self._as_table(self._rows))
-            self._rows = []
+        if len(self._rows):
+            self._write(self._rows.as_arrow())
+            self._rows.clear()
             self._small += 1
             if self._small > MAX_SMALL_PARTS:
                 self._tidy(1)
         self._flushed = time.monotonic()
+
+    @property
+    def notes(self):
+        """What the metadata of every part says."""
+        return {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "layers": self.layer_sizes,
+            "scales": self.layer_scales,
+            "made_by": self.made_by,
+            "users_digest": self.users_digest,
+            "replaces": [],
+        }
+
+    @contextlib.contextmanager
+    def staging(self):
+        """A hidden folder beside the parts, where other processes put theirs.
+
+        Yields its whole path. It leaves its place at once and then goes: who still
+        works in it afterwards, for a run that has ended, meets an error and no table.
+        """
+        folder = self.table.folder.absolute() / f"{_STAGING}{secrets.token_hex(8)}"
+        with self._write_errors():
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            _remove_staging(folder)
+
+    def adopt(self, path):
+        """Make a file the newest part of the table; small ones are merged as they come.
+
+        Parameters
+        ----------
+        path : Path
+            In a folder of :meth:`staging`, whole and synced, by ``write_part`` with
+            the :attr:`notes` of this writer. No clip is in two files of one run.
+        """
+        part = self.table.footer(path)
+        if (part.fingerprint, part.layer_sizes) != (self.fingerprint, self.layer_sizes):
+            raise TableError(
+                f"{path} is of model {part.fingerprint} with layers "
+                f"{part.layer_sizes}, but this run makes {self.fingerprint} with "
+                f"{self.layer_sizes}."
+            )
+        target = self._next_part()
+        with self._write_errors():
+            move_file(path, target)
+        self._adopted.append(replace(part, path=target))
+        if sum(part.n_bytes for part in self._adopted) >= PART_BYTES:
+            self._merge_adopted()
+
+    def _merge_adopted(self):
+        """Merge without the index: these parts share no clip, and are the newest."""
+        small = [part for part in self._adopted if part.n_bytes < PART_BYTES // 2]
+        self._adopted = []
+        if len(small) > 1:
+            with self._unmerged_without_room():
+                self._replace([(part, None) for part in small])
 
     def merge(self, *, max_small_parts=1):
         """Merge small parts, and drop rows that later ones have replaced.
@@ -232,9 +276,15 @@ class TableWriter:
                 self._replace(group)
 
     def _tidy(self, max_small_parts):
+        self._adopted = []
+        with self._unmerged_without_room():
+            self.merge(max_small_parts=max_small_parts)
+
+    @contextlib.contextmanager
+    def _unmerged_without_room(self):
         """Merge, unless the disk is too full for it: all rows are safe as they are."""
         try:
-            self.merge(max_small_parts=max_small_parts)
+            yield
         except OSError as error:
             self._failed = False
             logger.warning("Small parts stay unmerged. %s", error)
@@ -255,61 +305,20 @@ class TableWriter:
         pa.default_memory_pool().release_unused()
 
     def _write(self, rows, replaces=()):
-        notes = {
-            "format": FORMAT,
-            "fingerprint": self.fingerprint,
-            "layers": self.layer_sizes,
-            "scales": self.layer_scales,
-            "made_by": self.made_by,
-            "users_digest": self.users_digest,
-            "replaces": list(replaces),
-        }
-        rows = rows.replace_schema_metadata({METADATA: json.dumps(notes)})
-        names = sorted(path.name for path in self.table.folder.glob(PARTS))
-        # Named by what is there: were this interrupted after the rename, the same rows
-        # would be written again as a later part, and replace those of the first.
-        number = 1 + int(names[-1][5:].partition(".")[0]) if names else 0
-        with (
-            self._write_errors(),
-            replace_file(self.table.folder / f"part-{number:08d}.parquet") as path,
-        ):
-            pq.write_table(
-                rows,
-                path,
-                compression="zstd",
-                row_group_size=max(1, GROUP_BYTES // max(1, self._row_bytes)),
-                use_dictionary=["status", "message"],
-                write_statistics=False,
-                write_page_checksum=True,
-            )
+        with self._write_errors(), replace_file(self._next_part()) as path:
+            write_part(path, rows, self.notes | {"replaces": list(replaces)})
 
-    def _as_table(self, rows):
-        names, statuses, messages, seconds, sizes, modified, values = zip(
-            *rows, strict=True
-        )
-        texts = [_text(name) for name in names]
-        columns = [
-            texts,
-            [
-                None if name == text else name.encode("utf-8", "surrogateescape")
-                for name, text in zip(names, texts, strict=True)
-            ],
-            statuses,
-            [_text(message) for message in messages],
-            seconds,
-            sizes,
-            modified,
-        ]
-        arrays = [
-            pa.array(column, field.type)
-            for column, field in zip(columns, FIELDS, strict=True)
-        ]
-        for name, size in self.layer_sizes.items():
-            nothing = np.full(size, np.nan, dtype=np.float32)
-            flat = np.concatenate([row.get(name, nothing) for row in values])
-            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), size))
-        fields = [*FIELDS, *layer_fields(self.layer_sizes)]
-        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    def _next_part(self):
+        """The path of a new part, later than all: nobody else names parts meanwhile.
+
+        A number is given once. Were a write interrupted after its rename, the same rows
+        would be written again as a later part, and replace those of the first.
+        """
+        if self._number is None:
+            names = sorted(path.name for path in self.table.folder.glob(PARTS))
+            self._number = int(names[-1][5:].partition(".")[0]) if names else -1
+        self._number += 1
+        return self.table.folder / f"part-{self._number:08d}.parquet"
 
     def _check_folder(self):
         """Refuse to fill a folder that holds other things and no table."""
@@ -348,6 +357,10 @@ class TableWriter:
         """Remove what a killed writer left: we hold the lock, so none is at work."""
         for path in self.table.folder.glob(_TEMPORARIES):
             path.unlink()
+        for path in self.table.folder.glob(f"{_STAGING}*"):
+            _remove_staging(path)
+        for path in self.table.folder.glob(f"{_REMOVED}*"):
+            shutil.rmtree(path, ignore_errors=True)
         live = {part.path.name for part in self.table.parts()}
         for path in self.table.folder.glob(PARTS):
             if path.name not in live:
@@ -382,7 +395,9 @@ def _advice(error):
     )
 
 
-def _text(text):
-    r"""Text that UTF-8 can hold; bytes that are no UTF-8 are shown as ``\xe9``."""
-    raw = text.encode("utf-8", "surrogateescape")
-    return raw.decode("utf-8", "backslashreplace")
+def _remove_staging(folder):
+    """Rename a folder, and remove it then: nothing can be put in it meanwhile."""
+    removed = folder.with_name(folder.name.replace(_STAGING, _REMOVED))
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(removed)
+    shutil.rmtree(removed, ignore_errors=True)
