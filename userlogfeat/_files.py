@@ -137,7 +137,9 @@ def read_whole(path, *, max_bytes=None):
             )
         data = file.read() if max_bytes is None else file.read(max_bytes + 1)
     if max_bytes is not None and len(data) > max_bytes:
-        raise ValueError(f"{path} has more than {max_bytes} bytes: it is not read.")
+        raise ValueError(
+            f"{path} is too long to be read, expected at most {max_bytes} bytes."
+        )
     return data
 
 

@@ -11,28 +11,38 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save_file
 
-from userlogfeat._files import replace_file, sha256
+from userlogfeat._files import is_described, read_described, replace_pair
 from userlogfeat.networks.user_tower import UserBatch, UserTower
 from userlogfeat.users.demographics import Demographics
 from userlogfeat.weights.config import (
     CONFIG,
-    MAX_CONFIG_BYTES,
     ModelError,
     check_training_data,
     digest_of,
     library_versions,
+    load_json,
+    sealed,
 )
 
 FORMAT = "userlogfeat user tower 1"
 TENSORS = "model.safetensors"
 MEAN = "mean_embedding"  # the tensor that is not the network's
 TOLERANCE = 1e-3  # relative difference of the fingerprint between machines
+MAX_TENSOR_BYTES = 1 << 34  # of model.safetensors: 40 units of 50 million items
+MAX_LAYERS = 64  # fully connected ones
+_GROUPS = (
+    ["user_items"],
+    ["user_items", "liked"],
+    ["user_items", "disliked"],
+    ["user_items", "liked", "disliked"],
+)
 
 
 def save_tower(folder, network, mean_embedding, entries):
-    """Write a tower to a folder; each file is written whole or not at all.
+    """Write a tower to a folder: at any moment it holds the old one or the new one.
 
     Parameters
     ----------
@@ -59,12 +69,13 @@ def save_tower(folder, network, mean_embedding, entries):
     json.dumps(config)  # fails before any file is touched
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with replace_file(folder / TENSORS) as temporary:
-        save_file({**tensors, MEAN: torch.from_numpy(mean_embedding)}, temporary)
-    config["sha256"] = sha256(folder / TENSORS)
-    config["config_sha256"] = digest_of(config)
-    with replace_file(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    tensors[MEAN] = torch.from_numpy(mean_embedding)
+    replace_pair(
+        folder / TENSORS,
+        folder / CONFIG,
+        write=lambda path: save_file(tensors, path),
+        describe=lambda digest: sealed({**config, "sha256": digest}),
+    )
 
 
 def load_tower(folder):
@@ -88,19 +99,34 @@ def load_tower(folder):
     """
     folder = Path(folder)
     config = read_tower_config(folder)
-    if sha256(folder / TENSORS) != config["sha256"]:
+    try:
+        data = read_described(
+            folder / TENSORS, config["sha256"], max_bytes=MAX_TENSOR_BYTES
+        )
+    except ValueError as error:
+        raise ModelError(f"{error} Do not use this folder.") from error
+    if data is None:
         raise ModelError(
             f"{folder / TENSORS} has another SHA-256 than its config says: it is "
             "damaged, or from another model. Copy the folder again."
         )
     try:
-        tensors = load_file(folder / TENSORS)
+        tensors = load_tensors(data)
         mean_embedding = tensors.pop(MEAN).numpy()
+        if mean_embedding.shape != (config["n_units"],):
+            raise ValueError(f"{MEAN} has shape {mean_embedding.shape}")
         network = _build(config, tensors)
-        network.load_state_dict(tensors)
         finite = all(torch.isfinite(tensor).all() for tensor in tensors.values())
         distance = _distance(_fingerprint(network), config["fingerprint"])
-    except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (
+        SafetensorError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
         raise ModelError(
             f"{folder} does not describe a tower this version can build "
             f"({type(error).__name__}: {error}). It was edited, or written by another "
@@ -119,18 +145,20 @@ def load_tower(folder):
 def read_tower_config(folder):
     """The checked config.json of a tower's folder, as a dict."""
     folder = Path(folder)
-    for name in (CONFIG, TENSORS):
-        if not (folder / name).is_file():
+    there = {
+        CONFIG: (folder / CONFIG).is_file(),
+        TENSORS: is_described(folder / TENSORS),
+    }
+    for name in there:
+        if not there[name]:
             raise ModelError(
                 f"There is no saved tower in {folder}: it lacks {name}. It is written "
                 "by UserEmbedding.save(folder)."
             )
+    config = load_json(folder / CONFIG)
     try:
-        if (folder / CONFIG).stat().st_size > MAX_CONFIG_BYTES:
-            raise ValueError(f"longer than {MAX_CONFIG_BYTES} bytes")
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         form, digest = config["format"], config["config_sha256"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+    except (LookupError, TypeError) as error:
         raise ModelError(
             f"{folder / CONFIG} is not a config that UserEmbedding wrote "
             f"({type(error).__name__}: {error}). Copy the folder again."
@@ -145,20 +173,66 @@ def read_tower_config(folder):
             f"{folder / CONFIG} was edited, or damaged, after it was written: its own "
             "SHA-256 does not fit. Copy the folder again."
         )
+    wrong = [name for name, check in _ENTRIES.items() if not check(config.get(name))]
+    if wrong:
+        raise ModelError(
+            f"{folder / CONFIG} has no proper entry {wrong[0]!r}. It was edited, or "
+            "written by another version of userlogfeat."
+        )
     return config
 
 
+def _is_column(column):
+    """Whether an entry of "demographics" is a number or a category."""
+    if not isinstance(column, dict) or not isinstance(column.get("name"), str):
+        return False
+    if "values" in column:
+        return _is_list(column["values"], str) and "mean" not in column
+    numbers = column.get("mean"), column.get("scale")
+    return all(isinstance(number, int | float) for number in numbers)
+
+
+def _is_list(value, kind):
+    return isinstance(value, list) and all(isinstance(entry, kind) for entry in value)
+
+
+_ENTRIES = {
+    "sha256": lambda value: isinstance(value, str),
+    "parameters": lambda value: isinstance(value, dict),
+    "versions": lambda value: isinstance(value, dict),
+    "fingerprint": lambda value: _is_list(value, float | int),
+    "n_units": lambda value: type(value) is int and value > 0,
+    "hidden": lambda value: _is_list(value, int) and len(value) <= MAX_LAYERS,
+    "attributes": lambda value: _is_list(value, str),
+    "groups": lambda value: value in _GROUPS,
+    "demographics": lambda value: _is_list(value, dict) and all(map(_is_column, value)),
+}
+
+
 def _build(config, tensors):
+    """The network, with the tensors of the file, which say how large it is."""
     demographics = Demographics(config["demographics"])
     n_tables = 1 + len(config["attributes"])
-    return UserTower(
-        [tensors[f"codes_{index}"] for index in range(n_tables)],
-        n_groups=len(config["groups"]),
-        n_numbers=demographics.n_numbers,
-        n_categories=demographics.n_categories,
-        n_units=config["n_units"],
-        hidden=config["hidden"],
-    ).eval()
+    codes = [tensors[f"codes_{index}"] for index in range(n_tables)]
+    if any(c.dtype != torch.int64 or c.ndim != 1 or len(c) == 0 for c in codes):
+        raise ValueError("codes of items are not whole numbers, one an item")
+    if len({len(c) for c in codes}) > 1:
+        raise ValueError("codes are of different numbers of items")
+    with torch.device("meta"):  # no memory before shapes are compared
+        network = UserTower(
+            codes,
+            n_groups=len(config["groups"]),
+            n_numbers=demographics.n_numbers,
+            n_categories=demographics.n_categories,
+            n_units=config["n_units"],
+            hidden=config["hidden"],
+        )
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if found != expected:
+        raise ValueError(f"its tensors have shapes {found}, expected {expected}")
+    network.load_state_dict(tensors, assign=True)
+    return network.eval()
 
 
 @torch.no_grad()

@@ -6,9 +6,16 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+from userlogfeat._files import read_whole
+
 CONFIG = "config.json"
 FORMAT = "userlogfeat model 1"
 MAX_CONFIG_BYTES = 1 << 20
+# What a config may ask for. Those of the papers need a hundredth of it.
+MAX_ENTRIES = 256  # of a list that says how to build a network
+MAX_RATE = 768_000  # Hz
+MAX_TRANSFORM = 1 << 16  # samples
+MAX_FILTERS = 1 << 24  # n_fft x n_bands of a front end
 
 
 class ModelError(ValueError):
@@ -18,18 +25,7 @@ class ModelError(ValueError):
 def read_config(folder):
     """The checked config.json of a model folder, as a dict."""
     path = Path(folder) / CONFIG
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ModelError(
-            f"{path} has {path.stat().st_size} bytes, expected at most "
-            f"{MAX_CONFIG_BYTES}: it is not a config this library wrote."
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(
-            f"{path} is not valid JSON ({error}). The file is damaged: copy the model "
-            "folder again."
-        ) from error
+    config = load_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else type(config)
         raise ModelError(
@@ -43,7 +39,88 @@ def read_config(folder):
             "you want to change."
         )
     check_training_data(config.get("training_data"), ModelError)
+    _check_entries(path, config)
     return config
+
+
+def load_json(path):
+    """What a JSON file of a saved model holds; of bounded length and depth."""
+    try:
+        text = read_whole(path, max_bytes=MAX_CONFIG_BYTES)
+    except ValueError as error:
+        raise ModelError(f"{error} It is not a config this library wrote.") from error
+    try:
+        return json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{path} is not valid JSON ({error}). The file is damaged: copy the model "
+            "folder again."
+        ) from error
+
+
+def check_front_end(front_end):
+    """Raise where a front end's filters, or a second of its frames, are absurdly large.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+    """
+    large = (
+        front_end.sample_rate > MAX_RATE
+        or front_end.n_fft > MAX_TRANSFORM
+        or front_end.n_fft * front_end.n_bands > MAX_FILTERS
+    )
+    if large:
+        raise ModelError(
+            f"Got the front end {front_end}, expected a sample_rate of at most "
+            f"{MAX_RATE}, an n_fft of at most {MAX_TRANSFORM}, and n_fft * n_bands of "
+            f"at most {MAX_FILTERS}: no model needs more. Do not use this folder."
+        )
+
+
+def _check_entries(path, config):
+    """Raise where an entry that is always there is of another kind."""
+    kinds = {
+        "class": str,
+        "parameters": dict,
+        "network": dict,
+        "layers": dict,
+        "versions": dict,
+        "sha256": str,
+        "fingerprint": list,
+    }
+    wrong = [name for name, kind in kinds.items() if type(config.get(name)) is not kind]
+    if not wrong and not isinstance(config["network"].get("name"), str):
+        wrong = ["network"]
+    if not wrong and not all(map(_is_layer, config["layers"].values())):
+        wrong = ["layers"]
+    if wrong or _longest_list(config["network"]) > MAX_ENTRIES:
+        raise ModelError(
+            f"{path} does not describe a model: its entry "
+            f"{(wrong or ['network'])[0]!r} is missing, or of another kind. It was "
+            "edited, or written by another version of userlogfeat."
+        )
+
+
+def _is_layer(layer):
+    return (
+        isinstance(layer, dict)
+        and type(layer.get("size")) is int
+        and isinstance(layer.get("scale"), int | float)
+    )
+
+
+def _longest_list(value):
+    if not isinstance(value, dict | list):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return max([len(value), *map(_longest_list, inner)])
+
+
+def sealed(config):
+    """A config as the text of its file, with its own SHA-256."""
+    config = {**config, "config_sha256": digest_of(config)}
+    return json.dumps(config, indent=1) + "\n"
 
 
 def digest_of(config):

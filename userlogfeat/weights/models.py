@@ -6,6 +6,7 @@ which tells of anything else that changed (a library, a front end, a trunk). Net
 are kept, one of each per process.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save_file
 from torch import nn
 
-from userlogfeat._files import replace_file, sha256
+from userlogfeat._files import is_described, read_described, replace_pair, sha256
 from userlogfeat.frontends import FrontEnd
 from userlogfeat.networks.artist import ArtistCNN, DiscriminantContexts
 from userlogfeat.networks.frame_statistics import FrameTeacher, WindowStatistics
@@ -33,10 +35,11 @@ from userlogfeat.weights.config import (
     CONFIG,
     FORMAT,
     ModelError,
+    check_front_end,
     check_training_data,
-    digest_of,
     library_versions,
     read_config,
+    sealed,
 )
 from userlogfeat.weights.musicnn import load_musicnn
 
@@ -45,6 +48,10 @@ logger = logging.getLogger(__name__)
 BUNDLED = Path(__file__).parents[1] / "pretrained"
 TENSORS = "model.safetensors"
 TONE_SECONDS = 4.0
+MAX_TENSOR_BYTES = 1 << 32  # of model.safetensors; the largest network here has 30 MB
+MAX_MAPS = 1 << 27  # numbers in one layer's maps of the test tone: 512 MB
+MAX_PATCHES = 1 << 10  # of the test tone
+_WRITTEN = ("checkpoint", "cache")  # parameters that name a folder to write
 # Relative difference of the fingerprint that other machines and kernels may show.
 FINGERPRINT_TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 
@@ -94,8 +101,8 @@ class SavedModel:
 def save_model(folder, network, *, estimator, spec, layer_scales, training_data):
     """Write a model to a folder.
 
-    Each file is written whole or not at all. A kill between the two leaves a folder
-    that :func:`load_model` refuses.
+    At any moment, also after a kill, the folder holds the model that was there before
+    or this one, whole. Two processes that save to one folder take turns.
 
     Parameters
     ----------
@@ -129,8 +136,6 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
     }
     front_end = getattr(network, "front_end", None)
     tone = fingerprint_of(network)
-    with replace_file(folder / TENSORS) as temporary:
-        save_file(tensors, temporary)
     config = {
         "format": FORMAT,
         **estimator,
@@ -142,12 +147,14 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
         },
         "training_data": training_data,
         "versions": library_versions(),
-        "sha256": sha256(folder / TENSORS),
         "fingerprint": [float(f"{value:.6g}") for value in tone],
     }
-    config["config_sha256"] = digest_of(config)
-    with replace_file(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    replace_pair(
+        folder / TENSORS,
+        folder / CONFIG,
+        write=lambda path: save_file(tensors, path),
+        describe=lambda digest: sealed({**config, "sha256": digest}),
+    )
 
 
 def load_model(name, *, device="cpu", precision="fp32", network=None):
@@ -175,7 +182,7 @@ def load_model(name, *, device="cpu", precision="fp32", network=None):
         Where there is no such model, or it is damaged, foreign or changed.
     """
     folder = find_model(name)
-    stamps = tuple((folder / file).stat().st_mtime_ns for file in (CONFIG, TENSORS))
+    stamps = tuple(_stamp(folder / file) for file in (CONFIG, TENSORS))
     return _load(str(name), folder.resolve(), stamps, str(device), precision, network)
 
 
@@ -203,8 +210,11 @@ def load_fitted(folder, class_name, *, network=None):
             "Load it with that class, or with UserLogEmbedder."
         )
     parameters = dict(saved.config["parameters"])
+    # `save` writes None; what a stranger wrote instead, a later fit would write to.
+    parameters |= {name: None for name in _WRITTEN if name in parameters}
     if isinstance(parameters.get("frontend"), dict):
-        parameters["frontend"] = FrontEnd(**parameters["frontend"])
+        with _explained(folder):
+            parameters["frontend"] = FrontEnd(**parameters["frontend"])
     if network is not None:
         parameters["network"] = network
     return saved, parameters
@@ -226,7 +236,8 @@ def find_model(name):
     """The folder of a model: given, bundled, or fetched from the hub."""
     for folder in (BUNDLED / str(name), Path(name)):
         if folder.is_dir():
-            missing = [f for f in (CONFIG, TENSORS) if not (folder / f).is_file()]
+            missing = [] if (folder / CONFIG).is_file() else [CONFIG]
+            missing += [] if is_described(folder / TENSORS) else [TENSORS]
             if missing:
                 raise ModelError(
                     f"The folder {folder} is no saved model: it lacks "
@@ -259,32 +270,27 @@ def _fetch(name):
     return Path(folder)
 
 
+def _stamp(path):
+    """What changes where a file is replaced, whatever the clock says; 0 if missing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 @lru_cache(maxsize=16)
 def _load(name, folder, stamps, device, precision, own_class):
     config = read_config(folder)
-    _check_hash(folder / TENSORS, config)
-    try:
+    tensors = _read_tensors(folder / TENSORS, config["sha256"])
+    with _explained(folder):
         network = _build(config, device, precision, own_class)
-        _fill(network, folder / TENSORS)
+        _fill(network, tensors, folder / TENSORS)
         sizes = {key: layer["size"] for key, layer in config["layers"].items()}
         scales = [float(layer["scale"]) for layer in config["layers"].values()]
         expected = np.asarray(config["fingerprint"], dtype=np.float64)
+        _check_effort(network)
         found = fingerprint_of(network.to(device).eval().requires_grad_(False))
-    except ModelError:
-        raise
-    except (
-        LookupError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        RuntimeError,
-        ArithmeticError,
-    ) as error:
-        raise ModelError(
-            f"{folder / CONFIG} does not describe a model this version can build "
-            f"({type(error).__name__}: {error}). It was edited, or written by another "
-            "version of userlogfeat."
-        ) from error
     if sizes != network.layer_sizes or not all(0 < s < float("inf") for s in scales):
         raise ModelError(
             f"{folder / CONFIG} lists layers {config['layers']}, but the network has "
@@ -295,20 +301,79 @@ def _load(name, folder, stamps, device, precision, own_class):
     return SavedModel(name, network, config, _identity(config))
 
 
-def _check_hash(path, config):
-    found = sha256(path)
-    if found != config.get("sha256"):
+@contextlib.contextmanager
+def _explained(folder):
+    """Say of any error that the config of a folder causes whose fault it is."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RuntimeError,
+        ArithmeticError,
+        AssertionError,
+    ) as error:
         raise ModelError(
-            f"{path} has SHA-256 {found[:12]}..., but its config says "
-            f"{str(config.get('sha256'))[:12]}...: the weights are damaged or from "
-            "another model. Copy the folder again."
+            f"{Path(folder) / CONFIG} does not describe a model this version can build "
+            f"({type(error).__name__}: {error}). It was edited, or written by another "
+            "version of userlogfeat."
+        ) from error
+
+
+def _read_tensors(path, digest):
+    """The bytes of the weights, after comparing their SHA-256."""
+    try:
+        data = read_described(path, digest, max_bytes=MAX_TENSOR_BYTES)
+    except ValueError as error:
+        raise ModelError(f"{error} Do not use this folder.") from error
+    if data is None:
+        found = sha256(path)[:12] if path.is_file() else "no file"
+        raise ModelError(
+            f"{path} has SHA-256 {found}..., but its config says {digest[:12]}...: the "
+            "weights are damaged or from another model. Copy the folder again."
         )
+    return data
+
+
+def _check_effort(network):
+    """Raise where the test tone would fill the memory: no paper's network needs 1/4."""
+    if isinstance(network, FeatureTeacher):
+        return
+    n_frames, n_patches = getattr(network, "n_frames", 1), 0
+    if network.front_end is not None:
+        settings = network.front_end.front_end
+        n_samples = max(TONE_SECONDS * settings.sample_rate, network.min_samples)
+        n_frames = max(n_frames, n_samples / settings.hop)
+    if isinstance(network, PatchTeacher):
+        n_patches = n_frames / network.patch_hop
+    of_frames = 2 if isinstance(network, FrameTeacher) else 3
+    sizes = [len(p) for p in network.parameters() if p.ndim >= of_frames]
+    n_maps = n_frames * network.n_bands * max([1, *sizes])
+    if isinstance(network, FrameTeacher):
+        n_maps *= _windows(network.statistics, n_frames)
+    if n_maps > MAX_MAPS or n_patches > MAX_PATCHES:
+        raise ValueError(
+            f"its test tone has {n_frames:.0f} frames of {network.n_bands} bands, "
+            f"{n_maps:.3g} numbers in a layer, expected at most {MAX_MAPS}"
+        )
+
+
+def _windows(statistics, n_frames):
+    """How often each frame is counted in windows that overlap."""
+    length = statistics.window or n_frames
+    return max(length, n_frames) / n_frames * max(1, length / (statistics.hop or 1))
 
 
 def _build(config, device, precision, own_class):
     """The network that a config describes, its own tensors without memory yet."""
     spec = config["network"]
     front_end = config["front_end"] and FrontEnd(**config["front_end"])
+    if front_end:
+        check_front_end(front_end)
     if spec["name"] == "custom":
         return _build_custom(spec, front_end, device, precision, own_class)
     if spec["name"] not in _BUILDERS:
@@ -441,7 +506,7 @@ _BUILDERS = {
 }
 
 
-def _fill(network, path):
+def _fill(network, data, path):
     """Read the tensors of a file into a network, after comparing names and shapes."""
     expected = {
         name: list(tensor.shape)
@@ -449,18 +514,17 @@ def _fill(network, path):
         if not name.startswith(("front_end.", "trunk."))
     }
     try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}
-        if found != expected:
-            raise ModelError(
-                f"{path} holds tensors {found}, but the network needs {expected}. The "
-                "config was edited, or weights and config are of two models."
-            )
-        tensors = load_file(path)
-    except SafetensorError as error:
+        tensors = load_tensors(data)
+    except (SafetensorError, KeyError) as error:
         raise ModelError(
             f"{path} is not a safetensors file ({error}). Copy the folder again."
         ) from error
+    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    if found != expected:
+        raise ModelError(
+            f"{path} holds tensors {found}, but the network needs {expected}. The "
+            "config was edited, or weights and config are of two models."
+        )
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise ModelError(f"{path} holds NaN or infinite weights. Train it again.")
     network.load_state_dict(tensors, strict=False, assign=True)
