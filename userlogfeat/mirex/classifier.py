@@ -135,6 +135,22 @@ class SupportVectors:
         """What to store."""
         return dict(vars(self))
 
+    def check(self, n_features):
+        """The number of classes; raise a ValueError where arrays do not fit."""
+        n, n_vectors = len(self.counts), len(self.vectors)
+        expected = {
+            "vectors": (n_vectors, n_features or self.vectors.shape[-1]),
+            "coefficients": (n - 1, n_vectors),
+            "intercepts": (n * (n - 1) // 2,),
+            "counts": (n,),
+            "gamma": (1,),
+        }
+        found = {name: array.shape for name, array in self.arrays().items()}
+        whole = self.counts.dtype.kind == "i" and (self.counts >= 0).all()
+        if found != expected or n < 2 or not whole or self.counts.sum() != n_vectors:
+            raise ValueError(f"arrays of shapes {found}, expected {expected}")
+        return n
+
 
 class Constant:
     """One answer for every clip: where the training clips are all of one class.
@@ -161,6 +177,12 @@ class Constant:
     def arrays(self):
         """What to store."""
         return {"value": self.value}
+
+    def check(self, n_features):
+        """The number of classes; raise a ValueError where it is no number."""
+        if self.value.shape != (1,):
+            raise ValueError(f"a constant of shape {self.value.shape}, expected (1,)")
+        return 1
 
 
 _KINDS = {kind.kind: kind for kind in (Affine, SupportVectors, Constant)}
@@ -242,7 +264,37 @@ class ArrayClassifier:
             }
             owners.append(_KINDS[kind](**mine))
         steps = [owner for owner in owners if isinstance(owner, Affine)]
+        if any(isinstance(owner, Affine) for owner in owners[len(steps) :]):
+            raise ValueError(f"kinds in the order {kinds}")
         return cls(steps, owners[len(steps) :])
+
+    def check(self, *, n_tags=0):
+        """Raise a ValueError where arrays do not fit each other.
+
+        Parameters
+        ----------
+        n_tags : int
+            Of a model of tags: one machine each; 0 for classes.
+
+        Returns
+        -------
+        int
+            Classes that are told apart.
+        """
+        n = None
+        for step in self.steps:
+            if step.matrix.ndim != 2 or n not in (None, len(step.matrix)):
+                raise ValueError(f"a matrix of shape {step.matrix.shape} after {n}")
+            n = step.matrix.shape[1]
+            if step.offset.shape != (n,):
+                raise ValueError(f"an offset of shape {step.offset.shape}, not {(n,)}")
+        if len(self.machines) != (n_tags or 1):
+            raise ValueError(f"{len(self.machines)} machines for {n_tags or 1}")
+        owners = [*self.steps, *self.machines]
+        arrays = [array for owner in owners for array in owner.arrays().values()]
+        if not all(a.dtype.kind in "fi" and np.isfinite(a).all() for a in arrays):
+            raise ValueError("arrays that are no finite numbers")
+        return max(machine.check(n) for machine in self.machines)
 
     def _transform(self, X):
         Z = np.asarray(X, dtype=np.float64)

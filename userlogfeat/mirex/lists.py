@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from userlogfeat._files import replace_file
+from userlogfeat._files import read_whole, replace_file
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+MAX_LIST_BYTES = 1 << 28  # two million paths or more
 _SHOWN = 3  # faulty lines that an error describes
 
 
@@ -230,7 +231,7 @@ def _lines(path):
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"Got the list {path}, which is a folder, expected a file.")
-    raw = path.read_bytes()
+    raw = read_whole(path, max_bytes=MAX_LIST_BYTES)
     if raw.startswith(_UTF16):
         raise ValueError(f"The list {path} is in UTF-16, expected UTF-8: convert it.")
     text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")

@@ -17,7 +17,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from userlogfeat._files import replace_file, sha256
+from userlogfeat._files import (
+    read_described,
+    read_whole,
+    replace_file,
+    replace_pair,
+)
 from userlogfeat.mirex.classifier import ArrayClassifier, Constant
 from userlogfeat.mirex.features import read_features
 from userlogfeat.mirex.lists import find_clip, read_labels, read_tags
@@ -25,8 +30,10 @@ from userlogfeat.mirex.pipeline import fit_steps
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "userlogfeat mirex model 1"
+FORMAT = "userlogfeat mirex model 2"  # 1 had no digest of its own
 MODELS, CONFIG, TENSORS = "models", "model.json", "model.safetensors"
+MAX_CONFIG_BYTES = 1 << 28  # it lists the training clips
+MAX_TENSOR_BYTES = 1 << 32
 _WHOLE = 10**9  # letters of an estimator's repr: all of them
 
 
@@ -162,14 +169,17 @@ def save_model(scratch, model):
         "kinds": None,
         "sha256": None,
     }
-    if isinstance(model.classifier, ArrayClassifier):
-        arrays, config["kinds"] = model.classifier.state()
-        with replace_file(folder / TENSORS) as temporary:
-            save_file(arrays, temporary)
-            config["sha256"] = sha256(temporary)
-    with replace_file(folder / CONFIG) as temporary:
-        text = json.dumps(config, ensure_ascii=True)  # escapes paths that are no UTF-8
-        temporary.write_text(text + "\n", encoding="ascii")
+    if not isinstance(model.classifier, ArrayClassifier):
+        with replace_file(folder / CONFIG) as temporary:
+            temporary.write_text(_sealed(config, None), encoding="ascii")
+        return folder
+    arrays, config["kinds"] = model.classifier.state()
+    replace_pair(
+        folder / TENSORS,
+        folder / CONFIG,
+        write=lambda path: save_file(arrays, path),
+        describe=lambda digest: _sealed(config, digest),
+    )
     return folder
 
 
@@ -225,16 +235,11 @@ def choose_model(scratch, features, pipeline, *, tags, train_list=None):
 
 
 def _load(scratch, config, pipeline):
-    from safetensors.numpy import load_file
-
     names, labels = config["names"], config["labels"]
     if config["kinds"] is None:
         classifier = _fit_again(scratch, config, pipeline)
     else:
-        path = config["folder"] / TENSORS
-        if sha256(path) != config["sha256"]:
-            raise ValueError(f"{path} is damaged. Train again.")
-        classifier = ArrayClassifier.from_state(load_file(path), config["kinds"])
+        classifier = _read_arrays(config)
     shares = np.array(config["shares"])
     return Model(
         classifier,
@@ -256,16 +261,63 @@ def _fit_again(scratch, config, pipeline):
     return Model.learn(pipeline, features, labels, tags=tags).classifier
 
 
+def _read_arrays(config):
+    """The classifier that the arrays of a model make."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = config["folder"] / TENSORS
+    data = read_described(path, config["sha256"], max_bytes=MAX_TENSOR_BYTES)
+    try:
+        if data is None:
+            raise ValueError("its SHA-256 is not that in model.json")
+        classifier = ArrayClassifier.from_state(load(data), config["kinds"])
+        n_names = classifier.check(n_tags=len(config["names"]) if config["tags"] else 0)
+        if not config["tags"] and n_names > len(config["names"]):
+            raise ValueError(f"{n_names} classes, but {len(config['names'])} names")
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged, or of another model ({error}). Train again."
+        ) from error
+    return classifier
+
+
 def _read_all(scratch, fingerprint, steps, tags):
     """What model.json says, of all models of one pipeline."""
     found = []
     for path in sorted((Path(scratch) / MODELS).glob(f"*/{CONFIG}")):
-        config = json.loads(path.read_text(encoding="ascii"))
+        config = _read_config(path)
         expected = (FORMAT, fingerprint, steps, tags)
         keys = ("format", "fingerprint", "steps", "tags")
         if tuple(config.get(key) for key in keys) == expected:
             found.append({**config, "folder": path.parent})
     return found
+
+
+def _read_config(path):
+    """One model.json, checked; what other versions wrote comes as it is."""
+    try:
+        config = json.loads(read_whole(path, max_bytes=MAX_CONFIG_BYTES))
+        if not isinstance(config, dict):
+            raise ValueError(f"it holds {type(config).__name__}")
+        digest = config.pop("digest", None)
+        if config.get("format") == FORMAT and digest != _digest(config):
+            raise ValueError("its digest does not fit")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}). Delete its folder and train again."
+        ) from error
+    return config
+
+
+def _sealed(config, sha256):
+    """The text of model.json; paths that are no UTF-8 are escaped."""
+    config = {**config, "sha256": sha256}
+    return json.dumps({**config, "digest": _digest(config)}, ensure_ascii=True) + "\n"
+
+
+def _digest(config):
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def _fit(pipeline, X, y, tags):

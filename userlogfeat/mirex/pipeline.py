@@ -19,8 +19,14 @@ from pathlib import Path
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from userlogfeat._files import read_whole
+
 FORMAT = "userlogfeat pipeline 1"
 N_COMPONENTS = 128  # Chen and Liang (2020); Park et al. (2017) use the features as are
+MAX_DESCRIPTION_BYTES = 1 << 20
+_WRITTEN = (
+    "cache"  # the parameter that names a folder to write: not a stranger's to say
+)
 # What a description may name, and where it is.
 _CLASSES = {
     "FeatureLookup": "userlogfeat.estimators.feature_lookup",
@@ -216,16 +222,22 @@ def read_description(path):
     from sklearn.pipeline import make_pipeline
 
     try:
-        described = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = read_whole(path, max_bytes=MAX_DESCRIPTION_BYTES).decode("utf-8")
+        described = json.loads(text)
         if described["format"] != FORMAT:
             raise ValueError(f"its format is {described['format']!r}")
         steps = [_build(step, Path(path).parent) for step in described["steps"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is no description of a pipeline ({error}). Write one with "
-            "userlogfeat.mirex.pipeline.write_description."
-        ) from error
-    return make_pipeline(*steps)
+        return make_pipeline(*steps)
+    except FileNotFoundError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
+        fact = error
+    except RecursionError:
+        fact = "it is nested too deeply"
+    raise ValueError(
+        f"{path} is no description of a pipeline ({fact}). Write one with "
+        "userlogfeat.mirex.pipeline.write_description."
+    )
 
 
 def source_file(source):
@@ -291,6 +303,10 @@ def _build(described, folder):
     cls = getattr(importlib.import_module(_CLASSES[name]), name)
     parameters = {}
     for key, value in described["parameters"].items():
+        if key == _WRITTEN and value is not None:
+            raise ValueError(
+                f"{key}={value!r} would write to a folder: set it yourself"
+            )
         if isinstance(value, dict):
             value = _build(value, folder)
         elif key in ("weights", "table") and (folder / value).exists():
