@@ -82,8 +82,12 @@ def test_entries_of_another_kind_are_refused(tmp_path, config, changes):
 
 @pytest.mark.parametrize(
     ("changes", "absurd"),
-    [({}, False), ({"n_fft": 1 << 20}, True), ({"sample_rate": 10**9}, True)]
-    + [({"n_bands": 10**6}, True)],
+    [
+        ({}, False),
+        ({"n_fft": 1 << 20}, True),
+        ({"sample_rate": 10**9}, True),
+        ({"n_bands": 10**6}, True),
+    ],
 )
 def test_a_front_end_has_bounds(changes, absurd):
     front_end = replace(FRONTENDS["lee2019"], **changes)
