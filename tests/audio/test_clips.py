@@ -20,6 +20,7 @@ from userlogfeat.audio import (
     fit_length,
     read_audio,
 )
+from userlogfeat.audio import clips as clips_module
 
 RATE = 8000
 
@@ -337,6 +338,30 @@ def test_other_errors_are_raised_and_threads_end():
         for index, _, _ in decode_ahead(range(100), read):
             found.append(index)
     assert found == [0, 1, 2, 3, 4]
+    assert decoders() == []
+
+
+def test_long_clips_do_not_all_wait(monkeypatch):
+    """16 of them, decoded ahead, filled the memory whatever their lengths."""
+    monkeypatch.setattr(clips_module, "MAX_WAITING_BYTES", 2_000)
+    begun = []
+
+    def read(number):
+        begun.append(number)
+        return np.full(100, number)  # 800 bytes: three of them are beyond it
+
+    for index, _, wave in decode_ahead(range(50), read, n_threads=2, ahead=16):
+        time.sleep(0.002)
+        assert wave[0] == index
+        assert len(begun) <= index + 1 + 3 + 2
+    assert sorted(begun) == list(range(50))
+
+
+def test_closed_while_threads_wait_for_room(monkeypatch):
+    monkeypatch.setattr(clips_module, "MAX_WAITING_BYTES", 1)
+    decoded = decode_ahead(range(50), lambda number: np.zeros(9), n_threads=3)
+    next(decoded)
+    decoded.close()
     assert decoders() == []
 
 

@@ -19,6 +19,7 @@ from userlogfeat.audio.errors import (
     EmptyAudioError,
     MissingAudioError,
     NonFiniteAudioError,
+    TooLongAudioError,
     UnreadableAudioError,
     UnsupportedAudioError,
 )
@@ -177,6 +178,40 @@ def test_hardly_begun(tmp_path, suffix):
         read_audio(path, sample_rate=RATE)
 
 
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_cut_ogg_is_no_shorter_song(tmp_path, subtype, share):
+    """It was read in silence up to its last whole page."""
+    path = write(tmp_path / "a.ogg", noise(RATE * 10), format="OGG", subtype=subtype)
+    assert len(read_audio(path, sample_rate=RATE)) == RATE * 10
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    for duration in (None, 0.5):
+        refuse(path, CorruptAudioError, "the last page is missing", duration=duration)
+
+
+def pages(data):
+    """Where the pages of an Ogg file begin."""
+    starts, at = [], data.find(b"OggS")
+    while at >= 0:
+        starts, at = [*starts, at], data.find(b"OggS", at + 4)
+    return starts
+
+
+def test_an_ogg_that_lacks_a_page_or_has_a_damaged_one(tmp_path):
+    """What followed was moved forward, without a word."""
+    path = write(tmp_path / "a.ogg", noise(RATE * 10), format="OGG", subtype="VORBIS")
+    data, starts = path.read_bytes(), pages(path.read_bytes())
+    assert len(starts) > 6
+    path.write_bytes(data[: starts[4]] + data[starts[5] :])
+    refuse(path, CorruptAudioError, f"pages before byte {starts[4]} are missing")
+    flipped = bytearray(data)
+    flipped[starts[4] + 300] ^= 1
+    path.write_bytes(flipped)
+    refuse(path, CorruptAudioError, f"page at byte {starts[4]} does not fit its check")
+    path.write_bytes(data + b"TAG" + bytes(125))
+    assert len(read_audio(path, sample_rate=RATE)) == RATE * 10
+
+
 def test_middle_of_a_cut_mp3(tmp_path):
     path = write(tmp_path / "a.mp3", noise(RATE * 20))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 4])
@@ -240,14 +275,20 @@ def set_flac_samples(data, n_samples):
 
 
 @pytest.mark.parametrize("n_samples", [10**9, 2**36 - 1])
-@pytest.mark.parametrize("duration", [None, 1.0])
-def test_a_promise_of_years_takes_no_memory(tmp_path, n_samples, duration):
+@pytest.mark.parametrize(
+    ("duration", "kind", "match"),
+    [
+        (None, TooLongAudioError, r"by its header .* at most 9.3 h are read whole"),
+        (1.0, CorruptAudioError, "decoding failed"),
+    ],
+)
+def test_a_promise_of_years_takes_no_memory(tmp_path, n_samples, duration, kind, match):
     path = write(tmp_path / "a.flac")
     data = bytearray(path.read_bytes())
     set_flac_samples(data, n_samples)
     path.write_bytes(data)
     tracemalloc.start()
-    refuse(path, CorruptAudioError, "decoding failed", duration=duration)
+    refuse(path, kind, match, duration=duration)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50e6

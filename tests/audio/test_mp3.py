@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from userlogfeat.audio import mp3 as mp3_module
 from userlogfeat.audio import read_audio
 from userlogfeat.audio.mp3 import Mp3View, _frame_length, find_layout
 
@@ -129,3 +130,25 @@ def test_the_view_is_length_frame_then_file(mp3):
         view = Mp3View(io.BytesIO(data), layout, len(data))
     assert view.seek(-7, io.SEEK_END) == len(whole) - 7
     assert view.read(100) == whole[-7:]
+
+
+def test_a_file_made_to_be_searched_is_not_searched_for_long(monkeypatch):
+    """Runs of four frames between much that looks like headers: hours of searching."""
+    frame = b"\xff\xf3\x14\xc4" + bytes(44)  # MPEG-2, 8 kbit/s, 24 kHz
+    assert _frame_length(*frame[1:3]) == 24
+    run = 4 * (frame[:24])
+    junk = b"\xff\xfb\x90\0" * 15_000  # frames of 417 bytes, were they any
+    data = run + 200 * (junk + run)
+    calls = []
+    monkeypatch.setattr(mp3_module, "_is_run", spy(mp3_module._is_run, calls))
+    layout = find_layout(io.BytesIO(data))
+    assert len(calls) < mp3_module._MAX_SEARCHED / 3
+    assert 4 * 60 < layout.n_samples / 576 < 4 * 100
+
+
+def spy(call, calls):
+    def spied(*args):
+        calls.append(args[1])
+        return call(*args)
+
+    return spied

@@ -6,6 +6,7 @@ needs, and equals the crop of the whole file.
 """
 
 import os
+import threading
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from userlogfeat.audio.errors import (
     EmptyAudioError,
     MissingAudioError,
     NonFiniteAudioError,
+    TooLongAudioError,
     UnreadableAudioError,
     UnsupportedAudioError,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "EmptyAudioError",
     "MissingAudioError",
     "NonFiniteAudioError",
+    "TooLongAudioError",
     "UnreadableAudioError",
     "UnsupportedAudioError",
     "cut_patches",
@@ -45,6 +48,10 @@ __all__ = [
 
 CROPS = ("start", "middle", "random")
 SHORTS = ("repeat", "pad")
+# Of one clip: 2 GiB, which are 9.3 h at 16 kHz. A file of a few MB may hold more.
+MAX_SAMPLES = 1 << 29
+# Of clips that wait, decoded, for the caller; and one more for each thread.
+MAX_WAITING_BYTES = 1 << 30
 # Samples, at the lower of two rates, after which soxr's filter no longer feels the edge
 # of what was read (measured: 200 bring the difference down to rounding).
 RESAMPLING_MARGIN = 400
@@ -118,6 +125,8 @@ def read_audio(
     with open_audio(path) as audio:
         rates = audio.sample_rate, sample_rate
         n_whole = _resampled_length(audio.n_samples, *rates)
+        if duration is None:
+            _check_length(audio, n_whole, sample_rate)
         wanted = n_whole if duration is None else _n_samples(duration, sample_rate)
         if n_whole <= wanted:
             whole = _resample(audio.blocks(), *rates)
@@ -216,9 +225,10 @@ def cut_patches(waveform, length, hop, *, short="repeat"):
 def decode_ahead(paths, read, *, n_threads=2, ahead=16):
     """Read files in threads while the caller works on those before.
 
-    At most `ahead` clips are read before they are asked for, so memory does not grow
-    with the number of files. Closing the iterator, or leaving its loop by an exception,
-    stops the threads once they are done with the files in their hands.
+    At most `ahead` clips are read before they are asked for, and ``MAX_WAITING_BYTES``
+    of them at most wait, so memory does not grow with the number of files, nor with
+    their lengths beyond that. Closing the iterator, or leaving its loop by an
+    exception, stops the threads once they are done with the files in their hands.
 
     Parameters
     ----------
@@ -349,10 +359,31 @@ def _span(first, wanted, rate_in, rate_out):
     return k * (rate_in // divisor), stop, first - k * step
 
 
+def _check_length(audio, n_samples, sample_rate):
+    if n_samples > MAX_SAMPLES:
+        raise TooLongAudioError(
+            audio.path,
+            f"by its header it lasts {audio.n_samples / audio.sample_rate / 3600:.1f} "
+            f"h, and at most {MAX_SAMPLES / sample_rate / 3600:.1f} h are read whole",
+            "Pass duration=..., to hear a part of it, or cut the file.",
+        )
+
+
+def _joined(parts):
+    """Parts as one array; each is freed once it is copied."""
+    joined = np.empty(sum(map(len, parts)), np.float32)
+    position = 0
+    for index, part in enumerate(parts):
+        parts[index] = None
+        joined[position : position + len(part)] = part
+        position += len(part)
+    return joined
+
+
 def _resample(blocks, rate_in, rate_out):
     """Join blocks of a waveform, resampled as they come: only the result is held."""
     if rate_in == rate_out:
-        return np.concatenate(list(blocks))
+        return _joined(list(blocks))
     stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
     parts, n_read = [], 0
     for block in blocks:
@@ -362,22 +393,24 @@ def _resample(blocks, rate_in, rate_out):
     n_samples = _resampled_length(n_read, rate_in, rate_out)
     # soxr rounds to the nearest length, one sample less at most.
     missing = n_samples - sum(map(len, parts))
-    return np.concatenate([*parts, np.zeros(max(0, missing), np.float32)])[:n_samples]
+    parts.append(np.zeros(max(0, missing), np.float32))
+    return _joined(parts)[:n_samples]
 
 
 def _decode_ahead(numbered, read, n_threads, ahead):
-    pending = deque()
+    pending, room = deque(), _Room()
     with ThreadPoolExecutor(n_threads, thread_name_prefix="decode-ahead") as pool:
 
         def submit(n):
             for index, path in islice(numbered, n):
-                pending.append((index, path, pool.submit(_attempt, read, path)))
+                pending.append((index, path, pool.submit(room.fill, read, index, path)))
 
         try:
             submit(ahead)
             while pending:
                 index, path, future = pending.popleft()
                 waveform = future.result()
+                room.empty(index, waveform)
                 submit(1)
                 del future  # it would hold the waveform while the caller works
                 yield index, path, waveform
@@ -385,6 +418,43 @@ def _decode_ahead(numbered, read, n_threads, ahead):
         finally:
             for _, _, future in pending:
                 future.cancel()
+            room.close()
+
+
+class _Room:
+    """Where decoded clips wait: `MAX_WAITING_BYTES`; the next one always may."""
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        self._n_bytes, self._next, self._closed = 0, 0, False
+
+    def fill(self, read, index, path):
+        """Read a file once there is room."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_free(index))
+        if self._closed:
+            return None
+        waveform = _attempt(read, path)
+        with self._changed:
+            self._n_bytes += getattr(waveform, "nbytes", 0)
+        return waveform
+
+    def empty(self, index, waveform):
+        """Hand a clip over; the one after it is the next."""
+        with self._changed:
+            self._n_bytes -= getattr(waveform, "nbytes", 0)
+            self._next = index + 1
+            self._changed.notify_all()
+
+    def close(self):
+        """Let those go that wait: nobody wants their clips."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _is_free(self, index):
+        free = self._n_bytes < MAX_WAITING_BYTES
+        return free or index <= self._next or self._closed
 
 
 def _attempt(read, path):

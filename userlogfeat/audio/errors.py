@@ -76,6 +76,10 @@ class NonFiniteAudioError(AudioError):
     """It has samples that are NaN, infinite or absurdly large."""
 
 
+class TooLongAudioError(AudioError):
+    """It holds more than is read at once."""
+
+
 def explain_system(name, error):
     """Why the system would not open a file."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):

@@ -26,6 +26,8 @@ from userlogfeat.audio.errors import (
     ffmpeg_command,
 )
 from userlogfeat.audio.mp3 import Mp3View, find_layout
+from userlogfeat.audio.ogg import MARK as OGG
+from userlogfeat.audio.ogg import find_fault
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
@@ -154,6 +156,8 @@ def open_audio(path):
                 name, "the file has 0 bytes", "Fetch it again, or drop it."
             )
         head = file.read(512)
+        if head.startswith(OGG):
+            _check_pages(file, name, size)
         try:
             sound, n_samples = _open_sound(file, head, size)
         except soundfile.LibsndfileError as error:
@@ -192,6 +196,12 @@ def _open_bytes(path, name):
         raise MissingAudioError(
             name, f"no file can have this name ({error})", "Check the path."
         ) from error
+
+
+def _check_pages(file, name, size):
+    fault = find_fault(file, size)
+    if fault is not None:
+        raise cut_off(name, f"it is an Ogg file of which {fault}")
 
 
 def _open_sound(file, head, size):

@@ -12,13 +12,18 @@ The header is described in ISO/IEC 11172-3, section 2.4.1.3, and 13818-3.
 """
 
 import io
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 _RUN = 4  # consecutive frames that make bytes an mp3
 _SEARCH = 1 << 16  # bytes of other things that may stand between frames
+_MAX_SEARCHED = 1 << 22  # of them in a whole file; a file made to be searched has more
 _LENGTH_TAGS = (b"Xing", b"Info")
 _HAS_FRAMES = 1  # flag of the length tag: the number of frames follows
+
+# How a header of layer III begins: eleven ones, a known version, the layer.
+_HEADER = re.compile(rb"\xff(?=[\xe2\xe3\xf2\xf3\xfa\xfb])")
 
 _KBIT_MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBIT_MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -140,11 +145,9 @@ def _find_run(file, position):
     """Where the first `_RUN` consecutive frames start, at or after `position`."""
     file.seek(position)
     window = file.read(_SEARCH)
-    at = window.find(b"\xff")
-    while at >= 0:
-        if _is_run(file, position + at):
-            return position + at
-        at = window.find(b"\xff", at + 1)
+    for found in _HEADER.finditer(window):
+        if _is_run(file, position + found.start()):
+            return position + found.start()
     return None
 
 
@@ -160,11 +163,15 @@ def _is_run(file, position):
 def _count_frames(file, position):
     """Frames from `position` on, the last one only if it is whole."""
     size = file.seek(0, io.SEEK_END)
-    n_frames = 0
+    n_frames = n_searched = 0
     while position is not None and position < size:
         length = _length_at(file, position)
         if length is None:
-            position = _find_run(file, _skip_tag(file, position))
+            start = _skip_tag(file, position)
+            position = _find_run(file, start)
+            n_searched += 0 if position is None else 1 + position - start
+            if n_searched > _MAX_SEARCHED:
+                return n_frames
         else:
             position += length
             n_frames += position <= size
