@@ -3,6 +3,7 @@
 Run as a script it extracts: ``fake_embedder.py FOLDER TABLE DELAY FLUSH_SECONDS``.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,21 +18,32 @@ WARM = 9  # clips that are heard before `at_work` is called
 class FakeEmbedder:
     """`delay`: seconds a clip; `log`: gets the path of every file that is heard.
 
-    `at_work` is called when a run is well under way.
+    `at_work` is called when a run is well under way. `journal`: a file that gets a line
+    for every copy that is loaded, and for every clip heard: process, "loads" or path.
     """
 
     fingerprint = "fake"
     layer_sizes = {"mean": 8, "max": 3}
     layer_scales = {"mean": 2.0, "max": 0.5}
 
-    def __init__(self, *, delay=0.0, batch_size=4, at_work=lambda: None):
+    def __init__(self, *, delay=0.0, batch_size=4, at_work=lambda: None, journal=None):
         self.delay = delay
+        self.journal = journal
         self.at_work = at_work
         self.batch_size = batch_size
         self.log = []
 
     def __repr__(self):
         return "FakeEmbedder()"
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._note("loads")
+
+    def _note(self, text):
+        if self.journal is not None:
+            with open(self.journal, "a") as file:  # short appends are whole
+                file.write(f"{os.getpid()}\t{text!r}\n")
 
     def iter_features(self, X, *, on_error="raise"):
         batch = []
@@ -49,6 +61,7 @@ class FakeEmbedder:
         from types import SimpleNamespace
 
         self.log.append(clip)
+        self._note(clip)
         error, layers = self._error(Path(clip)), None
         if error is None:
             layers = features_of(clip)
@@ -58,13 +71,13 @@ class FakeEmbedder:
         )
 
     def _error(self, clip):
-        from userlogfeat import audio
+        if clip.exists() and clip.stat().st_size:
+            return None
+        from userlogfeat import audio  # not cheap: only where it is needed
 
-        if not clip.exists():
-            return audio.MissingAudioError(str(clip), "no such file", "Bring it.")
-        if clip.stat().st_size == 0:
+        if clip.exists():
             return audio.EmptyAudioError(str(clip), "0 bytes", "Fill it.")
-        return None
+        return audio.MissingAudioError(str(clip), "no such file", "Bring it.")
 
 
 def features_of(clip):

@@ -39,12 +39,21 @@ class OnLocked(StrEnum):
     wait = "wait"
 
 
+class Backend(StrEnum):
+    """Who hears the files."""
+
+    local = "local"
+    spark = "spark"
+
+
 @app.command(
     epilog="""\b
 Examples:
   userlogfeat extract song.mp3 more/ -o features
   find . -name '*.flac' -print0 | userlogfeat extract --list - --null -o features
   userlogfeat extract --list clips.txt -o features --layer max_pool --jobs 4
+  userlogfeat extract /shared/music -o /shared/features --backend spark \\
+      --master spark://host:7077
 
 \b
 Then, in Python:
@@ -94,6 +103,25 @@ def extract(
     retry_failed: Annotated[
         bool, typer.Option(help="Try clips again that failed in an earlier run.")
     ] = True,
+    backend: Annotated[
+        Backend,
+        typer.Option(help="This machine, or the workers of a Spark cluster."),
+    ] = Backend.local,
+    master: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Of the Spark cluster: spark://host:7077, yarn, local[4]. "
+            "By default what Spark is configured for.",
+        ),
+    ] = None,
+    clips_per_task: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Files that a Spark task hears. Default: by their number, to 64.",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ):
     """Features of audio files, into a table of Parquet parts.
@@ -131,6 +159,9 @@ def extract(
                 on_locked=on_locked.value,
                 retry_failed=retry_failed,
                 progress=False if quiet else None,
+                backend=backend.value,
+                master=master,
+                clips_per_task=clips_per_task,
             )
     if not quiet:
         tell(str(summary))

@@ -1,4 +1,4 @@
-"""Extraction: every clip once, whatever happens on the way."""
+"""Extraction in one process: every clip once, whatever happens on the way."""
 
 import importlib.util
 import multiprocessing
@@ -19,7 +19,7 @@ from userlogfeat import FeatureLookup, MusicnnEmbedder, audio, tables
 from userlogfeat.extraction import ExtractionSummary, extract
 from userlogfeat.tables import FeatureTable, TableError
 
-FAKE = Path(__file__).with_name("fake_embedder.py")
+FAKE = Path(__file__).parents[1] / "fake_embedder.py"
 _spec = importlib.util.spec_from_file_location("fake_embedder", FAKE)
 fake = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(fake)

@@ -1,64 +1,16 @@
-"""Many clips into one feature table, again and again until all are in it."""
+"""From clips and a table to what is missing, and who hears it."""
 
-import contextlib
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
+from userlogfeat.extraction.chunks import Todo
+from userlogfeat.extraction.tally import ExtractionSummary
 from userlogfeat.tables import OK, FeatureTable, clip_name, file_stamp
 
-MAX_EXAMPLES = 20  # failures that a summary describes
-
-
-@dataclass(frozen=True)
-class ExtractionSummary:
-    """What a run did.
-
-    Attributes
-    ----------
-    n_done : int
-        Clips whose features this run added.
-    n_skipped : int
-        Clips whose features were in the table.
-    failed : dict of str to int
-        Clips without features, by the class of their error: those of this run, and
-        with ``retry_failed=False`` those it left alone.
-    examples : list of (clip, status, message)
-        The first failures of this run.
-    audio_seconds : float
-        Audio heard, in s.
-    elapsed_seconds : float
-        Time the run took, in s.
-    """
-
-    n_done: int = 0
-    n_skipped: int = 0
-    failed: dict = field(default_factory=dict)
-    examples: list = field(default_factory=list)
-    audio_seconds: float = 0.0
-    elapsed_seconds: float = 0.0
-
-    @property
-    def n_failed(self):
-        """Clips without features."""
-        return sum(self.failed.values())
-
-    @property
-    def rate(self):
-        """Seconds of audio heard per second: 60 is sixty times real time."""
-        return self.audio_seconds / max(self.elapsed_seconds, 1e-9)
-
-    def __str__(self):
-        text = (
-            f"{self.n_done} done, {self.n_skipped} were there, {self.n_failed} failed; "
-            f"{self.audio_seconds / 60:.1f} min of audio in "
-            f"{self.elapsed_seconds:.1f} s ({self.rate:.0f} x real time)"
-        )
-        for status, count in sorted(self.failed.items()):
-            text += f"\n  {status}: {count}"
-        return text
+BACKENDS = ("local", "spark")
 
 
 def extract(
@@ -71,6 +23,10 @@ def extract(
     retry_failed=True,
     progress=None,
     flush_seconds=10.0,
+    backend="local",
+    session=None,
+    master=None,
+    clips_per_task=None,
 ):
     """Hear clips and write their features into a table; skip what is there.
 
@@ -99,7 +55,19 @@ def extract(
     progress : bool, optional
         Whether to show a bar with rate and remaining time; by default on a terminal.
     flush_seconds : float
-        In s: the work that a kill may cost.
+        In s: the work that a kill may cost. On Spark that is a task.
+    backend : {"local", "spark"}
+        Who hears: this process, or the workers of a Spark cluster. They must see the
+        files, and the folder of the table, under the same names as this process.
+    session : SparkSession, optional
+        Where to run; by default the active session, or a new one.
+    master : str, optional
+        URL of the cluster for a new session, such as ``"spark://host:7077"`` or
+        ``"local-cluster[2,1,2048]"``.
+    clips_per_task : int, optional
+        Clips that a Spark task hears and adds as one part: the work that is lost, or
+        done again, where a worker dies. By default up to 64, and more where there are
+        so many clips that Spark would have to keep count of too many tasks.
 
     Returns
     -------
@@ -112,7 +80,8 @@ def extract(
     BlockingIOError
         Where another process writes to it and ``on_locked="error"``.
     OSError
-        Where it cannot be written. What was done before is kept.
+        Where it cannot be written, or workers of the cluster do not see it or the
+        files. What was done before is kept.
     AudioError
         With ``on_error="raise"``. What was done before is kept.
 
@@ -129,6 +98,7 @@ def extract(
 
     if on_error not in ("row", "raise"):
         raise ValueError(f'Got on_error={on_error!r}, expected "row" or "raise".')
+    hear = _hearer(backend, session, master, clips_per_task)
     if isinstance(clips, str | bytes) or hasattr(clips, "__fspath__"):
         clips = [clips]
     clips = list(dict.fromkeys(map(clip_name, find_audio(map(clip_name, clips)))))
@@ -150,28 +120,54 @@ def extract(
         on_locked=on_locked,
         flush_seconds=flush_seconds,
     ) as writer:
-        todo, stamps, left = _missing(clips, table, retry_failed)
-        heard = _hear(todo, stamps, writer, embedder, on_error, progress, len(clips))
+        todo, left = _missing(clips, table, retry_failed)
+        tally = hear(
+            todo,
+            writer,
+            embedder,
+            on_error=on_error,
+            progress=progress,
+            n_clips=len(clips),
+        )
     left_failed = left - Counter({OK: left[OK]})
     return ExtractionSummary(
-        n_done=heard.counts.pop(OK, 0),
+        n_done=tally.counts.pop(OK, 0),
         n_skipped=left[OK],
-        failed=dict(heard.counts + left_failed),
-        examples=heard.examples,
-        audio_seconds=heard.seconds,
+        failed=dict(tally.counts + left_failed),
+        examples=tally.examples,
+        audio_seconds=tally.seconds,
         elapsed_seconds=time.monotonic() - start,
     )
 
 
-@dataclass
-class _Heard:
-    counts: Counter = field(default_factory=Counter)
-    examples: list = field(default_factory=list)
-    seconds: float = 0.0
+def _hearer(backend, session, master, clips_per_task):
+    """The function that hears what is missing; raise where it could not."""
+    from userlogfeat._check import check_choice, check_positive
+
+    check_choice(backend, "backend", BACKENDS)
+    if backend == "spark":
+        from userlogfeat._spark import require_spark
+        from userlogfeat.extraction.spark import hear
+
+        require_spark('backend="spark"')
+        if clips_per_task is not None:
+            check_positive(clips_per_task, "clips_per_task", integer=True)
+        settings = {"session": session, "master": master}
+        return partial(hear, clips_per_task=clips_per_task, **settings)
+    given = {"session": session, "master": master, "clips_per_task": clips_per_task}
+    unused = [name for name, value in given.items() if value is not None]
+    if unused:
+        raise ValueError(
+            f'Got {unused[0]}={given[unused[0]]!r} with backend="local", which has no '
+            f'cluster. Pass backend="spark", or leave {unused[0]} out.'
+        )
+    from userlogfeat.extraction.local import hear
+
+    return hear
 
 
 def _missing(clips, table, retry_failed):
-    """What to hear, its file stamps (n, 2), and a count of the rest by status."""
+    """What to hear, and a count of the rest by status."""
     known = table.index()
     todo, stamps, left = [], [], Counter()
     for clip in clips:
@@ -185,52 +181,4 @@ def _missing(clips, table, retry_failed):
                 continue
         todo.append(clip)
         stamps.append(stamp)
-    return todo, np.array(stamps, dtype=np.int64).reshape(-1, 2), left
-
-
-def _hear(todo, stamps, writer, embedder, on_error, progress, n_clips):
-    """Run the embedder over `todo`, and give the writer one row a clip."""
-    from tqdm import tqdm
-
-    heard = _Heard()
-    if not todo:
-        return heard
-    features = embedder.iter_features(todo, on_error="yield")
-    hidden = None if progress is None else not progress  # None: unless on a terminal
-    with (
-        contextlib.closing(features),
-        tqdm(
-            total=n_clips, initial=n_clips - len(todo), unit="clip", disable=hidden
-        ) as bar,
-    ):
-        start = time.monotonic()
-        for clip in features:
-            if clip.error is not None and on_error == "raise":
-                raise clip.error
-            _add(writer, todo[clip.index], stamps[clip.index], clip, heard)
-            rate = heard.seconds / max(time.monotonic() - start, 1e-9)
-            n_failed = sum(heard.counts.values()) - heard.counts[OK]
-            bar.set_postfix_str(f"{rate:.0f} x real time, {n_failed} failed", False)
-            bar.update()
-    return heard
-
-
-def _add(writer, name, stamp, clip, heard):
-    size, modified_ns = (int(value) for value in stamp)
-    if clip.error is None:
-        status, message = OK, ""
-        heard.seconds += clip.seconds
-    else:
-        status, message = type(clip.error).__name__, str(clip.error)
-        if len(heard.examples) < MAX_EXAMPLES:
-            heard.examples.append((name, status, message))
-    heard.counts[status] += 1
-    writer.add(
-        name,
-        layers=clip.layers,
-        status=status,
-        message=message,
-        seconds=clip.seconds,
-        size=size,
-        modified_ns=modified_ns,
-    )
+    return Todo(todo, np.array(stamps, dtype=np.int64).reshape(-1, 2)), left
