@@ -1,0 +1,94 @@
+"""How clips are handed out to workers: in chunks, through a file that all of them see.
+
+The file is an Arrow stream with an index. A worker reads the one batch that it hears;
+nothing of the list passes through Spark, whatever its length.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+FILE = "clips.arrow"
+_SCHEMA = pa.schema(
+    [
+        pa.field("clip", pa.binary()),  # UTF-8; other bytes of a path as they are
+        pa.field("size", pa.int64()),
+        pa.field("modified_ns", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What is to be heard.
+
+    Attributes
+    ----------
+    clips : list of str
+        Paths as given.
+    stamps : ndarray (n_clips, 2), int64
+        Size and time of change of each: see :func:`userlogfeat.tables.file_stamp`.
+    """
+
+    clips: list
+    stamps: np.ndarray
+
+    def __len__(self):
+        return len(self.clips)
+
+
+def write_chunks(folder, todo, size):
+    """Write a list of clips, to be read a chunk at a time.
+
+    Parameters
+    ----------
+    folder : Path
+        That of the run.
+    todo : Todo
+        All clips of the run.
+    size : int
+        Clips of a chunk; the last has what is left.
+
+    Returns
+    -------
+    list of int
+        Clips of each chunk.
+    """
+    sizes = []
+    with (
+        pa.OSFile(str(folder / FILE), "wb") as file,
+        pa.ipc.new_file(file, _SCHEMA) as writer,
+    ):
+        for start in range(0, len(todo), size):
+            clips = todo.clips[start : start + size]
+            stamps = todo.stamps[start : start + size]
+            names = [clip.encode("utf-8", "surrogateescape") for clip in clips]
+            writer.write_batch(
+                pa.record_batch([names, stamps[:, 0], stamps[:, 1]], schema=_SCHEMA)
+            )
+            sizes.append(len(clips))
+    return sizes
+
+
+def read_chunk(folder, number):
+    """Read one chunk.
+
+    Parameters
+    ----------
+    folder : Path
+        That of the run.
+    number : int
+        Which one, from 0.
+
+    Returns
+    -------
+    Todo
+    """
+    with pa.OSFile(str(folder / FILE)) as file, pa.ipc.open_file(file) as reader:
+        batch = reader.get_batch(number)
+    clips = [
+        name.decode("utf-8", "surrogateescape") for name in batch["clip"].to_pylist()
+    ]
+    stamps = [batch[name].to_numpy() for name in ("size", "modified_ns")]
+    return Todo(clips, np.stack(stamps, axis=1))

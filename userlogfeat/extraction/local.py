@@ -1,0 +1,67 @@
+"""Hearing clips in this process."""
+
+import contextlib
+
+from userlogfeat.extraction.tally import Tally, progress_bar
+from userlogfeat.tables import OK
+
+
+def hear(todo, writer, embedder, *, on_error, progress, n_clips):
+    """Run the embedder over clips, and give the writer one row each.
+
+    Parameters
+    ----------
+    todo : Todo
+        What to hear.
+    writer : TableWriter
+        Open.
+    embedder : estimator
+        What hears it.
+    on_error, progress
+        As of :func:`~userlogfeat.extract`.
+    n_clips : int
+        Clips asked for: the length of the bar.
+
+    Returns
+    -------
+    Tally
+    """
+    tally = Tally()
+    features = embedder.iter_features(todo.clips, on_error="yield")
+    with (
+        contextlib.closing(features),
+        progress_bar(tally, n_clips, len(todo), progress) as show,
+    ):
+        for clip in features:
+            if clip.error is not None and on_error == "raise":
+                raise clip.error
+            row = as_row(clip, todo)
+            writer.add(**row)
+            tally.add(row["clip"], row["status"], row["message"], row["seconds"])
+            show(1)
+    return tally
+
+
+def as_row(features, todo):
+    """The row of a table that a clip's features make: what ``TableWriter.add`` takes.
+
+    Parameters
+    ----------
+    features : ClipFeatures
+        Of an embedder that heard ``todo.clips``.
+    todo : Todo
+        Names and stamps.
+    """
+    size, modified_ns = (int(value) for value in todo.stamps[features.index])
+    status, message = OK, ""
+    if features.error is not None:
+        status, message = type(features.error).__name__, str(features.error)
+    return {
+        "clip": todo.clips[features.index],
+        "layers": features.layers,
+        "status": status,
+        "message": message,
+        "seconds": features.seconds,
+        "size": size,
+        "modified_ns": modified_ns,
+    }

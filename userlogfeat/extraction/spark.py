@@ -1,0 +1,269 @@
+"""Hearing clips on a Spark cluster: the driver's side.
+
+Workers put finished parts into a staging folder inside the table's, and the driver,
+which holds the table's lock, renames them into the table as they come. So
+
+* features do not pass through the driver: of ten million tracks they are 32 GB;
+* a clip is in the table once, however often Spark tried its task;
+* what a worker wrote for a run that has ended is in no table, see
+  :mod:`userlogfeat.extraction.spark_tasks`.
+
+A task is one chunk of clips. Spark tells it a number, and it reports a line; both are
+Arrow batches.
+"""
+
+import builtins
+import contextlib
+import json
+import os
+import re
+import secrets
+import time
+from functools import partial
+
+from userlogfeat import _spark
+from userlogfeat.extraction.chunks import write_chunks
+from userlogfeat.extraction.spark_tasks import REPORT, Assignment, hear_chunks
+from userlogfeat.extraction.tally import Tally, progress_bar
+from userlogfeat.tables.reader import row_names
+
+CLIPS_PER_TASK = 64  # some seconds of work on a core, which hide Spark's own of a task
+TASKS_PER_CORE = 4  # at least, so that no core waits long for the last
+MAX_TASKS = 20_000  # of a run: the driver keeps count of each
+POLL_SECONDS = 0.2  # between two looks for finished parts
+LATE_SECONDS = 60.0  # that a network file system may take to show a file
+
+_COLUMNS = ["clip", "clip_bytes", "status", "message", "seconds"]
+
+_KEPT = "What was done before is kept, and the same call again goes on from there."
+_ADVICE = f"(Every try of a task on the cluster ended so. {_KEPT})"
+# The last line of a traceback of Python; a message may go on over more lines.
+_RAISED = re.compile(r"^(?:\w+\.)*(\w+): (.*)$", re.MULTILINE)
+
+
+def hear(
+    todo,
+    writer,
+    embedder,
+    *,
+    on_error,
+    progress,
+    n_clips,
+    session=None,
+    master=None,
+    clips_per_task=None,
+):
+    """Let the workers of a cluster hear clips, and take their parts into the table.
+
+    Parameters
+    ----------
+    todo : Todo
+        What to hear.
+    writer : TableWriter
+        Open.
+    embedder : estimator
+        It is pickled; its weights must be found on the workers under the same name.
+    on_error, progress, session, master, clips_per_task
+        As of :func:`~userlogfeat.extract`.
+    n_clips : int
+        Clips asked for: the length of the bar.
+
+    Returns
+    -------
+    Tally
+    """
+    tally = Tally()
+    if not len(todo):
+        return tally
+    session = _spark.spark_session(master, session)
+    size = clips_per_task or chunk_size(len(todo), _n_cores(session))
+    with (
+        writer.staging() as folder,
+        progress_bar(tally, n_clips, len(todo), progress) as show,
+    ):
+        sizes = write_chunks(folder, todo, size)
+        assignment = Assignment(
+            str(folder),
+            os.getcwd(),
+            _pickle(embedder),
+            embedder.fingerprint,
+            writer.notes,
+            on_error,
+        )
+        harvest = _Harvest(folder, sizes, writer, tally, show)
+        job = _Job(session, assignment, len(sizes))
+        try:
+            with job:
+                while job.runs(POLL_SECONDS) and harvest.error is None:
+                    harvest.take()
+        finally:  # tasks that ended meanwhile, whatever stopped the run
+            harvest.take()
+        if harvest.error is not None:
+            raise harvest.error
+        job.raise_error()
+        harvest.wait_for_rest()
+    return tally
+
+
+def chunk_size(n_clips, n_cores):
+    """Clips of a task.
+
+    Examples
+    --------
+    >>> chunk_size(100, n_cores=4)  # a few tasks for each core
+    7
+    >>> chunk_size(100_000, n_cores=4)
+    64
+    >>> chunk_size(10_000_000, n_cores=1000)  # no more tasks than the driver can count
+    500
+    """
+    even = -(-n_clips // (TASKS_PER_CORE * n_cores))
+    return max(min(CLIPS_PER_TASK, even), -(-n_clips // MAX_TASKS))
+
+
+class _Job:
+    """The Spark job of a run, in a thread; leaving its ``with`` ends it."""
+
+    def __init__(self, session, assignment, n_chunks):
+        from pyspark import InheritableThread
+
+        self.session = session
+        self.tag = f"userlogfeat-{secrets.token_hex(8)}"
+        self.error = None
+        numbers = session.range(0, n_chunks, 1, n_chunks)  # a partition each
+        work = partial(hear_chunks, assignment)
+        self._frame = _spark.map_in_arrow(numbers, work, REPORT)
+        self._thread = InheritableThread(self._run, session=session, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        while self._thread.is_alive():
+            with contextlib.suppress(Exception):  # it may be too early, or too late
+                self.session.interruptTag(self.tag)
+            self._thread.join(POLL_SECONDS)
+
+    def runs(self, seconds):
+        """Wait so long at most; whether it still runs."""
+        self._thread.join(seconds)
+        return self._thread.is_alive()
+
+    def raise_error(self):
+        """Raise what ended the job, if not success."""
+        if self.error is not None:
+            raise explain_failure(self.error) from self.error
+
+    def _run(self):
+        try:
+            self.session.addTag(self.tag)
+            self._frame.toArrow()
+        except BaseException as error:
+            self.error = error
+
+
+class _Harvest:
+    """Takes finished parts out of the staging folder, each chunk once."""
+
+    def __init__(self, folder, sizes, writer, tally, show):
+        self.folder = folder
+        self.sizes = sizes
+        self.writer = writer
+        self.tally = tally
+        self.show = show
+        self.error = None
+        self._taken = set()
+
+    def take(self):
+        """Take what is there; ``error`` is then what ends the run, if anything does."""
+        for path in sorted(self.folder.glob("[0-9]*.parquet")):
+            if int(path.stem) not in self._taken:
+                self._take(int(path.stem), path)
+        for path in sorted(self.folder.glob("[0-9]*.json")):
+            self.error = self.error or as_error(json.loads(path.read_text()))
+
+    def wait_for_rest(self):
+        """Take what the file system shows late; raise where something is missing."""
+        deadline = time.monotonic() + LATE_SECONDS
+        while len(self._taken) < len(self.sizes) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            self.take()
+        missing = set(range(len(self.sizes))) - self._taken
+        if missing:
+            raise FileNotFoundError(
+                f"Spark has done all tasks, but of {len(missing)} (the first is "
+                f"{min(missing)}) {self.folder} does not have the part after "
+                f"{LATE_SECONDS:g} s. Do driver and workers see the same folder there?"
+            )
+
+    def _take(self, number, path):
+        table = self.writer.table
+        rows = table.read_part(table.footer(path), _COLUMNS)
+        self.writer.adopt(path)
+        self._taken.add(number)
+        columns = [rows[name].to_pylist() for name in _COLUMNS[2:]]
+        for row in zip(row_names(rows), *columns, strict=True):
+            self.tally.add(*row)
+        self.show(len(rows))
+
+
+def as_error(described):
+    """The error of a file that ended a run, as the embedder gave it on a worker."""
+    from userlogfeat.audio import errors
+
+    kind = getattr(errors, described["class"], None)
+    if isinstance(kind, type) and issubclass(kind, errors.AudioError):
+        return kind(*described["arguments"])
+    return RuntimeError(f"{described['class']}: {', '.join(described['arguments'])}")
+
+
+def explain_failure(error):
+    """What ended a job, as an error of the class that a worker raised.
+
+    Parameters
+    ----------
+    error : Exception
+        Of pyspark: a Python traceback among those of Java.
+
+    Returns
+    -------
+    Exception
+        Built-in classes come back as themselves, as they would have been raised here.
+    """
+    raised = _RAISED.findall(str(error))
+    if not raised:
+        reason = str(error).strip().partition("\n")[0]
+        return RuntimeError(
+            f"Spark ended the run ({reason}). {_KEPT} Executors that are lost often "
+            "had too little memory."
+        )
+    name, text = raised[-1]
+    kind = getattr(builtins, name, RuntimeError)
+    code = re.match(r"\[Errno (\d+)\] (.*)", text)
+    if issubclass(kind, OSError) and code:
+        return kind(int(code.group(1)), f"{code.group(2)} {_ADVICE}")
+    with contextlib.suppress(TypeError):  # a class that takes more than a text
+        return kind(f"{text} {_ADVICE}")
+    return RuntimeError(f"{name}: {text} {_ADVICE}")
+
+
+def _n_cores(session):
+    """Cores of the cluster at present, as far as it says."""
+    try:
+        return max(1, session.sparkContext.defaultParallelism)
+    except Exception:  # Spark Connect has no context
+        return 1
+
+
+def _pickle(embedder):
+    from pyspark import cloudpickle
+
+    try:
+        return cloudpickle.dumps(embedder)
+    except Exception as error:
+        raise TypeError(
+            f"Got embedder={embedder!r}, which cannot be sent to workers: pickling it "
+            f"failed ({type(error).__name__}: {error}). It must hold no open files, "
+            "locks or loaded libraries; let it load those when it hears."
+        ) from error
