@@ -17,7 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from userlogfeat import FeatureLookup
-from userlogfeat.tables import FeatureTable, TableError, as_matrix, file_stamp, reader
+from userlogfeat.tables import (
+    FeatureTable,
+    TableError,
+    as_matrix,
+    file_stamp,
+    footers,
+)
 from userlogfeat.tables import writer as table_writer
 
 SIZES = {"mean": 3, "max": 2}
@@ -412,7 +418,7 @@ def test_reader_tries_again_when_a_part_was_merged_away(tmp_path, monkeypatch):
     write(tmp_path, ["a"], max_small_parts=9)
     write(tmp_path, ["b"], max_small_parts=9)
     table = FeatureTable(tmp_path)
-    genuine, calls = reader.pq.ParquetFile, []
+    genuine, calls = footers.pq.ParquetFile, []
 
     def merged_meanwhile(path, **settings):
         if not calls:
@@ -420,7 +426,7 @@ def test_reader_tries_again_when_a_part_was_merged_away(tmp_path, monkeypatch):
             write(tmp_path, ["c"])
         return genuine(path, **settings)
 
-    monkeypatch.setattr(reader.pq, "ParquetFile", merged_meanwhile)
+    monkeypatch.setattr(footers.pq, "ParquetFile", merged_meanwhile)
     assert table.clips() == ["a", "b", "c"]
 
 

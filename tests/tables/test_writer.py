@@ -70,7 +70,7 @@ def test_small_parts_are_merged_as_they_come(tmp_path, monkeypatch):
 def test_part_of_another_model_is_refused(tmp_path, other):
     table = FeatureTable(tmp_path)
     with table.writer(**SETTINGS) as writer, writer.staging() as folder:
-        rows = Rows({"mean": 3})
+        rows = Rows(other.get("layers", {"mean": 3}))
         rows.add("a", status="EmptyAudioError")
         write_part(folder / "0.parquet", rows.as_arrow(), writer.notes | other)
         with pytest.raises(TableError, match="this run makes f with"):

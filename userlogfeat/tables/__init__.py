@@ -1,10 +1,11 @@
 """The feature table: a folder of Parquet parts, one row a clip.
 
-======  ====================================================================
-reader  ``FeatureTable``: what is in it; the schema
-parts   rows on their way to a file of the table
-writer  filling it, so that a kill at any moment loses and doubles nothing
-======  ====================================================================
+=======  ====================================================================
+footers  the schema; what a part says of itself, checked; how large it may be
+reader   ``FeatureTable``: what is in it
+parts    rows on their way to a file of the table
+writer   filling it, so that a kill at any moment loses and doubles nothing
+=======  ====================================================================
 """
 
 from userlogfeat.tables.reader import (

@@ -4,13 +4,12 @@ The writer of a table makes parts, and so do workers elsewhere whose parts it ad
 all are made here, so all are alike.
 """
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from userlogfeat.tables.reader import FIELDS, METADATA, OK, clip_name, layer_fields
+from userlogfeat.tables.footers import FIELDS, METADATA, layer_fields, sealed_notes
+from userlogfeat.tables.reader import OK, clip_name
 
 GROUP_BYTES = 1 << 20  # of features in a row group: what Parquet codes at a time
 
@@ -114,7 +113,7 @@ def write_part(path, rows, notes):
     notes : dict
         What the schema metadata says: :attr:`TableWriter.notes`.
     """
-    rows = rows.replace_schema_metadata({METADATA: json.dumps(notes)})
+    rows = rows.replace_schema_metadata({METADATA: sealed_notes(notes)})
     pq.write_table(
         rows,
         path,

@@ -14,7 +14,6 @@ replaces; readers ignore those, and files of other names.
 """
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,22 +21,36 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-FORMAT = "userlogfeat table 1"
+from userlogfeat.tables.footers import (
+    FIELDS,
+    FORMAT,
+    METADATA,
+    layer_fields,
+    open_part,
+    plain,
+    read_footer,
+)
+
+__all__ = [
+    "FIELDS",
+    "FORMAT",
+    "FeatureTable",
+    "METADATA",
+    "OK",
+    "PARTS",
+    "Part",
+    "TableError",
+    "as_matrix",
+    "clip_name",
+    "file_stamp",
+    "layer_fields",
+    "row_names",
+]
+
 OK = "ok"
-METADATA = b"userlogfeat"  # key in the schema metadata; its value is JSON
 PARTS = f"part-{8 * '[0-9]'}.parquet"
 READ_TRIES = 5  # another process may merge parts while we read
-FIELDS = [
-    pa.field("clip", pa.string()),
-    pa.field("clip_bytes", pa.binary()),
-    pa.field("status", pa.string()),
-    pa.field("message", pa.string()),
-    pa.field("seconds", pa.float64()),
-    pa.field("size", pa.int64()),
-    pa.field("modified_ns", pa.int64()),
-]
 _INDEX = ["clip", "clip_bytes", "status", "seconds", "size", "modified_ns"]
 
 
@@ -377,9 +390,10 @@ class FeatureTable:
         self._check_columns(columns or (), self._schema().names)
         live = index.live()
         for start, part in zip(index.starts, index.parts, strict=False):
-            with _part_errors(part.path), _open(part.path) as file:
+            with _part_errors(part.path), open_part(part.path) as file:
                 size = batch_size or max(1, part.n_rows)
                 for batch in file.iter_batches(batch_size=size, columns=columns):
+                    batch = plain(batch, part.n_bytes)
                     stop = start + len(batch)
                     if live is not None:
                         batch = batch.filter(pa.array(live[start:stop]))
@@ -449,27 +463,26 @@ class FeatureTable:
                 "it out, or rename it."
             )
         with _part_errors(path):
-            footer = pq.read_metadata(path)
-        try:
-            notes = json.loads(footer.metadata[METADATA])
-            if notes["format"] != FORMAT:
-                raise ValueError(f"its format is {notes['format']!r}")
-            return Part(
-                path,
-                stamp,
-                footer.num_rows,
-                notes["fingerprint"],
-                notes["layers"],
-                notes["scales"],
-                notes["made_by"],
-                notes.get("users_digest"),
-                tuple(notes["replaces"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise TableError(
-                f"{path} is Parquet, but not of a {FORMAT!r} ({error}). Move it out of "
-                "the folder, or update userlogfeat."
-            ) from error
+            try:
+                n_rows, notes = read_footer(path)
+            except pa.ArrowException:
+                raise
+            except ValueError as error:
+                raise TableError(
+                    f"{path} is not of a {FORMAT!r} ({error}). Move it out of the "
+                    "folder, or update userlogfeat."
+                ) from error
+        return Part(
+            path,
+            stamp,
+            n_rows,
+            notes["fingerprint"],
+            notes["layers"],
+            notes["scales"],
+            notes["made_by"],
+            notes["users_digest"],
+            tuple(notes["replaces"]),
+        )
 
     def index(self):
         """Where each clip's newest row is; kept until the parts change."""
@@ -484,6 +497,7 @@ class FeatureTable:
         starts = np.cumsum([0, *(part.n_rows for part in parts)])
         for start, part in zip(starts, parts, strict=False):
             table = self.read_part(part, _INDEX)
+            self._check_rows(part, table)
             rows.update(zip(row_names(table), range(start, starts[-1]), strict=False))
             for name, values in columns.items():
                 values.append(_as_numpy(table[name]))
@@ -493,18 +507,19 @@ class FeatureTable:
         ]
         return _Index(key, parts, starts, rows, *arrays)
 
+    def _check_rows(self, part, table):
+        n_nulls = table["clip"].null_count + table["status"].null_count
+        if n_nulls or len(table) != part.n_rows:
+            raise TableError(
+                f"{part.path} has rows without clip or status, or other rows than its "
+                "footer says. Delete that file and run the extraction again: the clips "
+                "whose rows it held are then done again."
+            )
+
     def read_part(self, part, columns):
         """All rows of one part, replaced ones included."""
-        with _part_errors(part.path), _open(part.path) as file:
-            return file.read(columns=columns)
-
-
-def layer_fields(layer_sizes):
-    """Arrow fields of the layers."""
-    return [
-        pa.field(name, pa.list_(pa.float32(), size))
-        for name, size in layer_sizes.items()
-    ]
+        with _part_errors(part.path), open_part(part.path) as file:
+            return plain(file.read(columns=columns), part.n_bytes)
 
 
 def row_names(table):
@@ -528,18 +543,14 @@ def _as_numpy(column):
     return words[coded.indices.to_numpy()]
 
 
-def _open(path):
-    return pq.ParquetFile(path, page_checksum_verification=True)
-
-
 @contextlib.contextmanager
 def _part_errors(path):
     """Name the part that cannot be read, and the way out."""
     try:
         yield
-    except (FileNotFoundError, PermissionError):
+    except (FileNotFoundError, PermissionError, TableError):
         raise
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise TableError(
             f"{path} is damaged ({str(error).strip()}). Delete that file and run the "
             "extraction again: the clips whose rows it held are then done again."

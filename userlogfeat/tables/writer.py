@@ -20,12 +20,14 @@ from dataclasses import replace
 import pyarrow as pa
 
 from userlogfeat._files import FileLock, move_file, replace_file
+from userlogfeat.tables.footers import row_bytes
 from userlogfeat.tables.parts import Rows, write_part
 from userlogfeat.tables.reader import FORMAT, OK, PARTS, TableError
 
 logger = logging.getLogger(__name__)
 
 PART_BYTES = 8 << 20  # merged parts are at most so long; in memory, a few times that
+MAX_GROWTH = 32  # bytes in memory for one on disk, when parts are merged
 FLUSH_BYTES = 4 << 20  # of features in memory before they become a part
 FLUSH_SECONDS = 10.0  # work that a kill can cost
 MAX_SMALL_PARTS = 64  # of one run, before they are merged while it goes on
@@ -232,12 +234,12 @@ class TableWriter:
         with self._write_errors():
             move_file(path, target)
         self._adopted.append(replace(part, path=target))
-        if sum(part.n_bytes for part in self._adopted) >= PART_BYTES:
+        if sum(map(_weight, self._adopted)) >= PART_BYTES:
             self._merge_adopted()
 
     def _merge_adopted(self):
         """Merge without the index: these parts share no clip, and are the newest."""
-        small = [part for part in self._adopted if part.n_bytes < PART_BYTES // 2]
+        small = [part for part in self._adopted if _weight(part) < PART_BYTES // 2]
         self._adopted = []
         if len(small) > 1:
             with self._unmerged_without_room():
@@ -254,7 +256,7 @@ class TableWriter:
         """
         self._small = 0
         parts = self.table.parts()
-        small = {p.path for p in parts if p.n_bytes < PART_BYTES // 2}
+        small = {p.path for p in parts if _weight(p) < PART_BYTES // 2}
         crowded = len(small) > max_small_parts
         if not crowded and max_small_parts > 1:
             return  # without reading the index, which grows with the table
@@ -266,11 +268,11 @@ class TableWriter:
             whole = mask is None or mask.all()
             if whole and not (crowded and part.path in small):
                 continue
-            if part.n_bytes > room:
+            if _weight(part) > room:
                 groups.append([])
                 room = PART_BYTES
             groups[-1].append((part, None if whole else mask))
-            room -= part.n_bytes
+            room -= _weight(part)
         for group in groups:
             if len(group) > 1 or group[0][1] is not None:
                 self._replace(group)
@@ -381,6 +383,11 @@ class TableWriter:
                 f"{error.strerror or error}. "
                 f"{_advice(error)}",
             ) from error
+
+
+def _weight(part):
+    """Bytes on disk; of failed rows, which hardly take any, those in memory count."""
+    return max(part.n_bytes, part.n_rows * row_bytes(part.layer_sizes) // MAX_GROWTH)
 
 
 def _advice(error):

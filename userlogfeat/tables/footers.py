@@ -1,0 +1,188 @@
+"""What a part says of itself, checked before anything of it is read.
+
+Parts may come from strangers. Parquet can hold in few bytes what fills the memory: a
+value that is repeated, rows of one number. So a part may not be larger in memory than
+``MAX_PART_BYTES``, nor than ``MAX_RATIO`` times its file; text is read as the words
+that are there and only then written out.
+"""
+
+import hashlib
+import json
+import os
+import stat
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+FORMAT = "userlogfeat table 1"
+METADATA = b"userlogfeat"  # key in the schema metadata; its value is JSON
+FIELDS = [
+    pa.field("clip", pa.string()),
+    pa.field("clip_bytes", pa.binary()),
+    pa.field("status", pa.string()),
+    pa.field("message", pa.string()),
+    pa.field("seconds", pa.float64()),
+    pa.field("size", pa.int64()),
+    pa.field("modified_ns", pa.int64()),
+]
+MAX_PART_BYTES = 1 << 30  # of its numbers in memory, and again of its text
+MAX_RATIO = 1000  # of those to the file's; clips that failed reach a hundred
+FREE_BYTES = 1 << 26  # below which the ratio does not matter
+_MAX_NOTES = 1 << 24
+_TEXTS = [field.name for field in FIELDS[:4]]
+_SMALL_ROW = 64  # bytes of a row without its layers and texts
+
+
+def layer_fields(layer_sizes):
+    """Arrow fields of the layers."""
+    return [
+        pa.field(name, pa.list_(pa.float32(), size))
+        for name, size in layer_sizes.items()
+    ]
+
+
+def sealed_notes(notes):
+    """The notes of a part as its metadata has them, with a digest of their own."""
+    notes = {name: value for name, value in notes.items() if name != "digest"}
+    return json.dumps({**notes, "digest": _digest(notes)})
+
+
+def row_bytes(layer_sizes):
+    """Bytes of a row in memory, texts apart."""
+    return _SMALL_ROW + 4 * sum(layer_sizes.values())
+
+
+def read_footer(path):
+    """The number of rows of a part, and its notes.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    int, dict
+
+    Raises
+    ------
+    ValueError
+        Where it is no part of a table, or larger in memory than a part may be.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no regular file, but a folder, pipe or device")
+    with pq.ParquetFile(path) as file:
+        notes = _read_notes(file.metadata.metadata)
+        found, n_rows = file.schema_arrow, file.metadata.num_rows
+    expected = pa.schema([*FIELDS, *layer_fields(notes["layers"])])
+    if not found.equals(expected):
+        raise ValueError(f"its columns are {found.names}, or of other types")
+    limit = _limit(status.st_size)
+    if n_rows * row_bytes(notes["layers"]) > limit:
+        raise ValueError(
+            f"its {n_rows} rows of layers {notes['layers']} need more than {limit} "
+            f"bytes, the most that a file of {status.st_size} bytes may"
+        )
+    return n_rows, notes
+
+
+def open_part(path):
+    """A part to read from; :func:`plain` its batches."""
+    return pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=_TEXTS)
+
+
+def plain(rows, n_bytes):
+    """Rows with text as text, once it is known how long it is.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table or RecordBatch
+        Of :func:`open_part`.
+    n_bytes : int
+        Of the file.
+
+    Raises
+    ------
+    ValueError
+        Where the text is longer than that of a part may be, or no UTF-8.
+    """
+    for place, name in enumerate(rows.schema.names):
+        kind = rows.schema.types[place]
+        if not pa.types.is_dictionary(kind):
+            continue
+        column = rows.column(place)
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        if sum(map(_text_bytes, chunks)) > _limit(n_bytes):
+            raise ValueError(
+                f"its column {name!r} is longer than {_limit(n_bytes)} bytes"
+            )
+        column = column.cast(kind.value_type)
+        column.validate(full=True)
+        rows = rows.set_column(place, pa.field(name, kind.value_type), column)
+    return rows
+
+
+def _text_bytes(chunk):
+    """How many bytes the words of a column are, each as often as it is there."""
+    lengths = pc.fill_null(pc.binary_length(chunk.dictionary), 0).to_numpy()
+    used = chunk.indices.drop_null().to_numpy()
+    times = np.bincount(used, minlength=len(lengths))
+    return int(times @ lengths.astype(np.int64))
+
+
+def _limit(n_bytes):
+    return min(MAX_PART_BYTES, FREE_BYTES + MAX_RATIO * n_bytes)
+
+
+def _read_notes(metadata):
+    text = (metadata or {}).get(METADATA)
+    if text is None or len(text) > _MAX_NOTES:
+        raise ValueError("it has no notes of a table")
+    try:
+        notes = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its notes are nested too deeply") from error
+    if not isinstance(notes, dict) or notes.get("format") != FORMAT:
+        found = notes.get("format") if isinstance(notes, dict) else notes
+        raise ValueError(f"its format is {str(found)[:50]!r}")
+    digest = notes.pop("digest", None)  # not in the first tables
+    if digest is not None and digest != _digest(notes):
+        raise ValueError("its notes were changed: their digest does not fit")
+    notes.setdefault("users_digest", None)
+    wrong = [name for name, check in _NOTES.items() if not check(notes.get(name))]
+    if wrong:
+        raise ValueError(f"its notes have no proper entry {wrong[0]!r}")
+    return notes
+
+
+def _digest(notes):
+    return hashlib.sha256(json.dumps(notes, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _are_layers(value):
+    taken = {field.name for field in FIELDS}
+    return isinstance(value, dict) and all(
+        type(size) is int and 0 < size < 1 << 31 and name not in taken
+        for name, size in value.items()
+    )
+
+
+def _are_scales(value):
+    return isinstance(value, dict) and all(
+        isinstance(scale, int | float) and abs(scale) < float("inf")
+        for scale in value.values()
+    )
+
+
+_NOTES = {
+    "fingerprint": lambda value: isinstance(value, str),
+    "layers": _are_layers,
+    "scales": _are_scales,
+    "made_by": lambda value: isinstance(value, str),
+    "users_digest": lambda value: value is None or isinstance(value, str),
+    "replaces": lambda value: (
+        isinstance(value, list) and all(isinstance(name, str) for name in value)
+    ),
+}
