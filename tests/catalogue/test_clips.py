@@ -290,3 +290,15 @@ def test_gtzan_clips(data):
     assert len(set(found)) == 30
     assert len(set(catalogue.groups("artist"))) == 44
     assert len(set(catalogue.labels)) == 10
+
+
+@pytest.mark.parametrize("place", [4, 60, 200, -40, -9])
+def test_a_damaged_parquet_is_no_panic(tmp_path, place):
+    """polars' own reader panicked on some, or gave other rows."""
+    path = tmp_path / "a.parquet"
+    pl.DataFrame(ROWS).write_parquet(path)
+    data = bytearray(path.read_bytes())
+    data[place : place + 3] = b"\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.parquet.* could not be read"):
+        read_catalogue(path, check_files=False)

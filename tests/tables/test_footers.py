@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from userlogfeat.tables import FeatureTable, TableError, footers
+from userlogfeat import _parquet
+from userlogfeat.tables import FeatureTable, TableError
 from userlogfeat.tables.footers import FIELDS, METADATA, layer_fields, sealed_notes
 
 NOTES = {
@@ -81,8 +82,8 @@ def test_notes_that_were_changed_or_nested(tmp_path):
 
 def test_rows_that_fill_the_memory_are_refused(tmp_path, monkeypatch):
     """Two million equal rows of 4 kB take 2 MB on disk and 8 GB in memory."""
-    monkeypatch.setattr(footers, "FREE_BYTES", 1 << 16)
-    monkeypatch.setattr(footers, "MAX_RATIO", 20)
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 1 << 16)
+    monkeypatch.setattr(_parquet, "MAX_RATIO", 20)
     rows = make_rows(4_000, 1000, names=["a.wav"] * 4_000)
     notes = NOTES | {"layers": {"mean": 1000}}
     table = put(tmp_path / "t", rows, notes, compression="zstd")
@@ -92,8 +93,8 @@ def test_rows_that_fill_the_memory_are_refused(tmp_path, monkeypatch):
 
 def test_words_that_fill_the_memory_are_refused(tmp_path, monkeypatch):
     """A long name that was there many times was written out many times."""
-    monkeypatch.setattr(footers, "FREE_BYTES", 1 << 21)
-    monkeypatch.setattr(footers, "MAX_RATIO", 2)
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 1 << 21)
+    monkeypatch.setattr(_parquet, "MAX_RATIO", 2)
     rows = make_rows(20_000, names=["x" * 500] * 20_000)
     table = put(tmp_path / "t", rows, compression="zstd")
     with pytest.raises(TableError, match="'clip' is longer than"):

@@ -16,13 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from userlogfeat import FeatureLookup
+from userlogfeat import FeatureLookup, _parquet
 from userlogfeat.tables import (
     FeatureTable,
     TableError,
     as_matrix,
     file_stamp,
-    footers,
 )
 from userlogfeat.tables import writer as table_writer
 
@@ -418,7 +417,7 @@ def test_reader_tries_again_when_a_part_was_merged_away(tmp_path, monkeypatch):
     write(tmp_path, ["a"], max_small_parts=9)
     write(tmp_path, ["b"], max_small_parts=9)
     table = FeatureTable(tmp_path)
-    genuine, calls = footers.pq.ParquetFile, []
+    genuine, calls = _parquet.pq.ParquetFile, []
 
     def merged_meanwhile(path, **settings):
         if not calls:
@@ -426,7 +425,7 @@ def test_reader_tries_again_when_a_part_was_merged_away(tmp_path, monkeypatch):
             write(tmp_path, ["c"])
         return genuine(path, **settings)
 
-    monkeypatch.setattr(footers.pq, "ParquetFile", merged_meanwhile)
+    monkeypatch.setattr(_parquet.pq, "ParquetFile", merged_meanwhile)
     assert table.clips() == ["a", "b", "c"]
 
 

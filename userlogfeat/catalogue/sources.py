@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+
+from userlogfeat._files import read_whole
+from userlogfeat._parquet import read_parquet
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aif", ".aiff")
+MAX_TEXT_BYTES = 1 << 31  # of a csv or tsv file; of Parquet, in memory
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -87,11 +92,17 @@ def _read_file(path, what="catalogue"):
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            return pl.read_parquet(path)
+            # polars' own reader panics on damaged files.
+            return pl.DataFrame(
+                pl.from_arrow(read_parquet(path, at_most=MAX_TEXT_BYTES))
+            )
         if suffix in _SEPARATORS:
+            text = read_whole(path, max_bytes=MAX_TEXT_BYTES)
             # As text: polars would read the item "007" as 7.
-            return pl.read_csv(path, separator=_SEPARATORS[suffix], infer_schema=False)
-    except pl.exceptions.PolarsError as error:
+            return pl.read_csv(text, separator=_SEPARATORS[suffix], infer_schema=False)
+    except FileNotFoundError:
+        raise
+    except (pl.exceptions.PolarsError, pa.ArrowException, ValueError, OSError) as error:
         expected = "Parquet" if suffix == ".parquet" else "UTF-8 text with a header"
         raise ValueError(
             f"The {what} {str(path)!r} could not be read ({error}). "

@@ -1,9 +1,8 @@
 """What a part says of itself, checked before anything of it is read.
 
-Parts may come from strangers. Parquet can hold in few bytes what fills the memory: a
-value that is repeated, rows of one number. So a part may not be larger in memory than
-``MAX_PART_BYTES``, nor than ``MAX_RATIO`` times its file; text is read as the words
-that are there and only then written out.
+Parts may come from strangers. What one needs in memory is known from the number of its
+rows and the sizes of its layers, and is compared with ``MAX_PART_BYTES`` and with the
+length of its file (see ``_parquet``).
 """
 
 import hashlib
@@ -11,10 +10,10 @@ import json
 import os
 import stat
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from userlogfeat._parquet import most_bytes, plain
 
 FORMAT = "userlogfeat table 1"
 METADATA = b"userlogfeat"  # key in the schema metadata; its value is JSON
@@ -28,10 +27,7 @@ FIELDS = [
     pa.field("modified_ns", pa.int64()),
 ]
 MAX_PART_BYTES = 1 << 30  # of its numbers in memory, and again of its text
-MAX_RATIO = 1000  # of those to the file's; clips that failed reach a hundred
-FREE_BYTES = 1 << 26  # below which the ratio does not matter
 _MAX_NOTES = 1 << 24
-_TEXTS = [field.name for field in FIELDS[:4]]
 _SMALL_ROW = 64  # bytes of a row without its layers and texts
 
 
@@ -79,7 +75,7 @@ def read_footer(path):
     expected = pa.schema([*FIELDS, *layer_fields(notes["layers"])])
     if not found.equals(expected):
         raise ValueError(f"its columns are {found.names}, or of other types")
-    limit = _limit(status.st_size)
+    limit = most_bytes(status.st_size, at_most=MAX_PART_BYTES)
     if n_rows * row_bytes(notes["layers"]) > limit:
         raise ValueError(
             f"its {n_rows} rows of layers {notes['layers']} need more than {limit} "
@@ -88,52 +84,17 @@ def read_footer(path):
     return n_rows, notes
 
 
-def open_part(path):
-    """A part to read from; :func:`plain` its batches."""
-    return pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=_TEXTS)
-
-
-def plain(rows, n_bytes):
-    """Rows with text as text, once it is known how long it is.
+def plain_part(rows, n_bytes):
+    """Rows of a part with text as text.
 
     Parameters
     ----------
     rows : pyarrow.Table or RecordBatch
-        Of :func:`open_part`.
+        Of a part that ``open_parquet`` opened.
     n_bytes : int
-        Of the file.
-
-    Raises
-    ------
-    ValueError
-        Where the text is longer than that of a part may be, or no UTF-8.
+        Of its file.
     """
-    for place, name in enumerate(rows.schema.names):
-        kind = rows.schema.types[place]
-        if not pa.types.is_dictionary(kind):
-            continue
-        column = rows.column(place)
-        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        if sum(map(_text_bytes, chunks)) > _limit(n_bytes):
-            raise ValueError(
-                f"its column {name!r} is longer than {_limit(n_bytes)} bytes"
-            )
-        column = column.cast(kind.value_type)
-        column.validate(full=True)
-        rows = rows.set_column(place, pa.field(name, kind.value_type), column)
-    return rows
-
-
-def _text_bytes(chunk):
-    """How many bytes the words of a column are, each as often as it is there."""
-    lengths = pc.fill_null(pc.binary_length(chunk.dictionary), 0).to_numpy()
-    used = chunk.indices.drop_null().to_numpy()
-    times = np.bincount(used, minlength=len(lengths))
-    return int(times @ lengths.astype(np.int64))
-
-
-def _limit(n_bytes):
-    return min(MAX_PART_BYTES, FREE_BYTES + MAX_RATIO * n_bytes)
+    return plain(rows, most_bytes(n_bytes, at_most=MAX_PART_BYTES))
 
 
 def _read_notes(metadata):

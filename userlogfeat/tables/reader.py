@@ -22,13 +22,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from userlogfeat._parquet import open_parquet
 from userlogfeat.tables.footers import (
     FIELDS,
     FORMAT,
     METADATA,
     layer_fields,
-    open_part,
-    plain,
+    plain_part,
     read_footer,
 )
 
@@ -390,10 +390,10 @@ class FeatureTable:
         self._check_columns(columns or (), self._schema().names)
         live = index.live()
         for start, part in zip(index.starts, index.parts, strict=False):
-            with _part_errors(part.path), open_part(part.path) as file:
+            with _part_errors(part.path), open_parquet(part.path) as file:
                 size = batch_size or max(1, part.n_rows)
                 for batch in file.iter_batches(batch_size=size, columns=columns):
-                    batch = plain(batch, part.n_bytes)
+                    batch = plain_part(batch, part.n_bytes)
                     stop = start + len(batch)
                     if live is not None:
                         batch = batch.filter(pa.array(live[start:stop]))
@@ -518,8 +518,8 @@ class FeatureTable:
 
     def read_part(self, part, columns):
         """All rows of one part, replaced ones included."""
-        with _part_errors(part.path), open_part(part.path) as file:
-            return plain(file.read(columns=columns), part.n_bytes)
+        with _part_errors(part.path), open_parquet(part.path) as file:
+            return plain_part(file.read(columns=columns), part.n_bytes)
 
 
 def row_names(table):

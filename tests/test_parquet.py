@@ -1,0 +1,93 @@
+"""Parquet that would fill the memory is refused; what is read is what was written."""
+
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from userlogfeat import _parquet
+from userlogfeat._parquet import most_bytes, open_parquet, plain, read_parquet
+
+
+def test_how_large_a_file_may_become():
+    assert most_bytes(0) == 1 << 26
+    assert most_bytes(1_000_000) == (1 << 26) + 1_000_000_000
+    assert most_bytes(10**9) == 1 << 32
+    assert most_bytes(10**9, at_most=5) == 5
+
+
+def test_what_is_read_is_what_was_written(tmp_path):
+    words = pa.array(["ann", None, "bob", "ann"])
+    columns = {
+        "text": words,
+        "large": words.cast(pa.large_string()),
+        "bytes": pa.array([b"\xff", None, b"", b"a"]),
+        "number": [1, 2, 3, 4],
+        "list": pa.array([[1.0], [2.0], [3.0], [4.0]], pa.list_(pa.float32(), 1)),
+    }
+    table = pa.table(columns).replace_schema_metadata({b"note": b"mine"})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=3)
+    found = read_parquet(tmp_path / "a.parquet")
+    assert found.to_pydict() == table.to_pydict()
+    assert found.schema.metadata[b"note"] == b"mine"
+
+
+def test_categories_become_text(tmp_path):
+    table = pa.table({"a": pa.array(["x", "y", "x"]).dictionary_encode()})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert read_parquet(tmp_path / "a.parquet")["a"].to_pylist() == ["x", "y", "x"]
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path):
+    for name, value in (("b", 2), ("a", 1), (".c", 3), ("_d", 4)):
+        pq.write_table(pa.table({"n": [value]}), tmp_path / f"{name}.parquet")
+    assert read_parquet(tmp_path)["n"].to_pylist() == [1, 2]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"holds no \.parquet file"):
+        read_parquet(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("values", [["x" * 500] * 20_000, list(range(9)) * 200_000])
+def test_what_fills_the_memory_is_refused(tmp_path, monkeypatch, values):
+    """10 MB of one word, 14 MB of nine numbers: a few kB on disk."""
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(_parquet, "MAX_RATIO", 2)
+    pq.write_table(pa.table({"a": values}), tmp_path / "a.parquet", compression="zstd")
+    with pytest.raises(ValueError, match="bytes in memory"):
+        read_parquet(tmp_path / "a.parquet")
+
+
+def test_checksums_are_compared(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pa.table({"a": list(range(1000))})
+    pq.write_table(table, path, write_page_checksum=True, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(OSError, match="checksum"):
+        read_parquet(path)
+
+
+def test_text_that_is_no_utf8(tmp_path):
+    raw = pa.array([b"caf\xe9"])
+    text = pa.Array.from_buffers(pa.string(), 1, raw.buffers())
+    pq.write_table(pa.table({"a": text}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="UTF8"):
+        read_parquet(tmp_path / "a.parquet")
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="no regular file"):
+        read_parquet(tmp_path / "a.parquet")
+
+
+def test_only_text_is_decoded(tmp_path):
+    pq.write_table(pa.table({"a": ["x"], "n": [1]}), tmp_path / "a.parquet")
+    with open_parquet(tmp_path / "a.parquet") as file:
+        rows = file.read()
+    assert pa.types.is_dictionary(rows.schema.field("a").type)
+    assert plain(rows, 1).to_pydict() == {"a": ["x"], "n": [1]}
+    with pytest.raises(ValueError, match="'a' is longer than 0 bytes"):
+        plain(rows, 0)
