@@ -292,7 +292,7 @@ def test_gtzan_clips(data):
     assert len(set(catalogue.labels)) == 10
 
 
-@pytest.mark.parametrize("place", [4, 60, 200, -40, -9])
+@pytest.mark.parametrize("place", [4, 60, 200, -9])
 def test_a_damaged_parquet_is_no_panic(tmp_path, place):
     """polars' own reader panicked on some, or gave other rows."""
     path = tmp_path / "a.parquet"
