@@ -149,7 +149,40 @@ def test_a_submission_that_fails_is_not_classified(folds, tmp_path):
     result = evaluation.results[0]
     assert (result.status, list(result.runs)) == ("Train.sh failed", ["Train.sh"])
     assert evaluation.runs_frame()["exit_code"].to_list() == [7, 7]
-    assert result.answers.faults == ["there is no output file"]
+    assert result.answers.faults == ["all clips count as wrong"]
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("exit 3", "failed"), ("sleep 60", "timed out")]
+)
+def test_right_answers_of_a_run_that_did_not_end_well_are_wrong(
+    folds, tmp_path, end, status
+):
+    """They were scored before: accuracy 1.000 with 0 of 2 folds ok."""
+    submissions = {
+        "stops": submit(tmp_path / "a", TrainAndClassify=f"{PERFECT}\n{end}"),
+        "pop": submit(tmp_path / "b", TrainAndClassify=ALWAYS_POP),
+    }
+    evaluation = evaluate(folds, submissions, tmp_path / "out", time_limit=1)
+    results = evaluation.of("stops")
+    assert [result.status for result in results] == [
+        f"TrainAndClassify.sh {status}"
+    ] * 2
+    assert (tmp_path / "out" / "stops" / "f1_output.txt").stat().st_size > 0
+    assert [result.accuracy for result in results] == [0, 0]
+    text = (tmp_path / "out" / "report.txt").read_text()
+    assert "stops       0.000" in text
+    # Friedman's test sees it too: 0, 0, 0 against 0, 1, 0 in folk, pop and rock.
+    assert "stops - pop  -0.333    -0.33" in text
+
+
+def test_a_submission_whose_extraction_fails_is_not_run(folds, tmp_path):
+    scripts = {"extractFeatures": "exit 4", "TrainAndClassify": PERFECT}
+    fails = submit(tmp_path / "a", **scripts)
+    evaluation = evaluate(folds, {"fails": fails}, tmp_path / "out")
+    assert [r.status for r in evaluation.results] == ["extractFeatures.sh failed"] * 2
+    assert [r.accuracy for r in evaluation.results] == [0, 0]
+    assert evaluation.runs_frame()["script"].to_list() == ["extractFeatures.sh"]
 
 
 def test_outputs_of_an_earlier_run_do_not_count(folds, tmp_path):
@@ -188,6 +221,17 @@ def test_no_submission(folds, tmp_path):
             ["1 lines are of clips that were"],
         ),
         (b"", ["(none)"] * 2, ["is empty"]),
+        # Two answers to a clip: the first one counted once.
+        (
+            b"a\tpop\nb\trock\na\trock\n",
+            ["(several)", "rock"],
+            ["1 of 2 clips have different answers, which is wrong"],
+        ),
+        (
+            b"a\tpop\nb\trock\na\tpop\n",
+            ["pop", "rock"],
+            ["lines are repeated or in another"],
+        ),
     ],
 )
 def test_answers_with_faults(tmp_path, raw, labels, fault):

@@ -13,7 +13,13 @@ from userlogfeat._check import check_positive
 from userlogfeat.mirex.black_box import folder_bytes, run_script
 from userlogfeat.mirex.folds import Fold, read_folds
 from userlogfeat.mirex.lists import write_labels
-from userlogfeat.mirex.scores import Answers, class_accuracies, confusion, read_answers
+from userlogfeat.mirex.scores import (
+    Answers,
+    class_accuracies,
+    confusion,
+    no_answers,
+    read_answers,
+)
 
 EXTRACT, BOTH = "extractFeatures.sh", "TrainAndClassify.sh"
 TRAIN, CLASSIFY = "Train.sh", "Classify.sh"
@@ -32,20 +38,15 @@ class FoldResult:
     answers : Answers
     runs : dict of str to Run
         By script.
+    status : str
+        What became of the script that failed; "ok" where none did.
     """
 
     submission: str
     fold: Fold
     answers: Answers
     runs: dict
-
-    @property
-    def status(self):
-        """What became of the script that failed; "ok" where none did."""
-        bad = [
-            f"{s} {run.status}" for s, run in self.runs.items() if run.status != "ok"
-        ]
-        return bad[0] if bad else "ok"
+    status: str
 
     @property
     def correct(self):
@@ -202,7 +203,7 @@ def evaluate(
         box = _Box(path, work, threads, time_limit)
         extractions[name] = box.extract(_all_clips(folds, root))
         for fold in folds:
-            results.append(_run_fold(box, name, fold, root))
+            results.append(_run_fold(box, name, fold, root, extractions[name]))
         sizes[name] = folder_bytes(work / "scratch")
     evaluation = Evaluation(folds, results, extractions, sizes)
     from userlogfeat.mirex.report import write_report
@@ -239,8 +240,8 @@ class _Box:
         return self.call(EXTRACT, self.work / "all.txt", log="extract.log")
 
 
-def _run_fold(box, name, fold, root):
-    """Train and classify; the answers are read whatever became of the scripts."""
+def _run_fold(box, name, fold, root, extraction):
+    """Train and classify; answers are read where all scripts did well."""
     paths = {clip: _absolute(clip, root) for clip in [*fold.train, *fold.truth]}
     train, test, output = (
         box.work / f"{fold.name}_{part}.txt" for part in ("train", "test", "output")
@@ -252,14 +253,23 @@ def _run_fold(box, name, fold, root):
     calls = {BOTH: [train, test, output]}
     if BOTH not in _scripts_of(box.folder):
         calls = {TRAIN: [train], CLASSIFY: [test, output]}
-    runs = {}
+    runs, status = {}, _status_of(EXTRACT, extraction)
     for script, arguments in calls.items():
-        runs[script] = box.call(script, *arguments, log=f"{fold.name}.log")
-        if runs[script].status != "ok":
+        if status != "ok":
             break
+        runs[script] = box.call(script, *arguments, log=f"{fold.name}.log")
+        status = _status_of(script, runs[script])
     clips = [paths[clip] for clip in fold.truth]
-    answers = read_answers(output, clips, set(labels))
-    return FoldResult(name, fold, answers, runs)
+    if status == "ok":
+        answers = read_answers(output, clips, set(labels))
+    else:  # also where it wrote an output: it may have been cut, or be a guess
+        answers = no_answers(clips, "all clips count as wrong")
+    return FoldResult(name, fold, answers, runs, status)
+
+
+def _status_of(script, run):
+    """Which script did not end well, and how; or "ok"."""
+    return "ok" if run is None or run.status == "ok" else f"{script} {run.status}"
 
 
 def _cost_of(run):

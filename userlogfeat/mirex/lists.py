@@ -52,7 +52,7 @@ def read_clips(path):
     >>> read_clips(name)
     ['a b.wav', 'c.wav', 'a b.wav']
     """
-    return [clip for _, clip, _ in _lines(path)]
+    return [clip for _, clip, _ in read_lines(path)]
 
 
 def read_labels(path):
@@ -226,8 +226,22 @@ def _is_there(path):
         return False
 
 
-def _lines(path):
-    """Number, path and further columns, if any, of every line that is not blank."""
+def read_lines(path):
+    """Number, path and further columns, if any, of every line that is not blank.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    list of (int, str, list of str)
+
+    Raises
+    ------
+    ValueError
+        Where there are none, one has no path, or the file is in UTF-16 or a folder.
+    """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"Got the list {path}, which is a folder, expected a file.")
@@ -250,8 +264,8 @@ def _lines(path):
 
 
 def _labelled(path):
-    """As `_lines`, with the blanks around labels dropped and one label at most."""
-    lines = [(n, c, [cell.strip() for cell in rest]) for n, c, rest in _lines(path)]
+    """As `read_lines`, with the blanks around labels dropped and one label at most."""
+    lines = [(n, c, [cell.strip() for cell in rest]) for n, c, rest in read_lines(path)]
     wide = [number for number, _, rest in lines if any(rest[1:])]
     if wide:
         raise ValueError(

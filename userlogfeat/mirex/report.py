@@ -12,12 +12,13 @@ import polars as pl
 from userlogfeat._files import replace_file
 from userlogfeat.evaluation.bootstrap import bootstrap_interval
 from userlogfeat.evaluation.friedman import friedman_test
-from userlogfeat.mirex.scores import NO_ANSWER
+from userlogfeat.mirex.scores import NO_ANSWER, SEVERAL
 from userlogfeat.report import markup
 
 TITLE = "MIREX train/test evaluation"
 _NOTES = [
-    "A clip without an answer is wrong, and so are all clips of a run that failed.",
+    "A clip without an answer, or with two, is wrong, and so are all clips of a run "
+    "that failed or was over the time limit.",
     "Time is wall time; memory is the peak of all processes of a script together.",
 ]
 
@@ -178,8 +179,9 @@ def _confusion(evaluation, name):
     frame = evaluation.confusion_frame().filter(submission=name)
     counts = {(r["truth"], r["answer"]): r["n_clips"] for r in frame.to_dicts()}
     truths = sorted(set(frame["truth"]))
-    answers = sorted({*truths, *frame["answer"]} - {NO_ANSWER})
-    answers += [NO_ANSWER] if NO_ANSWER in set(frame["answer"]) else []
+    given, last = set(frame["answer"]), [SEVERAL, NO_ANSWER]
+    answers = sorted({*truths, *given} - {*last})
+    answers += [answer for answer in last if answer in given]
     rows = [
         [truth, *(str(counts.get((truth, answer), 0)) for answer in answers)]
         for truth in truths

@@ -1,7 +1,8 @@
 """What the output of a submission is worth: one answer a test clip, or none.
 
-A clip without an answer, or with a class that is not in the training list, is wrong. So
-is every clip of a run that failed: its accuracy is 0, and its status says why.
+A clip without an answer, with two different ones, or with a class that is not in the
+training list, is wrong. So is every clip of a run that failed or was over the time
+limit, whatever it wrote: its accuracy is 0, and its status says why.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from userlogfeat.mirex.lists import read_clips
+from userlogfeat.mirex.lists import read_lines
 
-NO_ANSWER = "(none)"
+NO_ANSWER, SEVERAL = "(none)", "(several)"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Answers:
     Attributes
     ----------
     labels : list of str
-        One a test clip; ``"(none)"`` where there is none.
+        One a test clip; ``"(none)"`` where there is none, ``"(several)"`` where there
+        are two different ones.
     faults : list of str
         What is wrong with the output file, in words; empty where nothing is.
     """
@@ -46,37 +48,49 @@ def read_answers(path, clips, classes):
     Answers
     """
     if not Path(path).is_file():
-        return Answers([NO_ANSWER] * len(clips), ["there is no output file"])
+        return no_answers(clips, "there is no output file")
     try:
-        written = read_clips(path)
-        found = _pairs(path)
+        lines = read_lines(path)
     except ValueError as error:
-        return Answers([NO_ANSWER] * len(clips), [str(error)])
+        return no_answers(clips, str(error))
+    found, written = {}, [clip for _, clip, _ in lines]
+    for _, clip, rest in lines:
+        label = rest[0].strip() if rest else ""
+        found[clip] = label if found.get(clip, label) == label else SEVERAL
     labels = [found.get(clip, NO_ANSWER) or NO_ANSWER for clip in clips]
-    missing = labels.count(NO_ANSWER)
-    unknown = set(labels) - classes - {NO_ANSWER}
+    missing, several = labels.count(NO_ANSWER), labels.count(SEVERAL)
+    unknown = set(labels) - classes - {NO_ANSWER, SEVERAL}
     strange = len(set(written) - set(clips))
     faults = []
     if missing:
         faults.append(f"{missing} of {len(clips)} clips have no answer")
+    if several:
+        faults.append(
+            f"{several} of {len(clips)} clips have different answers, which is wrong"
+        )
     if strange:
         faults.append(f"{strange} lines are of clips that were not asked for")
     if unknown:
         faults.append(f"classes that were not taught: {', '.join(sorted(unknown))}")
-    if not missing and not strange and written != clips:
+    if not missing and not strange and not several and written != clips:
         faults.append("lines are repeated or in another order than the test list")
     return Answers(labels, faults)
 
 
-def _pairs(path):
-    """Class of each path; the first line of repeated ones counts."""
-    raw = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
-    found = {}
-    for line in raw.decode("utf-8", "surrogateescape").split("\n"):
-        clip, _, label = line.removesuffix("\r").partition("\t")
-        if clip.strip():
-            found.setdefault(clip, label.partition("\t")[0].strip())
-    return found
+def no_answers(clips, fault):
+    """Answers of a run that gave none.
+
+    Parameters
+    ----------
+    clips : list of str
+    fault : str
+        Why.
+
+    Returns
+    -------
+    Answers
+    """
+    return Answers([NO_ANSWER] * len(clips), [fault])
 
 
 def class_accuracies(truth, labels):
