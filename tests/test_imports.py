@@ -13,7 +13,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # From the ground up: a module imports from lower rows only. Within a row the files of
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
-    {"_check", "_optional", "_files", "_parquet", "_spark"},
+    {"_check", "_labels", "_optional", "_files", "_parquet", "_spark"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}

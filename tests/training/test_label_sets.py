@@ -92,3 +92,132 @@ def test_bad_datasets():
         read_label_sets(["a", "b", "a"], 3, ["A", "A"])
     with pytest.raises(TypeError, match="cannot be compared"):
         read_label_sets([{"a", 1}, {"b"}], 2)
+    with pytest.raises(TypeError, match="cannot be compared: 1 is of kind number, 'b'"):
+        read_label_sets([1, "b"], 2)
+    y = ["a", "b", "a", "b"]
+    with pytest.raises(TypeError, match="data sets in dataset cannot be compared"):
+        read_label_sets(y, 4, [1, 1, "x", "x"])
+    for missing in (None, float("nan")):
+        with pytest.raises(ValueError, match="data sets of 1 clips are missing"):
+            read_label_sets(y, 4, ["A", "A", "B", missing])
+
+
+def frame_of(matrix, names, dtype=None):
+    pd = pytest.importorskip("pandas")
+    return pd.DataFrame(matrix, columns=list(names), dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        MATRIX.tolist(),
+        MATRIX.astype(bool).tolist(),
+        [tuple(row) for row in MATRIX.astype(float)],
+        [*MATRIX],
+    ],
+)
+def test_a_list_of_rows_is_an_indicator(rows):
+    """It was read as collections of the labels 0 and 1, of which no clip lacks any."""
+    sets = read_label_sets(rows, 4)
+    assert sets.labels.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(sets.indicators.toarray(), MATRIX)
+
+
+def test_lists_of_numbers_that_are_collections():
+    sets = read_label_sets([[0], [1], [0, 1]], 3)
+    assert sets.labels.tolist() == [0, 1]
+    assert sets.indicators.toarray().tolist() == [[1, 0], [0, 1], [1, 1]]
+    assert read_label_sets([[0], [1], [0]], 3).labels.tolist() == [0, 1]
+    assert read_label_sets([{0, 1}, {1}], 2).labels.tolist() == [0, 1]
+    assert read_label_sets([[3, 4], [4, 5]], 2).labels.tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([[1, 0], None, [0, 1]], "of which row 1 is None"),
+        ([[0, 0, 2], [1, 0, 0], [0, 1, 0]], r"one is \[0, 0, 2\]"),
+        ([[0.2, 0.8], [0.6, 0.4], [1, 0]], "a collection in y holds 0.2"),
+    ],
+)
+def test_lists_that_may_be_two_things(y, message):
+    with pytest.raises(ValueError, match=message):
+        read_label_sets(y, 3)
+
+
+def test_nothing_to_tell_apart():
+    """Loss 0, and the labels stayed where they began."""
+    with pytest.raises(ValueError, match="Every clip that has labels has all 3"):
+        read_label_sets(np.ones((4, 3)), 4)
+    with pytest.raises(ValueError, match="has all 2 of them"):
+        read_label_sets([{"a", "b"}, None, {"a", "b"}], 3)
+    y = ["a", "b", {"c", "d"}, {"c", "d"}]
+    with pytest.raises(ValueError, match="clip of data set 'B' that has labels"):
+        read_label_sets(y, 4, ["A", "A", "B", "B"])
+
+
+@pytest.mark.parametrize("kind", ["series", "objects", "list", "sets", "inside"])
+def test_labels_that_are_missing(kind):
+    y = ["rock", "jazz", None, float("nan")]
+    if kind == "series":
+        y = pytest.importorskip("pandas").Series(y[:2] + y[3:], index=[5, 4, 3])
+    elif kind == "objects":
+        y = np.array(y, dtype=object)
+    elif kind == "sets":
+        y = [{"rock"}, {"jazz"}, None, float("nan")]
+    elif kind == "inside":
+        y = [{"rock"}, {"jazz"}, None, {"rock", float("nan")}]
+    row = len(y) - 1
+    message = rf"labels of 1 clips are missing: y contains NaN \(first: row {row}\)"
+    with pytest.raises(ValueError, match=message):
+        read_label_sets(y, len(y))
+
+
+def test_numbers_beside_none():
+    sets = read_label_sets([3, None, 7], 3)
+    assert sets.labels.tolist() == [3, 7]
+    assert sets.indicators.toarray().tolist() == [[1, 0], [0, 0], [0, 1]]
+
+
+def test_frames():
+    indicator = frame_of(MATRIX, "abc")
+    for frame in (indicator, indicator.astype(object), indicator.astype("boolean")):
+        sets = read_label_sets(frame, 4)
+        assert sets.labels.tolist() == ["a", "b", "c"]
+        np.testing.assert_array_equal(sets.indicators.toarray(), MATRIX)
+    indicator["b"] = indicator["b"].astype(bool)  # objects, as NumPy sees them
+    np.testing.assert_array_equal(
+        read_label_sets(indicator, 4).indicators.sum(1).T, [[2, 1, 0, 2]]
+    )
+    genres = frame_of([["rock"], ["jazz"], ["rock"]], ["genre"])
+    assert read_label_sets(genres, 3).labels.tolist() == ["jazz", "rock"]
+    genres["genre"] = [{"rock"}, {"jazz"}, {"rock", "loud"}]
+    assert read_label_sets(genres, 3).labels.tolist() == ["jazz", "loud", "rock"]
+
+
+@pytest.mark.parametrize(
+    ("names", "dtype", "value", "message"),
+    [
+        ("aba", None, 1, "2 columns named 'a'"),
+        ("abc", object, "rock", "holds 'rock', expected an indicator"),
+        ("abc", object, None, "NaN"),
+        ("abc", None, np.nan, "NaN"),
+        ([("x", 1), ("x", 2), ("y", 1)], None, 1, "columns have several levels"),
+    ],
+)
+def test_bad_frames(names, dtype, value, message):
+    frame = frame_of(MATRIX.astype(float), names, dtype)
+    frame.iloc[0, 0] = value
+    with pytest.raises(ValueError, match=message):
+        read_label_sets(frame, 4)
+
+
+def test_names_are_pythons_own():
+    """Whatever form they came in: they were NumPy's in some."""
+    names = np.array(["a", "b", "a"])
+    forms = [names, list(names), names.astype(object), [{name} for name in names]]
+    for y in forms:
+        sets = read_label_sets(y, 3, dataset=["A", "A", "A"])
+        assert {type(name) for name in (*sets.labels, *sets.label_datasets)} == {str}
+    numbers = read_label_sets([{np.int64(3)}, {np.int64(4)}], 2)
+    assert {type(name) for name in numbers.labels} == {int}

@@ -7,14 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-_EXPECTED = (
-    "expected labels (n_clips,), a list with a collection of labels a clip, or an "
-    "indicator matrix (n_clips, n_labels) of zeros and ones, dense or sparse"
-)
+from userlogfeat._labels import as_labels, plain
+from userlogfeat.training.label_pairs import EXPECTED, read_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +49,12 @@ def read_label_sets(y, n_clips, dataset=None):
     Parameters
     ----------
     y : array-like
-        Labels (n_clips,); or a list with a collection of labels (a set, list, tuple or
-        array) for each clip, in which single labels may be as they are; or an indicator
-        matrix (n_clips, n_labels), dense, sparse or a frame, whose columns name the
-        labels. A clip without label (None, an empty collection, a row of zeros) is
-        allowed.
+        Labels (n_clips,), also as a frame of one column; or a list with a collection of
+        labels (a set, list, tuple or array) for each clip, in which single labels may
+        be as they are; or an indicator matrix (n_clips, n_labels), dense, sparse, a
+        list of rows, or a frame, whose columns name the labels. A clip without label
+        (None, an empty collection, a row of zeros) is allowed; a column without any one
+        is no label.
     n_clips : int
         How many there are.
     dataset : array-like (n_clips,), optional
@@ -72,26 +68,30 @@ def read_label_sets(y, n_clips, dataset=None):
     Raises
     ------
     ValueError
-        Where lengths differ, a matrix has other numbers than 0 and 1, no clip has a
-        label, or a data set has only one label, so that there is nothing to tell apart.
+        Where lengths differ, a label is NaN, a matrix has other numbers than 0 and 1,
+        two columns have one name, no clip has a label, or a data set has only one
+        label, or no clip that lacks one, so that there is nothing to tell apart.
+    TypeError
+        Where numbers and names are mixed.
 
     Examples
     --------
     >>> from userlogfeat.training.label_sets import read_label_sets
     >>> sets = read_label_sets(
-    ...     ["rock", "jazz", {"rock", "loud"}], 3, dataset=["A", "A", "B"]
+    ...     ["rock", "jazz", {"rock", "loud"}, "rock"], 4, dataset=["A", "A", "B", "B"]
     ... )
     >>> list(zip(sets.label_datasets, sets.labels))
     [('A', 'jazz'), ('A', 'rock'), ('B', 'loud'), ('B', 'rock')]
     >>> sets.indicators.toarray()
     array([[0., 1., 0., 0.],
            [1., 0., 0., 0.],
-           [0., 0., 1., 1.]], dtype=float32)
+           [0., 0., 1., 1.],
+           [0., 0., 0., 1.]], dtype=float32)
     """
-    clips, columns, names = _read_pairs(y, n_clips)
+    clips, columns, names = read_pairs(y, n_clips)
     datasets, clip_datasets = _read_datasets(dataset, n_clips)
     if len(clips) == 0:
-        raise ValueError(f"Got y without any label, {_EXPECTED}.")
+        raise ValueError(f"Got y without any label, {EXPECTED}.")
     # A label is a pair of data set and name: pairs that occur, in order.
     pairs = clip_datasets[clips] * len(names) + columns
     known, place = np.unique(pairs, return_inverse=True)
@@ -101,7 +101,7 @@ def read_label_sets(y, n_clips, dataset=None):
     matrix.sum_duplicates()
     matrix.data[:] = 1
     owners = known // len(names)
-    _check_datasets(owners, datasets, dataset)
+    _check_datasets(matrix, owners, datasets, clip_datasets)
     return LabelSets(
         matrix,
         _as_objects([names[i] for i in known % len(names)]),
@@ -111,107 +111,39 @@ def read_label_sets(y, n_clips, dataset=None):
     )
 
 
-def _check_datasets(owners, datasets, dataset):
+def _check_datasets(matrix, owners, datasets, clip_datasets):
+    """Raise unless every data set has two labels, and a clip that lacks one."""
     n_labels = np.bincount(owners, minlength=len(datasets))
-    poor = np.flatnonzero(n_labels < 2)
-    if len(poor):
-        of = "" if dataset is None else f" of data set {datasets[poor[0]]!r}"
-        raise ValueError(
-            f"The clips{of} have {n_labels[poor[0]]} class or label, expected two or "
-            "more: one class alone cannot be told from anything. Leave them out, or "
-            "give them the data set of others."
-        )
-
-
-def _read_pairs(y, n_clips):
-    """Clip and column of every label given, and the names of the columns."""
-    if hasattr(y, "columns") and not sparse.issparse(y):  # a frame
-        names = list(y.columns)
-        return (*_read_matrix(np.asarray(y), n_clips), names)
-    if sparse.issparse(y):
-        return (*_read_matrix(y, n_clips), range(y.shape[1]))
-    if isinstance(y, list | tuple) and any(map(_is_collection, y)):
-        return _read_collections(y, n_clips)
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] > 1:
-        return (*_read_matrix(y, n_clips), range(y.shape[1]))
-    if y.dtype == object and any(map(_is_collection, y.ravel())):
-        return _read_collections(y.ravel().tolist(), n_clips)
-    return _read_labels(y, n_clips)
-
-
-def _read_labels(y, n_clips):
-    if y.ndim not in (1, 2):
-        raise ValueError(f"Got y of shape {y.shape}, {_EXPECTED}.")
-    y = column_or_1d(y, warn=True)
-    _check_length(len(y), n_clips)
-    clips = np.arange(n_clips)
-    if y.dtype == object:
-        clips = np.flatnonzero([label is not None for label in y])
-    else:
-        assert_all_finite(y, input_name="y")
-    if len(clips):
-        check_classification_targets(y[clips])
-    names, columns = np.unique(y[clips], return_inverse=True)
-    return clips, columns, names.tolist()
-
-
-def _read_collections(y, n_clips):
-    _check_length(len(y), n_clips)
-    clips, labels = [], []
-    for clip, own in enumerate(y):
-        if own is None:
-            continue
-        own = list(own) if _is_collection(own) else [own]
-        clips += [clip] * len(own)
-        labels += own
-    try:
-        names = sorted(set(labels))
-    except TypeError as error:
-        raise TypeError(
-            f"The labels in y cannot be compared ({error}), expected names or numbers "
-            "of one type."
-        ) from error
-    column = {name: place for place, name in enumerate(names)}
-    columns = [column[label] for label in labels]
-    return np.array(clips, np.int64), np.array(columns, np.int64), names
-
-
-def _read_matrix(y, n_clips):
-    _check_length(y.shape[0], n_clips)
-    if not sparse.issparse(y):
-        assert_all_finite(y, input_name="y")
-    matrix = sparse.coo_matrix(y)
-    given = matrix.data != 0
-    if not (matrix.data[given] == 1).all():
-        strange = matrix.data[given][matrix.data[given] != 1][0]
-        raise ValueError(
-            f"Got y of shape {y.shape} that holds {strange:g}, expected an indicator "
-            "matrix of zeros and ones. Scores or factors are no labels: compare them "
-            "with a threshold first, such as y > 0.5."
-        )
-    return matrix.row[given].astype(np.int64), matrix.col[given].astype(np.int64)
+    n_given = np.diff(matrix.indptr)
+    lacking = (n_given > 0) & (n_given < n_labels[clip_datasets])
+    n_lacking = np.bincount(clip_datasets[lacking], minlength=len(datasets))
+    for name, labels, clips in zip(datasets, n_labels, n_lacking, strict=True):
+        of = "" if name is None else f" of data set {name!r}"
+        if labels < 2:
+            raise ValueError(
+                f"The clips{of} have {labels} class or label, expected two or more: "
+                "one class alone cannot be told from anything. Leave them out, or give "
+                "them the data set of others."
+            )
+        if not clips:
+            raise ValueError(
+                f"Every clip{of} that has labels has all {labels} of them: there is "
+                "nothing to tell apart. An indicator has a 0 where a clip lacks a "
+                "label: is y what was meant?"
+            )
 
 
 def _read_datasets(dataset, n_clips):
     if dataset is None:
         return [None], np.zeros(n_clips, np.int64)
-    dataset = column_or_1d(np.asarray(dataset))
+    dataset = as_labels(dataset, name="dataset", of="data sets")
     if len(dataset) != n_clips:
         raise ValueError(
             f"Got {len(dataset)} entries of dataset for {n_clips} clips, expected one "
             "a clip."
         )
     names, places = np.unique(dataset, return_inverse=True)
-    return names.tolist(), places.astype(np.int64)
-
-
-def _check_length(n, n_clips):
-    check_consistent_length(range(n), range(n_clips))
-
-
-def _is_collection(value):
-    return isinstance(value, set | frozenset | list | tuple | np.ndarray)
+    return [plain(name) for name in names.tolist()], places.astype(np.int64)
 
 
 def _as_objects(values):
