@@ -535,6 +535,13 @@ def test_bad_inputs(planted, audio):
     unknown[[7, 9]] = [None, float("nan")]
     with pytest.raises(ValueError, match=r"artists of 2 clips are missing.*row 7"):
         of_features().fit(X, unknown)
+    for nobody in ("", " \t", float("nan")):
+        names = [nobody, *y[1:]]
+        with pytest.raises(ValueError, match=r"artists of 1 clips .*row 0\)"):
+            of_features().fit(X, names)
+    for mixed in ([1, *y[1:]], np.array([1, *y[1:]], dtype=object)):
+        with pytest.raises(TypeError, match="artists in y cannot be compared: 1 is"):
+            of_features().fit(X, mixed)
     with pytest.raises(ValueError, match="Unknown label type"):
         of_features().fit(X, X[:, 0])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

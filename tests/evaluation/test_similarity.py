@@ -110,3 +110,10 @@ def test_bad_features():
         precision_at_k([[np.nan], [1]], ["a", "b"])
     with pytest.raises(ValueError, match="inconsistent"):
         precision_at_k(FEATURES, LABELS[:5])
+
+
+def test_bad_labels():
+    with pytest.raises(ValueError, match=r"classes of 1 clips are missing.*row 1\)"):
+        precision_at_k([[0], [1], [2]], ["a", float("nan"), "b"])
+    with pytest.raises(TypeError, match="classes in labels cannot be compared"):
+        precision_at_k([[0], [1], [2]], ["a", 1, "b"])

@@ -9,9 +9,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_consistent_length
 
-from userlogfeat.estimators._network import check_groups, is_null
+from userlogfeat._labels import as_labels, is_null
+from userlogfeat.estimators._network import check_groups
 from userlogfeat.training.songs import split_songs
 
 ARTISTS = "artists.safetensors"  # beside a saved model
@@ -25,14 +26,8 @@ def number_artists(y, inputs):
             "ArtistEmbedder requires y to be passed, but the target y is "
             "None: it learns who the artist of each clip is."
         )
-    y = column_or_1d(y, warn=True)
+    y = as_labels(y, name="y", of="artists", is_missing=_is_nobody)
     check_consistent_length(inputs, y)
-    missing = [row for row, artist in enumerate(y.tolist()) if is_null(artist)]
-    if missing:
-        raise ValueError(
-            f"The artists of {len(missing)} clips are missing: y contains NaN or "
-            f"None (first: row {missing[0]}). Leave these clips out."
-        )
     if y.dtype.kind == "f" and (y != np.rint(y)).any():
         raise ValueError(
             "Unknown label type: y holds fractions, expected artists as names or "
@@ -45,6 +40,11 @@ def number_artists(y, inputs):
             "two or more: artists are told apart."
         )
     return names, artists
+
+
+def _is_nobody(name):
+    """Whether an artist is missing: None, NaN, or a name without a letter."""
+    return is_null(name) or (isinstance(name, str | bytes) and not name.strip())
 
 
 def split_clips(names, artists, groups, *, validation_fraction, test_fraction, seed):

@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._labels import as_labels
 from userlogfeat.evaluation.folds import artist_groups, as_column
 from userlogfeat.evaluation.ranking import iter_rows, top_items
 
@@ -129,7 +130,9 @@ def precision_at_k(features, labels, k=10, *, metric="l1", artists=None):
     Raises
     ------
     ValueError
-        Where lengths differ, features have NaN, or no clip has a candidate.
+        Where lengths differ, features or labels have NaN, or no clip has a candidate.
+    TypeError
+        Where numbers and names are mixed in the labels.
 
     Examples
     --------
@@ -140,7 +143,7 @@ def precision_at_k(features, labels, k=10, *, metric="l1", artists=None):
     >>> precision.mean, precision.per_class
     (0.75, {'a': 1.0, 'b': 0.0})
     """
-    labels = as_column(labels, "labels")
+    labels = as_labels(as_column(labels, "labels"), name="labels", of="classes")
     nearest = nearest_clips(features, k, metric=metric, artists=artists)
     check_consistent_length(nearest, labels)
     found = nearest >= 0
