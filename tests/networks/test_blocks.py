@@ -163,3 +163,28 @@ def test_pieces_cover_every_frame_and_column_once(monkeypatch, size):
     columns = [t for _, piece in pieces for t in range(size[1] // 5)[piece]]
     assert frames == [*range(size[1])]
     assert columns == [*range(size[1] // 5)]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_convolutions_are_channels_last_on_every_device(training):
+    """One map in: its layout would be a guess, which cuDNN takes for planes."""
+    block, layouts = DoubleConv(1, 4).train(training), []
+    block.conv2.register_forward_pre_hook(
+        lambda _, inputs: layouts.append(
+            inputs[0].is_contiguous(memory_format=torch.channels_last)
+        )
+    )
+    block(torch.randn(2, 1, 5, 7))
+    assert layouts == [True]
+
+
+def test_a_norm_that_only_scales_is_in_the_convolution():
+    block = DoubleConv(3, 4).eval()
+    for norm in (block.norm1, block.norm2):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        torch.nn.init.uniform_(norm.weight, 0.5, 2)
+        torch.nn.init.normal_(norm.bias)
+    x = torch.randn(2, 3, 5, 7)
+    expected = block.norm2(block.conv1(x)).relu()
+    torch.testing.assert_close(block._convolve_first(x), expected, rtol=1e-4, atol=1e-5)

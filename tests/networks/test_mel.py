@@ -199,6 +199,23 @@ def test_alone_as_in_a_batch(name):
         )
 
 
+@pytest.mark.parametrize("at_once", [(2, 1000), (5, 7), (3, 1)])
+def test_several_clips_at_once_as_on_a_gpu(monkeypatch, at_once):
+    """Blocks of clips and of frames, with the last of both not full."""
+    network = LogMelSpectrogram(FRONTENDS["lee2019"])
+    waveforms = torch.randn(5, 6000, generator=torch.Generator().manual_seed(0))
+    expected = network(waveforms)
+    monkeypatch.setattr(network, "_at_once", lambda device, n_frames: at_once)
+    torch.testing.assert_close(network(waveforms), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_gpu_is_given_many_clips():
+    network = LogMelSpectrogram(FRONTENDS["lee2019"])
+    assert network._at_once(torch.device("cuda"), 1280) == (25, 32768)
+    assert network._at_once(torch.device("cuda"), 100_000) == (1, 32768)
+    assert network._at_once(torch.device("cpu"), 1280) == (1, 256)
+
+
 def test_zeros_at_the_end_change_no_frame():
     to_log_mel = LogMelSpectrogram(MUSICNN)
     waveform = noise(1, 10000)

@@ -4,8 +4,16 @@ import pytest
 import torch
 from torch import nn
 
+from userlogfeat.frontends import FRONTENDS
+from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.mlp import mlp
-from userlogfeat.networks.teacher import PatchTeacher, lay_end_to_end, pool_patches
+from userlogfeat.networks.teacher import (
+    PatchTeacher,
+    hear_together,
+    lay_end_to_end,
+    pool_patches,
+    rows_of_one_length,
+)
 
 
 def test_lay_end_to_end_known_starts():
@@ -71,3 +79,13 @@ def test_patches_kept_apart(teacher):
     (patches,) = teacher([clip], layers=("mean",), pooling=None)["mean"]
     # starts 0, 2, 4 of 9 frames; the first band counts 0..8: means 1.5, 3.5, 5.5
     assert patches[:, 0].tolist() == [1.5, 3.5, 5.5]
+
+
+def test_waveforms_of_several_lengths_are_heard_together():
+    front_end = LogMelSpectrogram(FRONTENDS["musicnn"])
+    waveforms = [torch.randn(n) for n in (900, 2000, 900, 700)]
+    assert rows_of_one_length(waveforms) == [[0, 2], [1], [3]]
+    for heard, waveform in zip(
+        hear_together(front_end, waveforms), waveforms, strict=True
+    ):
+        torch.testing.assert_close(heard, front_end(waveform[None])[0])

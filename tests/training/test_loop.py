@@ -450,3 +450,38 @@ def test_batch_norm_of_a_single_value_says_what_to_change():
     with pytest.raises(ValueError, match=r"batch of 1 clip of shape \(4, 4\) .* pools"):
         train(network, X, planted()[1], split=(ROWS[:1], ROWS[:0]))
     train(network, X, planted()[1], split=(ROWS[:3], ROWS[:0]), batch_size=2)
+
+
+class Memory:
+    """An objective on a device that has memory for `most` clips, or rows of x."""
+
+    def __init__(self, most, from_epoch=0):
+        self.most, self.from_epoch = most, from_epoch
+
+    def __call__(self, network, x, batch, epoch):
+        if len(x) > self.most and epoch >= self.from_epoch:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        return squares(network, x, batch, epoch)
+
+
+@pytest.mark.parametrize("from_epoch", [0, 2])
+def test_without_memory_training_begins_again_with_half(from_epoch):
+    """It is the fit of that batch size: nothing remains of the first attempt."""
+    judge, network = make_mlp(), make_mlp()
+    expected = train(judge, *planted(), batch_size=4)
+    with pytest.warns(UserWarning, match="for 8 clips at once: training begins .* 4"):
+        history = train(network, *planted(), objective=Memory(7, from_epoch))
+    assert history == expected
+    for mine, theirs in zip(network.parameters(), judge.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_without_memory_for_half_training_is_over():
+    message = "not the memory to train with batch_size=4. Pass a smaller one"
+    with (
+        pytest.warns(UserWarning, match="for 8 clips at once"),
+        pytest.raises(torch.OutOfMemoryError, match=message),
+    ):
+        train(make_mlp(), *planted(), objective=Memory(3))
+    with pytest.raises(torch.OutOfMemoryError, match="train with batch_size=1"):
+        train(make_mlp(), *planted(), objective=Memory(0), batch_size=1)

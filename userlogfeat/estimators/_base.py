@@ -1,8 +1,9 @@
 """What every estimator that hears audio shares: decoding, batching, devices."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import chain, count
 
 import numpy as np
 import torch
@@ -10,12 +11,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat.audio import decode_ahead, fit_length, read_audio
+from userlogfeat.networks.compiled import compile_where_wanted
+from userlogfeat.networks.memory import Halving
 
 # A batch is closed early when it holds this many seconds of audio, so that memory
 # is bounded for hour-long files too.
 MAX_BATCH_SECONDS = 1200.0
 MAX_DURATION = 86400.0  # seconds of one clip: a day
 DEVICES = ("cpu", "cuda", "mps")
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         self._check_parameters()
         clips = self._check_clips(X)
         network = self._load_network()
+        compile_where_wanted(network, resolve_device(self.device))
         layers = self._layer_names() if layers is None else tuple(layers)
         if clips.kind == "log_mel" and len(clips.rows[0]) != network.n_bands:
             shape = (len(clips), *clips.rows[0].shape)
@@ -127,16 +132,17 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 f"Got X of shape {shape} (clips, bands, frames), expected "
                 f"{network.n_bands} bands."
             )
-        batch, seconds = [], 0.0
+        memory, batch, seconds = Halving(self.batch_size), [], 0.0
         for entry in self._decode(clips, network, self._heard_duration()):
             if entry.error is not None and on_error == "raise":
                 raise entry.error
             batch.append(entry)
             seconds += 0.0 if np.isnan(entry.seconds) else entry.seconds
-            if len(batch) == self.batch_size or seconds >= MAX_BATCH_SECONDS:
-                yield from self._hear_batch(network, layers, batch)
+            most = MAX_BATCH_SECONDS / (2 if memory.halved else 1)
+            if len(batch) >= memory.batch_size or seconds >= most:
+                yield from self._hear_batch(network, layers, batch, memory)
                 batch, seconds = [], 0.0
-        yield from self._hear_batch(network, layers, batch)
+        yield from self._hear_batch(network, layers, batch, memory)
 
     def _check_clips(self, X, *, reset=False):
         """X as clips; `reset` in ``fit``."""
@@ -189,27 +195,28 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             short=self.short,
         )
 
-    def _hear_batch(self, network, names, batch):
-        heard = [entry for entry in batch if entry.error is None]
-        if heard:
-            device = resolve_device(self.device)
-            inputs = [as_tensor(entry.layers["input"]).to(device) for entry in heard]
-            with torch.inference_mode():
-                if inputs[0].ndim == 1:
-                    inputs = network.log_mel(inputs)
-                layers = self._hear(network, inputs, names)
-            layers = {
-                name: [value.cpu().numpy() for value in values]
-                for name, values in layers.items()
-            }
-        position = 0
+    def _hear_batch(self, network, names, batch, memory):
+        inputs = [entry.layers["input"] for entry in batch if entry.error is None]
+        hear = partial(self._hear_inputs, network, names)
+        heard = chain.from_iterable(memory.hear(hear, inputs) if inputs else ())
         for entry in batch:
             if entry.error is not None:
                 yield entry
                 continue
-            clip = {name: values[position] for name, values in layers.items()}
-            position += 1
-            yield ClipFeatures(entry.index, entry.clip, entry.seconds, clip)
+            yield ClipFeatures(entry.index, entry.clip, entry.seconds, next(heard))
+
+    def _hear_inputs(self, network, names, inputs):
+        """Layers of clips, as a list of dict of str to ndarray."""
+        inputs = to_device(inputs, resolve_device(self.device))
+        with torch.inference_mode():
+            if inputs[0].ndim == 1:
+                inputs = network.log_mel(inputs)
+            layers = self._hear(network, inputs, names)
+        layers = {name: to_arrays(values) for name, values in layers.items()}
+        return [
+            {name: values[clip] for name, values in layers.items()}
+            for clip in range(len(inputs))
+        ]
 
     def _hear(self, network, log_mels, layers):
         """Layers of a batch: dict of layer to one tensor a clip."""
@@ -259,6 +266,42 @@ def as_tensor(array):
     return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
 
 
+def to_device(arrays, device):
+    """Float32 tensors of arrays of any shapes, on a device.
+
+    A GPU gets them in one piece, from memory that it reads by itself: the processor
+    goes on meanwhile.
+    """
+    tensors = [as_tensor(array) for array in arrays]
+    if device.type != "cuda":
+        return [tensor.to(device) for tensor in tensors]
+    return send_together(tensors, device, pinned=True)
+
+
+def send_together(tensors, device, *, pinned):
+    """Tensors on a device, views of a single one that was sent."""
+    sizes = [tensor.numel() for tensor in tensors]
+    buffer = torch.empty(sum(sizes), pin_memory=pinned)
+    for part, tensor in zip(buffer.split(sizes), tensors, strict=True):
+        part.view_as(tensor).copy_(tensor)
+    parts = buffer.to(device, non_blocking=True).split(sizes)
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def to_arrays(tensors):
+    """Tensors of a layer, one a clip, as arrays: of a GPU in one transfer."""
+    if tensors[0].device.type == "cpu":
+        return [tensor.numpy() for tensor in tensors]
+    return bring_together(tensors)
+
+
+def bring_together(tensors):
+    """Arrays of tensors that left their device in one piece."""
+    together = torch.cat([tensor.flatten() for tensor in tensors]).cpu()
+    parts = together.split([tensor.numel() for tensor in tensors])
+    return [p.view(t.shape).numpy() for p, t in zip(parts, tensors, strict=True)]
+
+
 def _some_layer(layer_sizes):
     """How to ask for a layer that there is: what logs taught, or else the last."""
     name = "embedding" if "embedding" in layer_sizes else list(layer_sizes)[-1]
@@ -273,10 +316,18 @@ def feature_names(layer_sizes):
     )
 
 
+def _gpu_of_this_process():
+    """The GPU in use; where torchrun started several processes here, each its own."""
+    place = os.environ.get("LOCAL_RANK", "")
+    if place.isdecimal() and int(place) < torch.cuda.device_count():
+        return torch.device("cuda", int(place))
+    return torch.device("cuda")
+
+
 def resolve_device(device):
     """The torch device that `device` means; "auto" is the GPU where there is one."""
     if isinstance(device, str) and device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _gpu_of_this_process() if torch.cuda.is_available() else _CPU
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:

@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from numbers import Integral, Real
 
@@ -15,9 +15,9 @@ from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._optional import import_optional
 from userlogfeat.estimators._base import (
     AudioTransformer,
-    as_tensor,
     resolve_device,
     resolve_precision,
+    to_device,
 )
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.mel import LogMelSpectrogram
@@ -95,13 +95,20 @@ class NetworkEstimator(AudioTransformer):
 
     def _fill(self, store, front_end, clips, ear, duration):
         """The store with the log-mel of `duration` seconds of every clip."""
+        from userlogfeat.training.processes import share_each
+
         device = front_end.window.device
-        for entry in self._decode(clips, ear, duration):
-            if entry.error is not None:
-                raise entry.error
-            waveform = as_tensor(entry.layers["input"]).to(device)
-            with torch.inference_mode():
-                store.append(front_end(waveform[None])[0].cpu().numpy())
+
+        def hear(rows):
+            for entry in self._decode(replace(clips, rows=rows), ear, duration):
+                if entry.error is not None:
+                    raise entry.error
+                waveform = to_device([entry.layers["input"]], device)[0]
+                with torch.inference_mode():
+                    yield front_end(waveform[None])[0].cpu().numpy()
+
+        for log_mel in share_each(clips.rows, hear):
+            store.append(log_mel)
         return store
 
     def _make_network(self, shape, *, n_units, n_outputs=None, seed):
@@ -151,8 +158,12 @@ class NetworkEstimator(AudioTransformer):
     ):
         """Train, by the parameters of this estimator; the losses of every epoch."""
         from userlogfeat.training import fit_network
+        from userlogfeat.training.processes import join, on_first
 
         device = resolve_device(self.device)
+        checkpoint = on_first(
+            join(), self._make_checkpoint, network, inputs, targets, split
+        )
         return fit_network(
             network,
             inputs,
@@ -170,7 +181,7 @@ class NetworkEstimator(AudioTransformer):
             min_epochs=min_epochs,
             precision=resolve_precision(self.precision, device),
             augment=self._augmentation(),
-            checkpoint=self._make_checkpoint(network, inputs, targets, split),
+            checkpoint=checkpoint,
             optimizer=optimizer,
             verbose=self.verbose,
         )
@@ -277,7 +288,11 @@ class NetworkEstimator(AudioTransformer):
                 "Got checkpoint and random_state=None: a fit that goes on must know "
                 "its random numbers. Pass random_state=0."
             )
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        from userlogfeat.training.processes import join
+
+        processes = join()
+        return seed if processes is None else processes.first_says(seed)
 
     def _check_training_parameters(self):
         check_positive(self.lr, "lr")

@@ -7,6 +7,7 @@ loss, and what the outputs of the network mean.
 
 import copy
 import os
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -34,6 +35,7 @@ from userlogfeat.estimators._network import (
 )
 from userlogfeat.estimators._teacher import resolve_teacher, teach
 from userlogfeat.losses import distillation, weighted_mean
+from userlogfeat.networks.shares import whole
 from userlogfeat.weights.config import ModelError
 
 MODES = ("base", "fix", "init", "kd")
@@ -328,7 +330,7 @@ class StudentEstimator(NetworkEstimator):
 
     def _train_task(self, network, inputs, targets, split, seed):
         def objective(net, x, batch, epoch):
-            hidden = net.penultimate(x)
+            hidden = whole(net.penultimate(x))
             task = self._task_loss(net.output(hidden).float(), batch["y"])
             task = weighted_mean(task, batch["weight"])
             loss = task
@@ -386,9 +388,11 @@ class StudentEstimator(NetworkEstimator):
     def _ask_teacher(self, clips, teacher_targets):
         """What the teacher says of every clip (n_clips, n_units), float32."""
         if teacher_targets is None:
+            from userlogfeat.training.processes import share_rows
+
             teacher = self._teacher()
             try:
-                targets = teach(teacher, clips)
+                targets = share_rows(clips, partial(teach, teacher))
             except (AudioError, ModelError):
                 raise  # of a file, which the student cannot hear either; of a folder
             except ValueError as error:

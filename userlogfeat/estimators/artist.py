@@ -37,6 +37,7 @@ from userlogfeat.networks.artist import (
 )
 from userlogfeat.networks.mlp import FeatureTeacher
 from userlogfeat.training.discriminants import check_shrinkage, fit_discriminants
+from userlogfeat.training.processes import join, on_first, share_rows
 
 # Park, Lee, Park, Ha, Nam 2018, training and experiments.
 PARK_2018 = {
@@ -453,15 +454,19 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         """Mean of the last layer over all patches, (n_clips, n_units), of all clips."""
         network = self._load_network()
         device = next(network.parameters()).device
+
+        def hear(rows):
+            means = np.empty((len(rows), self.n_units), dtype=np.float32)
+            for mean, row in zip(means, rows, strict=True):  # clips may be long
+                x = as_tensor(inputs[row]).to(device)
+                heard = network([x], layers=("context_mean",))["context_mean"]
+                mean[:] = heard[0].numpy(force=True)
+            return means
+
         with torch.inference_mode():
             if self._reads_features:
                 return network.head[:-1](as_tensor(clips).to(device)).numpy(force=True)
-            means = np.empty((len(inputs), self.n_units), dtype=np.float32)
-            for row in range(len(inputs)):  # one by one: clips may be long
-                x = as_tensor(inputs[row]).to(device)
-                heard = network([x], layers=("context_mean",))["context_mean"]
-                means[row] = heard[0].numpy(force=True)
-        return means
+            return share_rows(np.arange(len(inputs)), hear)
 
     def _fit_discriminant(self, means, artists, learned):
         """Fill the last linear layer; the embeddings (n_clips, n_components)."""
@@ -469,8 +474,11 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         layer = (
             network.head[-1] if self._reads_features else network.network.discriminant
         )
-        weight, bias, self.shrinkage_ = fit_discriminants(
-            means[learned], artists[learned], len(layer.weight), self.shrinkage
+        # Of one process: the directions' signs are a matter of rounding.
+        weight, bias, self.shrinkage_ = on_first(
+            join(),
+            fit_discriminants,
+            *(means[learned], artists[learned], len(layer.weight), self.shrinkage),
         )
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(weight))

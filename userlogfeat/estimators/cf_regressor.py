@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from userlogfeat._check import check_choice, check_positive
+from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
@@ -382,16 +382,23 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
 
     def _mean_squares(self, inputs):
         """Mean square of every layer over the training clips."""
-        network, totals = self._load_network(), {}
-        device = resolve_device(self.device)
+        from userlogfeat.training.processes import share_rows
+
+        network, device = self._load_network(), resolve_device(self.device)
+        names = tuple(network.layer_sizes)
+
+        def squares(rows):  # n_clips, n_layers
+            parts = []
+            for part in torch.from_numpy(rows).split(self.batch_size):
+                heard = network(list(inputs.batch(part).to(device)), layers=names)
+                of_clips = [torch.stack(v).square().mean(dim=1) for v in heard.values()]
+                parts.append(torch.stack(of_clips, dim=1).numpy(force=True))
+            return np.concatenate(parts)
+
         with torch.inference_mode():
-            for rows in torch.arange(len(inputs)).split(self.batch_size):
-                layers = tuple(network.layer_sizes)
-                heard = network(list(inputs.batch(rows).to(device)), layers=layers)
-                for name, values in heard.items():
-                    total = torch.stack(values).square().mean(dim=1).sum().item()
-                    totals[name] = totals.get(name, 0.0) + total / len(inputs)
-        return totals
+            squares = share_rows(np.arange(len(inputs)), squares)
+        means = squares.mean(axis=0, dtype=np.float64).tolist()
+        return dict(zip(names, means, strict=True))
 
     def _fit_head(self, X, y, sample_weight, groups):
         """Learn a head; the mean square of its layers."""
@@ -412,23 +419,30 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
 
     def _hear_head_input(self, X):
         """What the head reads (n_clips, n), and the mean square of every layer."""
+        from userlogfeat.training.processes import share_rows
+
         if self._reads_features:
             X = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
             return X, {}
         AudioTransformer.fit(self, X)
         sizes = self._load_network().trunk.layer_sizes
         names = (*sizes, "head_input")
-        features, squares = [], dict.fromkeys(sizes, 0.0)
-        for clip in self.iter_features(X, layers=names):
-            features.append(clip.layers["head_input"])
-            for name in squares:
-                squares[name] += float(np.square(clip.layers[name]).mean())
-        if len(features) < 2:
+
+        def hear(rows):  # what the head reads, then a column for each layer
+            heard = []
+            for clip in self.iter_features(rows, layers=names):
+                squares = [np.square(clip.layers[name]).mean() for name in sizes]
+                heard.append(np.concatenate([clip.layers["head_input"], squares]))
+            return np.stack(heard)
+
+        heard = share_rows(check_audio(X, self).rows, hear)
+        if len(heard) < 2:
             raise ValueError(
                 "Got n_samples = 1: a head is learned from two clips or more."
             )
-        means = {name: total / len(features) for name, total in squares.items()}
-        return np.stack(features), means
+        features, squares = np.split(heard, [-len(sizes)], axis=1)
+        means = squares.mean(axis=0, dtype=np.float64).tolist()
+        return np.ascontiguousarray(features), dict(zip(sizes, means, strict=True))
 
     def _check_targets(self, inputs, y, sample_weight, groups):
         """Factors, weights and groups (as whole numbers) of the training clips."""

@@ -240,7 +240,10 @@ class SharedLatentEmbedder(LatentTransformer):
         AudioError
             Where a file cannot be read.
         """
+        from userlogfeat.training.processes import refuse
+
         self._check_parameters()
+        refuse(type(self).__name__)
         self._forget()
         if y is None:
             raise ValueError(

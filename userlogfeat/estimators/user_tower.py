@@ -195,7 +195,10 @@ class UserEmbedding(TowerEstimator):
             shapes do not fit, a last item is not in the history, or nobody played
             anything.
         """
+        from userlogfeat.training.processes import refuse
+
         self._check_parameters()
+        refuse(type(self).__name__)
         user_items = self._check_plays(user_items, reset=True)
         groups = {"liked": liked, "disliked": disliked}
         groups = {k: v for k, v in groups.items() if v is not None}

@@ -239,6 +239,11 @@ class TripletBatch:
         """Of what the triplets are made of: (B, 1 + n_negatives, ...)."""
         return (*self.places.shape, *self.clips.shape[1:])
 
+    @property
+    def n_clips(self):
+        """How many clips the triplets are of, here or in other processes."""
+        return int(self.places.max()) + 1
+
     def with_clips(self, clips):
         """The same triplets of other clips."""
         return TripletBatch(clips, self.users, self.places)
@@ -247,6 +252,11 @@ class TripletBatch:
         """The same on a device."""
         tensors = (self.clips, self.users, self.places)
         return TripletBatch(*(tensor.to(device, **settings) for tensor in tensors))
+
+    def pin_memory(self):
+        """The same where a GPU reads it by itself."""
+        tensors = (self.clips, self.users, self.places)
+        return TripletBatch(*(tensor.pin_memory() for tensor in tensors))
 
 
 class TripletInputs:
@@ -287,10 +297,11 @@ class TripletInputs:
         fixed = [] if fixed is None else [fixed.users, fixed.liked, fixed.disliked]
         return [*self.sampler.arrays, *fixed]
 
-    def batch(self, rows, generator=None):
+    def batch(self, rows, generator=None, **cut):
         """A TripletBatch: new draws with a generator, else the fixed ones of `rows`.
 
         A clip that is in several triplets of a batch is heard once, in one context.
+        With ``cut=``, of the clips those that it leaves are there, and all triplets.
         """
         if generator is not None:
             seed = torch.randint(SEEDS, (), generator=generator).item()
@@ -304,7 +315,7 @@ class TripletInputs:
         every = np.column_stack([triplets.liked, triplets.disliked])
         clips, places = np.unique(every, return_inverse=True)
         return TripletBatch(
-            self.inputs.batch(torch.from_numpy(clips), generator),
+            self.inputs.batch(torch.from_numpy(clips), generator, **cut),
             torch.from_numpy(triplets.users),
             torch.from_numpy(places.reshape(every.shape)),
         )

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from userlogfeat.networks.bands import BandNetwork, hear_contexts
+from userlogfeat.networks.shares import whole
 
 # Table 1: frames of the max-pooling after each convolution but the last, which are that
 # convolution's width as well; maps; maps of the last, of width 1.
@@ -120,7 +121,7 @@ class ArtistSoftmax(nn.Module):
 
     def units(self, x):
         """Units (B, n_units), float32, of inputs: those the dropout leaves."""
-        return self.dropout(self.audio.penultimate(x).float())
+        return self.dropout(whole(self.audio.penultimate(x)).float())
 
     def forward(self, x):
         """Logits (B, n_artists) of inputs."""

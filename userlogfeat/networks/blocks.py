@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from userlogfeat.networks.first_block import Moments, PooledConvolutions
+from userlogfeat.networks.shares import mean_over_all
 
 SQUEEZE_RATIO = 8  # Lee et al. 2019, Table 1
 
@@ -82,7 +83,9 @@ class DoubleConv(nn.Module):
         if x.shape[1] == 1 and x.device.type == "cpu" and pool is not None:
             maps, averages = self._convolve_pieces(x[:, 0], pool)
         else:
-            y = self.conv2(self.norm2(self.conv1(x)).relu())
+            if x.shape[1] == 1:  # strides of channels last: else they would be a guess
+                x = x[:, 0, :, :, None].movedim(3, 1)
+            y = self.conv2(self._convolve_first(x))
             averages = y.mean((2, 3))
             maps = None if pool is None else F.max_pool2d(y, pool)
         factors = self.excitation(averages)
@@ -90,18 +93,28 @@ class DoubleConv(nn.Module):
             maps = maps * factors.to(maps.dtype)[:, :, None, None]
         return maps, factors * averages
 
+    def _convolve_first(self, x):
+        """What is between the convolutions; a norm that only scales is in the first."""
+        norm = self.norm2
+        if self.training:
+            return norm(self.conv1(x)).relu()
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        filters = self.conv1.weight * scale[:, None, None, None]
+        bias = norm.bias - norm.running_mean * scale
+        return F.conv2d(x, filters, bias, padding=1).relu_()
+
     def _convolve_pieces(self, x, pool):
         """Pooled maps and averages of y for x (B, F, T): see `first_block`."""
         filters = self.conv1.weight.flatten(1)  # C, 9
         norm = self.norm2
         if self.training:
-            moments = Moments.apply(x)
+            moments, n = mean_over_all(Moments.apply(x), x.numel())
             centre = moments[-1, :-1]
             spread = moments[:-1, :-1] - centre[:, None] * centre
             wide = filters.double()
             mean = (wide @ centre).to(filters.dtype)
             variance = ((wide @ spread) * wide).sum(1).to(filters.dtype)
-            _remember(norm, mean, variance, x.numel())
+            _remember(norm, mean, variance, n)
         else:
             mean, variance = norm.running_mean, norm.running_var
         scale = norm.weight / (variance + norm.eps).sqrt()

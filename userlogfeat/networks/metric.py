@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from userlogfeat.networks.bands import BandNetwork, hear_contexts
+from userlogfeat.networks.shares import whole
 
 # Frames of the max-pooling after each convolution but the last, and the convolutions'
 # widths: not stated in the paper, see above. 3 s have 130 frames, of which one is left.
@@ -163,5 +164,5 @@ class ListenersAndAudio(nn.Module):
         Tensor (B, n)
             Between -1 and 1; 0 for a user or a clip of length 0.
         """
-        heard = self.audio.penultimate(clips).float()[places]  # B, n, n_units
+        heard = whole(self.audio.penultimate(clips)).float()[places]  # B, n, n_units
         return F.cosine_similarity(self.users[users][:, None], heard, dim=2)

@@ -85,6 +85,8 @@ class PatchTeacher(nn.Module):
 
     def log_mel(self, waveforms):
         """Spectrograms of clips of any lengths: list of (bands, frames)."""
+        if waveforms[0].device.type != "cpu":
+            return hear_together(self.front_end, waveforms)
         return map_threads(
             lambda waveform: self.front_end(waveform[None])[0],
             waveforms,
@@ -191,6 +193,8 @@ class SpectrogramTeacher(nn.Module):
 
     def log_mel(self, waveforms):
         """Spectrograms of clips of any lengths: list of (bands, frames)."""
+        if waveforms[0].device.type != "cpu":
+            return hear_together(self.front_end, waveforms)
         return [self.front_end(waveform[None])[0] for waveform in waveforms]
 
     def forward(self, log_mels, layers=("embedding",)):
@@ -211,8 +215,7 @@ class SpectrogramTeacher(nn.Module):
         if "output" in layers:
             return add_output(self, log_mels, layers)
         heard = {name: [None] * len(log_mels) for name in layers}
-        for length in {log_mel.shape[1] for log_mel in log_mels}:
-            rows = [i for i, x in enumerate(log_mels) if x.shape[1] == length]
+        for rows in rows_of_one_length(log_mels):
             x = torch.stack([log_mels[i] for i in rows])  # B, F, T
             for name, values in self._hear(x, layers).items():
                 for row, value in zip(rows, values.float(), strict=True):
@@ -229,6 +232,36 @@ class SpectrogramTeacher(nn.Module):
             if hasattr(self.network, "layers"):
                 return self.network.layers(x, layers)
             return {"embedding": self.network.penultimate(x)}
+
+
+def rows_of_one_length(clips):
+    """Which clips are of one length, by their last axis: lists of their places."""
+    places = {}
+    for place, clip in enumerate(clips):
+        places.setdefault(clip.shape[-1], []).append(place)
+    return list(places.values())
+
+
+def hear_together(front_end, waveforms):
+    """Spectrograms of clips, those of one length at once, as a GPU wants them.
+
+    Parameters
+    ----------
+    front_end : LogMelSpectrogram
+        From waveforms to log-mel.
+    waveforms : list of Tensor (n_samples,)
+        Of any lengths.
+
+    Returns
+    -------
+    list of Tensor (bands, frames)
+    """
+    heard = [None] * len(waveforms)
+    for rows in rows_of_one_length(waveforms):
+        log_mels = front_end(torch.stack([waveforms[row] for row in rows]))
+        for row, log_mel in zip(rows, log_mels, strict=True):
+            heard[row] = log_mel
+    return heard
 
 
 def add_output(teacher, log_mels, layers, **settings):

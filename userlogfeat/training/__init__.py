@@ -7,6 +7,7 @@ checkpoints    the best epoch, and all that a killed fit needs to go on
 heads          ridge regression in closed form, multilayer perceptrons
 shared_maps    maps of frames and of labels, by stochastic descent
 label_sets     labels of clips, of one data set or of several
+processes      several processes that train one network together
 songs          songs of each artist to learn from, validate on and test on
 discriminants  linear discriminants that many small classes do not upset
 =============  =============================================================
@@ -19,5 +20,14 @@ from userlogfeat.training.loop import (
     seeded,
     validation_split,
 )
+from userlogfeat.training.processes import alone, is_first
 
-__all__ = ["DecayingSGD", "TransferNet", "fit_network", "seeded", "validation_split"]
+__all__ = [
+    "DecayingSGD",
+    "TransferNet",
+    "alone",
+    "fit_network",
+    "is_first",
+    "seeded",
+    "validation_split",
+]

@@ -10,7 +10,14 @@ import weakref
 import numpy as np
 import torch
 
+from userlogfeat.networks.shares import Share
+
 MEMORY_LIMIT = 4 * 2**30  # bytes of spectrograms that are kept in memory
+
+
+def whole_batch(n_clips):
+    """The slice of a batch that a process hears where it is the only one."""
+    return slice(n_clips)
 
 
 class ArrayInputs:
@@ -32,9 +39,9 @@ class ArrayInputs:
         """The array of a clip."""
         return self.array[row].numpy()
 
-    def batch(self, rows, generator=None):
-        """Tensor (B, ...) of some rows; nothing is random."""
-        return self.array[rows]
+    def batch(self, rows, generator=None, cut=whole_batch):
+        """Tensor (B, ...) of some rows, what `cut` leaves; nothing is random."""
+        return self.array[rows[cut(len(rows))]]
 
 
 class Rows(torch.utils.data.Dataset):
@@ -52,6 +59,26 @@ class Rows(torch.utils.data.Dataset):
         return self.inputs.batch(rows), {k: t[rows] for k, t in self.targets.items()}
 
 
+class SharedBatch:
+    """What one of several processes hears of a batch; its length is the batch's.
+
+    Attributes
+    ----------
+    x : Tensor or TripletBatch
+        The clips of this process.
+    n_rows : int
+        Of the batch, over all processes.
+    share : Share
+        Which of the batch's clips they are.
+    """
+
+    def __init__(self, x, n_rows, share):
+        self.x, self.n_rows, self.share = x, n_rows, share
+
+    def __len__(self):
+        return self.n_rows
+
+
 class Batches:
     """Batches of `Rows`: cut out whole, which for small networks is most of the speed.
 
@@ -66,13 +93,18 @@ class Batches:
         Shuffles the rows and places the crops; without, order and crops are fixed.
     min_batches : int
         The rows come again, in another order, until there are so many batches.
+    processes : Processes, optional
+        Those that hear a batch together: each gets its own clips, all the targets.
     """
 
-    def __init__(self, dataset, batch_size, generator=None, min_batches=1):
+    def __init__(
+        self, dataset, batch_size, generator=None, min_batches=1, processes=None
+    ):
         self.dataset = dataset
         self.batch_size = batch_size
         self.generator = generator
         self.min_batches = min_batches
+        self.processes = processes
 
     def __iter__(self):
         n_batches = 0
@@ -80,7 +112,18 @@ class Batches:
             for part in self._parts():
                 n_batches += 1
                 targets = {k: t[part] for k, t in self.dataset.targets.items()}
-                yield self.dataset.inputs.batch(part, self.generator), targets
+                yield self._heard(part), targets
+
+    def _heard(self, part):
+        """The clips of a batch, or of it what this process hears."""
+        inputs = self.dataset.inputs
+        if self.processes is None:
+            return inputs.batch(part, self.generator)
+        x = inputs.batch(
+            part, self.generator, cut=lambda n: Share(n, self.processes).place
+        )
+        n_clips = getattr(x, "n_clips", len(part))
+        return SharedBatch(x, len(part), Share(n_clips, self.processes))
 
     def _parts(self):
         """The rows of every batch, once through the data."""
@@ -128,7 +171,7 @@ class FrameStore:
             log_mel = self._to_file(log_mel)
         self.log_mels.append(log_mel)
 
-    def batch(self, rows, generator=None):
+    def batch(self, rows, generator=None, cut=whole_batch):
         """Windows (B, bands, frames) of some clips.
 
         Parameters
@@ -136,17 +179,30 @@ class FrameStore:
         rows : Tensor (B,)
             Which clips.
         generator : torch.Generator, optional
-            Draws where the windows start; without, they are in the middle.
+            Draws where the windows start, for all `rows`; without, they are in the
+            middle.
+        cut : callable
+            ``cut(len(rows))`` is the slice of the rows that is wanted.
         """
+        starts = [self._start(row, generator) for row in rows.tolist()]
+        own = cut(len(rows))
         windows = []
-        for row in rows.tolist():
+        for row, start in zip(rows[own].tolist(), starts[own], strict=True):
             log_mel = self[row]
-            spare = log_mel.shape[1] - (self.n_frames or log_mel.shape[1])
-            start = spare // 2
-            if spare and generator is not None:
-                start = torch.randint(spare + 1, (), generator=generator).item()
-            windows.append(log_mel[:, start : log_mel.shape[1] - spare + start])
+            windows.append(log_mel[:, start : start + self._width(log_mel.shape[1])])
         return torch.from_numpy(np.stack(windows))
+
+    def _start(self, row, generator):
+        """The first frame of a clip's window."""
+        log_mel = self.log_mels[row]
+        _, shape = log_mel if isinstance(log_mel, tuple) else (0, log_mel.shape)
+        spare = shape[1] - self._width(shape[1])
+        if spare and generator is not None:
+            return torch.randint(spare + 1, (), generator=generator).item()
+        return spare // 2
+
+    def _width(self, n_frames):
+        return self.n_frames or n_frames
 
     def __getitem__(self, row):
         """The spectrogram (bands, frames) of a clip."""

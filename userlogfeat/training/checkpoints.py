@@ -17,6 +17,7 @@ from skorch.history import History
 from tqdm.auto import tqdm
 
 from userlogfeat._files import replace_file
+from userlogfeat.training.processes import on_first
 
 _DIGEST_SIZE = 16  # bytes, at the beginning of a checkpoint
 
@@ -100,19 +101,25 @@ class BestEpoch(skorch.callbacks.Callback):
         Epochs after which the waiting begins.
     checkpoint : Checkpoint or None
         Where to write everything after each epoch.
+    processes : Processes or None
+        Those that train together. The first one writes, and its losses say to all
+        which epoch is best: a last digit could differ between machines.
     """
 
-    def __init__(self, monitor, *, patience, min_epochs=0, checkpoint=None):
+    def __init__(
+        self, monitor, *, patience, min_epochs=0, checkpoint=None, processes=None
+    ):
         self.monitor = monitor
         self.patience = patience
         self.min_epochs = min_epochs
         self.checkpoint = checkpoint
+        self.processes = processes
 
     def start(self, net, generator):
         """Begin anew, or where the checkpoint says."""
         self.generator = generator
         self.lowest, self.waited, self.weights = float("inf"), 0, None
-        state = self.checkpoint and self.checkpoint.read()
+        state = self.checkpoint and on_first(self.processes, self.checkpoint.read)
         if not state:
             return
         net.module_.load_state_dict(state["module"])
@@ -122,7 +129,9 @@ class BestEpoch(skorch.callbacks.Callback):
         self.weights = state["weights"]
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch"])
-        if state["cuda"]:
+        if state["cuda"] and self.processes is not None:  # each has its own device
+            torch.cuda.set_rng_state(state["cuda"][0], net.device)
+        elif state["cuda"]:
             torch.cuda.set_rng_state_all(state["cuda"])
 
     @property
@@ -133,6 +142,8 @@ class BestEpoch(skorch.callbacks.Callback):
     def on_epoch_end(self, net, **kwargs):
         """Note this epoch; stop on NaN, or where there was no progress for long."""
         epoch = net.history[-1]
+        if self.processes is not None:
+            self._follow_first(epoch)
         for name in ("train_loss", self.monitor):
             if not np.isfinite(epoch[name]):
                 raise ValueError(_not_finite(net, name, epoch[name]))
@@ -142,15 +153,24 @@ class BestEpoch(skorch.callbacks.Callback):
             state = net.module_.state_dict()
             self.weights = {name: tensor.clone() for name, tensor in state.items()}
         if self.checkpoint is not None:
-            self.checkpoint.write(self._state(net))
+            on_first(self.processes, lambda: self.checkpoint.write(self._state(net)))
         if self.stopped:
             raise PatienceOver
 
     def finish(self, net):
         """Bring the best weights back."""
         net.module_.load_state_dict(self.weights)
+        if self.processes is not None:
+            self.processes.copy_first(net.module_.state_dict().values())
         if self.checkpoint is not None:
-            self.checkpoint.remove()
+            on_first(self.processes, self.checkpoint.remove)
+
+    def _follow_first(self, epoch):
+        """Take the losses of the first process, and its random state."""
+        losses = {k: float(v) for k, v in epoch.items() if k.endswith("_loss")}
+        losses, state = self.processes.first_says((losses, torch.get_rng_state()))
+        epoch.update(losses)
+        torch.set_rng_state(state)
 
     def _state(self, net):
         cuda = torch.cuda.is_available()

@@ -6,6 +6,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from userlogfeat.losses import mse_cosine, weighted_mean
 from userlogfeat.networks.mlp import mlp, standardise_input
+from userlogfeat.networks.shares import whole
 from userlogfeat.training.batches import ArrayInputs
 from userlogfeat.training.loop import fit_network, seeded, validation_split
 
@@ -170,7 +171,7 @@ def fit_mlp_head(
 
 def estimate_factors(head, x, batch, epoch):
     """The objective of a teacher: `mse_cosine` against the factors."""
-    losses = mse_cosine(head(x).float(), batch["factors"])
+    losses = mse_cosine(whole(head(x)).float(), batch["factors"])
     return {"loss": weighted_mean(losses, batch["weight"])}
 
 

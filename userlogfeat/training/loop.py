@@ -16,8 +16,11 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import PassthroughScoring
 from skorch.helper import predefined_split
 
-from userlogfeat.training.batches import Batches, Rows
+from userlogfeat.networks.memory import warn_of_halving
+from userlogfeat.networks.shares import average_gradients, hearing, sharing
+from userlogfeat.training.batches import Batches, Rows, SharedBatch
 from userlogfeat.training.checkpoints import BestEpoch, EpochBar, PatienceOver
+from userlogfeat.training.processes import digest, is_first, join, means_of_some
 
 
 def fit_network(
@@ -87,29 +90,61 @@ def fit_network(
     -------
     history : list of dict
         The losses of every epoch, as ``train_loss``, ``valid_loss`` and so on.
+
+    Notes
+    -----
+    Where memory runs out, training begins again with half of `batch_size`, once.
+
+    Where several processes train together (:mod:`userlogfeat.training.processes`), all
+    call this with the same arguments. Each hears a share of every batch, and all end
+    with the same weights and history: but for rounding, those of one process.
     """
     train, valid = (Rows(inputs, targets, rows) for rows in split)
     watched = ("valid_" if len(valid) else "train_") + monitor
-    best = BestEpoch(
-        watched, patience=patience, min_epochs=min_epochs, checkpoint=checkpoint
-    )
-    generator = torch.Generator().manual_seed(seed)
-    with seeded(seed):
+    processes = join()
+    if processes is not None:
+        _check_same(
+            processes,
+            network,
+            inputs,
+            targets,
+            split=digest(split),
+            **{"max_epochs": max_epochs, "batch_size": batch_size, "lr": lr},
+            **{"patience": patience, "random_state": seed, "precision": precision},
+            **{"monitor": monitor, "checkpoint": checkpoint is not None},
+        )
+
+    def fit(batch_size):
+        torch.manual_seed(seed)
+        best = BestEpoch(
+            watched,
+            patience=patience,
+            min_epochs=min_epochs,
+            checkpoint=checkpoint,
+            processes=processes,
+        )
+        generator = torch.Generator().manual_seed(seed)
         net = TransferNet(
             network.to(device),
             criterion=torch.nn.Module,  # the loss is in the objective
             objective=objective,
             precision=precision,
+            processes=processes,
             # Modules are what skorch trains, so it refuses this one as an attribute.
             augment=augment and augment.__call__,
             optimizer=optimizer,
             lr=lr,
             max_epochs=max_epochs,
             batch_size=batch_size,
-            iterator_train=partial(Batches, generator=generator, min_batches=min_steps),
-            iterator_valid=Batches,
+            iterator_train=partial(
+                Batches,
+                generator=generator,
+                min_batches=min_steps,
+                processes=processes,
+            ),
+            iterator_valid=partial(Batches, processes=processes),
             train_split=predefined_split(valid) if len(valid) else None,
-            callbacks=_callbacks(best, monitor, verbose, max_epochs),
+            callbacks=_callbacks(best, monitor, verbose and is_first(), max_epochs),
             callbacks__print_log=None,
             device=str(device),
             verbose=0,
@@ -122,8 +157,41 @@ def fit_network(
                 net.fit_loop(train, epochs=remaining)
             net.notify("on_train_end", X=train, y=None)
         best.finish(net)
+        return net
+
+    with seeded(seed), _together(processes, network, device):
+        net = _halve_once(fit, batch_size, network, processes)
     network.eval()
     return [_losses_of(epoch) for epoch in net.history]
+
+
+def _halve_once(fit, batch_size, network, processes):
+    """What `fit(batch_size)` returns; with half of it, begun anew, if memory runs out.
+
+    From the beginning, since a fit then is one of the smaller batch, as any other; or
+    from the last epoch that its checkpoint has.
+    """
+    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    try:
+        return fit(batch_size)
+    except torch.OutOfMemoryError as error:
+        if batch_size < 2 or processes is not None:
+            raise torch.OutOfMemoryError(_no_memory(batch_size)) from error
+    # Out of the except block: the error holds on to what the step had made so far.
+    network.zero_grad(set_to_none=True)
+    network.load_state_dict(start)
+    warn_of_halving(batch_size, "training begins again with")
+    try:
+        return fit(batch_size // 2)
+    except torch.OutOfMemoryError as error:
+        raise torch.OutOfMemoryError(_no_memory(batch_size // 2)) from error
+
+
+def _no_memory(batch_size):
+    return (
+        f"The device has not the memory to train with batch_size={batch_size}. Pass a "
+        "smaller one, fewer channels or shorter clips (duration=)."
+    )
 
 
 def _losses_of(epoch):
@@ -155,19 +223,32 @@ class TransferNet(skorch.NeuralNet):
         Of convolutions and matrix products.
     augment : callable or None
         Applied to the inputs while training.
+    processes : Processes or None
+        Those that hear a batch together.
     """
 
-    def __init__(self, *args, objective, precision="fp32", augment=None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        objective,
+        precision="fp32",
+        augment=None,
+        processes=None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         self.objective = objective
         self.precision = precision
         self.augment = augment
+        self.processes = processes
 
     def train_step_single(self, batch, **fit_params):
         """Losses of a batch, and their gradients."""
         self._set_training(True)
         step = self._losses(batch, "train")
         step["loss"].backward()
+        if self.processes is not None:
+            average_gradients(self.module_.parameters(), self.processes)
         return step
 
     def validation_step(self, batch, **fit_params):
@@ -178,14 +259,18 @@ class TransferNet(skorch.NeuralNet):
 
     def _losses(self, batch, part):
         x, targets = batch
+        share = None
+        if isinstance(x, SharedBatch):
+            x, share = x.x, x.share
         device = torch.device(self.device)
+        if device.type == "cuda":  # so that the processor need not wait for the copy
+            x = x.pin_memory()
         x = x.to(device, non_blocking=True)
         targets = {name: t.to(device) for name, t in targets.items()}
         if part == "train" and self.augment is not None:
-            x = self.augment(x)
-        with torch.autocast(
-            device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
-        ):
+            x = self.augment(x) if share is None else self._augment_share(x, share)
+        bf16 = self.precision == "bf16"
+        with hearing(share), torch.autocast(device.type, torch.bfloat16, bf16):
             try:
                 losses = self.objective(self.module_, x, targets, len(self.history) - 1)
             except ValueError as error:
@@ -196,6 +281,57 @@ class TransferNet(skorch.NeuralNet):
             if name != "loss":  # skorch records that one
                 self.history.record_batch(f"{part}_{name}", value.item())
         return {"loss": losses["loss"], "y_pred": None}
+
+    def _augment_share(self, x, share):
+        """Augmentation drawn as for the whole batch."""
+        if isinstance(x, torch.Tensor):
+            return share.augment(self.augment, x)
+        augmented = share.augment(
+            lambda clips: self.augment(x.with_clips(clips)).clips, x.clips
+        )
+        return x.with_clips(augmented)
+
+
+def _check_same(processes, network, inputs, targets, **settings):
+    """Raise in all processes unless all train the same network on the same data."""
+    state = network.state_dict()
+    shapes = digest(np.array(tensor.shape) for tensor in state.values())
+    processes.agree(
+        {
+            "the network": f"{type(network).__name__} {shapes}",
+            "the number of clips": len(inputs),
+            "the split, which is drawn from y and groups": settings.pop("split"),
+            **settings,
+        }
+    )
+    clips = getattr(inputs, "inputs", inputs)  # those of triplets
+    values = {"the clips": means_of_some(clips)}
+    values |= {
+        f"the targets ({k})": means_of_some(t.numpy()) for k, t in targets.items()
+    }
+    values |= {
+        f"y ({place})": means_of_some(array)
+        for place, array in enumerate(getattr(inputs, "arrays", ()))
+    }
+    processes.agree_nearly(values)
+
+
+@contextlib.contextmanager
+def _together(processes, network, device):
+    """A network of which several processes hear parts; all begin with one's weights.
+
+    Parameters
+    ----------
+    processes : Processes or None
+        None: there is nothing to do.
+    """
+    if processes is None:
+        yield
+        return
+    network.to(device)
+    processes.copy_first([*network.parameters(), *network.buffers()])
+    with sharing(network):
+        yield
 
 
 def _single_value(x):

@@ -1,0 +1,228 @@
+"""A batch heard by several processes is one batch: threads stand for processes."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import nn
+
+from userlogfeat.networks.se_cnn import SECNN
+from userlogfeat.networks.shares import (
+    Share,
+    average_gradients,
+    hearing,
+    sharing,
+    whole,
+)
+
+SMALL = ((2, 2), (2, 2))
+
+
+class Threads:
+    """What `Processes` is, for the threads of one program."""
+
+    def __init__(self, size):
+        self.size, self.rank = size, None
+        self._barrier, self._sent = threading.Barrier(size, timeout=20), [None] * size
+
+    def of(self, rank):
+        other = object.__new__(Threads)
+        other.__dict__ = {**self.__dict__, "rank": rank}
+        return other
+
+    def gather(self, tensor):
+        self._sent[self.rank] = tensor.detach().clone()
+        self._barrier.wait()
+        parts = [part.clone() for part in self._sent]
+        self._barrier.wait()
+        return parts
+
+    def sum(self, tensor):
+        return tensor.copy_(torch.stack(self.gather(tensor)).sum(0))
+
+
+def together(size, function):
+    """What ``function(processes)`` returns in each of `size` threads."""
+    threads = Threads(size)
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(lambda rank: function(threads.of(rank)), range(size)))
+
+
+def spread(y):
+    """A loss that mixes the rows of a batch, and no mean of rows."""
+    return (y[:, None] - y[None]).square().sum(2).add(1).log().mean() + y[0].sum()
+
+
+def step_of_one(network, x):
+    """Loss, gradients and state after a step of one process."""
+    loss = spread(network(x))
+    loss.backward()
+    return loss.item(), [p.grad for p in network.parameters()], network.state_dict()
+
+
+def step_of_many(make, x, size):
+    """The same of the first process, after a check that all have the same."""
+
+    def step(processes):
+        network, share = make(), Share(len(x), processes)
+        with sharing(network), hearing(share):
+            loss = spread(whole(network(x[share.place])))
+        loss.backward()
+        average_gradients(network.parameters(), processes)
+        assert not [m for m in network.modules() if "forward" in vars(m)]
+        return loss.item(), [p.grad for p in network.parameters()], network.state_dict()
+
+    first, *others = together(size, step)
+    for other in others:
+        assert other[0] == first[0]
+        torch.testing.assert_close(other[1:], first[1:], rtol=0, atol=0)
+    return first
+
+
+def compare(make, x, size, **tolerance):
+    expected, found = step_of_one(make(), x), step_of_many(make, x, size)
+    assert found[0] == pytest.approx(expected[0], rel=1e-9)
+    torch.testing.assert_close(found[1:], expected[1:], **tolerance)
+
+
+def seeded(make):
+    lock = threading.Lock()  # threads share the generator that processes do not
+
+    def build():
+        with lock, torch.random.fork_rng():
+            torch.manual_seed(0)
+            return make().double()
+
+    return build
+
+
+@pytest.mark.parametrize(("n", "size"), [(8, 2), (7, 2), (7, 3), (2, 3)])
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_norm_is_over_all_shares(n, size, momentum):
+    """With 2 clips for 3 processes, one has none and still changes nothing."""
+    make = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3),
+            nn.BatchNorm2d(3, momentum=momentum),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(3 * 9, 4),
+            nn.BatchNorm1d(4, affine=False),
+            nn.Linear(4, 2),
+        )
+    )
+    x = torch.randn(n, 2, 5, 5, dtype=torch.float64) + 3
+    compare(make, x, size, rtol=1e-8, atol=1e-10)
+
+
+def test_gradients_reach_back_through_the_moments():
+    """Of the input as well, where nothing else is between."""
+    x = torch.randn(6, 3, dtype=torch.float64)
+    one = x.clone().requires_grad_()
+    spread(nn.BatchNorm1d(3).double()(one)).backward()
+
+    def step(processes):
+        share, network = Share(6, processes), nn.BatchNorm1d(3).double()
+        own = x[share.place].clone().requires_grad_()
+        with sharing(network), hearing(share):
+            loss = spread(whole(network(own)))
+        loss.backward()
+        return own.grad / processes.size
+
+    torch.testing.assert_close(torch.cat(together(3, step)), one.grad)
+
+
+@pytest.mark.parametrize(("n", "size"), [(5, 2), (2, 3)])
+def test_the_folded_first_block_is_over_all_shares(n, size):
+    make = seeded(lambda: SECNN(3, channels=4, pools=SMALL))
+    x = torch.randn(n, 8, 12, dtype=torch.float64)
+    compare(make, x, size, rtol=1e-7, atol=1e-9)
+
+
+def test_a_single_value_a_map_has_no_variance():
+    def step(processes):
+        share, network = Share(1, processes), nn.BatchNorm1d(2)
+        with sharing(network), hearing(share):
+            whole(network(torch.ones(1, 2)))
+
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        together(2, step)
+
+
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout1d, nn.AlphaDropout])
+@pytest.mark.parametrize("n", [7, 2])
+def test_dropout_is_drawn_for_the_whole_batch(kind, n):
+    network, x = kind(0.4), torch.randn(n, 5, 4)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        expected, after = network(x), torch.rand(())
+        torch.manual_seed(3)
+        state = torch.get_rng_state()
+    lock = threading.Lock()  # threads share the generator that processes do not
+
+    def hear(processes):
+        own, share = kind(0.4), Share(n, processes)
+        with sharing(own), hearing(share), lock, torch.random.fork_rng():
+            torch.set_rng_state(state)
+            dropped = own(x[share.place])
+            next_draw = torch.rand(())
+            lock.release()
+            every = whole(dropped)
+            lock.acquire()
+        return every, next_draw
+
+    for every, next_draw in together(3, hear):
+        torch.testing.assert_close(every, expected, rtol=1e-6, atol=1e-6)
+        assert next_draw == after
+
+
+def test_layers_after_the_whole_are_as_ever():
+    """Dropout and batch norm there treat the rows of all, which they see."""
+    network = nn.BatchNorm1d(2).double()
+    x = torch.randn(6, 2, dtype=torch.float64)
+
+    def hear(processes):
+        own, share = nn.BatchNorm1d(2).double(), Share(6, processes)
+        with sharing(own), hearing(share):
+            return own(whole(x[share.place]))
+
+    for found in together(2, hear):
+        torch.testing.assert_close(found, network(x))
+
+
+def test_augmentation_is_drawn_for_the_whole_batch():
+    x = torch.arange(5.0)[:, None] + 1
+    factors = torch.tensor([1.0, 10, 100, 1000, 1e4])[:, None]
+    parts = [
+        Share(5, Threads(2).of(rank)).augment(
+            lambda clips: clips * factors, x[place : place + 3]
+        )
+        for rank, place in ((0, 0), (1, 3))
+    ]
+    assert torch.cat(parts).flatten().tolist() == [1, 20, 300, 4000, 50000]
+
+
+def test_shares_are_neighbours_of_nearly_one_size():
+    shares = [Share(7, Threads(3).of(rank)) for rank in range(3)]
+    assert shares[0].sizes == [3, 2, 2]
+    assert [share.place for share in shares] == [slice(0, 3), slice(3, 5), slice(5, 7)]
+    none = Share(1, Threads(2).of(1))
+    assert (none.n_own, none.place) == (0, slice(0, 1))
+
+
+def test_a_loss_of_a_part_is_refused():
+    share = Share(4, Threads(2).of(0))
+    with (
+        pytest.raises(TypeError, match=r"from this one's clips alone. Pass .*whole"),
+        hearing(share),
+    ):
+        torch.ones(2).sum()
+
+
+def test_alone_nothing_changes():
+    network, x = nn.BatchNorm1d(2), torch.randn(3, 2)
+    with sharing(network), hearing(None):
+        y = network(x)
+        assert whole(y) is y
+    torch.testing.assert_close(y, nn.BatchNorm1d(2)(x), rtol=0, atol=0)

@@ -1,0 +1,94 @@
+"""What is heard where a GPU's memory does not suffice: half as much at a time, once."""
+
+import warnings
+
+import torch
+
+
+class Halving:
+    """Hear batches of clips, and halves of them from where memory runs out.
+
+    Parameters
+    ----------
+    batch_size : int
+        Clips of a batch at most.
+
+    Attributes
+    ----------
+    batch_size : int
+        The same, until memory has run out; half of it after that.
+    halved : bool
+        Whether it has.
+
+    Examples
+    --------
+    >>> Halving(4).hear(len, ["a", "b", "c"])
+    [3]
+    """
+
+    def __init__(self, batch_size):
+        self.batch_size = batch_size
+        self.halved = False
+
+    def hear(self, function, clips):
+        """Apply a function to a batch.
+
+        Parameters
+        ----------
+        function : callable
+            Of some clips.
+        clips : sequence
+            No more than `batch_size`.
+
+        Returns
+        -------
+        list
+            What the function returned: of all clips at once, or of either half.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            Where memory runs out of a single clip, or a second time.
+        """
+        try:
+            return [function(clips)]
+        except torch.OutOfMemoryError as error:
+            if self.halved or len(clips) < 2:
+                raise torch.OutOfMemoryError(self._say_no_more(len(clips))) from error
+        # Out of the except block: the error holds on to what the pass had made so far.
+        self.halved = True
+        self.batch_size = max(1, self.batch_size // 2)
+        warn_of_halving(len(clips), "clips go through the network")
+        middle = -(-len(clips) // 2)
+        try:
+            return [function(clips[:middle]), function(clips[middle:])]
+        except torch.OutOfMemoryError as error:
+            raise torch.OutOfMemoryError(self._say_no_more(middle)) from error
+
+    def _say_no_more(self, n_clips):
+        was = "after the batches were halved" if self.halved else "at once"
+        return (
+            f"The device has not the memory to hear {n_clips} clip(s), {was}. Pass a "
+            f"smaller batch_size than {self.batch_size}, shorter clips (duration=), or "
+            'device="cpu".'
+        )
+
+
+def warn_of_halving(n_clips, what):
+    """Free what can be freed, and say that batches are half as large from now on.
+
+    Parameters
+    ----------
+    n_clips : int
+        Of the batch that was too large.
+    what : str
+        What goes on with half of them.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    warnings.warn(
+        f"The device's memory does not suffice for {n_clips} clips at once: {what} "
+        f"{max(1, n_clips // 2)} at a time. Pass a smaller batch_size to avoid this.",
+        UserWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,367 @@
+"""The processes that train a network together, and what they say to each other.
+
+``torchrun script.py``, or Spark's ``TorchDistributor(...).run(function)``, starts the
+same program several times, with a number each in the environment. A ``fit`` in it joins
+the others by :func:`join` and hears its share of every batch:
+:mod:`userlogfeat.networks.shares` says how. What one process must do alone, such as
+writing a file, the first one does, and the others hear how it went.
+"""
+
+import atexit
+import hashlib
+import multiprocessing
+import os
+import pickle
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+# So long a process waits for another, which may read files between two fits.
+PATIENCE = timedelta(minutes=30)
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
+SAMPLE = 256  # rows of the data by which processes see that they have the same,
+NEARLY = 1e-3  # up to this share
+
+_ALONE = ContextVar("alone", default=False)
+
+
+@contextmanager
+def alone():
+    """Fit inside the block in this process alone, whatever others do.
+
+    For what only one process does, or each for itself: a fit on the first process, or
+    searches that give every process candidates of its own.
+
+    Examples
+    --------
+    >>> from userlogfeat.training import alone, is_first
+    >>> with alone():
+    ...     is_first()
+    True
+    """
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+def is_first():
+    """Whether this process is the one to print and to save: the first, or the only.
+
+    Before any fit as after it, so that a script can begin with it.
+    """
+    if _ALONE.get():
+        return True
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
+    return not _launched() or os.environ["RANK"] == "0"
+
+
+def join():
+    """The processes to train with, or None where this one trains alone.
+
+    They are those of torch.distributed where the program has initialised it, and else
+    those that torchrun started. Processes that joblib or others start within one of
+    these train alone, as do fits inside :func:`alone`.
+
+    Raises
+    ------
+    RuntimeError
+        In a thread: several fits at once would take each other's messages.
+    ConnectionError
+        Where the others do not come.
+    """
+    if _ALONE.get() or not dist.is_available():
+        return None
+    if not dist.is_initialized():
+        if not _launched() or int(os.environ["WORLD_SIZE"]) == 1:
+            return None
+        with _translated("they were to meet"):
+            dist.init_process_group(timeout=PATIENCE)
+        atexit.register(_leave)
+    if dist.get_world_size() == 1:
+        return None
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            f"Got fit in a thread of process {dist.get_rank()} of "
+            f"{dist.get_world_size()} that train together: fits of several threads "
+            "would take each other's messages. Use n_jobs=1, or fit inside "
+            "userlogfeat.training.alone()."
+        )
+    return Processes(*_groups(dist.group.WORLD))
+
+
+def refuse(name):
+    """Raise where several processes call a fit that knows of one only.
+
+    Parameters
+    ----------
+    name : str
+        Of the estimator.
+    """
+    processes = join()
+    if processes is not None:
+        raise NotImplementedError(
+            f"{name} trains in one process, and this is process {processes.rank} of "
+            f"{processes.size} that torchrun (or torch.distributed) has brought "
+            "together. Fit it in a program of its own, or inside "
+            "userlogfeat.training.alone(), where every process does all of the work."
+        )
+
+
+class Processes:
+    """Two or more processes, of which this is one.
+
+    Parameters
+    ----------
+    tensors, words : ProcessGroup
+        Of torch.distributed: for tensors on their device, and for Python objects.
+
+    Attributes
+    ----------
+    rank : int
+        Of this process, from 0.
+    size : int
+        How many there are.
+    """
+
+    def __init__(self, tensors, words):
+        self._tensors, self._words = tensors, words
+        self.rank, self.size = dist.get_rank(tensors), dist.get_world_size(tensors)
+
+    def gather(self, tensor):
+        """Tensors of all processes, of one shape, in a list."""
+        tensor = tensor.contiguous()
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        with _translated("a batch was gathered"):
+            dist.all_gather(parts, tensor, group=self._tensors)
+        return parts
+
+    def sum(self, tensor):
+        """Add up the tensors of all processes, in place; returns the tensor."""
+        with _translated("gradients or moments were added up"):
+            dist.all_reduce(tensor, group=self._tensors)
+        return tensor
+
+    def all_say(self, value):
+        """The values (any that pickle holds) of all processes, in a list."""
+        values = [None] * self.size
+        with _translated("all said what they have"):
+            dist.all_gather_object(values, value, group=self._words)
+        return values
+
+    def first_says(self, value):
+        """The value of the first process."""
+        values = [value if self.rank == 0 else None]
+        with _translated("the first was to say what it decided"):
+            dist.broadcast_object_list(values, src=0, group=self._words)
+        return values[0]
+
+    def agree(self, things):
+        """Raise in all processes unless all have the same.
+
+        Parameters
+        ----------
+        things : dict of str to object
+            What each is called in the message, and a value whose repr shows all.
+        """
+        said = self.all_say({name: repr(value) for name, value in things.items()})
+        for rank, other in enumerate(said):
+            names = [name for name in things if other.get(name) != said[0].get(name)]
+            if names:
+                raise ValueError(
+                    f"Processes 0 and {rank} of {self.size} train together, but differ "
+                    f"in {', '.join(names)} ({said[0].get(names[0])} and "
+                    f"{other.get(names[0])}). Every process must call the same fit "
+                    "with all of the same data, which fit itself shares out: pass no "
+                    "parts of it, and shuffle nothing by the number of the process."
+                )
+
+    def agree_nearly(self, things):
+        """Raise in all processes unless all have the same, but for rounding.
+
+        Machines of different kinds differ in the last digits of the same features.
+
+        Parameters
+        ----------
+        things : dict of str to ndarray
+            What each is called in the message, and numbers of it.
+        """
+        first = self.first_says(things)
+        same = {
+            name: values.shape == first[name].shape
+            and np.allclose(
+                values,
+                first[name],
+                rtol=NEARLY,
+                atol=NEARLY * np.abs(first[name]).max(initial=0),
+            )
+            for name, values in things.items()
+        }
+        self.agree({name: same[name] or f"others, in {self.rank}" for name in things})
+
+    def copy_first(self, tensors):
+        """Overwrite tensors by those of the first process."""
+        for tensor in tensors:
+            with torch.no_grad(), _translated("weights were handed out"):
+                sent = tensor.detach().contiguous()
+                dist.broadcast(sent, src=0, group=self._tensors)
+                tensor.copy_(sent)
+
+
+def on_first(processes, function, *args):
+    """What a function returns, or raises, that the first process alone calls.
+
+    Parameters
+    ----------
+    processes : Processes or None
+        None: this one calls it.
+    function : callable
+        Its result, or its error, is handed to all.
+    *args
+        Of the function.
+    """
+    if processes is None:
+        return function(*args)
+    return _unpack(
+        processes.first_says(_try(function, *args) if processes.rank == 0 else None)
+    )
+
+
+def share_rows(rows, function):
+    """What a function gives for rows, each process having asked for some of them.
+
+    Parameters
+    ----------
+    rows : sequence or ndarray (n, ...)
+        The same in all processes.
+    function : callable
+        Of some of the rows; gives an array (rows, ...).
+
+    Returns
+    -------
+    ndarray (n, ...)
+        In the order of the rows.
+    """
+    processes = join()
+    if processes is None or len(rows) < processes.size:
+        return function(rows)
+    said = processes.all_say(_try(function, rows[processes.rank :: processes.size]))
+    parts = [_unpack(outcome) for outcome in said]
+    array = np.empty((len(rows), *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for rank, part in enumerate(parts):
+        array[rank :: processes.size] = part
+    return array
+
+
+def share_each(rows, function, *, n_together=16):
+    """Yield what a function yields for rows, each process having made some of it.
+
+    Parameters
+    ----------
+    rows : sequence or ndarray (n, ...)
+        The same in all processes.
+    function : callable
+        Of some of the rows; yields an array for each.
+    n_together : int
+        Arrays of a process that are sent at a time.
+    """
+    processes = join()
+    if processes is None or len(rows) < processes.size:
+        yield from function(rows)
+        return
+    processes.agree({"the number of clips": len(rows)})
+    own = iter(function(rows[processes.rank :: processes.size]))
+    n_left = len(rows)
+    while n_left:
+        n = min(n_together, -(-n_left // processes.size))
+        said = processes.all_say([_try(next, own, None) for _ in range(n)])
+        for outcomes in zip(*said, strict=True):
+            for outcome in outcomes[:n_left]:
+                yield _unpack(outcome)
+            n_left -= min(processes.size, n_left)
+
+
+def digest(arrays):
+    """A short string that is another where arrays differ."""
+    whole = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        array = np.ascontiguousarray(array)
+        whole.update(f"{array.dtype} {array.shape}".encode())
+        whole.update(array.view(np.uint8).reshape(-1).data)
+    return whole.hexdigest()
+
+
+def means_of_some(rows):
+    """Means of some of the rows, spread evenly: ndarray (at most 256,).
+
+    Parameters
+    ----------
+    rows : sequence of ndarray
+        Of any shapes.
+    """
+    some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int))
+    return np.array([np.mean(rows[row], dtype=np.float64) for row in some])
+
+
+def _launched():
+    """Whether torchrun started this process, and not only one of its ancestors."""
+    return (
+        all(name in os.environ for name in LAUNCHED)
+        and multiprocessing.parent_process() is None
+    )
+
+
+@lru_cache(maxsize=1)
+def _groups(world):
+    """Groups for tensors and for objects: all processes, nccl carrying no objects."""
+    if "gloo" in str(dist.get_backend_config(world)):
+        return world, world
+    return world, dist.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def _leave():
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _translated(occasion):
+    """Say what a broken connection means."""
+    try:
+        yield
+    except RuntimeError as error:
+        rank = os.environ.get("RANK", "?")
+        if dist.is_initialized():
+            rank = dist.get_rank()
+        raise ConnectionError(
+            f"Process {rank} lost another that trains with it, when {occasion}: it has "
+            "ended, or did not answer in time, because it does something else or has "
+            f"raised an error of its own. Look at what the others printed. ({error})"
+        ) from error
+
+
+def _try(function, *args):
+    """(result, None), or (None, error)."""
+    try:
+        return function(*args), None
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))  # ours
+        except Exception:
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        return None, error
+
+
+def _unpack(outcome):
+    result, error = outcome
+    if error is not None:
+        raise error
+    return result
