@@ -19,6 +19,7 @@ SCRIPTS = (
     "extraction_speed",
     "als_speed",
     "training_speed",
+    "gpu",
     "user_tower_speed",
     "sampler_speed",
     "logs_reader",
