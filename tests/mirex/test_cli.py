@@ -73,8 +73,8 @@ def test_warnings_are_told_and_logged(clips):
     Path("test.txt").write_text(f"{clips[7]}\ngone.wav\n")
     lists = ("s", "train.txt", "test.txt", "out.txt")
     result = run("train-and-classify", *lists, *OWN, "--quiet")
-    line = "MissingAudioError: 'gone.wav' cannot be read, gets class 0"
-    assert f"Warning: {line}\n" in result.stderr
+    line = "MissingAudioError: 'gone.wav' cannot be read, gets class 0: there is no"
+    assert result.stderr == f"Warning: {line} such file. Bring it.\n"
     assert result.stdout == ""
     log = Path("s/userlogfeat.log").read_text()
     assert line in log

@@ -27,6 +27,7 @@ def written(folder, raw):
         (b"a.wav\nb.wav\n", ["a.wav", "b.wav"]),
         (b"a.wav\nb.wav", ["a.wav", "b.wav"]),  # no last line end
         (b"a.wav\r\nb.wav\r\n", ["a.wav", "b.wav"]),
+        (b"a.wav\rb.wav\tx\r", ["a.wav", "b.wav"]),  # old Macs: was one path
         (b"\xef\xbb\xbfa.wav\r\n", ["a.wav"]),  # byte order mark
         (b"\n  \na.wav\n\r\n", ["a.wav"]),  # blank lines
         (b"my dir/a b .wav\n", ["my dir/a b .wav"]),

@@ -1,6 +1,7 @@
 """The four calls on planted files: what they answer, keep, share and survive."""
 
 import importlib.util
+import json
 import logging
 import multiprocessing
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 
 from userlogfeat import extraction
 from userlogfeat.mirex.lists import read_labels
@@ -150,12 +153,129 @@ def test_clips_that_cannot_be_read(task, caplog):
         task[clips[16]],
         "hip hop",
     ]
-    told = warnings_of(caplog)
-    assert f"CorruptAudioError: {clips[0]!r} is left out of training" in told
-    assert "MissingAudioError: 'gone0.wav' is left out of training" in told
-    assert f"CorruptAudioError: {clips[15]!r} cannot be read, gets hip hop" in told
-    assert "MissingAudioError: 'gone.wav' cannot be read, gets hip hop" in told
-    assert "MissingAudioError: 'audio' cannot be read, gets hip hop" in told
+    damaged = "it is damaged. Copy it again."
+    gone = "there is no such file. Bring it."
+    assert warnings_of(caplog) == [  # once each, with the reason
+        f"CorruptAudioError: {clips[0]!r} is left out of training: {damaged}",
+        f"MissingAudioError: 'gone0.wav' is left out of training: {gone}",
+        f"MissingAudioError: 'gone1.wav' is left out of training: {gone}",
+        f"CorruptAudioError: {clips[15]!r} cannot be read, gets hip hop: {damaged}",
+        f"MissingAudioError: 'gone.wav' cannot be read, gets hip hop: {gone}",
+        "FolderError: 'audio' cannot be read, gets hip hop: it is a folder, no audio.",
+    ]
+
+
+def test_extraction_warns_of_each_clip_once(task, caplog):
+    names = ["gone.wav", "audio", "gone.wav", "caf\udce9.wav"]
+    write("all.txt", [*list(task)[:2], *names])
+    assert extract_features("scratch", "all.txt", pipeline=PIPELINE) == (2, 3)
+    assert warnings_of(caplog) == [
+        "MissingAudioError: 'gone.wav' cannot be read: there is no such file. Bring "
+        "it.",
+        "FolderError: 'audio' cannot be read: it is a folder, no audio.",
+        "MissingAudioError: 'caf\\udce9.wav' cannot be read: there is no such file. "
+        "Bring it.",
+    ]
+
+
+class Stops(toy.ToyEmbedder):
+    def iter_features(self, X, *, on_error="raise"):
+        yield from super().iter_features(X[:4])
+        raise KeyboardInterrupt
+
+
+def test_a_stopped_extraction_says_what_it_kept(task, caplog):
+    pipeline = make_pipeline(Stops(), SVC())
+    with pytest.raises(KeyboardInterrupt):
+        extract_features("scratch", "train.txt", pipeline=pipeline)
+    assert warnings_of(caplog) == ["stopped: 4 of 15 clips have features"]
+    assert table_of().status_counts() == {"ok": 4}
+
+
+def test_a_list_of_folders_is_answered(task, caplog):
+    """It was an error, where one file among the folders made them answers."""
+    write("folders.txt", ["audio", "."])
+    assert extract_features("new", "folders.txt", pipeline=PIPELINE) == (0, 2)
+    train("scratch", "train.txt", pipeline=PIPELINE)
+    classify("scratch", "folders.txt", "out.txt", pipeline=PIPELINE)
+    assert Path("out.txt").read_text() == "audio\tblues\n.\tblues\n"
+    assert warnings_of(caplog)[-1] == (
+        "FolderError: '.' cannot be read, gets blues: it is a folder, no audio."
+    )
+    write("train.txt", ["audio\tblues"])
+    with pytest.raises(ValueError, match=r"None of the 1 clips .* such as 'audio'"):
+        train("fresh", "train.txt", pipeline=PIPELINE)
+
+
+def test_a_header_is_hinted_at(task, caplog):
+    lines = Path("train.txt").read_text().splitlines()
+    write("train.txt", ["path\tclass", *lines])
+    train("scratch", "train.txt", pipeline=PIPELINE)
+    hint = "the first line of train.txt names no file, 'path', and no other line has"
+    assert any(line.startswith(hint) for line in warnings_of(caplog))
+
+
+def test_a_first_clip_that_is_missing_is_no_header(task, caplog):
+    write("train.txt", ["gone.wav\trock", *Path("train.txt").read_text().splitlines()])
+    train("scratch", "train.txt", pipeline=PIPELINE)
+    assert not any("header" in line for line in warnings_of(caplog))
+
+
+def test_an_output_never_overwrites_what_is_read(task):
+    """The test list was replaced by the answers, and lost."""
+    before = {name: Path(name).read_bytes() for name in ("train.txt", "test.txt")}
+    Path("link.txt").symlink_to("test.txt")
+    os.link("train.txt", "hard.txt")
+    for output in ("test.txt", "./train.txt", "link.txt", "hard.txt"):
+        with pytest.raises(ValueError, match=r"which is the list .*overwrite it"):
+            train_and_classify("s", "train.txt", "test.txt", output, pipeline=PIPELINE)
+    train("scratch", "train.txt", pipeline=PIPELINE)
+    with pytest.raises(ValueError, match=r"which is the list test.txt"):
+        classify("scratch", "test.txt", "test.txt", pipeline=PIPELINE)
+    with pytest.raises(ValueError, match=r"which is the list train.txt"):
+        classify(
+            "scratch",
+            "test.txt",
+            "train.txt",
+            pipeline=PIPELINE,
+            train_list="train.txt",
+        )
+    with pytest.raises(ValueError, match=r"which is the list test.txt"):
+        classify("scratch", "test.txt", "a.txt", "test.txt", pipeline=PIPELINE)
+    assert {name: Path(name).read_bytes() for name in before} == before
+    assert not Path("s").exists()  # refused before any work
+
+
+def test_an_output_in_place_of_the_scratch_folder(task):
+    lists = ("scratch", "train.txt", "test.txt")
+    Path("scratch").mkdir()
+    with pytest.raises(ValueError, match="output scratch, which is a folder"):
+        train_and_classify(*lists, "scratch", pipeline=PIPELINE)
+    for inside in ("features/out.txt", "models/x/model.json"):
+        with pytest.raises(ValueError, match="where the scratch folder keeps"):
+            train_and_classify(*lists, f"scratch/{inside}", pipeline=PIPELINE)
+    with pytest.raises(ValueError, match=r"answers, expected two files"):
+        train_and_classify(*lists, "out.txt", "./out.txt", pipeline=PIPELINE)
+    train_and_classify(*lists, "scratch/out.txt", pipeline=PIPELINE)
+    assert len(read_labels("scratch/out.txt")) == 15
+
+
+def test_one_file_under_two_paths(task):
+    """It was learned once with each class."""
+    clips, lines = list(task), Path("train.txt").read_text().splitlines()
+    Path("link.wav").symlink_to(clips[0])
+    for path in (f"audio/../audio/{Path(clips[0]).name}", "link.wav"):
+        write("two.txt", [*lines, f"{path}\trock"])
+        with pytest.raises(ValueError, match=r"one file two classes: .* is 'blues'"):
+            train("scratch", "two.txt", pipeline=PIPELINE)
+    write("same.txt", [*lines, "link.wav\tblues"])
+    folder = train("scratch", "same.txt", pipeline=PIPELINE)
+    assert folder == train("scratch", "train.txt", pipeline=PIPELINE)  # counts once
+    write("tags.txt", [*lines, "link.wav\tslow"])
+    folder = train("scratch", "tags.txt", pipeline=f"{TOY}:tagger", tags=True)
+    labels = json.loads((folder / "model.json").read_text())["labels"]
+    assert labels[clips[0]] == ["blues", "slow"]
+    assert len(labels) == 15
 
 
 def test_no_test_clip_can_be_read(task):

@@ -301,7 +301,7 @@ def evaluate(
 @contextlib.contextmanager
 def _call(scratch, quiet):
     """Explain errors, tell of licences once, and log to SCRATCH and to stderr."""
-    kept = f"What was done is kept in {scratch}: run the same again."
+    kept = f"What was written to {scratch} is kept: run the same again."
     with explained(kept), licence_told_last(quiet), _logged(scratch):
         yield
 

@@ -5,6 +5,7 @@ folds, runs and submissions can share a scratch folder. What is there is not hea
 again. Only one process writes; others wait, and then find there what they need.
 """
 
+import contextlib
 import logging
 import os
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from userlogfeat.mirex.lists import find_clip
-from userlogfeat.tables import OK, FeatureTable
+from userlogfeat.tables import OK, FeatureTable, clip_name
+from userlogfeat.tables.reader import row_names
 
 logger = logging.getLogger(__name__)
 
 FEATURES = "features"  # folder in the scratch folder
-MISSING = "MissingAudioError"
+MISSING, FOLDER = "MissingAudioError", "FolderError"
+_REASONS = {MISSING: "the table does not have it.", FOLDER: "it is a folder, no audio."}
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Features:
         NaN in the rows of clips that could not be read.
     statuses : list of str (n_clips,)
         "ok", or the class of the error.
+    reasons : list of str (n_clips,)
+        What the error says; empty where there is none.
     paths : list of str (n_clips,)
         Absolute paths.
     fingerprint : str
@@ -39,6 +44,7 @@ class Features:
 
     X: np.ndarray
     statuses: list
+    reasons: list
     paths: list
     fingerprint: str
 
@@ -73,6 +79,8 @@ def read_features(embedder, scratch, clips, folder, *, progress=None):
     if hasattr(embedder, "iter_features"):
         table = _hear(embedder, scratch, paths, progress)
         names, layers = paths, list(embedder.layer_sizes)
+        if not table.exists():  # a list of folders: nothing was heard
+            return _nothing(embedder, paths)
         scales = getattr(embedder, "layer_scales", None)
     else:
         table = _open(embedder)
@@ -86,8 +94,32 @@ def read_features(embedder, scratch, clips, folder, *, progress=None):
     found = table.lookup(names, layers)
     columns = [found.layers[name] * (scales[name] if scales else 1) for name in layers]
     X = np.concatenate(columns, axis=1).astype(np.float64)
-    statuses = [status or MISSING for status in found.statuses]
-    return Features(X, statuses, paths, table.fingerprint)
+    statuses = [
+        status or (FOLDER if _is_folder(path) else MISSING)
+        for status, path in zip(found.statuses, paths, strict=True)
+    ]
+    reasons = _reasons(table, names, statuses)
+    return Features(X, statuses, reasons, paths, table.fingerprint)
+
+
+def _nothing(embedder, paths):
+    """Features of clips none of which is a file."""
+    X = np.full((len(paths), sum(embedder.layer_sizes.values())), np.nan)
+    statuses, reasons = [FOLDER] * len(paths), [_REASONS[FOLDER]] * len(paths)
+    return Features(X, statuses, reasons, paths, embedder.fingerprint)
+
+
+def _reasons(table, names, statuses):
+    """What the table says of clips that failed, without their paths."""
+    if all(status == OK for status in statuses):
+        return [""] * len(names)
+    rows = table.read(["clip", "clip_bytes", "message"])
+    said = dict(zip(row_names(rows), rows["message"].to_pylist(), strict=True))
+    reasons = []
+    for name, status in zip(names, statuses, strict=True):
+        reason = said.get(clip_name(name)) or _REASONS.get(status, "")
+        reasons.append(reason.removeprefix(f"{name!r}: ") if status != OK else "")
+    return reasons
 
 
 def _hear(embedder, scratch, paths, progress):
@@ -97,15 +129,25 @@ def _hear(embedder, scratch, paths, progress):
     folder = Path(scratch) / FEATURES / embedder.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
     files = [path for path in dict.fromkeys(paths) if not _is_folder(path)]
+    table = FeatureTable(folder)
     if not files:
-        raise ValueError("Got a list of folders, expected audio files.")
-    summary = extract(
-        files, folder, embedder=embedder, on_locked="wait", progress=progress
-    )
+        return table
+    try:
+        summary = extract(
+            files, table, embedder=embedder, on_locked="wait", progress=progress
+        )
+    except BaseException:
+        _tell_kept(table, files)
+        raise
     logger.info("%s: %s", folder, summary)
-    for _, status, message in summary.examples:
-        logger.warning("%s: %s", status, message)
-    return FeatureTable(folder)
+    return table
+
+
+def _tell_kept(table, files):
+    """Say what a run that was stopped has kept: not all that it heard, perhaps."""
+    with contextlib.suppress(Exception):  # the error that stopped it says more
+        kept = sum(status == OK for status in table.lookup(files, []).statuses)
+        logger.warning("stopped: %d of %d clips have features", kept, len(files))
 
 
 def _is_folder(path):

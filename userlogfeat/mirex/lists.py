@@ -6,10 +6,11 @@ follows, is ignored. Output is ``path TAB class``, paths and order as in the tes
 Of tags, the training list has a line for every pair of clip and tag, and there are two
 outputs: ``path TAB tag TAB affinity``, and ``path TAB tag TAB 0|1``.
 
-Lists are UTF-8, with or without byte order mark, with either line end; paths that are
-no UTF-8 come out as they went in. Blank lines are left out. Spaces belong to the path.
-A clip that a test list repeats is repeated in the output; one that a training list
-repeats, with the same class, counts once.
+Lists are UTF-8, with or without byte order mark, with any line end (LF, CRLF, or CR
+where there is no LF); paths that are no UTF-8 come out as they went in. Blank lines are
+left out. Spaces belong to the path. A clip that a test list repeats is repeated in the
+output; one that a training list repeats, with the same class, counts once, also where
+it is the same file by another path.
 """
 
 import codecs
@@ -137,6 +138,41 @@ def read_tags(path):
     return tags
 
 
+def read_training(path, *, tags=False):
+    """Labels of a training list, one entry a file: whatever path a line calls it by.
+
+    Parameters
+    ----------
+    path : str or Path
+    tags : bool
+        Whether clips may have several labels.
+
+    Returns
+    -------
+    dict of str to (str or set of str)
+        By the first path of each file, as the list has it.
+
+    Raises
+    ------
+    ValueError
+        As :func:`read_labels` and :func:`read_tags`; or where two paths of one file
+        have different classes.
+    """
+    labels = read_tags(path) if tags else read_labels(path)
+    folder, first, found = Path(path).parent, {}, {}
+    for clip, label in labels.items():
+        own = first.setdefault(real_path(find_clip(clip, folder)), clip)
+        known = found.setdefault(own, label)
+        if tags:
+            found[own] = known | label
+        elif known != label:
+            raise ValueError(
+                f"{path} gives one file two classes: {own!r} is {known!r}, and "
+                f"{clip!r}, the same file, is {label!r}. Keep one of the lines."
+            )
+    return found
+
+
 def write_labels(path, clips, labels):
     """Write the classes of clips, or a training list: ``path TAB class``.
 
@@ -219,6 +255,23 @@ def find_clip(clip, folder):
     return os.path.abspath(clip)
 
 
+def real_path(path):
+    """The file that a path is in the end: absolute, without links.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    str
+    """
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a NUL in the path
+        return os.path.abspath(path)
+
+
 def _is_there(path):
     try:
         return os.path.exists(path)
@@ -249,6 +302,8 @@ def read_lines(path):
     if raw.startswith(_UTF16):
         raise ValueError(f"The list {path} is in UTF-16, expected UTF-8: convert it.")
     text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+    if "\n" not in text:  # line ends of old Macs
+        text = text.replace("\r", "\n")
     found = []
     for number, line in enumerate(text.split("\n"), 1):
         line = line.removesuffix("\r")

@@ -5,6 +5,7 @@ A model is a folder with ``model.json`` and, where its steps can be kept as arra
 when it is needed (see :mod:`userlogfeat.mirex.classifier`).
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -25,7 +26,7 @@ from userlogfeat._files import (
 )
 from userlogfeat.mirex.classifier import ArrayClassifier, Constant
 from userlogfeat.mirex.features import read_features
-from userlogfeat.mirex.lists import find_clip, read_labels, read_tags
+from userlogfeat.mirex.lists import find_clip, read_training
 from userlogfeat.mirex.pipeline import fit_steps
 
 logger = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def save_model(scratch, model):
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "format": FORMAT,
-        "made": time.time_ns(),
+        "made": max(time.time_ns(), 1 + _newest(scratch)),
         "tags": model.tags,
         "names": model.names,
         "shares": model.shares.tolist(),
@@ -294,6 +295,15 @@ def _read_all(scratch, fingerprint, steps, tags):
     return found
 
 
+def _newest(scratch):
+    """When the newest model was made, whatever the clock says now."""
+    made = [0]
+    for path in (Path(scratch) / MODELS).glob(f"*/{CONFIG}"):
+        with contextlib.suppress(ValueError, OSError):
+            made.append(int(_read_config(path).get("made", 0)))
+    return max(made)
+
+
 def _read_config(path):
     """One model.json, checked; what other versions wrote comes as it is."""
     try:
@@ -301,13 +311,37 @@ def _read_config(path):
         if not isinstance(config, dict):
             raise ValueError(f"it holds {type(config).__name__}")
         digest = config.pop("digest", None)
-        if config.get("format") == FORMAT and digest != _digest(config):
-            raise ValueError("its digest does not fit")
+        if config.get("format") == FORMAT:
+            if digest != _digest(config):
+                raise ValueError("its digest does not fit")
+            wrong = [k for k, check in _ENTRIES.items() if not check(config.get(k))]
+            if wrong or len(config["shares"]) != len(config["names"]):
+                raise ValueError(f"its entry {(wrong or ['shares'])[0]!r} is none")
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({error}). Delete its folder and train again."
         ) from error
     return config
+
+
+def _are(value, kind):
+    return isinstance(value, list) and all(isinstance(entry, kind) for entry in value)
+
+
+_ENTRIES = {
+    "made": lambda value: type(value) is int,
+    "tags": lambda value: isinstance(value, bool),
+    "names": lambda value: _are(value, str) and len(value) > 0,
+    "shares": lambda value: _are(value, int | float),
+    "fingerprint": lambda value: isinstance(value, str),
+    "steps": lambda value: isinstance(value, str),
+    "labels": lambda value: (
+        isinstance(value, dict)
+        and all(isinstance(own, str) or _are(own, str) for own in value.values())
+    ),
+    "kinds": lambda value: value is None or _are(value, str),
+    "sha256": lambda value: value is None or isinstance(value, str),
+}
 
 
 def _sealed(config, sha256):
@@ -333,7 +367,7 @@ def _fit(pipeline, X, y, tags):
 
 def _labels_of(train_list, tags):
     """Labels of a training list as model.json has them."""
-    labels = read_tags(train_list) if tags else read_labels(train_list)
+    labels = read_training(train_list, tags=tags)
     folder = Path(train_list).parent
     return {
         find_clip(clip, folder): sorted(label) if tags else label

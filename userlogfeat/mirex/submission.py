@@ -11,19 +11,20 @@ as warnings.
 """
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
 
-from userlogfeat.mirex.features import read_features
+from userlogfeat.mirex.features import FEATURES, MISSING, read_features
 from userlogfeat.mirex.lists import (
     read_clips,
-    read_labels,
-    read_tags,
+    read_training,
+    real_path,
     write_labels,
     write_tags,
 )
-from userlogfeat.mirex.models import Model, choose_model, save_model
+from userlogfeat.mirex.models import MODELS, Model, choose_model, save_model
 from userlogfeat.mirex.pipeline import load_pipeline
 from userlogfeat.mirex.threads import threads
 
@@ -35,7 +36,9 @@ def extract_features(
 ):
     """Hear the clips of a list, and keep their features in the scratch folder.
 
-    It may be killed at any moment: the same call goes on where it ended.
+    It may be killed at any moment: the same call goes on. A kill costs what was heard
+    since features were last written: ten seconds, or where that is longer, the last
+    batches of clips.
 
     Parameters
     ----------
@@ -57,14 +60,10 @@ def extract_features(
     """
     clips = list(dict.fromkeys(read_clips(clip_list)))
     with threads(n_threads, load_pipeline(pipeline)) as pipeline:
-        found = read_features(
-            pipeline.steps[0][1],
-            scratch,
-            clips,
-            Path(clip_list).parent,
-            progress=progress,
-        ).found
-    return int(found.sum()), int((~found).sum())
+        features = _read(scratch, clip_list, clips, pipeline, progress)
+    _warn(clips, features, "cannot be read")
+    n_read = int(features.found.sum())
+    return n_read, len(clips) - n_read
 
 
 def train(
@@ -128,9 +127,12 @@ def classify(
     Raises
     ------
     ValueError
-        Where there is no model.
+        Where there is no model, or an output is one of the lists or in the place of
+        what the scratch folder keeps.
     """
     tags = binary_output is not None
+    lists = [test_list] if train_list is None else [test_list, train_list]
+    _check_outputs([output, binary_output], lists, scratch)
     clips = read_clips(test_list)
     with threads(n_threads, load_pipeline(pipeline, tags=tags)) as pipeline:
         features = _read(scratch, test_list, clips, pipeline, progress)
@@ -159,13 +161,53 @@ def train_and_classify(
         As for :func:`train` and :func:`classify`.
     pipeline, n_threads, progress
         As for :func:`extract_features`.
+
+    Raises
+    ------
+    ValueError
+        As by :func:`train` and :func:`classify`.
     """
     tags = binary_output is not None
+    _check_outputs([output, binary_output], [train_list, test_list], scratch)
     clips = read_clips(test_list)
     with threads(n_threads, load_pipeline(pipeline, tags=tags)) as pipeline:
         model = _learn(scratch, train_list, pipeline, tags, progress)
         features = _read(scratch, test_list, clips, pipeline, progress)
         _answer(model, clips, features, output, binary_output)
+
+
+def _check_outputs(outputs, lists, scratch):
+    """Refuse outputs that would overwrite what we read, before any work is done."""
+    outputs = [path for path in outputs if path is not None]
+    if len({real_path(path) for path in outputs}) < len(outputs):
+        raise ValueError(
+            f"Got {outputs[0]} for affinities and for the 0|1 answers, expected two "
+            "files."
+        )
+    kept = [real_path(Path(scratch) / name) for name in (FEATURES, MODELS)]
+    for path in outputs:
+        for read in lists:
+            if _is_same(path, read):
+                raise ValueError(
+                    f"Got the output {path}, which is the list {read} and would "
+                    "overwrite it. The order is: scratch folder, lists, outputs."
+                )
+        if Path(path).is_dir():
+            raise ValueError(
+                f"Got the output {path}, which is a folder, expected a file."
+            )
+        if any(Path(real_path(path)).is_relative_to(folder) for folder in kept):
+            raise ValueError(
+                f"Got the output {path}, where the scratch folder keeps features or "
+                "models, expected a file elsewhere."
+            )
+
+
+def _is_same(path, other):
+    """Whether two paths are of one file, by whatever links."""
+    if real_path(path) == real_path(other):
+        return True
+    return os.path.exists(path) and os.path.samefile(path, other)
 
 
 def _read(scratch, path, clips, pipeline, progress):
@@ -176,13 +218,13 @@ def _read(scratch, path, clips, pipeline, progress):
 
 def _learn(scratch, train_list, pipeline, tags, progress):
     """A model of a training list."""
-    labels = read_tags(train_list) if tags else read_labels(train_list)
+    labels = read_training(train_list, tags=tags)
     clips = list(labels)
     features = _read(scratch, train_list, clips, pipeline, progress)
     found = features.found
-    for clip, status in zip(clips, features.statuses, strict=True):
-        if status != "ok":
-            logger.warning("%s: %r is left out of training", status, clip)
+    _warn(clips, features, "is left out of training")
+    if features.statuses[0] == MISSING:
+        _hint_at_header(clips[0], list(labels.values()), train_list)
     if not found.any():
         raise ValueError(
             f"None of the {len(clips)} clips of {train_list} can be read, such as "
@@ -196,6 +238,25 @@ def _learn(scratch, train_list, pipeline, tags, progress):
             "no clip can be read of %s: never given", ", ".join(sorted(lost))
         )
     return Model.learn(pipeline, features, list(labels.values()), tags=tags)
+
+
+def _warn(clips, features, consequence):
+    """Of each clip without features: why, and what becomes of it."""
+    rows = zip(clips, features.statuses, features.reasons, strict=True)
+    for clip, status, reason in rows:
+        if status != "ok":
+            logger.warning("%s: %r %s: %s", status, clip, consequence, reason)
+
+
+def _hint_at_header(clip, labels, train_list):
+    """A first line that names no file, and a label that no other line has."""
+    if labels[0] not in labels[1:]:
+        logger.warning(
+            "the first line of %s names no file, %r, and no other line has its label: "
+            "if it is a header, delete it, for no list has one",
+            train_list,
+            clip,
+        )
 
 
 def _all_labels(labels):
@@ -216,9 +277,7 @@ def _answer(model, clips, features, output, binary_output):
         if found.any():
             numbers[found] = model.classifier.predict(features.X[found])
     commonest = "the shares of the tags" if model.tags else model.names[model.majority]
-    for clip, status in zip(clips, features.statuses, strict=True):
-        if status != "ok":
-            logger.warning("%s: %r cannot be read, gets %s", status, clip, commonest)
+    _warn(clips, features, f"cannot be read, gets {commonest}")
     if model.tags:
         relevant = affinities >= 0.5
         write_tags(output, binary_output, clips, model.names, affinities, relevant)
