@@ -112,6 +112,33 @@ def test_wrong_folders(read, tmp_path):
         read(tmp_path, missing="skip")
 
 
+def test_unique_is_only_where_it_is_said_to_be(tmp_path):
+    """A folder of texts had the genres of what lay beside it."""
+    genres = ("jazz/1", "schlager/2")
+    lay_out(tmp_path / "mine" / "homburg", genres)
+    lay_out(tmp_path / "mine" / "gtzan", genres)
+    lists = tmp_path / "mine" / "lists"
+    lists.mkdir()
+    (lists / "all.txt").touch()
+    for folder in (tmp_path, tmp_path / "mine", lists, tmp_path / "mine/homburg/jazz"):
+        with pytest.raises(FileNotFoundError, match="for 14 folders of audio files"):
+            read_unique(folder, missing="ignore")
+    root = lay_out(tmp_path / "mine" / "Unique", genres)
+    for folder in (root, tmp_path / "mine", root / "jazz"):
+        clips = read_unique(folder, missing="ignore")
+        assert clips.X == [str(root / f"{name}.mp3") for name in genres]
+    with pytest.raises(FileNotFoundError, match=rf"seems to be in '{root}'"):
+        read_unique(tmp_path, missing="ignore")
+
+
+def test_a_folder_beside_the_genres_is_another(tmp_path):
+    root = lay_out(tmp_path, HOMBURG)
+    (root / "notes").mkdir()
+    with pytest.raises(FileNotFoundError, match="does not hold Homburg"):
+        read_homburg(root / "notes", missing="ignore")
+    assert len(read_homburg(root / "blues", missing="ignore")) == len(HOMBURG)
+
+
 def test_split_name():
     assert split_name("A_B-c_d-e", "-") == ("A B", "c d-e")
     assert split_name("-x", "-") == (None, "x")

@@ -53,7 +53,7 @@ def read_artists1517(folder, *, missing="error"):
     Parameters
     ----------
     folder : str or Path
-        ``1517-Artists``, or the folder just above or below it.
+        ``1517-Artists``, or the folder just above it, or one of its genres.
     missing : {"error", "ignore"}
         What to do where there are fewer than 3,180 songs, or genres without any.
 

@@ -1,10 +1,12 @@
 """Sets that are published as one folder of audio for each genre, without a list."""
 
+import os
 from pathlib import Path
 
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat.audio.clips import AUDIO_SUFFIXES
 from userlogfeat.datasets.folders import audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
 
@@ -17,11 +19,13 @@ def read_genre_folders(
     Parameters
     ----------
     folder : str or Path
-        The folder with the genres, or the one just below or above.
+        The folder with the genres, or the one just above, or one of the genres.
     name, layout : str
-        Of the set, for messages.
+        Of the set, and what its folder holds.
     genres : sequence of str or None
-        Names of the folders, whatever their case; None: every folder with audio is one.
+        Names of the folders, whatever their case. None: every folder with audio files
+        right in it is one. As any collection looks like that, the folder must be the
+        one given, or be called like the set.
     n_clips : int
         How many are published.
     artist_of : callable
@@ -37,7 +41,10 @@ def read_genre_folders(
     """
     check_choice(missing, "missing", ("error", "ignore"))
     root = find_root(
-        folder, lambda path: _is_root(path, genres), name=name, layout=layout
+        folder,
+        lambda path: _is_root(path, genres, name, Path(folder)),
+        name=name,
+        layout=layout,
     )
     folders = _genre_folders(root, genres)
     rows = []
@@ -73,9 +80,17 @@ def _words(text):
     return " ".join(text.replace("_", " ").split())
 
 
-def _is_root(folder, genres):
-    """Whether it holds two genres or more; with known names, one."""
-    return len(_genre_folders(folder, genres)) >= (1 if genres else 2)
+def _is_root(path, genres, name, given):
+    """Whether a folder at or near the one given is that of the set."""
+    found = _genre_folders(path, genres)
+    if len(found) < (1 if genres else 2):
+        return False
+    if path == given:
+        return True
+    if path == Path(os.path.normpath(given / "..")):  # it is another, beside the set
+        if given.resolve() not in [place.resolve() for place in found.values()]:
+            return False
+    return genres is not None or path.name.casefold() == name.casefold()
 
 
 def _genre_folders(folder, genres):
@@ -85,7 +100,25 @@ def _genre_folders(folder, genres):
     for place in sorted(Path(folder).iterdir()):
         if not place.is_dir() or place.name.startswith("."):
             continue
-        genre = place.name if known is None else known.get(place.name.casefold())
+        if known is None:
+            if _holds_audio(place):
+                found[place.name] = place
+            continue
+        genre = known.get(place.name.casefold())
         if genre is not None and audio_by_name([place]):
             found[genre] = place
     return found
+
+
+def _holds_audio(folder):
+    """Whether audio files are right in a folder, not in one of its own."""
+    try:
+        names = os.listdir(folder)
+    except OSError:  # not ours to read
+        return False
+    return any(
+        name.lower().endswith(AUDIO_SUFFIXES)
+        and not name.startswith(".")
+        and (folder / name).is_file()
+        for name in names
+    )

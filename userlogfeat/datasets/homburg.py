@@ -43,7 +43,7 @@ def read_homburg(folder, *, missing="error"):
     Parameters
     ----------
     folder : str or Path
-        The folder with the genres, or the one just above or below it.
+        The folder with the genres, or the one just above it, or one of the genres.
     missing : {"error", "ignore"}
         What to do where there are fewer than 1,886 clips, or genres without any.
 

@@ -6,8 +6,8 @@ similarity estimation", DAFx 2010.
 Licence: none stated; excerpts of well-known songs, collected for research.
 
 Layout, as its authors distribute it: a folder of audio for each genre. No list of the
-folders' names was at hand when this reader was written, so every folder with audio is
-taken for a genre, under its own name::
+folders' names was at hand when this reader was written, so every folder with audio
+files right in it is taken for a genre, under its own name::
 
     unique/
         <genre>/   *.mp3
@@ -23,7 +23,7 @@ from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
 
 N_GENRES = 14
 N_CLIPS = 3115
-_LAYOUT = f"{N_GENRES} folders of audio, one a genre"
+_LAYOUT = f"{N_GENRES} folders of audio files, one a genre"
 
 
 def read_unique(folder, *, missing="error"):
@@ -32,7 +32,9 @@ def read_unique(folder, *, missing="error"):
     Parameters
     ----------
     folder : str or Path
-        The folder with the genres, or the one just above or below it.
+        The folder with the genres. Any collection sorted into folders looks like it, so
+        no other is searched than the one just above or below, where that is called
+        ``unique``.
     missing : {"error", "ignore"}
         What to do where there are fewer than 3,115 clips, or not 14 genres.
 
