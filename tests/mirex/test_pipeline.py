@@ -16,7 +16,6 @@ from sklearn.svm import SVC
 from userlogfeat import FeatureLookup, FeatureTable, MusicnnEmbedder, UserLogEmbedder
 from userlogfeat.mirex.pipeline import (
     describe_pipeline,
-    fit_steps,
     load_pipeline,
     write_description,
 )
@@ -123,16 +122,6 @@ def test_weights_beside_the_description(tmp_path):
     write_description(tmp_path / "p.json", pipeline)
     found = load_pipeline(tmp_path / "p.json").steps[0][1].weights
     assert found == str(tmp_path / "weights")
-
-
-def test_fewer_components_where_there_are_fewer_clips():
-    X = np.random.default_rng(0).standard_normal((20, 9))
-    y = np.arange(20) % 2
-    steps = make_pipeline(toy.ToyEmbedder(), PCA(128), PCA(7), SVC())
-    assert fit_steps(steps, X, y)[0].n_components_ == 9
-    few = fit_steps(steps, X[:5], y[:5])
-    assert (few[0].n_components_, few[1].n_components_) == (5, 5)
-    assert steps[1].n_components == 128  # as it was
 
 
 def test_features_of_a_table_that_is_there(tmp_path, monkeypatch):

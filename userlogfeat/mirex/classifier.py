@@ -217,7 +217,7 @@ class ArrayClassifier:
             return None
         machines = [last]
         if _is(last, "OneVsRestClassifier"):
-            if not last.multilabel_:
+            if not last.multilabel_ and len(last.estimators_) > 1:
                 return None
             machines = last.estimators_
         if not all(_is(m, "SVC", "_ConstantPredictor") for m in machines):

@@ -11,7 +11,6 @@ import json
 import logging
 import re
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +23,10 @@ from userlogfeat._files import (
     replace_file,
     replace_pair,
 )
-from userlogfeat.mirex.classifier import ArrayClassifier, Constant
+from userlogfeat.mirex.classifier import ArrayClassifier
 from userlogfeat.mirex.features import read_features
+from userlogfeat.mirex.fitting import fit_classes, fit_tags
 from userlogfeat.mirex.lists import find_clip, read_training
-from userlogfeat.mirex.pipeline import fit_steps
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +96,14 @@ class Model:
         if not known:
             raise ValueError("None of the training clips that can be read has a tag.")
         indicator = np.array([[name in own for name in known] for own in sets])
-        y = indicator.astype(int) if tags else indicator.argmax(axis=1)
+        if tags:
+            classifier = fit_tags(pipeline, X, indicator.astype(int))
+        else:
+            y = indicator.argmax(axis=1)
+            classifier = fit_classes(pipeline, X, y, known, listed=shares)
         kept = [sorted(label) if tags else label for label in labels]
         return cls(
-            _fit(pipeline, X, y, tags),
+            classifier,
             known,
             np.array([shares[name] for name in known]),
             tags,
@@ -108,36 +111,6 @@ class Model:
             features.fingerprint,
             _text_of(pipeline),
         )
-
-
-class FittedPipeline:
-    """Fitted steps that arrays cannot hold, as they are.
-
-    Parameters
-    ----------
-    steps : Pipeline
-        Fitted to numbers of classes, or to an indicator matrix of tags.
-    """
-
-    def __init__(self, steps):
-        self.steps = steps
-
-    def predict(self, X):
-        """Numbers of classes: (n_clips,)."""
-        return np.asarray(self.steps.predict(X)).astype(int)
-
-    def affinities(self, X):
-        """Affinity of each tag, from 0 to 1: (n_clips, n_tags)."""
-        from scipy.special import expit
-
-        if not hasattr(self.steps, "predict_proba"):
-            if not hasattr(self.steps, "decision_function"):
-                return np.asarray(self.steps.predict(X), dtype=float)
-            return _two_axes(expit(self.steps.decision_function(X)))
-        scores = self.steps.predict_proba(X)
-        if isinstance(scores, list):  # one array (n_clips, 2) a tag
-            scores = np.stack([score[:, -1] for score in scores], axis=1)
-        return _two_axes(scores)
 
 
 def save_model(scratch, model):
@@ -354,17 +327,6 @@ def _digest(config):
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def _fit(pipeline, X, y, tags):
-    if not tags and y.max() == 0:
-        logger.warning("all training clips are of one class: every clip gets it")
-        return ArrayClassifier([], [Constant(np.zeros(1))])
-    with warnings.catch_warnings():
-        # A tag that all clips have, or none that can be read: its answer is constant.
-        warnings.filterwarnings("ignore", message="Label .* is present in all training")
-        steps = fit_steps(pipeline, X, y)
-    return ArrayClassifier.of(steps, X) or FittedPipeline(steps)
-
-
 def _labels_of(train_list, tags):
     """Labels of a training list as model.json has them."""
     labels = read_training(train_list, tags=tags)
@@ -388,11 +350,6 @@ def _text_of(pipeline):
     ]
     text = " ".join(", ".join(texts).split())
     return re.sub(r" at 0x[0-9a-f]+", "", text)  # where a function is in memory
-
-
-def _two_axes(scores):
-    scores = np.asarray(scores, dtype=float)
-    return scores[:, None] if scores.ndim == 1 else scores
 
 
 def _key(*parts):

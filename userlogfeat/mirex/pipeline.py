@@ -16,7 +16,6 @@ import json
 import sys
 from pathlib import Path
 
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from userlogfeat._files import read_whole
@@ -132,35 +131,6 @@ def check_pipeline(pipeline, name):
             "UserLogEmbedder(folder)."
         )
     return pipeline
-
-
-def fit_steps(pipeline, X, y):
-    """Fit all steps but the first on features.
-
-    A PCA with more components than there are clips or columns gets fewer: folds differ
-    in size.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        Not changed.
-    X : ndarray (n_clips, n_features)
-    y : array-like (n_clips,) or (n_clips, n_tags)
-
-    Returns
-    -------
-    Pipeline
-    """
-    from sklearn.decomposition import PCA
-
-    steps = Pipeline([(name, clone(step)) for name, step in pipeline.steps[1:]])
-    limit = min(X.shape)
-    for _, step in steps.steps:
-        if isinstance(step, PCA):
-            if isinstance(step.n_components, int) and step.n_components > limit:
-                step.set_params(n_components=limit)
-            limit = min(limit, step.n_components) if step.n_components else limit
-    return steps.fit(X, y)
 
 
 def describe_pipeline(pipeline):
