@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from userlogfeat import LogMel, MelStatistics
+from userlogfeat import FeatureTable, LogMel, MelStatistics, extract
 from userlogfeat.frontends import FrontEnd
 
 RATE = 8000
@@ -117,6 +117,41 @@ def test_a_short_file_fills_a_window(tmp_path):
 def test_bad_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
         MelStatistics(**parameters).fit([noise(4000)])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "meanstd"])
+def test_a_table_of_statistics(tmp_path, pooling):
+    clip = tmp_path / "a.wav"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 66150)
+    soundfile.write(clip, noise, 22050, subtype="FLOAT")
+    statistics = MelStatistics(statistics=("mean", "max"), pooling=pooling)
+    assert extract([clip], tmp_path / "table", embedder=statistics).n_done == 1
+    found = FeatureTable(tmp_path / "table")
+    assert found.layer_sizes == {"base": 2 * 200 * (1 + (pooling == "meanstd"))}
+    assert found.fingerprint == statistics.fingerprint
+    row = found.lookup([clip]).layers["base"]
+    np.testing.assert_array_equal(row, statistics.transform([str(clip)]))
+
+
+def test_fingerprints_tell_settings_apart_and_nothing_else():
+    others = [
+        MelStatistics(),
+        MelStatistics("musicnn"),
+        MelStatistics(window=32),
+        MelStatistics(window_hop=32),
+        MelStatistics(statistics=("mean",)),
+        MelStatistics(statistics=("var", "mean", "max", "min")),
+        MelStatistics(pooling="max"),
+        MelStatistics(duration=3),
+        MelStatistics(crop="start"),
+        MelStatistics(short="pad"),
+    ]
+    prints = [other.fingerprint for other in others]
+    assert len(set(prints)) == len(prints)
+    same = MelStatistics(n_jobs=7, batch_size=1, device="cpu", duration=3.0)
+    assert same.fingerprint == MelStatistics(duration=3).fingerprint
+    with pytest.raises(ValueError, match=r"as many rows as windows.* Pass pooling="):
+        _ = MelStatistics(pooling=None).layer_sizes
 
 
 def test_bad_frames():

@@ -6,14 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from userlogfeat import FeatureLookup, FeatureTable, MusicnnEmbedder, UserLogEmbedder
+from userlogfeat import (
+    ArtistEmbedder,
+    FeatureLookup,
+    FeatureTable,
+    LogMel,
+    MelStatistics,
+    MusicnnEmbedder,
+    UserLogEmbedder,
+)
 from userlogfeat.mirex.pipeline import (
     describe_pipeline,
     load_pipeline,
@@ -52,6 +62,18 @@ def test_a_function_of_a_file_or_a_module(tmp_path, monkeypatch):
         (f"{TOY}:nothing", "There is no function 'nothing' in"),
         (f"{TOY}:no_features", "starts with StandardScaler, expected UserLogEmbedder"),
         (f"{TOY}:ToyEmbedder", "Got ToyEmbedder from .*, expected a scikit-learn Pipe"),
+        # These were found out after all clips were heard.
+        (
+            make_pipeline(UserLogEmbedder(), PCA(5)),
+            r"ends with PCA\(n_components=5\), expected a classifier",
+        ),
+        (make_pipeline(UserLogEmbedder(), Ridge()), r"ends with Ridge\(\), expected"),
+        (make_pipeline(UserLogEmbedder(), KMeans()), r"ends with KMeans\(\), expected"),
+        (make_pipeline(LogMel(), SVC()), "starts with LogMel, expected UserLogEmb"),
+        (
+            make_pipeline(ArtistEmbedder(), SVC()),
+            "starts with ArtistEmbedder, expected .* Save a model of your own",
+        ),
     ],
 )
 def test_no_pipeline(source, message):
@@ -69,6 +91,7 @@ def test_no_pipeline(source, message):
         ],
         [MusicnnEmbedder("MTT_musicnn"), StandardScaler(), KNeighborsClassifier(5)],
         [UserLogEmbedder(layer=("taggram",)), OneVsRestClassifier(SVC(gamma=0.1))],
+        [MelStatistics(statistics=("mean", "max"), pooling="meanstd"), SVC()],
     ],
     ids=str,
 )
@@ -111,7 +134,7 @@ def test_a_description_names_classes_of_the_list_only(tmp_path, name):
     step = {"class": name, "parameters": {}}
     text = json.dumps({"format": "userlogfeat pipeline 1", "steps": [step]})
     (tmp_path / "p.json").write_text(text)
-    with pytest.raises(ValueError, match="is none of FeatureLookup, MusicnnEmbedder"):
+    with pytest.raises(ValueError, match="is none of FeatureLookup, MelStatistics"):
         load_pipeline(tmp_path / "p.json")
 
 
@@ -122,6 +145,28 @@ def test_weights_beside_the_description(tmp_path):
     write_description(tmp_path / "p.json", pipeline)
     found = load_pipeline(tmp_path / "p.json").steps[0][1].weights
     assert found == str(tmp_path / "weights")
+
+
+def test_statistics_of_spectrograms(tmp_path):
+    """Noise of two colours; the estimator had no fingerprint, and so no table."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(8):
+        noise = 0.1 * rng.standard_normal(44100)
+        clip = tmp_path / f"{i}.wav"
+        soundfile.write(clip, np.cumsum(noise) / 50 if i % 2 else noise, 22050)
+        lines.append(f"{clip}\t{'brown' if i % 2 else 'white'}\n")
+    (tmp_path / "train.txt").write_text("".join(lines[:4]))
+    (tmp_path / "test.txt").write_text("".join(lines[4:]))
+    lists = [tmp_path / name for name in ("train.txt", "test.txt", "out.txt")]
+    pipeline = make_pipeline(MelStatistics(), SVC())
+    train_and_classify(tmp_path / "s", *lists, pipeline=pipeline)
+    assert lists[2].read_text() == "".join(lines[4:])
+    assert [path.name for path in (tmp_path / "s" / "features").iterdir()] == [
+        MelStatistics().fingerprint
+    ]
 
 
 def test_features_of_a_table_that_is_there(tmp_path, monkeypatch):

@@ -4,7 +4,12 @@ Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": mean, variance, 
 and minimum over windows of 64 frames, of 200 mel bands; what no label has touched.
 """
 
+import hashlib
+import json
+from dataclasses import asdict
+
 from userlogfeat.estimators._windows import WindowTransformer
+from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
 
 
@@ -48,6 +53,8 @@ class MelStatistics(WindowTransformer):
     ----------
     n_features_in_ : int
         Length of a row of X, where X is a 2-D array; units of a frame, where it is 3-D.
+    layer_sizes : dict of str to int
+        Columns of ``"base"``, the only layer, of files and waveforms.
 
     Notes
     -----
@@ -106,3 +113,31 @@ class MelStatistics(WindowTransformer):
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.device = device
+
+    @property
+    def layer_sizes(self):
+        """Columns of the layer that files and waveforms give, by name."""
+        self._check_parameters()
+        if self.pooling is None:
+            raise ValueError(
+                "With pooling=None a clip has as many rows as windows, so its layer "
+                'has no one size. Pass pooling="mean", "max" or "meanstd".'
+            )
+        n_bands = resolve_front_end(self.frontend).n_bands
+        factor = 2 if self.pooling == "meanstd" else 1
+        return {self.layer: factor * len(self.statistics) * n_bands}
+
+    @property
+    def fingerprint(self):
+        """Identifies the settings: equal strings, equal features."""
+        settings = [
+            asdict(resolve_front_end(self.frontend)),
+            self.window,
+            self.window_hop,
+            list(self.statistics),
+            self.pooling,
+            self._heard_duration(),
+            self.crop,
+            self.short,
+        ]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]

@@ -168,6 +168,8 @@ def musicnn_models(pipeline):
     embedder = pipeline.steps[0][1]
     if type(embedder).__name__ == "MusicnnEmbedder":
         return [embedder.model]
+    if type(embedder).__name__ == "MelStatistics":
+        return []
     if type(embedder).__name__ != "UserLogEmbedder":
         return list(MODELS)
     from userlogfeat.weights import find_model, read_config

@@ -3,7 +3,12 @@
 A pipeline is a scikit-learn ``Pipeline``. Its first step turns paths into features: an
 embedder such as :class:`~userlogfeat.UserLogEmbedder`, or a
 :class:`~userlogfeat.FeatureLookup` in a table that is there already. All other steps
-work on these features, so they may be any of scikit-learn or of one's own.
+work on these features, so they may be any of scikit-learn or of one's own; the last one
+is a classifier.
+
+An embedder has ``iter_features(paths, on_error="yield")``, ``fingerprint`` and
+``layer_sizes``; an estimator that learns has to be saved, and is then named by its
+folder: ``UserLogEmbedder(folder)``.
 
 A pipeline is given as a function in one's own code, or as a description: a JSON file of
 classes by name and their parameters, which holds no code and runs none.
@@ -21,6 +26,7 @@ from sklearn.pipeline import Pipeline
 from userlogfeat._files import read_whole
 
 FORMAT = "userlogfeat pipeline 1"
+_EMBEDDER = ("iter_features", "fingerprint", "layer_sizes")
 N_COMPONENTS = 128  # Chen and Liang (2020); Park et al. (2017) use the features as are
 MAX_DESCRIPTION_BYTES = 1 << 20
 _WRITTEN = (
@@ -29,6 +35,7 @@ _WRITTEN = (
 # What a description may name, and where it is.
 _CLASSES = {
     "FeatureLookup": "userlogfeat.estimators.feature_lookup",
+    "MelStatistics": "userlogfeat.estimators.mel_statistics",
     "MusicnnEmbedder": "userlogfeat.estimators.musicnn",
     "UserLogEmbedder": "userlogfeat.estimators.user_log",
     "PCA": "sklearn.decomposition",
@@ -92,8 +99,8 @@ def load_pipeline(source=None, *, tags=False):
     Raises
     ------
     ValueError, TypeError
-        Where there is no such function, it gives no pipeline, or the first step gives
-        no features.
+        Where there is no such function, it gives no pipeline, the first step gives no
+        features that can be kept, or the last one is no classifier.
     """
     if source is None:
         return default_pipeline(tags=tags)
@@ -122,15 +129,33 @@ def check_pipeline(pipeline, name):
             "Pipeline of an embedder and a classifier: "
             "make_pipeline(UserLogEmbedder(), PCA(64), SVC())."
         )
-    first = pipeline.steps[0][1]
-    if not hasattr(first, "iter_features") and not hasattr(first, "table"):
+    first, last = pipeline.steps[0][1], pipeline.steps[-1][1]
+    if not hasattr(first, "table") and not all(_has(first, part) for part in _EMBEDDER):
         raise TypeError(
             f"The pipeline of {name} starts with {type(first).__name__}, expected "
-            "UserLogEmbedder, MusicnnEmbedder or FeatureLookup, which turn paths into "
-            "features. Save a model of your own and name its folder: "
+            "UserLogEmbedder, MusicnnEmbedder, MelStatistics or FeatureLookup, which "
+            "turn paths into features. Save a model of your own and name its folder: "
             "UserLogEmbedder(folder)."
         )
+    if not hasattr(last, "predict") or _kind_of(last) not in ("classifier", None):
+        raise TypeError(
+            f"The pipeline of {name} ends with {last!r}, expected a classifier, such "
+            "as SVC(): the last step gives clips their classes or tags."
+        )
     return pipeline
+
+
+def _kind_of(step):
+    """What scikit-learn calls it; None for what tells it nothing of itself."""
+    try:
+        return step.__sklearn_tags__().estimator_type
+    except AttributeError:
+        return None
+
+
+def _has(embedder, name):
+    """Whether it has an attribute, without asking for its value: that reads weights."""
+    return hasattr(type(embedder), name) or name in vars(embedder)
 
 
 def describe_pipeline(pipeline):
