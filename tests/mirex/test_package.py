@@ -19,8 +19,13 @@ from userlogfeat.mirex.black_box import Run
 from userlogfeat.mirex.lists import read_labels
 from userlogfeat.mirex.measure import Measured, measure_package
 from userlogfeat.mirex.package import write_package
-from userlogfeat.mirex.package_files import pinned_requirements
-from userlogfeat.mirex.pipeline import load_pipeline
+from userlogfeat.mirex.package_files import (
+    direct_requirements,
+    pinned_requirements,
+    required_modules,
+)
+from userlogfeat.mirex.package_readme import write_readme
+from userlogfeat.mirex.pipeline import load_pipeline, write_description
 
 TOY = Path(__file__).with_name("toy.py")
 _spec = importlib.util.spec_from_file_location("toy", TOY)
@@ -62,13 +67,70 @@ def test_what_is_in_it(submission):
 
 
 def test_requirements_are_pinned_to_what_is_installed(submission):
-    lines = (submission / "requirements.txt").read_text().splitlines()[1:]
+    lines = (submission / "requirements.txt").read_text().splitlines()[2:]
     assert lines == pinned_requirements()
-    pinned = dict(line.split("==") for line in lines)
+    pinned = dict(line.partition(";")[0].split("==") for line in lines)
     assert pinned["numpy"] == metadata.version("numpy")
     assert pinned["torch"] == metadata.version("torch").partition("+")[0]
     assert "userlogfeat" not in pinned
     assert "musicnn" not in pinned
+    # What is needed in turn floated: click of typer, jinja2 and markupsafe of torch.
+    for name in ("jinja2", "markupsafe", "filelock", "sympy", "mpmath"):
+        assert pinned[name] == metadata.version(name)
+    assert "pytest" not in pinned  # of an extra
+
+
+def test_requirements_in_turn_keep_their_conditions(monkeypatch):
+    """Shared is needed by all systems through b, so it has no condition."""
+    needs = {
+        "userlogfeat": ["A_1>=2", "b", "gone; os_name == 'nt'", "x; extra == 'dev'"],
+        "a-1": ["only-linux==1; platform_system == 'Linux'"],
+        "only-linux": ["shared", "deep", "old; python_version < '9'"],
+        "b": ["shared>=1"],
+    }
+    monkeypatch.setattr(metadata, "requires", lambda name: needs.get(name))
+    monkeypatch.setattr(metadata, "version", lambda name: "1.5+local")
+
+    def distribution(name):
+        if name == "gone":
+            raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
+    linux = "platform_system == 'Linux'"
+    assert pinned_requirements() == [
+        "a-1==1.5",
+        "b==1.5",
+        f"deep==1.5; {linux}",
+        f"old==1.5; ({linux}) and (python_version < '9')",
+        f"only-linux==1.5; {linux}",
+        "shared==1.5",
+    ]
+    assert direct_requirements() == ["a-1==1.5", "b==1.5"]
+
+
+def test_modules_that_scripts_ask_for_can_be_imported():
+    names = required_modules()
+    assert {"sklearn", "typer", "huggingface_hub", "torch"} <= set(names)
+    assert all(importlib.util.find_spec(name) for name in names)
+
+
+def test_scripts_before_setup_say_what_to_do(submission, tmp_path):
+    """They ended in "No module named 'typer'"."""
+    (tmp_path / "bin").mkdir()
+    bare = tmp_path / "bin" / "python3"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
+    bare.chmod(0o755)
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    arguments = [submission / "Train.sh", "scratch", "train.txt"]
+    done = call(arguments, tmp_path, USERLOGFEAT_PYTHON="", PATH=path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"python3 lacks what requirements.txt lists: run {submission}/setup.sh once, "
+        "or set USERLOGFEAT_PYTHON to a Python that has it.\n"
+    )
+    done = call(arguments, tmp_path, USERLOGFEAT_PYTHON="/no/python")
+    assert done.returncode == 2
+    assert "/no/python lacks what requirements.txt lists: run" in done.stderr
 
 
 def test_readme_has_what_organisers_ask_for(submission):
@@ -213,6 +275,35 @@ def far():
         write_package(
             tmp_path / "t", pipeline=f"{tmp_path}/home/own.py:far", measure=None
         )
+
+
+def test_a_cache_of_ones_own_is_not_handed_in(tmp_path, caplog):
+    """Its path was written into the description, which was then refused."""
+    pipeline = make_pipeline(UserLogEmbedder(cache=str(tmp_path / "c")), SVC())
+    write_description(tmp_path / "p.json", pipeline)
+    assert "cache" not in (tmp_path / "p.json").read_text()
+    assert load_pipeline(tmp_path / "p.json")[0].cache is None
+    assert "is left out: the scratch folder keeps features" in caplog.text
+
+
+def test_modules_beside_the_file_are_missed(tmp_path):
+    """The folder was written, and no script of it could run."""
+    (tmp_path / "helper_beside.py").write_text("from sklearn.svm import SVC\n")
+    code = "import os, sys\nsys.path.insert(0, os.path.dirname(__file__))\n"
+    own = tmp_path / "own.py"
+    own.write_text(code + "import helper_beside\n" + TOY.read_text())
+    with pytest.raises(ValueError, match=r"No module named 'helper_beside'. That one"):
+        write_package(tmp_path / "s", pipeline=f"{own}:pipeline", measure=None)
+
+
+def test_readme_says_what_learned(tmp_path):
+    """A model without a head of its own was called "The head"."""
+    path = tmp_path / "README.md"
+    pipeline = make_pipeline(UserLogEmbedder(), SVC())
+    write_readme(
+        path, name="x", contact="y", pipeline=pipeline, tags=False, measured=None
+    )
+    assert "\n- The model learned from: " in path.read_text()
 
 
 def submit(folder, code):

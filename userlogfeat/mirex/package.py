@@ -8,8 +8,11 @@ the folder.
 """
 
 import logging
+import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from userlogfeat.mirex.package_files import (
     SCRIPTS,
     SETUP,
     pinned_requirements,
+    required_modules,
 )
 from userlogfeat.mirex.package_readme import write_readme
 from userlogfeat.mirex.pipeline import (
@@ -88,7 +92,9 @@ def write_package(
     _write_library(folder / LIB, musicnn_models(built))
     _write_scripts(folder, spec, tags)
     measured = None
-    if measure is not None:
+    if measure is None:
+        _check_alone(folder, spec)
+    else:
         from userlogfeat.mirex.measure import measure_package
 
         source = None if measure == "planted" else measure
@@ -110,6 +116,29 @@ def _check(pipeline):
         raise ValueError(
             f"The pipeline starts with {type(first).__name__}, which knows the clips "
             "of its table alone. A submission needs an embedder that hears new ones."
+        )
+
+
+def _check_alone(folder, spec):
+    """Make the pipeline elsewhere, from the folder alone: its scripts were not run."""
+    if not spec.partition(":")[2]:  # a description: it needs no code but the library's
+        return
+    code = f"from userlogfeat.mirex import load_pipeline; load_pipeline({spec!r})"
+    code = f"import os; os.chdir({str(folder.resolve())!r}); {code}"
+    with tempfile.TemporaryDirectory() as elsewhere:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            cwd=elsewhere,
+            env={**os.environ, "PYTHONPATH": str(folder.resolve() / LIB)},
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        raise ValueError(
+            f"{spec.rpartition('/')[2]} runs here, but not from {folder} alone: "
+            f"{done.stderr.strip().splitlines()[-1]}. That one file is copied, and the "
+            "folders of weights beside it: put modules of your own that it imports "
+            "into it."
         )
 
 
@@ -215,7 +244,8 @@ def _write_scripts(folder, spec, tags):
         path = folder / name
         path.write_text(template.replace("@PIPELINE@", spec), encoding="utf-8")
         path.chmod(0o755)
-    (folder / LIB / "environment.sh").write_text(ENVIRONMENT, encoding="utf-8")
+    environment = ENVIRONMENT.replace("@MODULES@", " ".join(required_modules()))
+    (folder / LIB / "environment.sh").write_text(environment, encoding="utf-8")
     (folder / "setup.sh").write_text(
         SETUP.replace("@PYTHON@", "{}.{}".format(*sys.version_info)), encoding="utf-8"
     )

@@ -1,10 +1,16 @@
 """The scripts of a submission, in MIREX's calling formats, as templates."""
 
 import re
+from collections import deque
+from contextlib import suppress
 from importlib import metadata
 
 REQUIREMENTS = """\
-# What ran when this folder was made. userlogfeat and musicnn's weights are in lib/."""
+# What ran when this folder was made, down to what needs nothing more. userlogfeat and
+# musicnn's weights are in lib/."""
+
+# Where a package is imported by another name than it is installed by.
+_MODULES = {"huggingface-hub": "huggingface_hub", "scikit-learn": "sklearn"}
 
 ENVIRONMENT = """\
 # Sourced by the scripts: which Python, and this folder's library, offline.
@@ -18,6 +24,16 @@ fi
 export PYTHONPATH="$HERE/lib"
 export PYTHONDONTWRITEBYTECODE=1
 export HF_HUB_OFFLINE=1
+
+# Say what to do where that Python lacks the requirements; nothing is imported here.
+require_python() {
+    "$PYTHON" -P -c 'import sys
+from importlib.util import find_spec
+sys.exit(any(find_spec(name) is None for name in sys.argv[1:]))' @MODULES@ && return
+    echo "$PYTHON lacks what requirements.txt lists: run $HERE/setup.sh once, or set" \
+        "USERLOGFEAT_PYTHON to a Python that has it." >&2
+    exit 2
+}
 """
 
 SETUP = """\
@@ -36,6 +52,7 @@ _SCRIPT = """\
 set -eu
 HERE=$(dirname -- "$(readlink -f -- "$0")")
 . "$HERE/lib/environment.sh"
+require_python
 exec "$PYTHON" -P -m userlogfeat mirex {command} --quiet \\
     --pipeline "$HERE/@PIPELINE@" "$@"
 """
@@ -71,19 +88,64 @@ USAGES = {
 }
 
 
-def pinned_requirements():
-    """What this library needs, as installed here: ``numpy==2.4.6``, ...
+def direct_requirements():
+    """What this library itself asks for, as installed here: ``numpy==2.4.6``, ...
 
     Returns
     -------
     list of str
         Without what marks a local build, such as "+cpu" of torch.
     """
-    lines = []
-    for requirement in metadata.requires("userlogfeat") or ():
-        if ";" in requirement:  # an extra
+    return sorted(_pin(name) for name, _ in _needs("userlogfeat"))
+
+
+def required_modules():
+    """What of it is imported by name: list of str."""
+    names = sorted(name for name, _ in _needs("userlogfeat"))
+    return [_MODULES.get(name, name) for name in names]
+
+
+def pinned_requirements():
+    """All that this library needs, and what that needs in turn, as installed here.
+
+    Returns
+    -------
+    list of str
+        What is for some systems only keeps the condition that says for which:
+        ``nvidia-nccl-cu12==2.28.9; platform_system == "Linux"``.
+    """
+    found = {}
+    todo = deque((name, marker) for name, marker in _needs("userlogfeat"))
+    while todo:
+        name, marker = todo.popleft()
+        if name in found:
             continue
-        name = re.match(r"[\w.-]+", requirement)[0]
-        version = metadata.version(name).partition("+")[0]
-        lines.append(f"{name}=={version}")
-    return sorted(lines)
+        found[name] = marker
+        for needed, own in _needs(name):
+            both = [part for part in (marker, own) if part]
+            condition = " and ".join(f"({part})" for part in both) if both[1:] else ""
+            condition = condition or "".join(both)
+            # What is needed everywhere is met first, and stays so.
+            (todo.append if condition else todo.appendleft)((needed, condition))
+    pins = {name: _pin(name) for name in sorted(found)}
+    return [
+        f"{pins[name]}; {found[name]}" if found[name] else pins[name] for name in pins
+    ]
+
+
+def _needs(name):
+    """Packages that an installed one asks for and that are here, with conditions."""
+    needs = []
+    for line in metadata.requires(name) or ():
+        requirement, _, marker = (part.strip() for part in line.partition(";"))
+        if re.search(r"\bextra\b", marker):
+            continue
+        needed = re.match(r"[\w.-]+", requirement)[0]
+        with suppress(metadata.PackageNotFoundError):  # of another system
+            metadata.distribution(needed)
+            needs.append((re.sub(r"[-_.]+", "-", needed).lower(), marker))
+    return needs
+
+
+def _pin(name):
+    return f"{name}=={metadata.version(name).partition('+')[0]}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from userlogfeat.mirex.package_files import USAGES, pinned_requirements
+from userlogfeat.mirex.package_files import USAGES, direct_requirements
 
 _MIB = 2**20
 
@@ -92,7 +92,8 @@ def _environment():
         "  install requirements.txt into any Python and export USERLOGFEAT_PYTHON, its",
         "  path. After that no network is used.",
         "- Made with Python "
-        f"{platform.python_version()}: {', '.join(pinned_requirements())}.",
+        f"{platform.python_version()}: {', '.join(direct_requirements())};",
+        "  requirements.txt has the versions of all that these need in turn.",
         "- Threads: `-numThreads N`, first or anywhere among the arguments; without it",
         "  one for each processor that the process may use.",
         "- Audio: wav, flac, ogg, mp3, au, aiff, of any sample rate, mono or not.",
@@ -151,7 +152,7 @@ def _notices(pipeline):
         from userlogfeat.weights import find_model, read_config
 
         data = read_config(find_model(pipeline.steps[0][1].weights))["training_data"]
-        notices.append(f"- The head learned from: {data['description']}.")
+        notices.append(f"- The model learned from: {data['description']}.")
         notices.append(f"  Licence: {data['licence']}.")
         if data["non_commercial"]:
             notices.append("  **For non-commercial use only.**")

@@ -18,12 +18,15 @@ import importlib
 import importlib.util
 import inspect
 import json
+import logging
 import sys
 from pathlib import Path
 
 from sklearn.pipeline import Pipeline
 
 from userlogfeat._files import read_whole
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "userlogfeat pipeline 1"
 _EMBEDDER = ("iter_features", "fingerprint", "layer_sizes")
@@ -270,6 +273,12 @@ def _describe(step):
     changed = {}
     defaults = inspect.signature(type(step)).parameters
     for key, value in step.get_params(deep=False).items():
+        if key == _WRITTEN:
+            if value is not None:
+                logger.warning(
+                    "%s=%r is left out: the scratch folder keeps features", key, value
+                )
+            continue
         if value is not defaults[key].default and value != defaults[key].default:
             changed[key] = _as_json(value)
             if changed[key] is None:
