@@ -43,6 +43,7 @@ def test_a_script_that_is_not_there(tmp_path):
     run = run_script([tmp_path / "none.sh"])
     assert (run.status, run.exit_code) == ("cannot start", None)
     assert "No such file" in run.output_tail
+    assert str(run) == "cannot start, 0.0 s, not seen"  # it was "0 MiB"
 
 
 @pytest.mark.parametrize("deaf", [False, True])

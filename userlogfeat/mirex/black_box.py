@@ -2,11 +2,15 @@
 
 The script gets a session of its own, so that what it started ends with it. Memory is
 the resident memory of all its processes together, looked at ten times a second in
-/proc; pages that they share count once in each. A peak of several processes between two
-looks is missed, that of a single one is not: the system keeps it. (The peak that
-``wait4`` reports is of no use: it counts what *we* held when the script was started.)
+/proc; pages that they share count once in each. The system keeps the peak of each
+process, so what one held and gave back before a look is seen; a peak of several together
+between two looks is not, nor what a process takes after the last look at it, a tenth of
+a second or less before it ends. A script that is over before the first look has no
+figure: NaN. (The peak that ``wait4`` reports is of no use: it counts what *we* held when
+the script was started.)
 """
 
+import math
 import os
 import resource
 import signal
@@ -38,7 +42,8 @@ class Run:
     cpu_seconds : float
         Processor time, of all threads: what else ran hardly changes it.
     peak_mib : float
-        Peak of its resident memory, in MiB; NaN where there is no /proc.
+        Peak of its resident memory, in MiB; NaN where there is no /proc, or the script
+        was over before it could be looked at.
     output_tail : str
         The end of what it wrote to stdout and stderr.
     """
@@ -53,7 +58,23 @@ class Run:
 
     def __str__(self):
         code = "" if self.exit_code is None else f", exit code {self.exit_code}"
-        return f"{self.status}{code}, {self.seconds:.1f} s, {self.peak_mib:.0f} MiB"
+        return f"{self.status}{code}, {self.seconds:.1f} s, {mib_text(self.peak_mib)}"
+
+
+def mib_text(mib):
+    """A size in words; what was not seen is no 0.
+
+    Parameters
+    ----------
+    mib : float
+        In MiB; NaN where it is not known.
+
+    Examples
+    --------
+    >>> mib_text(41.8), mib_text(float("nan"))
+    ('42 MiB', 'not seen')
+    """
+    return "not seen" if math.isnan(mib) else f"{mib:.0f} MiB"
 
 
 def run_script(command, *, time_limit=None, log=None, cwd=None, environment=None):
@@ -93,7 +114,8 @@ def run_script(command, *, time_limit=None, log=None, cwd=None, environment=None
                 start_new_session=True,
             )
         except OSError as error:
-            return Run(command, "cannot start", None, 0.0, 0.0, 0.0, str(error))
+            nothing = float("nan")
+            return Run(command, "cannot start", None, 0.0, 0.0, nothing, str(error))
         with _MemoryWatch(process) as peak:
             status, code = _wait(process, time_limit)
     seconds, cpu = time.monotonic() - start, _cpu_of_children() - cpu
@@ -145,7 +167,7 @@ class _MemoryWatch:
         self._thread.join()
 
     def mib(self):
-        """The peak, in MiB; NaN where there is no /proc."""
+        """The peak, in MiB; NaN where none was seen."""
         return self._bytes / 2**20 if self._bytes else float("nan")
 
     def _look(self):

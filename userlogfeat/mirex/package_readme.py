@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from userlogfeat.mirex.black_box import mib_text
 from userlogfeat.mirex.package_files import USAGES, direct_requirements
 
 _MIB = 2**20
@@ -129,7 +130,7 @@ def _cost(measured):
     for script, run in measured.runs.items():
         n = counts.get(script, half)
         cells = [script, n, f"{run.seconds:.1f} s", f"{run.cpu_seconds:.1f} s"]
-        lines.append(f"| {' | '.join(cells)} | {run.peak_mib:.0f} MiB |")
+        lines.append(f"| {' | '.join(cells)} | {mib_text(run.peak_mib)} |")
     extract = measured.runs["extractFeatures.sh"].cpu_seconds
     return [
         *lines,

@@ -12,6 +12,7 @@ import polars as pl
 from userlogfeat._files import replace_file
 from userlogfeat.evaluation.bootstrap import bootstrap_interval
 from userlogfeat.evaluation.friedman import friedman_test
+from userlogfeat.mirex.black_box import mib_text
 from userlogfeat.mirex.scores import NO_ANSWER, SEVERAL
 from userlogfeat.report import markup
 
@@ -198,7 +199,7 @@ def _cost(evaluation):
             row["status"],
             f"{row['seconds']:.1f}",
             f"{row['cpu_seconds']:.1f}",
-            f"{row['peak_mib']:.0f}",
+            mib_text(row["peak_mib"]),
         ]
         for row in evaluation.runs_frame().to_dicts()
     ]
@@ -206,7 +207,7 @@ def _cost(evaluation):
         f"Scratch folder of {name}: {size / 2**20:.2f} MiB."
         for name, size in evaluation.scratch_bytes.items()
     ]
-    columns = ["submission", "fold", "script", "status", "s", "processor s", "MiB"]
+    columns = ["submission", "fold", "script", "status", "s", "processor s", "memory"]
     return "Time and memory", columns, rows, notes
 
 
