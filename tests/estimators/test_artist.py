@@ -228,6 +228,22 @@ def test_artists_of_one_song(planted):
         of_features().fit(X, same, groups=same)
 
 
+def test_copies_of_songs(planted):
+    """Uploads of one song by each artist, four times: embeddings were 1e7 and more."""
+    X, y = planted
+    rows = np.repeat(np.unique(y, return_index=True)[1], 4)
+    with pytest.raises(ValueError, match=r"\(songs\) of each class .* are the same"):
+        of_features(max_epochs=1).fit(X[rows], y[rows])
+
+
+@pytest.mark.filterwarnings("ignore:1 of 2 artists have one song")
+def test_two_songs_and_one(planted):
+    X, _ = planted
+    embedder = of_features(max_epochs=1).fit(X[:3], ["a", "a", "b"])
+    assert embedder.shrinkage_ == 1.0
+    assert np.abs(embedder.transform(X[:3])).max() < 100
+
+
 def test_thousands_of_artists():
     """More than there are units, two songs each; nothing is quadratic in them."""
     rng = np.random.default_rng(0)

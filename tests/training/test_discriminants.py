@@ -135,6 +135,61 @@ def test_constant_columns_and_too_few_dimensions():
     assert not weight[1].any()
 
 
+@pytest.mark.parametrize("shrinkage", [0.0, 0.5, 1.0, "auto"])
+@pytest.mark.parametrize("noise", [0, 1e-7])
+def test_rows_that_are_copies(shrinkage, noise):
+    """They gave weights of 1e14: copies say nothing of the spread within classes."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(1 + rng.normal(size=(12, 5)), 4, axis=0)
+    X = (X + noise * rng.normal(size=X.shape)).astype(np.float32)
+    with pytest.raises(ValueError, match=r"\(songs\) of each class .* are the same"):
+        fit_discriminants(X, np.repeat(np.arange(12), 4), 3, shrinkage)
+
+
+def test_copies_in_some_classes_only():
+    """The others say how much rows differ: three songs among eleven times four."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(12), 4)
+    X = np.repeat(3 * rng.normal(size=(12, 5)), 4, axis=0)
+    X[:4] += rng.normal(size=(4, 5))
+    weight, bias, _ = fit_discriminants(X, y, 5)
+    assert np.abs(X @ weight.T + bias).max() < 100
+
+
+def test_a_feature_without_spread_within_classes():
+    """In whatever unit, it counts as far as shrinkage lets it; without, not at all."""
+    X, y = make_classes()
+    told = np.random.default_rng(1).normal(size=6)[y]
+    found = []
+    for unit in (1.0, 1e6):
+        both = np.column_stack([X, unit * told])
+        weight, bias, _ = fit_discriminants(both, y, 5, shrinkage=0.1)
+        found.append(both @ weight.T + bias)
+        weight, *_ = fit_discriminants(both, y, 5, shrinkage=0.0)
+        assert not weight[:, 5].any()
+    np.testing.assert_allclose(*np.abs(found), atol=1e-8)
+    assert np.corrcoef(found[0][:, 0], told)[0, 1] ** 2 > 0.5
+    assert np.abs(found[0]).max() < 30
+
+
+def test_one_difference_tells_nothing_of_correlations():
+    """Two songs and one: the fewest there can be, for which shrinkage was 0."""
+    X = np.random.default_rng(0).normal(size=(3, 4))
+    weight, bias, used = fit_discriminants(X, np.array([0, 0, 1]), 1)
+    assert used == 1.0
+    assert np.abs(X @ weight.T + bias).max() < 10
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, "auto"])
+def test_rows_that_are_all_the_same(shrinkage):
+    """A network that has died: nothing is made of it."""
+    weight, bias, _ = fit_discriminants(
+        np.ones((6, 3)), np.arange(6) // 2, 2, shrinkage
+    )
+    assert not weight.any()
+    assert not bias.any()
+
+
 def test_no_class_has_two_rows():
     with pytest.raises(ValueError, match="No class has two rows"):
         fit_discriminants(np.eye(4), np.arange(4), 2)

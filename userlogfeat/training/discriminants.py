@@ -13,14 +13,18 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 # Directions in which classes vary less than this share of the most are left out:
 # without shrinkage, nothing is known of them.
 LEAST_VARIANCE = 1e-8
+# The least spread within classes, as a share of that of all rows, that is believed: a
+# smaller one says that rows are copies of each other, or differ by rounding alone.
+LEAST_SPREAD = 1e-4
 
 
 def fit_discriminants(features, labels, n_components, shrinkage="auto"):
     """The directions in which classes differ most, for their spread within.
 
-    With S the covariance within classes and B that of their means, weighted by how many
-    rows they have, the directions are the leading eigenvectors of S^-1 B, scaled so
-    that the variance S within classes is 1 along each.
+    With S the covariance within classes, shrunk, and B that of their means, weighted by
+    how many rows they have, the directions are the leading eigenvectors of S^-1 B,
+    scaled so that S is 1 along each: the spread that the rows have within classes is 1
+    without shrinkage, and mostly somewhat less with it.
 
     Parameters
     ----------
@@ -33,8 +37,10 @@ def fit_discriminants(features, labels, n_components, shrinkage="auto"):
     shrinkage : float or "auto"
         S becomes (1 - a) S + a t I, with t the mean of its diagonal: 0 leaves it, 1
         knows of no correlation. ``"auto"`` is what Ledoit & Wolf derive: the more, the
-        fewer rows there are in classes of two or more. Features are brought to unit
-        spread within classes first.
+        fewer rows there are in classes of two or more; 1 where all rows but one are
+        the first of their class. Features are brought to unit spread within classes
+        first; one that has none, though classes differ in it, to unit spread in all
+        rows, and counts as far as `shrinkage` lets it.
 
     Returns
     -------
@@ -47,7 +53,8 @@ def fit_discriminants(features, labels, n_components, shrinkage="auto"):
     Raises
     ------
     ValueError
-        Where no class has two rows.
+        Where no class has two rows, or rows of a class are all the same: nothing says
+        how much those of a class differ.
     """
     within = _contrasts(features, labels)
     if not len(within):
@@ -55,11 +62,10 @@ def fit_discriminants(features, labels, n_components, shrinkage="auto"):
             "No class has two rows: there is no spread within classes to set the "
             "differences between them beside."
         )
-    spread = np.sqrt(np.square(within).mean(axis=0))
-    scale = np.where(spread > 1e-7 * max(spread.max(), 1e-30), spread, 1.0)
-    within = within / scale
+    scale, known = _spread(within, features)
+    within = np.where(known, within / scale, 0)
     if shrinkage == "auto":
-        shrinkage = float(ledoit_wolf_shrinkage(within, assume_centered=True))
+        shrinkage = _ledoit_wolf(within)
     covariance = within.T @ within / len(within)
     target = np.trace(covariance) / len(covariance)
     covariance *= 1 - shrinkage
@@ -106,6 +112,30 @@ def _contrasts(features, labels):
     before = sums[:-1][later] - sums[first[later]]
     j = j[later, None]
     return np.sqrt(j / (j + 1)) * (x[later] - before / j)
+
+
+def _spread(within, features):
+    """What each feature is divided by; whether that is its spread within classes."""
+    spread = np.sqrt(np.square(within).mean(axis=0))
+    total = features.std(axis=0, dtype=np.float64)
+    size = np.sqrt(np.square(features, dtype=np.float64).mean(axis=0))
+    rounding = 4 * np.finfo(np.result_type(features, np.float32)).eps * size
+    differs = total > rounding
+    known = spread > np.maximum(LEAST_SPREAD * total, rounding)
+    if differs.any() and not known.any():
+        raise ValueError(
+            "The rows (songs) of each class (artist) are the same, or nearly so: "
+            "nothing says how those of a class differ among themselves. Are they "
+            "copies, or clips of one song? Pass classes with different rows."
+        )
+    return np.where(known, spread, np.where(differs, total, 1.0)), known
+
+
+def _ledoit_wolf(rows):
+    """Their shrinkage; 1 for one row, which tells nothing of correlations."""
+    if len(rows) == 1:
+        return 1.0
+    return float(ledoit_wolf_shrinkage(rows, assume_centered=True))
 
 
 def _means(features, labels):
