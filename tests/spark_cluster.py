@@ -22,6 +22,9 @@ _SETTINGS = {
     "spark.driver.extraJavaOptions": _JAVA,
     "spark.executor.extraJavaOptions": _JAVA,
     "spark.sql.shuffle.partitions": "2",
+    # Rows are few: to compile Java for each query takes longer than to interpret it.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.default.parallelism": "2",
     "spark.log.level": "ERROR",
     "spark.ui.showConsoleProgress": "false",
@@ -38,13 +41,15 @@ def reason_to_skip():
 
 
 @contextlib.contextmanager
-def cluster(folder, **settings):
+def cluster(folder, master=MASTER, **settings):
     """A session on a fresh cluster, which is stopped at the end.
 
     Parameters
     ----------
     folder : Path
         Where executors write their logs, and Spark its files.
+    master : str
+        Executors, cores of each, MB of each.
     **settings : str
         Of Spark, with "__" for the dots: ``spark__task__maxFailures="8"``.
     """
@@ -64,7 +69,7 @@ def cluster(folder, **settings):
         builder = require_spark("the test").SparkSession.builder
         for name, value in chosen.items():
             builder = builder.config(name, value)
-        session = builder.master(MASTER).getOrCreate()
+        session = builder.master(master).getOrCreate()
         try:
             yield spark_session(session=session)
         finally:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def spark_session(master=None, session=None, *, purpose='backend="spark"'):
     """The session that is given or runs already, or else a new one.
 
     A new session has Spark's own settings, those of ``spark-submit`` included: memory
-    and cores are chosen by whoever starts it.
+    and cores are chosen by whoever starts it. Its workers run this Python where they
+    are on this machine; elsewhere ``PYSPARK_PYTHON`` says which.
 
     Parameters
     ----------
@@ -85,6 +87,8 @@ def spark_session(master=None, session=None, *, purpose='backend="spark"'):
         builder = require_spark(purpose).SparkSession.builder.appName("userlogfeat")
         if master is not None:
             builder = builder.master(master)
+        if (master or "local").startswith("local"):  # else "python3" of the PATH
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         session = builder.getOrCreate()
     running = None if master is None else session.sparkContext.master
     if running != master:
@@ -130,6 +134,43 @@ def frame_of(session, table):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
         return session.createDataFrame(table)
+
+
+def arrow_table(frame):
+    """A Spark DataFrame as a ``pyarrow.Table`` in this process.
+
+    It comes a partition at a time, so that neither Java's memory here nor
+    ``spark.driver.maxResultSize`` bound it.
+    """
+    import pyarrow as pa
+
+    def packed(batches):
+        for batch in batches:
+            stream = pa.BufferOutputStream()
+            with pa.ipc.new_stream(stream, batch.schema) as writer:
+                writer.write_batch(batch)
+            yield pa.RecordBatch.from_pydict({"rows": [stream.getvalue().to_pybytes()]})
+
+    tables = [
+        pa.ipc.open_stream(bytes(row["rows"])).read_all()
+        for row in map_in_arrow(frame, packed, "rows binary").toLocalIterator()
+    ]
+    return pa.concat_tables(tables) if tables else frame.limit(0).toArrow()
+
+
+def cut_plan(frame):
+    """The same rows, without the plan that made them.
+
+    Of frames that are made of themselves again and again the plan grows with every
+    round, and much faster than the number of rounds where one is joined with itself.
+    What was lost with an executor is still made anew. The rows cross to Java's own and
+    back once.
+    """
+    from pyspark.sql import DataFrame
+
+    session, java = frame.sparkSession, frame._jdf
+    rows = session._jsparkSession.createDataFrame(java.toJavaRDD(), java.schema())
+    return DataFrame(rows, session)
 
 
 def _require_java(purpose):

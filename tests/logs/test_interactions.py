@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
@@ -603,3 +604,48 @@ def test_a_flag_is_one_or_zero(kind):
     rated = frame.with_columns(like=pl.Series([1, 4, 0]).cast(kind))
     with pytest.raises(ValueError, match=r"\(row 1, .*a number in liked= other than 1"):
         read_logs(rated, liked="like")
+
+
+def test_single_plays_beyond_what_float32_counts():
+    """From 2 ** 24 on, float32 plus one is the same: such plays were lost."""
+    rows = {"user": ["a"] * 11, "item": ["x"] * 11, "n": [2**24] + [1] * 10}
+    logs = read_logs(pl.DataFrame(rows), count="n")
+    assert logs.user_items.data.tolist() == [2**24 + 10]
+    assert logs.user_items.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"playlists": [{"pid": 1, "tracks": ["x"]}]}',
+        '{"playlists": [{"pid": "1", "tracks": [{"track_uri": "a"}]}]}',
+        '{"playlists": [{"pid": 1e999, "tracks": [{"track_uri": "a"}]}]}',
+        '{"playlists": [{"pid": 1, "tracks": [{"track_uri": 7}]}]}',
+        '{"playlists": 7}',
+        '{"playlists": [{"pid": 1%s, "tracks": [{"track_uri": "a"}]}]}' % (20 * "0"),
+    ],
+)
+def test_a_damaged_slice_of_playlists(tmp_path, text):
+    """Deep nesting, and values of other types, came out as they arose."""
+    path = tmp_path / "mpd.slice.0-999.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="not a slice of the Million Playlist Dataset"):
+        read_logs(path, "mpd")
+
+
+def test_a_header_that_is_no_utf8(tmp_path):
+    path = tmp_path / "plays.csv"
+    path.write_bytes(b"\xffuser,item\na,b\n")
+    with pytest.raises(ValueError, match=r"plays\.csv could not be read.*iconv"):
+        read_logs(path)
+
+
+def test_parquet_of_one_long_word_is_refused(tmp_path, monkeypatch):
+    """A word of a few kB, a million times in a file of 5 kB, took 5 GB."""
+    monkeypatch.setattr(log_sources, "_MAX_TEXT", 1_000_000)
+    word = pa.DictionaryArray.from_arrays(pa.array([0] * 3000, pa.int32()), ["x" * 999])
+    path = tmp_path / "plays.parquet"
+    pq.write_table(pa.table({"user": word, "item": word}), path)
+    with pytest.raises(ValueError, match="'user' is longer than 1000000 bytes"):
+        read_logs(path)

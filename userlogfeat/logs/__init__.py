@@ -5,6 +5,7 @@ interactions  ``read_logs``, ``Interactions``
 formats       where five published logs keep their users, items and plays
 sources       any table, a file or a frame, as a stream of chunks
 columns       identifiers become codes, counts and times numbers
+on_spark      the same on a Spark cluster: ``SparkInteractions``
 ============  ==============================================================
 """
 

@@ -26,7 +26,7 @@ class IdCodes:
 
     def encode(self, chunk):
         """Codes of a chunk's identifiers, int32 (n_rows,)."""
-        column = _plain(chunk.table[self.role])
+        column = plain(chunk.table[self.role])
         self._check(column, chunk)
         if self.ids is None:
             self.ids = column[:0]
@@ -99,7 +99,7 @@ def read_counts(chunk):
     """
     if "count" not in chunk.table.column_names:
         return np.ones(chunk.table.num_rows, np.float32)
-    column = _plain(chunk.table["count"])
+    column = plain(chunk.table["count"])
     values = _as_float(column, chunk, "count")
     _refuse(np.isnan(values), chunk, "a missing or NaN count", "Remove these rows.")
     _refuse(
@@ -119,7 +119,7 @@ def read_times(chunk):
 
     Text is read as numbers or, failing that, as ISO 8601 dates.
     """
-    column = _plain(chunk.table["time"])
+    column = plain(chunk.table["time"])
     missing = column.is_null(nan_is_null=True)
     _refuse(missing, chunk, "no time", "Remove these rows, or leave time= out.")
     if pa.types.is_integer(column.type):
@@ -148,14 +148,14 @@ def read_verdicts(chunk):
     """+1 liked, -1 disliked, 0 withdrawn, as float with NaN for neither, or None."""
     names = chunk.table.column_names
     if "verdict" in names:
-        column = _plain(chunk.table["verdict"]).cast(pa.float32())
+        column = plain(chunk.table["verdict"]).cast(pa.float32())
         return column.to_numpy(zero_copy_only=False)
     verdicts = None
     for role, value in (("liked", 1), ("disliked", -1)):
         if role in names:
             if verdicts is None:
                 verdicts = np.full(chunk.table.num_rows, np.nan, np.float32)
-            said = _as_bool(_plain(chunk.table[role]), chunk, role)
+            said = _as_bool(plain(chunk.table[role]), chunk, role)
             _refuse(
                 said & ~np.isnan(verdicts),
                 chunk,
@@ -177,7 +177,7 @@ def read_shares(chunk):
         Where a value is not a number, is missing or negative; a length is 0; or, of
         shares without a length, one is above 1.
     """
-    played = _as_float(_plain(chunk.table["played"]), chunk, "played")
+    played = _as_float(plain(chunk.table["played"]), chunk, "played")
     _refuse(
         ~(played >= 0) | np.isinf(played),
         chunk,
@@ -193,7 +193,7 @@ def read_shares(chunk):
             "lengths as well, with length=.",
         )
         return played
-    length = _as_float(_plain(chunk.table["length"]), chunk, "length")
+    length = _as_float(plain(chunk.table["length"]), chunk, "length")
     _refuse(
         ~(length > 0) | np.isinf(length),
         chunk,
@@ -205,13 +205,13 @@ def read_shares(chunk):
 
 def read_skips(chunk):
     """Whether each row was skipped, as bool; missing values are refused."""
-    column = _plain(chunk.table["skipped"])
+    column = plain(chunk.table["skipped"])
     missing = column.is_null(nan_is_null=True)
     _refuse(missing, chunk, "nothing in skipped=", "Remove these rows.")
     return _as_bool(column, chunk, "skipped")
 
 
-def _plain(column):
+def plain(column):
     """One contiguous array; dictionaries (categories) decoded, text as large_string."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()

@@ -35,15 +35,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from userlogfeat._files import read_whole
 from userlogfeat.logs.sources import Chunk, iter_chunks
 
+_MAX_SLICE = 1 << 28  # bytes of a slice of playlists; the published ones have 35 MB
 _log = logging.getLogger(__name__)
 
-_LASTFM_360K = ["user", "mbid", "name", "count"]
-_TASTE_PROFILE = ["user", "item", "count"]
-_YAMBDA = {"user": "uid", "item": "item_id", "time": "timestamp"}
-_YAMBDA_FILES = ("multi_event.parquet", "listens.parquet")
-_YAMBDA_VERDICTS = {"like": 1, "dislike": -1, "unlike": 0, "undislike": 0}
+LASTFM_360K = ["user", "mbid", "name", "count"]
+TASTE_PROFILE = ["user", "item", "count"]
+YAMBDA = {"user": "uid", "item": "item_id", "time": "timestamp"}
+YAMBDA_FILES = ("multi_event.parquet", "listens.parquet")
+YAMBDA_VERDICTS = {"like": 1, "dislike": -1, "unlike": 0, "undislike": 0}
 
 
 def hetrec_lastfm_2k(source):
@@ -57,9 +59,9 @@ def lastfm_360k(source):
     """Chunks of the Last.fm 360K play counts; rows that name no artist are left out."""
     name = "usersha1-artmbid-artname-plays.tsv"
     path = _find(source, name, "lastfm-360k")
-    roles = {name: name for name in _LASTFM_360K}
+    roles = {name: name for name in LASTFM_360K}
     n_nameless = 0
-    for chunk in iter_chunks(path, roles, separator="\t", columns=_LASTFM_360K):
+    for chunk in iter_chunks(path, roles, separator="\t", columns=LASTFM_360K):
         item = pc.coalesce(chunk.table["mbid"], chunk.table["name"])
         table = chunk.table.drop_columns(["mbid", "name"]).append_column("item", item)
         rows = None
@@ -76,8 +78,8 @@ def lastfm_360k(source):
 def taste_profile(source):
     """Chunks of the Echo Nest Taste Profile's user, song, play count triplets."""
     path = _find(source, "train_triplets.txt", "taste-profile")
-    roles = {name: name for name in _TASTE_PROFILE}
-    yield from iter_chunks(path, roles, separator="\t", columns=_TASTE_PROFILE)
+    roles = {name: name for name in TASTE_PROFILE}
+    yield from iter_chunks(path, roles, separator="\t", columns=TASTE_PROFILE)
 
 
 def mpd(source):
@@ -98,26 +100,26 @@ def yambda(source):
     """Chunks of Yambda's flat layout: listens, then likes and dislikes."""
     path = Path(source)
     if not path.is_dir():
-        path = _find(path, " or ".join(_YAMBDA_FILES), "yambda")
+        path = _find(path, " or ".join(YAMBDA_FILES), "yambda")
         several = path.name.startswith("multi_event")
-        yield from _yambda_events(path) if several else iter_chunks(path, _YAMBDA)
+        yield from _yambda_events(path) if several else iter_chunks(path, YAMBDA)
         return
-    events, listens = (path / name for name in _YAMBDA_FILES)
+    events, listens = (path / name for name in YAMBDA_FILES)
     if events.exists():
         yield from _yambda_events(events)
     elif listens.exists():
-        yield from iter_chunks(listens, _YAMBDA)
+        yield from iter_chunks(listens, YAMBDA)
         yield from _yambda_verdicts(path)
     else:
-        raise _not_found(path, " or ".join(_YAMBDA_FILES), "yambda")
+        raise _not_found(path, " or ".join(YAMBDA_FILES), "yambda")
 
 
 def _yambda_verdicts(folder):
-    for event, verdict in _YAMBDA_VERDICTS.items():
+    for event, verdict in YAMBDA_VERDICTS.items():
         file = folder / f"{event}s.parquet"
         if not file.exists():
             continue
-        for chunk in iter_chunks(file, _YAMBDA):
+        for chunk in iter_chunks(file, YAMBDA):
             n = chunk.table.num_rows
             table = chunk.table.append_column("count", pa.repeat(pa.scalar(0.0), n))
             verdicts = pa.repeat(pa.scalar(verdict, pa.int8()), n)
@@ -125,10 +127,10 @@ def _yambda_verdicts(folder):
 
 
 def _yambda_events(path):
-    kinds = pa.array(["listen", *_YAMBDA_VERDICTS], pa.string())
-    verdicts = pa.array([None, *_YAMBDA_VERDICTS.values()], pa.int8())
-    counts = pa.array([1.0] + [0.0] * len(_YAMBDA_VERDICTS))
-    for chunk in iter_chunks(path, {**_YAMBDA, "event": "event_type"}):
+    kinds = pa.array(["listen", *YAMBDA_VERDICTS], pa.string())
+    verdicts = pa.array([None, *YAMBDA_VERDICTS.values()], pa.int8())
+    counts = pa.array([1.0] + [0.0] * len(YAMBDA_VERDICTS))
+    for chunk in iter_chunks(path, {**YAMBDA, "event": "event_type"}):
         event = pc.cast(chunk.table["event"], pa.string())
         kind = pc.index_in(event, value_set=kinds)
         if kind.null_count:
@@ -147,24 +149,27 @@ def _playlists(file):
     """One slice as a table: a row a track of a playlist, its place as time."""
     users, items, places = [], [], []
     try:
-        with open(file, encoding="utf-8") as handle:
-            playlists = json.load(handle)["playlists"]
+        text = read_whole(file, max_bytes=_MAX_SLICE).decode("utf-8")
+        playlists = json.loads(text)["playlists"]
         for playlist in playlists:
             for place, track in enumerate(playlist["tracks"]):
                 users.append(playlist["pid"])
                 items.append(track["track_uri"])
                 places.append(track.get("pos", place))
-    except (ValueError, KeyError, TypeError) as error:
+        columns = {
+            "user": pa.array(users, pa.int64()),
+            "item": pa.array(items, pa.string()),
+            "time": pa.array(places, pa.int64()),
+        }
+    except (
+        *(ValueError, LookupError, TypeError, AttributeError),
+        *(OverflowError, RecursionError, pa.ArrowException),
+    ) as error:
         raise ValueError(
             f"{file} is not a slice of the Million Playlist Dataset "
             f"({type(error).__name__}: {error}). Expected a JSON object with "
             "'playlists', each with 'pid' and 'tracks', each with 'track_uri'."
         ) from error
-    columns = {
-        "user": pa.array(users, pa.int64()),
-        "item": pa.array(items, pa.string()),
-        "time": pa.array(places, pa.int64()),
-    }
     return pa.table(columns)
 
 

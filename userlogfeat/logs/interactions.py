@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._spark import is_spark_frame
 from userlogfeat.logs.columns import IdCodes, read_counts, read_times, read_verdicts
 from userlogfeat.logs.formats import READERS
 from userlogfeat.logs.sources import CHUNK_ROWS, iter_chunks
 
+_EXACT = 1 << 24  # up to here float32 counts one by one
 _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
 
 
@@ -82,6 +84,7 @@ def read_logs(
     min_items_per_user=1,
     separator=None,
     columns=None,
+    backend=None,
 ):
     """Read listening logs.
 
@@ -94,7 +97,9 @@ def read_logs(
     source : str, Path or frame
         The path of a csv, tsv or parquet file (text may be compressed: .gz, .bz2,
         .zst) or of a folder of parquet files; or a frame of polars (lazy too), pandas
-        or pyarrow. With `format`: the data set's folder or file.
+        or pyarrow. With `format`: the data set's folder or file. On Spark also a Spark
+        frame, or any path, URL or pattern of csv, tsv, Parquet, ORC or JSON files that
+        Spark reads.
     format : str, optional
         A published data set: "hetrec-lastfm-2k", "lastfm-360k", "taste-profile",
         "mpd" or "yambda" (see :mod:`userlogfeat.logs.formats`). It says itself
@@ -123,11 +128,15 @@ def read_logs(
         Tab-separated fields are taken as they are, quotes included.
     columns : list of str, optional
         The columns of a text file that has no header line.
+    backend : {"local", "spark"}, optional
+        "spark" reads on a cluster, with the Spark session that runs or else a new one.
+        By default that is done with Spark frames only.
 
     Returns
     -------
-    Interactions
-        Users and items in the order of their identifiers.
+    Interactions or SparkInteractions
+        Users and items in the order of their identifiers. On Spark everything stays
+        there until ``collect()``, which gives the same Interactions.
 
     Raises
     ------
@@ -158,18 +167,37 @@ def read_logs(
     roles |= {"liked": liked, "disliked": disliked}
     roles = {role: name for role, name in roles.items() if name is not None}
     _check_settings(weights, min_users_per_item, min_items_per_user)
-    if format is None:
-        chunks = iter_chunks(source, roles, separator=separator, columns=columns)
-    else:
+    if format is not None:
         extra = separator is not None or columns is not None
         extra |= roles != {"user": "user", "item": "item"}
         _check_format(format, source, extra)
+    if _on_spark(backend, source):
+        from userlogfeat.logs.on_spark.interactions import read_spark_logs
+
+        minimums = {"item": min_users_per_item, "user": min_items_per_user}
+        layout = {"separator": separator, "columns": columns}
+        return read_spark_logs(source, format, roles, weights, minimums, **layout)
+    if format is None:
+        chunks = iter_chunks(source, roles, separator=separator, columns=columns)
+    else:
         chunks = READERS[format](source)
     events = _Events()
     with ThreadPoolExecutor(2) as pool:
         for chunk in chunks:
             events.add(chunk, pool)
     return events.interactions(weights, min_users_per_item, min_items_per_user)
+
+
+def _on_spark(backend, source):
+    """Whether a cluster is to read it."""
+    if backend not in (None, "local", "spark"):
+        raise ValueError(f'Got backend={backend!r}, expected "local" or "spark".')
+    if backend == "local" and is_spark_frame(source):
+        raise TypeError(
+            'Got a Spark frame with backend="local". Leave backend out to read it on '
+            "its cluster, or bring it here first: frame.toArrow()."
+        )
+    return backend == "spark" or is_spark_frame(source)
 
 
 class _Events:
@@ -210,7 +238,7 @@ class _Events:
         item_ids, item_ranks = self.item_codes.in_order()
         ranks, shape = (user_ranks, item_ranks), (len(user_ids), len(item_ids))
         users, items, counts, times = _joined(_in_order(self.plays, *ranks))
-        user_items = sparse.coo_matrix((counts, (users, items)), shape=shape).tocsr()
+        user_items = _add_up(users, items, counts, shape)
         del counts
         if times is None:
             del users, items
@@ -232,6 +260,16 @@ class _Events:
             _part(liked, kept),
             _part(disliked, kept),
         )
+
+
+def _add_up(users, items, counts, shape):
+    """Plays of each pair; by float64 where float32 would lose single ones."""
+    user_items = sparse.coo_matrix((counts, (users, items)), shape=shape).tocsr()
+    if user_items.data.max(initial=0) < _EXACT:
+        return user_items
+    counts = counts.astype(np.float64)
+    exact = sparse.coo_matrix((counts, (users, items)), shape=shape).tocsr()
+    return exact.astype(np.float32)
 
 
 def _enough(user_items, min_users_per_item, min_items_per_user):

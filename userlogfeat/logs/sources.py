@@ -13,14 +13,16 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
-from pyarrow import parquet
+
+from userlogfeat._parquet import open_parquet, plain
 
 CHUNK_ROWS = 500_000
 _BLOCK = 2 << 20  # bytes of text parsed at a time
+_MAX_TEXT = 1 << 29  # bytes of identifiers in a batch of Parquet: 1 kB each
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".dat": "\t"}
-_COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
-_PARQUET = {".parquet", ".pq"}
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".dat": "\t"}
+COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
+PARQUET = {".parquet", ".pq"}
 
 
 class Chunk(NamedTuple):
@@ -64,18 +66,18 @@ def iter_chunks(source, roles, *, separator=None, columns=None):
         Where `source` is neither a path nor a frame.
     """
     if not isinstance(source, (str, os.PathLike)):
-        _refuse_layout(separator, columns, "a frame")
+        refuse_layout(separator, columns, "a frame")
         yield from _frame_chunks(source, roles)
         return
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
-    if path.is_dir() or path.suffix.lower() in _PARQUET:
-        _refuse_layout(separator, columns, "Parquet")
+    if path.is_dir() or path.suffix.lower() in PARQUET:
+        refuse_layout(separator, columns, "Parquet")
         for file in _parquet_files(path):
-            yield from _parquet_chunks(file, roles)
+            yield from _unchanged(file, _parquet_chunks(file, roles))
     else:
-        yield from _text_chunks(path, roles, separator, columns)
+        yield from _unchanged(path, _text_chunks(path, roles, separator, columns))
 
 
 def require_columns(roles, available, origin, *, hint=""):
@@ -92,6 +94,18 @@ def require_columns(roles, available, origin, *, hint=""):
         raise ValueError(
             f"Found no column {', '.join(missing)} in {origin}. Its columns: {have}. "
             f"Name the right ones, as in user='userID'{hint}"
+        )
+
+
+def _unchanged(path, chunks):
+    """Chunks of a file; an error at the end where somebody wrote to it meanwhile."""
+    before = os.stat(path)
+    yield from chunks
+    after = os.stat(path)
+    names = ("st_size", "st_mtime_ns", "st_ino")
+    if any(getattr(before, name) != getattr(after, name) for name in names):
+        raise ValueError(
+            f"{path} changed while it was read. Read it again when nobody writes to it."
         )
 
 
@@ -137,16 +151,16 @@ def _header(path, parse):
 
 def _separator(path):
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSED:
+    if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
-    if suffix not in _SEPARATORS:
-        known = ", ".join([*_SEPARATORS, *sorted(_PARQUET)])
+    if suffix not in SEPARATORS:
+        known = ", ".join([*SEPARATORS, *sorted(PARQUET)])
         raise ValueError(
             f"{path.name} does not say how it is laid out: known suffixes are {known}. "
             "Pass separator=... if it is text, or read it into a frame first."
         )
-    return _SEPARATORS[suffix]
+    return SEPARATORS[suffix]
 
 
 def _parquet_files(path):
@@ -156,7 +170,7 @@ def _parquet_files(path):
     files = sorted(
         file
         for file in path.rglob("*")
-        if file.suffix.lower() in _PARQUET
+        if file.suffix.lower() in PARQUET
         and not any(part[0] in "._" for part in file.relative_to(path).parts)
     )
     if not files:
@@ -170,11 +184,12 @@ def _parquet_files(path):
 def _parquet_chunks(path, roles):
     with _reading(path):
         # By default Arrow keeps all the bytes it has read until the file's end.
-        file = parquet.ParquetFile(path, buffer_size=_BLOCK, pre_buffer=False)
+        file = open_parquet(path, buffer_size=_BLOCK, pre_buffer=False)
     with file:
         require_columns(roles, file.schema_arrow.names, path.name, hint=".")
         used = list(dict.fromkeys(roles.values()))
         batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=used)
+        batches = (plain(batch, _MAX_TEXT) for batch in batches)
         yield from _grouped(batches, roles, path)
 
 
@@ -185,11 +200,11 @@ def _frame_chunks(frame, roles):
         require_columns(roles, names, "the frame", hint=".")
         used = list(dict.fromkeys(roles.values()))
         batches = frame.select(used).collect_batches(chunk_size=CHUNK_ROWS)
-        tables = (_arrow_table(batch, used) for batch in batches)
+        tables = (arrow_table(batch, used) for batch in batches)
     elif library in ("polars", "pandas", "pyarrow") and hasattr(frame, "columns"):
         names = frame.column_names if library == "pyarrow" else frame.columns
         require_columns(roles, names, "the frame", hint=".")
-        whole = _arrow_table(frame, list(dict.fromkeys(roles.values())))
+        whole = arrow_table(frame, list(dict.fromkeys(roles.values())))
         starts = range(0, whole.num_rows, CHUNK_ROWS)
         tables = (whole.slice(start, CHUNK_ROWS) for start in starts)
     else:
@@ -203,7 +218,7 @@ def _frame_chunks(frame, roles):
         first_row += table.num_rows
 
 
-def _arrow_table(frame, used):
+def arrow_table(frame, used):
     """The used columns of a frame as an Arrow table."""
     library = type(frame).__module__.partition(".")[0]
     arrays = []
@@ -261,7 +276,8 @@ def _by_role(table, roles):
     return pa.table([table[name] for name in names], names=list(roles))
 
 
-def _refuse_layout(separator, columns, what):
+def refuse_layout(separator, columns, what):
+    """Raise a ValueError where what describes text is given with something else."""
     if separator is not None or columns is not None:
         raise ValueError(
             f"Got separator= or columns= with {what}: they describe text files only."
@@ -280,8 +296,8 @@ class _reading:
     def __exit__(self, kind, error, traceback):
         if kind is None or isinstance(error, (FileNotFoundError, PermissionError)):
             return
-        if isinstance(error, (pa.ArrowException, OSError, EOFError)):
+        if isinstance(error, (pa.ArrowException, OSError, EOFError, ValueError)):
             hint = ""
-            if "UTF8" in str(error):
+            if "UTF8" in str(error) or isinstance(error, UnicodeDecodeError):
                 hint = " Convert it first: iconv -f latin1 -t utf-8 OLD > NEW."
             raise ValueError(f"{self.path} could not be read: {error}{hint}") from error

@@ -1,0 +1,78 @@
+"""Wrong rows on a cluster: counted, shown, refused as the local reader does."""
+
+import re
+
+import polars as pl
+import pytest
+
+from userlogfeat import read_logs
+from userlogfeat._spark import frame_of
+
+NAN = float("nan")
+GOOD = {"user": ["ann", "bob", "eve"], "item": [1, 2, 3]}
+WRONG = {
+    "no user": (
+        {"user": ["ann", None, None]},
+        {},
+        "2 rows of the frame with no user identifier .*(user=None, item=2; user=None",
+    ),
+    "NaN item": ({"item": [1.0, NAN, 3.0]}, {}, "1 row .* with no item identifier"),
+    "list": (
+        {"item": [[1], [2], [3]]},
+        {},
+        "item= of the frame holds lists",
+    ),
+    "negative": (
+        {"n": [1.0, -2.0, 3.0]},
+        {"count": "n"},
+        "1 row of the frame with a negative count (user='bob', item=2, count=-2.0)",
+    ),
+    "NaN": ({"n": [1.0, NAN, 3.0]}, {"count": "n"}, "a missing or NaN count"),
+    "null": ({"n": [1, None, 3]}, {"count": "n"}, "a missing or NaN count"),
+    "infinite": ({"n": [1.0, 1e39, 3.0]}, {"count": "n"}, "an infinite count"),
+    "text": (
+        {"n": ["1", "2,5", "3"]},
+        {"count": "n"},
+        "a count that is not a number (user='bob', item=2, count='2,5')",
+    ),
+    "no time": ({"t": [1, None, 3]}, {"time": "t"}, "1 row of the frame with no time"),
+    "strange time": (
+        {"t": ["1", "noon", "3"]},
+        {"time": "t"},
+        "The column time= of the frame is of type string and starts with '1'",
+    ),
+    "rating": ({"up": [1, 5, 0]}, {"liked": "up"}, "a number in liked= other than 1"),
+    "both": (
+        {"up": [True] * 3, "down": [True, False, False]},
+        {"liked": "up", "disliked": "down"},
+        "1 row of the frame with both liked and disliked",
+    ),
+    "no column": ({}, {"count": "n"}, "Found no column 'n' (count=) in the frame"),
+    "no play": ({"n": [0, 0, 0]}, {"count": "n"}, "The logs hold 3 rows, no play"),
+    "too few": ({}, {"min_users_per_item": 2}, "none of 3 items has as many users"),
+    "too few items": ({}, {"min_items_per_user": 9}, "none of 3 users has as many"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_rows_are_refused(spark, name):
+    columns, settings, told = WRONG[name]
+    frame = frame_of(spark, pl.DataFrame(GOOD | columns).to_arrow())
+    match = re.escape(told).replace(r"\ \.\*", ".*").replace(r"\.\*", ".*")
+    with pytest.raises(ValueError, match=match):
+        read_logs(frame, **settings)
+
+
+def test_files_that_cannot_be_read_are_named(spark, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file or folder /.*none\.parquet"):
+        read_logs(tmp_path / "none.parquet", backend="spark")
+    with pytest.raises(ValueError, match=r"does not say how it is laid.*separator="):
+        read_logs(tmp_path / "plays.xlsx", backend="spark")
+    short = tmp_path / "short.csv"
+    short.write_text("user,item,n\nann,7,2\nbob,8\n")
+    with pytest.raises(ValueError, match=r"short\.csv could not be read: .*MALFORMED"):
+        read_logs(short, backend="spark")
+    damaged = tmp_path / "damaged.parquet"
+    damaged.write_bytes(b"PAR1" * 10)
+    with pytest.raises(ValueError, match=r"damaged\.parquet could not be read"):
+        read_logs(damaged, backend="spark")

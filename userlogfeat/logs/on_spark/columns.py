@@ -1,0 +1,257 @@
+"""Checked columns of logs on a cluster: one pass counts what is wrong, and says it.
+
+The rules are those of :mod:`userlogfeat.logs.columns`. A frame on a cluster has no row
+numbers, so that messages show some of the rows in question instead.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from userlogfeat.logs.on_spark.sources import reading
+
+_SHOWN_ROWS = 3  # in an error message
+_TIMES = ("bigint", "double", "timestamp")  # what text may be, as time; tried in order
+
+
+class Check(NamedTuple):
+    """A condition that no row may meet."""
+
+    bad: object  # pyspark.sql.Column: true where a row is to be refused
+    what: str  # "Got 3 rows of plays.csv with {what} (...). {advice}"
+    advice: str
+
+
+def checked_events(source):
+    """The rows of a source as numbers and identifiers, all of them checked.
+
+    Parameters
+    ----------
+    source : Source
+        Of columns user, item and place; perhaps count, time, liked and disliked, or
+        verdict.
+
+    Returns
+    -------
+    frame : pyspark.sql.DataFrame
+        Columns user, item, count (double; ones where there are no counts), place,
+        and where the source has them time and verdict (1, -1, 0, or null).
+    n_rows, n_plays : int
+        Rows, and those with a count above 0.
+
+    Raises
+    ------
+    ValueError
+        As :func:`userlogfeat.read_logs` does for wrong rows.
+    """
+    from pyspark.sql import functions as F
+
+    frame = source.frame
+    kinds = {field.name: field.dataType for field in frame.schema.fields}
+    columns = {role: F.col(role) for role in ("user", "item", "place")}
+    checks = [_identifier(role, kinds[role], source) for role in ("user", "item")]
+    columns["count"], found = _count(kinds, source.origin)
+    checks += found
+    if "verdict" in kinds:
+        columns["verdict"] = F.col("verdict").cast("float")
+    elif told := [role for role in ("liked", "disliked") if role in kinds]:
+        columns["verdict"], found = _verdict(told, kinds, source.origin)
+        checks += found
+    checks += [Check(*check) for check in source.checks]
+    times = []
+    if "time" in kinds:
+        times, check = _times(kinds["time"], source.origin)
+        checks.append(check)
+    strange = _no_whole_numbers() if source.is_text else {}
+    totals = _totals(source, checks, times, strange, columns["count"])
+    for index, check in enumerate(checks):
+        if totals[f"check{index}"]:
+            _refuse(source, check, totals[f"check{index}"])
+    if times:
+        fits = [time for i, time in enumerate(times) if not totals[f"time{i}"]]
+        columns["time"] = fits[0] if fits else _no_time(source, kinds["time"])
+    for role in strange:
+        if not totals[role]:
+            columns[role] = F.col(role).cast("bigint")
+    chosen = [column.alias(name) for name, column in columns.items()]
+    return frame.select(*chosen), totals["n_rows"], totals["n_plays"]
+
+
+def _totals(source, checks, times, strange, count):
+    """Everything that must be known of all rows, counted in one pass."""
+    from pyspark.sql import functions as F
+
+    totals = {f"check{i}": F.count_if(check.bad) for i, check in enumerate(checks)}
+    totals |= {f"time{i}": F.count_if(time.isNull()) for i, time in enumerate(times)}
+    totals |= {role: F.count_if(bad) for role, bad in strange.items()}
+    totals |= {"n_rows": F.count("*"), "n_plays": F.count_if(count > 0)}
+    totals = [total.alias(name) for name, total in totals.items()]
+    with reading(source.origin):
+        return source.frame.agg(*totals).first()
+
+
+def _identifier(role, kind, source):
+    from pyspark.sql import functions as F
+    from pyspark.sql import types as T
+
+    if isinstance(kind, T.ArrayType | T.MapType | T.StructType | T.VariantType):
+        raise ValueError(
+            f"Column {role}= of {source.origin} holds lists or structs "
+            f"({kind.simpleString()}), expected one identifier a row. Explode it first."
+        )
+    missing = F.col(role).isNull()
+    if isinstance(kind, T.FloatType | T.DoubleType):
+        missing |= F.isnan(role)
+    elif source.is_text:
+        missing |= F.col(role) == ""
+    return Check(
+        missing,
+        f"no {role} identifier (missing, None or NaN)",
+        "Remove these rows, or give the unknown a name.",
+    )
+
+
+def _count(kinds, origin):
+    """The count as double, rounded to float32 as the local reader does."""
+    from pyspark.sql import functions as F
+    from pyspark.sql import types as T
+
+    if "count" not in kinds:
+        return F.lit(1.0), []
+    kind, count = kinds["count"], F.col("count")
+    checks = []
+    if isinstance(kind, T.StringType):
+        unread = (count != "") & count.try_cast("double").isNull()
+        advice = "Write numbers with a point and without separators of thousands or "
+        checks += [Check(unread, "a count that is not a number", advice + "spaces.")]
+        count = count.try_cast("double")
+    elif isinstance(kind, T.NumericType | T.BooleanType):
+        count = count.cast("double")
+    else:
+        raise ValueError(_expected("count", origin, kind, "numbers"))
+    largest = float(np.finfo(np.float32).max)
+    checks += [
+        Check(
+            count.isNull() | F.isnan(count),
+            "a missing or NaN count",
+            "Remove these rows.",
+        ),
+        Check(
+            count < 0,
+            "a negative count",
+            "Counts are numbers of plays; give ratings or dislikes through liked=, "
+            "disliked=.",
+        ),
+        Check(
+            (count > largest) & ~F.isnan(count),
+            "an infinite count",
+            "Correct or remove these rows.",
+        ),
+    ]
+    return count.cast("float").cast("double"), checks
+
+
+def _verdict(roles, kinds, origin):
+    """+1 liked, -1 disliked, null neither."""
+    from pyspark.sql import functions as F
+
+    said, checks = {}, []
+    for role in roles:
+        said[role], found = _flag(role, kinds[role], origin)
+        checks += found
+    if len(said) == 2:
+        both = said["liked"] & said["disliked"]
+        checks.append(Check(both, "both liked and disliked", "A row can be one."))
+    verdict = F.lit(None).cast("float")
+    for role, value in (("liked", 1.0), ("disliked", -1.0)):
+        if role in said:
+            verdict = F.when(said[role], F.lit(value)).otherwise(verdict)
+    return verdict.cast("float"), checks
+
+
+def _flag(role, kind, origin):
+    """A column of true and false, or 1 and 0; null is false."""
+    from pyspark.sql import functions as F
+    from pyspark.sql import types as T
+
+    flag, checks = F.col(role), []
+    if isinstance(kind, T.NumericType):
+        known = flag.isNotNull() & ~F.isnan(flag.cast("double"))
+        checks = [
+            Check(
+                known & (flag != 0) & (flag != 1),
+                f"a number in {role}= other than 1 and 0",
+                "Ratings, percentages and times are no flags: make the column true "
+                "where they mean it, such as ratings of 4 and more.",
+            )
+        ]
+        flag = flag == 1
+    elif isinstance(kind, T.StringType):
+        read = flag.try_cast("boolean")
+        unread = (flag != "") & read.isNull()
+        what = f"text in {role}= that is neither true nor false"
+        checks = [Check(unread, what, "Write true and false, or 1 and 0.")]
+        flag = read
+    elif not isinstance(kind, T.BooleanType):
+        raise ValueError(_expected(role, origin, kind, "true and false, or 1 and 0"))
+    return F.coalesce(flag, F.lit(False)), checks
+
+
+def _times(kind, origin):
+    """The ways to read the time, and what no row may be."""
+    from pyspark.sql import functions as F
+    from pyspark.sql import types as T
+
+    time = F.col("time")
+    missing, ways = time.isNull(), [time]
+    if isinstance(kind, T.FloatType | T.DoubleType):
+        missing |= F.isnan(time)
+    elif isinstance(kind, T.StringType):
+        missing |= (time == "") | F.isnan(time.try_cast("double"))
+        ways = [time.try_cast(way) for way in _TIMES]
+    elif not isinstance(
+        kind, T.NumericType | T.DateType | T.TimestampType | T.TimestampNTZType
+    ):
+        raise ValueError(_expected("time", origin, kind, "numbers, dates or text"))
+    return ways, Check(missing, "no time", "Remove these rows, or leave time= out.")
+
+
+def _no_time(source, kind):
+    first = source.frame.select("time").first()["time"]
+    raise ValueError(
+        f"The column time= of {source.origin} is of type {kind.simpleString()} and "
+        f"starts with {first!r}, expected numbers, dates, or text in ISO 8601 such as "
+        "2009-05-04T23:08:57, all rows alike."
+    )
+
+
+def _no_whole_numbers():
+    """Where identifiers from text are no plain whole numbers: role -> column."""
+    from pyspark.sql import functions as F
+
+    written = {role: F.col(role).try_cast("bigint") for role in ("user", "item")}
+    return {
+        role: F.coalesce(number.cast("string") != F.col(role), F.lit(True))
+        for role, number in written.items()
+    }
+
+
+def _expected(role, origin, kind, what):
+    return (
+        f"The column {role}= of {origin} is of type {kind.simpleString()}, expected "
+        f"{what}."
+    )
+
+
+def _refuse(source, check, n_bad):
+    shown = source.frame.filter(check.bad).drop("place").limit(_SHOWN_ROWS).collect()
+    rows = "; ".join(
+        ", ".join(f"{name}={value!r}" for name, value in row.asDict().items())
+        for row in shown
+    )
+    noun = "row" if n_bad == 1 else "rows"
+    more = "; ..." if n_bad > _SHOWN_ROWS else ""
+    raise ValueError(
+        f"Got {n_bad} {noun} of {source.origin} with {check.what} ({rows}{more}). "
+        f"{check.advice}"
+    )

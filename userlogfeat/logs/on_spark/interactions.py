@@ -1,0 +1,244 @@
+"""Who played what, how often, as frames on a Spark cluster.
+
+The logs are read twice: once to check every row, once to add up the rows of each pair
+of user and item. From then on there are pairs, identifiers are numbers of 32 bits, and
+the driver sees totals only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from userlogfeat._spark import arrow_table, is_spark_frame, spark_session
+from userlogfeat.logs.on_spark.codes import numbered
+from userlogfeat.logs.on_spark.columns import checked_events
+from userlogfeat.logs.on_spark.formats import read_format
+from userlogfeat.logs.on_spark.pruning import pruned
+from userlogfeat.logs.on_spark.sources import read_source
+
+SIDES = ("user", "item")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SparkInteractions:
+    """Who played what, how often, on a cluster; :class:`Interactions` in frames.
+
+    Parameters
+    ----------
+    user_items : pyspark.sql.DataFrame
+        user (int), item (int), count (float): one row a pair, counts above 0. Users
+        and items are numbers from 0, in the order of their identifiers.
+    user_ids : pyspark.sql.DataFrame
+        user (int), id: the identifier of each user.
+    item_ids : pyspark.sql.DataFrame
+        item (int), id.
+    n_users, n_items, n_pairs : int
+    last_items : pyspark.sql.DataFrame, optional
+        user (int), item (int): the item each user played last.
+    liked, disliked : pyspark.sql.DataFrame, optional
+        user (int), item (int): one row a pair.
+    cached : tuple of pyspark.sql.DataFrame
+        What :meth:`unpersist` frees.
+    """
+
+    user_items: object
+    user_ids: object
+    item_ids: object
+    n_users: int
+    n_items: int
+    n_pairs: int
+    last_items: object = None
+    liked: object = None
+    disliked: object = None
+    cached: tuple = ()
+
+    def collect(self):
+        """Bring everything to this process.
+
+        Returns
+        -------
+        Interactions
+            What ``read_logs`` of the same rows gives without a cluster. 12 bytes a
+            pair, and the identifiers.
+        """
+        from userlogfeat.logs.interactions import Interactions
+
+        shape = (self.n_users, self.n_items)
+        last_items = None
+        if self.last_items is not None:
+            table = arrow_table(self.last_items)
+            last_items = np.full(self.n_users, -1)
+            last_items[table["user"].to_numpy()] = table["item"].to_numpy()
+        return Interactions(
+            _matrix(self.user_items, shape),
+            ids_in_order(self.user_ids),
+            ids_in_order(self.item_ids),
+            last_items,
+            None if self.liked is None else _matrix(self.liked, shape),
+            None if self.disliked is None else _matrix(self.disliked, shape),
+        )
+
+    def unpersist(self):
+        """Free what the cluster keeps of it; the frames are made anew when used."""
+        for frame in self.cached:
+            frame.unpersist()
+
+    def __repr__(self):
+        parts = [f"{self.n_users} users, {self.n_items} items, {self.n_pairs} pairs"]
+        extra = ("last_items", "liked", "disliked")
+        parts += [name for name in extra if getattr(self, name) is not None]
+        return f"<SparkInteractions: {', '.join(parts)}>"
+
+
+def read_spark_logs(source, format, roles, weights, minimums, **layout):
+    """:func:`userlogfeat.read_logs` on a cluster.
+
+    Parameters
+    ----------
+    source : pyspark.sql.DataFrame, str, Path, or frame of another library
+    format : str or None
+    roles : dict of str
+        Role -> column; of no use where there is a format.
+    weights : {"count", "binary"}
+    minimums : dict of int
+        "item" -> min_users_per_item, "user" -> min_items_per_user.
+    **layout : optional
+        `separator`, `columns` and `optional` of :func:`.sources.read_source`.
+
+    Returns
+    -------
+    SparkInteractions
+    """
+    session = source.sparkSession if is_spark_frame(source) else None
+    session = spark_session(session=session, purpose='read_logs(backend="spark")')
+    if format is not None:
+        source = read_format(session, source, format)
+    else:
+        source = read_source(session, source, roles, **layout)
+    events, n_rows, n_plays = checked_events(source)
+    if not n_plays:
+        what = "no rows" if not n_rows else f"{n_rows} rows, no play"
+        raise ValueError(f"The logs hold {what}: there is nothing to learn from.")
+    pairs = _pairs(events).persist()
+    try:
+        return _coded(pairs, weights, minimums)
+    finally:
+        pairs.unpersist()
+
+
+def read_plays(source):
+    """A frame or path as it is: columns user, item and, if it is there, count.
+
+    Parameters
+    ----------
+    source : pyspark.sql.DataFrame, str or Path
+
+    Returns
+    -------
+    SparkInteractions
+    """
+    roles = {"user": "user", "item": "item"}
+    minimums = {"user": 1, "item": 1}
+    plays = {"count": "count"}
+    return read_spark_logs(source, None, roles, "count", minimums, optional=plays)
+
+
+def _pairs(events):
+    """One row a user and item: their plays, the last of them, the latest verdict."""
+    from pyspark.sql import functions as F
+
+    has_time = "time" in events.columns
+    when = F.struct("time", "place") if has_time else F.struct("place")
+    found = [F.sum("count").alias("count")]
+    if has_time:
+        # A row of count 0 says that nothing was played: it is no last item either.
+        found.append(F.max(F.when(F.col("count") > 0, when)).alias("last"))
+    if "verdict" in events.columns:
+        told = F.when(F.col("verdict").isNotNull(), when)
+        found.append(F.max_by("verdict", told).alias("verdict"))
+    return events.groupBy("user", "item").agg(*found)
+
+
+def _coded(pairs, weights, minimums):
+    """Identifiers replaced by codes, users and items with too few left out."""
+    from pyspark.sql import functions as F
+
+    ids, sizes, kept = {}, {}, {}
+    for side in SIDES:
+        known = pairs.select(F.col(side).alias("id")).distinct()
+        ids[side], sizes[side], kept[side] = numbered(known, "id", side)
+        of_side = ids[side].withColumnRenamed("id", f"{side}_id")
+        pairs = pairs.withColumnRenamed(side, f"{side}_id").join(of_side, f"{side}_id")
+    coded = pairs.drop("user_id", "item_id").persist()
+    plays = coded.filter(F.col("count") > 0)
+    left = pruned(plays, sizes, minimums)
+    plays, told = left, coded
+    for side in SIDES:
+        used = left.select(side).distinct()
+        if minimums[side] == 0 or used.count() == sizes[side]:
+            continue
+        before = kept[side]
+        ids[side], codes, sizes[side], kept[side] = _renumbered(ids[side], used, side)
+        before.unpersist()
+        plays, told = (_recoded(frame, codes, side) for frame in (plays, told))
+    frames = _frames(plays, told, weights)
+    sizes_of = {name: frame.persist().count() for name, frame in frames.items()}
+    for frame in (coded, left):
+        frame.unpersist()
+    return SparkInteractions(
+        user_ids=ids["user"],
+        item_ids=ids["item"],
+        n_users=sizes["user"],
+        n_items=sizes["item"],
+        n_pairs=sizes_of["user_items"],
+        cached=(*frames.values(), *kept.values()),
+        **frames,
+    )
+
+
+def _frames(plays, told, weights):
+    """The frames of `SparkInteractions` that are made of pairs; user_items first."""
+    from pyspark.sql import functions as F
+
+    count = F.lit(1.0) if weights == "binary" else F.col("count")
+    count = count.cast("float").alias("count")
+    frames = {"user_items": plays.select("user", "item", count)}
+    if "last" in plays.columns:
+        last = F.max_by("item", "last").alias("item")
+        frames["last_items"] = plays.groupBy("user").agg(last)
+    if "verdict" in told.columns:
+        for name, value in (("liked", 1), ("disliked", -1)):
+            said = told.filter(F.col("verdict") == value)
+            frames[name] = said.select("user", "item")
+    return frames
+
+
+def _renumbered(ids, used, side):
+    """The identifiers that are used, numbered anew; and old codes with the new."""
+    ids = ids.join(used, side, "left_semi").withColumnRenamed(side, "old")
+    ids, size, kept = numbered(ids, "old", side)
+    return ids.drop("old"), ids.drop("id"), size, kept
+
+
+def _recoded(frame, codes, side):
+    """A frame with new codes for old, without the rows that have none."""
+    return frame.withColumnRenamed(side, "old").join(codes, "old").drop("old")
+
+
+def _matrix(frame, shape):
+    """Pairs as csr matrix; ones where they have no counts."""
+    table = arrow_table(frame)
+    counts = np.ones(len(table), np.float32)
+    if "count" in table.column_names:
+        counts = table["count"].to_numpy()
+    places = table["user"].to_numpy(), table["item"].to_numpy()
+    return sparse.coo_matrix((counts, places), shape=shape).tocsr()
+
+
+def ids_in_order(frame):
+    """Identifiers as array, in the order of their codes."""
+    table = arrow_table(frame)
+    code = next(name for name in table.column_names if name != "id")
+    ids = table["id"].take(np.argsort(table[code].to_numpy()))
+    return ids.to_numpy(zero_copy_only=False)

@@ -1,0 +1,75 @@
+"""Leave out users and items with too few of the other, again and again."""
+
+from userlogfeat._spark import cut_plan
+
+_OF = {"user": "item", "item": "user"}
+
+
+def pruned(pairs, sizes, minimums):
+    """The largest part of the pairs in which every item and user has enough.
+
+    Parameters
+    ----------
+    pairs : pyspark.sql.DataFrame
+        One row a user and item that belong together; cached.
+    sizes : dict of int
+        "user" and "item" -> how many there are, those without pairs included.
+    minimums : dict of int
+        "item" -> the fewest users of an item, "user" -> the fewest items of a user.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        `pairs` itself where nothing is left out; else cached.
+
+    Raises
+    ------
+    ValueError
+        Where nothing is left.
+    """
+    if max(minimums.values()) <= 1:  # all that are in a pair have one
+        return pairs
+    first, n_before = pairs, pairs.count()
+    while True:
+        left = pairs
+        for side in ("item", "user"):
+            left = _with_enough(left, side, minimums[side])
+        # Dealt anew, or each round would deepen what Java must read for a task.
+        left = cut_plan(left.repartition("user")).persist()
+        n_left = left.count()
+        if not n_left:
+            raise ValueError(_nothing(pairs, sizes, minimums))
+        if n_left == n_before:
+            left.unpersist()
+            return pairs
+        if pairs is not first:
+            pairs.unpersist()
+        pairs, n_before = left, n_left
+
+
+def _with_enough(pairs, side, minimum):
+    """The pairs of those users, or items, that have `minimum` of the other."""
+    from pyspark.sql import functions as F
+
+    if minimum <= 1:
+        return pairs
+    numbers = pairs.groupBy(side).agg(F.count("*").alias("number"))
+    enough = numbers.filter(F.col("number") >= minimum).select(side)
+    return pairs.join(enough, side, "left_semi")
+
+
+def _nothing(pairs, sizes, minimums):
+    """Which of the two minimums left nothing of the last pairs."""
+    from pyspark.sql import functions as F
+
+    for side in ("item", "user"):
+        most = pairs.groupBy(side).count().agg(F.max("count")).first()[0]
+        if most < minimums[side]:
+            break
+        pairs = _with_enough(pairs, side, minimums[side])
+    other = _OF[side]
+    return (
+        f"min_{other}s_per_{side}={minimums[side]} leaves nothing of the logs: none of "
+        f"{sizes[side]} {side}s has as many {other}s (the most is {most}, of those "
+        "that were left before). Lower it."
+    )

@@ -1,0 +1,214 @@
+"""A Spark frame, or any path that Spark reads, with columns named by their role.
+
+Beside the roles a frame has `place`, the place of each row in its source, where
+somebody needs to know which of two rows is further down: the file, its block and the
+row in it; or, of frames, the partition and the row in it.
+"""
+
+import os
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from userlogfeat._spark import frame_of, is_spark_frame
+from userlogfeat.logs.columns import plain
+from userlogfeat.logs.sources import (
+    COMPRESSED,
+    PARQUET,
+    SEPARATORS,
+    arrow_table,
+    refuse_layout,
+    require_columns,
+)
+
+OTHER = {".orc": "orc", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
+# What Spark's errors are called where it is the file that is at fault.
+_UNREADABLE = ("FAILED_READ_FILE", "MALFORMED", "UNABLE_TO_INFER_SCHEMA", "CORRUPT")
+
+
+class Source(NamedTuple):
+    """Rows with columns named by their role, with what an error message needs."""
+
+    frame: object  # pyspark.sql.DataFrame
+    origin: str  # "plays.csv", "the frame"
+    is_text: bool = False  # fields are text whatever they mean
+    checks: tuple = ()  # of its own: (what is bad, as column; what that is; advice)
+
+
+def read_source(session, source, roles, *, separator=None, columns=None, optional=None):
+    """The columns that play a role, and `place`.
+
+    Parameters
+    ----------
+    session : pyspark.sql.SparkSession
+    source : pyspark.sql.DataFrame, str, Path, or frame of another library
+        Paths may be URLs, folders or patterns: ``"s3a://bucket/plays/*.parquet"``.
+    roles : dict of str
+        Role -> column.
+    separator, columns : optional
+        Of text files; see :func:`userlogfeat.logs.sources.iter_chunks`.
+    optional : dict of str, optional
+        Role -> column, where there is such a column.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError
+        As :func:`userlogfeat.logs.sources.iter_chunks`.
+    """
+    is_path = isinstance(source, (str, os.PathLike))
+    origin, is_text = "the frame", False
+    if is_path:
+        origin = name_of(os.fspath(source))
+        layout = (separator, columns)
+        frame, is_text = _of_path(session, os.fspath(source), roles, *layout)
+    else:
+        refuse_layout(separator, columns, origin)
+        frame = source if is_spark_frame(source) else _sent_to(session, source, roles)
+    found = {r: name for r, name in (optional or {}).items() if name in frame.columns}
+    require_columns(roles, frame.columns, origin, hint=".")
+    return Source(by_role(frame, roles | found, of_files=is_path), origin, is_text)
+
+
+@contextmanager
+def reading(origin):
+    """Turn Spark's errors about a file into one that names it."""
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        told = str(error)
+        if "PATH_NOT_FOUND" in told:
+            raise FileNotFoundError(
+                f"There is no file or folder {origin} where Spark looked for it. Paths "
+                "without a scheme are of the cluster's default file system."
+            ) from error
+        if any(name in told for name in _UNREADABLE):
+            reason = _reason(told)
+            raise ValueError(f"{origin} could not be read: {reason}") from error
+        raise
+
+
+def _reason(told):
+    """The first line that says what was wrong, of what can be a page of Java."""
+    lines = [line for line in told.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return " ".join((causes or lines)[-1 if causes else 0].split())[:300]
+
+
+def _of_path(session, path, roles, separator, columns):
+    suffix = _suffix(path)
+    is_text = not (separator is None and columns is None and suffix not in SEPARATORS)
+    if is_text:
+        frame = read_text(session, path, separator or _separator(path), columns)
+    elif suffix in OTHER or suffix in PARQUET or not suffix:
+        frame = read_binary(session, path, OTHER.get(suffix, "parquet"), roles)
+    else:
+        frame = _separator(path)  # says which suffixes there are
+    return frame, is_text
+
+
+def read_text(session, path, separator, columns):
+    """All fields as text. Lines with too few or too many fields are refused."""
+    reader = session.read.options(
+        sep=separator,
+        # A tab-separated field may hold quotes that mean nothing: "Weird Al".
+        quote="" if separator == "\t" else '"',
+        escape='"',  # a quote within quotes is written twice
+        mode="FAILFAST",
+        columnPruning=False,  # else fields that are not asked for are not counted
+        header=columns is None,
+        enforceSchema=False,  # else a file with other columns is read by position
+    )
+    if columns is not None:
+        names = (name.replace("`", "``") for name in columns)
+        reader = reader.schema(", ".join(f"`{name}` string" for name in names))
+    with reading(path):
+        return reader.csv(path)
+
+
+def read_binary(session, path, kind, roles):
+    """Parquet, ORC or JSON: all files below a folder, however deep.
+
+    Where they lack a column, it may be in the names of the folders: ``day=2026-01-05``.
+    """
+    with reading(path):
+        load = session.read.format(kind).load
+        frame = load(path, recursiveFileLookup=True)
+        if set(roles.values()) <= set(frame.columns):
+            return frame
+        return load(path)
+
+
+def by_role(frame, roles, *, of_files=False):
+    """The columns that play a role, by its name, and `place`."""
+    from pyspark.sql import functions as F
+
+    row = F.monotonically_increasing_id().alias("row")
+    place = [row]
+    if of_files:
+        # A separator that sorts before all letters, as parts of paths are compared.
+        path = F.translate(F.col("_metadata.file_path"), "/", "\u0001")
+        block = F.col("_metadata.file_block_start")
+        place = [path.alias("file"), block.alias("block"), row]
+    named = [column(name).alias(role) for role, name in roles.items()]
+    return frame.select(*named, F.struct(*place).alias("place"))
+
+
+def column(name):
+    """A column by its exact name, dots and all."""
+    from pyspark.sql import functions as F
+
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
+def _sent_to(session, frame, roles):
+    """A local frame on the cluster."""
+    library = type(frame).__module__.partition(".")[0]
+    if library not in ("polars", "pandas", "pyarrow") or not hasattr(frame, "columns"):
+        raise TypeError(
+            f"Got logs of type {type(frame).__name__}, expected a Spark frame, a path "
+            "that Spark reads, or a polars, pandas or pyarrow frame."
+        )
+    if type(frame).__name__ == "LazyFrame":
+        frame = frame.collect()
+    names = frame.column_names if library == "pyarrow" else frame.columns
+    require_columns(roles, names, "the frame", hint=".")
+    table = arrow_table(frame, list(dict.fromkeys(roles.values())))
+    for index, name in enumerate(table.column_names):
+        table = table.set_column(index, name, _signed(plain(table[name])))
+    return frame_of(session, table)
+
+
+def _signed(array):
+    """Spark has no unsigned integers."""
+    import pyarrow as pa
+
+    return array.cast(pa.int64()) if pa.types.is_unsigned_integer(array.type) else array
+
+
+def name_of(path):
+    """The last part of a path or URL."""
+    return path.rstrip("/").rpartition("/")[2] or path
+
+
+def _suffix(path):
+    """The suffix that says how a file is laid out: of plays.csv.gz, ".csv"."""
+    name = name_of(path).lower()
+    stem, suffix = os.path.splitext(name)
+    return os.path.splitext(stem)[1] if suffix in COMPRESSED else suffix
+
+
+def _separator(path):
+    suffix = _suffix(path)
+    if suffix not in SEPARATORS:
+        known = ", ".join([*SEPARATORS, *sorted(PARQUET), *OTHER])
+        raise ValueError(
+            f"{path} does not say how it is laid out: known suffixes are {known}, and "
+            "folders without one hold Parquet. Pass separator=... if it is text, or "
+            "read it with spark.read and pass the frame."
+        )
+    return SEPARATORS[suffix]
