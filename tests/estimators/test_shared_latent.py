@@ -170,6 +170,21 @@ def test_ten_thousand_sparse_labels():
     assert embedder.decision_function(X[:2]).shape == (2, n)
 
 
+def test_columns_without_ones_are_no_labels():
+    """As documented: affinities are of those that have a clip."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)), np.zeros((20, 6))
+    y[np.arange(20), 1 + np.arange(20) % 3] = 1
+    embedder = SharedLatentEmbedder(2, network="mlp", max_epochs=1, random_state=0)
+    embedder.fit(X, y.astype(int).tolist())
+    assert embedder.labels_.tolist() == [1, 2, 3]
+    assert embedder.decision_function(X).shape == (20, 3)
+    assert embedder.history_[0]["train_loss"] > 0
+    pd = pytest.importorskip("pandas")
+    embedder.fit(X, pd.DataFrame(y, columns=list("abcdef")))
+    assert embedder.labels_.tolist() == ["b", "c", "d"]
+
+
 def test_features_as_frames():
     frames, labels, sets, kind = plant(200, n_frames=1, seed=5)
     X = frames[:, :, 0]
@@ -215,6 +230,7 @@ def test_save_and_load(network, tmp_path):
     frames, labels, sets, _ = plant(40)
     X = frames if network == "linear" else frames[:, :, 0]
     settings = {**FAST, "network": network, "max_epochs": 2}
+    settings["layer"] = ("embedding",)
     embedder = SharedLatentEmbedder(**settings).fit(X, labels, dataset=sets)
     embedder.save(tmp_path, training_data=DATA)
     again = SharedLatentEmbedder.load(tmp_path)
@@ -283,6 +299,10 @@ def test_labels_that_are_not_there(fitted):
         fitted.nearest_labels("bass", dataset="B")
     with pytest.raises(ValueError, match="Got dataset 'C', expected one of"):
         fitted.decision_function(plant(2)[0], dataset="C")
+    with pytest.raises(ValueError, match="expected one of labels_"):
+        fitted.nearest_labels(np.array(["bass", "low"]))
+    with pytest.raises(ValueError, match="Got dataset=array"):
+        fitted.nearest_labels("bass", dataset=np.array(["A", "B"]))
 
 
 def test_a_name_in_two_sets_needs_its_set():

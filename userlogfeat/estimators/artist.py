@@ -67,7 +67,8 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         `n_units`.
     shrinkage : float or "auto"
         Of the covariance within artists, from 0 to 1; ``"auto"`` after Ledoit & Wolf:
-        the fewer songs the artists have, the more of it.
+        the fewer songs the artists have, the more of it. Without shrinkage the spread
+        of the embedding within artists is 1 in every column, with it mostly below 1.
     network : {"artist", "mlp"} or class
         ``"artist"``: the paper's, on log-mel spectrograms. ``"mlp"``: fully connected,
         on precomputed features (2-D X). A class of ``torch.nn.Module`` is built as
@@ -261,8 +262,11 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         Raises
         ------
         ValueError
-            Where there is one artist only, no artist has two songs, an artist is
-            missing, or X has NaN.
+            Where there is one artist only, no artist has two songs, all songs of each
+            are the same, an artist is missing (None, NaN or an empty name), or X has
+            NaN.
+        TypeError
+            Where numbers and names are mixed in y.
         AudioError
             Where a file cannot be read.
 
@@ -379,12 +383,17 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         check_is_fitted(self)
         check_training_data(training_data, ValueError)
         fitted = save_artists(folder, self.classes_, self.artist_embeddings_)
+        score = self.test_score_
+        fitted["test_score"] = None if np.isnan(score) else score
         fitted["shrinkage"] = self.shrinkage_
         self._save(folder, "ArtistEmbedder", fitted, training_data)
 
     @classmethod
     def load(cls, folder, *, network=None):
         """The fitted estimator that `save` wrote to a folder.
+
+        Of what `fit` says of the training, `test_score_` is kept; `history_` and
+        `test_clips_` are not.
 
         Parameters
         ----------
@@ -402,11 +411,16 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
 
         saved, parameters = load_fitted(folder, cls.__name__, network=network)
         fitted = saved.config["fitted"]
+        for name in ("hidden", "layer", "pools"):  # lists in JSON
+            if isinstance(parameters[name], list):
+                parameters[name] = tuple(parameters[name])
         embedder = cls(**parameters)
         embedder.classes_, embedder.artist_embeddings_ = load_artists(
             find_model(folder) / ARTISTS, fitted
         )
         embedder.shrinkage_ = fitted["shrinkage"]
+        score = fitted.get("test_score")
+        embedder.test_score_ = float("nan") if score is None else score
         return embedder._restore(saved)
 
     def _make_trunk(self, shape, seed):

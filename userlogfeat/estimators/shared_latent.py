@@ -220,8 +220,10 @@ class SharedLatentEmbedder(LatentTransformer):
             (units, frames) arrays of any lengths); features with ``network="mlp"``.
         y : array-like
             Labels (n_clips,); or a list with a collection of labels for each clip; or
-            an indicator matrix (n_clips, n_labels), dense, sparse or a frame whose
-            columns are the labels. Clips without any label are not learned from.
+            an indicator matrix (n_clips, n_labels), dense, sparse, a list of rows, or a
+            frame whose columns are the labels. Clips without any label (None, an empty
+            collection, zeros) are not learned from. A column without any 1 is no label:
+            `labels_` has those that are, in order.
         dataset : array-like (n_clips,), optional
             The data set that each clip is of. Labels of one data set never compete with
             those of another, not even with one of the same name.
@@ -236,7 +238,10 @@ class SharedLatentEmbedder(LatentTransformer):
         Raises
         ------
         ValueError
-            Where X or y have NaN or differ in length, or a data set has one label only.
+            Where X or y have NaN or differ in length, or the labels of a data set tell
+            nothing apart: there is one only, or every clip has all.
+        TypeError
+            Where numbers and names are mixed in y or in `dataset`.
         AudioError
             Where a file cannot be read.
         """
@@ -293,7 +298,8 @@ class SharedLatentEmbedder(LatentTransformer):
         Returns
         -------
         ndarray (n_clips, n_labels), float32
-            In the order of `labels_`.
+            In the order of `labels_`, or of ``labels_[label_datasets_ == dataset]``.
+            Columns of an indicator that had no 1 in `fit` are not among them.
         """
         check_is_fitted(self)
         columns = self._columns_of(dataset)
@@ -392,7 +398,9 @@ class SharedLatentEmbedder(LatentTransformer):
         from userlogfeat.weights import load_fitted
 
         saved, parameters = load_fitted(folder, cls.__name__)
-        parameters["statistics"] = tuple(parameters["statistics"])
+        for name in ("layer", "statistics"):  # lists in JSON
+            if isinstance(parameters[name], list):
+                parameters[name] = tuple(parameters[name])
         embedder = cls(**parameters)
         embedder.network_ = copy.deepcopy(saved.network)
         embedder.layer_scales_ = saved.layer_scales
@@ -408,6 +416,10 @@ class SharedLatentEmbedder(LatentTransformer):
 
     def _find_label(self, label, dataset):
         """Row of a label; of that of one data set where several have it."""
+        if isinstance(label, np.ndarray):
+            raise ValueError(
+                f"Got label={label!r}, expected one of labels_. Ask for one at a time."
+            )
         of = self._columns_of(dataset)
         rows = of[[self.labels_[i] == label for i in of]]
         if len(rows) == 1:
@@ -429,6 +441,8 @@ class SharedLatentEmbedder(LatentTransformer):
         """Places in `labels_` of a data set's labels; of all for None."""
         if dataset is None:
             return np.arange(len(self.labels_))
+        if isinstance(dataset, np.ndarray):
+            raise ValueError(f"Got dataset={dataset!r}, expected the name of one.")
         own = np.flatnonzero([name == dataset for name in self.label_datasets_])
         if len(own) == 0:
             known = list(dict.fromkeys(self.label_datasets_.tolist()))
