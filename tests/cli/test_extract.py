@@ -1,6 +1,7 @@
 """`userlogfeat extract`: lists, failures, licences, full disks."""
 
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -114,3 +115,26 @@ def test_licence_is_a_line_where_the_work_went_well(run, fake, clips, monkeypatc
     assert run("extract", "clips", "-o", "t", "--quiet").output == ""
     result = run("extract", "clips", "-o", "clips", code=cli.USAGE)
     assert "love" not in result.stderr
+
+
+def test_extract_on_a_cluster(run, spark, clips):
+    arguments = ("extract", "clips", "gone.wav", "-o", "t", "--backend", "spark")
+    more = ("--master", spark.sparkContext.master, "--clips-per-task", 4)
+    result = run(*arguments, *more, code=cli.SOME_FAILED)
+    assert "10 done, 0 were there, 1 failed" in result.stdout
+    assert "MissingAudioError: 'gone.wav': no such file" in result.stderr
+    assert FeatureTable("t").lookup(clips).found.all()
+    assert "0 done, 10 were there" in run(*arguments, code=cli.SOME_FAILED).stdout
+    Path(clips[4]).write_bytes(b"")
+    result = run(*arguments, "--on-error", "raise", code=cli.SOME_FAILED)
+    assert result.stderr.startswith("Error: '")
+    assert result.stderr.count("\n") == 1
+
+
+def test_settings_of_a_cluster_are_explained(run, clips, monkeypatch):
+    result = run("extract", "clips", "-o", "t", "--master", "yarn", code=cli.USAGE)
+    assert "Got master='yarn' with backend=\"local\"" in result.stderr
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    result = run("extract", "clips", "-o", "t", "--backend", "spark", code=cli.USAGE)
+    assert "pip install 'userlogfeat[spark]'" in result.stderr
+    assert not Path("t").exists()

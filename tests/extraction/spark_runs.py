@@ -10,7 +10,7 @@ from pathlib import Path
 
 from userlogfeat import extract
 
-SECONDS_PER_CLIP = 0.05
+SECONDS_PER_CLIP = 0.2
 CLIPS_PER_TASK = 10
 
 

@@ -24,6 +24,8 @@ from userlogfeat.tables.writer import TableWriter
 
 FAKE = Path(__file__).parents[1] / "fake_embedder.py"
 RUNS = Path(__file__).with_name("spark_runs.py")
+CLIPS_PER_TASK = 10  # there
+ODD = [b"caf\xe9.wav", b"new\nline.wav", "ütf.wav".encode()]
 # Not in sys.modules: its classes are then pickled whole, as workers cannot import it.
 _spec = importlib.util.spec_from_file_location("fake_embedder", FAKE)
 fake = importlib.util.module_from_spec(_spec)
@@ -107,9 +109,6 @@ def test_table_and_summary_are_those_of_one_process(spark, tmp_path, clips, jour
     assert len(processes) == 2  # the cluster has two cores
     assert str(os.getpid()) not in processes
     assert loads == dict.fromkeys(processes, 1)
-
-
-ODD = [b"caf\xe9.wav", b"new\nline.wav", "ütf.wav".encode()]
 
 
 def test_second_run_does_what_is_missing(spark, tmp_path, clips, journal):
@@ -197,59 +196,94 @@ def test_errors_of_workers_come_back_as_themselves(spark, tmp_path, clips):
     check_complete(tmp_path / "t", clips)
 
 
-def test_another_model_on_the_workers_is_refused(spark, tmp_path, clips):
-    class Elsewhere(fake.FakeEmbedder):
-        driver = os.getpid()
-
-        @property
-        def fingerprint(self):
-            return "fake" if os.getpid() == self.driver else "other"
-
-    with pytest.raises(
-        ValueError, match=r"another one than on the driver \(fingerprint"
-    ):
-        run_on(spark, clips[:1], tmp_path / "t", embedder=Elsewhere())
-    assert FeatureTable(tmp_path / "t").parts() == []
-
-
-def test_workers_that_do_not_see_the_table_or_the_audio_say_so(
-    spark, tmp_path, clips, monkeypatch
-):
-    """As where a disk is mounted on the driver only: no rows that say "missing"."""
+def test_workers_that_do_not_see_the_table_say_so(spark, tmp_path, clips, monkeypatch):
+    """As where its disk is mounted on the driver only."""
     genuine = on_spark.Assignment
     monkeypatch.setattr(
         on_spark, "Assignment", lambda folder, *rest: genuine("/nowhere/t", *rest)
     )
-    with pytest.raises(FileNotFoundError, match=r"Worker .* does not see /nowhere/t"):
+    with pytest.raises(FileNotFoundError, match=r"^Worker .* does not see /nowhere/t"):
         run_on(spark, clips[:1], tmp_path / "t")
-    monkeypatch.undo()
-
-    class Unmounted(fake.FakeEmbedder):
-        def _error(self, clip):
-            return super()._error(clip.with_name("x" + clip.name))
-
-    with pytest.raises(
-        FileNotFoundError, match=r"does not see '.*which the driver sees"
-    ):
-        run_on(spark, clips[:2], tmp_path / "t", embedder=Unmounted(), clips_per_task=2)
     assert FeatureTable(tmp_path / "t").parts() == []
 
 
-def test_each_task_computes_in_the_threads_it_was_given(spark, tmp_path, clips):
-    class Counting(fake.FakeEmbedder):
-        def iter_features(self, X, *, on_error="raise"):
-            import torch
-            from threadpoolctl import threadpool_info
+def test_ctrl_c_keeps_what_was_done(spark, tmp_path, clips, monkeypatch):
+    genuine = on_spark._Job.runs
 
-            most = max(pool["num_threads"] for pool in threadpool_info())
-            counts = [torch.get_num_threads(), most, *6 * [0]]
-            for clip in super().iter_features(X, on_error=on_error):
-                clip.layers["mean"] = np.array(counts)
-                yield clip
+    def runs(self, seconds):
+        if n_rows(tmp_path / "t"):
+            raise KeyboardInterrupt
+        return genuine(self, seconds)
 
-    run_on(spark, clips, tmp_path / "t", embedder=Counting())
-    counts = FeatureTable(tmp_path / "t").lookup(clips).layers["mean"]
-    np.testing.assert_array_equal(counts[:, :2], 1)
+    monkeypatch.setattr(on_spark._Job, "runs", runs)
+    settings = {"embedder": fake.FakeEmbedder(delay=0.5), "clips_per_task": 3}
+    with pytest.raises(KeyboardInterrupt):
+        run_on(spark, clips, tmp_path / "t", **settings)
+    rows = n_rows(tmp_path / "t")
+    assert 0 < rows < len(clips)
+    assert not list((tmp_path / "t").glob(".s*"))
+    monkeypatch.undo()
+    assert run_on(spark, clips, tmp_path / "t").n_skipped == rows
+    check_complete(tmp_path / "t", clips)
+
+
+PYTHON = """Job aborted due to stage failure: Task 0 failed 4 times:
+Traceback (most recent call last):
+  File "a.py", line 1, in f
+KeyError: 'cause'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "a.py", line 2, in f
+    g(x)
+    ^^^^
+{}
+
+\tat org.apache.spark.api.python.Reader.handle(Reader.scala:1)
+Caused by: java.io.IOException: none of that
+org.apache.spark.SparkException: nor that
+"""
+JAVA = """An error occurred while calling o42.collectAsArrowToPython.
+: org.apache.spark.SparkException: Job aborted: executor 3 was lost.
+\tat org.apache.spark.scheduler.DAGScheduler.abortStage(DAGScheduler.scala:1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        (PYTHON.format("ValueError: no layer\nmore"), ValueError, r"^no layer \(Every"),
+        (PYTHON.format("torch.cuda.OOMError: full"), RuntimeError, "^OOMError: full"),
+        (PYTHON.format("MemoryError"), MemoryError, r"^ ?\(Every try"),
+        (PYTHON.format("OSError: [Errno 28] No space left"), OSError, "No space left"),
+        (PYTHON.format("UnicodeError: bad"), UnicodeError, "^bad"),
+        (PYTHON.format("UnicodeDecodeError: bad"), RuntimeError, "^UnicodeDecodeErr"),
+        (
+            JAVA,
+            RuntimeError,
+            r"ended the run \(Job aborted: executor 3 was lost\)",
+        ),
+    ],
+)
+def test_what_ended_a_job_is_told_in_one_line(text, kind, message):
+    error = on_spark.explain_failure(Exception(text))
+    assert type(error) is kind
+    with pytest.raises(kind, match=message):
+        raise error
+    assert "What was done before is kept" in str(error)
+    assert "org.apache" not in str(error)
+    assert getattr(error, "errno", None) == (28 if kind is OSError else None)
+
+
+def test_masters_that_cannot_be_are_explained(tmp_path, clips, monkeypatch):
+    def refuse(master, session):
+        raise Exception(JAVA.replace("Job aborted: executor 3 was lost", "Bad URL"))
+
+    monkeypatch.setattr(on_spark._spark, "spark_session", refuse)
+    monkeypatch.setattr(on_spark._spark, "require_spark", lambda purpose: None)
+    with pytest.raises(ValueError, match=r"at master='x' \(Bad URL\)\. Check the URL"):
+        run_on(None, clips, tmp_path / "t", master="x")
 
 
 def test_embedder_that_cannot_be_sent_is_refused(spark, tmp_path, clips):
@@ -269,7 +303,8 @@ def test_features_of_the_bundled_model(spark, tmp_path, musicnn):
         clip = synthesise(middle, np.zeros(8), random_state=rng, **settings)
         soundfile.write(file, clip, 16000)
     embedder = UserLogEmbedder()
-    there = run_on(spark, files, tmp_path / "s", embedder=embedder)
+    settings = {"embedder": embedder, "clips_per_task": 3}
+    there = run_on(spark, files, tmp_path / "s", **settings)
     here = extract(files, tmp_path / "l", embedder=embedder)
     assert there.n_done == here.n_done == 5
     assert there.audio_seconds == here.audio_seconds == pytest.approx(20.0)
@@ -280,6 +315,23 @@ def test_features_of_the_bundled_model(spark, tmp_path, musicnn):
         assert found.std(axis=0).max() > 0.01, "the clips sound alike"
     assert tables[0].users_digest == tables[1].users_digest == embedder.users_digest
     assert tables[0].layer_scales == tables[1].layer_scales
+
+
+def test_each_task_computes_in_the_threads_it_was_given(spark, tmp_path, clips):
+    class Counting(fake.FakeEmbedder):
+        def iter_features(self, X, *, on_error="raise"):
+            import torch
+            from threadpoolctl import threadpool_info
+
+            most = max(pool["num_threads"] for pool in threadpool_info())
+            counts = [torch.get_num_threads(), most, *6 * [0]]
+            for clip in super().iter_features(X, on_error=on_error):
+                clip.layers["mean"] = np.array(counts)
+                yield clip
+
+    run_on(spark, clips, tmp_path / "t", embedder=Counting())
+    counts = FeatureTable(tmp_path / "t").lookup(clips).layers["mean"]
+    np.testing.assert_array_equal(counts[:, :2], 1)
 
 
 @pytest.mark.parametrize(
@@ -316,33 +368,30 @@ def start(tmp_path, table):
     )
 
 
-def wait_until(condition, process, seconds=60):
+def wait_until(condition, process, seconds=300):
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "nothing happens"
         time.sleep(0.05)
+    return found
 
 
-def executors(process):
-    """Process ids of the executors that a process has started."""
-    parents, found = {}, []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            status = (folder / "stat").read_text().rpartition(")")[2].split()
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(status[1])
-        if b"CoarseGrainedExecutorBackend" in command:
-            found.append(int(folder.name))
+def in_the_middle(journal, table):
+    """A worker in the middle of a chunk that is not its first, or None."""
+    if not journal.exists() or n_rows(table) < CLIPS_PER_TASK:
+        return None
+    times = Counter(process for process, _ in heard(journal)[0])
+    return next((p for p, n in times.items() if n % CLIPS_PER_TASK in (2, 3, 4)), None)
 
-    def descends(child):
-        while child in parents and child != process.pid:
-            child = parents[child]
-        return child == process.pid
 
-    return [pid for pid in found if descends(pid)]
+def executor_of(worker):
+    """Process id of the executor that a Python worker belongs to."""
+    folder = Path("/proc") / str(worker)
+    while b"CoarseGrainedExecutorBackend" not in (folder / "cmdline").read_bytes():
+        parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+        folder = folder.with_name(parent)
+    return int(folder.name)
 
 
 def n_rows(folder):
@@ -372,32 +421,31 @@ def test_chunks_that_are_tried_twice_are_taken_once(
 @pytest.mark.slow
 def test_killed_executor(spark_cluster, tmp_path):
     """kill -9 in the middle: the job ends by itself, with every file exactly once."""
-    clips = make_clips(tmp_path / "clips", 120)
+    clips, journal = make_clips(tmp_path / "clips", 60), tmp_path / "journal"
     with start(tmp_path, tmp_path / "t") as process:
-        wait_until(lambda: n_rows(tmp_path / "t") >= 20, process)
-        first, _ = executors(process)
-        os.kill(first, signal.SIGKILL)
-        assert n_rows(tmp_path / "t") < 100, "it was not in the middle"
-        output, errors = process.communicate(timeout=120)
+        worker = wait_until(lambda: in_the_middle(journal, tmp_path / "t"), process)
+        os.kill(executor_of(worker), signal.SIGKILL)
+        assert n_rows(tmp_path / "t") < len(clips), "it was not in the middle"
+        output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert "120 done, 0 were there, 0 failed" in output
+    assert "60 done, 0 were there, 0 failed" in output
     check_complete(tmp_path / "t", clips)
-    lines, loads = heard(tmp_path / "journal")
+    lines, loads = heard(journal)
     assert {clip for _, clip in lines} == set(clips)
-    assert len(lines) > 120, "the kill cost no work: it hit an idle executor"
+    assert len(lines) > len(clips), "the kill cost no work: it hit an idle executor"
     assert max(loads.values()) == 1
 
 
 @pytest.mark.slow
 def test_killed_driver(spark, tmp_path):
     """kill -9; the same call does what is missing, beside workers that live on."""
-    clips = make_clips(tmp_path / "clips", 120)
+    clips = make_clips(tmp_path / "clips", 60)
     with start(tmp_path, tmp_path / "t") as process:
-        wait_until(lambda: n_rows(tmp_path / "t") >= 20, process)
+        wait_until(lambda: in_the_middle(tmp_path / "journal", tmp_path / "t"), process)
         process.kill()
-        rows = n_rows(tmp_path / "t")
-        assert rows < 100, "it was not in the middle"
+    rows = n_rows(tmp_path / "t")
+    assert CLIPS_PER_TASK <= rows < len(clips), "it was not in the middle"
     assert len(list((tmp_path / "t").glob(".staging-*"))) == 1
     summary = run_on(spark, clips, tmp_path / "t")
-    assert (summary.n_done, summary.n_skipped) == (120 - rows, rows)
+    assert (summary.n_done, summary.n_skipped) == (60 - rows, rows)
     check_complete(tmp_path / "t", clips)

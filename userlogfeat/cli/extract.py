@@ -119,7 +119,7 @@ def extract(
         int | None,
         typer.Option(
             min=1,
-            help="Files that a Spark task hears. Default: by their number, to 64.",
+            help="Files that a Spark task hears. Default: 16 to 64.",
         ),
     ] = None,
     quiet: Quiet = False,

@@ -27,8 +27,8 @@ from userlogfeat.extraction.spark_tasks import REPORT, Assignment, hear_chunks
 from userlogfeat.extraction.tally import Tally, progress_bar
 from userlogfeat.tables.reader import row_names
 
-CLIPS_PER_TASK = 64  # some seconds of work on a core, which hide Spark's own of a task
-TASKS_PER_CORE = 4  # at least, so that no core waits long for the last
+CLIPS_PER_TASK = (16, 64)  # a batch at least; some seconds of work, to hide Spark's own
+ENOUGH_TASKS = 1000  # to keep many cores busy, and none waiting long for the last
 MAX_TASKS = 20_000  # of a run: the driver keeps count of each
 POLL_SECONDS = 0.2  # between two looks for finished parts
 LATE_SECONDS = 60.0  # that a network file system may take to show a file
@@ -37,8 +37,10 @@ _COLUMNS = ["clip", "clip_bytes", "status", "message", "seconds"]
 
 _KEPT = "What was done before is kept, and the same call again goes on from there."
 _ADVICE = f"(Every try of a task on the cluster ended so. {_KEPT})"
-# The last line of a traceback of Python; a message may go on over more lines.
-_RAISED = re.compile(r"^(?:\w+\.)*(\w+): (.*)$", re.MULTILINE)
+_TRACEBACK = "Traceback (most recent call last):"
+# After its indented lines: class and message, which may go on over more lines.
+_RAISED = re.compile(r"^(?:\w+\.)*(\w+)(?:: (.*))?$", re.MULTILINE)
+_JAVA_SAYS = re.compile(r"^: (?:[\w.$]+: )?(.*)$", re.MULTILINE)
 
 
 def hear(
@@ -75,8 +77,8 @@ def hear(
     tally = Tally()
     if not len(todo):
         return tally
-    session = _spark.spark_session(master, session)
-    size = clips_per_task or chunk_size(len(todo), _n_cores(session))
+    session = _start(session, master)
+    size = clips_per_task or chunk_size(len(todo))
     with (
         writer.staging() as folder,
         progress_bar(tally, n_clips, len(todo), progress) as show,
@@ -105,20 +107,19 @@ def hear(
     return tally
 
 
-def chunk_size(n_clips, n_cores):
-    """Clips of a task.
+def chunk_size(n_clips):
+    """Clips of a task. Cores are not asked for: they may come while the run goes on.
 
     Examples
     --------
-    >>> chunk_size(100, n_cores=4)  # a few tasks for each core
-    7
-    >>> chunk_size(100_000, n_cores=4)
-    64
-    >>> chunk_size(10_000_000, n_cores=1000)  # no more tasks than the driver can count
+    >>> [chunk_size(n) for n in (100, 20_000, 100_000)]
+    [16, 20, 64]
+    >>> chunk_size(10_000_000)  # no more tasks than the driver can count
     500
     """
-    even = -(-n_clips // (TASKS_PER_CORE * n_cores))
-    return max(min(CLIPS_PER_TASK, even), -(-n_clips // MAX_TASKS))
+    least, most = CLIPS_PER_TASK
+    even = -(-n_clips // ENOUGH_TASKS)
+    return max(least, min(most, even), -(-n_clips // MAX_TASKS))
 
 
 class _Job:
@@ -127,7 +128,7 @@ class _Job:
     def __init__(self, session, assignment, n_chunks):
         from pyspark import InheritableThread
 
-        self.session = session
+        self.context = session.sparkContext
         self.tag = f"userlogfeat-{secrets.token_hex(8)}"
         self.error = None
         numbers = session.range(0, n_chunks, 1, n_chunks)  # a partition each
@@ -141,8 +142,8 @@ class _Job:
 
     def __exit__(self, *exception):
         while self._thread.is_alive():
-            with contextlib.suppress(Exception):  # it may be too early, or too late
-                self.session.interruptTag(self.tag)
+            with contextlib.suppress(Exception):  # Java may have died
+                self.context.cancelJobsWithTag(self.tag)
             self._thread.join(POLL_SECONDS)
 
     def runs(self, seconds):
@@ -157,7 +158,7 @@ class _Job:
 
     def _run(self):
         try:
-            self.session.addTag(self.tag)
+            self.context.addJobTag(self.tag)
             self._frame.toArrow()
         except BaseException as error:
             self.error = error
@@ -231,29 +232,45 @@ def explain_failure(error):
     Exception
         Built-in classes come back as themselves, as they would have been raised here.
     """
-    raised = _RAISED.findall(str(error))
+    _, python, text = str(error).rpartition(_TRACEBACK)
+    raised = python and _RAISED.search(text)
     if not raised:
-        reason = str(error).strip().partition("\n")[0]
         return RuntimeError(
-            f"Spark ended the run ({reason}). {_KEPT} Executors that are lost often "
-            "had too little memory."
+            f"Spark ended the run ({_reason(error)}). {_KEPT} Executors that are lost "
+            "often had too little memory."
         )
-    name, text = raised[-1]
-    kind = getattr(builtins, name, RuntimeError)
+    name, text = raised.group(1), raised.group(2) or ""
+    kind = getattr(builtins, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        return RuntimeError(f"{name}: {text} {_ADVICE}")
     code = re.match(r"\[Errno (\d+)\] (.*)", text)
     if issubclass(kind, OSError) and code:
         return kind(int(code.group(1)), f"{code.group(2)} {_ADVICE}")
-    with contextlib.suppress(TypeError):  # a class that takes more than a text
-        return kind(f"{text} {_ADVICE}")
-    return RuntimeError(f"{name}: {text} {_ADVICE}")
-
-
-def _n_cores(session):
-    """Cores of the cluster at present, as far as it says."""
     try:
-        return max(1, session.sparkContext.defaultParallelism)
-    except Exception:  # Spark Connect has no context
-        return 1
+        return kind(f"{text} {_ADVICE}")
+    except TypeError:  # a class that takes more than a text
+        return RuntimeError(f"{name}: {text} {_ADVICE}")
+
+
+def _start(session, master):
+    """The session to use; or why there is none, in one line where Java takes fifty."""
+    try:
+        return _spark.spark_session(master, session)
+    except (ImportError, ValueError):
+        raise
+    except Exception as error:
+        where = "as it is configured" if master is None else f"at master={master!r}"
+        raise ValueError(
+            f"Spark could not be started {where} ({_reason(error)}). Check the URL "
+            'and that the cluster runs, or try master="local[2]" on this machine.'
+        ) from error
+
+
+def _reason(error):
+    """What Java says, in one line."""
+    found = _JAVA_SAYS.search(str(error))
+    text = found.group(1) if found else str(error).strip().partition("\n")[0]
+    return text.rstrip(".")
 
 
 def _pickle(embedder):
