@@ -58,7 +58,8 @@ print(
 
 # %%
 # A saved model is a feature like any other. The spread of the embedding within artists
-# is 1 in every column, so it goes to the SVM as it is.
+# is near 1 in every column (somewhat below it, as the analysis shrinks), so it goes to
+# the SVM as it is.
 folder = Path(tempfile.mkdtemp()) / "artists"
 embedder.save(
     folder,
