@@ -103,16 +103,10 @@ def fit_network(
     watched = ("valid_" if len(valid) else "train_") + monitor
     processes = join()
     if processes is not None:
-        _check_same(
-            processes,
-            network,
-            inputs,
-            targets,
-            split=digest(split),
-            **{"max_epochs": max_epochs, "batch_size": batch_size, "lr": lr},
-            **{"patience": patience, "random_state": seed, "precision": precision},
-            **{"monitor": monitor, "checkpoint": checkpoint is not None},
-        )
+        settings = {"max_epochs": max_epochs, "batch_size": batch_size, "lr": lr}
+        settings |= {"patience": patience, "random_state": seed, "monitor": monitor}
+        settings |= {"precision": precision, "min_epochs": min_epochs}
+        _check_same(processes, network, inputs, targets, split, settings)
 
     def fit(batch_size):
         torch.manual_seed(seed)
@@ -292,7 +286,7 @@ class TransferNet(skorch.NeuralNet):
         return x.with_clips(augmented)
 
 
-def _check_same(processes, network, inputs, targets, **settings):
+def _check_same(processes, network, inputs, targets, split, settings):
     """Raise in all processes unless all train the same network on the same data."""
     state = network.state_dict()
     shapes = digest(np.array(tensor.shape) for tensor in state.values())
@@ -300,7 +294,7 @@ def _check_same(processes, network, inputs, targets, **settings):
         {
             "the network": f"{type(network).__name__} {shapes}",
             "the number of clips": len(inputs),
-            "the split, which is drawn from y and groups": settings.pop("split"),
+            "the split, which is drawn from y and groups": digest(split),
             **settings,
         }
     )
