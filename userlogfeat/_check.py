@@ -97,7 +97,7 @@ def check_audio(X, estimator=None, *, reset=False):
     if X.ndim > 3 or X.size == 0:
         raise ValueError(f"Got an array of shape {X.shape}, {_EXPECTED}.")
     if X.ndim == 3:
-        if min(X.shape[1:]) <= MAX_CHANNELS < max(X.shape[1:]):
+        if are_channels(X.shape):
             raise ValueError(_several_channels(X.shape))
         return Clips("log_mel", X)
     loudest = np.abs(X).max(axis=1)
@@ -105,6 +105,11 @@ def check_audio(X, estimator=None, *, reset=False):
         row = int(loudest.argmax())
         raise ValueError(_too_loud(row, loudest[row]))
     return Clips("waveforms", X)
+
+
+def are_channels(shape):
+    """Whether an array (clips, ?, ?) is more likely of channels than of bands."""
+    return min(shape[1:]) <= MAX_CHANNELS < max(shape[1:])
 
 
 def _as_paths(X):

@@ -159,3 +159,22 @@ def test_bad_frames():
         MelStatistics().fit([np.ones((3, 9)), np.ones((4, 9))])
     with pytest.raises(ValueError, match="Clip 1 of X"):
         MelStatistics().fit([np.ones((3, 9)), np.full((3, 8), np.nan)])
+
+
+def test_one_or_two_units():
+    """A 3-D array might be of channels, and the way out is named; a list is frames."""
+    frames = np.random.default_rng(0).normal(size=(3, 2, 40)).astype(np.float32)
+    statistics = MelStatistics(window=10)
+    with pytest.raises(ValueError, match=r"of several channels, or .* list\(X\)"):
+        statistics.fit(frames)
+    assert statistics.fit_transform(list(frames)).shape == (3, 8)
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "list"])
+def test_features_are_no_waveforms(kind):
+    """Rows of seven features were heard as seven samples without a word."""
+    X = np.random.default_rng(0).normal(size=(5, 7))
+    if kind == "frame":
+        X = pytest.importorskip("pandas").DataFrame(X)
+    with pytest.warns(UserWarning, match="have 7 numbers, fewer than the 256 of one"):
+        MelStatistics(SMALL).fit(list(X) if kind == "list" else X)

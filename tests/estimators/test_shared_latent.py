@@ -262,6 +262,13 @@ def test_windows_apart_are_saved_as_means(tmp_path):
     np.testing.assert_allclose(rows, np.stack(windows).mean(1), rtol=1e-5, atol=1e-6)
 
 
+def test_features_without_a_network_for_them():
+    X = np.random.default_rng(0).normal(size=(20, 7))
+    embedder = SharedLatentEmbedder(2, max_epochs=1, random_state=0)
+    with pytest.warns(UserWarning, match=r'have 7 numbers.*Pass network="mlp"'):
+        embedder.fit(X, np.arange(20) % 2)
+
+
 def test_frames_per_clip_and_ragged_frames():
     frames, labels, _, _ = plant(30)
     ragged = [clip[:, : 10 + i % 10] for i, clip in enumerate(frames)]

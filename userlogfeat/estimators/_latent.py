@@ -22,6 +22,8 @@ from userlogfeat.networks.mlp import FeatureTeacher, mlp
 class LatentTransformer(WindowTransformer):
     """Base of :class:`userlogfeat.SharedLatentEmbedder`, with its parameters."""
 
+    _instead = 'Pass network="mlp" to learn from them.'
+
     @property
     def _reads_features(self):
         return self.network == "mlp"

@@ -1,11 +1,19 @@
 """What the estimators share that aggregate frames over windows of time."""
 
+import warnings
+
 import numpy as np
 import torch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array
 
-from userlogfeat._check import Clips, check_audio, check_choice, check_positive
+from userlogfeat._check import (
+    Clips,
+    are_channels,
+    check_audio,
+    check_choice,
+    check_positive,
+)
 from userlogfeat.estimators._base import AudioTransformer, resolve_device
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.frame_statistics import (
@@ -30,6 +38,7 @@ class WindowTransformer(AudioTransformer):
     """
 
     precision = "fp32"  # there is little to multiply
+    _instead = "There is nothing to sum up over time in features: use them as they are."
 
     def transform(self, X):
         """Statistics of clips.
@@ -78,14 +87,29 @@ class WindowTransformer(AudioTransformer):
 
     def _check_clips(self, X, *, reset=False):
         """X as clips; lists of 2-D arrays of any lengths are frames too."""
-        if not _is_list_of_frames(X):
-            clips = check_audio(X, self, reset=reset)
-        else:
+        if _is_list_of_frames(X):
             clips = Clips("log_mel", _check_frames(X))
+        else:
+            _refuse_channels(X)
+            clips = check_audio(X, self, reset=reset)
+            self._warn_of_features(clips)
         if reset:
             log_mel = clips.kind == "log_mel"
             self._n_units_in = clips.rows[0].shape[0] if log_mel else None
         return clips
+
+    def _warn_of_features(self, clips):
+        """Say so where rows are more likely features than waveforms."""
+        n_fft = resolve_front_end(self.frontend).n_fft
+        if clips.kind != "waveforms" or max(map(len, clips.rows)) >= n_fft:
+            return
+        warnings.warn(
+            f"The rows of X have {max(map(len, clips.rows))} numbers, fewer than the "
+            f"{n_fft} of one frame, and are heard as waveforms, repeated to fill it. "
+            f"Are they features? {self._instead} Frames of your own go in as a list of "
+            "(units, frames) arrays.",
+            stacklevel=4,
+        )
 
     def _make_teacher(self, **maps):
         """The torch module, for frames of the number of units that `fit` saw."""
@@ -136,6 +160,17 @@ def _is_list_of_frames(X):
         and all(isinstance(row, np.ndarray | torch.Tensor) for row in X)
         and all(row.ndim == 2 for row in X)
     )
+
+
+def _refuse_channels(X):
+    """Raise for 3-D arrays that may be waveforms of several channels, or frames."""
+    shape = getattr(X, "shape", ())
+    if len(shape) == 3 and are_channels(shape):
+        raise ValueError(
+            f"Got an array of shape {shape}: waveforms of several channels, or (units, "
+            "frames) of each clip? For one or two units or frames pass a list of 2-D "
+            "arrays, list(X). Of waveforms pass the mean over the channels."
+        )
 
 
 def _check_frames(X):
