@@ -162,6 +162,18 @@ def test_a_pair_that_cannot_be_described_is_left_as_it_was(tmp_path):
     assert (tmp_path / "a").read_text() == "old"
 
 
+def test_errors_of_the_system_are_its_own(tmp_path):
+    """safetensors made a full disk a SafetensorError, which nobody expects."""
+
+    def fail(path):
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        pair(tmp_path, "new", write=fail)
+    assert caught.value.errno == 28
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_is_read_at_once_is_a_file_and_not_too_long(tmp_path):
     (tmp_path / "a").write_text("12345")
     assert read_whole(tmp_path / "a", max_bytes=5) == b"12345"

@@ -7,7 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from userlogfeat import _parquet
-from userlogfeat._parquet import most_bytes, open_parquet, plain, read_parquet
+from userlogfeat._parquet import (
+    most_bytes,
+    open_parquet,
+    plain,
+    read_parquet,
+    write_parquet,
+)
 
 
 def test_how_large_a_file_may_become():
@@ -91,3 +97,11 @@ def test_only_text_is_decoded(tmp_path):
     assert plain(rows, 1).to_pydict() == {"a": ["x"], "n": [1]}
     with pytest.raises(ValueError, match="'a' is longer than 0 bytes"):
         plain(rows, 0)
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    """pyarrow cannot encode them: neither tables nor factors could be there."""
+    path = tmp_path / "caf\udce9.parquet"
+    table = pa.table({"a": ["x", None]})
+    write_parquet(path, table, compression="zstd")
+    assert read_parquet(path).equals(table)

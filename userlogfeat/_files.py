@@ -63,7 +63,8 @@ def replace_pair(path, description, *, write, describe):
     with _folder_lock(path.parent):
         _remove_leftovers(path)
         with _temporary(path) as temporary:
-            write(temporary)
+            with _system_errors(temporary):
+                write(temporary)
             _sync_file(temporary)
             digest = sha256(temporary)
             text = describe(digest)
@@ -308,6 +309,21 @@ def _folder_lock(folder):
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _system_errors(path):
+    """A full disk is an OSError, also where a library in Rust makes it its own."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        code = int(found[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def _mentions(description, digest):

@@ -44,13 +44,38 @@ def open_parquet(path, **settings):
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError(f"{path} is no regular file, but a folder, pipe or device.")
-    schema = pq.read_schema(path)
+    schema = pq.read_schema(as_file(path))
     return pq.ParquetFile(
-        path,
+        as_file(path),
         page_checksum_verification=True,
         read_dictionary=[field.name for field in schema if _is_text(field.type)],
         **settings,
     )
+
+
+def as_file(path, mode="rb"):
+    """The path, or an open file where it is no UTF-8, which pyarrow refuses."""
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return pa.OSFile(os.fsencode(path), mode)
+    return path
+
+
+def write_parquet(path, table, **settings):
+    """Write a table with checksums of its pages, whatever the name of the file.
+
+    Parameters
+    ----------
+    path : str or Path
+    table : pyarrow.Table
+    **settings
+        Of ``pyarrow.parquet.write_table``.
+    """
+    file = as_file(path, "wb")
+    pq.write_table(table, file, write_page_checksum=True, **settings)
+    if file is not path:
+        file.close()
 
 
 def plain(rows, n_most):

@@ -3,6 +3,10 @@
 ``user_factors.parquet`` and ``item_factors.parquet`` have one row each, in the order of
 the logs: `id` (integer or string) and `factors` (fixed-size list of float32). How they
 were made is JSON in the schema metadata. Any reader of Parquet can use them.
+
+Where Spark writes them, each is a folder of that name with files that are read one
+after another, `factors` are lists of any size to Parquet, and how they were made is
+metadata of that column, as Spark keeps it.
 """
 
 import hashlib
@@ -12,13 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from userlogfeat._files import replace_file
+from userlogfeat._parquet import read_parquet, write_parquet
 
 FORMAT = "userlogfeat factors 1"
+MAX_BYTES = 1 << 36  # of a file in memory: 400 million users of 40 factors
 USERS, ITEMS = "user_factors.parquet", "item_factors.parquet"
 _METADATA = b"userlogfeat"
+_SPARK_METADATA = b"org.apache.spark.sql.parquet.row.metadata"
 DIGEST = "users_digest"  # of `made_by`: which training users and items are of
 
 
@@ -110,14 +117,36 @@ def write_side(folder, name, ids, matrix, *, made_by):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    notes = json.dumps({"format": FORMAT, "made_by": made_by})
+    digest = _digest(json.loads(json.dumps(made_by)))
+    notes = json.dumps({"format": FORMAT, "made_by": made_by, "digest": digest})
     matrix = np.ascontiguousarray(matrix, dtype=np.float32)
     lists = pa.FixedSizeListArray.from_arrays(
         pa.array(matrix.reshape(-1)), matrix.shape[1]
     )
     table = pa.table({"id": pa.array(np.asarray(ids).tolist()), "factors": lists})
     with replace_file(folder / name) as path:
-        pq.write_table(table.replace_schema_metadata({_METADATA: notes}), path)
+        table = table.replace_schema_metadata({_METADATA: notes})
+        write_parquet(path, table)
+
+
+def write_side_on_spark(folder, name, frame, *, made_by):
+    """Write users alone, or items alone, from a cluster to where it stores files.
+
+    Parameters
+    ----------
+    folder : str
+        A path or URL of the cluster's file systems; what is there is replaced.
+    name : {USERS, ITEMS}
+    frame : pyspark.sql.DataFrame
+        id, factors (array of float), in order.
+    made_by : dict
+    """
+    from pyspark.sql import functions as F
+
+    notes = json.dumps({"format": FORMAT, "made_by": made_by})
+    noted = F.col("factors").alias("factors", metadata={_METADATA.decode(): notes})
+    path = f"{str(folder).rstrip('/')}/{name}"
+    frame.select("id", noted).write.mode("overwrite").parquet(path)
 
 
 def read_factors(folder):
@@ -136,8 +165,15 @@ def read_factors(folder):
     ValueError
         Where the folder holds no factors, or a file is damaged.
     """
-    user_ids, user_factors, _ = read_side(folder, USERS)
+    user_ids, user_factors, users_made_by = read_side(folder, USERS)
     item_ids, item_factors, made_by = read_side(folder, ITEMS)
+    same = users_made_by == made_by
+    if not same or user_factors.shape[1] != item_factors.shape[1]:
+        raise ValueError(
+            f"The users and the items in {folder} are of different trainings, of which "
+            "one was perhaps stopped while it wrote. Make both again with `userlogfeat "
+            "fit-cf`."
+        )
     return Factors(user_ids, user_factors, item_ids, item_factors, made_by=made_by)
 
 
@@ -156,22 +192,29 @@ def read_side(folder, name):
     made_by : dict
     """
     folder = Path(folder)
-    if not (folder / name).is_file():
+    if not (folder / name).exists():
         raise ValueError(
             f"There are no factors in {folder}: it lacks {name}. Make them with "
             f"`userlogfeat fit-cf LOGS -o {folder}`."
         )
     try:
-        table = pq.read_table(folder / name)
-        notes = json.loads(table.schema.metadata[_METADATA])
-        size = table.schema.field("factors").type.list_size
-        flat = table["factors"].combine_chunks().flatten().to_numpy()
-        return table["id"].to_numpy(), flat.reshape(-1, size), notes["made_by"]
+        table = read_parquet(folder / name, at_most=MAX_BYTES)
+        notes = json.loads(_notes(table.schema.metadata))
+        matrix = _matrix(table["factors"])
+        if table["id"].null_count or len(matrix) != len(table):
+            raise ValueError("rows lack their id or their factors")
+        made_by = notes["made_by"]
+        if not isinstance(made_by, dict):
+            raise ValueError("its notes are none")
+        if "digest" in notes and notes["digest"] != _digest(made_by):
+            raise ValueError("its notes were changed: their digest does not fit")
+        return table["id"].to_numpy(), matrix, made_by
     except (
+        RecursionError,
         pa.ArrowException,
         OSError,
         AttributeError,
-        KeyError,
+        LookupError,
         TypeError,
         ValueError,
     ) as error:
@@ -180,3 +223,26 @@ def read_side(folder, name):
             f"({type(error).__name__}: {error}). Make it again with `userlogfeat "
             "fit-cf`."
         ) from error
+
+
+def _digest(made_by):
+    text = json.dumps(made_by, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _matrix(lists):
+    """Lists of one length as array (n_rows, n_factors)."""
+    lengths = pc.list_value_length(lists).to_numpy()
+    size = lengths[0] if len(lengths) else lists.type.list_size
+    if (lengths != size).any():
+        raise ValueError("its factors are not all of one length")
+    return pc.list_flatten(lists).to_numpy().reshape(-1, size)
+
+
+def _notes(metadata):
+    """The JSON text of how factors were made, by us or by Spark."""
+    if _METADATA in metadata:
+        return metadata[_METADATA]
+    fields = json.loads(metadata[_SPARK_METADATA])["fields"]
+    kept = {field["name"]: field["metadata"] for field in fields}
+    return kept["factors"][_METADATA.decode()]

@@ -13,7 +13,7 @@ import stat
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from userlogfeat._parquet import most_bytes, plain
+from userlogfeat._parquet import as_file, most_bytes, plain
 
 FORMAT = "userlogfeat table 1"
 METADATA = b"userlogfeat"  # key in the schema metadata; its value is JSON
@@ -69,7 +69,7 @@ def read_footer(path):
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is no regular file, but a folder, pipe or device")
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(as_file(path)) as file:
         notes = _read_notes(file.metadata.metadata)
         found, n_rows = file.schema_arrow, file.metadata.num_rows
     expected = pa.schema([*FIELDS, *layer_fields(notes["layers"])])

@@ -6,8 +6,8 @@ all are made here, so all are alike.
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from userlogfeat._parquet import write_parquet
 from userlogfeat.tables.footers import FIELDS, METADATA, layer_fields, sealed_notes
 from userlogfeat.tables.reader import OK, clip_name
 
@@ -114,14 +114,13 @@ def write_part(path, rows, notes):
         What the schema metadata says: :attr:`TableWriter.notes`.
     """
     rows = rows.replace_schema_metadata({METADATA: sealed_notes(notes)})
-    pq.write_table(
-        rows,
+    write_parquet(
         path,
+        rows,
         compression="zstd",
         row_group_size=max(1, GROUP_BYTES // max(1, _row_bytes(notes["layers"]))),
         use_dictionary=["status", "message"],
         write_statistics=False,
-        write_page_checksum=True,
     )
 
 

@@ -87,7 +87,7 @@ class Part:
     """What the name and the footer of one file of the table say."""
 
     path: Path
-    stamp: tuple  # name, bytes, modification time
+    stamp: tuple  # name, bytes, modification time, inode
     n_rows: int
     fingerprint: str
     layer_sizes: dict
@@ -453,8 +453,9 @@ class FeatureTable:
 
     def footer(self, path):
         """What the name and the footer of a file say: a :class:`Part`."""
-        status = path.stat()
-        stamp = (path.name, status.st_size, status.st_mtime_ns)
+        with _part_errors(path):
+            status = path.stat()
+        stamp = (path.name, status.st_size, status.st_mtime_ns, status.st_ino)
         if stamp in self._footers:
             return self._footers[stamp]
         if path.is_dir():
