@@ -117,10 +117,8 @@ def intact_mp3(data, original):
     )
     if data == original:
         return int(SECONDS * RATE)
-    n_frames, at = (
-        -3,
-        original.index(b"\xff"),
-    )  # the frame of the length, two of overlap
+    # Less the frame of the length, and those that lean on the next, by the decoder.
+    n_frames, at = -5, original.index(b"\xff")
     while at < first and at + 4 <= len(original):
         n_frames, at = n_frames + 1, at + mp3_frame(original[at : at + 4])
     return min(int(SECONDS * RATE), max(0, n_frames * 576))

@@ -22,6 +22,7 @@ import numpy as np
 
 SEED = 0
 N_CLIPS = 120
+SHARE = 0.6  # of an undisturbed run's time: within it a process is killed
 SIZES = {"mean": 8, "max": 3}
 LOST, DOUBLED, UNREADABLE = "files lost", "files doubled", "unreadable"
 DIFFERENT, LEFT = "results that differ", "files left behind"
@@ -81,7 +82,7 @@ def rows_of(table):
 class Extraction:
     """`extract` into a table that is flushed and merged all the time."""
 
-    name, seconds = "extract", 0.6
+    name = "extract"
 
     def work(self, folder):
         """What is killed."""
@@ -121,7 +122,7 @@ class Extraction:
 class MirexFeatures(Extraction):
     """MIREX's feature extraction in a scratch folder, and a list that is written."""
 
-    name, seconds = "MIREX features", 0.6
+    name = "MIREX features"
 
     def work(self, folder):
         """What is killed."""
@@ -168,7 +169,7 @@ class MirexFeatures(Extraction):
 class Fit:
     """A student's fit that keeps a checkpoint after every epoch."""
 
-    name, seconds = "fit with checkpoints", 1.0
+    name = "fit with checkpoints"
 
     def work(self, folder):
         """What is killed."""
@@ -221,9 +222,9 @@ class Fit:
 
 
 class SavedWeights:
-    """Three networks that are saved in turn into one folder, a hundred times."""
+    """Three networks that are saved in turn into one folder, thirty times."""
 
-    name, seconds = "saved weights", 0.8
+    name = "saved weights"
 
     def work(self, folder):
         """What is killed."""
@@ -325,7 +326,7 @@ def kill_writer(cls, n_kills, home):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     rng, faults = np.random.default_rng(SEED), Counter()
-    expected, kills, runs = None, 0, 0
+    expected, kills, runs, whole = None, 0, 0, 0.0
     while kills < n_kills or expected is None or not runs:
         writer, folder = cls(), Path(home) / f"{cls.__name__}-{runs}"
         writer.begin(folder)
@@ -337,8 +338,9 @@ def kill_writer(cls, n_kills, home):
             process.start()
             far_end.close()
             pipe.recv()
+            start = time.monotonic()
             undisturbed = expected is None or kills >= n_kills
-            process.join(None if undisturbed else rng.uniform(0, cls.seconds))
+            process.join(None if undisturbed else rng.uniform(0, SHARE * whole))
             process.kill()
             process.join()
             killed = process.exitcode != 0
@@ -349,7 +351,7 @@ def kill_writer(cls, n_kills, home):
             if not killed:
                 break
         if expected is None:
-            expected = writer.result(folder)
+            expected, whole = writer.result(folder), time.monotonic() - start
         else:
             runs += 1
             faults[DIFFERENT] += writer.result(folder) != expected
