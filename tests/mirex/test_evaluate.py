@@ -101,7 +101,7 @@ def test_the_report(folds, tmp_path):
         "pop           0     4    0",
         "train/test: 1 artists shared, by 1 of 6 clips of train and 1 of 6 (16.7%)",
         "train/test: 0 artists shared",
-        "Friedman's test on the accuracies of 3 classes",
+        "Friedman's test on the accuracy of 3 classes",
     ):
         assert line in text, line
     page = (tmp_path / "out" / "report.html").read_text()
@@ -191,6 +191,44 @@ def test_outputs_of_an_earlier_run_do_not_count(folds, tmp_path):
     bad = submit(tmp_path / "b", TrainAndClassify="exit 1")
     evaluation = evaluate(folds, {"x": bad}, tmp_path / "out")
     assert evaluation.results[0].accuracy == 0
+
+
+COUNTS_RUNS = f"""ls "$1" > found; touch "$1/features" "$1"/again
+{PERFECT}"""
+
+
+def test_the_scratch_folder_is_empty_at_first(folds, tmp_path):
+    """What an earlier evaluation had heard was used, and the rest told as the cost."""
+    submissions = {"x": submit(tmp_path / "a", TrainAndClassify=COUNTS_RUNS)}
+    work = tmp_path / "out" / "x"
+    (work / "scratch" / "old").mkdir(parents=True)
+    (work / "scratch" / "old" / "features").write_bytes(bytes(1 << 20))
+    (tmp_path / "mine").write_text("kept")
+    (work / "scratch" / "link").symlink_to(tmp_path)
+    f1 = folds.rename(tmp_path / "all").joinpath("f1_train.txt")
+    one = tmp_path / "one"
+    one.mkdir()
+    for part in ("train", "evaluate"):
+        (one / f"f1_{part}.txt").write_text(f1.with_name(f"f1_{part}.txt").read_text())
+    evaluation = evaluate(one, submissions, tmp_path / "out", keep_scratch=True)
+    assert evaluation.found_bytes == {"x": 1 << 20}
+    assert sorted((work / "found").read_text().split()) == ["link", "old"]
+    text = (tmp_path / "out" / "report.txt").read_text()
+    assert "That of x held 1.00 MiB of an earlier evaluation: what it took" in text
+    evaluation = evaluate(one, submissions, tmp_path / "out")
+    assert evaluation.found_bytes == {"x": 0}
+    assert (work / "found").read_text() == ""
+    assert "earlier" not in (tmp_path / "out" / "report.txt").read_text()
+    assert (tmp_path / "mine").read_text() == "kept"
+
+
+def test_results_never_go_into_a_submission(folds, tmp_path):
+    submission = submit(tmp_path / "a", TrainAndClassify=PERFECT)
+    with pytest.raises(
+        ValueError, match=r"would go to .*, where the submission itself"
+    ):
+        evaluate(folds, {"a": submission}, tmp_path)
+    assert [path.name for path in submission.iterdir()] == ["TrainAndClassify.sh"]
 
 
 def test_no_submission(folds, tmp_path):

@@ -269,13 +269,22 @@ def evaluate(
     time_limit: Annotated[
         float, typer.Option(min=0.1, help="Of one call of a script, in s.")
     ] = 86400.0,
+    tags: Tags = False,
+    keep_scratch: Annotated[
+        bool,
+        typer.Option(
+            help="Use again what an earlier evaluation left in OUTPUT's scratch "
+            "folders; by default it is deleted."
+        ),
+    ] = False,
     threads: Threads = None,
     quiet: Quiet = False,
 ):
     """Run submissions on folds, as the organisers do, and report.
 
     Accuracy by fold and class, confusion, time, peak memory, and artists that train and
-    test share. The scripts are run: evaluate only what you trust, or in a container.
+    test share; of tags, precision, recall, F and AUC. The scripts are run: evaluate
+    only what you trust, or in a container.
     """
     with explained(f"What was done is kept in {output}."):
         from userlogfeat.mirex.evaluate import evaluate as run
@@ -290,6 +299,8 @@ def evaluate(
             audio_root=audio_root,
             time_limit=time_limit,
             n_threads=threads,
+            tags=tags,
+            keep_scratch=keep_scratch,
         )
     if not quiet:
         tell((output / "report.txt").read_text(encoding="utf-8").rstrip())

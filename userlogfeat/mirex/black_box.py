@@ -3,11 +3,11 @@
 The script gets a session of its own, so that what it started ends with it. Memory is
 the resident memory of all its processes together, looked at ten times a second in
 /proc; pages that they share count once in each. The system keeps the peak of each
-process, so what one held and gave back before a look is seen; a peak of several together
-between two looks is not, nor what a process takes after the last look at it, a tenth of
-a second or less before it ends. A script that is over before the first look has no
-figure: NaN. (The peak that ``wait4`` reports is of no use: it counts what *we* held when
-the script was started.)
+process, so what one held and gave back before a look is seen. Not seen are a peak of
+several together between two looks, and what a process takes after the last look at it,
+in its last tenth of a second. A script that is over before the first look has no peak
+(NaN). (That which ``wait4`` reports is of no use: it counts what *we* held when the
+script was started.)
 """
 
 import math

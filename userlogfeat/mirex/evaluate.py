@@ -2,155 +2,26 @@
 
 A submission is a folder with ``extractFeatures.sh`` (if it needs one) and
 ``TrainAndClassify.sh``, or ``Train.sh`` and ``Classify.sh``. It gets absolute paths,
-never the truth, and one scratch folder for all folds.
+never the truth, and one scratch folder for all folds, which is empty at first: else the
+time would be that of a second run.
 """
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from userlogfeat._check import check_positive
 from userlogfeat.mirex.black_box import folder_bytes, run_script
-from userlogfeat.mirex.folds import Fold, read_folds
+from userlogfeat.mirex.folds import read_folds
 from userlogfeat.mirex.lists import write_labels
-from userlogfeat.mirex.scores import (
-    Answers,
-    class_accuracies,
-    confusion,
-    no_answers,
-    read_answers,
-)
+from userlogfeat.mirex.results import EXTRACT, Evaluation, FoldResult
+from userlogfeat.mirex.scores import no_answers, read_answers
+from userlogfeat.mirex.tag_results import TagEvaluation, TagFoldResult
+from userlogfeat.mirex.tag_scores import no_tag_answers, read_tag_answers
 
-EXTRACT, BOTH = "extractFeatures.sh", "TrainAndClassify.sh"
-TRAIN, CLASSIFY = "Train.sh", "Classify.sh"
-_COSTS = ("seconds", "cpu_seconds", "peak_mib")
+BOTH, TRAIN, CLASSIFY = "TrainAndClassify.sh", "Train.sh", "Classify.sh"
 TIME_LIMIT = 86400.0  # s of one call; MIREX gives a whole submission one to three days
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What a submission did with a fold.
-
-    Attributes
-    ----------
-    submission : str
-    fold : Fold
-    answers : Answers
-    runs : dict of str to Run
-        By script.
-    status : str
-        What became of the script that failed; "ok" where none did.
-    """
-
-    submission: str
-    fold: Fold
-    answers: Answers
-    runs: dict
-    status: str
-
-    @property
-    def correct(self):
-        """Whether each answer is right: list of bool."""
-        pairs = zip(self.fold.truth.values(), self.answers.labels, strict=True)
-        return [truth == label for truth, label in pairs]
-
-    @property
-    def accuracy(self):
-        """Part of the clips that is right."""
-        return sum(self.correct) / len(self.correct)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Results of submissions, folds and scripts.
-
-    Attributes
-    ----------
-    folds : list of Fold
-    results : list of FoldResult
-    extractions : dict of str to Run or None
-        Of each submission; None where it has no such script.
-    scratch_bytes : dict of str to int
-        Size of each submission's scratch folder, in the end.
-    """
-
-    folds: list
-    results: list
-    extractions: dict
-    scratch_bytes: dict
-
-    def of(self, submission):
-        """Results of one submission, in the order of folds."""
-        return [result for result in self.results if result.submission == submission]
-
-    def to_frame(self):
-        """Accuracies, tidy.
-
-        Returns
-        -------
-        polars.DataFrame
-            One row for each submission, fold and class, with `n_clips`, `n_correct`,
-            `accuracy` and `status`; class ``"(all)"`` is the whole fold.
-        """
-        import polars as pl
-
-        rows = []
-        for result in self.results:
-            truth = list(result.fold.truth.values())
-            classes = class_accuracies(truth, result.answers.labels)
-            classes = {"(all)": (len(truth), sum(result.correct)), **classes}
-            for name, (n, right) in classes.items():
-                row = (result.submission, result.fold.name, name, n, right, right / n)
-                rows.append((*row, result.status))
-        columns = ["submission", "fold", "class", "n_clips", "n_correct", "accuracy"]
-        return pl.DataFrame(rows, schema=[*columns, "status"], orient="row")
-
-    def confusion_frame(self):
-        """Confusions over all folds, tidy.
-
-        Returns
-        -------
-        polars.DataFrame
-            `submission`, `truth`, `answer`, `n_clips`.
-        """
-        import polars as pl
-
-        rows = []
-        for name in self.extractions:
-            truth = [t for r in self.of(name) for t in r.fold.truth.values()]
-            labels = [label for r in self.of(name) for label in r.answers.labels]
-            counts = confusion(truth, labels)
-            rows += [(name, *pair, count) for pair, count in counts.items()]
-        columns = ["submission", "truth", "answer", "n_clips"]
-        return pl.DataFrame(rows, schema=columns, orient="row")
-
-    def runs_frame(self):
-        """What every script took.
-
-        Returns
-        -------
-        polars.DataFrame
-            `submission`, `fold` ("(all)" for the extraction), `script`, `status`,
-            `exit_code`, `seconds`, `cpu_seconds`, `peak_mib`.
-        """
-        import polars as pl
-
-        runs = [(name, "(all)", EXTRACT, run) for name, run in self.extractions.items()]
-        runs += [
-            (result.submission, result.fold.name, script, run)
-            for result in self.results
-            for script, run in result.runs.items()
-        ]
-        rows = [
-            (*where, run.status, run.exit_code, *_cost_of(run))
-            for *where, run in runs
-            if run is not None
-        ]
-        schema = {
-            name: pl.String for name in ("submission", "fold", "script", "status")
-        }
-        schema |= {"exit_code": pl.Int64, **dict.fromkeys(_COSTS, pl.Float64)}
-        return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def evaluate(
@@ -161,6 +32,8 @@ def evaluate(
     audio_root=None,
     time_limit=TIME_LIMIT,
     n_threads=None,
+    tags=False,
+    keep_scratch=False,
 ):
     """Run submissions on the folds of a folder.
 
@@ -172,40 +45,49 @@ def evaluate(
         Folder of each submission, by name.
     output : str or Path
         Gets lists, scratch folders, logs and outputs, ``results.csv``,
-        ``confusion.csv``, ``runs.csv``, ``report.txt`` and ``report.html``. What an
-        earlier evaluation left of features is used again.
+        ``confusion.csv`` (of tags: ``clips.csv``), ``runs.csv``, ``report.txt`` and
+        ``report.html``.
     audio_root : str or Path, optional
         Where relative paths of the lists start; by default `folder`.
     time_limit : float
         In s, for every call of a script.
     n_threads : int, optional
         Passed as -numThreads.
+    tags : bool
+        Whether clips have several labels: lists have a line for each pair, and scripts
+        are given two outputs.
+    keep_scratch : bool
+        Whether what an earlier evaluation left in the scratch folders of `output` is
+        used again; the report then says so. By default it is deleted.
 
     Returns
     -------
-    Evaluation
+    Evaluation or TagEvaluation
 
     Raises
     ------
     FileNotFoundError, ValueError
-        Where folds or scripts are missing.
+        Where folds or scripts are missing, or `output` has a submission in it where
+        its results would go.
     """
     check_positive(time_limit, "time_limit")
-    folds, root = read_folds(folder), Path(audio_root or folder)
+    folds, root = read_folds(folder, tags=tags), Path(audio_root or folder)
     submissions = {name: Path(path).resolve() for name, path in submissions.items()}
-    for path in submissions.values():
+    for name, path in submissions.items():
         _scripts_of(path)
+        _check_work(Path(output).resolve() / name, path)
     threads = [] if n_threads is None else ["-numThreads", n_threads]
-    results, extractions, sizes = [], {}, {}
+    results, extractions, sizes, found = [], {}, {}, {}
     for name, path in submissions.items():
         work = Path(output).resolve() / name
-        work.mkdir(parents=True, exist_ok=True)
-        box = _Box(path, work, threads, time_limit)
+        found[name] = _make_scratch(work / "scratch", keep_scratch)
+        box = _Box(path, work, threads, time_limit, tags)
         extractions[name] = box.extract(_all_clips(folds, root))
         for fold in folds:
             results.append(_run_fold(box, name, fold, root, extractions[name]))
         sizes[name] = folder_bytes(work / "scratch")
-    evaluation = Evaluation(folds, results, extractions, sizes)
+    kind = TagEvaluation if tags else Evaluation
+    evaluation = kind(folds, results, extractions, sizes, found)
     from userlogfeat.mirex.report import write_report
 
     write_report(evaluation, output)
@@ -220,6 +102,7 @@ class _Box:
     work: Path
     threads: list
     time_limit: float
+    tags: bool
 
     def call(self, script, *arguments, log):
         """Run one script in the work folder."""
@@ -233,7 +116,6 @@ class _Box:
 
     def extract(self, clips):
         """Features of all clips; None where there is no such script."""
-        (self.work / "scratch").mkdir(exist_ok=True)
         if not (self.folder / EXTRACT).is_file():
             return None
         _write_list(self.work / "all.txt", clips)
@@ -243,16 +125,18 @@ class _Box:
 def _run_fold(box, name, fold, root, extraction):
     """Train and classify; answers are read where all scripts did well."""
     paths = {clip: _absolute(clip, root) for clip in [*fold.train, *fold.truth]}
-    train, test, output = (
-        box.work / f"{fold.name}_{part}.txt" for part in ("train", "test", "output")
+    parts = ("affinity", "binary") if box.tags else ("output",)
+    train, test, *outputs = (
+        box.work / f"{fold.name}_{part}.txt" for part in ("train", "test", *parts)
     )
-    labels = list(fold.train.values())
-    write_labels(train, [paths[clip] for clip in fold.train], labels)
+    pairs = list(_training_pairs(fold))
+    write_labels(train, [paths[clip] for clip, _ in pairs], [own for _, own in pairs])
     _write_list(test, [paths[clip] for clip in fold.truth])
-    output.unlink(missing_ok=True)
-    calls = {BOTH: [train, test, output]}
+    for output in outputs:
+        output.unlink(missing_ok=True)
+    calls = {BOTH: [train, test, *outputs]}
     if BOTH not in _scripts_of(box.folder):
-        calls = {TRAIN: [train], CLASSIFY: [test, output]}
+        calls = {TRAIN: [train], CLASSIFY: [test, *outputs]}
     runs, status = {}, _status_of(EXTRACT, extraction)
     for script, arguments in calls.items():
         if status != "ok":
@@ -260,20 +144,55 @@ def _run_fold(box, name, fold, root, extraction):
         runs[script] = box.call(script, *arguments, log=f"{fold.name}.log")
         status = _status_of(script, runs[script])
     clips = [paths[clip] for clip in fold.truth]
-    if status == "ok":
-        answers = read_answers(output, clips, set(labels))
-    else:  # also where it wrote an output: it may have been cut, or be a guess
-        answers = no_answers(clips, "all clips count as wrong")
-    return FoldResult(name, fold, answers, runs, status)
+    answers = _judge(fold, clips, outputs, tags=box.tags, ended_well=status == "ok")
+    kind = TagFoldResult if box.tags else FoldResult
+    return kind(name, fold, answers, runs, status)
+
+
+def _training_pairs(fold):
+    """Clip and label of every line of the training list."""
+    for clip, labels in fold.train.items():
+        for label in [labels] if isinstance(labels, str) else sorted(labels) or [""]:
+            yield clip, label
+
+
+def _judge(fold, clips, outputs, *, tags, ended_well):
+    """Answers of outputs; none of a run that did not end well, whatever it wrote."""
+    fault = "all clips count as wrong"  # outputs may have been cut, or be guesses
+    if tags:
+        names = sorted(set().union(*fold.train.values()))
+        if not ended_well:
+            return no_tag_answers(clips, names, fault)
+        return read_tag_answers(*outputs, clips, names)
+    if not ended_well:
+        return no_answers(clips, fault)
+    return read_answers(*outputs, clips, set(fold.train.values()))
+
+
+def _check_work(work, submission):
+    """Refuse to run a submission in the folder that has its scripts."""
+    if work == submission or submission.is_relative_to(work):
+        raise ValueError(
+            f"The results of {submission} would go to {work}, where the submission "
+            "itself is. Pass another output folder."
+        )
+
+
+def _make_scratch(folder, keep):
+    """Make a scratch folder, empty unless it is kept; the bytes that it holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not keep:
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    return folder_bytes(folder)
 
 
 def _status_of(script, run):
     """Which script did not end well, and how; or "ok"."""
     return "ok" if run is None or run.status == "ok" else f"{script} {run.status}"
-
-
-def _cost_of(run):
-    return [getattr(run, name) for name in _COSTS]
 
 
 def _scripts_of(folder):

@@ -1,10 +1,10 @@
 """Fold lists of a MIREX task: what is trained, what is tested, and the truth.
 
-A folder has, for every fold, ``NAME_train.txt`` (path TAB class) and
-``NAME_evaluate.txt`` (the truth of the test clips, alike); where there is a
-``NAME_test.txt`` (one path a line), its order is that of the test. Groups are optional:
-``NAME_train_groups.txt`` and ``NAME_evaluate_groups.txt`` (path TAB artist). Without a
-name, ``train.txt`` and ``evaluate.txt`` are one fold.
+A folder has, for every fold, ``NAME_train.txt`` (path TAB class; of tags, a line for
+each pair) and ``NAME_evaluate.txt`` (the truth of the test clips, alike). Where there
+is a ``NAME_test.txt`` (one path a line), its order is that of the test. Groups are
+optional: ``NAME_train_groups.txt`` and ``NAME_evaluate_groups.txt`` (path TAB artist).
+Without a name, ``train.txt`` and ``evaluate.txt`` are one fold.
 """
 
 import os
@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from userlogfeat.mirex.lists import read_clips, read_labels
+from userlogfeat.mirex.lists import read_clips, read_labels, read_tags
 
 TRAIN, TEST, TRUTH = "train.txt", "test.txt", "evaluate.txt"
 
@@ -24,10 +24,10 @@ class Fold:
     Attributes
     ----------
     name : str
-    train : dict of str to str
-        Class of each training clip, by path as in the lists.
-    truth : dict of str to str
-        Class of each test clip, in the order of the test.
+    train : dict of str to str, or to set of str
+        Class, or tags, of each training clip, by path as in the lists.
+    truth : dict of str to str, or to set of str
+        Those of each test clip, in the order of the test.
     groups : dict of str to str or None
         Artist of each clip of either.
     """
@@ -60,12 +60,14 @@ class Fold:
         )
 
 
-def read_folds(folder):
+def read_folds(folder, *, tags=False):
     """All folds of a folder, in the order of their names (f2 before f10).
 
     Parameters
     ----------
     folder : str or Path
+    tags : bool
+        Whether clips may have several labels.
 
     Returns
     -------
@@ -86,17 +88,18 @@ def read_folds(folder):
             f"There is no fold in {folder}, expected f1_train.txt, f1_evaluate.txt, "
             "and so on, or train.txt and evaluate.txt."
         )
-    return [_read_fold(path) for path in lists]
+    return [_read_fold(path, tags) for path in lists]
 
 
-def _read_fold(path):
+def _read_fold(path, tags):
     prefix = str(path)[: -len(TRAIN)]
     if not os.path.isfile(prefix + TRUTH):
         raise FileNotFoundError(
             f"There is {path}, but no {prefix}{TRUTH}, which has the classes of the "
             "test clips."
         )
-    train, truth = read_labels(path), read_labels(prefix + TRUTH)
+    read = read_tags if tags else read_labels
+    train, truth = read(path), read(prefix + TRUTH)
     if os.path.isfile(prefix + TEST):
         order = list(dict.fromkeys(read_clips(prefix + TEST)))
         odd = sorted(set(order) ^ set(truth))

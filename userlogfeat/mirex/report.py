@@ -11,9 +11,15 @@ import polars as pl
 
 from userlogfeat._files import replace_file
 from userlogfeat.evaluation.bootstrap import bootstrap_interval
-from userlogfeat.evaluation.friedman import friedman_test
-from userlogfeat.mirex.black_box import mib_text
+from userlogfeat.mirex.report_parts import (
+    artists_of,
+    cost_table,
+    differences_table,
+    leaks_table,
+)
 from userlogfeat.mirex.scores import NO_ANSWER, SEVERAL
+from userlogfeat.mirex.tag_report import tag_sections
+from userlogfeat.mirex.tag_results import TagEvaluation
 from userlogfeat.report import markup
 
 TITLE = "MIREX train/test evaluation"
@@ -25,23 +31,18 @@ _NOTES = [
 
 
 def write_report(evaluation, folder):
-    """Write results.csv, confusion.csv, runs.csv, report.txt and report.html.
+    """Write results.csv and the other tables, report.txt and report.html.
 
     Parameters
     ----------
-    evaluation : Evaluation
+    evaluation : Evaluation or TagEvaluation
     folder : str or Path
         Made where it is missing.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    frames = {
-        "results.csv": evaluation.to_frame(),
-        "confusion.csv": evaluation.confusion_frame(),
-        "runs.csv": evaluation.runs_frame(),
-    }
     sections = report_sections(evaluation)
-    texts = {name: frame.write_csv() for name, frame in frames.items()}
+    texts = {name: frame.write_csv() for name, frame in evaluation.frames.items()}
     texts["report.txt"] = _as_text(sections)
     texts["report.html"] = _as_page(sections)
     for name, text in texts.items():
@@ -54,19 +55,28 @@ def report_sections(evaluation):
 
     Parameters
     ----------
-    evaluation : Evaluation
+    evaluation : Evaluation or TagEvaluation
 
     Returns
     -------
     list of (str, list of str, list of list of str, list of str)
         Heading, head and rows of the table, notes below it.
     """
+    if isinstance(evaluation, TagEvaluation):
+        sections = tag_sections(evaluation)
+    else:
+        sections = _class_sections(evaluation)
+    return [*sections, cost_table(evaluation), leaks_table(evaluation)]
+
+
+def _class_sections(evaluation):
+    names = list(evaluation.extractions)
     sections = [_overall(evaluation), _by_fold(evaluation), _by_class(evaluation)]
-    sections += [_confusion(evaluation, name) for name in evaluation.extractions]
-    sections += [_cost(evaluation), _leaks(evaluation)]
-    if len(evaluation.extractions) > 1:
-        sections.insert(1, _differences(evaluation))
-    return sections
+    if len(names) > 1:
+        scores = np.stack([_class_means(evaluation, name) for name in names], axis=1)
+        table = differences_table(names, scores, measure="accuracy", cases="classes")
+        sections.insert(1, table)
+    return sections + [_confusion(evaluation, name) for name in names]
 
 
 def _overall(evaluation):
@@ -74,7 +84,9 @@ def _overall(evaluation):
     for name in evaluation.extractions:
         results = evaluation.of(name)
         correct = [right for result in results for right in result.correct]
-        interval = bootstrap_interval(np.array(correct, float), groups=_groups(results))
+        interval = bootstrap_interval(
+            np.array(correct, float), groups=artists_of(results)
+        )
         failed = [r for r in results if r.status != "ok"]
         rows.append(
             [
@@ -87,15 +99,8 @@ def _overall(evaluation):
             ]
         )
     columns = ["submission", "accuracy", "95 %", "mean of classes", "clips", "folds ok"]
-    drawn = "artists" if _groups(evaluation.results) is not None else "clips"
+    drawn = "artists" if artists_of(evaluation.results) is not None else "clips"
     return "Accuracy", columns, rows, [*_NOTES, f"Intervals are over {drawn}."]
-
-
-def _groups(results):
-    """Artist of each tested clip, or None where a fold has no groups."""
-    if any(result.fold.groups is None for result in results):
-        return None
-    return [r.fold.groups.get(clip, "") for r in results for clip in r.fold.truth]
 
 
 def _class_means(evaluation, name):
@@ -109,29 +114,6 @@ def _sum_over_folds(frame, *keys):
     """Clips and right answers of each class."""
     frame = frame.filter(frame["class"] != "(all)")
     return frame.group_by(*keys).agg(pl.col("n_clips", "n_correct").sum())
-
-
-def _differences(evaluation):
-    names = list(evaluation.extractions)
-    scores = np.stack([_class_means(evaluation, name) for name in names], axis=1)
-    test = friedman_test(scores)
-    rows = [
-        [
-            f"{names[i]} - {names[j]}",
-            f"{np.mean(scores[:, i] - scores[:, j]):+.3f}",
-            f"{test.mean_ranks[i] - test.mean_ranks[j]:+.2f}",
-            f"{test.p_values[i, j]:.3g}",
-        ]
-        for i in range(len(names))
-        for j in range(i + 1, len(names))
-    ]
-    columns = ["submissions", "accuracy", "mean rank", "p"]
-    note = (
-        f"Friedman's test on the accuracies of {len(scores)} classes: chi-squared "
-        f"{test.statistic:.2f}, p = {test.p_value:.3g}; pairs by the studentised range "
-        "of mean ranks (Tukey, Nemenyi), which is corrected for the number of pairs."
-    )
-    return "Differences", columns, rows, [note]
 
 
 def _by_fold(evaluation):
@@ -188,40 +170,6 @@ def _confusion(evaluation, name):
         for truth in truths
     ]
     return f"Confusion of {name}", ["truth, given", *answers], rows, []
-
-
-def _cost(evaluation):
-    rows = [
-        [
-            row["submission"],
-            row["fold"],
-            row["script"],
-            row["status"],
-            f"{row['seconds']:.1f}",
-            f"{row['cpu_seconds']:.1f}",
-            mib_text(row["peak_mib"]),
-        ]
-        for row in evaluation.runs_frame().to_dicts()
-    ]
-    notes = [
-        f"Scratch folder of {name}: {size / 2**20:.2f} MiB."
-        for name, size in evaluation.scratch_bytes.items()
-    ]
-    columns = ["submission", "fold", "script", "status", "s", "processor s", "memory"]
-    return "Time and memory", columns, rows, notes
-
-
-def _leaks(evaluation):
-    rows = []
-    for fold in evaluation.folds:
-        report = fold.leaks()
-        for leak in report.leaks:
-            if leak.kind == "artist" and fold.groups is None:
-                continue
-            rows.append([fold.name, leak.kind, str(leak.n_shared), str(leak)])
-    known = all(fold.groups is not None for fold in evaluation.folds)
-    notes = [] if known else ["Artists were not compared: there are no groups files."]
-    return "What train and test share", ["fold", "kind", "shared", ""], rows, notes
 
 
 def _as_text(sections):
