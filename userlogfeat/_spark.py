@@ -4,6 +4,7 @@ Nothing here imports pyspark before it is asked for. Spark's own engine is writt
 Scala and runs on Java, which pip does not bring.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -55,7 +56,9 @@ def require_spark(purpose):
     return sql
 
 
-def spark_session(master=None, session=None, *, purpose='backend="spark"'):
+def spark_session(
+    master=None, session=None, *, purpose='backend="spark"', settings=None
+):
     """The session that is given or runs already, or else a new one.
 
     A new session has Spark's own settings, those of ``spark-submit`` included: memory
@@ -71,6 +74,8 @@ def spark_session(master=None, session=None, *, purpose='backend="spark"'):
         Used as it is.
     purpose : str
         For messages, as in :func:`require_spark`.
+    settings : dict of str to str, optional
+        Of Spark, for a new session.
 
     Returns
     -------
@@ -89,7 +94,10 @@ def spark_session(master=None, session=None, *, purpose='backend="spark"'):
             builder = builder.master(master)
         if (master or "local").startswith("local"):  # else "python3" of the PATH
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        session = builder.getOrCreate()
+        for name, value in (settings or {}).items():
+            builder = builder.config(name, value)
+        with _no_word_on_pandas():
+            session = builder.getOrCreate()
     running = None if master is None else session.sparkContext.master
     if running != master:
         raise ValueError(
@@ -124,15 +132,13 @@ def map_in_arrow(frame, function, schema):
     -------
     pyspark.sql.DataFrame
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+    with _no_word_on_pandas():
         return frame.mapInArrow(function, schema)
 
 
 def frame_of(session, table):
     """A ``pyarrow.Table`` as a Spark DataFrame."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+    with _no_word_on_pandas():
         return session.createDataFrame(table)
 
 
@@ -171,6 +177,13 @@ def cut_plan(frame):
     session, java = frame.sparkSession, frame._jdf
     rows = session._jsparkSession.createDataFrame(java.toJavaRDD(), java.schema())
     return DataFrame(rows, session)
+
+
+@contextlib.contextmanager
+def _no_word_on_pandas():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+        yield
 
 
 def _require_java(purpose):

@@ -277,7 +277,7 @@ def test_what_ended_a_job_is_told_in_one_line(text, kind, message):
 
 
 def test_masters_that_cannot_be_are_explained(tmp_path, clips, monkeypatch):
-    def refuse(master, session):
+    def refuse(master, session, *, settings):
         raise Exception(JAVA.replace("Job aborted: executor 3 was lost", "Bad URL"))
 
     monkeypatch.setattr(on_spark._spark, "spark_session", refuse)

@@ -33,6 +33,7 @@ MAX_TASKS = 20_000  # of a run: the driver keeps count of each
 POLL_SECONDS = 0.2  # between two looks for finished parts
 LATE_SECONDS = 60.0  # that a network file system may take to show a file
 
+_QUIET = {"spark.ui.showConsoleProgress": "false"}  # the bar is ours
 _COLUMNS = ["clip", "clip_bytes", "status", "message", "seconds"]
 
 _KEPT = "What was done before is kept, and the same call again goes on from there."
@@ -255,7 +256,7 @@ def explain_failure(error):
 def _start(session, master):
     """The session to use; or why there is none, in one line where Java takes fifty."""
     try:
-        return _spark.spark_session(master, session)
+        return _spark.spark_session(master, session, settings=_QUIET)
     except (ImportError, ValueError):
         raise
     except Exception as error:
