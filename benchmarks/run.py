@@ -23,6 +23,7 @@ SCRIPTS = (
     "user_tower_speed",
     "sampler_speed",
     "logs_reader",
+    "spark_extraction",
     "lastfm2k_weights",
     "genre_esc10_gtzan",
     "transfer_rule",
