@@ -164,6 +164,9 @@ def test_statistics_of_spectrograms(tmp_path):
     pipeline = make_pipeline(MelStatistics(), SVC())
     train_and_classify(tmp_path / "s", *lists, pipeline=pipeline)
     assert lists[2].read_text() == "".join(lines[4:])
+    lists[2].unlink()  # once more, where nothing is left to hear
+    train_and_classify(tmp_path / "s", *lists, pipeline=pipeline)
+    assert lists[2].read_text() == "".join(lines[4:])
     assert [path.name for path in (tmp_path / "s" / "features").iterdir()] == [
         MelStatistics().fingerprint
     ]

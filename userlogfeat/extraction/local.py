@@ -27,6 +27,8 @@ def hear(todo, writer, embedder, *, on_error, progress, n_clips):
     Tally
     """
     tally = Tally()
+    if not len(todo):  # embedders refuse to hear nothing
+        return tally
     features = embedder.iter_features(todo.clips, on_error="yield")
     with (
         contextlib.closing(features),
