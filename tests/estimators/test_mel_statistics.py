@@ -176,5 +176,8 @@ def test_features_are_no_waveforms(kind):
     X = np.random.default_rng(0).normal(size=(5, 7))
     if kind == "frame":
         X = pytest.importorskip("pandas").DataFrame(X)
-    with pytest.warns(UserWarning, match="have 7 numbers, fewer than the 256 of one"):
-        MelStatistics(SMALL).fit(list(X) if kind == "list" else X)
+    X = list(X) if kind == "list" else X
+    for method in ("fit_transform", "transform"):
+        with pytest.warns(UserWarning, match="have 7 numbers, fewer than the 25") as w:
+            getattr(MelStatistics(SMALL), method)(X)
+        assert len(w) == 1

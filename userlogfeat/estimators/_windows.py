@@ -92,7 +92,8 @@ class WindowTransformer(AudioTransformer):
         else:
             _refuse_channels(X)
             clips = check_audio(X, self, reset=reset)
-            self._warn_of_features(clips)
+            if reset or not hasattr(self, "_n_units_in"):  # said once
+                self._warn_of_features(clips)
         if reset:
             log_mel = clips.kind == "log_mel"
             self._n_units_in = clips.rows[0].shape[0] if log_mel else None
