@@ -116,7 +116,12 @@ def fuzz(name, n_cases):
         line = {"number": number, "seed": seed, "outcome": outcome, "said": said[:300]}
         print(json.dumps(line), flush=True)
 
-    settings = [f"-runs={n_cases}", f"-seed={SEED + 1}", "-max_len=64", "-verbosity=0"]
+    settings = [
+        f"-runs={n_cases}",
+        f"-seed={SEED + 1}",
+        "-max_len=64",
+        "-len_control=0",
+    ]
     atheris.Setup([sys.argv[0], *settings, "-rss_limit_mb=8000"], one)
     atheris.Fuzz()
 
