@@ -1,0 +1,55 @@
+"""Spark starts processes that train together, and does the fits of a search."""
+
+import warnings
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+from sklearn.model_selection import GridSearchCV
+
+from userlogfeat import KDStudentRegressor
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(41, 7)), RNG.normal(size=41)
+
+
+def student():
+    return KDStudentRegressor(network="mlp", batch_size=8, max_epochs=3, random_state=0)
+
+
+@pytest.mark.slow
+def test_processes_that_spark_started_have_the_losses_of_one(spark):
+    """A task on each executor, and the function's result of the first process."""
+    from pyspark.ml.torch.distributor import TorchDistributor
+
+    def train(X, Y, student):  # within, so that it travels whole
+        from userlogfeat.training.processes import join
+
+        history = student.fit(X, Y).history_
+        return history, join().size
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pyspark's own
+        distributor = TorchDistributor(2, local_mode=False, use_gpu=False)
+        history, size = distributor.run(train, X, Y, student())
+    assert size == 2
+    expected = student().fit(X, Y).history_
+    assert len(history) == 3
+    for found, wanted in zip(history, expected, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_grid_search_whose_fits_are_tasks(spark):
+    joblibspark = pytest.importorskip("joblibspark")
+    joblibspark.register_spark()
+    grid = {"lr": [1e-3, 1e-2]}
+    expected = GridSearchCV(student(), grid, cv=2).fit(X, Y).cv_results_
+    search = GridSearchCV(student(), grid, cv=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of joblibspark's own, as it begins
+        with parallel_config("spark", n_jobs=2):
+            found = search.fit(X, Y).cv_results_
+    np.testing.assert_allclose(
+        found["mean_test_score"], expected["mean_test_score"], rtol=1e-4
+    )
