@@ -69,6 +69,10 @@ def test_tags_that_some_all_or_one_clip_in_two_have(last):
         assert affinities.min() >= 0
         assert affinities.max() <= 1
         np.testing.assert_array_equal(affinities >= 0.5, y)
+        assert (
+            affinities[:, np.equal(columns, 2)].tolist()
+            == [[1] * columns.count(2)] * 24
+        )
 
 
 def test_one_tag_is_kept_as_arrays():

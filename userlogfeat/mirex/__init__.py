@@ -1,8 +1,8 @@
 """MIREX train/test submissions: the four calls, the folder to hand in, the judge.
 
 ``lists`` reads and writes the files of the task, ``features`` keeps a feature table in
-the scratch folder, ``pipeline`` says what hears and what classifies, ``fitting`` teaches
-it, ``classifier`` keeps what was learned as arrays and ``models`` on disk,
+the scratch folder, ``pipeline`` says what hears and what classifies, ``fitting``
+teaches it, ``classifier`` keeps what was learned as arrays and ``models`` on disk,
 ``submission`` has the four calls, ``package`` makes the folder to hand in. The
 organisers' side: ``folds``, ``black_box`` and ``evaluate`` run submissions, ``scores``
 and ``tag_scores`` judge them, ``results``, ``tag_results`` and the reports tell.

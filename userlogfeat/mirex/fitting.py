@@ -16,6 +16,7 @@ from userlogfeat.mirex.classifier import ArrayClassifier, Constant
 
 logger = logging.getLogger(__name__)
 
+_CERTAIN = 40.0  # a decision whose affinity is 1, as far as can be told
 _WEIGHT = "class_weight"
 _ONE_AGAINST = ("OneVsRestClassifier", "OneVsOneClassifier", "MultiOutputClassifier")
 
@@ -103,7 +104,7 @@ def fit_tags(pipeline, X, y):
     -------
     ArrayClassifier or FittedPipeline
     """
-    always = Constant(np.ones(1))
+    always = Constant(np.array([_CERTAIN]))
     learned = ~y.all(axis=0).astype(bool)
     if not learned.any():
         return ArrayClassifier([], [always] * len(learned))
