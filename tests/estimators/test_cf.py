@@ -166,7 +166,8 @@ def test_check_estimator():
         ({"alpha": -1}, "alpha=-1, expected a finite number, 0 or more"),
         ({"alpha": np.nan}, "alpha=nan, expected a finite number"),
         ({"regularization": np.inf}, "regularization=inf, expected a finite"),
-        ({"backend": "spark"}, "backend='spark', expected one of: \"implicit\""),
+        ({"backend": "torch"}, 'backend=\'torch\', expected one of: "implicit", "spa'),
+        ({"factors_folder": "f"}, "factors_folder='f' with backend='implicit', which"),
     ],
 )
 def test_wrong_parameters(settings, message):

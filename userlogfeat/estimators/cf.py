@@ -1,6 +1,7 @@
 """`CFEmbedding`: users and items as points in the taste of all listeners."""
 
 import numbers
+import os
 
 import numpy as np
 from scipy import sparse
@@ -11,9 +12,10 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from userlogfeat._spark import is_spark_frame
 from userlogfeat.factorization import fit_als, fold_in
 
-BACKENDS = ("implicit",)
+BACKENDS = ("implicit", "spark")
 
 # Lee et al. 2019: 40 factors of the binary matrix, with the alpha of Hu et al. 2008
 # (section 4). Regularisation and the number of iterations: not stated; implicit's.
@@ -43,20 +45,31 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         How much one play adds to the confidence; 40 in [1]_ and [2]_.
     iterations : int
         Rounds of alternation.
-    backend : {"implicit"}
-        The library that does the work.
+    backend : {"implicit", "spark"}
+        The library that does the work: implicit, on this machine, or Spark, on a
+        cluster. Both end with the same exact fold-in of the users. Spark's rounds
+        multiply the penalty of each user and item by its number of plays; what
+        `regularization` then means is in :mod:`userlogfeat.factorization.on_spark`.
+    factors_folder : str, optional
+        With Spark: the users' factors stay there, too many for one machine, in a folder
+        or URL of the cluster's file systems, beside a copy of the items'. What
+        :func:`userlogfeat.factor_files.read_factors` reads; replaced by each `fit`.
     random_state : int, RandomState, Generator or None
-        Where the alternation starts. Equal seeds give equal factors.
+        Where the alternation starts. Equal seeds give equal factors (with Spark, but
+        for the last digits).
     verbose : bool
-        Show a progress bar while fitting.
+        Show a progress bar while fitting. Spark has one of its own.
 
     Attributes
     ----------
     user_factors_ : ndarray of float32, shape (n_users, n_factors)
         Solved exactly for the final items, so that ``transform`` of the training rows
-        gives them again. Users without plays are zeros.
+        gives them again. Users without plays are zeros. Absent with `factors_folder`.
     item_factors_ : ndarray of float32, shape (n_items, n_factors)
         Items without plays are zeros.
+    user_ids_, item_ids_ : ndarray, shape (n_users,) and (n_items,)
+        The identifiers of the rows, where `fit` got logs that are on Spark. Those of
+        the users are absent with `factors_folder`.
     n_features_in_ : int
         The number of items.
 
@@ -96,6 +109,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         alpha=SETTINGS["alpha"],
         iterations=SETTINGS["iterations"],
         backend="implicit",
+        factors_folder=None,
         random_state=None,
         verbose=False,
     ):
@@ -104,6 +118,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.alpha = alpha
         self.iterations = iterations
         self.backend = backend
+        self.factors_folder = factors_folder
         self.random_state = random_state
         self.verbose = verbose
 
@@ -114,7 +129,10 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ----------
         user_items : csr matrix or array, shape (n_users, n_items)
             How often each user played each item: finite, not negative. Only
-            the ratio of counts to ``1 / alpha`` matters.
+            the ratio of counts to ``1 / alpha`` matters. With ``backend="spark"`` also
+            the logs themselves: what ``read_logs(..., backend="spark")`` gave, or a
+            Spark frame, path or URL with columns user, item and, if there is one,
+            count, read as ``read_logs`` does.
         y : None
             Ignored.
 
@@ -130,26 +148,21 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             negative or non-finite numbers.
         """
         self._check_parameters()
-        if hasattr(user_items, "user_items"):
+        self._forget_logs()
+        on_spark = _is_on_spark(user_items)
+        if not on_spark:
+            user_items = self._matrix(user_items)
+        if self.backend == "spark":
+            self._fit_on_spark(user_items, on_spark)
+        elif on_spark:
             raise TypeError(
-                f"Got {user_items!r}, expected its matrix: pass logs.user_items."
+                f"Got {type(user_items).__name__} with backend={self.backend!r}, "
+                'expected a matrix. Pass backend="spark", or read_logs(...).user_items.'
             )
-        user_items = validate_data(self, user_items, **_CHECKS)
-        user_items = sparse.csr_matrix(user_items)
-        if not user_items.data.any():
-            raise ValueError(
-                f"user_items of shape {user_items.shape} holds no play: there is "
-                "nothing to learn from."
+        else:
+            self.user_factors_, self.item_factors_ = fit_als(
+                user_items, **self._settings(), progress=self.verbose
             )
-        self.user_factors_, self.item_factors_ = fit_als(
-            user_items,
-            n_factors=self.n_factors,
-            regularization=self.regularization,
-            alpha=self.alpha,
-            iterations=self.iterations,
-            random_state=self.random_state,
-            progress=self.verbose,
-        )
         self._n_features_out = self.n_factors
         return self
 
@@ -166,7 +179,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         ndarray of float32, shape (n_users, n_factors)
         """
-        return self.fit(user_items).user_factors_.copy()
+        return self.fit(user_items)._known_users().copy()
 
     def transform(self, user_items):
         """Fold in users: their factors, given those of the items.
@@ -182,6 +195,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Zeros for users without plays.
         """
         check_is_fitted(self)
+        _refuse_logs(user_items)
         user_items = validate_data(self, user_items, reset=False, **_CHECKS)
         return self._fold_in(self.item_factors_, sparse.csr_matrix(user_items))
 
@@ -207,20 +221,72 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Where the number of rows is not that of the users in `fit`.
         """
         check_is_fitted(self)
+        _refuse_logs(user_items)
         user_items = check_array(user_items, input_name="user_items", **_CHECKS)
-        n_users = len(self.user_factors_)
+        n_users = len(self._known_users())
         if user_items.shape[0] != n_users:
             raise ValueError(
                 f"Got user_items of shape {user_items.shape}, expected {n_users} rows: "
                 "the users of fit. Rows are users and columns the new items."
             )
         item_users = sparse.csr_matrix(user_items.T)
-        return self._fold_in(self.user_factors_, item_users)
+        return self._fold_in(self._known_users(), item_users)
 
     def _fold_in(self, factors, rows):
         return fold_in(
             factors, rows, regularization=self.regularization, alpha=self.alpha
         )
+
+    def _matrix(self, user_items):
+        """The checked X of fit, where it is a matrix."""
+        if hasattr(user_items, "user_items"):
+            raise TypeError(
+                f"Got {user_items!r}, expected its matrix: pass logs.user_items."
+            )
+        user_items = sparse.csr_matrix(validate_data(self, user_items, **_CHECKS))
+        if not user_items.data.any():
+            raise ValueError(
+                f"user_items of shape {user_items.shape} holds no play: there is "
+                "nothing to learn from."
+            )
+        return user_items
+
+    def _fit_on_spark(self, X, on_spark):
+        """Learn from a checked matrix, or from logs that Spark has or reads."""
+        from userlogfeat.estimators._spark_factors import factorised, on_cluster
+
+        logs = on_cluster(X)
+        try:
+            found = factorised(
+                logs, self._settings(), self.factors_folder, has_ids=on_spark
+            )
+        finally:
+            if logs is not X:
+                logs.unpersist()
+        for name, value in found.items():
+            setattr(self, name, value)
+        self.n_features_in_ = logs.n_items
+
+    def _settings(self):
+        names = ("n_factors", "regularization", "alpha", "iterations", "random_state")
+        return {name: getattr(self, name) for name in names}
+
+    def _forget_logs(self):
+        """Drop what an earlier fit knew, and this one may not."""
+        names = ("user_factors_", "user_ids_", "item_ids_", "feature_names_in_")
+        for name in names:
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _known_users(self):
+        """The users' factors of fit; they may have stayed on the cluster."""
+        if not hasattr(self, "user_factors_"):
+            raise ValueError(
+                f"The factors of the users are in {self.factors_folder}, not here. "
+                "Read them with userlogfeat.factor_files.read_factors, or fit with "
+                "factors_folder=None."
+            )
+        return self.user_factors_
 
     def _check_parameters(self):
         for name in ("n_factors", "iterations"):
@@ -238,6 +304,13 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if self.backend not in BACKENDS:
             names = ", ".join(f'"{name}"' for name in BACKENDS)
             raise ValueError(f"Got backend={self.backend!r}, expected one of: {names}.")
+        if self.factors_folder is not None and self.backend != "spark":
+            raise ValueError(
+                f"Got factors_folder={self.factors_folder!r} with backend="
+                f"{self.backend!r}, which keeps factors in memory. Pass "
+                'backend="spark", or write them with '
+                "userlogfeat.factor_files.write_factors."
+            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -253,3 +326,17 @@ _CHECKS = {
     "dtype": np.float32,
     "ensure_non_negative": True,
 }
+
+
+def _is_on_spark(X):
+    """Whether X is logs that Spark has, or a path that it would read."""
+    named = type(X).__name__ == "SparkInteractions"  # told without importing it
+    return named or is_spark_frame(X) or isinstance(X, (str, os.PathLike))
+
+
+def _refuse_logs(X):
+    if _is_on_spark(X):
+        raise TypeError(
+            f"Got {type(X).__name__}, expected a matrix with the items of fit as "
+            "columns. Bring the logs of new users here: logs.collect().user_items."
+        )

@@ -44,7 +44,7 @@ def find_users(folder):
         Where there are no users.
     """
     for path in (Path(folder), Path(folder) / BELOW):
-        if (path / USERS).is_file():
+        if (path / USERS).exists():  # a file, or a folder where Spark wrote it
             return path
     raise ValueError(
         f"There are no users in {folder}: neither it nor its folder {BELOW!r} has "
@@ -134,7 +134,8 @@ def keep_users(folder, source, ids, embedder):
         below.mkdir()
         for path in find_users(source).iterdir():
             if path.name in (USERS, ITEMS, CONFIG, TENSORS):
-                shutil.copyfile(path, below / path.name)
+                copy = shutil.copytree if path.is_dir() else shutil.copyfile
+                copy(path, below / path.name)
         return
     rows = embedder.drawn_users_
     learned = ids[rows], embedder.users_[rows]

@@ -71,7 +71,7 @@ def fit_als(
     ValueError
         Where the factors do not stay finite.
     """
-    rng = np.random.default_rng(_seed(random_state))
+    rng = np.random.default_rng(seed_of(random_state))
     by_user = confidences(user_items, alpha)
     by_item = by_user.T.tocsr()
     users, items = (
@@ -86,8 +86,9 @@ def fit_als(
             if left:
                 solve(by_user, users, items)
     if not np.isfinite(items).all():
-        raise ValueError(_diverged(user_items, regularization, alpha))
-    return _solve_exactly(items, by_user, regularization), items
+        largest = float(user_items.data.max())
+        raise ValueError(diverged(largest, regularization, alpha))
+    return solve_exactly(items, by_user, regularization), items
 
 
 def fold_in(factors, rows, *, regularization, alpha):
@@ -114,7 +115,7 @@ def fold_in(factors, rows, *, regularization, alpha):
     ValueError
         Where the equations have no single solution, with ``regularization=0``.
     """
-    return _solve_exactly(factors, confidences(rows, alpha), regularization)
+    return solve_exactly(factors, confidences(rows, alpha), regularization)
 
 
 def confidences(plays, alpha):
@@ -141,10 +142,23 @@ def confidences(plays, alpha):
     return sparse.csr_matrix((data, indices, indptr), shape=plays.shape)
 
 
-def _solve_exactly(factors, confidences, regularization):
-    """Solve equation 4 for each row, by Cholesky in float64."""
+def solve_exactly(factors, confidences, regularization, *, gram=None):
+    """Solve equation 4 for each row, by Cholesky in float64.
+
+    Parameters
+    ----------
+    factors : ndarray, shape (n_columns, n_factors)
+    confidences : csr_matrix, shape (n_rows, n_columns)
+    regularization : float
+    gram : ndarray of float64, shape (n_factors, n_factors), optional
+        Y'Y, where `factors` are only some of the rows of Y: those with a confidence.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_rows, n_factors)
+    """
     n_factors = factors.shape[1]
-    with _solver(n_factors, regularization, confidences, np.float64) as model:
+    with _solver(n_factors, regularization, confidences, np.float64, gram) as model:
         model.item_factors = np.ascontiguousarray(factors, np.float64)
         try:
             # The public way to implicit's exact solver.
@@ -160,15 +174,20 @@ def _solve_exactly(factors, confidences, regularization):
 
 
 @contextmanager
-def _solver(n_factors, regularization, confidences, dtype=np.float32):
+def _solver(n_factors, regularization, confidences, dtype=np.float32, gram=None):
     """A model of implicit, while BLAS is held to one thread.
 
     implicit works in threads of its own: BLAS must not start more in each of them.
     """
     from implicit.cpu.als import AlternatingLeastSquares
 
+    class OfSome(AlternatingLeastSquares):
+        """It has the factors of some items, and Y'Y of all."""
+
+        YtY = gram
+
     with threadpool_limits(1, "blas"):
-        yield AlternatingLeastSquares(
+        yield (AlternatingLeastSquares if gram is None else OfSome)(
             factors=n_factors,
             regularization=regularization,
             alpha=1.0,
@@ -177,15 +196,15 @@ def _solver(n_factors, regularization, confidences, dtype=np.float32):
         )
 
 
-def _seed(random_state):
+def seed_of(random_state):
     """What implicit understands; draws nothing from the global generator."""
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(np.iinfo(np.int32).max))
     return random_state
 
 
-def _diverged(user_items, regularization, alpha):
-    largest = float(user_items.data.max())
+def diverged(largest, regularization, alpha):
+    """What to say where factors are not finite; `largest` is the highest count."""
     return (
         f"The factors did not stay finite with alpha={alpha}, regularization="
         f"{regularization} and counts of up to {largest:g}. Lower alpha, raise "

@@ -8,8 +8,7 @@ import pytest
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from userlogfeat import factorization
-from userlogfeat.factorization import confidences, fit_als, fold_in
+from userlogfeat.factorization import als, confidences, fit_als, fold_in
 
 SETTINGS = {"n_factors": 5, "regularization": 0.1, "alpha": 10.0, "iterations": 30}
 EQUATION = {"regularization": 0.1, "alpha": 10.0}
@@ -113,7 +112,7 @@ def test_confidences_are_one_plus_alpha_r_of_what_was_played():
 
 def test_one_thread_or_several_makes_no_difference(monkeypatch):
     one = fit_als(random_plays(), random_state=0, **SETTINGS)
-    monkeypatch.setattr(factorization, "_PAIRS_FOR_THREADS", 0)
+    monkeypatch.setattr(als, "_PAIRS_FOR_THREADS", 0)
     several = fit_als(random_plays(), random_state=0, **SETTINGS)
     np.testing.assert_array_equal(one[0], several[0])
 

@@ -1,0 +1,115 @@
+"""The inner half of `CFEmbedding` on Spark: from logs there to its attributes."""
+
+import numpy as np
+import pyarrow as pa
+
+from userlogfeat._spark import frame_of, spark_session
+from userlogfeat.factor_files import ITEMS, USERS, write_side_on_spark
+from userlogfeat.factorization.on_spark import (
+    factors_of,
+    fit_als_on_spark,
+    fold_in_on_spark,
+)
+from userlogfeat.logs.on_spark.interactions import (
+    SparkInteractions,
+    ids_in_order,
+    read_plays,
+)
+
+_PURPOSE = 'CFEmbedding(backend="spark")'
+
+
+def on_cluster(X):
+    """Logs on a cluster, whatever they were.
+
+    Parameters
+    ----------
+    X : SparkInteractions, pyspark.sql.DataFrame, str, Path or csr_matrix
+
+    Returns
+    -------
+    SparkInteractions
+        Of a matrix, with the numbers of its rows and columns as identifiers.
+    """
+    if isinstance(X, SparkInteractions):
+        return X
+    if not hasattr(X, "tocoo"):
+        return read_plays(X)
+    session = spark_session(purpose=_PURPOSE)
+    pairs = X.tocoo()
+    played = pairs.data != 0
+    columns = {"user": pairs.row, "item": pairs.col}
+    columns = {name: codes.astype(np.int32) for name, codes in columns.items()}
+    columns["count"] = pairs.data.astype(np.float32)
+    table = pa.table({name: column[played] for name, column in columns.items()})
+    frame = frame_of(session, table).persist()
+    ids = {
+        side: session.range(n).selectExpr(f"cast(id as int) {side}", "id")
+        for side, n in zip(("user", "item"), X.shape, strict=True)
+    }
+    shape = dict(zip(("n_users", "n_items"), X.shape, strict=True))
+    return SparkInteractions(
+        frame, ids["user"], ids["item"], n_pairs=len(table), cached=(frame,), **shape
+    )
+
+
+def factorised(logs, settings, folder, *, has_ids):
+    """Factorise logs.
+
+    Parameters
+    ----------
+    logs : SparkInteractions
+    settings : dict
+        n_factors, regularization, alpha, iterations, random_state.
+    folder : str or None
+        Where the factors are to stay, of users and of items.
+    has_ids : bool
+        Whether identifiers are to be told.
+
+    Returns
+    -------
+    dict
+        Attributes of `CFEmbedding`.
+    """
+    shape = (logs.n_users, logs.n_items)
+    items = fit_als_on_spark(logs.user_items, shape, **settings)
+    equation = {name: settings[name] for name in ("regularization", "alpha")}
+    found = {"item_factors_": items}
+    users, shared = fold_in_on_spark(logs.user_items, items, **equation)
+    n_factors = settings["n_factors"]
+    try:
+        if folder is None:
+            arrays = (users, "user", "factors", logs.n_users, n_factors)
+            found["user_factors_"] = factors_of(*arrays)
+        else:
+            _write(folder, USERS, logs.user_ids, users, n_factors, settings)
+    finally:
+        shared.destroy()
+    if folder is not None:
+        session = logs.user_items.sparkSession
+        size = np.arange(len(items) + 1, dtype=np.int32) * n_factors
+        lists = pa.ListArray.from_arrays(pa.array(size), pa.array(items.reshape(-1)))
+        codes = pa.array(np.arange(len(items), dtype=np.int32))
+        frame = frame_of(session, pa.table({"item": codes, "factors": lists}))
+        _write(folder, ITEMS, logs.item_ids, frame, n_factors, settings)
+    if has_ids:
+        found["item_ids_"] = ids_in_order(logs.item_ids)
+        if folder is None:
+            found["user_ids_"] = ids_in_order(logs.user_ids)
+    return found
+
+
+def _write(folder, name, ids, factors, n_factors, settings):
+    """Identifiers with their factors; zeros for those that have none."""
+    from pyspark.sql import functions as F
+
+    code = next(column for column in ids.columns if column != "id")
+    none = F.array_repeat(F.lit(0.0).cast("float"), n_factors)
+    frame = ids.join(factors, code, "left").sort(code)
+    frame = frame.withColumn("factors", F.coalesce("factors", none))
+    kinds = int | float | str | None
+    made_by = {"backend": "spark"} | {
+        key: value if isinstance(value, kinds) else repr(value)
+        for key, value in settings.items()
+    }
+    write_side_on_spark(folder, name, frame, made_by=made_by)
