@@ -302,3 +302,14 @@ def test_a_damaged_parquet_is_no_panic(tmp_path, place):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"a\.parquet.* could not be read"):
         read_catalogue(path, check_files=False)
+
+
+def test_a_column_whose_name_is_no_utf8(tmp_path):
+    """polars panicked on such a name."""
+    path = tmp_path / "a.parquet"
+    pl.DataFrame(ROWS | {"columnname": [1, 2, 3, 4]}).write_parquet(path)
+    path.write_bytes(
+        path.read_bytes().replace(b"columnname", b"column\xff\xfe\xfd\xfc")
+    )
+    with pytest.raises(ValueError, match=r"a\.parquet.* could not be read"):
+        read_catalogue(path, check_files=False)

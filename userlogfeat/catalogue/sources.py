@@ -92,10 +92,7 @@ def _read_file(path, what="catalogue"):
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            # polars' own reader panics on damaged files.
-            return pl.DataFrame(
-                pl.from_arrow(read_parquet(path, at_most=MAX_TEXT_BYTES))
-            )
+            return _read_parquet(path)
         if suffix in _SEPARATORS:
             text = read_whole(path, max_bytes=MAX_TEXT_BYTES)
             # As text: polars would read the item "007" as 7.
@@ -112,6 +109,13 @@ def _read_file(path, what="catalogue"):
         f"Got the {what} {str(path)!r}, expected .csv, .tsv, .txt (tabs) or "
         ".parquet, a frame, or a folder artist/album/track."
     )
+
+
+def _read_parquet(path):
+    """A Parquet file; polars' own reader panics on damaged ones."""
+    table = read_parquet(path, at_most=MAX_TEXT_BYTES)
+    # Names are text by now, or were refused; notes of the columns are left out.
+    return pl.DataFrame(pl.from_arrow(pa.table(table.columns, table.column_names)))
 
 
 def _read_folder(folder):
