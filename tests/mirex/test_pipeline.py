@@ -29,7 +29,7 @@ from userlogfeat.mirex.pipeline import (
     load_pipeline,
     write_description,
 )
-from userlogfeat.mirex.submission import train_and_classify
+from userlogfeat.mirex.submission import classify, train, train_and_classify
 
 TOY = Path(__file__).with_name("toy.py")
 _spec = importlib.util.spec_from_file_location("toy", TOY)
@@ -192,3 +192,11 @@ def test_features_of_a_table_that_is_there(tmp_path, monkeypatch):
             line.split("\t")[1] for line in Path("out.txt").read_text().split("\n")[:4]
         ]
         assert answers == ["1", "0", "1", "0"]
+    train(
+        "s",
+        "train.txt",
+        pipeline=make_pipeline(FeatureLookup("table", layer="x"), SVC()),
+    )
+    other = make_pipeline(FeatureLookup("table", layer="y"), SVC())
+    with pytest.raises(ValueError, match="There is no model of this pipeline"):
+        classify("s", "test.txt", "out.txt", pipeline=other)  # it learned layer x

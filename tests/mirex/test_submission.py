@@ -260,6 +260,26 @@ def test_an_output_in_place_of_the_scratch_folder(task):
     assert len(read_labels("scratch/out.txt")) == 15
 
 
+class Second(toy.ToyEmbedder):
+    layer_sizes = {"half": toy.SIZE // 2}
+
+    def iter_features(self, X, *, on_error="raise"):
+        for clip in super().iter_features(X, on_error=on_error):
+            clip.layers = {"half": clip.layers["place"][: toy.SIZE // 2]}
+            yield clip
+
+
+def test_two_layers_of_a_model_share_a_scratch_folder(task):
+    """The second one was refused: the table had the layers of the first."""
+    lists = ("scratch", "train.txt", "test.txt")
+    for embedder in (toy.ToyEmbedder(), Second(), toy.ToyEmbedder(), Second()):
+        pipeline = make_pipeline(embedder, SVC())
+        train_and_classify(*lists, "out.txt", pipeline=pipeline)
+        assert read_labels("out.txt") == {clip: task[clip] for clip in list(task)[15:]}
+    folders = sorted(path.name for path in Path("scratch/features").iterdir())
+    assert folders == ["toy", "toy-half"]
+
+
 def test_one_file_under_two_paths(task):
     """It was learned once with each class."""
     clips, lines = list(task), Path("train.txt").read_text().splitlines()

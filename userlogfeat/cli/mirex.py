@@ -286,7 +286,8 @@ def evaluate(
     test share; of tags, precision, recall, F and AUC. The scripts are run: evaluate
     only what you trust, or in a container.
     """
-    with explained(f"What was done is kept in {output}."):
+    kept = f"What was done is kept in {output}; --keep-scratch uses its features again."
+    with explained(kept):
         from userlogfeat.mirex.evaluate import evaluate as run
 
         names = {path.resolve().name: path for path in submissions}

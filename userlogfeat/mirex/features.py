@@ -1,8 +1,9 @@
 """Features of a task's clips, in a feature table of the scratch folder.
 
-The table is keyed by absolute path and has a folder of its own for each model, so
-folds, runs and submissions can share a scratch folder. What is there is not heard
-again. Only one process writes; others wait, and then find there what they need.
+The table is keyed by absolute path and has a folder of its own for each model and
+choice of layers, so folds, runs and submissions can share a scratch folder. What is
+there is not heard again. Only one process writes; others wait, and then find there what
+they need.
 """
 
 import contextlib
@@ -39,7 +40,8 @@ class Features:
     paths : list of str (n_clips,)
         Absolute paths.
     fingerprint : str
-        Of the model that heard them.
+        Of the model that heard them, with the layers that X has and whether they are
+        scaled: what is equal here is equal there.
     """
 
     X: np.ndarray
@@ -99,14 +101,21 @@ def read_features(embedder, scratch, clips, folder, *, progress=None):
         for status, path in zip(found.statuses, paths, strict=True)
     ]
     reasons = _reasons(table, names, statuses)
-    return Features(X, statuses, reasons, paths, table.fingerprint)
+    fingerprint = _fingerprint(table.fingerprint, layers, scales)
+    return Features(X, statuses, reasons, paths, fingerprint)
+
+
+def _fingerprint(model, layers, scales):
+    return " ".join([model, *layers, *(["scaled"] if scales else [])])
 
 
 def _nothing(embedder, paths):
     """Features of clips none of which is a file."""
     X = np.full((len(paths), sum(embedder.layer_sizes.values())), np.nan)
     statuses, reasons = [FOLDER] * len(paths), [_REASONS[FOLDER]] * len(paths)
-    return Features(X, statuses, reasons, paths, embedder.fingerprint)
+    scales = getattr(embedder, "scale", True) and hasattr(embedder, "layer_scales")
+    fingerprint = _fingerprint(embedder.fingerprint, embedder.layer_sizes, scales)
+    return Features(X, statuses, reasons, paths, fingerprint)
 
 
 def _reasons(table, names, statuses):
@@ -126,7 +135,7 @@ def _hear(embedder, scratch, paths, progress):
     """Extract what the table lacks."""
     from userlogfeat.extraction import extract
 
-    folder = Path(scratch) / FEATURES / embedder.fingerprint
+    folder = _folder_of(embedder, Path(scratch) / FEATURES)
     folder.mkdir(parents=True, exist_ok=True)
     files = [path for path in dict.fromkeys(paths) if not _is_folder(path)]
     table = FeatureTable(folder)
@@ -141,6 +150,15 @@ def _hear(embedder, scratch, paths, progress):
         raise
     logger.info("%s: %s", folder, summary)
     return table
+
+
+def _folder_of(embedder, features):
+    """Its table; a table of other layers of the same model is left alone."""
+    folder, layers = features / embedder.fingerprint, dict(embedder.layer_sizes)
+    table = FeatureTable(folder)
+    if not table.exists() or table.layer_sizes == layers:
+        return folder
+    return features / "-".join([embedder.fingerprint, *sorted(layers)])
 
 
 def _tell_kept(table, files):
