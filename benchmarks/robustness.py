@@ -173,9 +173,10 @@ def run_kind(name, n_cases, *, fuzzed=False):
 
 def lines_of(process):
     """Lines of a worker, until it ends or says nothing for too long."""
-    rest = b""
+    rest, patience = b"", 10 * WALL_SECONDS  # imports take their time
     while True:
-        ready, _, _ = select.select([process.stdout], [], [], WALL_SECONDS)
+        ready, _, _ = select.select([process.stdout], [], [], patience)
+        patience = WALL_SECONDS
         if not ready:
             return
         data = os.read(process.stdout.fileno(), 1 << 16)

@@ -59,8 +59,10 @@ def check_tags(found, rows):
 
 def split(data):
     """Cells of every line that is not blank, by a plain loop over bytes."""
-    rows = []
-    for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+    rows, data = [], data.removeprefix(b"\xef\xbb\xbf")
+    if b"\n" not in data:  # line ends of old Macs
+        data = data.replace(b"\r", b"\n")
+    for line in data.split(b"\n"):
         line = line[:-1] if line.endswith(b"\r") else line
         text = line.decode("utf-8", "surrogateescape")
         if text.strip():
