@@ -75,11 +75,12 @@ def read_source(session, source, roles, *, separator=None, columns=None, optiona
 @contextmanager
 def reading(origin):
     """Turn Spark's errors about a file into one that names it."""
+    from py4j.protocol import Py4JError  # what a task met is told by it
     from pyspark.errors import PySparkException
 
     try:
         yield
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
         told = str(error)
         if "PATH_NOT_FOUND" in told:
             raise FileNotFoundError(
@@ -136,11 +137,10 @@ def read_binary(session, path, kind, roles):
     Where they lack a column, it may be in the names of the folders: ``day=2026-01-05``.
     """
     with reading(path):
-        load = session.read.format(kind).load
-        frame = load(path, recursiveFileLookup=True)
+        frame = session.read.format(kind).load(path, recursiveFileLookup=True)
         if set(roles.values()) <= set(frame.columns):
             return frame
-        return load(path)
+        return session.read.format(kind).load(path)  # a reader keeps its options
 
 
 def by_role(frame, roles, *, of_files=False):
