@@ -13,7 +13,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 import userlogfeat
-from userlogfeat import FeatureLookup, MusicnnEmbedder, UserLogEmbedder
+from userlogfeat import (
+    FeatureLookup,
+    MelStatistics,
+    MusicnnEmbedder,
+    UserLogEmbedder,
+)
 from userlogfeat.mirex import measure
 from userlogfeat.mirex.black_box import Run
 from userlogfeat.mirex.lists import read_labels
@@ -217,7 +222,9 @@ def test_the_default_is_a_description_with_its_weights(tmp_path, musicnn):
     assert "OneVsRestClassifier" in repr(pipeline)
     assert "mirex train --tags --quiet" in (folder / "Train.sh").read_text()
     assert "AFFINITIES BINARY" in (folder / "Classify.sh").read_text()
-    assert "**For non-commercial use only.**" in (folder / "README.md").read_text()
+    readme = (folder / "README.md").read_text()
+    assert "**For non-commercial use only.**" in readme
+    assert "weights of musicnn 0.1.0, ISC" in readme
     assert os.listdir(folder / "lib" / "musicnn") == ["MSD_musicnn", "LICENSE.md"] or (
         set(os.listdir(folder / "lib" / "musicnn")) == {"MSD_musicnn", "LICENSE.md"}
     )
@@ -232,6 +239,13 @@ def test_a_plain_tagger_brings_its_own_network_only(tmp_path, musicnn):
     assert {p.name for p in (folder / "lib" / "musicnn").iterdir() if p.is_dir()} == {
         "MTT_vgg"
     }
+
+
+def test_statistics_bring_no_network(tmp_path):
+    pipeline = make_pipeline(MelStatistics(), SVC())
+    folder = write_package(tmp_path / "s", pipeline=pipeline, measure=None)
+    assert not (folder / "lib" / "musicnn").exists()
+    assert "musicnn" not in (folder / "README.md").read_text()
 
 
 def test_what_cannot_be_handed_in(tmp_path):

@@ -40,7 +40,7 @@ def write_readme(path, *, name, contact, pipeline, tags, measured):
             *_calling(tags),
             *_environment(),
             *_cost(measured),
-            *_notices(pipeline),
+            *_notices(pipeline, Path(path).parent / "lib" / "musicnn"),
         ]
     )
     Path(path).write_text(text, encoding="utf-8")
@@ -144,11 +144,13 @@ def _cost(measured):
     ]
 
 
-def _notices(pipeline):
-    notices = [
-        "- `lib/userlogfeat`: BSD 3-clause. `lib/musicnn`: weights of musicnn 0.1.0,",
-        "  ISC (Pons and Serra 2019), licence beside them.",
-    ]
+def _notices(pipeline, musicnn):
+    notices = ["- `lib/userlogfeat`: BSD 3-clause."]
+    if musicnn.is_dir():
+        notices += [
+            "- `lib/musicnn`: weights of musicnn 0.1.0, ISC (Pons and Serra 2019),",
+            "  licence beside them.",
+        ]
     if type(pipeline.steps[0][1]).__name__ == "UserLogEmbedder":
         from userlogfeat.weights import find_model, read_config
 
