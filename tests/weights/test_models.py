@@ -266,3 +266,27 @@ def test_bundled_weights():
     assert model.layer_sizes["embedding"] == 40
     assert model.config["training_data"]["non_commercial"]
     assert model.hears_audio
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parameters": {"nonsense": 1}},
+        {"parameters": {"network": "mlp", "frontend": {"hop": 1}}},
+        {"fitted": None},
+        {"fitted": {"single_output": False}},
+    ],
+    ids=range(4),
+)
+def test_an_estimator_of_a_strangers_config(folder, changes):
+    """Its digests fit, its entries do not: these errors came out as they arose."""
+    edit(folder, **changes)
+    with pytest.raises(ModelError, match="does not describe a model"):
+        CFRegressor.load(folder)
+
+
+def test_a_loaded_model_names_no_folder_to_write(folder, tmp_path):
+    config = json.loads((folder / CONFIG).read_text())
+    elsewhere = {**config["parameters"], "checkpoint": str(tmp_path / "elsewhere")}
+    edit(folder, parameters=elsewhere)
+    assert CFRegressor.load(folder).checkpoint is None

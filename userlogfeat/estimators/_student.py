@@ -233,18 +233,19 @@ class StudentEstimator(NetworkEstimator):
         ModelError
             Where the folder is damaged, foreign or changed.
         """
-        from userlogfeat.weights import load_fitted
+        from userlogfeat.weights import explained, load_fitted
 
         saved, parameters = load_fitted(folder, cls.__name__, network=network)
-        student = cls(**parameters)
-        student.network_ = copy.deepcopy(saved.network)
-        student._spec_ = saved.config["network"]
-        student._n_units_ = saved.layer_sizes["embedding"]
-        student.mode_ = saved.config["fitted"]["mode"]
-        student._restore_task(saved.config["fitted"])
-        if student._spec_["name"] == "mlp":
-            student.n_features_in_ = student.network_.head[0].in_features
-        return student
+        with explained(folder):
+            student = cls(**parameters)
+            student.network_ = copy.deepcopy(saved.network)
+            student._spec_ = saved.config["network"]
+            student._n_units_ = saved.layer_sizes["embedding"]
+            student.mode_ = saved.config["fitted"]["mode"]
+            student._restore_task(saved.config["fitted"])
+            if student._spec_["name"] == "mlp":
+                student.n_features_in_ = student.network_.head[0].in_features
+            return student
 
     def _resolve_mode(self, teacher_targets):
         """The mode that None means, after checking that it has the teacher it needs."""

@@ -407,21 +407,22 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         ModelError
             Where the folder is damaged, foreign or changed.
         """
-        from userlogfeat.weights import find_model, load_fitted
+        from userlogfeat.weights import explained, find_model, load_fitted
 
         saved, parameters = load_fitted(folder, cls.__name__, network=network)
-        fitted = saved.config["fitted"]
-        for name in ("hidden", "layer", "pools"):  # lists in JSON
-            if isinstance(parameters[name], list):
-                parameters[name] = tuple(parameters[name])
-        embedder = cls(**parameters)
-        embedder.classes_, embedder.artist_embeddings_ = load_artists(
-            find_model(folder) / ARTISTS, fitted
-        )
-        embedder.shrinkage_ = fitted["shrinkage"]
-        score = fitted.get("test_score")
-        embedder.test_score_ = float("nan") if score is None else score
-        return embedder._restore(saved)
+        with explained(folder):
+            fitted = saved.config["fitted"]
+            for name in ("hidden", "layer", "pools"):  # lists in JSON
+                if isinstance(parameters[name], list):
+                    parameters[name] = tuple(parameters[name])
+            embedder = cls(**parameters)
+            embedder.classes_, embedder.artist_embeddings_ = load_artists(
+                find_model(folder) / ARTISTS, fitted
+            )
+            embedder.shrinkage_ = fitted["shrinkage"]
+            score = fitted.get("test_score")
+            embedder.test_score_ = float("nan") if score is None else score
+            return embedder._restore(saved)
 
     def _make_trunk(self, shape, seed):
         """A new network up to the last layer below the softmax."""

@@ -328,22 +328,23 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         ModelError
             Where the folder is damaged, foreign or changed.
         """
-        from userlogfeat.weights import load_fitted
+        from userlogfeat.weights import explained, load_fitted
 
         saved, parameters = load_fitted(folder, cls.__name__, network=network)
-        regressor = cls(**parameters)
-        regressor.layer_scales_ = saved.layer_scales
-        regressor._single_output_ = saved.config["fitted"]["single_output"]
-        if saved.config["fitted"]["alpha"] is not None:
-            regressor.alpha_ = saved.config["fitted"]["alpha"]
-        if regressor._trains_network:
-            regressor.network_ = copy.deepcopy(saved.network)
-            regressor._spec_ = saved.config["network"]
-        else:
-            regressor.head_ = copy.deepcopy(saved.network.head)
-        if regressor._reads_features:
-            regressor.n_features_in_ = regressor.head_[0].in_features
-        return regressor
+        with explained(folder):
+            regressor = cls(**parameters)
+            regressor.layer_scales_ = saved.layer_scales
+            regressor._single_output_ = saved.config["fitted"]["single_output"]
+            if saved.config["fitted"]["alpha"] is not None:
+                regressor.alpha_ = saved.config["fitted"]["alpha"]
+            if regressor._trains_network:
+                regressor.network_ = copy.deepcopy(saved.network)
+                regressor._spec_ = saved.config["network"]
+            else:
+                regressor.head_ = copy.deepcopy(saved.network.head)
+            if regressor._reads_features:
+                regressor.n_features_in_ = regressor.head_[0].in_features
+            return regressor
 
     @property
     def _trains_network(self):

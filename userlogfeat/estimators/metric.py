@@ -404,12 +404,16 @@ class MetricEmbedder(ListenerEstimator):
         ModelError
             Where the folder is damaged, foreign or changed.
         """
-        from userlogfeat.weights import find_model, load_fitted
+        from userlogfeat.weights import explained, find_model, load_fitted
 
         saved, parameters = load_fitted(folder, cls.__name__, network=network)
-        users = load_users(find_model(folder) / USERS, saved.config["fitted"])
-        if parameters["users"] is None:
-            parameters["users"] = users["users"]
-        embedder = cls(**parameters)
-        embedder.users_, embedder.drawn_users_ = users["users"], users["drawn_users"]
-        return embedder._restore(saved)
+        with explained(folder):
+            users = load_users(find_model(folder) / USERS, saved.config["fitted"])
+            if parameters["users"] is None:
+                parameters["users"] = users["users"]
+            embedder = cls(**parameters)
+            embedder.users_, embedder.drawn_users_ = (
+                users["users"],
+                users["drawn_users"],
+            )
+            return embedder._restore(saved)

@@ -395,24 +395,25 @@ class SharedLatentEmbedder(LatentTransformer):
         ModelError
             Where the folder is damaged, foreign or changed.
         """
-        from userlogfeat.weights import load_fitted
+        from userlogfeat.weights import explained, load_fitted
 
         saved, parameters = load_fitted(folder, cls.__name__)
-        for name in ("layer", "statistics"):  # lists in JSON
-            if isinstance(parameters[name], list):
-                parameters[name] = tuple(parameters[name])
-        embedder = cls(**parameters)
-        embedder.network_ = copy.deepcopy(saved.network)
-        embedder.layer_scales_ = saved.layer_scales
-        fitted = saved.config["fitted"]
-        embedder.labels_ = np.array(fitted["labels"], dtype=object)
-        embedder.label_datasets_ = np.array(fitted["datasets"], dtype=object)
-        if embedder._reads_features:
-            embedder.n_features_in_ = embedder.network_.head[0].in_features
-        else:
-            embedder._n_units_in = embedder.network_.n_bands
-        embedder._note_embeddings()
-        return embedder
+        with explained(folder):
+            for name in ("layer", "statistics"):  # lists in JSON
+                if isinstance(parameters[name], list):
+                    parameters[name] = tuple(parameters[name])
+            embedder = cls(**parameters)
+            embedder.network_ = copy.deepcopy(saved.network)
+            embedder.layer_scales_ = saved.layer_scales
+            fitted = saved.config["fitted"]
+            embedder.labels_ = np.array(fitted["labels"], dtype=object)
+            embedder.label_datasets_ = np.array(fitted["datasets"], dtype=object)
+            if embedder._reads_features:
+                embedder.n_features_in_ = embedder.network_.head[0].in_features
+            else:
+                embedder._n_units_in = embedder.network_.n_bands
+            embedder._note_embeddings()
+            return embedder
 
     def _find_label(self, label, dataset):
         """Row of a label; of that of one data set where several have it."""

@@ -18,6 +18,7 @@ from userlogfeat.weights.config import (
 from userlogfeat.weights.models import (
     TENSORS,
     NonCommercialWarning,
+    explained,
     find_model,
     list_weights,
     load_fitted,
@@ -32,6 +33,7 @@ __all__ = [
     "NonCommercialWarning",
     "TENSORS",
     "check_training_data",
+    "explained",
     "find_model",
     "library_versions",
     "list_weights",

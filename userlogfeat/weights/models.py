@@ -213,7 +213,7 @@ def load_fitted(folder, class_name, *, network=None):
     # `save` writes None; what a stranger wrote instead, a later fit would write to.
     parameters |= {name: None for name in _WRITTEN if name in parameters}
     if isinstance(parameters.get("frontend"), dict):
-        with _explained(folder):
+        with explained(folder):
             parameters["frontend"] = FrontEnd(**parameters["frontend"])
     if network is not None:
         parameters["network"] = network
@@ -283,7 +283,7 @@ def _stamp(path):
 def _load(name, folder, stamps, device, precision, own_class):
     config = read_config(folder)
     tensors = _read_tensors(folder / TENSORS, config["sha256"])
-    with _explained(folder):
+    with explained(folder):
         network = _build(config, device, precision, own_class)
         _fill(network, tensors, folder / TENSORS)
         sizes = {key: layer["size"] for key, layer in config["layers"].items()}
@@ -302,8 +302,19 @@ def _load(name, folder, stamps, device, precision, own_class):
 
 
 @contextlib.contextmanager
-def _explained(folder):
-    """Say of any error that the config of a folder causes whose fault it is."""
+def explained(folder):
+    """Say of any error that the config of a folder causes whose fault it is.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of a saved model.
+
+    Raises
+    ------
+    ModelError
+        In the place of errors that entries of another kind cause.
+    """
     try:
         yield
     except ModelError:
