@@ -347,6 +347,8 @@ def kill_writer(cls, n_kills, home):
             if process.exitcode not in (0, -9):
                 raise SystemExit(f"{cls.name} ended with {process.exitcode}.")
             kills += killed and not undisturbed
+            if killed and kills % 25 == 0:
+                print(cls.name, kills, runs, dict(+faults), flush=True)
             faults.update(safely(writer.check, folder))
             if not killed:
                 break
