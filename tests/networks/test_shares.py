@@ -140,6 +140,44 @@ def test_the_folded_first_block_is_over_all_shares(n, size):
     compare(make, x, size, rtol=1e-7, atol=1e-9)
 
 
+def train(network, hear, n_steps=40):
+    """Losses of steps of Adam; `hear` gives a step's loss and its gradients."""
+    optimizer, losses = torch.optim.Adam(network.parameters(), lr=1e-2), []
+    for _ in range(n_steps):
+        optimizer.zero_grad()
+        losses.append(hear(network))
+        optimizer.step()
+    return losses
+
+
+def test_over_many_steps_only_rounding_parts_them():
+    """In double precision, in which rounding has no time to grow."""
+    make = seeded(lambda: SECNN(3, channels=4, pools=SMALL))
+    x = torch.randn(5, 8, 12, dtype=torch.float64)
+
+    def hear_all(network):
+        loss = spread(network(x))
+        loss.backward()
+        return loss.item()
+
+    def of_process(processes):
+        share = Share(5, processes)
+
+        def hear(network):
+            with sharing(network), hearing(share):
+                loss = spread(whole(network(x[share.place])))
+            loss.backward()
+            average_gradients(network.parameters(), processes)
+            return loss.item()
+
+        return train(make(), hear)
+
+    expected = train(make(), hear_all)
+    assert expected[-1] < expected[0] - 1
+    for losses in together(2, of_process):
+        assert losses == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_single_value_a_map_has_no_variance():
     def step(processes):
         share, network = Share(1, processes), nn.BatchNorm1d(2)
