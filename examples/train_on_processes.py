@@ -8,7 +8,8 @@ each. Run this file with ``python`` and one process does it all; with
     torchrun --nproc-per-node 2 examples/train_on_processes.py
 
 two share the work. There is nothing to change in it: `fit` finds the others, each
-process hears its part of every batch, and all end with the weights that one would have.
+process hears its part of every batch, and all end with the same weights: but for
+rounding, which grows with the steps, those that one process would have.
 """
 
 # %%
