@@ -17,6 +17,7 @@ import pytest
 
 from userlogfeat import FeatureLookup, MusicnnEmbedder, audio, tables
 from userlogfeat.extraction import ExtractionSummary, extract
+from userlogfeat.extraction import run as extraction_run
 from userlogfeat.tables import FeatureTable, TableError
 
 FAKE = Path(__file__).parents[1] / "fake_embedder.py"
@@ -102,6 +103,14 @@ def test_changed_files_are_heard_again(tmp_path, clips):
     np.testing.assert_array_equal(
         found.layers["max"][1], fake.features_of(clips[1])["max"]
     )
+
+
+def test_many_threads_look_at_files_in_their_order(clips, monkeypatch):
+    monkeypatch.setattr(extraction_run, "_BLOCK", 3)
+    given = [*clips, "gone.wav"]
+    expected = [tables.file_stamp(clip) for clip in given]
+    assert list(extraction_run._stamps(given, 4)) == expected
+    assert list(extraction_run._stamps(given, 1)) == expected
 
 
 def test_failures_are_rows_and_are_tried_again(tmp_path, clips):

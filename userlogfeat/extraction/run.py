@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,10 @@ from userlogfeat.extraction.tally import ExtractionSummary
 from userlogfeat.tables import OK, FeatureTable, clip_name, file_stamp
 
 BACKENDS = ("local", "spark")
+# Threads that look at files. Those of a cluster are on a network disk, which answers
+# many at once, and late.
+LOOKING = {"local": 1, "spark": 32}
+_BLOCK = 1000  # files that a thread looks at
 
 
 def extract(
@@ -120,7 +125,7 @@ def extract(
         on_locked=on_locked,
         flush_seconds=flush_seconds,
     ) as writer:
-        todo, left = _missing(clips, table, retry_failed)
+        todo, left = _missing(clips, table, retry_failed, LOOKING[backend])
         tally = hear(
             todo,
             writer,
@@ -167,12 +172,12 @@ def _hearer(backend, session, master, clips_per_task):
     return hear
 
 
-def _missing(clips, table, retry_failed):
+def _missing(clips, table, retry_failed, n_threads=1):
     """What to hear, and a count of the rest by status."""
     known = table.index()
     todo, stamps, left = [], [], Counter()
-    for clip in clips:
-        row, stamp = known.rows.get(clip), file_stamp(clip)
+    for clip, stamp in zip(clips, _stamps(clips, n_threads), strict=True):
+        row = known.rows.get(clip)
         if row is not None:
             status = known.statuses[row]
             same = stamp == (known.sizes[row], known.modified[row])
@@ -183,3 +188,14 @@ def _missing(clips, table, retry_failed):
         todo.append(clip)
         stamps.append(stamp)
     return Todo(todo, np.array(stamps, dtype=np.int64).reshape(-1, 2)), left
+
+
+def _stamps(clips, n_threads):
+    """Size and time of change of files, one after the other."""
+    if n_threads == 1:
+        yield from map(file_stamp, clips)
+        return
+    blocks = (clips[i : i + _BLOCK] for i in range(0, len(clips), _BLOCK))
+    with ThreadPoolExecutor(n_threads) as pool:
+        for stamps in pool.map(lambda block: [*map(file_stamp, block)], blocks):
+            yield from stamps
