@@ -107,6 +107,9 @@ def test_weights_of_classes_by_name():
     assert fit(weighted({7: 9}), ["1", "7"]) == 1
     search = GridSearchCV(weighted({"rock": 9}), {"C": [1, 2]}, cv=2)
     assert fit(search, ["blues", "rock"]) == 1
+    for grid in ({"class_weight": [{"rock": 9}]}, [{"class_weight": [{"rock": 9}]}]):
+        search = GridSearchCV(LogisticRegression(), grid, cv=2)
+        assert fit(search, ["blues", "rock"]) == 1
     assert fit(OneVsRestClassifier(weighted({0: 1, 1: 9})), ["blues", "rock"]) == 1
 
 

@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 
 _CERTAIN = 40.0  # a decision whose affinity is 1, as far as can be told
 _WEIGHT = "class_weight"
-_ONE_AGAINST = ("OneVsRestClassifier", "OneVsOneClassifier", "MultiOutputClassifier")
 
 
 class FittedPipeline:
@@ -201,7 +200,24 @@ def _with_numbers(pipeline, names, listed):
                 f"Got class_weight={weights!r} of {owner!r}, which is not told the "
                 "classes themselves. Name classes in the last step of the pipeline."
             )
+    for name in ("param_grid", "param_distributions"):
+        last = steps.steps[-1][1]
+        if getattr(last, name, None) is not None:
+            grid = _searched(getattr(last, name), names, listed)
+            last.set_params(**{name: grid})
     return steps
+
+
+def _searched(grid, names, listed):
+    """The candidates of a search, their weights by number."""
+    if isinstance(grid, list | tuple):
+        return [_searched(part, names, listed) for part in grid]
+    return {
+        key: [_numbers(v, names, listed) if isinstance(v, dict) else v for v in values]
+        if key.rpartition("__")[2] == _WEIGHT and isinstance(values, list | tuple)
+        else values
+        for key, values in grid.items()
+    }
 
 
 def _numbers(weights, names, listed):
