@@ -30,3 +30,32 @@ def test_fit_cf(run, tmp_path, monkeypatch):
     text = run("info", "f").stdout
     assert "users" in text
     assert "alpha           40.0\n" in text
+
+
+def test_master_is_of_spark(run, tmp_path):
+    (tmp_path / "plays.csv").write_text("user,item\nann,1\n")
+    args = ("fit-cf", tmp_path / "plays.csv", "-o", tmp_path / "f")
+    result = run(*args, "--master", "local[2]", code=cli.USAGE)
+    assert "--master local[2] is of no use without --backend spark" in result.stderr
+
+
+def test_fit_cf_on_spark(run, tmp_path, spark):
+    plays = [(f"u{u}", 10 * (u % 2) + i) for u in range(40) for i in range(u % 3, 10)]
+    frame = pl.DataFrame(plays, ["who", "track"], orient="row")
+    frame.write_parquet(tmp_path / "plays.parquet")
+    columns = ("--user", "who", "--item", "track", "--factors", 2, "--iterations", 10)
+    where = ("--backend", "spark", "--master", spark.sparkContext.master)
+    url = f"file://{tmp_path}/plays.parquet"
+    result = run("fit-cf", url, "-o", tmp_path / "f", *columns, *where)
+    assert "<SparkInteractions: 40 users, 20 items" in result.stdout
+    factors = read_factors(tmp_path / "f")
+    assert factors.user_ids.tolist() == sorted(f"u{u}" for u in range(40))
+    assert factors.item_ids.tolist() == list(range(20))
+    assert factors.made_by["logs"] == "plays.parquet"
+    scores = factors.user_factors @ factors.item_factors.T
+    even = np.array([int(user[1:]) % 2 == 0 for user in factors.user_ids])
+    own = even[:, None] == (np.arange(20) < 10)
+    assert scores[own].min() > scores[~own].max()
+    where = ("--backend", "spark", "--master", "local[1]")
+    result = run("fit-cf", url, "-o", tmp_path / "g", *where, code=cli.USAGE)
+    assert "a Spark session runs at" in result.stderr

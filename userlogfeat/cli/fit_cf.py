@@ -11,13 +11,13 @@ from userlogfeat.cli.options import (
     CountColumn,
     Format,
     ItemColumn,
-    Logs,
     Output,
     Overwrite,
     Quiet,
     Seed,
     UserColumn,
     named_columns,
+    path_of,
 )
 from userlogfeat.cli.telling import tell
 
@@ -29,6 +29,18 @@ class Weights(StrEnum):
     binary = "binary"
 
 
+class Backend(StrEnum):
+    """Where the work is done."""
+
+    local = "local"
+    spark = "spark"
+
+
+def _source(value):
+    """A path, or the URL of a file system that Spark reads."""
+    return value if "://" in value else str(path_of(value))
+
+
 @app.command(
     "fit-cf",
     epilog="""\b
@@ -36,13 +48,22 @@ Examples:
   userlogfeat fit-cf plays.csv -o factors --user user_id --item track_id --count n
   userlogfeat fit-cf hetrec2011-lastfm-2k/ -o factors --format hetrec-lastfm-2k \\
       --alpha 10
+  userlogfeat fit-cf s3a://logs/plays/ -o factors --backend spark \\
+      --master spark://host:7077
 
 \b
 OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
   polars.read_parquet("factors/item_factors.parquet")     columns id, factors""",
 )
 def fit_cf(
-    logs: Logs,
+    logs: Annotated[
+        str,
+        typer.Argument(
+            metavar="LOGS",
+            help="csv, tsv or parquet; or a data set. On Spark also a URL.",
+            parser=_source,
+        ),
+    ],
     output: Output,
     format: Format = None,
     user: UserColumn = None,
@@ -60,6 +81,17 @@ def fit_cf(
     regularization: Annotated[float, typer.Option(help="Of the factors.")] = 0.01,
     iterations: Annotated[int, typer.Option(min=1, help="Of ALS.")] = 15,
     seed: Seed = 0,
+    backend: Annotated[
+        Backend, typer.Option(help="This machine, or a Spark cluster.")
+    ] = Backend.local,
+    master: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Of the Spark cluster: spark://host:7077, yarn, local[4]. "
+            "By default what Spark is configured for.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ):
@@ -78,6 +110,13 @@ def fit_cf(
         from userlogfeat.logs import read_logs
 
         check_output(output, overwrite)
+        on_spark = backend is Backend.spark
+        if on_spark:
+            from userlogfeat._spark import spark_session
+
+            spark_session(master, purpose="--backend spark")
+        elif master is not None:
+            raise ValueError(f"--master {master} is of no use without --backend spark.")
         interactions = read_logs(
             logs,
             format,
@@ -85,22 +124,29 @@ def fit_cf(
             weights=weights.value,
             min_users_per_item=min_users_per_item,
             min_items_per_user=min_items_per_user,
+            backend=backend.value,
         )
         cf = CFEmbedding(
             n_factors=factors,
             regularization=regularization,
             alpha=alpha,
             iterations=iterations,
+            backend="spark" if on_spark else "implicit",
             random_state=seed,
-        ).fit(interactions.user_items)
-        made_by = {"logs": logs.name, "weights": weights.value, **cf.get_params()}
-        made_by[DIGEST] = digest_users(interactions.user_ids, cf.user_factors_)
+        ).fit(interactions if on_spark else interactions.user_items)
+        if on_spark:
+            user_ids, item_ids = cf.user_ids_, cf.item_ids_
+        else:
+            user_ids, item_ids = interactions.user_ids, interactions.item_ids
+        name = logs.rstrip("/").rpartition("/")[2]
+        made_by = {"logs": name, "weights": weights.value, **cf.get_params()}
+        made_by[DIGEST] = digest_users(user_ids, cf.user_factors_)
         write_factors(
             output,
             Factors(
-                interactions.user_ids,
+                user_ids,
                 cf.user_factors_,
-                interactions.item_ids,
+                item_ids,
                 cf.item_factors_,
                 made_by=made_by,
             ),
