@@ -88,6 +88,12 @@ def test_frames_of_other_libraries_are_none_of_spark():
     assert done.stdout == "False\n"
 
 
+def test_spark_connect_is_refused():
+    remote = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})
+    with pytest.raises(TypeError, match="The job got a session of Spark Connect"):
+        spark_session(session=remote(), purpose="The job")
+
+
 def test_the_running_session_is_used(spark):
     assert spark_session() is spark
     assert spark_session(session=spark) is spark

@@ -87,6 +87,8 @@ def spark_session(
         Where Spark cannot run; see :func:`require_spark`.
     ValueError
         Where a session runs already, at another master.
+    TypeError
+        Where the session is one of Spark Connect.
     """
     if session is None:
         builder = require_spark(purpose).SparkSession.builder.appName("userlogfeat")
@@ -98,6 +100,11 @@ def spark_session(
             builder = builder.config(name, value)
         with _no_word_on_pandas():
             session = builder.getOrCreate()
+    if type(session).__module__.startswith("pyspark.sql.connect"):
+        raise TypeError(
+            f"{purpose} got a session of Spark Connect, which has no Spark of its own "
+            'here. Start one on the cluster: SparkSession.builder.master("spark://...").'
+        )
     running = None if master is None else session.sparkContext.master
     if running != master:
         raise ValueError(
