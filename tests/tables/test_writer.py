@@ -45,6 +45,18 @@ def test_adopted_parts_are_rows_of_the_table(tmp_path):
     assert table.layer_scales == {"mean": 2.0}
 
 
+def test_rows_of_a_batch_are_written_together(tmp_path):
+    """The first rows of a batch do not leave the others to wait for the next."""
+    table = FeatureTable(tmp_path)
+    with table.writer(**SETTINGS, flush_seconds=0.0) as writer:
+        writer.add("a", layers={"mean": np.zeros(3)}, more=True)
+        writer.add("b", layers={"mean": np.zeros(3)}, more=True)
+        assert table.clips() == []
+        writer.add("c", layers={"mean": np.zeros(3)})
+        assert table.clips() == ["a", "b", "c"]
+        assert len(list(tmp_path.glob("*.parquet"))) == 1
+
+
 def test_small_parts_are_merged_as_they_come(tmp_path, monkeypatch):
     """Without reading the index, which grows with the table."""
     monkeypatch.setattr(table_writer, "PART_BYTES", 10_000)

@@ -1,7 +1,7 @@
 """What every estimator that hears audio shares: decoding, batching, devices."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count
 
@@ -38,6 +38,8 @@ class ClipFeatures:
         float32, one array a layer; None for a clip that failed.
     error : AudioError or None
         Why it failed.
+    more : bool
+        Whether further clips of the same batch follow at once.
     """
 
     index: int
@@ -45,6 +47,7 @@ class ClipFeatures:
     seconds: float
     layers: dict | None
     error: Exception | None = None
+    more: bool = False
 
 
 class AudioTransformer(TransformerMixin, BaseEstimator):
@@ -199,11 +202,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         inputs = [entry.layers["input"] for entry in batch if entry.error is None]
         hear = partial(self._hear_inputs, network, names)
         heard = chain.from_iterable(memory.hear(hear, inputs) if inputs else ())
-        for entry in batch:
-            if entry.error is not None:
-                yield entry
-                continue
-            yield ClipFeatures(entry.index, entry.clip, entry.seconds, next(heard))
+        for n_left, entry in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
+            layers = next(heard) if entry.error is None else None
+            yield replace(entry, layers=layers, more=n_left > 0)
 
     def _hear_inputs(self, network, names, inputs):
         """Layers of clips, as a list of dict of str to ndarray."""

@@ -268,6 +268,7 @@ class UserLogEmbedder(AudioTransformer):
                     seconds=clip.seconds,
                     size=size,
                     modified_ns=modified_ns,
+                    more=clip.more,
                 )
 
     def _read_features(self, model, X, *, reset=False):

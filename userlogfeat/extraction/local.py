@@ -38,7 +38,7 @@ def hear(todo, writer, embedder, *, on_error, progress, n_clips):
             if clip.error is not None and on_error == "raise":
                 raise clip.error
             row = as_row(clip, todo)
-            writer.add(**row)
+            writer.add(**row, more=getattr(clip, "more", False))
             tally.add(row["clip"], row["status"], row["message"], row["seconds"])
             show(1)
     return tally

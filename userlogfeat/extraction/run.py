@@ -60,7 +60,8 @@ def extract(
     progress : bool, optional
         Whether to show a bar with rate and remaining time; by default on a terminal.
     flush_seconds : float
-        In s: the work that a kill may cost. On Spark that is a task.
+        In s: the work that a kill may cost, beside the batch that is being heard. On
+        Spark that is a task.
     backend : {"local", "spark"}
         Who hears: this process, or the workers of a Spark cluster. They must see the
         files, and the folder of the table, under the same names as this process.

@@ -145,6 +145,7 @@ class TableWriter:
         seconds=float("nan"),
         size=-1,
         modified_ns=-1,
+        more=False,
     ):
         """Add the row of one clip; it replaces an earlier one.
 
@@ -162,6 +163,9 @@ class TableWriter:
             Length of audio heard.
         size, modified_ns : int
             :func:`file_stamp` of the file, taken before it was read.
+        more : bool
+            Whether rows of the same batch follow at once. A part that is due by time
+            waits for them: the next batch may be long in coming.
         """
         self._rows.add(
             clip,
@@ -173,7 +177,7 @@ class TableWriter:
             modified_ns=modified_ns,
         )
         late = time.monotonic() - self._flushed >= self.flush_seconds
-        if late or self._rows.n_bytes >= self.flush_bytes:
+        if (late and not more) or self._rows.n_bytes >= self.flush_bytes:
             self.flush()
 
     def flush(self):
