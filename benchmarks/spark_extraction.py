@@ -93,6 +93,8 @@ def rates(folder, n_files):
             "driver's Java needs about as much as an executor's.",
             f"Starting Spark and its workers ({spark['started']:.0f} s) is not in the "
             "rates.",
+            f"Programs that wanted to run beside it, on {os.cpu_count()} cores: "
+            f"{os.getloadavg()[2]:.0f} (load of the last 15 minutes).",
         ],
     )
 
@@ -213,7 +215,7 @@ def timed(many, table, settings):
     from userlogfeat import MusicnnEmbedder, extract
 
     embedder = MusicnnEmbedder(duration=HEARD_SECONDS)
-    few = sorted(map(str, Path(many).iterdir()))[:16]
+    few = sorted(map(str, Path(many).iterdir()))[:64]  # some for each worker
     for clips, folder in ((few, f"{table}-warm"), (many, table)):
         before = core_seconds()
         summary = extract(clips, folder, embedder=embedder, progress=False, **settings)
