@@ -174,7 +174,11 @@ def link(clips, folder, n):
 def child(name, *arguments):
     """What a fresh process finds."""
     command = [sys.executable, __file__, "--child", name, *map(str, arguments)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    settings = dict(os.environ)
+    settings.pop("OMP_NUM_THREADS", None)  # one process has all cores
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=settings
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
