@@ -19,7 +19,11 @@ def student():
 
 @pytest.mark.slow
 def test_processes_that_spark_started_have_the_losses_of_one(spark):
-    """A task on each executor, and the function's result of the first process."""
+    """Two processes of this machine, and the function's result of the first.
+
+    With ``local_mode=False`` they are tasks of two executors, with the same result; but
+    the first torchrun then waits five minutes now and then, for one that has ended.
+    """
     from pyspark.ml.torch.distributor import TorchDistributor
 
     def train(X, Y, student):  # within, so that it travels whole
@@ -30,7 +34,7 @@ def test_processes_that_spark_started_have_the_losses_of_one(spark):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pyspark's own
-        distributor = TorchDistributor(2, local_mode=False, use_gpu=False)
+        distributor = TorchDistributor(2, local_mode=True, use_gpu=False)
         history, size = distributor.run(train, X, Y, student())
     assert size == 2
     expected = student().fit(X, Y).history_
