@@ -15,6 +15,14 @@ from userlogfeat._files import sha256
 WARM = 9  # clips that are heard before `at_work` is called
 
 
+def make_clips(folder, n):
+    """Files for it to hear; their paths."""
+    folder.mkdir(exist_ok=True)
+    for i in range(n):
+        (folder / f"{i:04d}.wav").write_bytes(b"clip %d" % i)
+    return [str(folder / f"{i:04d}.wav") for i in range(n)]
+
+
 class FakeEmbedder:
     """`delay`: seconds a clip; `log`: gets the path of every file that is heard.
 

@@ -24,13 +24,7 @@ FAKE = Path(__file__).parents[1] / "fake_embedder.py"
 _spec = importlib.util.spec_from_file_location("fake_embedder", FAKE)
 fake = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(fake)
-
-
-def make_clips(folder, n):
-    folder.mkdir(exist_ok=True)
-    for i in range(n):
-        (folder / f"{i:04d}.wav").write_bytes(b"clip %d" % i)
-    return [str(folder / f"{i:04d}.wav") for i in range(n)]
+make_clips = fake.make_clips
 
 
 @pytest.fixture

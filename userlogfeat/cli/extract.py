@@ -12,9 +12,11 @@ import typer
 from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import SOME_FAILED, explained
 from userlogfeat.cli.options import (
+    Backend,
     BatchSize,
     Device,
     Jobs,
+    Master,
     Output,
     Precision,
     Quiet,
@@ -37,13 +39,6 @@ class OnLocked(StrEnum):
 
     error = "error"
     wait = "wait"
-
-
-class Backend(StrEnum):
-    """Who hears the files."""
-
-    local = "local"
-    spark = "spark"
 
 
 @app.command(
@@ -107,14 +102,7 @@ def extract(
         Backend,
         typer.Option(help="This machine, or the workers of a Spark cluster."),
     ] = Backend.local,
-    master: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Of the Spark cluster: spark://host:7077, yarn, local[4]. "
-            "By default what Spark is configured for.",
-        ),
-    ] = None,
+    master: Master = None,
     clips_per_task: Annotated[
         int | None,
         typer.Option(

@@ -8,9 +8,11 @@ import typer
 from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import check_output, explained
 from userlogfeat.cli.options import (
+    Backend,
     CountColumn,
     Format,
     ItemColumn,
+    Master,
     Output,
     Overwrite,
     Quiet,
@@ -27,13 +29,6 @@ class Weights(StrEnum):
 
     count = "count"
     binary = "binary"
-
-
-class Backend(StrEnum):
-    """Where the work is done."""
-
-    local = "local"
-    spark = "spark"
 
 
 def _source(value):
@@ -84,14 +79,7 @@ def fit_cf(
     backend: Annotated[
         Backend, typer.Option(help="This machine, or a Spark cluster.")
     ] = Backend.local,
-    master: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Of the Spark cluster: spark://host:7077, yarn, local[4]. "
-            "By default what Spark is configured for.",
-        ),
-    ] = None,
+    master: Master = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ):

@@ -15,6 +15,13 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class Backend(StrEnum):
+    """Where the work is done."""
+
+    local = "local"
+    spark = "spark"
+
+
 class By(StrEnum):
     """What the items of the logs are."""
 
@@ -90,4 +97,13 @@ Licence = Annotated[str, typer.Option(help="Of logs and audio.")]
 Description = Annotated[str | None, typer.Option(help="Of logs and audio.")]
 NonCommercial = Annotated[
     bool, typer.Option("--non-commercial", help="Loading the model then warns.")
+]
+
+Master = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Of the Spark cluster: spark://host:7077, yarn, local[4]. "
+        "By default what Spark is configured for.",
+    ),
 ]

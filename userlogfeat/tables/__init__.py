@@ -8,10 +8,8 @@ writer   filling it, so that a kill at any moment loses and doubles nothing
 =======  ====================================================================
 """
 
+from userlogfeat.tables.footers import FIELDS, FORMAT, METADATA, layer_fields
 from userlogfeat.tables.reader import (
-    FIELDS,
-    FORMAT,
-    METADATA,
     OK,
     PARTS,
     FeatureTable,
@@ -19,7 +17,6 @@ from userlogfeat.tables.reader import (
     as_matrix,
     clip_name,
     file_stamp,
-    layer_fields,
 )
 
 __all__ = [

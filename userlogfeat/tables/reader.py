@@ -26,27 +26,10 @@ from userlogfeat._parquet import open_parquet
 from userlogfeat.tables.footers import (
     FIELDS,
     FORMAT,
-    METADATA,
     layer_fields,
     plain_part,
     read_footer,
 )
-
-__all__ = [
-    "FIELDS",
-    "FORMAT",
-    "FeatureTable",
-    "METADATA",
-    "OK",
-    "PARTS",
-    "Part",
-    "TableError",
-    "as_matrix",
-    "clip_name",
-    "file_stamp",
-    "layer_fields",
-    "row_names",
-]
 
 OK = "ok"
 PARTS = f"part-{8 * '[0-9]'}.parquet"

@@ -20,9 +20,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from userlogfeat._files import FileLock, move_file, replace_file
-from userlogfeat.tables.footers import row_bytes
+from userlogfeat.tables.footers import FORMAT, row_bytes
 from userlogfeat.tables.parts import Rows, write_part
-from userlogfeat.tables.reader import FORMAT, OK, PARTS, TableError
+from userlogfeat.tables.reader import OK, PARTS, TableError
 
 logger = logging.getLogger(__name__)
 
