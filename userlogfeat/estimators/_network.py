@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._labels import is_null
 from userlogfeat._optional import import_optional
 from userlogfeat.estimators._base import (
     AudioTransformer,
@@ -355,14 +356,6 @@ def _check_row(values, size, name):
             f"{name} gives an array of shape {tuple(values.shape)} for one clip, "
             f"expected (1, {size})."
         )
-
-
-def is_null(value):
-    """Whether `value` is None, NaN, or the NA of pandas, which is not even itself."""
-    try:
-        return value is None or bool(value != value)
-    except TypeError:
-        return True
 
 
 def warn_of_no_validation(split, groups):

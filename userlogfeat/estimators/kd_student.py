@@ -14,7 +14,7 @@ from sklearn.utils import assert_all_finite, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d
 
-from userlogfeat.estimators._network import is_null
+from userlogfeat._labels import is_null
 from userlogfeat.estimators._student import StudentEstimator
 
 
