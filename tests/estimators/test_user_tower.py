@@ -17,7 +17,7 @@ from userlogfeat import CFEmbedding, read_logs
 from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.estimators.user_tower import EmptyHistoryWarning, UserEmbedding
 from userlogfeat.evaluation.recommendation import evaluate_ranking
-from userlogfeat.weights.config import ModelError
+from userlogfeat.weights.config import ModelError, sealed
 
 # Names of scikit-learn's checks that UserEmbedding fails, with the reason: none.
 expected_failed_checks = {}
@@ -412,6 +412,10 @@ def test_damaged_folders_are_refused(tower, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(ModelError, match=message):
             UserEmbedding.load(tmp_path)
+    foreign = config | {"parameters": config["parameters"] | {"shape": "round"}}
+    (tmp_path / "config.json").write_text(sealed(foreign))
+    with pytest.raises(ModelError, match=r"can build \(TypeError: .*'shape'"):
+        UserEmbedding.load(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match="not valid JSON"):
         UserEmbedding.load(tmp_path)

@@ -1,9 +1,11 @@
 """Users of folders: known ones by id, new ones by history, by tower or by fold-in."""
 
+import shutil
 import warnings
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from userlogfeat import CFEmbedding, UserEmbedding, read_logs
@@ -13,6 +15,7 @@ from userlogfeat.recommendation.users import (
     embed_users,
     find_users,
     histories_for,
+    keep_users,
     read_users,
 )
 
@@ -71,6 +74,27 @@ def test_histories_are_moved_by_ids():
     logs = read_logs(pl.DataFrame({"user": ["b", "a"], "item": [5, 9]}))
     found = histories_for(logs, ["a", "c", "b"], [9, 7, 5])["user_items"].toarray()
     assert found.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def test_users_that_spark_left_in_a_folder_of_parts(factors, tmp_path):
+    """Parquet as a cluster leaves it: parts, in a folder of the file's name."""
+    folder, cf = factors
+    table = pq.read_table(folder / "user_factors.parquet")
+    source = tmp_path / "source"
+    shutil.copytree(folder, source)
+    (source / "user_factors.parquet").unlink()
+    (source / "user_factors.parquet").mkdir()
+    for part, rows in enumerate((table[:15], table[15:])):
+        pq.write_table(
+            rows, source / "user_factors.parquet" / f"part-0000{part}.parquet"
+        )
+    (tmp_path / "model").mkdir()
+    keep_users(tmp_path / "model", source, None, None)
+    ids, embeddings = read_users(tmp_path / "model")
+    assert sorted(ids) == sorted(read_users(folder)[0])
+    np.testing.assert_array_equal(embeddings, cf.user_factors_)
+    _, new = embed_users(tmp_path / "model", new_people())
+    np.testing.assert_array_equal(new, embed_users(folder, new_people())[1])
 
 
 def test_new_users_of_a_tower(tower):

@@ -21,6 +21,7 @@ from userlogfeat.users.inputs import (
 )
 from userlogfeat.users.tower_files import load_tower, save_tower
 from userlogfeat.users.training import Settings, fit_tower
+from userlogfeat.weights.config import explained
 
 __all__ = ["EmptyHistoryWarning", "UserEmbedding"]
 
@@ -385,12 +386,13 @@ class UserEmbedding(TowerEstimator):
             Where the folder is damaged, foreign or changed.
         """
         network, mean_embedding, config = load_tower(folder)
-        tower = cls(**config["parameters"])
-        tower.hidden = tuple(tower.hidden)
-        tower.network_, tower.mean_embedding_ = network, mean_embedding
-        tower.groups_, tower.attributes_ = config["groups"], config["attributes"]
-        tower.demographics_ = Demographics(config["demographics"])
-        tower.history_ = config["history"]
-        tower.n_features_in_ = len(network.codes_0)
-        tower._set_items()
-        return tower
+        with explained(folder):
+            tower = cls(**config["parameters"])
+            tower.hidden = tuple(tower.hidden)
+            tower.network_, tower.mean_embedding_ = network, mean_embedding
+            tower.groups_, tower.attributes_ = config["groups"], config["attributes"]
+            tower.demographics_ = Demographics(config["demographics"])
+            tower.history_ = config["history"]
+            tower.n_features_in_ = len(network.codes_0)
+            tower._set_items()
+            return tower

@@ -1,8 +1,10 @@
 """Saved models: safetensors, config.json, and the answer to a test tone.
 
 ================  ==========================================================
-models            save, find, load, check; bundled models
+models            save, find, load; bundled models
 config            what must be in config.json, and whether it was changed
+builders          the network that a config describes
+fingerprint       the answer to a fixed test tone, compared when a model is loaded
 musicnn           musicnn's published networks, from the installed package
 tensorflow_files  the variables of a TensorFlow checkpoint, without TensorFlow
 ================  ==========================================================
@@ -12,18 +14,18 @@ from userlogfeat.weights.config import (
     CONFIG,
     ModelError,
     check_training_data,
+    explained,
     library_versions,
     read_config,
 )
+from userlogfeat.weights.fingerprint import make_tone
 from userlogfeat.weights.models import (
     TENSORS,
     NonCommercialWarning,
-    explained,
     find_model,
     list_weights,
     load_fitted,
     load_model,
-    make_tone,
     save_model,
 )
 

@@ -1,5 +1,6 @@
 """config.json of a saved model: what must be in it, and whether it was changed."""
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -20,6 +21,40 @@ MAX_FILTERS = 1 << 24  # n_fft x n_bands of a front end
 
 class ModelError(ValueError):
     """A saved model that is missing, damaged, foreign or changed."""
+
+
+@contextlib.contextmanager
+def explained(folder):
+    """Say of any error that the config of a folder causes whose fault it is.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of a saved model.
+
+    Raises
+    ------
+    ModelError
+        In the place of errors that entries of another kind cause.
+    """
+    try:
+        yield
+    except ModelError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RuntimeError,
+        ArithmeticError,
+        AssertionError,
+    ) as error:
+        raise ModelError(
+            f"{Path(folder) / CONFIG} does not describe a model this version can build "
+            f"({type(error).__name__}: {error}). It was edited, or written by another "
+            "version of userlogfeat."
+        ) from error
 
 
 def read_config(folder):

@@ -6,7 +6,6 @@ which tells of anything else that changed (a library, a front end, a trunk). Net
 are kept, one of each per process.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -24,36 +23,29 @@ from torch import nn
 
 from userlogfeat._files import is_described, read_described, replace_pair, sha256
 from userlogfeat.frontends import FrontEnd
-from userlogfeat.networks.artist import ArtistCNN, DiscriminantContexts
-from userlogfeat.networks.frame_statistics import FrameTeacher, WindowStatistics
-from userlogfeat.networks.mel import LogMelSpectrogram
-from userlogfeat.networks.metric import ContextMean, MetricCNN
-from userlogfeat.networks.mlp import FeatureTeacher, mlp
-from userlogfeat.networks.se_cnn import SECNN
-from userlogfeat.networks.teacher import PatchTeacher, SpectrogramTeacher
+from userlogfeat.weights.builders import build
 from userlogfeat.weights.config import (
     CONFIG,
     FORMAT,
     ModelError,
-    check_front_end,
     check_training_data,
+    explained,
     library_versions,
     read_config,
     sealed,
 )
-from userlogfeat.weights.musicnn import load_musicnn
+from userlogfeat.weights.fingerprint import (
+    check_effort,
+    check_fingerprint,
+    fingerprint_of,
+)
 
 logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parents[1] / "pretrained"
 TENSORS = "model.safetensors"
-TONE_SECONDS = 4.0
 MAX_TENSOR_BYTES = 1 << 32  # of model.safetensors; the largest network here has 30 MB
-MAX_MAPS = 1 << 27  # numbers in one layer's maps of the test tone: 512 MB
-MAX_PATCHES = 1 << 10  # of the test tone
 _WRITTEN = ("checkpoint", "cache")  # parameters that name a folder to write
-# Relative difference of the fingerprint that other machines and kernels may show.
-FINGERPRINT_TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 
 
 class NonCommercialWarning(UserWarning):
@@ -113,7 +105,7 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
     estimator : dict
         ``{"class": ..., "parameters": ...}`` of the estimator that learned it.
     spec : dict
-        How to build the network: see ``_BUILDERS``.
+        How to build the network: see ``weights.builders``.
     layer_scales : dict of str to float
         Factor that brings each layer to unit mean square.
     training_data : dict
@@ -284,55 +276,21 @@ def _load(name, folder, stamps, device, precision, own_class):
     config = read_config(folder)
     tensors = _read_tensors(folder / TENSORS, config["sha256"])
     with explained(folder):
-        network = _build(config, device, precision, own_class)
+        network = build(config, device, precision, own_class)
         _fill(network, tensors, folder / TENSORS)
         sizes = {key: layer["size"] for key, layer in config["layers"].items()}
         scales = [float(layer["scale"]) for layer in config["layers"].values()]
         expected = np.asarray(config["fingerprint"], dtype=np.float64)
-        _check_effort(network)
+        check_effort(network)
         found = fingerprint_of(network.to(device).eval().requires_grad_(False))
     if sizes != network.layer_sizes or not all(0 < s < float("inf") for s in scales):
         raise ModelError(
             f"{folder / CONFIG} lists layers {config['layers']}, but the network has "
             f"{network.layer_sizes}, and scales are positive. Copy the folder again."
         )
-    _check_fingerprint(name, found, expected, precision)
+    check_fingerprint(name, found, expected, precision)
     _tell_licence(name, config)
     return SavedModel(name, network, config, _identity(config))
-
-
-@contextlib.contextmanager
-def explained(folder):
-    """Say of any error that the config of a folder causes whose fault it is.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Of a saved model.
-
-    Raises
-    ------
-    ModelError
-        In the place of errors that entries of another kind cause.
-    """
-    try:
-        yield
-    except ModelError:
-        raise
-    except (
-        LookupError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        RuntimeError,
-        ArithmeticError,
-        AssertionError,
-    ) as error:
-        raise ModelError(
-            f"{Path(folder) / CONFIG} does not describe a model this version can build "
-            f"({type(error).__name__}: {error}). It was edited, or written by another "
-            "version of userlogfeat."
-        ) from error
 
 
 def _read_tensors(path, digest):
@@ -348,173 +306,6 @@ def _read_tensors(path, digest):
             "weights are damaged or from another model. Copy the folder again."
         )
     return data
-
-
-def _check_effort(network):
-    """Raise where the test tone would fill the memory: no paper's network needs 1/4."""
-    if isinstance(network, FeatureTeacher):
-        return
-    n_frames, n_patches = getattr(network, "n_frames", 1), 0
-    if network.front_end is not None:
-        settings = network.front_end.front_end
-        n_samples = max(TONE_SECONDS * settings.sample_rate, network.min_samples)
-        n_frames = max(n_frames, n_samples / settings.hop)
-    if isinstance(network, PatchTeacher):
-        n_patches = n_frames / network.patch_hop
-    of_frames = 2 if isinstance(network, FrameTeacher) else 3
-    sizes = [len(p) for p in network.parameters() if p.ndim >= of_frames]
-    n_maps = n_frames * network.n_bands * max([1, *sizes])
-    if isinstance(network, FrameTeacher):
-        n_maps *= _windows(network.statistics, n_frames)
-    if n_maps > MAX_MAPS or n_patches > MAX_PATCHES:
-        raise ValueError(
-            f"its test tone has {n_frames:.0f} frames of {network.n_bands} bands, "
-            f"{n_maps:.3g} numbers in a layer, expected at most {MAX_MAPS}"
-        )
-
-
-def _windows(statistics, n_frames):
-    """How often each frame is counted in windows that overlap."""
-    length = statistics.window or n_frames
-    return max(length, n_frames) / n_frames * max(1, length / (statistics.hop or 1))
-
-
-def _build(config, device, precision, own_class):
-    """The network that a config describes, its own tensors without memory yet."""
-    spec = config["network"]
-    front_end = config["front_end"] and FrontEnd(**config["front_end"])
-    if front_end:
-        check_front_end(front_end)
-    if spec["name"] == "custom":
-        return _build_custom(spec, front_end, device, precision, own_class)
-    if spec["name"] not in _BUILDERS:
-        raise ModelError(
-            f"The model's network is {spec['name']!r}, this version builds "
-            f"{sorted(_BUILDERS)}. Update userlogfeat."
-        )
-    return _BUILDERS[spec["name"]](spec, front_end, device, precision)
-
-
-def _build_musicnn(spec, front_end, device, precision):
-    with torch.device("meta"):
-        head = mlp(spec["head"])
-        output = _build_output(spec, spec["head"][-1])
-    teacher = PatchTeacher(
-        LogMelSpectrogram(front_end).to(device),
-        load_musicnn(spec["model"], device=device, precision=precision),
-        patch_hop=spec["patch_hop"],
-        head=head,
-        head_layer=spec["head_layer"],
-        head_pooling=spec["head_pooling"],
-    )
-    teacher.output = output
-    return teacher
-
-
-def _build_mlp(spec, front_end, device, precision):
-    with torch.device("meta"):
-        return FeatureTeacher(mlp(spec["head"]), _build_output(spec, spec["head"][-1]))
-
-
-def _build_se_cnn(spec, front_end, device, precision):
-    with torch.device("meta"):
-        network = SECNN(
-            spec["n_outputs"],
-            channels=spec["channels"],
-            pools=spec["pools"],
-            n_units=spec["n_units"],
-        )
-    return _hear_spectrograms(network, spec, front_end, device, precision)
-
-
-def _build_metric(spec, front_end, device, precision):
-    with torch.device("meta"):
-        network = MetricCNN(
-            spec["n_bands"],
-            channels=spec["channels"],
-            pools=spec["pools"],
-            n_units=spec["n_units"],
-        )
-        network = ContextMean(network, spec["n_frames"])
-        network.output = _build_output(spec, spec["n_units"])
-    return _hear_spectrograms(network, spec, front_end, device, precision)
-
-
-def _build_artist(spec, front_end, device, precision):
-    with torch.device("meta"):
-        network = ArtistCNN(
-            spec["n_bands"],
-            channels=spec["channels"],
-            pools=spec["pools"],
-            n_units=spec["n_inner"],
-        )
-        network = _add_discriminant(network, spec)
-        network.output = _build_output(spec, spec["n_units"])
-    return _hear_spectrograms(network, spec, front_end, device, precision)
-
-
-def _add_discriminant(network, spec):
-    sizes = {"n_inner": spec["n_inner"], "n_units": spec["n_units"]}
-    return DiscriminantContexts(network, spec["n_frames"], **sizes)
-
-
-def _build_frames(spec, front_end, device, precision):
-    settings = spec["window"], spec["window_hop"], spec["statistics"]
-    maps = {name: spec[name] for name in ("n_components", "n_labels")}
-    with torch.device("meta"):
-        network = FrameTeacher(
-            None,
-            spec["n_bands"],
-            statistics=WindowStatistics(*settings),
-            pooling=spec["pooling"],
-            **maps,
-        )
-    network.front_end = front_end and LogMelSpectrogram(front_end).to(device)
-    return network
-
-
-def _build_custom(spec, front_end, device, precision, own_class):
-    if own_class is None:
-        raise ModelError(
-            f"The model's network is your own class {spec['class']!r}, which a folder "
-            "does not hold. Load it with load(folder, network=...) of its estimator."
-        )
-    shape = (spec["n_bands"], spec["n_frames"])
-    n_units = spec.get("n_inner", spec["n_units"])
-    with torch.random.fork_rng(devices=[]):
-        network = own_class(shape, n_units, spec["n_outputs"] or n_units)
-    if "n_inner" in spec:
-        network = _add_discriminant(network, spec)
-    elif spec.get("contexts"):  # it hears contexts of n_frames, one after the other
-        network = ContextMean(network, spec["n_frames"])
-    return _hear_spectrograms(network, spec, front_end, device, precision)
-
-
-def _hear_spectrograms(network, spec, front_end, device, precision):
-    return SpectrogramTeacher(
-        network,
-        front_end=front_end and LogMelSpectrogram(front_end).to(device),
-        n_bands=spec["n_bands"],
-        n_frames=spec["n_frames"],
-        n_units=spec["n_units"],
-        precision=precision,
-    )
-
-
-def _build_output(spec, n_units):
-    """The output layer of a student, or None."""
-    n_outputs = spec.get("n_outputs")
-    return n_outputs and nn.Linear(n_units, n_outputs)
-
-
-_BUILDERS = {
-    "musicnn": _build_musicnn,
-    "mlp": _build_mlp,
-    "se_cnn": _build_se_cnn,
-    "metric": _build_metric,
-    "frames": _build_frames,
-    "artist": _build_artist,
-}
 
 
 def _fill(network, data, path):
@@ -541,21 +332,6 @@ def _fill(network, data, path):
     network.load_state_dict(tensors, strict=False, assign=True)
 
 
-def _check_fingerprint(name, found, expected, precision):
-    if found.shape == expected.shape:
-        distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
-    else:
-        distance = float("inf")
-    tolerance = FINGERPRINT_TOLERANCE[precision]
-    if not distance <= tolerance:
-        raise ModelError(
-            f"Model {name!r} does not answer its test tone as it did when it was "
-            f"saved (relative difference {distance:.2g}, expected at most "
-            f"{tolerance:g}). The config was edited, or the trunk or a library differs "
-            'from what the config lists under "versions".'
-        )
-
-
 def _tell_licence(name, config):
     data = config["training_data"]
     if data["non_commercial"]:
@@ -574,49 +350,3 @@ def _identity(config):
     keys = ("format", "network", "front_end", "layers", "sha256")
     text = json.dumps([config[key] for key in keys], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def fingerprint_of(network):
-    """The embedding of the fixed test input: a tone, a ramp for feature networks."""
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        if isinstance(network, FeatureTeacher):
-            n_features = network.head[0].weight.shape[1]
-            ramp = torch.linspace(-1, 1, n_features, device=device)
-            embedding = network(ramp[None])[0]
-        elif network.front_end is None:
-            rows = torch.linspace(0, 3, network.n_bands, device=device)
-            columns = torch.arange(network.n_frames, device=device)
-            waves = 1 + torch.sin(rows[:, None] * columns)  # F, T
-            embedding = network([waves])["embedding"][0]
-        else:
-            seconds = max(TONE_SECONDS, network.min_samples / network.sample_rate)
-            tone = make_tone(network.sample_rate, seconds).to(device)
-            embedding = network(network.log_mel([tone]))["embedding"][0]
-    return embedding.double().cpu().numpy()
-
-
-def make_tone(sample_rate, seconds):
-    """The test tone: a chord of falling partials, struck twice a second.
-
-    Parameters
-    ----------
-    sample_rate : int
-        In Hz.
-    seconds : float
-        Its length.
-
-    Returns
-    -------
-    Tensor (round(seconds * sample_rate),), float32
-        Between -1 and 1.
-    """
-    time = np.arange(round(seconds * sample_rate)) / sample_rate
-    partials = [
-        np.sin(2 * np.pi * pitch * k * time) / k
-        for pitch in (110.0, 277.2, 659.3)
-        for k in (1, 2, 3, 5, 8)
-    ]
-    strike = np.exp(-6.0 * (time % 0.5))
-    wave = strike * np.sum(partials, axis=0)
-    return torch.from_numpy((0.5 * wave / np.abs(wave).max()).astype(np.float32))

@@ -88,6 +88,12 @@ def test_rows_are_those_of_the_local_reader(spark, tmp_path, name):
     assert rows == theirs
 
 
+def test_rows_without_artist_are_counted(spark, tmp_path, caplog):
+    lastfm_360k(tmp_path)
+    read_format(spark, tmp_path, "lastfm-360k")
+    assert "Left out 1 rows of usersha1-artmbid-artname-plays.tsv" in caplog.text
+
+
 def test_verdicts_are_the_latest(spark, tmp_path):
     yambda(tmp_path)
     found = read_logs(tmp_path, "yambda", backend="spark").collect()

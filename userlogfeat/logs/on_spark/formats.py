@@ -63,7 +63,11 @@ def _lastfm_360k(session, path):
     frame = read_text(session, path, "\t", LASTFM_360K)
     named = [F.nullif(F.col(name), F.lit("")) for name in ("mbid", "name")]
     frame = frame.withColumn("item", F.coalesce(*named))
-    _log.warning("Rows of %s without artist are left out.", name_of(path))
+    n_nameless = frame.filter(F.col("item").isNull()).count()
+    if n_nameless:
+        _log.warning(
+            "Left out %d rows of %s without artist.", n_nameless, name_of(path)
+        )
     frame = frame.filter(F.col("item").isNotNull())
     roles = {"user": "user", "item": "item", "count": "count"}
     return Source(by_role(frame, roles, of_files=True), name_of(path), is_text=True)

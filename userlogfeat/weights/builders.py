@@ -1,0 +1,169 @@
+"""The network that a config.json describes, built without running foreign code."""
+
+import torch
+from torch import nn
+
+from userlogfeat.frontends import FrontEnd
+from userlogfeat.networks.artist import ArtistCNN, DiscriminantContexts
+from userlogfeat.networks.frame_statistics import FrameTeacher, WindowStatistics
+from userlogfeat.networks.mel import LogMelSpectrogram
+from userlogfeat.networks.metric import ContextMean, MetricCNN
+from userlogfeat.networks.mlp import FeatureTeacher, mlp
+from userlogfeat.networks.se_cnn import SECNN
+from userlogfeat.networks.teacher import PatchTeacher, SpectrogramTeacher
+from userlogfeat.weights.config import ModelError, check_front_end
+from userlogfeat.weights.musicnn import load_musicnn
+
+
+def build(config, device, precision, own_class):
+    """The network that a config describes, its own tensors without memory yet.
+
+    Parameters
+    ----------
+    config : dict
+        As :func:`~userlogfeat.weights.config.read_config` checks it.
+    device : str
+        Where front end and trunk are; the network's own tensors are on no device.
+    precision : {"fp32", "bf16"}
+        Of its matrix products.
+    own_class : type or None
+        The network's class, where a user wrote it.
+
+    Returns
+    -------
+    Module
+    """
+    spec = config["network"]
+    front_end = config["front_end"] and FrontEnd(**config["front_end"])
+    if front_end:
+        check_front_end(front_end)
+    if spec["name"] == "custom":
+        return _build_custom(spec, front_end, device, precision, own_class)
+    if spec["name"] not in _BUILDERS:
+        raise ModelError(
+            f"The model's network is {spec['name']!r}, this version builds "
+            f"{sorted(_BUILDERS)}. Update userlogfeat."
+        )
+    return _BUILDERS[spec["name"]](spec, front_end, device, precision)
+
+
+def _build_musicnn(spec, front_end, device, precision):
+    with torch.device("meta"):
+        head = mlp(spec["head"])
+        output = _build_output(spec, spec["head"][-1])
+    teacher = PatchTeacher(
+        LogMelSpectrogram(front_end).to(device),
+        load_musicnn(spec["model"], device=device, precision=precision),
+        patch_hop=spec["patch_hop"],
+        head=head,
+        head_layer=spec["head_layer"],
+        head_pooling=spec["head_pooling"],
+    )
+    teacher.output = output
+    return teacher
+
+
+def _build_mlp(spec, front_end, device, precision):
+    with torch.device("meta"):
+        return FeatureTeacher(mlp(spec["head"]), _build_output(spec, spec["head"][-1]))
+
+
+def _build_se_cnn(spec, front_end, device, precision):
+    with torch.device("meta"):
+        network = SECNN(
+            spec["n_outputs"],
+            channels=spec["channels"],
+            pools=spec["pools"],
+            n_units=spec["n_units"],
+        )
+    return _hear_spectrograms(network, spec, front_end, device, precision)
+
+
+def _build_metric(spec, front_end, device, precision):
+    with torch.device("meta"):
+        network = MetricCNN(
+            spec["n_bands"],
+            channels=spec["channels"],
+            pools=spec["pools"],
+            n_units=spec["n_units"],
+        )
+        network = ContextMean(network, spec["n_frames"])
+        network.output = _build_output(spec, spec["n_units"])
+    return _hear_spectrograms(network, spec, front_end, device, precision)
+
+
+def _build_artist(spec, front_end, device, precision):
+    with torch.device("meta"):
+        network = ArtistCNN(
+            spec["n_bands"],
+            channels=spec["channels"],
+            pools=spec["pools"],
+            n_units=spec["n_inner"],
+        )
+        network = _add_discriminant(network, spec)
+        network.output = _build_output(spec, spec["n_units"])
+    return _hear_spectrograms(network, spec, front_end, device, precision)
+
+
+def _add_discriminant(network, spec):
+    sizes = {"n_inner": spec["n_inner"], "n_units": spec["n_units"]}
+    return DiscriminantContexts(network, spec["n_frames"], **sizes)
+
+
+def _build_frames(spec, front_end, device, precision):
+    settings = spec["window"], spec["window_hop"], spec["statistics"]
+    maps = {name: spec[name] for name in ("n_components", "n_labels")}
+    with torch.device("meta"):
+        network = FrameTeacher(
+            None,
+            spec["n_bands"],
+            statistics=WindowStatistics(*settings),
+            pooling=spec["pooling"],
+            **maps,
+        )
+    network.front_end = front_end and LogMelSpectrogram(front_end).to(device)
+    return network
+
+
+def _build_custom(spec, front_end, device, precision, own_class):
+    if own_class is None:
+        raise ModelError(
+            f"The model's network is your own class {spec['class']!r}, which a folder "
+            "does not hold. Load it with load(folder, network=...) of its estimator."
+        )
+    shape = (spec["n_bands"], spec["n_frames"])
+    n_units = spec.get("n_inner", spec["n_units"])
+    with torch.random.fork_rng(devices=[]):
+        network = own_class(shape, n_units, spec["n_outputs"] or n_units)
+    if "n_inner" in spec:
+        network = _add_discriminant(network, spec)
+    elif spec.get("contexts"):  # it hears contexts of n_frames, one after the other
+        network = ContextMean(network, spec["n_frames"])
+    return _hear_spectrograms(network, spec, front_end, device, precision)
+
+
+def _hear_spectrograms(network, spec, front_end, device, precision):
+    return SpectrogramTeacher(
+        network,
+        front_end=front_end and LogMelSpectrogram(front_end).to(device),
+        n_bands=spec["n_bands"],
+        n_frames=spec["n_frames"],
+        n_units=spec["n_units"],
+        precision=precision,
+    )
+
+
+def _build_output(spec, n_units):
+    """The output layer of a student, or None."""
+    n_outputs = spec.get("n_outputs")
+    return n_outputs and nn.Linear(n_units, n_outputs)
+
+
+_BUILDERS = {
+    "musicnn": _build_musicnn,
+    "mlp": _build_mlp,
+    "se_cnn": _build_se_cnn,
+    "metric": _build_metric,
+    "frames": _build_frames,
+    "artist": _build_artist,
+}
