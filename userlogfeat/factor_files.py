@@ -103,6 +103,24 @@ def digest_users(ids, embeddings):
     return digest.hexdigest()[:16]
 
 
+def digest_items(item_factors, n_users):
+    """As :func:`digest_users`, where the users stay on a cluster.
+
+    Spark's last digits differ from one training to the next, and the users are solved
+    for from the items: so these tell it as well.
+
+    Parameters
+    ----------
+    item_factors : ndarray of float32, shape (n_items, n_factors)
+    n_users : int
+
+    Returns
+    -------
+    str
+    """
+    return digest_users([n_users], item_factors)
+
+
 def write_side(folder, name, ids, matrix, *, made_by):
     """Write users alone, or items alone; as :func:`write_factors`.
 
@@ -117,8 +135,7 @@ def write_side(folder, name, ids, matrix, *, made_by):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    digest = _digest(json.loads(json.dumps(made_by)))
-    notes = json.dumps({"format": FORMAT, "made_by": made_by, "digest": digest})
+    notes = _noted(made_by)
     matrix = np.ascontiguousarray(matrix, dtype=np.float32)
     lists = pa.FixedSizeListArray.from_arrays(
         pa.array(matrix.reshape(-1)), matrix.shape[1]
@@ -129,7 +146,7 @@ def write_side(folder, name, ids, matrix, *, made_by):
         write_parquet(path, table)
 
 
-def write_side_on_spark(folder, name, frame, *, made_by):
+def write_side_on_spark(folder, name, frame, *, made_by, n_rows):
     """Write users alone, or items alone, from a cluster to where it stores files.
 
     Parameters
@@ -140,10 +157,12 @@ def write_side_on_spark(folder, name, frame, *, made_by):
     frame : pyspark.sql.DataFrame
         id, factors (array of float), in order.
     made_by : dict
+    n_rows : int
+        Of the frame: noted, since a job that is stopped may leave some of its files.
     """
     from pyspark.sql import functions as F
 
-    notes = json.dumps({"format": FORMAT, "made_by": made_by})
+    notes = _noted(made_by, n_rows=n_rows)
     noted = F.col("factors").alias("factors", metadata={_METADATA.decode(): notes})
     path = f"{str(folder).rstrip('/')}/{name}"
     frame.select("id", noted).write.mode("overwrite").parquet(path)
@@ -208,6 +227,8 @@ def read_side(folder, name):
             raise ValueError("its notes are none")
         if "digest" in notes and notes["digest"] != _digest(made_by):
             raise ValueError("its notes were changed: their digest does not fit")
+        if notes.get("n_rows", len(matrix)) != len(matrix):
+            raise ValueError(f"it has {len(matrix)} of {notes['n_rows']} rows")
         return table["id"].to_numpy(), matrix, made_by
     except (
         RecursionError,
@@ -221,8 +242,14 @@ def read_side(folder, name):
         raise ValueError(
             f"{folder / name} is damaged, or not written by userlogfeat "
             f"({type(error).__name__}: {error}). Make it again with `userlogfeat "
-            "fit-cf`."
+            'fit-cf`, or CFEmbedding(backend="spark", factors_folder=...).'
         ) from error
+
+
+def _noted(made_by, **more):
+    """How factors were made, as JSON text."""
+    digest = _digest(json.loads(json.dumps(made_by)))
+    return json.dumps({"format": FORMAT, "made_by": made_by, "digest": digest} | more)
 
 
 def _digest(made_by):

@@ -1,6 +1,7 @@
 """CFEmbedding on a cluster: the attributes and the fold-in of the local backend."""
 
 import pickle
+import shutil
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,16 @@ from sklearn.base import clone
 
 from userlogfeat import CFEmbedding, read_logs
 from userlogfeat._spark import frame_of
-from userlogfeat.factor_files import USERS, read_factors
+from userlogfeat.factor_files import (
+    DIGEST,
+    ITEMS,
+    USERS,
+    digest_items,
+    read_factors,
+    read_side,
+    write_side,
+)
+from userlogfeat.recommendation.items import has_factors, items_of_factors
 
 SETTINGS = {"n_factors": 3, "alpha": 2.0, "random_state": 0, "iterations": 12}
 
@@ -87,7 +97,8 @@ def test_a_frame_gives_the_same_and_its_identifiers(cf, logs):
 
 def test_factors_may_stay_on_the_cluster(spark, logs, tmp_path):
     interactions = read_logs(logs, count="count")
-    cf = CFEmbedding(backend="spark", factors_folder=str(tmp_path), **SETTINGS)
+    settings = SETTINGS | {"n_factors": np.int64(3), "alpha": np.float32(2)}
+    cf = CFEmbedding(backend="spark", factors_folder=str(tmp_path), **settings)
     cf.fit(interactions)
     kept = read_factors(tmp_path)
     assert (tmp_path / USERS).is_dir()
@@ -97,10 +108,24 @@ def test_factors_may_stay_on_the_cluster(spark, logs, tmp_path):
     plays = interactions.collect().user_items
     np.testing.assert_array_equal(kept.user_factors, cf.transform(plays))
     assert kept.made_by["alpha"] == 2.0
+    assert kept.made_by["n_factors"] == 3
+    assert kept.made_by[DIGEST] == digest_items(cf.item_factors_, 30)
     assert not hasattr(cf, "user_factors_")
     with pytest.raises(ValueError, match=r"factors of the users are in .*read_fac"):
         cf.transform_items(plays)
     interactions.unpersist()
+    assert has_factors(tmp_path)
+    own = items_of_factors(tmp_path, users=tmp_path)
+    np.testing.assert_array_equal(own.embeddings, cf.item_factors_)
+    write_side(tmp_path / "other", USERS, [1], [[1.0] * 3], made_by={DIGEST: "0"})
+    with pytest.raises(ValueError, match="are of different trainings"):
+        items_of_factors(tmp_path, users=tmp_path / "other")
+    copy = tmp_path / "half"
+    shutil.copytree(tmp_path / ITEMS, copy / ITEMS)
+    copied = sorted(copy.glob("*/*.parquet"))
+    copied[0].with_name("zz.parquet").write_bytes(copied[0].read_bytes())
+    with pytest.raises(ValueError, match=r"damaged.* of 24 rows"):
+        read_side(copy, ITEMS)
 
 
 def test_what_does_not_fit_is_refused(cf, logs):

@@ -4,7 +4,13 @@ import numpy as np
 import pyarrow as pa
 
 from userlogfeat._spark import frame_of, spark_session
-from userlogfeat.factor_files import ITEMS, USERS, write_side_on_spark
+from userlogfeat.factor_files import (
+    DIGEST,
+    ITEMS,
+    USERS,
+    digest_items,
+    write_side_on_spark,
+)
 from userlogfeat.factorization.on_spark import (
     factors_of,
     fit_als_on_spark,
@@ -77,12 +83,13 @@ def factorised(logs, settings, folder, *, has_ids):
     found = {"item_factors_": items}
     users, shared = fold_in_on_spark(logs.user_items, items, **equation)
     n_factors = settings["n_factors"]
+    made_by = _made_by(settings) | {DIGEST: digest_items(items, logs.n_users)}
     try:
         if folder is None:
             arrays = (users, "user", "factors", logs.n_users, n_factors)
             found["user_factors_"] = factors_of(*arrays)
         else:
-            _write(folder, USERS, logs.user_ids, users, n_factors, settings)
+            _write(folder, USERS, logs.user_ids, users, shape[0], made_by)
     finally:
         shared.destroy()
     if folder is not None:
@@ -91,7 +98,7 @@ def factorised(logs, settings, folder, *, has_ids):
         lists = pa.ListArray.from_arrays(pa.array(size), pa.array(items.reshape(-1)))
         codes = pa.array(np.arange(len(items), dtype=np.int32))
         frame = frame_of(session, pa.table({"item": codes, "factors": lists}))
-        _write(folder, ITEMS, logs.item_ids, frame, n_factors, settings)
+        _write(folder, ITEMS, logs.item_ids, frame, shape[1], made_by)
     if has_ids:
         found["item_ids_"] = ids_in_order(logs.item_ids)
         if folder is None:
@@ -99,17 +106,24 @@ def factorised(logs, settings, folder, *, has_ids):
     return found
 
 
-def _write(folder, name, ids, factors, n_factors, settings):
+def _made_by(settings):
+    """The settings as JSON can hold them; numbers of numpy are numbers too."""
+    kinds = int | float | str | None
+    plain = {
+        k: v.item() if isinstance(v, np.generic) else v for k, v in settings.items()
+    }
+    return {"backend": "spark"} | {
+        key: value if isinstance(value, kinds) else repr(value)
+        for key, value in plain.items()
+    }
+
+
+def _write(folder, name, ids, factors, n_rows, made_by):
     """Identifiers with their factors; zeros for those that have none."""
     from pyspark.sql import functions as F
 
     code = next(column for column in ids.columns if column != "id")
-    none = F.array_repeat(F.lit(0.0).cast("float"), n_factors)
+    none = F.array_repeat(F.lit(0.0).cast("float"), made_by["n_factors"])
     frame = ids.join(factors, code, "left").sort(code)
     frame = frame.withColumn("factors", F.coalesce("factors", none))
-    kinds = int | float | str | None
-    made_by = {"backend": "spark"} | {
-        key: value if isinstance(value, kinds) else repr(value)
-        for key, value in settings.items()
-    }
-    write_side_on_spark(folder, name, frame, made_by=made_by)
+    write_side_on_spark(folder, name, frame, made_by=made_by, n_rows=n_rows)

@@ -41,7 +41,7 @@ class Items:
 
 def has_factors(folder):
     """Whether a folder holds factors of items."""
-    return (Path(folder) / ITEMS).is_file()
+    return (Path(folder) / ITEMS).exists()  # a file, or a folder where Spark wrote it
 
 
 def items_of_factors(folder, *, users=None):

@@ -35,6 +35,16 @@ WRONG = {
         {"count": "n"},
         "a count that is not a number (user='bob', item=2, count='2,5')",
     ),
+    "Java's number": (
+        {"n": ["1", "2f", " 3"]},
+        {"count": "n"},
+        "2 rows of the frame with",
+    ),
+    "yes": (
+        {"up": ["1", "", "y"]},
+        {"liked": "up"},
+        "neither true nor false (user='eve'",
+    ),
     "no time": ({"t": [1, None, 3]}, {"time": "t"}, "1 row of the frame with no time"),
     "strange time": (
         {"t": ["1", "noon", "3"]},
@@ -72,7 +82,29 @@ def test_files_that_cannot_be_read_are_named(spark, tmp_path):
     short.write_text("user,item,n\nann,7,2\nbob,8\n")
     with pytest.raises(ValueError, match=r"short\.csv could not be read: .*MALFORMED"):
         read_logs(short, backend="spark")
+    several = tmp_path / "several.csv"
+    several.write_text('user,item\nann,"song\n2"\n')
+    with pytest.raises(ValueError, match=r"no field that goes on over several lines"):
+        read_logs(several, backend="spark")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty could not .* Does it hold any such"):
+        read_logs(tmp_path / "empty", backend="spark")
+    with pytest.raises(ValueError, match="Got '' as path of the logs"):
+        read_logs("", backend="spark")
+    with pytest.raises(FileNotFoundError, match=r"are a pattern: write a \\ before"):
+        read_logs(tmp_path / "plays[1].csv", backend="spark")
+    listed = tmp_path / "list.json"
+    listed.write_text('[\n{"user": 1, "item": 2}\n]\n')
+    with pytest.raises(ValueError, match=r"list\.json could .* one object a line"):
+        read_logs(listed, backend="spark")
     damaged = tmp_path / "damaged.parquet"
     damaged.write_bytes(b"PAR1" * 10)
     with pytest.raises(ValueError, match=r"damaged\.parquet could not be read"):
         read_logs(damaged, backend="spark")
+
+
+def test_text_that_is_no_utf8_is_told(spark, tmp_path):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("user,item\nann,caf\xe9\nbob,b\n".encode("latin1"))
+    with pytest.warns(UserWarning, match=r"of 1 rows of latin\.csv hold .*iconv"):
+        read_logs(path, backend="spark").unpersist()

@@ -107,6 +107,19 @@ def test_columns_may_be_in_the_names_of_folders(spark, tmp_path):
     assert logs.last_items.collect()[0].asDict() == {"user": 0, "item": 1}
 
 
+def test_a_file_that_was_written_anew_is_read_anew(spark, tmp_path):
+    """Rows that were cached for the first reading were taken for the second."""
+    path = tmp_path / "plays.csv"
+    path.write_text("user,item\nann,7\n")
+    first = read_logs(path, backend="spark")
+    path.write_text("user,item\nann,7\nbob,8\n")
+    second = read_logs(path, backend="spark")
+    assert (first.n_users, second.n_users) == (1, 2)
+    assert second.collect().user_ids.tolist() == ["ann", "bob"]
+    for logs in (first, second):
+        logs.unpersist()
+
+
 def test_plays_have_counts_where_there_is_such_a_column(spark):
     frame = frame_of(spark, pl.DataFrame({"user": [1], "item": [2]}).to_arrow())
     assert read_plays(frame).user_items.first()["count"] == 1

@@ -4,6 +4,7 @@ The rules are those of :mod:`userlogfeat.logs.columns`. A frame on a cluster has
 numbers, so that messages show some of the rows in question instead.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from userlogfeat.logs.on_spark.sources import reading
 
 _SHOWN_ROWS = 3  # in an error message
+_TRUE, _FALSE = ("true", "1"), ("false", "0")  # Spark would take "y" and "n" too
 _TIMES = ("bigint", "double", "timestamp")  # what text may be, as time; tried in order
 
 
@@ -67,6 +69,13 @@ def checked_events(source):
     for index, check in enumerate(checks):
         if totals[f"check{index}"]:
             _refuse(source, check, totals[f"check{index}"])
+    if totals["n_mangled"]:
+        warnings.warn(
+            f"The identifiers of {totals['n_mangled']} rows of {source.origin} hold "
+            "U+FFFD, which stands for what is no UTF-8: different ones may have become "
+            "one. Convert the file first: iconv -f latin1 -t utf-8 OLD > NEW.",
+            stacklevel=2,
+        )
     if times:
         fits = [time for i, time in enumerate(times) if not totals[f"time{i}"]]
         columns["time"] = fits[0] if fits else _no_time(source, kinds["time"])
@@ -85,9 +94,17 @@ def _totals(source, checks, times, strange, count):
     totals |= {f"time{i}": F.count_if(time.isNull()) for i, time in enumerate(times)}
     totals |= {role: F.count_if(bad) for role, bad in strange.items()}
     totals |= {"n_rows": F.count("*"), "n_plays": F.count_if(count > 0)}
+    totals["n_mangled"] = F.count_if(_mangled() if source.is_text else F.lit(False))
     totals = [total.alias(name) for name, total in totals.items()]
     with reading(source.origin):
         return source.frame.agg(*totals).first()
+
+
+def _mangled():
+    """Where text that was no UTF-8 became U+FFFD, which may make two of a kind one."""
+    from pyspark.sql import functions as F
+
+    return F.col("user").contains("\ufffd") | F.col("item").contains("\ufffd")
 
 
 def _identifier(role, kind, source):
@@ -121,7 +138,9 @@ def _count(kinds, origin):
     kind, count = kinds["count"], F.col("count")
     checks = []
     if isinstance(kind, T.StringType):
-        unread = (count != "") & count.try_cast("double").isNull()
+        # Java takes "3f" and " 3" for numbers as well.
+        javas = count.rlike(r"^\s|\s$|[0-9.][dDfF]$")
+        unread = (count != "") & (count.try_cast("double").isNull() | javas)
         advice = "Write numbers with a point and without separators of thousands or "
         checks += [Check(unread, "a count that is not a number", advice + "spaces.")]
         count = count.try_cast("double")
@@ -187,7 +206,8 @@ def _flag(role, kind, origin):
         ]
         flag = flag == 1
     elif isinstance(kind, T.StringType):
-        read = flag.try_cast("boolean")
+        read = F.when(F.lower(flag).isin(*_TRUE), True)
+        read = read.when(F.lower(flag).isin(*_FALSE), False)
         unread = (flag != "") & read.isNull()
         what = f"text in {role}= that is neither true nor false"
         checks = [Check(unread, what, "Write true and false, or 1 and 0.")]

@@ -5,6 +5,7 @@ of user and item. From then on there are pairs, identifiers are numbers of 32 bi
 the driver sees totals only.
 """
 
+import secrets
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +117,7 @@ def read_spark_logs(source, format, roles, weights, minimums, **layout):
         source = read_format(session, source, format)
     else:
         source = read_source(session, source, roles, **layout)
+    source = source._replace(frame=_apart(source.frame))
     events, n_rows, n_plays = checked_events(source)
     if not n_plays:
         what = "no rows" if not n_rows else f"{n_rows} rows, no play"
@@ -142,6 +144,18 @@ def read_plays(source):
     minimums = {"user": 1, "item": 1}
     plays = {"count": "count"}
     return read_spark_logs(source, None, roles, "count", minimums, optional=plays)
+
+
+def _apart(frame):
+    """The same rows by a plan that no other reading has.
+
+    Spark takes what is cached for equal plans. Two readings of one path have equal
+    plans, also where somebody wrote to it between them.
+    """
+    from pyspark.sql import functions as F
+
+    own = F.lit(secrets.token_hex(8))
+    return frame.filter(own == own)  # always true, which Spark finds out after that
 
 
 def _pairs(events):

@@ -6,6 +6,7 @@ row in it; or, of frames, the partition and the row in it.
 """
 
 import os
+import re
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -23,6 +24,15 @@ from userlogfeat.logs.sources import (
 OTHER = {".orc": "orc", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 # What Spark's errors are called where it is the file that is at fault.
 _UNREADABLE = ("FAILED_READ_FILE", "MALFORMED", "UNABLE_TO_INFER_SCHEMA", "CORRUPT")
+_HINTS = {
+    "MALFORMED_CSV": "Each line must have the fields of the first. Spark reads no "
+    "field that goes on over several lines: bring such logs to Parquet first.",
+    "MALFORMED_RECORD": "Files of JSON have one object a line.",
+    "SchemaColumnConvertNotSupported": "A column has one type in one file and another "
+    "in the next: bring them to one.",
+    "UNABLE_TO_INFER_SCHEMA": "Does it hold any such files?",
+}
+_PATTERN = set("*?[{")
 
 
 class Source(NamedTuple):
@@ -83,12 +93,18 @@ def reading(origin):
     except (PySparkException, Py4JError) as error:
         told = str(error)
         if "PATH_NOT_FOUND" in told:
+            hint = ""
+            if _PATTERN.intersection(origin):
+                hint = (
+                    " In a name, *, ?, [ and { are a pattern: write a \\ before them."
+                )
             raise FileNotFoundError(
                 f"There is no file or folder {origin} where Spark looked for it. Paths "
-                "without a scheme are of the cluster's default file system."
+                f"without a scheme are of the cluster's default file system.{hint}"
             ) from error
         if any(name in told for name in _UNREADABLE):
-            reason = _reason(told)
+            hints = [hint for name, hint in _HINTS.items() if name in told]
+            reason = " ".join([_reason(told), *hints])
             raise ValueError(f"{origin} could not be read: {reason}") from error
         raise
 
@@ -97,10 +113,14 @@ def _reason(told):
     """The first line that says what was wrong, of what can be a page of Java."""
     lines = [line for line in told.splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by:")]
-    return " ".join((causes or lines)[-1 if causes else 0].split())[:300]
+    line = " ".join((causes or lines)[-1 if causes else 0].split())
+    line = re.sub(r"^Caused by: (?:[\w.$]+: )?", "", line)
+    return f"{line[:300].rstrip('.')}."
 
 
 def _of_path(session, path, roles, separator, columns):
+    if not path:
+        raise ValueError("Got '' as path of the logs, expected a file or folder.")
     suffix = _suffix(path)
     is_text = not (separator is None and columns is None and suffix not in SEPARATORS)
     if is_text:
@@ -136,11 +156,13 @@ def read_binary(session, path, kind, roles):
 
     Where they lack a column, it may be in the names of the folders: ``day=2026-01-05``.
     """
+
+    def load(**options):  # a reader keeps its options
+        return session.read.format(kind).load(path, mode="FAILFAST", **options)
+
     with reading(path):
-        frame = session.read.format(kind).load(path, recursiveFileLookup=True)
-        if set(roles.values()) <= set(frame.columns):
-            return frame
-        return session.read.format(kind).load(path)  # a reader keeps its options
+        frame = load(recursiveFileLookup=True)
+        return frame if set(roles.values()) <= set(frame.columns) else load()
 
 
 def by_role(frame, roles, *, of_files=False):
