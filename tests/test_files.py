@@ -1,5 +1,6 @@
 """Whole files and locks."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -10,6 +11,8 @@ from userlogfeat._files import (
     FileLock,
     fill_folder,
     is_described,
+    make_below,
+    parse_json,
     read_described,
     read_whole,
     replace_file,
@@ -231,3 +234,50 @@ def test_lock_refuses_waits_and_dies_with_its_process(tmp_path):
 def test_lock_checks_its_choice(tmp_path):
     with pytest.raises(ValueError, match="on_locked='queue'"):
         FileLock(tmp_path / "lock", on_locked="queue")
+
+
+@pytest.mark.parametrize("depth", [99, 101, 5000, 100_000])
+@pytest.mark.parametrize("brackets", [("[", "]"), ('{"a":', "}")])
+def test_json_has_a_bounded_depth(depth, brackets):
+    opened, closed = brackets
+    text = opened * depth + "1" + closed * depth
+    if depth < 100:
+        assert parse_json(text) == json.loads(text)
+        return
+    with pytest.raises(ValueError, match="nested more than 100 times"):
+        parse_json(text)
+
+
+def test_links_below_a_folder_are_not_followed(tmp_path):
+    """A folder of a stranger: what belonged below it was written to ours."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    (theirs / "users").symlink_to(ours)
+
+    def fill():
+        with fill_folder(theirs) as folder:
+            (folder / "users").mkdir()
+            (folder / "a.json").write_text("new")
+            (folder / "users" / "b.json").write_text("new")
+
+    with pytest.raises(OSError, match="symbolic link"):
+        fill()
+    assert os.listdir(theirs) == ["users"]
+    assert os.listdir(ours) == []
+    (tmp_path / "name").symlink_to(ours)  # the folder that was named may be a link
+    assert make_below(tmp_path / "name", "a", "b").is_dir()
+    assert (ours / "a" / "b").is_dir()
+
+
+def test_what_a_kill_left_of_a_folder_goes(tmp_path):
+    """It stayed, as large as what was being written."""
+    left = tmp_path / ".filling.0123abcd"
+    left.mkdir()
+    (left / "a.json").write_text("old")
+    with fill_folder(tmp_path) as first:
+        assert not left.exists()
+        with fill_folder(tmp_path):  # that of a process which lives stays
+            assert first.is_dir()
+        (first / "a.json").write_text("new")
+    assert os.listdir(tmp_path) == ["a.json"]

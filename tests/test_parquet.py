@@ -105,3 +105,58 @@ def test_names_that_are_no_utf8(tmp_path):
     table = pa.table({"a": ["x", None]})
     write_parquet(path, table, compression="zstd")
     assert read_parquet(path).equals(table)
+
+
+NESTED = {
+    "list": pa.array([["x", "y"], None, ["x"]]),
+    "large": pa.array([["x"], [], [None]], pa.large_list(pa.large_string())),
+    "fixed": pa.array([["x", "y"], None, ["z", None]], pa.list_(pa.string(), 2)),
+    "struct": pa.array([{"word": "x", "number": 1}, None, {"word": None, "number": 2}]),
+    "map": pa.array([[("k", "v")], None, []], pa.map_(pa.string(), pa.string())),
+    "deep": pa.array([[[b"x"]], [[None], []], None]),
+    "decimal": pa.array([1, 2, None]).cast(pa.decimal128(30, 2)),
+}
+
+
+def test_nested_text_is_read_as_it_was_written(tmp_path):
+    pq.write_table(pa.table(NESTED), tmp_path / "a.parquet")
+    found = read_parquet(tmp_path / "a.parquet")
+    assert found.to_pydict() == pa.table(NESTED).to_pydict()
+
+
+@pytest.mark.parametrize("kind", ["list", "struct", "map"])
+def test_nested_text_is_counted(tmp_path, monkeypatch, kind):
+    """It was written out before anybody knew how long it was."""
+    word = "x" * 1000
+    value = {"list": [word], "struct": {"a": word}, "map": [(word, 1)]}[kind]
+    of_map = pa.map_(pa.string(), pa.int64()) if kind == "map" else None
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"tags": pa.array([value] * 90, of_map)}), path)
+    monkeypatch.setattr(_parquet, "MAX_RATIO", 0)
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 100_000)
+    assert len(read_parquet(path)) == 90
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 80_000)
+    with pytest.raises(ValueError, match="its text up to the column 'tags'"):
+        read_parquet(path)
+
+
+LONG = {
+    "lists": pa.array([[0.0] * 20_000] * 20, pa.list_(pa.float32())),
+    "bytes": pa.array([bytes(80_000)] * 20, pa.binary(80_000)),
+    "small": pa.array([[0] * 80_000] * 20, pa.list_(pa.int8())),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_rows_of_any_length_are_counted_before_they_are_read(
+    tmp_path, monkeypatch, name
+):
+    """A row of a million numbers came in one batch with others: 12 kB had 4 GB."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({name: LONG[name]}), path, compression="zstd")
+    monkeypatch.setattr(_parquet, "MAX_RATIO", 0)
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 2_000_000)
+    assert len(read_parquet(path)) == 20
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 1_500_000)
+    with pytest.raises(ValueError, match=r"lists of 1.6e\+06 bytes"):
+        open_parquet(path)

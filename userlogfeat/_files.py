@@ -7,6 +7,7 @@ a device is not waited for, and what is read at once has a limit.
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -20,6 +21,8 @@ _HASH_BLOCK = 1 << 20  # bytes
 _TAKEN = (errno.EACCES, errno.EAGAIN)  # of a lock
 _SUFFIX = re.compile(r"\.[0-9a-f]{8}")  # of a temporary file
 _DIGEST_LETTERS = 32  # of a SHA-256, in the name of a staged file
+_FILLING = ".filling."  # begins the name of a folder that is being filled
+MAX_DEPTH = 100  # of JSON; ours has six levels
 
 
 @contextlib.contextmanager
@@ -144,6 +147,62 @@ def read_whole(path, *, max_bytes=None):
     return data
 
 
+def parse_json(text):
+    """What a text of JSON holds, of bounded depth: Python's own functions recurse.
+
+    Parameters
+    ----------
+    text : str or bytes
+
+    Raises
+    ------
+    ValueError
+        Where it is no JSON, or nested more than ``MAX_DEPTH`` times.
+    """
+    with contextlib.suppress(RecursionError):
+        value = json.loads(text)
+        level = [value]
+        for _ in range(MAX_DEPTH):
+            level = [inner for outer in level for inner in _inner(outer)]
+            if not level:
+                return value
+    raise ValueError(f"it is nested more than {MAX_DEPTH} times")
+
+
+def make_below(folder, *names):
+    """Make a folder and others below it, none of those a link to elsewhere.
+
+    Parameters
+    ----------
+    folder : str or Path
+        As the user named it: this one may be a link.
+    *names : str
+        One below the other.
+
+    Returns
+    -------
+    Path
+        Of the lowest.
+
+    Raises
+    ------
+    OSError
+        Where one of the others is a link.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        folder = folder / name
+        if folder.is_symlink():
+            raise OSError(
+                errno.ELOOP,
+                f"{folder} is a symbolic link, and nothing is written through links "
+                "that are found in a folder. Remove it, or write to another folder",
+            )
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
 def move_file(path, target):
     """Rename a file onto another name of the same disk, so that a power cut keeps it.
 
@@ -162,7 +221,7 @@ def fill_folder(folder):
 
     All are written before the first is moved: a folder of files that belong together
     is not left with some of them. Files of other names stay. On an exception nothing
-    has changed.
+    has changed. What a killed process left is removed by the next one.
 
     Parameters
     ----------
@@ -172,20 +231,41 @@ def fill_folder(folder):
     folder = Path(folder)
     was_there = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".filling.{secrets.token_hex(4)}"
+    _remove_fillings(folder)
+    temporary = folder / f"{_FILLING}{secrets.token_hex(4)}"
     temporary.mkdir()
     try:
-        yield temporary
-        for path in sorted(path for path in temporary.rglob("*") if path.is_file()):
-            target = folder / path.relative_to(temporary)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
-            _sync_folder(target.parent)
+        with _folder_lock(temporary):
+            yield temporary
+            _move_all(temporary, folder)
         was_there = True
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if not was_there:
-            folder.rmdir()
+            with contextlib.suppress(OSError):  # others have written there
+                folder.rmdir()
+
+
+def _move_all(source, folder):
+    """Move all files below one folder to below another."""
+    below = [p.relative_to(source) for p in sorted(source.rglob("*")) if p.is_file()]
+    for path in below:  # before the first is moved
+        make_below(folder, *path.parent.parts)
+    for path in below:
+        (source / path).replace(folder / path)
+        _sync_folder((folder / path).parent)
+
+
+def _remove_fillings(folder):
+    """Remove the folders of processes that were killed while they filled this one."""
+    for path in folder.glob(f"{_FILLING}{8 * '[0-9a-f]'}"):
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if _lock(handle) is True:
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def sha256(path):
@@ -324,6 +404,12 @@ def _system_errors(path):
             raise
         code = int(found[1])
         raise OSError(code, os.strerror(code), str(path)) from error
+
+
+def _inner(value):
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _mentions(description, digest):

@@ -1,10 +1,11 @@
 """Parquet files of strangers: pages are checked, and memory is bounded.
 
 Parquet holds in few bytes what fills the memory: a word that is repeated, a million
-rows of one number. So text is read as the words that are there, and written out only
-once it is known how long it is then; and no file may grow more than ``MAX_RATIO`` times
-(a page alone may have 2 GiB, by the format). Where a page has a checksum, it is
-compared.
+rows of one number, a row of a million numbers. So text is read as the words that are
+there, and written out only once it is known how long it is then; columns whose rows may
+be of any length are counted before they are read; and no file may grow more than
+``MAX_RATIO`` times (a page alone may have 2 GiB, by the format). Where a page has a
+checksum, it is compared.
 """
 
 import os
@@ -20,6 +21,10 @@ MAX_BYTES = 1 << 32  # of a file's columns in memory
 MAX_RATIO = 1000  # of those to its own; tables of clips that failed reach a hundred
 FREE_BYTES = 1 << 26  # below which the ratio does not matter
 _BATCH_ROWS = 1 << 14
+# Bytes of a value in memory, at least; of text the number of its word.
+_WIDTHS = {"BOOLEAN": 1 / 8, "INT32": 4, "FLOAT": 4, "BYTE_ARRAY": 4}
+_NARROW = {"INT_8": 1, "UINT_8": 1, "INT_16": 2, "UINT_16": 2}
+_OTHER_WIDTH = 8
 
 
 def most_bytes(n_bytes, *, at_most=MAX_BYTES):
@@ -27,29 +32,63 @@ def most_bytes(n_bytes, *, at_most=MAX_BYTES):
     return min(at_most, FREE_BYTES + MAX_RATIO * n_bytes)
 
 
-def open_parquet(path, **settings):
+def open_parquet(path, *, at_most=float("inf"), **settings):
     """A Parquet file whose text comes as dictionaries: see :func:`plain`.
 
     Parameters
     ----------
     path : str or Path
         Of a regular file.
+    at_most : int
+        Bytes in memory of the columns whose rows may be of any length.
     **settings
         Of ``pyarrow.parquet.ParquetFile``.
 
     Raises
     ------
     ValueError
-        Where it is a pipe or a device, or no Parquet (a pyarrow exception).
+        Where it is a pipe or a device, no Parquet (a pyarrow exception), or has rows
+        that are too long.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} is no regular file, but a folder, pipe or device.")
-    schema = pq.read_schema(as_file(path))
+    metadata = pq.read_metadata(as_file(path))
+    n_most = most_bytes(status.st_size, at_most=at_most)
+    n_bytes = decoded_bytes(metadata, _has_long_rows)
+    if n_bytes > n_most:
+        raise ValueError(
+            f"{path} has lists of {n_bytes:.3g} bytes, more than {n_most}, the most "
+            f"that a file of {status.st_size} bytes may have in memory"
+        )
     return pq.ParquetFile(
         as_file(path),
         page_checksum_verification=True,
-        read_dictionary=[field.name for field in schema if _is_text(field.type)],
+        read_dictionary=[c.path for c in _columns(metadata) if _is_words(c)],
         **settings,
+    )
+
+
+def decoded_bytes(metadata, counts=lambda column: True):
+    """Bytes that a file's columns have in memory, at least; text as dictionaries.
+
+    Parameters
+    ----------
+    metadata : pyarrow.parquet.FileMetaData
+        The number of values that it notes is the number that is read, up to a page.
+    counts : callable
+        Which columns count.
+    """
+    widths = {
+        place: _width(column)
+        for place, column in enumerate(_columns(metadata))
+        if counts(column)
+    }
+    groups = range(metadata.num_row_groups if widths else 0)
+    return sum(
+        width * group.column(place).num_values
+        for group in map(metadata.row_group, groups)
+        for place, width in widths.items()
     )
 
 
@@ -86,27 +125,29 @@ def plain(rows, n_most):
     rows : pyarrow.Table or RecordBatch
         Of :func:`open_parquet`.
     n_most : int
-        Bytes that each column of text may have.
+        Bytes that the text of all columns may have.
 
     Raises
     ------
     ValueError
         Where it has more, or is no UTF-8.
     """
+    n_bytes = 0
     for place, field in enumerate(rows.schema):
-        if not pa.types.is_dictionary(field.type) or not _is_text(
-            field.type.value_type
-        ):
+        kind = _plain_type(field.type)
+        if kind == field.type:
             continue
         column = rows.column(place)
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        if sum(map(_text_bytes, chunks)) > n_most:
+        n_bytes += sum(map(_text_bytes, chunks))
+        if n_bytes > n_most:
             raise ValueError(
-                f"its column {field.name!r} is longer than {n_most} bytes in memory"
+                f"its text up to the column {field.name!r} is longer than {n_most} "
+                "bytes in memory"
             )
-        column = column.cast(field.type.value_type)
+        column = column.cast(kind)
         column.validate(full=True)
-        rows = rows.set_column(place, field.with_type(field.type.value_type), column)
+        rows = rows.set_column(place, field.with_type(kind), column)
     return rows
 
 
@@ -142,7 +183,7 @@ def read_parquet(path, *, at_most=MAX_BYTES):
 def _read_file(path, at_most):
     n_most = most_bytes(os.path.getsize(path), at_most=at_most)
     batches, n_bytes = [], 0
-    with open_parquet(path) as file:
+    with open_parquet(path, at_most=at_most) as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
             batch = plain(batch, n_most - n_bytes)
             n_bytes += batch.nbytes
@@ -165,8 +206,72 @@ def _is_text(kind):
     )
 
 
+def _columns(metadata):
+    """The leaves of a schema; of a list, what is in it."""
+    return map(metadata.schema.column, range(len(metadata.schema)))
+
+
+def _is_words(column):
+    decimal = column.logical_type.type == "DECIMAL"
+    return column.physical_type == "BYTE_ARRAY" and not decimal
+
+
+def _has_long_rows(column):
+    of_length = column.physical_type == "FIXED_LEN_BYTE_ARRAY"
+    return column.max_repetition_level > 0 or of_length
+
+
+def _width(column):
+    if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
+        return column.length
+    width = _WIDTHS.get(column.physical_type, _OTHER_WIDTH)
+    return _NARROW.get(column.converted_type, width)
+
+
+def _plain_type(kind):
+    """A type with text in the place of dictionaries of words."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type if _is_text(kind.value_type) else kind
+    if pa.types.is_struct(kind):
+        return pa.struct([f.with_type(_plain_type(f.type)) for f in kind])
+    if pa.types.is_map(kind):
+        key, item = kind.key_field, kind.item_field
+        return pa.map_(
+            key.with_type(_plain_type(key.type)),
+            item.with_type(_plain_type(item.type)),
+            keys_sorted=kind.keys_sorted,
+        )
+    if _is_list(kind):
+        inner = kind.value_field.with_type(_plain_type(kind.value_type))
+        if pa.types.is_fixed_size_list(kind):
+            return pa.list_(inner, kind.list_size)
+        return pa.large_list(inner) if pa.types.is_large_list(kind) else pa.list_(inner)
+    return kind
+
+
+def _is_list(kind):
+    return (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+    )
+
+
 def _text_bytes(chunk):
     """How many bytes the words of a column are, each as often as it is there."""
+    kind = chunk.type
+    if pa.types.is_struct(kind):
+        return sum(map(_text_bytes, chunk.flatten()))
+    if _is_list(kind):
+        return _text_bytes(chunk.flatten())
+    if pa.types.is_map(kind):
+        first, last = chunk.offsets[0].as_py(), chunk.offsets[-1].as_py()
+        of_both = (
+            side.slice(first, last - first) for side in (chunk.keys, chunk.items)
+        )
+        return sum(map(_text_bytes, of_both))
+    if not pa.types.is_dictionary(kind):
+        return 0
     lengths = pc.fill_null(pc.binary_length(chunk.dictionary), 0).to_numpy()
     used = chunk.indices.drop_null().to_numpy()
     times = np.bincount(used, minlength=len(lengths))

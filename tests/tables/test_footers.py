@@ -74,7 +74,7 @@ def test_notes_that_were_changed_or_nested(tmp_path):
     text = sealed_notes(NOTES | {"scales": {"mean": 2.0}}).replace("2.0", "3.0")
     with pytest.raises(TableError, match="their digest does not fit"):
         len(put(tmp_path / "t", make_rows(3), text=text))
-    with pytest.raises(TableError, match="nested too deeply"):
+    with pytest.raises(TableError, match="nested more than 100 times"):
         len(put(tmp_path / "t", make_rows(3), text="[" * 100_000))
     old = json.dumps(NOTES)  # of the first tables, which had none
     assert len(put(tmp_path / "t", make_rows(3), text=old)) == 3
@@ -130,3 +130,51 @@ def test_failed_rows_are_merged_by_their_size_in_memory(tmp_path, monkeypatch):
     parts = table.parts()
     assert max(part.n_rows for part in parts) * 4000 <= 2 << 20
     assert 4 <= len(parts) <= 12
+
+
+def test_layers_that_a_lookup_would_fill_the_memory_with(tmp_path):
+    """A part without rows promised layers of 2 GiB, and a lookup made them."""
+    sizes = {"mean": 1 << 29}
+    empty = pa.schema([*FIELDS, *layer_fields(sizes)]).empty_table()
+    table = put(tmp_path / "t", empty, NOTES | {"layers": sizes})
+    with pytest.raises(TableError, match="2147483648 bytes a clip"):
+        table.lookup(["a.wav"])
+    with pytest.raises(ValueError, match="a table keeps vectors"):
+        FeatureTable(tmp_path / "new").writer(fingerprint="fp", layer_sizes=sizes)
+
+
+def test_text_of_all_columns_counts(tmp_path, monkeypatch):
+    """Each column of text might have as much as the whole file."""
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 100_000)
+    monkeypatch.setattr(_parquet, "MAX_RATIO", 0)
+    rows = make_rows(80, names=["x" * 1000] * 80)
+    assert FeatureTable.clips(put(tmp_path / "one", rows)) == ["x" * 1000]
+    again = rows.set_column(3, "message", rows["clip"])
+    with pytest.raises(TableError, match="up to the column 'message'"):
+        put(tmp_path / "two", again).read()
+
+
+def test_a_footer_that_hides_rows(tmp_path, monkeypatch):
+    """Rows were counted as the footer said, and read as the row groups said."""
+    monkeypatch.setattr(_parquet, "FREE_BYTES", 50_000)
+    monkeypatch.setattr(_parquet, "MAX_RATIO", 0)
+    table = put(tmp_path / "t", make_rows(1111, names=["a"] * 1111))
+    path = table.folder / "part-00000000.parquet"
+    data = path.read_bytes()
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    # A number of 64 bits in thrift: its type, and 2 * 1111 or 2 * 65 in two bytes.
+    footer = data[start:].replace(b"\x16\xae\x11", b"\x16\x82\x01", 1)
+    path.write_bytes(data[:start] + footer)
+    assert pq.read_metadata(path).num_rows == 65
+    read = []
+    monkeypatch.setattr(FeatureTable, "read_part", lambda *_: read.append(1))
+    with pytest.raises(TableError, match="need more than 50000 bytes"):
+        table.clips()
+    assert not read
+
+
+def test_a_part_that_replaces_itself(tmp_path):
+    """It was left out in silence, and the table was empty."""
+    notes = NOTES | {"replaces": ["part-00000000.parquet"]}
+    with pytest.raises(TableError, match="not older than itself"):
+        put(tmp_path / "t", make_rows(2), notes).clips()

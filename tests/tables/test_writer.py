@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from userlogfeat.tables import FeatureTable, TableError
+from userlogfeat.tables import PARTS, FeatureTable, TableError
 from userlogfeat.tables import writer as table_writer
 from userlogfeat.tables.parts import Rows, write_part
 
@@ -122,3 +122,20 @@ def test_staging_goes_when_the_run_fails(tmp_path):
         fail()
     assert not folders[0].exists()
     assert table.clips() == ["a"]
+
+
+def test_the_last_number_of_a_part(tmp_path):
+    """The next part had nine digits, and nobody read it."""
+    settings = {"fingerprint": "f", "layer_sizes": {"mean": 1}}
+    table = FeatureTable(tmp_path / "t")
+    with table.writer(**settings) as writer:
+        writer.add("a.wav", layers={"mean": [1.0]})
+    (path,) = table.folder.glob(PARTS)
+    path.rename(table.folder / "part-99999999.parquet")
+    with pytest.raises(TableError, match="no parts could follow"):
+        table.writer(**settings).__enter__()
+    assert table.clips() == ["a.wav"]
+    (table.folder / "part-99999999.parquet").rename(path)
+    with table.writer(**settings) as writer:  # the lock was given back
+        writer.add("b.wav", layers={"mean": [2.0]})
+    assert table.clips() == ["a.wav", "b.wav"]

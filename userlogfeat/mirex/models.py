@@ -18,6 +18,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from userlogfeat._files import (
+    make_below,
+    parse_json,
     read_described,
     read_whole,
     replace_file,
@@ -129,8 +131,7 @@ def save_model(scratch, model):
     from safetensors.numpy import save_file
 
     key = _key(model.labels, model.fingerprint, model.steps, model.tags)
-    folder = Path(scratch) / MODELS / key
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_below(scratch, MODELS, key)
     config = {
         "format": FORMAT,
         "made": max(time.time_ns(), 1 + _newest(scratch)),
@@ -241,15 +242,15 @@ def _read_arrays(config):
     from safetensors.numpy import load
 
     path = config["folder"] / TENSORS
-    data = read_described(path, config["sha256"], max_bytes=MAX_TENSOR_BYTES)
     try:
+        data = read_described(path, config["sha256"], max_bytes=MAX_TENSOR_BYTES)
         if data is None:
             raise ValueError("its SHA-256 is not that in model.json")
         classifier = ArrayClassifier.from_state(load(data), config["kinds"])
         n_names = classifier.check(n_tags=len(config["names"]) if config["tags"] else 0)
         if not config["tags"] and n_names > len(config["names"]):
             raise ValueError(f"{n_names} classes, but {len(config['names'])} names")
-    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, OSError) as error:
         raise ValueError(
             f"{path} is damaged, or of another model ({error}). Train again."
         ) from error
@@ -273,14 +274,15 @@ def _newest(scratch):
     made = [0]
     for path in (Path(scratch) / MODELS).glob(f"*/{CONFIG}"):
         with contextlib.suppress(ValueError, OSError):
-            made.append(int(_read_config(path).get("made", 0)))
+            found = _read_config(path).get("made")
+            made.append(found if _is_time(found) else 0)
     return max(made)
 
 
 def _read_config(path):
     """One model.json, checked; what other versions wrote comes as it is."""
     try:
-        config = json.loads(read_whole(path, max_bytes=MAX_CONFIG_BYTES))
+        config = parse_json(read_whole(path, max_bytes=MAX_CONFIG_BYTES))
         if not isinstance(config, dict):
             raise ValueError(f"it holds {type(config).__name__}")
         digest = config.pop("digest", None)
@@ -288,9 +290,16 @@ def _read_config(path):
             if digest != _digest(config):
                 raise ValueError("its digest does not fit")
             wrong = [k for k, check in _ENTRIES.items() if not check(config.get(k))]
-            if wrong or len(config["shares"]) != len(config["names"]):
-                raise ValueError(f"its entry {(wrong or ['shares'])[0]!r} is none")
-    except (ValueError, RecursionError) as error:
+            if not wrong and len(config["shares"]) != len(config["names"]):
+                wrong = ["shares"]
+            of_clip = list if config["tags"] is True else str
+            if not wrong and not _are(list(config["labels"].values()), of_clip):
+                wrong = ["labels"]
+            if wrong:
+                raise ValueError(f"its entry {wrong[0]!r} is none")
+    except IsADirectoryError as error:
+        raise ValueError(f"{path} is a folder. Delete it and train again.") from error
+    except ValueError as error:
         raise ValueError(
             f"{path} is damaged ({error}). Delete its folder and train again."
         ) from error
@@ -301,11 +310,17 @@ def _are(value, kind):
     return isinstance(value, list) and all(isinstance(entry, kind) for entry in value)
 
 
+def _is_time(value):
+    return type(value) is int and 0 <= value < 1 << 80  # of nanoseconds
+
+
 _ENTRIES = {
-    "made": lambda value: type(value) is int,
+    "made": _is_time,
     "tags": lambda value: isinstance(value, bool),
-    "names": lambda value: _are(value, str) and len(value) > 0,
-    "shares": lambda value: _are(value, int | float),
+    "names": lambda value: _are(value, str) and 0 < len(value) == len(set(value)),
+    "shares": lambda value: (
+        _are(value, int | float) and all(0 <= share <= 1 for share in value)
+    ),
     "fingerprint": lambda value: isinstance(value, str),
     "steps": lambda value: isinstance(value, str),
     "labels": lambda value: (

@@ -13,7 +13,8 @@ import stat
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from userlogfeat._parquet import as_file, most_bytes, plain
+from userlogfeat._files import parse_json
+from userlogfeat._parquet import as_file, decoded_bytes, most_bytes, plain
 
 FORMAT = "userlogfeat table 1"
 METADATA = b"userlogfeat"  # key in the schema metadata; its value is JSON
@@ -27,6 +28,7 @@ FIELDS = [
     pa.field("modified_ns", pa.int64()),
 ]
 MAX_PART_BYTES = 1 << 30  # of its numbers in memory, and again of its text
+MAX_ROW_BYTES = 1 << 22  # of the layers of a clip: a lookup has them of every clip
 _MAX_NOTES = 1 << 24
 _SMALL_ROW = 64  # bytes of a row without its layers and texts
 
@@ -50,6 +52,16 @@ def row_bytes(layer_sizes):
     return _SMALL_ROW + 4 * sum(layer_sizes.values())
 
 
+def check_layers(layer_sizes):
+    """Raise where the layers of a clip are too large to be kept in a table."""
+    if 4 * sum(layer_sizes.values()) > MAX_ROW_BYTES:
+        raise ValueError(
+            f"Got layers {layer_sizes}, which have {4 * sum(layer_sizes.values())} "
+            f"bytes a clip, expected at most {MAX_ROW_BYTES}: a table keeps vectors, "
+            "not maps. Pool them over time."
+        )
+
+
 def read_footer(path):
     """The number of rows of a part, and its notes.
 
@@ -70,17 +82,19 @@ def read_footer(path):
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is no regular file, but a folder, pipe or device")
     with pq.ParquetFile(as_file(path)) as file:
-        notes = _read_notes(file.metadata.metadata)
-        found, n_rows = file.schema_arrow, file.metadata.num_rows
+        metadata, found = file.metadata, file.schema_arrow
+        notes = _read_notes(metadata.metadata)
+        n_rows, n_bytes = metadata.num_rows, decoded_bytes(metadata)
     expected = pa.schema([*FIELDS, *layer_fields(notes["layers"])])
     if not found.equals(expected):
         raise ValueError(f"its columns are {found.names}, or of other types")
     limit = most_bytes(status.st_size, at_most=MAX_PART_BYTES)
-    if n_rows * row_bytes(notes["layers"]) > limit:
+    if max(n_bytes, n_rows * row_bytes(notes["layers"])) > limit:
         raise ValueError(
             f"its {n_rows} rows of layers {notes['layers']} need more than {limit} "
             f"bytes, the most that a file of {status.st_size} bytes may"
         )
+    check_layers(notes["layers"])
     return n_rows, notes
 
 
@@ -101,10 +115,7 @@ def _read_notes(metadata):
     text = (metadata or {}).get(METADATA)
     if text is None or len(text) > _MAX_NOTES:
         raise ValueError("it has no notes of a table")
-    try:
-        notes = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("its notes are nested too deeply") from error
+    notes = parse_json(text)
     if not isinstance(notes, dict) or notes.get("format") != FORMAT:
         found = notes.get("format") if isinstance(notes, dict) else notes
         raise ValueError(f"its format is {str(found)[:50]!r}")

@@ -8,7 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from userlogfeat._parquet import write_parquet
-from userlogfeat.tables.footers import FIELDS, METADATA, layer_fields, sealed_notes
+from userlogfeat.tables.footers import (
+    FIELDS,
+    METADATA,
+    check_layers,
+    layer_fields,
+    sealed_notes,
+)
 from userlogfeat.tables.reader import OK, clip_name
 
 GROUP_BYTES = 1 << 20  # of features in a row group: what Parquet codes at a time
@@ -28,6 +34,7 @@ class Rows:
         if clash:
             raise ValueError(f"Layers cannot be called {sorted(clash)}: rename them.")
         self.layer_sizes = {name: int(size) for name, size in layer_sizes.items()}
+        check_layers(self.layer_sizes)
         self._rows = []
 
     def __len__(self):

@@ -420,6 +420,13 @@ class FeatureTable:
             raise FileNotFoundError(f"{self.folder} changed while it was listed")
         self._footers = {part.stamp: part for part in parts}
         replaced = {name for part in parts for name in part.replaces}
+        for part in parts:
+            if any(name >= part.path.name for name in part.replaces):
+                raise TableError(
+                    f"{part.path} says that it replaces parts that are not older than "
+                    "itself. It was renamed, or not written by userlogfeat: move it "
+                    "out, and run the extraction again."
+                )
         parts = [part for part in parts if part.path.name not in replaced]
         for part in parts:
             if (part.fingerprint, part.layer_sizes) != (

@@ -31,6 +31,8 @@ MAX_GROWTH = 32  # bytes in memory for one on disk, when parts are merged
 FLUSH_BYTES = 4 << 20  # of features in memory before they become a part
 FLUSH_SECONDS = 10.0  # work that a kill can cost
 MAX_SMALL_PARTS = 64  # of one run, before they are merged while it goes on
+_LAST = 10**8 - 1  # number of a part: eight digits
+_MAX_NUMBER = _LAST - 10**7  # of the newest when a run begins, which may make so many
 
 _LOCK = ".lock"
 _TEMPORARIES = f".{PARTS}.*"
@@ -117,12 +119,12 @@ class TableWriter:
             with self._write_errors():
                 self._clean()
             self._check_model()
+            self._number = self._newest()
         except BaseException:
             self._lock.__exit__()
             raise
         self._flushed = time.monotonic()
         self._small = 0
-        self._number = None
         self._adopted = []
         return self
 
@@ -320,11 +322,20 @@ class TableWriter:
         A number is given once. Were a write interrupted after its rename, the same rows
         would be written again as a later part, and replace those of the first.
         """
-        if self._number is None:
-            names = sorted(path.name for path in self.table.folder.glob(PARTS))
-            self._number = int(names[-1][5:].partition(".")[0]) if names else -1
         self._number += 1
         return self.table.folder / f"part-{self._number:08d}.parquet"
+
+    def _newest(self):
+        """The number of the newest part, -1 where there is none."""
+        names = sorted(path.name for path in self.table.folder.glob(PARTS))
+        number = int(names[-1][5:].partition(".")[0]) if names else -1
+        if number > _MAX_NUMBER:
+            raise TableError(
+                f"{self.table.folder / names[-1]} has a number near the last one, "
+                f"{_LAST}, so no parts could follow it. Was it renamed? Give it the "
+                "number after that of the part before it."
+            )
+        return number
 
     def _check_folder(self):
         """Refuse to fill a folder that holds other things and no table."""

@@ -33,6 +33,7 @@ MEAN = "mean_embedding"  # the tensor that is not the network's
 TOLERANCE = 1e-3  # relative difference of the fingerprint between machines
 MAX_TENSOR_BYTES = 1 << 34  # of model.safetensors: 40 units of 50 million items
 MAX_LAYERS = 64  # fully connected ones
+MAX_NUMBER = 1e300  # of a mean or a scale
 _GROUPS = (
     ["user_items"],
     ["user_items", "liked"],
@@ -112,11 +113,13 @@ def load_tower(folder):
         )
     try:
         tensors = load_tensors(data)
+        finite = all(torch.isfinite(tensor).all() for tensor in tensors.values())
         mean_embedding = tensors.pop(MEAN).numpy()
         if mean_embedding.shape != (config["n_units"],):
             raise ValueError(f"{MEAN} has shape {mean_embedding.shape}")
+        if mean_embedding.dtype != np.float32:
+            raise ValueError(f"{MEAN} is of {mean_embedding.dtype}")
         network = _build(config, tensors)
-        finite = all(torch.isfinite(tensor).all() for tensor in tensors.values())
         distance = _distance(_fingerprint(network), config["fingerprint"])
     except (
         SafetensorError,
@@ -174,6 +177,8 @@ def read_tower_config(folder):
             "SHA-256 does not fit. Copy the folder again."
         )
     wrong = [name for name, check in _ENTRIES.items() if not check(config.get(name))]
+    if not wrong and config["parameters"].get("n_units") != config["n_units"]:
+        wrong = ["parameters"]
     if wrong:
         raise ModelError(
             f"{folder / CONFIG} has no proper entry {wrong[0]!r}. It was edited, or "
@@ -189,7 +194,16 @@ def _is_column(column):
     if "values" in column:
         return _is_list(column["values"], str) and "mean" not in column
     numbers = column.get("mean"), column.get("scale")
-    return all(isinstance(number, int | float) for number in numbers)
+    if not all(isinstance(number, int | float) for number in numbers):
+        return False
+    return abs(numbers[0]) < MAX_NUMBER and 0 < numbers[1] < MAX_NUMBER
+
+
+def _are_columns(value):
+    if not (_is_list(value, dict) and all(map(_is_column, value))):
+        return False
+    lists = [[c["name"] for c in value], *(c.get("values", []) for c in value)]
+    return all(len(set(names)) == len(names) for names in lists)
 
 
 def _is_list(value, kind):
@@ -205,7 +219,7 @@ _ENTRIES = {
     "hidden": lambda value: _is_list(value, int) and len(value) <= MAX_LAYERS,
     "attributes": lambda value: _is_list(value, str),
     "groups": lambda value: value in _GROUPS,
-    "demographics": lambda value: _is_list(value, dict) and all(map(_is_column, value)),
+    "demographics": _are_columns,
 }
 
 

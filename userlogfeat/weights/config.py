@@ -7,7 +7,7 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from userlogfeat._files import read_whole
+from userlogfeat._files import parse_json, read_whole
 
 CONFIG = "config.json"
 FORMAT = "userlogfeat model 1"
@@ -85,8 +85,8 @@ def load_json(path):
     except ValueError as error:
         raise ModelError(f"{error} It is not a config this library wrote.") from error
     try:
-        return json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return parse_json(text.decode("utf-8"))
+    except ValueError as error:
         raise ModelError(
             f"{path} is not valid JSON ({error}). The file is damaged: copy the model "
             "folder again."
