@@ -236,6 +236,45 @@ def test_lengths_that_streams_leave_open_are_no_promise(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("promised", "known"),
+    [
+        *((2 * 10**9, True), (0x7FFFF000, False), (1 << 31, False)),
+        *((3 * 10**9, True), ((1 << 32) - 1, False)),
+    ],
+)
+def test_promises_beyond_two_gigabytes(tmp_path, promised, known):
+    """All from 2 ** 31 on counted as left open: 3 GB that were cut off were read."""
+    path = write(tmp_path / "a.wav", subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.index(b"data") + 4, promised)
+    path.write_bytes(data)
+    if known:
+        refuse(path, CorruptAudioError, f"promises {promised} bytes")
+    else:
+        assert len(read_audio(path, sample_rate=RATE)) == RATE
+
+
+@pytest.mark.parametrize("kind", ["RF64", "W64"])
+def test_a_cut_file_of_64_bits(tmp_path, kind):
+    """Of RF64 the rest was missing without a word."""
+    path = write(tmp_path / "a.wav", noise(RATE * 10), format=kind, subtype="PCM_16")
+    assert len(read_audio(path, sample_rate=RATE)) == RATE * 10
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    refuse(path, CorruptAudioError, "its header promises")
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_of_several_recordings(tmp_path, subtype):
+    """The first was read, and of the others not a word was said."""
+    path = write(tmp_path / "a.ogg", noise(), format="OGG", subtype=subtype)
+    length = path.stat().st_size
+    path.write_bytes(path.read_bytes() * 3)
+    match = f"several recordings.*the second begins at byte {length}"
+    error = refuse(path, UnsupportedAudioError, match)
+    assert "ffmpeg -i" in error.way_out
+
+
+@pytest.mark.parametrize(
     ("value", "kind", "match"),
     [
         (0, CorruptAudioError, "no valid sample rate"),

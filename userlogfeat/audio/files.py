@@ -20,6 +20,7 @@ from userlogfeat.audio.errors import (
     MissingAudioError,
     NonFiniteAudioError,
     UnreadableAudioError,
+    UnsupportedAudioError,
     cut_off,
     explain_library,
     explain_system,
@@ -37,8 +38,13 @@ BLOCK_SAMPLES = 1 << 22  # of all channels together, decoded at a time
 # A file may hold this much less than its header promises: encoders count roughly.
 _TOLERATED_SECONDS = 0.1
 _TOLERATED_SHARE = 0.01
-# Sizes that programs write when they cannot know the length (streams, pipes).
-_UNKNOWN_BYTES = 0x7FFF0000
+# Sizes that programs write when they cannot know the length (streams, pipes): about
+# 2 ** 31 (sox, arecord), about 2 ** 32 (ffmpeg), and of 64 bits the largest.
+_UNKNOWN_BYTES = (
+    (0x7FFF0000, 0x80010000),
+    (0xFFFF0000, 0x100010000),
+    (1 << 62, float("inf")),
+)
 _UNKNOWN_SAMPLES = 1 << 62
 
 
@@ -199,9 +205,16 @@ def _open_bytes(path, name):
 
 
 def _check_pages(file, name, size):
-    fault = find_fault(file, size)
+    fault, second = find_fault(file, size)
     if fault is not None:
         raise cut_off(name, f"it is an Ogg file of which {fault}")
+    if second is not None:
+        raise UnsupportedAudioError(
+            name,
+            "it is an Ogg file of several recordings, of which only the first would be "
+            f"read: the second begins at byte {second}",
+            "Join them: " + ffmpeg_command(name, "flac"),
+        )
 
 
 def _open_sound(file, head, size):
@@ -267,12 +280,15 @@ def _check_promise(name, log):
     libsndfile itself reads what is there: "data : 176400 (should be 956)".
     """
     found = re.search(
-        r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", log, re.M
+        r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)",
+        log,
+        re.M,
     )
     if found is None:
         return
     promised, held = map(int, found.groups())
-    if promised < _UNKNOWN_BYTES and held < (1 - _TOLERATED_SHARE) * promised:
+    known = not any(low <= promised < high for low, high in _UNKNOWN_BYTES)
+    if known and held < (1 - _TOLERATED_SHARE) * promised:
         raise cut_off(
             name,
             f"its header promises {promised} bytes of audio, but it holds {held}",

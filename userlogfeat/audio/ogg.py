@@ -3,7 +3,8 @@
 An Ogg file is a chain of pages, each with a checksum and a number. What is lost of it,
 in the middle or at the end, is skipped by the decoder without a word, and the length is
 taken from the last page found: a file that was cut off is read as a shorter one. So the
-pages are counted here, and the last one must say that it is.
+pages are counted here, and the last one must say that it is. Recordings that follow one
+another in a file (a chain) are valid, but the decoder reads the first alone.
 
 Pages are described in RFC 3533, section 6.
 """
@@ -29,8 +30,10 @@ def find_fault(file, size):
 
     Returns
     -------
-    str or None
-        None where nothing is. What follows a file that is whole does no harm.
+    fault : str or None
+        None where nothing is. What follows a file that is whole does no harm,
+    second : int or None
+        unless it is another recording, which begins at this byte.
     """
     numbers, position = {}, 0  # of the next page of each stream that has not ended
     while position < size:
@@ -45,17 +48,19 @@ def find_fault(file, size):
         file.seek(position)
         page = file.read(length)
         if _checksum(page) != int.from_bytes(page[22:26], "little"):
-            return f"the page at byte {position} does not fit its checksum"
+            return f"the page at byte {position} does not fit its checksum", None
         stream, number = page[14:18], int.from_bytes(page[18:22], "little")
+        if page[5] & _FIRST and position and not numbers:
+            return None, position
         if not page[5] & _FIRST and numbers.get(stream) != number:
-            return f"pages before byte {position} are missing"
+            return f"pages before byte {position} are missing", None
         numbers[stream] = number + 1
         if page[5] & _LAST:
             del numbers[stream]
         position += length
     if not numbers and position:
-        return None
-    return f"the last page is missing: at byte {position} there is none"
+        return None, None
+    return f"the last page is missing: at byte {position} there is none", None
 
 
 def _checksum(page):
