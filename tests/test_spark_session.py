@@ -4,14 +4,17 @@ import os
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
+from userlogfeat import _spark
 from userlogfeat._spark import (
     frame_of,
     is_spark_frame,
+    is_stopped,
     map_in_arrow,
     require_spark,
     spark_session,
@@ -92,6 +95,43 @@ def test_spark_connect_is_refused():
     remote = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})
     with pytest.raises(TypeError, match="The job got a session of Spark Connect"):
         spark_session(session=remote(), purpose="The job")
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_masters_that_cannot_be_are_explained(monkeypatch):
+    """Of fifty lines of Java one is told."""
+
+    class Builder:
+        def appName(self, name):
+            return self
+
+        master = appName
+
+        def getOrCreate(self):
+            java = "org.apache.spark.SparkException: Bad URL.\n\tat x"
+            raise Exception(f"An error occurred.\n: {java}")
+
+    session = SimpleNamespace(builder=Builder())
+    sql = SimpleNamespace(SparkSession=session)
+    monkeypatch.setattr(_spark, "require_spark", lambda purpose: sql)
+    with pytest.raises(ValueError, match=r"at master='x' \(Bad URL\)\. Check the URL"):
+        spark_session("x")
+
+
+def test_stopped_sessions_are_refused():
+    pytest.importorskip("py4j")
+    for context in (None, SimpleNamespace(sc=Stopped)):
+        session = SimpleNamespace(sparkContext=SimpleNamespace(_jsc=context))
+        assert is_stopped(session)
+        with pytest.raises(ValueError, match=r"The job got a .* that was stopped"):
+            spark_session(session=session, purpose="The job")
+
+
+class Stopped:
+    """What Java holds of a session whose cluster is gone."""
+
+    def isStopped(self):
+        return True
 
 
 def test_the_running_session_is_used(spark):

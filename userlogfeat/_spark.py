@@ -22,6 +22,7 @@ _INSTALL_JAVA = (
     f"openjdk-{MIN_JAVA}-jre-headless; conda: conda install -c conda-forge openjdk), "
     "and set JAVA_HOME to its folder or have `java` on the PATH."
 )
+_JAVA_SAYS = re.compile(r"^: (?:[\w.$]+: )?(.*)$", re.MULTILINE)
 
 
 def require_spark(purpose):
@@ -86,7 +87,8 @@ def spark_session(
     ImportError
         Where Spark cannot run; see :func:`require_spark`.
     ValueError
-        Where a session runs already, at another master.
+        Where a session runs already, at another master; where it was stopped; or where
+        none can be started, with the reason in one line.
     TypeError
         Where the session is one of Spark Connect.
     """
@@ -98,12 +100,17 @@ def spark_session(
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         for name, value in (settings or {}).items():
             builder = builder.config(name, value)
-        with _no_word_on_pandas():
-            session = builder.getOrCreate()
+        session = _started(builder, master)
     if type(session).__module__.startswith("pyspark.sql.connect"):
         raise TypeError(
             f"{purpose} got a session of Spark Connect, which has no Spark of its own "
             'here. Start one on the cluster: SparkSession.builder.master("spark://...").'
+        )
+    if is_stopped(session):
+        raise ValueError(
+            f"{purpose} got a Spark session, or frames of one, that was stopped or "
+            "lost its cluster: what it held is gone. Call stop() on it, start another, "
+            "and make its frames again."
         )
     running = None if master is None else session.sparkContext.master
     if running != master:
@@ -113,6 +120,24 @@ def spark_session(
             "it first: spark.stop()."
         )
     return session
+
+
+def is_stopped(session):
+    """Whether a session has ended, or the Java below it."""
+    from py4j.protocol import Py4JError
+
+    java = session.sparkContext._jsc
+    try:
+        return java is None or java.sc().isStopped()
+    except Py4JError:
+        return True
+
+
+def java_reason(error):
+    """What Java says in an error of py4j or pyspark, in one line."""
+    found = _JAVA_SAYS.search(str(error))
+    text = found.group(1) if found else str(error).strip().partition("\n")[0]
+    return text.rstrip(".")
 
 
 def is_spark_frame(obj):
@@ -184,6 +209,26 @@ def cut_plan(frame):
     session, java = frame.sparkSession, frame._jdf
     rows = session._jsparkSession.createDataFrame(java.toJavaRDD(), java.schema())
     return DataFrame(rows, session)
+
+
+def _started(builder, master):
+    """A session; or why there is none, in one line where Java takes fifty."""
+    from pyspark import SparkContext
+
+    running = SparkContext._active_spark_context
+    try:
+        with _no_word_on_pandas():
+            return builder.getOrCreate()
+    except Exception as error:
+        half = SparkContext._active_spark_context
+        if half is not running:  # else it would be taken for a session that runs
+            with contextlib.suppress(Exception):
+                half.stop()
+        where = "as it is configured" if master is None else f"at master={master!r}"
+        raise ValueError(
+            f"Spark could not be started {where} ({java_reason(error)}). Check the URL "
+            'and that the cluster runs, or try master="local[2]" on this machine.'
+        ) from error
 
 
 @contextlib.contextmanager

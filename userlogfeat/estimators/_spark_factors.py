@@ -1,9 +1,12 @@
 """The inner half of `CFEmbedding` on Spark: from logs there to its attributes."""
 
+import os
+import secrets
+
 import numpy as np
 import pyarrow as pa
 
-from userlogfeat._spark import frame_of, spark_session
+from userlogfeat._spark import frame_of, java_reason, spark_session
 from userlogfeat.factor_files import (
     DIGEST,
     ITEMS,
@@ -38,6 +41,7 @@ def on_cluster(X):
         Of a matrix, with the numbers of its rows and columns as identifiers.
     """
     if isinstance(X, SparkInteractions):
+        spark_session(session=X.user_items.sparkSession, purpose=_PURPOSE)
         return X
     if not hasattr(X, "tocoo"):
         return read_plays(X)
@@ -77,6 +81,8 @@ def factorised(logs, settings, folder, *, has_ids):
     dict
         Attributes of `CFEmbedding`.
     """
+    if folder is not None:
+        _check_folder(logs.user_items.sparkSession, folder)
     shape = (logs.n_users, logs.n_items)
     items = fit_als_on_spark(logs.user_items, shape, **settings)
     equation = {name: settings[name] for name in ("regularization", "alpha")}
@@ -104,6 +110,31 @@ def factorised(logs, settings, folder, *, has_ids):
         if folder is None:
             found["user_ids_"] = ids_in_order(logs.user_ids)
     return found
+
+
+def _check_folder(session, folder):
+    """Raise where Spark cannot write, before the work and not after it."""
+    from py4j.protocol import Py4JError
+
+    if not isinstance(folder, (str, os.PathLike)) or not str(folder):
+        raise ValueError(
+            f"Got factors_folder={folder!r}, expected a folder or URL of the cluster's "
+            "file systems."
+        )
+    context = session.sparkContext
+    try:
+        path = session._jvm.org.apache.hadoop.fs.Path(
+            f"{folder}/.userlogfeat-{secrets.token_hex(8)}"
+        )
+        files = path.getFileSystem(context._jsc.hadoopConfiguration())
+        files.create(path).close()
+        files.delete(path, False)
+    except Py4JError as error:
+        raise OSError(
+            f"Spark cannot write to factors_folder={str(folder)!r} "
+            f"({java_reason(error)}). Name a folder or URL that all machines of the "
+            "cluster see and may write to."
+        ) from error
 
 
 def _made_by(settings):

@@ -41,7 +41,6 @@ _ADVICE = f"(Every try of a task on the cluster ended so. {_KEPT})"
 _TRACEBACK = "Traceback (most recent call last):"
 # After its indented lines: class and message, which may go on over more lines.
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+)(?:: (.*))?$", re.MULTILINE)
-_JAVA_SAYS = re.compile(r"^: (?:[\w.$]+: )?(.*)$", re.MULTILINE)
 
 
 def hear(
@@ -78,7 +77,7 @@ def hear(
     tally = Tally()
     if not len(todo):
         return tally
-    session = _start(session, master)
+    session = _spark.spark_session(master, session, settings=_QUIET)
     size = clips_per_task or chunk_size(len(todo))
     with (
         writer.staging() as folder,
@@ -237,8 +236,8 @@ def explain_failure(error):
     raised = python and _RAISED.search(text)
     if not raised:
         return RuntimeError(
-            f"Spark ended the run ({_reason(error)}). {_KEPT} Executors that are lost "
-            "often had too little memory."
+            f"Spark ended the run ({_spark.java_reason(error)}). {_KEPT} Executors "
+            "that are lost often had too little memory."
         )
     name, text = raised.group(1), raised.group(2) or ""
     kind = getattr(builtins, name, None)
@@ -251,27 +250,6 @@ def explain_failure(error):
         return kind(f"{text} {_ADVICE}")
     except TypeError:  # a class that takes more than a text
         return RuntimeError(f"{name}: {text} {_ADVICE}")
-
-
-def _start(session, master):
-    """The session to use; or why there is none, in one line where Java takes fifty."""
-    try:
-        return _spark.spark_session(master, session, settings=_QUIET)
-    except (ImportError, ValueError):
-        raise
-    except Exception as error:
-        where = "as it is configured" if master is None else f"at master={master!r}"
-        raise ValueError(
-            f"Spark could not be started {where} ({_reason(error)}). Check the URL "
-            'and that the cluster runs, or try master="local[2]" on this machine.'
-        ) from error
-
-
-def _reason(error):
-    """What Java says, in one line."""
-    found = _JAVA_SAYS.search(str(error))
-    text = found.group(1) if found else str(error).strip().partition("\n")[0]
-    return text.rstrip(".")
 
 
 def _pickle(embedder):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from userlogfeat._spark import arrow_table, is_spark_frame, spark_session
+from userlogfeat._spark import arrow_table, is_spark_frame, is_stopped, spark_session
 from userlogfeat.logs.on_spark.codes import numbered
 from userlogfeat.logs.on_spark.columns import checked_events
 from userlogfeat.logs.on_spark.formats import read_format
@@ -65,6 +65,7 @@ class SparkInteractions:
         """
         from userlogfeat.logs.interactions import Interactions
 
+        spark_session(session=self.user_items.sparkSession, purpose="collect()")
         shape = (self.n_users, self.n_items)
         last_items = None
         if self.last_items is not None:
@@ -82,8 +83,9 @@ class SparkInteractions:
 
     def unpersist(self):
         """Free what the cluster keeps of it; the frames are made anew when used."""
-        for frame in self.cached:
-            frame.unpersist()
+        if not is_stopped(self.user_items.sparkSession):  # else nothing is kept
+            for frame in self.cached:
+                frame.unpersist()
 
     def __repr__(self):
         parts = [f"{self.n_users} users, {self.n_items} items, {self.n_pairs} pairs"]
