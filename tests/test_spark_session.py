@@ -97,6 +97,11 @@ def test_spark_connect_is_refused():
         spark_session(session=remote(), purpose="The job")
 
 
+def test_what_is_no_session_is_refused():
+    with pytest.raises(TypeError, match=r"got session='spark://x', .*as master="):
+        spark_session(session="spark://x")
+
+
 @pytest.mark.usefixtures("nothing_runs")
 def test_masters_that_cannot_be_are_explained(monkeypatch):
     """Of fifty lines of Java one is told."""

@@ -90,7 +90,7 @@ def spark_session(
         Where a session runs already, at another master; where it was stopped; or where
         none can be started, with the reason in one line.
     TypeError
-        Where the session is one of Spark Connect.
+        Where the session is one of Spark Connect, or no session.
     """
     if session is None:
         builder = require_spark(purpose).SparkSession.builder.appName("userlogfeat")
@@ -105,6 +105,11 @@ def spark_session(
         raise TypeError(
             f"{purpose} got a session of Spark Connect, which has no Spark of its own "
             'here. Start one on the cluster: SparkSession.builder.master("spark://...").'
+        )
+    if not hasattr(session, "sparkContext"):
+        raise TypeError(
+            f"{purpose} got session={session!r}, expected a SparkSession. A URL is "
+            "given as master=; of a SparkContext, pass SparkSession(context)."
         )
     if is_stopped(session):
         raise ValueError(
