@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -268,6 +269,33 @@ def test_what_ended_a_job_is_told_in_one_line(text, kind, message):
     assert "What was done before is kept" in str(error)
     assert "org.apache" not in str(error)
     assert getattr(error, "errno", None) == (28 if kind is OSError else None)
+
+
+def test_ctrl_c_waits_for_the_end_of_the_job(monkeypatch):
+    """A wait that was interrupted took the job for ended; Python then aborted."""
+    pytest.importorskip("pyspark")
+    cancelled, ended = threading.Event(), []
+
+    class Frame:
+        def toArrow(self):
+            assert cancelled.wait(30)
+            time.sleep(0.5)
+            ended.append(True)
+
+    monkeypatch.setattr(on_spark._spark, "map_in_arrow", lambda *job: Frame())
+    context = SimpleNamespace(
+        addJobTag=str, cancelJobsWithTag=lambda tag: cancelled.set()
+    )
+    session = SimpleNamespace(sparkContext=context, range=lambda *numbers: None)
+    monkeypatch.setattr("pyspark.InheritableThread", plain_thread)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt), on_spark._Job(session, None, 1) as job:
+        job.runs(30)
+    assert ended == [True]
+
+
+def plain_thread(target, session, daemon):
+    return threading.Thread(target=target, daemon=daemon)
 
 
 def test_embedder_that_cannot_be_sent_is_refused(spark, tmp_path, clips):

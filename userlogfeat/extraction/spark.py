@@ -18,6 +18,7 @@ import json
 import os
 import re
 import secrets
+import threading
 import time
 from functools import partial
 
@@ -134,6 +135,10 @@ class _Job:
         numbers = session.range(0, n_chunks, 1, n_chunks)  # a partition each
         work = partial(hear_chunks, assignment)
         self._frame = _spark.map_in_arrow(numbers, work, REPORT)
+        # Not the thread itself is waited for: Thread.join, where Ctrl-C interrupts it,
+        # takes it for ended (Python 3.11), and a stream of Arrow that a thread still
+        # reads when Python ends aborts the process.
+        self._ended = threading.Event()
         self._thread = InheritableThread(self._run, session=session, daemon=True)
 
     def __enter__(self):
@@ -141,15 +146,14 @@ class _Job:
         return self
 
     def __exit__(self, *exception):
-        while self._thread.is_alive():
+        while not self._ended.is_set():
             with contextlib.suppress(Exception):  # Java may have died
                 self.context.cancelJobsWithTag(self.tag)
-            self._thread.join(POLL_SECONDS)
+            self._ended.wait(POLL_SECONDS)
 
     def runs(self, seconds):
         """Wait so long at most; whether it still runs."""
-        self._thread.join(seconds)
-        return self._thread.is_alive()
+        return not self._ended.wait(seconds)
 
     def raise_error(self):
         """Raise what ended the job, if not success."""
@@ -162,6 +166,8 @@ class _Job:
             self._frame.toArrow()
         except BaseException as error:
             self.error = error
+        finally:
+            self._ended.set()
 
 
 class _Harvest:
