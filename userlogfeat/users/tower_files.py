@@ -113,6 +113,7 @@ def load_tower(folder):
         )
     try:
         tensors = load_tensors(data)
+        del data  # as large as they are
         finite = all(torch.isfinite(tensor).all() for tensor in tensors.values())
         mean_embedding = tensors.pop(MEAN).numpy()
         if mean_embedding.shape != (config["n_units"],):
