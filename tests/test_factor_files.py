@@ -1,10 +1,19 @@
 """Factors on disk come back as they were."""
 
+import json
+
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
-from userlogfeat.factor_files import Factors, read_factors, write_factors
+from userlogfeat.factor_files import (
+    ITEMS,
+    USERS,
+    Factors,
+    read_factors,
+    write_factors,
+)
 
 
 @pytest.fixture
@@ -33,6 +42,28 @@ def test_other_tools_read_it(tmp_path, factors):
     write_factors(tmp_path, factors)
     frame = pl.read_parquet(tmp_path / "item_factors.parquet")
     assert frame["factors"].to_list() == [[9, 10, 11], [12, 13, 14]]
+
+
+def test_what_spark_wrote_is_replaced(tmp_path, factors):
+    for name in (USERS, ITEMS):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part-00000.parquet").write_bytes(b"PAR1")
+    write_factors(tmp_path, factors)
+    assert read_factors(tmp_path).item_ids.tolist() == [7, 9]
+
+
+def test_a_part_of_the_rows_is_refused(tmp_path, factors):
+    """A job that was stopped may leave some of Spark's files."""
+    write_factors(tmp_path, factors)
+    path = tmp_path / ITEMS
+    table = pq.read_table(path)
+    notes = json.loads(table.schema.metadata[b"userlogfeat"]) | {"n_rows": 2}
+    table = table.replace_schema_metadata({"userlogfeat": json.dumps(notes)})
+    pq.write_table(table, path)
+    assert read_factors(tmp_path).item_ids.tolist() == [7, 9]
+    pq.write_table(table[:1], path)
+    with pytest.raises(ValueError, match=r"item_factors.* is damaged.*1 of 2 rows"):
+        read_factors(tmp_path)
 
 
 def test_missing_and_damaged_files_are_named(tmp_path, factors):

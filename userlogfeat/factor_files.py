@@ -11,6 +11,7 @@ metadata of that column, as Spark keeps it.
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +145,8 @@ def write_side(folder, name, ids, matrix, *, made_by):
     with replace_file(folder / name) as path:
         table = table.replace_schema_metadata({_METADATA: notes})
         write_parquet(path, table)
+        if (folder / name).is_dir():  # where Spark wrote it; no file can replace that
+            shutil.rmtree(folder / name)
 
 
 def write_side_on_spark(folder, name, frame, *, made_by, n_rows):
