@@ -86,6 +86,22 @@ def test_cached_features_are_the_features(paths, tmp_path, decoded):
     assert set(decoded.values()) == {1}
 
 
+def test_a_cache_is_not_written_through_links(paths, tmp_path):
+    """The cache's folder may be a link of the user's; what is below it may not."""
+    mine, real = tmp_path / "mine", tmp_path / "real"
+    mine.mkdir()
+    real.mkdir()
+    (tmp_path / "cache").symlink_to(real)
+    embedder = UserLogEmbedder(cache=tmp_path / "cache")
+    (real / embedder.fingerprint).symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic link"):
+        embedder.fit_transform(paths[:2])
+    assert list(mine.iterdir()) == []
+    (real / embedder.fingerprint).unlink()
+    embedder.fit_transform(paths[:2])
+    assert list((real / embedder.fingerprint).glob("*.parquet"))
+
+
 def test_a_grid_decodes_each_clip_once(paths, tmp_path, decoded):
     pipeline = make_pipeline(UserLogEmbedder(cache=tmp_path / "cache"), PCA(), SVC())
     grid = {

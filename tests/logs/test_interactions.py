@@ -278,6 +278,19 @@ def test_missing_column_says_which_there_are(source):
         read_logs(source, count="n")
 
 
+@pytest.mark.parametrize("name", ["plays.csv", "plays.csv.gz"])
+def test_a_matrix_is_no_log(tmp_path, name):
+    line = "user,item," + ",".join(f"c{i}" for i in range(9998))
+    opened = gzip.open if name.endswith("gz") else open
+    with opened(tmp_path / name, "wt") as file:
+        file.write(f"{line}\n" + ",".join(["1"] * 10_000) + "\n")
+    assert read_logs(tmp_path / name).user_items.shape == (1, 1)
+    with opened(tmp_path / name, "wt") as file:
+        file.write(f"{line},more\n")
+    with pytest.raises(ValueError, match=r"10,001 columns .*at most 10,000"):
+        read_logs(tmp_path / name)
+
+
 def test_wrong_separator_is_guessed(tmp_path):
     PLAYS.write_csv(tmp_path / "plays.csv", separator=";")
     with pytest.raises(ValueError, match="the separator if it is not ','"):

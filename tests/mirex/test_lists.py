@@ -76,6 +76,13 @@ def test_a_folder_is_no_list(tmp_path):
         read_clips(tmp_path)
 
 
+def test_lists_have_a_most(tmp_path, monkeypatch):
+    monkeypatch.setattr("userlogfeat.mirex.lists.MAX_LINES", 3)
+    assert len(read_clips(written(tmp_path, b"a\nb\nc\n"))) == 3
+    with pytest.raises(ValueError, match="4 lines, expected at most 3"):
+        read_clips(written(tmp_path, b"a\nb\nc\nd\n"))
+
+
 def test_tags(tmp_path):
     raw = b"a.wav\tloud\r\nb.wav\tslow\na.wav\tfast\nc.wav\na.wav\tloud\n"
     tags = read_tags(written(tmp_path, raw))

@@ -286,3 +286,16 @@ def test_nothing_is_written_through_links(tmp_path, kills, save):
         )
     assert mine.read_text() == "mine"
     assert not (tmp_path / "new.txt").exists()
+
+
+@pytest.mark.parametrize("names", [("features",), ("features", "cheap")])
+def test_features_are_not_written_through_links(tmp_path, kills, names):
+    clips = kills.make_clips(tmp_path / "clips")
+    mine, scratch = tmp_path / "mine", tmp_path / "scratch"
+    mine.mkdir()
+    link = scratch.joinpath(*names)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic link"):
+        read_features(kills.CheapEmbedder(), scratch, clips, ".", progress=False)
+    assert list(mine.iterdir()) == []

@@ -241,9 +241,11 @@ class UserLogEmbedder(AudioTransformer):
 
     def _fill_cache(self, table, paths):
         """Decode what the table lacks, and keep all layers of it."""
+        from userlogfeat._files import make_below
         from userlogfeat.tables import file_stamp
 
         sizes = self._load_model().layer_sizes
+        make_below(self.cache, self.fingerprint)
         with table.writer(
             fingerprint=self.fingerprint,
             layer_sizes=sizes,

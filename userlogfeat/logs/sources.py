@@ -18,6 +18,7 @@ from userlogfeat._parquet import open_parquet, plain
 
 CHUNK_ROWS = 500_000
 _BLOCK = 2 << 20  # bytes of text parsed at a time
+_MAX_COLUMNS = 10_000  # of text
 _MAX_TEXT = 1 << 29  # bytes of identifiers in a batch of Parquet: 1 kB each
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".dat": "\t"}
@@ -116,6 +117,7 @@ def _text_chunks(path, roles, separator, columns):
         # A tab-separated field may hold quotes that mean nothing: "Weird Al".
         quote_char=False if separator == "\t" else '"',
     )
+    _check_width(path, separator)
     names = list(columns) if columns else _header(path, parse)
     hint = "."
     if len(names) == 1:
@@ -134,6 +136,19 @@ def _text_chunks(path, roles, separator, columns):
             path, read_options=read, parse_options=parse, convert_options=convert
         )
     yield from _grouped(batches, roles, path, is_text=True)
+
+
+def _check_width(path, separator):
+    """Refuse a table of very many columns: each takes memory in every block."""
+    with _reading(path), pa.input_stream(str(path)) as stream:
+        line = stream.read(_BLOCK).partition(b"\n")[0]
+    n_columns = line.count(separator.encode()) + 1
+    if n_columns > _MAX_COLUMNS:
+        raise ValueError(
+            f"{path.name} has {n_columns:,} columns in its first line, expected at "
+            f"most {_MAX_COLUMNS:,}: logs have one row an event. Is it a matrix of "
+            "users and items? Then make it a sparse one, and leave out read_logs."
+        )
 
 
 def _header(path, parse):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from userlogfeat._files import make_below
 from userlogfeat.mirex.lists import find_clip
 from userlogfeat.tables import OK, FeatureTable, clip_name
 from userlogfeat.tables.reader import row_names
@@ -136,7 +137,7 @@ def _hear(embedder, scratch, paths, progress):
     from userlogfeat.extraction import extract
 
     folder = _folder_of(embedder, Path(scratch) / FEATURES)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_below(scratch, FEATURES, folder.name)
     files = [path for path in dict.fromkeys(paths) if not _is_folder(path)]
     table = FeatureTable(folder)
     if not files:

@@ -25,6 +25,7 @@ from userlogfeat._files import read_whole, replace_file
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 MAX_LIST_BYTES = 1 << 28  # two million paths or more
+MAX_LINES = 10_000_000  # 3 GB
 _SHOWN = 3  # faulty lines that an error describes
 
 
@@ -293,7 +294,8 @@ def read_lines(path):
     Raises
     ------
     ValueError
-        Where there are none, one has no path, or the file is in UTF-16 or a folder.
+        Where there are none, or too many, one has no path, or the file is in UTF-16 or
+        a folder.
     """
     path = Path(path)
     if path.is_dir():
@@ -304,6 +306,12 @@ def read_lines(path):
     text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
     if "\n" not in text:  # line ends of old Macs
         text = text.replace("\r", "\n")
+    n_lines = text.count("\n")
+    if n_lines > MAX_LINES:
+        raise ValueError(
+            f"The list {path} has {n_lines:,} lines, expected at most {MAX_LINES:,}: "
+            "cut it into several."
+        )
     found = []
     for number, line in enumerate(text.split("\n"), 1):
         line = line.removesuffix("\r")
