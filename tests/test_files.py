@@ -1,5 +1,6 @@
 """Whole files and locks."""
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -281,3 +282,18 @@ def test_what_a_kill_left_of_a_folder_goes(tmp_path):
             assert first.is_dir()
         (first / "a.json").write_text("new")
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_models_are_saved_into_a_folder_that_is_being_filled(tmp_path):
+    """Who writes a pair waits for others in its folder: not for who fills this one."""
+    with fill_folder(tmp_path / "model") as folder:
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is taken
+        os.close(handle)
+        replace_pair(
+            folder / "a.bin",
+            folder / "a.json",
+            write=lambda path: path.write_bytes(b"weights"),
+            describe=lambda digest: digest,
+        )
+    assert sorted(os.listdir(tmp_path / "model")) == ["a.bin", "a.json"]

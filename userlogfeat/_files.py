@@ -233,11 +233,12 @@ def fill_folder(folder):
     folder.mkdir(parents=True, exist_ok=True)
     _remove_fillings(folder)
     temporary = folder / f"{_FILLING}{secrets.token_hex(4)}"
-    temporary.mkdir()
+    filled = temporary / "files"  # may be locked by who fills it: see replace_pair
+    filled.mkdir(parents=True)
     try:
         with _folder_lock(temporary):
-            yield temporary
-            _move_all(temporary, folder)
+            yield filled
+            _move_all(filled, folder)
         was_there = True
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -8,6 +8,7 @@ be of any length are counted before they are read; and no file may grow more tha
 checksum, it is compared.
 """
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -109,12 +110,32 @@ def write_parquet(path, table, **settings):
     path : str or Path
     table : pyarrow.Table
     **settings
-        Of ``pyarrow.parquet.write_table``.
+        Of ``pyarrow.parquet.ParquetWriter``.
+    """
+    with parquet_writer(path, table.schema, **settings) as file:
+        file.write_table(table)
+
+
+@contextlib.contextmanager
+def parquet_writer(path, schema, **settings):
+    """A ``pyarrow.parquet.ParquetWriter`` with checksums, whatever the file's name.
+
+    Parameters
+    ----------
+    path : str or Path
+    schema : pyarrow.Schema
+    **settings
+        Of ``pyarrow.parquet.ParquetWriter``.
     """
     file = as_file(path, "wb")
-    pq.write_table(table, file, write_page_checksum=True, **settings)
-    if file is not path:
-        file.close()
+    try:
+        with pq.ParquetWriter(
+            file, schema, write_page_checksum=True, **settings
+        ) as writer:
+            yield writer
+    finally:
+        if file is not path:
+            file.close()
 
 
 def plain(rows, n_most):

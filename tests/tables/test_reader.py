@@ -363,7 +363,7 @@ def test_advice_fits_what_the_system_refused(tmp_path, monkeypatch, code, advice
     def refuse(*_arguments, **_settings):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(pq, "write_table", refuse)
+    monkeypatch.setattr(pq, "ParquetWriter", refuse)
     with pytest.raises(OSError, match=f"Could not write.*{advice}") as caught:
         write(tmp_path, ["a"])
     assert caught.value.errno == code

@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from userlogfeat.tables import PARTS, FeatureTable, TableError
@@ -17,7 +18,7 @@ def put(path, clips, value, notes):
     rows = Rows(notes["layers"])
     for clip in clips:
         rows.add(clip, layers={"mean": np.full(3, value)}, seconds=1.0)
-    write_part(path, rows.as_arrow(), notes)
+    write_part(path, [rows.as_arrow()], notes)
 
 
 def on_disk(folder):
@@ -84,7 +85,7 @@ def test_part_of_another_model_is_refused(tmp_path, other):
     with table.writer(**SETTINGS) as writer, writer.staging() as folder:
         rows = Rows(other.get("layers", {"mean": 3}))
         rows.add("a", status="EmptyAudioError")
-        write_part(folder / "0.parquet", rows.as_arrow(), writer.notes | other)
+        write_part(folder / "0.parquet", [rows.as_arrow()], writer.notes | other)
         with pytest.raises(TableError, match="this run makes f with"):
             writer.adopt(folder / "0.parquet")
     assert table.parts() == []
@@ -139,3 +140,21 @@ def test_the_last_number_of_a_part(tmp_path):
     with table.writer(**settings) as writer:  # the lock was given back
         writer.add("b.wav", layers={"mean": [2.0]})
     assert table.clips() == ["a.wav", "b.wav"]
+
+
+def test_merged_parts_have_whole_row_groups(tmp_path, monkeypatch):
+    """Small parts have small groups; a merged one would be slow to read with them."""
+    monkeypatch.setattr("userlogfeat.tables.parts.GROUP_BYTES", 12 * 8)  # eight rows
+    table = FeatureTable(tmp_path)
+    clips = [str(number) for number in range(21)]
+    with table.writer(**SETTINGS) as writer:
+        for number, clip in enumerate(clips):
+            writer.add(clip, layers={"mean": np.full(3, number)})
+            if number % 3 == 0:
+                writer.flush()
+    (part,) = tmp_path.glob(PARTS)
+    metadata = pq.read_metadata(part)
+    sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    assert sizes == [8, 8, 5]
+    found = table.lookup(clips).layers["mean"]
+    np.testing.assert_array_equal(found[:, 0], np.arange(21))

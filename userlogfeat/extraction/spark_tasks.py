@@ -108,7 +108,7 @@ def hear_chunk(assignment, number):
     with _seen(folder):
         if len(rows):
             with _put(folder / PART.format(number)) as path:
-                write_part(path, rows.as_arrow(), assignment.notes)
+                write_part(path, [rows.as_arrow()], assignment.notes)
         if error is not None:
             with _put(folder / ERROR.format(number)) as path:
                 path.write_text(json.dumps(error))

@@ -7,7 +7,7 @@ all are made here, so all are alike.
 import numpy as np
 import pyarrow as pa
 
-from userlogfeat._parquet import write_parquet
+from userlogfeat._parquet import parquet_writer
 from userlogfeat.tables.footers import (
     FIELDS,
     METADATA,
@@ -108,27 +108,45 @@ class Rows:
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def write_part(path, rows, notes):
+def write_part(path, tables, notes):
     """Write rows as a Parquet file of a table.
 
     Parameters
     ----------
     path : str or Path
         A temporary name: see ``replace_file``.
-    rows : pyarrow.Table
-        As of :class:`Rows`, or of parts that are there.
+    tables : iterable of pyarrow.Table
+        As of :class:`Rows`, or of parts that are there. A row group and one of these
+        are in memory at a time.
     notes : dict
         What the schema metadata says: :attr:`TableWriter.notes`.
     """
-    rows = rows.replace_schema_metadata({METADATA: sealed_notes(notes)})
-    write_parquet(
+    schema = pa.schema([*FIELDS, *layer_fields(notes["layers"])])
+    with parquet_writer(
         path,
-        rows,
+        schema.with_metadata({METADATA: sealed_notes(notes)}),
         compression="zstd",
-        row_group_size=max(1, GROUP_BYTES // max(1, _row_bytes(notes["layers"]))),
         use_dictionary=["status", "message"],
         write_statistics=False,
-    )
+    ) as file:
+        n_rows = max(1, GROUP_BYTES // max(1, _row_bytes(notes["layers"])))
+        for rows in _in_groups(tables, n_rows):
+            file.write_table(rows, row_group_size=n_rows)
+
+
+def _in_groups(tables, n_rows):
+    """The same rows in tables of a multiple of `n_rows`, but for the last."""
+    waiting, n_waiting = [], 0
+    for table in tables:
+        waiting.append(table)
+        n_waiting += len(table)
+        if n_waiting >= n_rows:
+            rows = pa.concat_tables(waiting)
+            n_whole = n_waiting - n_waiting % n_rows
+            yield rows[:n_whole]
+            waiting, n_waiting = [rows[n_whole:]], n_waiting - n_whole
+    if n_waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _row_bytes(layer_sizes):

@@ -512,6 +512,14 @@ class FeatureTable:
         with _part_errors(part.path), open_parquet(part.path) as file:
             return plain_part(file.read(columns=columns), part.n_bytes)
 
+    def iter_part(self, part):
+        """All rows of one part, replaced ones included, a row group at a time."""
+        with _part_errors(part.path), open_parquet(part.path) as file:
+            for group in range(file.num_row_groups):
+                yield plain_part(
+                    file.read_row_group(group, use_threads=False), part.n_bytes
+                )
+
 
 def row_names(table):
     """Exact paths of the rows of a table with `clip` and `clip_bytes`."""

@@ -185,7 +185,7 @@ class TableWriter:
     def flush(self):
         """Write the rows in memory as a part."""
         if len(self._rows):
-            self._write(self._rows.as_arrow())
+            self._write([self._rows.as_arrow()])
             self._rows.clear()
             self._small += 1
             if self._small > MAX_SMALL_PARTS:
@@ -299,22 +299,26 @@ class TableWriter:
 
     def _replace(self, group):
         """Put one part in the place of several: (part, mask of its rows or None)."""
-        tables = []
-        for part, mask in group:
-            rows = self.table.read_part(part, None)
-            tables.append(rows if mask is None else rows.filter(pa.array(mask)))
-        merged = pa.concat_tables(tables)
         old = [part.path for part, _ in group]
-        self._write(merged, replaces=[path.name for path in old])
+        self._write(self._live_rows(group), replaces=[path.name for path in old])
         with self._write_errors():
             for path in old:
                 path.unlink(missing_ok=True)
-        del tables, merged, rows
-        pa.default_memory_pool().release_unused()
 
-    def _write(self, rows, replaces=()):
+    def _live_rows(self, group):
+        """Rows of several parts, those that a mask hides left out, as tables."""
+        for part, mask in group:
+            start = 0
+            for rows in self.table.iter_part(part):
+                stop = start + len(rows)
+                yield rows if mask is None else rows.filter(pa.array(mask[start:stop]))
+                start = stop
+            # Or each part would add to what the allocator keeps for itself.
+            pa.default_memory_pool().release_unused()
+
+    def _write(self, tables, replaces=()):
         with self._write_errors(), replace_file(self._next_part()) as path:
-            write_part(path, rows, self.notes | {"replaces": list(replaces)})
+            write_part(path, tables, self.notes | {"replaces": list(replaces)})
 
     def _next_part(self):
         """The path of a new part, later than all: nobody else names parts meanwhile.
