@@ -95,7 +95,7 @@ def test_full_disk_has_its_own_exit_code(run, clips, monkeypatch):
     def full(*_args, **_settings):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(pq, "ParquetWriter", full)
     result = run("extract", "clips", "-o", "t", code=cli.STOPPED)
     assert "Error: Could not write to the feature table t: No space" in result.stderr
 
