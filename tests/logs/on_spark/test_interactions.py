@@ -139,10 +139,10 @@ def test_backends_are_checked(spark):
 
 def test_more_than_can_be_numbered_is_refused(spark, monkeypatch):
     monkeypatch.setattr(codes, "MAX_CODES", 3)
-    frame = spark.range(4).selectExpr("'n' || id as name")
+    four, three = (spark.range(n).selectExpr("'n' || id as name") for n in (4, 3))
     with pytest.raises(ValueError, match=r"4 different values of name.* in 32 bits"):
-        codes.numbered(frame, "name", "code")
-    numbered, n_codes, kept = codes.numbered(frame.limit(3), "name", "code")
+        codes.numbered(four, "name", "code")
+    numbered, n_codes, kept = codes.numbered(three, "name", "code")
     rows = [(row["code"], row["name"]) for row in numbered.sort("code").collect()]
     assert rows == [(0, "n0"), (1, "n1"), (2, "n2")]
     assert n_codes == 3
