@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from userlogfeat._files import replace_file
+from userlogfeat._files import parse_json, replace_file
 from userlogfeat._parquet import read_parquet, write_parquet
 
 FORMAT = "userlogfeat factors 1"
@@ -221,7 +221,7 @@ def read_side(folder, name):
         )
     try:
         table = read_parquet(folder / name, at_most=MAX_BYTES)
-        notes = json.loads(_notes(table.schema.metadata))
+        notes = parse_json(_notes(table.schema.metadata))
         matrix = _matrix(table["factors"])
         if table["id"].null_count or len(matrix) != len(table):
             raise ValueError("rows lack their id or their factors")
@@ -234,7 +234,6 @@ def read_side(folder, name):
             raise ValueError(f"it has {len(matrix)} of {notes['n_rows']} rows")
         return table["id"].to_numpy(), matrix, made_by
     except (
-        RecursionError,
         pa.ArrowException,
         OSError,
         AttributeError,
@@ -273,6 +272,6 @@ def _notes(metadata):
     """The JSON text of how factors were made, by us or by Spark."""
     if _METADATA in metadata:
         return metadata[_METADATA]
-    fields = json.loads(metadata[_SPARK_METADATA])["fields"]
+    fields = parse_json(metadata[_SPARK_METADATA])["fields"]
     kept = {field["name"]: field["metadata"] for field in fields}
     return kept["factors"][_METADATA.decode()]

@@ -116,6 +116,7 @@ def test_what_a_description_cannot_hold(tmp_path):
     [
         ("{", "no description of a pipeline"),
         ("[]", "no description"),
+        ("[" * 200 + "]" * 200, "no description .*nested more than 100 times"),
         ('{"format": "other"}', "its format is 'other'"),
         ('{"format": "userlogfeat pipeline 1"}', "'steps'"),
     ],

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from userlogfeat import CFRegressor, list_weights, load_model
-from userlogfeat.weights import TENSORS, NonCommercialWarning, make_tone
+from userlogfeat.weights import TENSORS, NonCommercialWarning
 from userlogfeat.weights.config import CONFIG, ModelError, digest_of
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}
@@ -249,14 +249,6 @@ def test_the_licence_is_told_once(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_model(folder)
-
-
-def test_the_tone():
-    tone = make_tone(16000, 4.0)
-    assert tone.shape == (64000,)
-    assert tone.abs().max() == pytest.approx(0.5)
-    # struck twice a second: periods of half a second decay alike
-    assert tone[:800].square().sum() > 20 * tone[7200:8000].square().sum()
 
 
 def test_bundled_weights():

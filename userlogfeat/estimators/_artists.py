@@ -117,7 +117,7 @@ def load_artists(path, fitted):
     """Names and embeddings of the artists of a saved model, checked."""
     from safetensors import safe_open
 
-    from userlogfeat._files import sha256
+    from userlogfeat._files import parse_json, sha256
     from userlogfeat.weights import ModelError
 
     if not path.is_file():
@@ -131,5 +131,5 @@ def load_artists(path, fitted):
             "damaged or of another model. Copy the folder again."
         )
     with safe_open(path, framework="np") as file:
-        dtype, names = json.loads(file.metadata()["artists"])
+        dtype, names = parse_json(file.metadata()["artists"])
         return np.array(names, dtype=dtype), file.get_tensor("artist_embeddings")

@@ -27,7 +27,6 @@ yambda              Ploshkin et al. 2025, *Yambda-5B* (flat layout). A folder wi
 ==================  =================================================================
 """
 
-import json
 import logging
 from pathlib import Path
 
@@ -35,7 +34,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from userlogfeat._files import read_whole
+from userlogfeat._files import parse_json, read_whole
 from userlogfeat.logs.sources import Chunk, iter_chunks
 
 _MAX_SLICE = 1 << 28  # bytes of a slice of playlists; the published ones have 35 MB
@@ -150,7 +149,7 @@ def _playlists(file):
     users, items, places = [], [], []
     try:
         text = read_whole(file, max_bytes=_MAX_SLICE).decode("utf-8")
-        playlists = json.loads(text)["playlists"]
+        playlists = parse_json(text)["playlists"]
         for playlist in playlists:
             for place, track in enumerate(playlist["tracks"]):
                 users.append(playlist["pid"])
@@ -163,7 +162,7 @@ def _playlists(file):
         }
     except (
         *(ValueError, LookupError, TypeError, AttributeError),
-        *(OverflowError, RecursionError, pa.ArrowException),
+        *(OverflowError, pa.ArrowException),
     ) as error:
         raise ValueError(
             f"{file} is not a slice of the Million Playlist Dataset "

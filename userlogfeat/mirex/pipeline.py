@@ -24,7 +24,7 @@ from pathlib import Path
 
 from sklearn.pipeline import Pipeline
 
-from userlogfeat._files import read_whole
+from userlogfeat._files import parse_json, read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def read_description(path):
 
     try:
         text = read_whole(path, max_bytes=MAX_DESCRIPTION_BYTES).decode("utf-8")
-        described = json.loads(text)
+        described = parse_json(text)
         if described["format"] != FORMAT:
             raise ValueError(f"its format is {described['format']!r}")
         steps = [_build(step, Path(path).parent) for step in described["steps"]]
@@ -229,13 +229,10 @@ def read_description(path):
     except FileNotFoundError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
-        fact = error
-    except RecursionError:
-        fact = "it is nested too deeply"
-    raise ValueError(
-        f"{path} is no description of a pipeline ({fact}). Write one with "
-        "userlogfeat.mirex.pipeline.write_description."
-    )
+        raise ValueError(
+            f"{path} is no description of a pipeline ({error}). Write one with "
+            "userlogfeat.mirex.pipeline.write_description."
+        ) from error
 
 
 def source_file(source):

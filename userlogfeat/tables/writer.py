@@ -27,7 +27,7 @@ from userlogfeat.tables.reader import OK, PARTS, TableError
 logger = logging.getLogger(__name__)
 
 PART_BYTES = 8 << 20  # merged parts are at most so long; in memory, a few times that
-MAX_GROWTH = 32  # bytes in memory for one on disk, when parts are merged
+MAX_GROWTH = 32  # bytes in memory for one on disk, of a merged part
 FLUSH_BYTES = 4 << 20  # of features in memory before they become a part
 FLUSH_SECONDS = 10.0  # work that a kill can cost
 MAX_SMALL_PARTS = 64  # of one run, before they are merged while it goes on

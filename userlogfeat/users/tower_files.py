@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
-from userlogfeat._files import is_described, read_described, replace_pair
+from userlogfeat._files import is_described, replace_pair
 from userlogfeat.networks.user_tower import UserBatch, UserTower
 from userlogfeat.users.demographics import Demographics
 from userlogfeat.weights.config import (
@@ -22,8 +21,10 @@ from userlogfeat.weights.config import (
     ModelError,
     check_training_data,
     digest_of,
+    explained,
     library_versions,
     load_json,
+    read_weights,
     sealed,
 )
 
@@ -100,18 +101,8 @@ def load_tower(folder):
     """
     folder = Path(folder)
     config = read_tower_config(folder)
-    try:
-        data = read_described(
-            folder / TENSORS, config["sha256"], max_bytes=MAX_TENSOR_BYTES
-        )
-    except ValueError as error:
-        raise ModelError(f"{error} Do not use this folder.") from error
-    if data is None:
-        raise ModelError(
-            f"{folder / TENSORS} has another SHA-256 than its config says: it is "
-            "damaged, or from another model. Copy the folder again."
-        )
-    try:
+    data = read_weights(folder / TENSORS, config["sha256"], max_bytes=MAX_TENSOR_BYTES)
+    with explained(folder):
         tensors = load_tensors(data)
         del data  # as large as they are
         finite = all(torch.isfinite(tensor).all() for tensor in tensors.values())
@@ -122,20 +113,6 @@ def load_tower(folder):
             raise ValueError(f"{MEAN} is of {mean_embedding.dtype}")
         network = _build(config, tensors)
         distance = _distance(_fingerprint(network), config["fingerprint"])
-    except (
-        SafetensorError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        RuntimeError,
-        ArithmeticError,
-    ) as error:
-        raise ModelError(
-            f"{folder} does not describe a tower this version can build "
-            f"({type(error).__name__}: {error}). It was edited, or written by another "
-            "version of userlogfeat."
-        ) from error
     if not (finite and distance <= TOLERANCE):
         raise ModelError(
             f"The tower in {folder} does not embed its test user as it did when it was "

@@ -7,7 +7,9 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from userlogfeat._files import parse_json, read_whole
+from safetensors import SafetensorError
+
+from userlogfeat._files import parse_json, read_described, read_whole, sha256
 
 CONFIG = "config.json"
 FORMAT = "userlogfeat model 1"
@@ -42,6 +44,7 @@ def explained(folder):
     except ModelError:
         raise
     except (
+        SafetensorError,
         LookupError,
         TypeError,
         AttributeError,
@@ -150,6 +153,35 @@ def _longest_list(value):
         return 0
     inner = value.values() if isinstance(value, dict) else value
     return max([len(value), *map(_longest_list, inner)])
+
+
+def read_weights(path, digest, *, max_bytes):
+    """The bytes of a file of weights, after comparing their SHA-256.
+
+    Parameters
+    ----------
+    path : Path
+    digest : str
+        The SHA-256 that the config has.
+    max_bytes : int
+        The most the file may have.
+
+    Returns
+    -------
+    bytes
+    """
+    try:
+        data = read_described(path, digest, max_bytes=max_bytes)
+    except ValueError as error:
+        raise ModelError(f"{error} Do not use this folder.") from error
+    if data is None:
+        found = f"{sha256(path)[:12]}..." if path.is_file() else "no file"
+        raise ModelError(
+            f"{path} has another SHA-256 ({found}) than its config says "
+            f"({digest[:12]}...): the weights are damaged or from another model. Copy "
+            "the folder again."
+        )
+    return data
 
 
 def sealed(config):

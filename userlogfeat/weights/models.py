@@ -21,7 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import nn
 
-from userlogfeat._files import is_described, read_described, replace_pair, sha256
+from userlogfeat._files import is_described, replace_pair
 from userlogfeat.frontends import FrontEnd
 from userlogfeat.weights.builders import build
 from userlogfeat.weights.config import (
@@ -32,6 +32,7 @@ from userlogfeat.weights.config import (
     explained,
     library_versions,
     read_config,
+    read_weights,
     sealed,
 )
 from userlogfeat.weights.fingerprint import (
@@ -274,7 +275,9 @@ def _stamp(path):
 @lru_cache(maxsize=16)
 def _load(name, folder, stamps, device, precision, own_class):
     config = read_config(folder)
-    tensors = _read_tensors(folder / TENSORS, config["sha256"])
+    tensors = read_weights(
+        folder / TENSORS, config["sha256"], max_bytes=MAX_TENSOR_BYTES
+    )
     with explained(folder):
         network = build(config, device, precision, own_class)
         _fill(network, tensors, folder / TENSORS)
@@ -291,21 +294,6 @@ def _load(name, folder, stamps, device, precision, own_class):
     check_fingerprint(name, found, expected, precision)
     _tell_licence(name, config)
     return SavedModel(name, network, config, _identity(config))
-
-
-def _read_tensors(path, digest):
-    """The bytes of the weights, after comparing their SHA-256."""
-    try:
-        data = read_described(path, digest, max_bytes=MAX_TENSOR_BYTES)
-    except ValueError as error:
-        raise ModelError(f"{error} Do not use this folder.") from error
-    if data is None:
-        found = sha256(path)[:12] if path.is_file() else "no file"
-        raise ModelError(
-            f"{path} has SHA-256 {found}..., but its config says {digest[:12]}...: the "
-            "weights are damaged or from another model. Copy the folder again."
-        )
-    return data
 
 
 def _fill(network, data, path):
