@@ -17,9 +17,7 @@ def test_own_tensors_are_on_no_device_yet():
 
 def test_unknown_networks_are_named():
     config = {"network": {"name": "os.system"}, "front_end": None}
-    with pytest.raises(
-        ModelError, match=r"is 'os\.system', this version builds \['"
-    ):
+    with pytest.raises(ModelError, match=r"is 'os\.system', this version builds \['"):
         build(config, "cpu", "fp32", None)
     config["network"] = {"name": "custom", "class": "Bands"}
     with pytest.raises(ModelError, match="your own class 'Bands', which a folder does"):
