@@ -1,6 +1,8 @@
 """Blocks in threads: how many, how large, in which order."""
 
+import multiprocessing
 import threading
+import time
 
 import pytest
 import torch
@@ -45,6 +47,60 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(ZeroDivisionError):
         map_blocks(lambda block: 1 / 0, torch.arange(8), smallest=4, largest=10)
+
+
+def test_no_thread_is_left_at_work_where_another_fails(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    ended = []
+
+    def hear(item):
+        if item == 0:
+            raise ValueError("of the first")
+        time.sleep(0.2)
+        ended.append(item)
+
+    with pytest.raises(ValueError, match="of the first"):
+        map_threads(hear, [0, 1, 2, 3, 4, 5], device=torch.device("cpu"))
+    left = len(ended)
+    time.sleep(0.5)
+    assert left == len(ended) < 5  # those that had not begun never do
+
+
+def test_threads_are_kept_from_batch_to_batch(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    meeting = threading.Barrier(2)
+
+    def hear(_):
+        meeting.wait(timeout=30)
+        return threading.get_ident()
+
+    first, second = (
+        map_threads(hear, [0, 1], device=torch.device("cpu")) for _ in range(2)
+    )
+    assert len(set(first)) == 2
+    assert set(first) == set(second)
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="nothing forks here"
+)
+def test_a_forked_process_has_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    device = torch.device("cpu")
+    expected = map_threads(lambda item: item + 1, [1, 2], device=device)
+    context = multiprocessing.get_context("fork")
+    heard = context.SimpleQueue()
+    child = context.Process(
+        target=lambda: heard.put(
+            map_threads(lambda item: item + 1, [1, 2], device=device)
+        )
+    )
+    child.start()
+    child.join(timeout=30)
+    hung = child.is_alive()
+    child.kill()
+    assert not hung
+    assert heard.get() == expected == [2, 3]
 
 
 def test_items_keep_their_order():

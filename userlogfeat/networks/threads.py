@@ -6,7 +6,8 @@ programs, or our own decoding, use the processor too, that stalls: with four pro
 on two cores a network ran six times faster with a block of patches per thread.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 
 import torch
@@ -56,17 +57,40 @@ def map_threads(function, items, *, device):
     """
     n_threads = _n_threads(device)
     n_workers = min(n_threads, len(items))
-    if n_workers <= 1:
+    if n_workers <= 1 or torch.compiler.is_compiling():  # no graph goes through threads
         return [function(item) for item in items]
-    settings = (_controller(), n_threads // n_workers)
-    with ThreadPoolExecutor(
-        n_workers, initializer=_limit_threads, initargs=settings
-    ) as pool:
-        return list(pool.map(function, items))
+    pool = _pool(n_workers, n_threads // n_workers)
+    futures = [pool.submit(function, item) for item in items]
+    try:
+        return [future.result() for future in futures]
+    finally:  # where one fails, none is left behind at work
+        for future in futures:
+            future.cancel()
+        wait(futures)
 
 
 def _n_threads(device):
     return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+@lru_cache(maxsize=1)
+def _pool(n_workers, n_threads):
+    """Workers that are kept from batch to batch, each with so many threads of its own.
+
+    New ones would each time begin in another part of the memory that the C library
+    hands out, and all parts would grow to the size of the largest batch.
+    """
+    settings = (_controller(), n_threads)
+    return ThreadPoolExecutor(
+        n_workers,
+        thread_name_prefix="hear",
+        initializer=_limit_threads,
+        initargs=settings,
+    )
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has the pool, not its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @lru_cache(maxsize=1)
