@@ -1,8 +1,10 @@
 """Blocks in threads: how many, how large, in which order."""
 
+import gc
 import multiprocessing
 import threading
 import time
+import weakref
 
 import pytest
 import torch
@@ -64,6 +66,26 @@ def test_no_thread_is_left_at_work_where_another_fails(monkeypatch):
     left = len(ended)
     time.sleep(0.5)
     assert left == len(ended) < 5  # those that had not begun never do
+
+
+def test_an_error_lets_go_of_what_was_heard(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    held = []
+
+    def hear(item):
+        maps = torch.zeros(3)
+        held.append(weakref.ref(maps))
+        raise ValueError(item)
+
+    gc.disable()  # memory is to be free at once, not at some later time
+    try:
+        map_threads(hear, [0, 1], device=torch.device("cpu"))
+    except ValueError:
+        pass
+    finally:
+        gc.enable()
+    assert held
+    assert [maps() for maps in held] == [None] * len(held)
 
 
 def test_threads_are_kept_from_batch_to_batch(monkeypatch):

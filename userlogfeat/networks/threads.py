@@ -7,6 +7,7 @@ on two cores a network ran six times faster with a block of patches per thread.
 """
 
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 
@@ -60,9 +61,12 @@ def map_threads(function, items, *, device):
     if n_workers <= 1 or torch.compiler.is_compiling():  # no graph goes through threads
         return [function(item) for item in items]
     pool = _pool(n_workers, n_threads // n_workers)
-    futures = [pool.submit(function, item) for item in items]
+    futures = deque(pool.submit(function, item) for item in items)
+    results = []
     try:
-        return [future.result() for future in futures]
+        while futures:  # without a name: through one, an error would hold on to itself
+            results.append(futures.popleft().result())
+        return results
     finally:  # where one fails, none is left behind at work
         for future in futures:
             future.cancel()
