@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import re
 import threading
 import time
 import weakref
@@ -10,6 +11,13 @@ import pytest
 import torch
 
 from userlogfeat.networks.threads import map_blocks, map_threads
+
+
+@pytest.fixture
+def set_num_threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
@@ -22,37 +30,52 @@ from userlogfeat.networks.threads import map_blocks, map_threads
         (25, 1, [9, 9, 7]),
     ],
 )
-def test_known_blocks(monkeypatch, n_rows, n_threads, sizes):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+def test_known_blocks(set_num_threads, n_rows, n_threads, sizes):
+    set_num_threads(n_threads)
     rows = torch.arange(n_rows)
     blocks = map_blocks(lambda block: block, rows, smallest=4, largest=10)
     assert [len(block) for block in blocks] == sizes
     assert torch.equal(torch.cat(blocks), rows)
 
 
-def test_threads_share_the_processor(monkeypatch):
-    before = torch.get_num_threads()
-    inside = torch.get_num_threads
-
+def test_threads_share_the_processor(set_num_threads):
     def hear(block):
         meeting.wait(timeout=30)  # passes only if two threads are at work
-        return inside()
+        return torch.get_num_threads()
 
     meeting = threading.Barrier(2)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: inside() and 2)
+    set_num_threads(2)
     assert map_blocks(hear, torch.arange(8), smallest=4, largest=10) == [1, 1]
-    monkeypatch.undo()
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 2
 
 
-def test_an_error_in_a_thread_is_raised(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_mkl_shares_the_processor_too(set_num_threads):
+    """Once torch was told a number, it tells MKL in every new thread."""
+
+    def n_threads_of_mkl(_=None):
+        found = re.search(r"mkl_get_max_threads\(\) : (\d+)", describe())
+        meeting.wait(timeout=30)
+        return int(found[1])
+
+    describe = torch.__config__.parallel_info
+    if "mkl_get_max_threads" not in describe():
+        pytest.skip("this torch has no MKL")
+    set_num_threads(3)
+    meeting = threading.Barrier(3)
+    device = torch.device("cpu")
+    assert map_threads(n_threads_of_mkl, range(3), device=device) == [1, 1, 1]
+    meeting = threading.Barrier(1)
+    assert n_threads_of_mkl() == 3
+
+
+def test_an_error_in_a_thread_is_raised(set_num_threads):
+    set_num_threads(2)
     with pytest.raises(ZeroDivisionError):
         map_blocks(lambda block: 1 / 0, torch.arange(8), smallest=4, largest=10)
 
 
-def test_no_thread_is_left_at_work_where_another_fails(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_no_thread_is_left_at_work_where_another_fails(set_num_threads):
+    set_num_threads(2)
     ended = []
 
     def hear(item):
@@ -68,8 +91,8 @@ def test_no_thread_is_left_at_work_where_another_fails(monkeypatch):
     assert left == len(ended) < 5  # those that had not begun never do
 
 
-def test_an_error_lets_go_of_what_was_heard(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_an_error_lets_go_of_what_was_heard(set_num_threads):
+    set_num_threads(2)
     held = []
 
     def hear(item):
@@ -88,8 +111,8 @@ def test_an_error_lets_go_of_what_was_heard(monkeypatch):
     assert [maps() for maps in held] == [None] * len(held)
 
 
-def test_threads_are_kept_from_batch_to_batch(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_threads_are_kept_from_batch_to_batch(set_num_threads):
+    set_num_threads(2)
     meeting = threading.Barrier(2)
 
     def hear(_):
@@ -106,8 +129,8 @@ def test_threads_are_kept_from_batch_to_batch(monkeypatch):
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="nothing forks here"
 )
-def test_a_forked_process_has_threads_of_its_own(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_a_forked_process_has_threads_of_its_own(set_num_threads):
+    set_num_threads(2)
     device = torch.device("cpu")
     expected = map_threads(lambda item: item + 1, [1, 2], device=device)
     context = multiprocessing.get_context("fork")

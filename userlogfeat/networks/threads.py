@@ -6,6 +6,7 @@ programs, or our own decoding, use the processor too, that stalls: with four pro
 on two cores a network ran six times faster with a block of patches per thread.
 """
 
+import ctypes
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -102,7 +103,17 @@ def _controller():
     return ThreadpoolController()
 
 
+@lru_cache(maxsize=1)
+def _limit_mkl():
+    """What limits the calling thread of the MKL in torch; None where it has none."""
+    return getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Local", None)
+
+
 def _limit_threads(controller, n_threads):
     """Use so many threads for the products of the calling thread."""
     torch.get_num_threads()  # torch sets up a new thread here, so this comes first
     controller.limit(limits=n_threads, user_api="openmp")
+    if (
+        limit_mkl := _limit_mkl()
+    ):  # torch raised it, where torch.set_num_threads was used
+        limit_mkl(n_threads)
