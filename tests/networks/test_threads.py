@@ -1,4 +1,4 @@
-"""Blocks in threads: how many, how large, in which order."""
+"""Blocks in threads: how many, how large, in which order; what the threads keep."""
 
 import gc
 import multiprocessing
@@ -52,10 +52,13 @@ def test_threads_share_the_processor(set_num_threads):
 def test_mkl_shares_the_processor_too(set_num_threads):
     """Once torch was told a number, it tells MKL in every new thread."""
 
-    def n_threads_of_mkl(_=None):
+    def n_threads_of_mkl():
         found = re.search(r"mkl_get_max_threads\(\) : (\d+)", describe())
-        meeting.wait(timeout=30)
         return int(found[1])
+
+    def hear(_):
+        meeting.wait(timeout=30)
+        return n_threads_of_mkl()
 
     describe = torch.__config__.parallel_info
     if "mkl_get_max_threads" not in describe():
@@ -63,8 +66,7 @@ def test_mkl_shares_the_processor_too(set_num_threads):
     set_num_threads(3)
     meeting = threading.Barrier(3)
     device = torch.device("cpu")
-    assert map_threads(n_threads_of_mkl, range(3), device=device) == [1, 1, 1]
-    meeting = threading.Barrier(1)
+    assert map_threads(hear, range(3), device=device) == [1, 1, 1]
     assert n_threads_of_mkl() == 3
 
 

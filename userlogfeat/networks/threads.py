@@ -113,7 +113,6 @@ def _limit_threads(controller, n_threads):
     """Use so many threads for the products of the calling thread."""
     torch.get_num_threads()  # torch sets up a new thread here, so this comes first
     controller.limit(limits=n_threads, user_api="openmp")
-    if (
-        limit_mkl := _limit_mkl()
-    ):  # torch raised it, where torch.set_num_threads was used
+    limit_mkl = _limit_mkl()
+    if limit_mkl is not None:  # torch.set_num_threads raises it in new threads
         limit_mkl(n_threads)
