@@ -119,7 +119,7 @@ def test_threads_are_kept_from_batch_to_batch(set_num_threads):
 
     def hear(_):
         meeting.wait(timeout=30)
-        return threading.get_ident()
+        return threading.current_thread()  # numbers of threads are used again
 
     first, second = (
         map_threads(hear, [0, 1], device=torch.device("cpu")) for _ in range(2)
