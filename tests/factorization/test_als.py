@@ -131,7 +131,9 @@ def test_indices_of_64_bits_and_read_only_memory():
 
 
 @pytest.mark.parametrize(
-    "make", [int, np.random.RandomState, np.random.default_rng], ids=str
+    "make",
+    [int, np.random.RandomState, np.random.default_rng],
+    ids=["int", "RandomState", "Generator"],
 )
 def test_equal_seeds_give_equal_factors(make):
     first = fit_als(random_plays(), random_state=make(3), **SETTINGS)

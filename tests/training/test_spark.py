@@ -1,14 +1,16 @@
 """Spark starts processes that train together, and does the fits of a search."""
 
+import runpy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
-from joblib import parallel_config
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 
 from userlogfeat import KDStudentRegressor
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "grid_search_on_spark.py"
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(41, 7)), RNG.normal(size=41)
 
@@ -45,15 +47,13 @@ def test_processes_that_spark_started_have_the_losses_of_one(spark):
 
 @pytest.mark.slow
 def test_a_grid_search_whose_fits_are_tasks(spark):
-    joblibspark = pytest.importorskip("joblibspark")
-    joblibspark.register_spark()
+    """The gallery's function gives the scores of a search in this process."""
+    search_on_spark = runpy.run_path(str(EXAMPLE))["search_on_spark"]
     grid = {"lr": [1e-3, 1e-2]}
     expected = GridSearchCV(student(), grid, cv=2).fit(X, Y).cv_results_
-    search = GridSearchCV(student(), grid, cv=2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of joblibspark's own, as it begins
-        with parallel_config("spark", n_jobs=2):
-            found = search.fit(X, Y).cv_results_
+    folds = list(KFold(2).split(X))
+    candidates, found = search_on_spark(spark, student(), grid, X, Y, folds=folds)
+    assert candidates == expected["params"]
     np.testing.assert_allclose(
-        found["mean_test_score"], expected["mean_test_score"], rtol=1e-4
+        found.mean(axis=1), expected["mean_test_score"], rtol=1e-4
     )
