@@ -13,6 +13,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # From the ground up: a module imports from lower rows only. Within a row the files of
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
+    {"_typing"},
     {"_check", "_labels", "_optional", "_files", "_parquet", "_spark"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables"},
@@ -112,6 +113,22 @@ def test_import_is_cheap():
 @pytest.mark.parametrize("name", userlogfeat.__all__)
 def test_public_names_load(name):
     assert hasattr(userlogfeat, name)
+
+
+def test_type_checkers_see_the_public_names():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {
+        alias.name: node.module.removeprefix("userlogfeat.")
+        for node in block.body
+        for alias in node.names
+    }
+    assert seen == userlogfeat._PUBLIC
+    assert userlogfeat.__all__ == ["__version__", *userlogfeat._PUBLIC]
 
 
 def test_unknown_name():

@@ -42,10 +42,11 @@ neither torch nor any optional library.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
 
-# Public name -> module that defines it.
+# Public name -> module that defines it. A new name goes into the two lists below, too.
 _PUBLIC = {
     "ArtistEmbedder": "estimators.artist",
     "CFEmbedding": "estimators.cf",
@@ -84,16 +85,83 @@ _PUBLIC = {
     "write_html": "report",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [
+    "__version__",
+    "ArtistEmbedder",
+    "CFEmbedding",
+    "CFRegressor",
+    "ColdStartItems",
+    "FeatureLookup",
+    "KDStudentClassifier",
+    "KDStudentRegressor",
+    "LogMel",
+    "MelStatistics",
+    "MetricEmbedder",
+    "MusicnnEmbedder",
+    "PatchVotingClassifier",
+    "SharedLatentEmbedder",
+    "UserEmbedding",
+    "UserLogEmbedder",
+    "WindowRegressionClassifier",
+    "AudioError",
+    "read_audio",
+    "Catalogue",
+    "ClasswiseDisplay",
+    "read_catalogue",
+    "extract",
+    "FRONTENDS",
+    "Interactions",
+    "read_logs",
+    "FeatureTable",
+    "TeacherData",
+    "TransferDisplay",
+    "compare",
+    "list_weights",
+    "load_model",
+    "nearest_users",
+    "recommend",
+    "summarise",
+    "write_html",
+]
+
+if TYPE_CHECKING:  # the same names for type checkers and editors, which load nothing
+    from userlogfeat.audio import AudioError, read_audio
+    from userlogfeat.catalogue import Catalogue, read_catalogue
+    from userlogfeat.comparison import TeacherData, compare, summarise
+    from userlogfeat.estimators.artist import ArtistEmbedder
+    from userlogfeat.estimators.cf import CFEmbedding
+    from userlogfeat.estimators.cf_regressor import CFRegressor
+    from userlogfeat.estimators.cold_start import ColdStartItems
+    from userlogfeat.estimators.feature_lookup import FeatureLookup
+    from userlogfeat.estimators.kd_student import (
+        KDStudentClassifier,
+        KDStudentRegressor,
+    )
+    from userlogfeat.estimators.log_mel import LogMel
+    from userlogfeat.estimators.mel_statistics import MelStatistics
+    from userlogfeat.estimators.metric import MetricEmbedder
+    from userlogfeat.estimators.musicnn import MusicnnEmbedder
+    from userlogfeat.estimators.shared_latent import SharedLatentEmbedder
+    from userlogfeat.estimators.user_log import UserLogEmbedder
+    from userlogfeat.estimators.user_tower import UserEmbedding
+    from userlogfeat.estimators.voting import PatchVotingClassifier
+    from userlogfeat.estimators.window_regression import WindowRegressionClassifier
+    from userlogfeat.extraction import extract
+    from userlogfeat.frontends import FRONTENDS
+    from userlogfeat.logs import Interactions, read_logs
+    from userlogfeat.recommendation import nearest_users, recommend
+    from userlogfeat.report import ClasswiseDisplay, TransferDisplay, write_html
+    from userlogfeat.tables import FeatureTable
+    from userlogfeat.weights import list_weights, load_model
+else:
+
+    def __getattr__(name):
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'userlogfeat' has no attribute {name!r}")
+        value = getattr(import_module(f"userlogfeat.{_PUBLIC[name]}"), name)
+        globals()[name] = value
+        return value
 
 
-def __getattr__(name):
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'userlogfeat' has no attribute {name!r}")
-    value = getattr(import_module(f"userlogfeat.{_PUBLIC[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
