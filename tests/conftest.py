@@ -51,3 +51,13 @@ def spark(spark_cluster, tmp_path_factory):
     """
     with spark_cluster.cluster(tmp_path_factory.mktemp("spark")) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def torchaudio():
+    """The library, as a judge; a skip where it is missing, or does not load."""
+    try:
+        import torchaudio.transforms
+    except (ImportError, OSError, AttributeError, RuntimeError) as error:
+        pytest.skip(f"torchaudio does not load: {error}")
+    return torchaudio

@@ -473,7 +473,6 @@ def test_bf16_learns(spectra):
 
 def test_masks_train(spectra):
     X, y = spectra
-    pytest.importorskip("torchaudio")
     masked = small(freq_mask=8, time_mask=5, max_epochs=2).fit(X, y)
     plain = small(max_epochs=2).fit(X, y)
     assert masked.history_[0] != plain.history_[0]

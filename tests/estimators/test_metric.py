@@ -413,7 +413,6 @@ def test_bf16_learns(spectra):
 
 def test_masks_train(spectra):
     X, y, users = spectra
-    pytest.importorskip("torchaudio")
     masked = small(users, freq_mask=20, time_mask=5, max_epochs=2).fit(X, y)
     plain = small(users, max_epochs=2).fit(X, y)
     assert masked.history_[0] != plain.history_[0]

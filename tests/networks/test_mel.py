@@ -49,9 +49,8 @@ def test_filters_are_librosas(settings):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=range(len(SETTINGS)))
-def test_filters_are_torchaudios(settings):
-    functional = pytest.importorskip("torchaudio.functional")
-    expected = functional.melscale_fbanks(
+def test_filters_are_torchaudios(settings, torchaudio):
+    expected = torchaudio.functional.melscale_fbanks(
         settings.n_fft // 2 + 1,
         settings.f_min,
         settings.highest,
@@ -67,10 +66,9 @@ def test_filters_are_torchaudios(settings):
 
 
 @pytest.mark.parametrize("power", [1, 2])
-def test_spectrograms_are_torchaudios(power):
-    transforms = pytest.importorskip("torchaudio.transforms")
+def test_spectrograms_are_torchaudios(power, torchaudio):
     settings = replace(MUSICNN, power=power, half=False)
-    expected = transforms.MelSpectrogram(
+    expected = torchaudio.transforms.MelSpectrogram(
         sample_rate=settings.sample_rate,
         n_fft=settings.n_fft,
         hop_length=settings.hop,

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._labels import is_null
-from userlogfeat._optional import import_optional
 from userlogfeat.estimators._base import (
     AudioTransformer,
     resolve_device,
@@ -21,6 +20,7 @@ from userlogfeat.estimators._base import (
     to_device,
 )
 from userlogfeat.frontends import resolve_front_end
+from userlogfeat.networks.masks import SpecAugment
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.mlp import FeatureTeacher, mlp
 from userlogfeat.networks.se_cnn import PAPER_POOLS, SECNN
@@ -188,16 +188,10 @@ class NetworkEstimator(AudioTransformer):
         )
 
     def _augmentation(self):
-        """SpecAugment: a band of frequencies and a span of time are hidden."""
+        """What hides bands and frames while training, or None."""
         if self._reads_features or not (self.freq_mask or self.time_mask):
             return None
-        transforms = import_optional(
-            "torchaudio.transforms", extra="augment", purpose="freq_mask and time_mask"
-        )
-        return torch.nn.Sequential(
-            transforms.FrequencyMasking(self.freq_mask, iid_masks=True),
-            transforms.TimeMasking(self.time_mask, iid_masks=True),
-        )
+        return SpecAugment(self.freq_mask, self.time_mask)
 
     def _make_checkpoint(self, network, inputs, targets, split):
         """The file that keeps this fit, named by all that decides its result."""

@@ -102,7 +102,6 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         What to do where a clip is shorter than `duration` or one patch.
     freq_mask, time_mask : int
         SpecAugment while training: the widest masks, in bands and frames; 0 for none.
-        Needs the extra `augment`.
     max_epochs, patience : int
         At most so many epochs, stopping after so many without a lower validation loss;
         the epoch of the least is kept.

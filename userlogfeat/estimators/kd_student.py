@@ -77,7 +77,6 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         What to do where a clip is shorter than `duration`.
     freq_mask, time_mask : int
         SpecAugment while training: the widest masks, in bands and frames; 0 for none.
-        Needs the extra `augment`.
     max_epochs, patience : int
         At most so many epochs, stopping after so many without a lower validation loss
         *of the task*; the epoch of the least is kept.
@@ -333,7 +332,6 @@ class KDStudentRegressor(RegressorMixin, StudentEstimator):
         What to do where a clip is shorter than `duration`.
     freq_mask, time_mask : int
         SpecAugment while training: the widest masks, in bands and frames; 0 for none.
-        Needs the extra `augment`.
     max_epochs, patience : int
         At most so many epochs, stopping after so many without a lower validation loss
         *of the task*; the epoch of the least is kept.
