@@ -368,6 +368,35 @@ def test_opposite_infinities(tmp_path):
     refuse(path, NonFiniteAudioError, "the first at 0.50 s")
 
 
+@pytest.mark.parametrize(("bits", "channels"), [(16, 1), (16, 2), (24, 1), (32, 1)])
+@pytest.mark.parametrize("duration", [None, 0.2])
+def test_float_files_of_integers(tmp_path, bits, channels, duration):
+    """Read as they were, they gave features of another sound."""
+    full = 2 ** (bits - 1)
+    wave = np.rint(noise(RATE, channels) * full)
+    path = write(tmp_path / "a.wav", wave, subtype="FLOAT")
+    match = f"range of integers of {bits} bits"
+    error = refuse(path, NonFiniteAudioError, match, duration=duration)
+    assert f"Divide them by {full} " in error.way_out
+
+
+def test_near_silence_in_integers(tmp_path):
+    """Within a few steps of zero: whole numbers, in both channels."""
+    path = write(tmp_path / "a.wav", np.rint(noise(RATE, 2) * 20), subtype="FLOAT")
+    refuse(path, NonFiniteAudioError, "range of integers of 16 bits")
+
+
+def test_resampled_integers_are_told_by_their_peak(tmp_path):
+    path = write(tmp_path / "a.wav", noise() * 3000 + 0.25, subtype="FLOAT")
+    refuse(path, NonFiniteAudioError, "reach 1500.*range of integers of 16 bits")
+
+
+def test_loud_floats_are_read(tmp_path):
+    """12 dB over full scale, in float, are a mix before its limiter."""
+    path = write(tmp_path / "a.wav", noise() * 8, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(path, sample_rate=RATE), noise() * 8)
+
+
 def test_bad_samples_outside_the_crop_do_no_harm(tmp_path):
     wave = noise(RATE * 3)
     wave[0] = np.nan

@@ -5,6 +5,7 @@ clips   decode, downmix, resample, crop, fill, cut; decode ahead of the network
 files   open files by their content
 mp3     how long an mp3 is, where it does not say so itself
 ogg     whether all pages of an Ogg file are there
+scale   whether samples are in the range of integers
 errors  what is wrong with a file, and the way out
 ======  ====================================================================
 """

@@ -73,7 +73,7 @@ class CorruptAudioError(AudioError):
 
 
 class NonFiniteAudioError(AudioError):
-    """It has samples that are NaN, infinite or absurdly large."""
+    """It has samples that are NaN, infinite or far beyond full scale, which is 1."""
 
 
 class TooLongAudioError(AudioError):

@@ -29,10 +29,11 @@ from userlogfeat.audio.errors import (
 from userlogfeat.audio.mp3 import Mp3View, find_layout
 from userlogfeat.audio.ogg import MARK as OGG
 from userlogfeat.audio.ogg import find_fault
+from userlogfeat.audio.scale import MAX_PEAK, integer_full_scale
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
-MAX_AMPLITUDE = 1e6  # full scale is 1; float files of 16-bit values reach 32,768
+_SAFE_PEAK = 2.0  # up to which samples need no second look
 BLOCK_SAMPLES = 1 << 22  # of all channels together, decoded at a time
 
 # A file may hold this much less than its header promises: encoders count roughly.
@@ -102,14 +103,28 @@ class AudioFile:
         with np.errstate(all="ignore"):
             mono = block[:, 0] if block.shape[1] == 1 else _mean_of_channels(block)
             peak = np.abs(mono).max()
-        if peak <= MAX_AMPLITUDE:
+        if peak <= _SAFE_PEAK:
             return np.ascontiguousarray(mono)
-        bad = ~(np.abs(mono) <= MAX_AMPLITUDE)
+        scale = integer_full_scale(block, peak)
+        if scale is None and peak <= MAX_PEAK:
+            return np.ascontiguousarray(mono)
+        raise self._out_of_range(mono, position, peak, scale)
+
+    def _out_of_range(self, mono, position, peak, scale):
+        if scale is not None:
+            return NonFiniteAudioError(
+                self.path,
+                f"its samples reach {peak:g}, where full scale is 1: they are in the "
+                f"range of integers of {scale.bit_length()} bits",
+                f"Divide them by {scale} and write the file again, or write it with "
+                "whole-number samples.",
+            )
+        bad = ~(np.abs(mono) <= MAX_PEAK)
         seconds = (position + int(bad.argmax())) / self.sample_rate
-        raise NonFiniteAudioError(
+        return NonFiniteAudioError(
             self.path,
             f"{int(bad.sum())} of {len(mono)} samples are NaN, infinite or beyond "
-            f"{MAX_AMPLITUDE:g} (full scale is 1), the first at {seconds:.2f} s",
+            f"{MAX_PEAK:g} (full scale is 1), the first at {seconds:.2f} s",
             "Drop the file, or write it again with whole-number samples: "
             + ffmpeg_command(self.path, "wav"),
         )
