@@ -16,13 +16,16 @@ PathLike: TypeAlias = str | os.PathLike[str]
 # One clip, as feature tables name it; POSIX paths may be bytes.
 ClipId: TypeAlias = str | bytes | os.PathLike[str]
 
+ClipIds: TypeAlias = ArrayLike | Sequence[ClipId]
+
 # What estimators hear: files, waveforms of different lengths, spectrograms, features.
-Audio: TypeAlias = ArrayLike | Sequence[ClipId] | Sequence[ArrayLike]
+Audio: TypeAlias = ClipIds | Sequence[ArrayLike]
 
 # Users by items, or the other way round.
 Matrix: TypeAlias = Union[ArrayLike, "sparse.spmatrix", "sparse.sparray"]
 
-RandomState: TypeAlias = int | np.random.RandomState | np.random.Generator | None
+# Of scikit-learn; what takes numpy's Generator as well says so.
+RandomState: TypeAlias = int | np.random.RandomState | None
 
 Device: TypeAlias = Union[str, "torch.device"]
 

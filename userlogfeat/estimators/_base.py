@@ -1,15 +1,18 @@
 """What every estimator that hears audio shares: decoding, batching, devices."""
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._typing import Audio
 from userlogfeat.audio import decode_ahead, fit_length, read_audio
 from userlogfeat.networks.compiled import compile_where_wanted
 from userlogfeat.networks.memory import Halving
@@ -62,7 +65,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
 
     _crops = ("start", "middle")
 
-    def fit(self, X, y=None):
+    def fit(self, X: Audio, y: Any = None) -> Self:
         """Check X and the parameters; there is nothing to learn.
 
         Parameters
@@ -80,7 +83,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         self._check_clips(X, reset=True)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Features of clips.
 
         Parameters
@@ -105,7 +108,13 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         ]
         return np.stack(rows).astype(np.float32, copy=False)
 
-    def iter_features(self, X, *, layers=None, on_error="raise"):
+    def iter_features(
+        self,
+        X: Audio,
+        *,
+        layers: Sequence[str] | None = None,
+        on_error: Literal["raise", "yield"] = "raise",
+    ) -> Iterator[ClipFeatures]:
         """Features of one clip after the other, while the next are being decoded.
 
         Parameters
@@ -251,10 +260,10 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         check_choice(self.precision, "precision", ("auto", "fp32", "bf16"))
         resolve_device(self.device)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.three_d_array = True

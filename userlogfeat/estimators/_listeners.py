@@ -6,6 +6,7 @@ The public side, with what its parameters mean, is
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_array
@@ -158,10 +159,10 @@ class ListenerEstimator(ContextEstimator):
             )
         self._check_contexts()
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         tags.target_tags.required = True

@@ -5,10 +5,14 @@ user-item log data", section 3.2. A subclass says what the task is: its targets,
 loss, and what the outputs of the network mean.
 """
 
+from __future__ import annotations
+
 import copy
 import os
+from collections.abc import Sequence
 from functools import partial
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,6 +24,7 @@ from sklearn.utils.validation import (
 )
 
 from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._typing import ArrayLike, Audio, Device, PathLike, RandomState
 from userlogfeat.audio import AudioError
 from userlogfeat.estimators._base import (
     AudioTransformer,
@@ -38,6 +43,12 @@ from userlogfeat.losses import distillation, weighted_mean
 from userlogfeat.networks.shares import whole
 from userlogfeat.weights.config import ModelError
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from userlogfeat.frontends import FrontEnd
+
+
 MODES = ("base", "fix", "init", "kd")
 # Steps of an epoch: with fewer, a few clips would wait in vain for their best epoch.
 MIN_STEPS = 10
@@ -55,33 +66,33 @@ class StudentEstimator(NetworkEstimator):
 
     def __init__(
         self,
-        teacher=None,
-        mode=None,
-        kd_weight=1.0,
+        teacher: Any = None,
+        mode: Literal["base", "fix", "init", "kd"] | None = None,
+        kd_weight: float = 1.0,
         *,
-        kd_epochs=50,
-        network="se_cnn",
-        channels=64,
-        pools=None,
-        hidden=(256,),
-        frontend="lee2019",
-        duration=None,
-        crop="middle",
-        short="repeat",
-        freq_mask=0,
-        time_mask=0,
-        max_epochs=200,
-        patience=20,
-        batch_size=32,
-        lr=1e-3,
-        validation_fraction=0.2,
-        n_jobs=2,
-        device="auto",
-        precision="auto",
-        checkpoint=None,
-        random_state=None,
-        verbose=0,
-    ):
+        kd_epochs: int | None = 50,
+        network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn",
+        channels: int = 64,
+        pools: Sequence[tuple[int, int]] | None = None,
+        hidden: Sequence[int] = (256,),
+        frontend: str | FrontEnd = "lee2019",
+        duration: float | None = None,
+        crop: Literal["middle", "start", "random"] = "middle",
+        short: Literal["repeat", "pad"] = "repeat",
+        freq_mask: int = 0,
+        time_mask: int = 0,
+        max_epochs: int = 200,
+        patience: int = 20,
+        batch_size: int = 32,
+        lr: float = 1e-3,
+        validation_fraction: float = 0.2,
+        n_jobs: int = 2,
+        device: Device = "auto",
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        checkpoint: PathLike | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.teacher = teacher
         self.mode = mode
         self.kd_weight = kd_weight
@@ -108,7 +119,15 @@ class StudentEstimator(NetworkEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None, *, groups=None, teacher_targets=None):
+    def fit(
+        self,
+        X: Audio,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        teacher_targets: ArrayLike | None = None,
+    ) -> Self:
         """Learn the task.
 
         Parameters
@@ -169,7 +188,7 @@ class StudentEstimator(NetworkEstimator):
         self.mode_ = mode
         return self
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Penultimate units (n_clips, n_units) of clips, float32.
 
         Parameters
@@ -180,12 +199,14 @@ class StudentEstimator(NetworkEstimator):
         check_is_fitted(self)
         return self._embed(X)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns of `transform`: ``embedding_0``, ``embedding_1``, ..."""
         check_is_fitted(self)
         return feature_names({"embedding": self._n_units_})
 
-    def save(self, folder, *, training_data):
+    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
         """Write the model to a folder that `load` and `UserLogEmbedder` read.
 
         A teacher that is given as an object is not named in it: a loaded student
@@ -218,7 +239,7 @@ class StudentEstimator(NetworkEstimator):
         )
 
     @classmethod
-    def load(cls, folder, *, network=None):
+    def load(cls, folder: PathLike, *, network: type[nn.Module] | None = None) -> Self:
         """The fitted estimator that `save` wrote to a folder.
 
         Parameters
@@ -478,10 +499,10 @@ class StudentEstimator(NetworkEstimator):
             parameters["class_weight"] = None  # of the fit, not of the model
         return parameters
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "mode_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         tags.target_tags.required = True

@@ -6,6 +6,7 @@ The public side, with what its parameters mean, is
 
 import warnings
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -213,7 +214,7 @@ class TowerEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             )
         resolve_device(self.device)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = True

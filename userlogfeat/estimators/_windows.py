@@ -14,6 +14,7 @@ from userlogfeat._check import (
     check_choice,
     check_positive,
 )
+from userlogfeat._typing import ArrayLike, Audio
 from userlogfeat.estimators._base import AudioTransformer, resolve_device
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.frame_statistics import (
@@ -40,7 +41,7 @@ class WindowTransformer(AudioTransformer):
     precision = "fp32"  # there is little to multiply
     _instead = "There is nothing to sum up over time in features: use them as they are."
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Statistics of clips.
 
         Parameters
@@ -66,7 +67,9 @@ class WindowTransformer(AudioTransformer):
         ]
 
     @available_if(_gives_rows)
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns, by layer, statistic and unit: ``base_mean_0``, ...
 
         With ``pooling="meanstd"`` ``base_mean_mean_0``, ..., ``base_std_min_199``: the

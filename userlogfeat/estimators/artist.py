@@ -6,7 +6,11 @@ like: the network's last layer, averaged over a clip and reduced to where artist
 differ, is a feature for other tasks.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -14,6 +18,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from userlogfeat._check import check_positive
+from userlogfeat._typing import ArrayLike, Audio, Device, PathLike, RandomState
 from userlogfeat.estimators._artists import (
     ARTISTS,
     load_artists,
@@ -38,6 +43,12 @@ from userlogfeat.networks.artist import (
 from userlogfeat.networks.mlp import FeatureTeacher
 from userlogfeat.training.discriminants import check_shrinkage, fit_discriminants
 from userlogfeat.training.processes import join, on_first, share_rows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from userlogfeat.frontends import FrontEnd
+
 
 # Park, Lee, Park, Ha, Nam 2018, training and experiments.
 PARK_2018 = {
@@ -182,36 +193,36 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
 
     def __init__(
         self,
-        n_components=PARK_2018["n_components"],
+        n_components: int = PARK_2018["n_components"],
         *,
-        shrinkage="auto",
-        network="artist",
-        n_units=PAPER_UNITS,
-        channels=PAPER_CHANNELS,
-        pools=None,
-        dropout=PAPER_DROPOUT,
-        hidden=(256,),
-        layer="embedding",
-        frontend="park2017",
-        context=PARK_2018["context"],
-        duration=None,
-        crop="start",
-        short="repeat",
-        freq_mask=0,
-        time_mask=0,
-        max_epochs=100,
-        patience=10,
-        batch_size=PARK_2018["batch_size"],
-        lr=PARK_2018["lr"],
-        validation_fraction=PARK_2018["validation_fraction"],
-        test_fraction=PARK_2018["test_fraction"],
-        n_jobs=2,
-        device="auto",
-        precision="auto",
-        checkpoint=None,
-        random_state=None,
-        verbose=0,
-    ):
+        shrinkage: float | Literal["auto"] = "auto",
+        network: Literal["artist", "mlp"] | type[nn.Module] = "artist",
+        n_units: int = PAPER_UNITS,
+        channels: int = PAPER_CHANNELS,
+        pools: Sequence[int] | None = None,
+        dropout: float = PAPER_DROPOUT,
+        hidden: Sequence[int] = (256,),
+        layer: str | Sequence[str] = "embedding",
+        frontend: str | FrontEnd = "park2017",
+        context: float = PARK_2018["context"],
+        duration: float | None = None,
+        crop: Literal["start", "middle"] = "start",
+        short: Literal["repeat", "pad"] = "repeat",
+        freq_mask: int = 0,
+        time_mask: int = 0,
+        max_epochs: int = 100,
+        patience: int = 10,
+        batch_size: int = PARK_2018["batch_size"],
+        lr: float = PARK_2018["lr"],
+        validation_fraction: float = PARK_2018["validation_fraction"],
+        test_fraction: float = PARK_2018["test_fraction"],
+        n_jobs: int = 2,
+        device: Device = "auto",
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        checkpoint: PathLike | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.n_components = n_components
         self.shrinkage = shrinkage
         self.network = network
@@ -241,7 +252,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, *, groups=None):
+    def fit(self, X: Audio, y: ArrayLike, *, groups: ArrayLike | None = None) -> Self:
         """Train the network, then find where artists differ.
 
         Parameters
@@ -308,7 +319,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         }
         return self
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Layers of clips side by side, (n_clips, n_features), float32.
 
         Parameters
@@ -322,7 +333,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
             return self._embed(X)
         return AudioTransformer.transform(self, X)
 
-    def predict(self, X):
+    def predict(self, X: Audio) -> np.ndarray:
         """The artist of each clip: the one whose mean embedding is nearest.
 
         Parameters
@@ -339,7 +350,9 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         nearest = nearest_artists(self._embed(X), self.artist_embeddings_)
         return self.classes_[nearest]
 
-    def score(self, X, y, sample_weight=None):
+    def score(
+        self, X: Audio, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Share of clips whose artist `predict` names.
 
         Parameters
@@ -357,13 +370,15 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         """
         return ClassifierMixin.score(self, X, y, sample_weight)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns: ``embedding_0``, ``embedding_1``, ..."""
         check_is_fitted(self)
         sizes = self._layer_sizes()
         return feature_names({name: sizes[name] for name in self._layer_names()})
 
-    def save(self, folder, *, training_data):
+    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
         """Write the model to a folder that `UserLogEmbedder` and `load` read.
 
         The artists' names and embeddings are in a file of their own,
@@ -388,7 +403,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         self._save(folder, "ArtistEmbedder", fitted, training_data)
 
     @classmethod
-    def load(cls, folder, *, network=None):
+    def load(cls, folder: PathLike, *, network: type[nn.Module] | None = None) -> Self:
         """The fitted estimator that `save` wrote to a folder.
 
         Of what `fit` says of the training, `test_score_` is kept; `history_` and
@@ -546,10 +561,10 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         self._check_layers(dict.fromkeys((*inner, "embedding")))
         self._check_contexts()
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "artist_embeddings_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         return tags

@@ -2,6 +2,7 @@
 
 import numbers
 import os
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +14,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._spark import is_spark_frame
+from userlogfeat._typing import Matrix, RandomState
 from userlogfeat.factorization import fit_als, fold_in
 
 BACKENDS = ("implicit", "spark")
@@ -104,15 +106,15 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def __init__(
         self,
-        n_factors=SETTINGS["n_factors"],
-        regularization=SETTINGS["regularization"],
-        alpha=SETTINGS["alpha"],
-        iterations=SETTINGS["iterations"],
-        backend="implicit",
-        factors_folder=None,
-        random_state=None,
-        verbose=False,
-    ):
+        n_factors: int = SETTINGS["n_factors"],
+        regularization: float = SETTINGS["regularization"],
+        alpha: float = SETTINGS["alpha"],
+        iterations: int = SETTINGS["iterations"],
+        backend: Literal["implicit", "spark"] = "implicit",
+        factors_folder: str | None = None,
+        random_state: RandomState | np.random.Generator = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_factors = n_factors
         self.regularization = regularization
         self.alpha = alpha
@@ -122,7 +124,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, user_items, y=None):
+    def fit(self, user_items: Matrix, y: Any = None) -> Self:
         """Learn the factors of users and items.
 
         Parameters
@@ -166,7 +168,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._n_features_out = self.n_factors
         return self
 
-    def fit_transform(self, user_items, y=None):
+    def fit_transform(self, user_items: Matrix, y: Any = None) -> np.ndarray:
         """Learn the factors and return those of the users.
 
         Parameters
@@ -181,7 +183,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         return self.fit(user_items)._known_users().copy()
 
-    def transform(self, user_items):
+    def transform(self, user_items: Matrix) -> np.ndarray:
         """Fold in users: their factors, given those of the items.
 
         Parameters
@@ -199,7 +201,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         user_items = validate_data(self, user_items, reset=False, **_CHECKS)
         return self._fold_in(self.item_factors_, sparse.csr_matrix(user_items))
 
-    def transform_items(self, user_items):
+    def transform_items(self, user_items: Matrix) -> np.ndarray:
         """Fold in items: their factors, given those of the users.
 
         For items of the training logs this is one more half step of the alternation:
@@ -312,7 +314,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 "userlogfeat.factor_files.write_factors."
             )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = True

@@ -5,7 +5,11 @@ user-item log data": factors of the listening logs are the targets of a regressi
 audio, which then hears taste in clips that nobody has played.
 """
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -19,6 +23,7 @@ from sklearn.utils.validation import (
 )
 
 from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._typing import ArrayLike, Audio, Device, PathLike, RandomState
 from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
@@ -31,6 +36,12 @@ from userlogfeat.estimators._network import (
     check_groups,
     warn_of_no_validation,
 )
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from userlogfeat.frontends import FrontEnd
+
 
 # Regularisation of the ridge head, from none to all: inputs are standardised, so the
 # Gram matrix of n clips has a diagonal of n.
@@ -146,37 +157,37 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
 
     def __init__(
         self,
-        network="se_cnn",
+        network: Literal["se_cnn", "musicnn", "mlp"] | type[nn.Module] = "se_cnn",
         *,
-        channels=64,
-        pools=None,
-        model="MSD_musicnn",
-        head="ridge",
-        head_layer="taggram",
-        head_pooling="meanstd",
-        patch_hop=1.0,
-        layer="embedding",
-        factor_norm="unit",
-        alphas=RIDGE_ALPHAS,
-        hidden=(256,),
-        frontend="lee2019",
-        duration=None,
-        crop="middle",
-        short="repeat",
-        freq_mask=0,
-        time_mask=0,
-        max_epochs=100,
-        patience=10,
-        batch_size=32,
-        lr=1e-3,
-        validation_fraction=0.1,
-        n_jobs=2,
-        device="auto",
-        precision="auto",
-        checkpoint=None,
-        random_state=None,
-        verbose=0,
-    ):
+        channels: int = 64,
+        pools: Sequence[tuple[int, int]] | None = None,
+        model: str = "MSD_musicnn",
+        head: Literal["ridge", "mlp"] = "ridge",
+        head_layer: str = "taggram",
+        head_pooling: Literal["mean", "max", "meanstd"] = "meanstd",
+        patch_hop: float = 1.0,
+        layer: str | Sequence[str] = "embedding",
+        factor_norm: Literal["unit", "raw"] = "unit",
+        alphas: Sequence[float] = RIDGE_ALPHAS,
+        hidden: Sequence[int] = (256,),
+        frontend: str | FrontEnd = "lee2019",
+        duration: float | None = None,
+        crop: Literal["middle", "start", "random"] = "middle",
+        short: Literal["repeat", "pad"] = "repeat",
+        freq_mask: int = 0,
+        time_mask: int = 0,
+        max_epochs: int = 100,
+        patience: int = 10,
+        batch_size: int = 32,
+        lr: float = 1e-3,
+        validation_fraction: float = 0.1,
+        n_jobs: int = 2,
+        device: Device = "auto",
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        checkpoint: PathLike | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.network = network
         self.channels = channels
         self.pools = pools
@@ -207,7 +218,14 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None, *, groups=None):
+    def fit(
+        self,
+        X: Audio,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Train the network or learn the head.
 
         Parameters
@@ -245,7 +263,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         }
         return self
 
-    def predict(self, X):
+    def predict(self, X: Audio) -> np.ndarray:
         """Estimated factors (n_clips, n_factors), float64, of clips.
 
         Parameters
@@ -257,7 +275,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         estimate = self._embed(X).astype(np.float64)
         return estimate[:, 0] if self._single_output_ else estimate
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Layers of clips side by side, (n_clips, n_features), float32.
 
         Parameters
@@ -271,7 +289,9 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         self._check_layers(self._load_network().layer_sizes)
         return AudioTransformer.transform(self, X)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns: ``embedding_0``, ``embedding_1``, ..."""
         check_is_fitted(self)
         if self._reads_features:
@@ -280,7 +300,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
             sizes = self._load_network().layer_sizes
         return feature_names({name: sizes[name] for name in self._layer_names()})
 
-    def save(self, folder, *, training_data):
+    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
         """Write the model to a folder that `UserLogEmbedder` and `load` read.
 
         Parameters
@@ -312,7 +332,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         )
 
     @classmethod
-    def load(cls, folder, *, network=None):
+    def load(cls, folder: PathLike, *, network: type[nn.Module] | None = None) -> Self:
         """The fitted estimator that `save` wrote to a folder.
 
         Parameters
@@ -571,10 +591,10 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
                 'hears each clip once. Pass crop="middle" or "start".'
             )
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "head_") or hasattr(self, "network_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         tags.target_tags.multi_output = True

@@ -9,6 +9,7 @@ whose histories are thinned to 1, 2, 4, ... listeners.
 
 import copy
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import ArrayLike, Matrix, RandomState
 from userlogfeat.evaluation.thinning import thin_histories
 
 # What k0 is chosen from: the factor wherever there is one, then half octaves. With the
@@ -116,14 +118,14 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def __init__(
         self,
-        cf,
+        cf: Any,
         *,
-        k0="auto",
-        full_weight=0.95,
-        factor_norm="unit",
-        validation_fraction=0.2,
-        random_state=None,
-    ):
+        k0: Literal["auto"] | float = "auto",
+        full_weight: float = 0.95,
+        factor_norm: Literal["unit", "raw"] = "unit",
+        validation_fraction: float = 0.2,
+        random_state: RandomState = None,
+    ) -> None:
         self.cf = cf
         self.k0 = k0
         self.full_weight = full_weight
@@ -131,7 +133,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def fit(self, X, item_users):
+    def fit(self, X: ArrayLike, item_users: Matrix) -> Self:
         """Measure how many listeners an estimate is worth.
 
         Parameters
@@ -170,7 +172,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             self.k0_, self.calibration_ = self._calibrate(X, item_users, factors)
         return self
 
-    def fit_transform(self, X, item_users):
+    def fit_transform(self, X: ArrayLike, item_users: Matrix) -> np.ndarray:
         """Measure k0, and return the embeddings of the items of `fit`.
 
         Not the same as ``fit(X, item_users).transform(X)``: that is told of no history.
@@ -187,7 +189,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         return self.fit(X, item_users).transform(X, item_users)
 
-    def transform(self, X, item_users=None):
+    def transform(self, X: ArrayLike, item_users: Matrix | None = None) -> np.ndarray:
         """Embeddings of items, known or new.
 
         Parameters
@@ -325,7 +327,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 f"Got validation_fraction={fraction!r}, expected a share in (0, 1)."
             )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []

@@ -1,11 +1,14 @@
 """Features of an extracted table as a transformer: paths in, rows out, no decoding."""
 
 import os
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from userlogfeat._check import check_audio
+from userlogfeat._typing import ArrayLike, ClipIds, PathLike
 from userlogfeat.tables import OK, FeatureTable, clip_name
 
 N_NAMED = 5  # clips that an error names
@@ -42,12 +45,18 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
            [1., 2.]], dtype=float32)
     """
 
-    def __init__(self, table, *, layer=None, scale=True):
+    def __init__(
+        self,
+        table: PathLike | FeatureTable,
+        *,
+        layer: str | Sequence[str] | None = None,
+        scale: bool = True,
+    ) -> None:
         self.table = table
         self.layer = layer
         self.scale = scale
 
-    def fit(self, X, y=None):
+    def fit(self, X: ClipIds, y: Any = None) -> Self:
         """Check the table and the layers; there is nothing to learn.
 
         Parameters
@@ -65,7 +74,7 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
         self._layer_names(self._open())
         return self
 
-    def transform(self, X):
+    def transform(self, X: ClipIds) -> np.ndarray:
         """Features of clips.
 
         Parameters
@@ -92,7 +101,9 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
             [found.layers[name] * np.float32(scales[name]) for name in layers], axis=1
         )
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns: ``max_pool_0``, ``max_pool_1``, ..."""
         from userlogfeat.estimators._base import (
             feature_names,
@@ -141,10 +152,10 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
             for name in names
         ]
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.string = True

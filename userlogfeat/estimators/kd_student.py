@@ -6,6 +6,11 @@ an output layer on its penultimate units, and the teacher's knowledge comes into
 one of three ways, `fix`, `init` or `kd`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
 import numpy as np
 import torch.nn.functional as F
 from scipy.special import softmax
@@ -15,7 +20,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d
 
 from userlogfeat._labels import is_null
+from userlogfeat._typing import Audio, Device, PathLike, RandomState
 from userlogfeat.estimators._student import StudentEstimator
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from userlogfeat.frontends import FrontEnd
 
 
 def _check_labels(y):
@@ -159,34 +170,34 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
 
     def __init__(
         self,
-        teacher=None,
-        mode=None,
-        kd_weight=10.0,
+        teacher: Any = None,
+        mode: Literal["base", "fix", "init", "kd"] | None = None,
+        kd_weight: float = 10.0,
         *,
-        kd_epochs=50,
-        network="se_cnn",
-        channels=64,
-        pools=None,
-        hidden=(256,),
-        class_weight=None,
-        frontend="lee2019",
-        duration=None,
-        crop="middle",
-        short="repeat",
-        freq_mask=0,
-        time_mask=0,
-        max_epochs=200,
-        patience=20,
-        batch_size=32,
-        lr=1e-3,
-        validation_fraction=0.2,
-        n_jobs=2,
-        device="auto",
-        precision="auto",
-        checkpoint=None,
-        random_state=None,
-        verbose=0,
-    ):
+        kd_epochs: int | None = 50,
+        network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn",
+        channels: int = 64,
+        pools: Sequence[tuple[int, int]] | None = None,
+        hidden: Sequence[int] = (256,),
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        frontend: str | FrontEnd = "lee2019",
+        duration: float | None = None,
+        crop: Literal["middle", "start", "random"] = "middle",
+        short: Literal["repeat", "pad"] = "repeat",
+        freq_mask: int = 0,
+        time_mask: int = 0,
+        max_epochs: int = 200,
+        patience: int = 20,
+        batch_size: int = 32,
+        lr: float = 1e-3,
+        validation_fraction: float = 0.2,
+        n_jobs: int = 2,
+        device: Device = "auto",
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        checkpoint: PathLike | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(
             teacher,
             mode,
@@ -216,7 +227,7 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         )
         self.class_weight = class_weight
 
-    def predict(self, X):
+    def predict(self, X: Audio) -> np.ndarray:
         """Labels (n_clips,) of clips.
 
         Parameters
@@ -227,7 +238,7 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         outputs = self._outputs(X)
         return self.classes_[outputs.argmax(axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Audio) -> np.ndarray:
         """Probabilities (n_clips, n_classes) of the labels, in the order of `classes_`.
 
         Parameters
@@ -397,7 +408,7 @@ class KDStudentRegressor(RegressorMixin, StudentEstimator):
     True
     """
 
-    def predict(self, X):
+    def predict(self, X: Audio) -> np.ndarray:
         """Estimates (n_clips,) or (n_clips, n_targets), float64, of clips.
 
         Parameters
@@ -445,7 +456,7 @@ class KDStudentRegressor(RegressorMixin, StudentEstimator):
         self._target_scale_ = np.array(fitted["target_scale"])
         self._n_outputs_ = len(self._target_mean_)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

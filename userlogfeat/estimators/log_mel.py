@@ -1,12 +1,19 @@
 """LogMel: log-mel spectrograms, with the settings of a paper."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from userlogfeat._typing import Audio, Device
 from userlogfeat.estimators._base import AudioTransformer, resolve_device
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.mel import LogMelSpectrogram
+
+if TYPE_CHECKING:
+    from userlogfeat.frontends import FrontEnd
 
 
 class LogMel(AudioTransformer):
@@ -51,15 +58,15 @@ class LogMel(AudioTransformer):
 
     def __init__(
         self,
-        frontend="musicnn",
+        frontend: str | FrontEnd = "musicnn",
         *,
-        duration=None,
-        crop="middle",
-        short="repeat",
-        batch_size=16,
-        n_jobs=2,
-        device="auto",
-    ):
+        duration: float | None = None,
+        crop: Literal["middle", "start"] = "middle",
+        short: Literal["repeat", "pad"] = "repeat",
+        batch_size: int = 16,
+        n_jobs: int = 2,
+        device: Device = "auto",
+    ) -> None:
         self.frontend = frontend
         self.duration = duration
         self.crop = crop
@@ -68,7 +75,7 @@ class LogMel(AudioTransformer):
         self.n_jobs = n_jobs
         self.device = device
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Spectrograms of clips.
 
         Parameters

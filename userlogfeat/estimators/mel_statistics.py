@@ -4,13 +4,21 @@ Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": mean, variance, 
 and minimum over windows of 64 frames, of 200 mel bands; what no label has touched.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
 
+from userlogfeat._typing import Device
 from userlogfeat.estimators._windows import WindowTransformer
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
+
+if TYPE_CHECKING:
+    from userlogfeat.frontends import FrontEnd
 
 
 class MelStatistics(WindowTransformer):
@@ -89,19 +97,19 @@ class MelStatistics(WindowTransformer):
 
     def __init__(
         self,
-        frontend="hamel2013",
+        frontend: str | FrontEnd = "hamel2013",
         *,
-        window=WINDOW,
-        window_hop=None,
-        statistics=STATISTICS,
-        pooling="mean",
-        duration=None,
-        crop="middle",
-        short="repeat",
-        batch_size=16,
-        n_jobs=2,
-        device="auto",
-    ):
+        window: int | None = WINDOW,
+        window_hop: int | None = None,
+        statistics: Sequence[Literal["mean", "var", "max", "min"]] = STATISTICS,
+        pooling: Literal["mean", "max", "meanstd"] | None = "mean",
+        duration: float | None = None,
+        crop: Literal["middle", "start"] = "middle",
+        short: Literal["repeat", "pad"] = "repeat",
+        batch_size: int = 16,
+        n_jobs: int = 2,
+        device: Device = "auto",
+    ) -> None:
         self.frontend = frontend
         self.window = window
         self.window_hop = window_hop
@@ -115,7 +123,7 @@ class MelStatistics(WindowTransformer):
         self.device = device
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Columns of the layer that files and waveforms give, by name."""
         self._check_parameters()
         if self.pooling is None:
@@ -128,7 +136,7 @@ class MelStatistics(WindowTransformer):
         return {self.layer: factor * len(self.statistics) * n_bands}
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Identifies the settings: equal strings, equal features."""
         settings = [
             asdict(resolve_front_end(self.frontend)),

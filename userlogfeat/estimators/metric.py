@@ -7,10 +7,16 @@ and away from those who dislike them. A clip that nobody has heard yet then has 
 among the users, and its embedding is a feature for other tasks.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from userlogfeat._typing import ArrayLike, Audio, Device, Matrix, PathLike, RandomState
 from userlogfeat.estimators._base import AudioTransformer, as_tensor, feature_names
 from userlogfeat.estimators._listeners import (
     CHEN_2021,
@@ -29,6 +35,12 @@ from userlogfeat.networks.metric import (
     PAPER_UNITS,
     ListenersAndAudio,
 )
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from userlogfeat.frontends import FrontEnd
+
 
 __all__ = ["CHEN_2021", "TABLE_1", "MetricEmbedder"]
 
@@ -164,36 +176,36 @@ class MetricEmbedder(ListenerEstimator):
 
     def __init__(
         self,
-        users="lookup",
-        objective="metric",
-        n_negatives=1,
+        users: ArrayLike | Literal["lookup"] = "lookup",
+        objective: Literal["metric", "multi", "binary"] = "metric",
+        n_negatives: int = 1,
         *,
-        margin=CHEN_2021["margin"],
-        temperature=CHEN_2021["temperature"],
-        network="metric",
-        n_units=PAPER_UNITS,
-        channels=PAPER_CHANNELS,
-        pools=None,
-        hidden=(256,),
-        frontend="chen2021",
-        context=CHEN_2021["context"],
-        duration=CHEN_2021["duration"],
-        crop="start",
-        short="repeat",
-        freq_mask=0,
-        time_mask=0,
-        max_epochs=100,
-        patience=10,
-        batch_size=CHEN_2021["batch_size"],
-        lr=CHEN_2021["lr"],
-        validation_fraction=0.1,
-        n_jobs=2,
-        device="auto",
-        precision="auto",
-        checkpoint=None,
-        random_state=None,
-        verbose=0,
-    ):
+        margin: float = CHEN_2021["margin"],
+        temperature: float = CHEN_2021["temperature"],
+        network: Literal["metric", "mlp"] | type[nn.Module] = "metric",
+        n_units: int = PAPER_UNITS,
+        channels: int = PAPER_CHANNELS,
+        pools: Sequence[int] | None = None,
+        hidden: Sequence[int] = (256,),
+        frontend: str | FrontEnd = "chen2021",
+        context: float = CHEN_2021["context"],
+        duration: float | None = CHEN_2021["duration"],
+        crop: Literal["start", "middle"] = "start",
+        short: Literal["repeat", "pad"] = "repeat",
+        freq_mask: int = 0,
+        time_mask: int = 0,
+        max_epochs: int = 100,
+        patience: int = 10,
+        batch_size: int = CHEN_2021["batch_size"],
+        lr: float = CHEN_2021["lr"],
+        validation_fraction: float = 0.1,
+        n_jobs: int = 2,
+        device: Device = "auto",
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        checkpoint: PathLike | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.users = users
         self.objective = objective
         self.n_negatives = n_negatives
@@ -223,7 +235,7 @@ class MetricEmbedder(ListenerEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, *, groups=None):
+    def fit(self, X: Audio, y: Matrix, *, groups: ArrayLike | None = None) -> Self:
         """Train the network.
 
         Parameters
@@ -285,7 +297,7 @@ class MetricEmbedder(ListenerEstimator):
         self.layer_scales_ = {"embedding": self._scale_of(inputs)}
         return self
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Embeddings (n_clips, n_units), float32, of clips.
 
         With audio they are means of unit vectors, at most of length 1. What they say of
@@ -303,7 +315,7 @@ class MetricEmbedder(ListenerEstimator):
         with torch.inference_mode():
             return self.network_.head(as_tensor(X)).numpy()
 
-    def predict(self, X):
+    def predict(self, X: Audio) -> np.ndarray:
         """Relevance of clips to users, (n_clips, n_users), float64, from -1 to 1.
 
         Of many users only a few clips at a time fit in memory:
@@ -317,7 +329,7 @@ class MetricEmbedder(ListenerEstimator):
         clips = unit(self.transform(X).astype(np.float64))
         return clips @ unit(self.users_.astype(np.float64)).T
 
-    def score(self, X, y):
+    def score(self, X: Audio, y: Matrix) -> float:
         """Mean AUC of users: how often a clip they liked is before one they disliked.
 
         Parameters
@@ -360,12 +372,14 @@ class MetricEmbedder(ListenerEstimator):
             )
         return float(auc)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns: ``embedding_0``, ``embedding_1``, ..."""
         check_is_fitted(self)
         return feature_names(self.network_.layer_sizes)
 
-    def save(self, folder, *, training_data):
+    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
         """Write the model to a folder that `UserLogEmbedder` and `load` read.
 
         The embeddings of the users are in a file of their own, ``users.safetensors``.
@@ -388,7 +402,7 @@ class MetricEmbedder(ListenerEstimator):
         self._save(folder, "MetricEmbedder", fitted, training_data)
 
     @classmethod
-    def load(cls, folder, *, network=None):
+    def load(cls, folder: PathLike, *, network: type[nn.Module] | None = None) -> Self:
         """The fitted estimator that `save` wrote to a folder.
 
         Parameters

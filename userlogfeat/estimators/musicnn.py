@@ -7,11 +7,14 @@ over the patches.
 
 import hashlib
 import json
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._typing import ArrayLike, Audio, Device
 from userlogfeat.estimators._base import (
     AudioTransformer,
     feature_names,
@@ -99,19 +102,21 @@ class MusicnnEmbedder(AudioTransformer):
 
     def __init__(
         self,
-        model="MSD_musicnn",
+        model: Literal[
+            "MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"
+        ] = "MSD_musicnn",
         *,
-        layer="max_pool",
-        patch_hop=1.0,
-        pooling="mean",
-        duration=None,
-        crop="middle",
-        short="repeat",
-        batch_size=16,
-        n_jobs=2,
-        device="auto",
-        precision="auto",
-    ):
+        layer: str | Sequence[str] = "max_pool",
+        patch_hop: float = 1.0,
+        pooling: Literal["mean", "max", "meanstd"] | None = "mean",
+        duration: float | None = None,
+        crop: Literal["middle", "start"] = "middle",
+        short: Literal["repeat", "pad"] = "repeat",
+        batch_size: int = 16,
+        n_jobs: int = 2,
+        device: Device = "auto",
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+    ) -> None:
         self.model = model
         self.layer = layer
         self.patch_hop = patch_hop
@@ -124,7 +129,7 @@ class MusicnnEmbedder(AudioTransformer):
         self.device = device
         self.precision = precision
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Features of clips.
 
         Parameters
@@ -155,7 +160,9 @@ class MusicnnEmbedder(AudioTransformer):
         ]
 
     @available_if(_gives_rows)
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns: ``max_pool_0``, ``max_pool_1``, ...
 
         With ``pooling="meanstd"`` ``max_pool_mean_0``, ..., ``max_pool_std_752``.
@@ -171,7 +178,7 @@ class MusicnnEmbedder(AudioTransformer):
         return feature_names(sizes)
 
     @property
-    def tags(self):
+    def tags(self) -> list[str]:
         """Names of the 50 columns of ``taggram``."""
         from userlogfeat.networks.taggers import TAGS
 
@@ -179,7 +186,7 @@ class MusicnnEmbedder(AudioTransformer):
         return list(TAGS[self.model.partition("_")[0]])
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Columns of each chosen layer, by name."""
         if self.pooling is None:
             raise ValueError(
@@ -190,7 +197,7 @@ class MusicnnEmbedder(AudioTransformer):
         return {name: factor * size for name, size in self._chosen_sizes().items()}
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Identifies weights and settings: equal strings, equal features."""
         from userlogfeat.weights.tensorflow_files import MUSICNN_SHA256
 

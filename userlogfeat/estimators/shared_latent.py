@@ -7,19 +7,27 @@ w_j' V x is the affinity of frame x to label j, learned with the WARP loss. The 
 frames are then aggregated over windows, as the base features are.
 """
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Sequence
 from numbers import Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._typing import ArrayLike, Audio, Device, PathLike, RandomState
 from userlogfeat.estimators._base import feature_names
 from userlogfeat.estimators._latent import LatentTransformer
 from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
 from userlogfeat.training.label_sets import read_label_sets
+
+if TYPE_CHECKING:
+    from userlogfeat.frontends import FrontEnd
+
 
 # Hamel, Davies, Yoshii, Goto 2013, the embedding.
 HAMEL_2013 = {
@@ -161,31 +169,31 @@ class SharedLatentEmbedder(LatentTransformer):
 
     def __init__(
         self,
-        n_components=HAMEL_2013["n_components"],
+        n_components: int = HAMEL_2013["n_components"],
         *,
-        network="linear",
-        layer="embedding",
-        frontend="hamel2013",
-        window=WINDOW,
-        window_hop=None,
-        statistics=STATISTICS,
-        pooling="mean",
-        frames_per_clip=None,
-        margin=HAMEL_2013["margin"],
-        max_norm=HAMEL_2013["max_norm"],
-        duration=None,
-        crop="middle",
-        short="repeat",
-        max_epochs=50,
-        patience=5,
-        batch_size=HAMEL_2013["batch_size"],
-        lr=HAMEL_2013["lr"],
-        validation_fraction=0.1,
-        n_jobs=2,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        network: Literal["linear", "mlp"] = "linear",
+        layer: str | Sequence[str] = "embedding",
+        frontend: str | FrontEnd = "hamel2013",
+        window: int | None = WINDOW,
+        window_hop: int | None = None,
+        statistics: Sequence[Literal["mean", "var", "max", "min"]] = STATISTICS,
+        pooling: Literal["mean", "max", "meanstd"] | None = "mean",
+        frames_per_clip: int | None = None,
+        margin: float = HAMEL_2013["margin"],
+        max_norm: float | None = HAMEL_2013["max_norm"],
+        duration: float | None = None,
+        crop: Literal["middle", "start"] = "middle",
+        short: Literal["repeat", "pad"] = "repeat",
+        max_epochs: int = 50,
+        patience: int = 5,
+        batch_size: int = HAMEL_2013["batch_size"],
+        lr: float = HAMEL_2013["lr"],
+        validation_fraction: float = 0.1,
+        n_jobs: int = 2,
+        device: Device = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.n_components = n_components
         self.network = network
         self.layer = layer
@@ -210,7 +218,14 @@ class SharedLatentEmbedder(LatentTransformer):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, *, dataset=None, groups=None):
+    def fit(
+        self,
+        X: Audio,
+        y: ArrayLike,
+        *,
+        dataset: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Learn both maps.
 
         Parameters
@@ -263,7 +278,7 @@ class SharedLatentEmbedder(LatentTransformer):
         self.layer_scales_ = self._measure_scales(clips)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Features of clips: statistics of embedded frames, over windows.
 
         Parameters
@@ -283,7 +298,7 @@ class SharedLatentEmbedder(LatentTransformer):
             return self._read_features(X)["embedding"]
         return super().transform(X)
 
-    def decision_function(self, X, *, dataset=None):
+    def decision_function(self, X: Audio, *, dataset: Any = None) -> np.ndarray:
         """Affinities of clips to labels: w_j' V x, averaged over the frames of a clip.
 
         They are to be compared within a clip, among the labels of one data set.
@@ -308,7 +323,9 @@ class SharedLatentEmbedder(LatentTransformer):
         clips = self.iter_features(X, layers=("affinity",))
         return np.stack([clip.layers["affinity"] for clip in clips])[:, columns]
 
-    def nearest_labels(self, label, k=5, *, dataset=None, among=None):
+    def nearest_labels(
+        self, label: Any, k: int = 5, *, dataset: Any = None, among: Any = None
+    ) -> list[LabelNeighbour]:
         """The labels nearest to one, of all data sets: the paper's table 3.
 
         Parameters
@@ -343,7 +360,9 @@ class SharedLatentEmbedder(LatentTransformer):
             for i in nearest
         ]
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns: ``embedding_mean_0``, ..., ``embedding_min_99``.
 
         With ``network="mlp"`` ``embedding_0``, ``embedding_1``, ...
@@ -353,7 +372,7 @@ class SharedLatentEmbedder(LatentTransformer):
             return feature_names(self.network_.layer_sizes)
         return super().get_feature_names_out(input_features)
 
-    def save(self, folder, *, training_data):
+    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
         """Write the model to a folder that `UserLogEmbedder` and `load` read.
 
         Parameters
@@ -382,7 +401,7 @@ class SharedLatentEmbedder(LatentTransformer):
         )
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: PathLike) -> Self:
         """The fitted estimator that `save` wrote to a folder.
 
         Parameters
@@ -471,10 +490,10 @@ class SharedLatentEmbedder(LatentTransformer):
                 "and 1."
             )
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = True
         tags.target_tags.required = True

@@ -1,14 +1,19 @@
 """Any saved teacher as a transformer: clips in, what listening logs taught out."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
 from userlogfeat._check import check_audio
+from userlogfeat._typing import ArrayLike, Audio, Device, PathLike
 from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
@@ -16,6 +21,9 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
+
+if TYPE_CHECKING:
+    from userlogfeat.estimators._base import ClipFeatures
 
 
 class UserLogEmbedder(AudioTransformer):
@@ -72,19 +80,19 @@ class UserLogEmbedder(AudioTransformer):
 
     def __init__(
         self,
-        weights="lastfm2k-musicnn",
+        weights: PathLike = "lastfm2k-musicnn",
         *,
-        layer=("max_pool", "embedding"),
-        scale=True,
-        cache=None,
-        duration=None,
-        crop="middle",
-        short="repeat",
-        batch_size=16,
-        n_jobs=2,
-        device="auto",
-        precision="auto",
-    ):
+        layer: str | Sequence[str] = ("max_pool", "embedding"),
+        scale: bool = True,
+        cache: PathLike | None = None,
+        duration: float | None = None,
+        crop: Literal["middle", "start"] = "middle",
+        short: Literal["repeat", "pad"] = "repeat",
+        batch_size: int = 16,
+        n_jobs: int = 2,
+        device: Device = "auto",
+        precision: Literal["auto", "fp32", "bf16"] = "auto",
+    ) -> None:
         self.weights = weights
         self.layer = layer
         self.scale = scale
@@ -97,7 +105,7 @@ class UserLogEmbedder(AudioTransformer):
         self.device = device
         self.precision = precision
 
-    def fit(self, X, y=None):
+    def fit(self, X: Audio, y: Any = None) -> Self:
         """Check the weights, the parameters and X; there is nothing to learn.
 
         Parameters
@@ -120,7 +128,7 @@ class UserLogEmbedder(AudioTransformer):
             return self
         return super().fit(X)
 
-    def transform(self, X):
+    def transform(self, X: Audio) -> np.ndarray:
         """Layers of clips side by side.
 
         Parameters
@@ -155,24 +163,26 @@ class UserLogEmbedder(AudioTransformer):
             layers = {name: x * np.float32(scales[name]) for name, x in layers.items()}
         return np.concatenate([layers[name] for name in self._layer_names()], axis=1)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Names of the columns: ``max_pool_0``, ..., ``embedding_39``."""
         return feature_names(self.layer_sizes)
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Columns of each chosen layer, by name."""
         sizes = self._load_model().layer_sizes
         self._check_layers(sizes)
         return {name: sizes[name] for name in self._layer_names()}
 
     @property
-    def layer_scales(self):
+    def layer_scales(self) -> dict[str, float]:
         """Factor that brings each layer to unit mean square, by name."""
         return self._load_model().layer_scales
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Identifies weights and settings: equal strings, equal features."""
         duration = self._heard_duration()
         settings = [
@@ -185,7 +195,7 @@ class UserLogEmbedder(AudioTransformer):
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
     @property
-    def users_digest(self):
+    def users_digest(self) -> str | None:
         """Which users taught the model, as folders of users note it; None if unknown.
 
         Only among these can its embeddings be compared.
@@ -196,7 +206,13 @@ class UserLogEmbedder(AudioTransformer):
         factors = data.get("factors")  # of fit-teacher
         return factors.get("users_digest") if isinstance(factors, dict) else None
 
-    def iter_features(self, X, *, layers=None, on_error="raise"):
+    def iter_features(
+        self,
+        X: Audio,
+        *,
+        layers: Sequence[str] | None = None,
+        on_error: Literal["raise", "yield"] = "raise",
+    ) -> Iterator[ClipFeatures]:
         """Features of one clip after the other: see `AudioTransformer`."""
         if not self._load_model().hears_audio:
             raise ValueError(

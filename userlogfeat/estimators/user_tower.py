@@ -1,6 +1,7 @@
 """`UserEmbedding`: users from their histories and demographics, by a tower."""
 
 from numbers import Integral
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_positive
+from userlogfeat._typing import ArrayLike, Device, Frame, Matrix, PathLike, RandomState
 from userlogfeat.estimators._base import resolve_device
 from userlogfeat.estimators._users import EmptyHistoryWarning, TowerEstimator
 from userlogfeat.networks.user_tower import N_HIDDEN, N_UNITS, UserTower
@@ -114,20 +116,20 @@ class UserEmbedding(TowerEstimator):
 
     def __init__(
         self,
-        n_units=N_UNITS,
-        hidden=(N_HIDDEN,),
-        n_negatives=1000,
-        negatives="popularity",
-        dropout=0.5,
-        max_epochs=100,
-        patience=10,
-        batch_size=512,
-        lr=1e-2,
-        validation_fraction=0.1,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        n_units: int = N_UNITS,
+        hidden: tuple[int, ...] = (N_HIDDEN,),
+        n_negatives: int = 1000,
+        negatives: Literal["popularity", "uniform"] = "popularity",
+        dropout: float = 0.5,
+        max_epochs: int = 100,
+        patience: int = 10,
+        batch_size: int = 512,
+        lr: float = 1e-2,
+        validation_fraction: float = 0.1,
+        device: Device = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.n_units = n_units
         self.hidden = hidden
         self.n_negatives = n_negatives
@@ -144,17 +146,17 @@ class UserEmbedding(TowerEstimator):
 
     def fit(
         self,
-        user_items,
-        y=None,
+        user_items: Matrix,
+        y: Any = None,
         *,
-        liked=None,
-        disliked=None,
-        item_artists=None,
-        item_albums=None,
-        item_attributes=None,
-        demographics=None,
-        last_items=None,
-    ):
+        liked: Matrix | None = None,
+        disliked: Matrix | None = None,
+        item_artists: ArrayLike | None = None,
+        item_albums: ArrayLike | None = None,
+        item_attributes: dict[str, ArrayLike] | None = None,
+        demographics: Frame | None = None,
+        last_items: ArrayLike | None = None,
+    ) -> Self:
         """Train the tower.
 
         A target is an item that was played or liked, and not disliked. Users without
@@ -235,7 +237,9 @@ class UserEmbedding(TowerEstimator):
         self.mean_embedding_ = self._embed(users, split[0]).mean(axis=0)
         return self
 
-    def fit_transform(self, user_items, y=None, **fit_params):
+    def fit_transform(
+        self, user_items: Matrix, y: Any = None, **fit_params: Any
+    ) -> np.ndarray:
         """Train the tower, and embed the users it learned from.
 
         Parameters
@@ -255,7 +259,14 @@ class UserEmbedding(TowerEstimator):
         known = {name: fit_params[name] for name in names if name in fit_params}
         return self.transform(user_items, **known)
 
-    def transform(self, user_items, demographics=None, *, liked=None, disliked=None):
+    def transform(
+        self,
+        user_items: Matrix,
+        demographics: Frame | None = None,
+        *,
+        liked: Matrix | None = None,
+        disliked: Matrix | None = None,
+    ) -> np.ndarray:
         """Embed users, those of `fit` or new ones.
 
         Parameters
@@ -294,14 +305,14 @@ class UserEmbedding(TowerEstimator):
 
     def hit_rate(
         self,
-        user_items,
-        last_items=None,
-        demographics=None,
+        user_items: Matrix,
+        last_items: ArrayLike | None = None,
+        demographics: Frame | None = None,
         *,
-        liked=None,
-        disliked=None,
-        k=PAPER_K,
-    ):
+        liked: Matrix | None = None,
+        disliked: Matrix | None = None,
+        k: int = PAPER_K,
+    ) -> float:
         """Share of users whose target is among the k items of the highest scores.
 
         The target is left out of the history, the user is embedded by the rest, and all
@@ -343,7 +354,7 @@ class UserEmbedding(TowerEstimator):
         ranks = self._ranks(users, asked, last[asked])
         return float((ranks < k).mean())
 
-    def save(self, folder, *, training_data):
+    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
         """Write the tower to a folder: safetensors and config.json, no pickle.
 
         Parameters
@@ -373,7 +384,7 @@ class UserEmbedding(TowerEstimator):
         save_tower(folder, self.network_, self.mean_embedding_, entries)
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: PathLike) -> Self:
         """The fitted estimator that `save` wrote to a folder.
 
         Parameters

@@ -4,6 +4,9 @@ The protocol of Chen & Liang (2020), "Do user preference data benefit music genr
 classification tasks?": a classifier of patches, and a majority vote over each clip.
 """
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -21,6 +24,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from userlogfeat._typing import ArrayLike
 from userlogfeat.estimators._patches import check_patches, mean_of_clips
 
 
@@ -58,10 +62,15 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     array(['high'], dtype='<U4')
     """
 
-    def __init__(self, estimator):
+    def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X: Sequence[np.ndarray] | np.ndarray,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit the estimator on all patches.
 
         Parameters
@@ -100,7 +109,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.classes_ = self.estimator_.classes_
         return self
 
-    def predict(self, X):
+    def predict(self, X: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Labels (n_clips,) by majority vote.
 
         Parameters
@@ -115,7 +124,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         scores = np.where(most, self._mean_scores(patches, n_patches), -np.inf)
         return self.classes_[scores.argmax(axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Share of votes (n_clips, n_classes) that each class has of a clip's patches.
 
         Parameters
@@ -153,7 +162,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             last = last.steps[-1][1]
         return getattr(last, "decision_function_shape", "ovr") == "ovo"
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags

@@ -5,7 +5,9 @@ regressed onto the indicators of the classes, the outputs are averaged over the 
 and the class of the largest wins. So simple a classifier lets the features speak.
 """
 
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -18,6 +20,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from userlogfeat._typing import ArrayLike
 from userlogfeat.estimators._patches import check_patches, mean_of_clips
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))  # that "cv" tries
@@ -61,10 +64,10 @@ class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
     array(['high'], dtype='<U4')
     """
 
-    def __init__(self, alpha=0.0):
+    def __init__(self, alpha: float | Literal["cv"] = 0.0) -> None:
         self.alpha = alpha
 
-    def fit(self, X, y):
+    def fit(self, X: Sequence[np.ndarray] | np.ndarray, y: ArrayLike) -> Self:
         """Regress the windows of all clips onto the indicators of their classes.
 
         Parameters
@@ -96,7 +99,7 @@ class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
         self._regress(windows.astype(np.float64), indicators, clips)
         return self
 
-    def predict(self, X):
+    def predict(self, X: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Labels (n_clips,): the class of the largest mean output.
 
         Parameters
@@ -107,7 +110,7 @@ class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
         scores = self._scores(X)
         return self.classes_[scores.argmax(axis=1)]
 
-    def decision_function(self, X):
+    def decision_function(self, X: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Outputs of the regression, averaged over the windows of each clip.
 
         Parameters
@@ -162,7 +165,7 @@ class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
                 f"Got alpha={alpha!r}, expected 0 or a positive number, or 'cv'."
             )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
