@@ -560,6 +560,10 @@ def test_artists_that_taught_ready_teachers_are_counted(task):
             task, teachers=targets, arms=("base", "kd"), taught=[0, 1, 2, 3, 99]
         )
     assert frame.filter(arm="kd", seed=0)["n_shared_teacher"].sum() == 4
+    nobody = np.where(task[2] == 0, -1, task[2])  # a missing artist taught nothing
+    arms = {"teachers": targets, "arms": ("base", "kd")}
+    frame = run(task, groups=nobody, taught=[-1], **arms)
+    assert frame.filter(arm="kd", seed=0)["n_shared_teacher"].sum() == 0
     with pytest.warns(UserWarning, match=r"not known.*taught=\(\)"):
         frame = run(task, teachers=targets, arms=("base", "kd"))
     assert frame["n_shared_teacher"].is_null().all()

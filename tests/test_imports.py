@@ -14,7 +14,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
     {"_typing"},
-    {"_check", "_labels", "_optional", "_files", "_parquet", "_spark"},
+    {"_check", "_groups", "_labels", "_optional", "_files", "_parquet", "_spark"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}

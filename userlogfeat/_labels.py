@@ -54,10 +54,15 @@ def as_labels(values, *, name, of, is_missing=None, advice="Leave these clips ou
 
 def say_missing(rows, first, *, name, of, advice):
     """Message for the rows of missing entries, of which `first` is the first."""
-    held = "an empty name" if isinstance(first, str | bytes) else "NaN"
+    if isinstance(first, str | bytes):
+        held = "an empty name"
+    elif is_null(first):
+        held = "None" if first is None else "NaN"
+    else:
+        held = repr(first)
     return (
-        f"The {of} of {len(rows)} clips are missing: {name} contains "
-        f"{'None' if first is None else held} (first: row {rows[0]}). {advice}"
+        f"The {of} of {len(rows)} clips are missing: {name} contains {held} (first: "
+        f"row {rows[0]}). {advice}"
     )
 
 

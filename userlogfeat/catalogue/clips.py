@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._groups import is_missing, number_keys
 from userlogfeat.catalogue.sources import read_columns
 
 _SHOWN = 3  # examples in a message
@@ -182,20 +183,17 @@ class Catalogue:
         Returns
         -------
         ndarray (n_clips,), int64
-            Counted from 0. A clip whose value is missing is a group of its own.
+            Counted from 0. A clip whose value is missing (None, NaN, an empty name or
+            -1) is a group of its own.
         """
         check_choice(by, "by", ("artist", "album", "item"))
         values = self.column(by).tolist()
         keys = [(value,) for value in values]
         if by == "album" and "artist" in self.frame.columns:
             keys = list(zip(values, self.artists.tolist(), strict=True))
-        number = {}
-        return np.array(
-            [
-                number.setdefault(("clip", row) if value is None else key, len(number))
-                for row, (value, key) in enumerate(zip(values, keys, strict=True))
-            ],
-            dtype=np.int64,
+        return number_keys(
+            ("clip", row) if is_missing(value) else key
+            for row, (value, key) in enumerate(zip(values, keys, strict=True))
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from userlogfeat._check import check_positive
+from userlogfeat._groups import artist_groups, as_column, is_missing
 from userlogfeat.comparison.links import (
     TeacherData,
     check_teacher_data,
@@ -26,7 +27,7 @@ from userlogfeat.comparison.problem import (
     find_ready,
 )
 from userlogfeat.comparison.splits import check_folds
-from userlogfeat.evaluation.folds import artist_groups, n_per_class
+from userlogfeat.evaluation.folds import n_per_class
 
 _MODES = ("base", "fix", "init", "kd")
 _PER_CELL = ("teacher", "mode", "random_state")  # set for every fit, never searched
@@ -276,7 +277,8 @@ def _check_leaks(problem, groups, taught):
             stacklevel=4,
         )
         return problem
-    known = np.isin(np.asarray(groups, dtype=object), list(taught))
+    taught = {id for id in taught if not is_missing(id)}
+    known = np.array([id in taught for id in as_column(groups, "groups").tolist()])
     tested = np.concatenate([test for _, test in problem.folds])
     shared = np.unique(problem.groups[tested[known[tested]]])
     if len(shared):

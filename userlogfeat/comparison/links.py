@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from userlogfeat.evaluation.folds import is_missing
+from userlogfeat._groups import as_column, group_keys, is_missing
 
 _SHOWN = 3  # examples in a message
 
@@ -119,7 +119,11 @@ def check_teacher_data(data, n_student_clips):
     for name in ("clips", "groups", "sample_weight"):
         if getattr(data, name) is not None:
             columns[name] = getattr(data, name)
-    columns = {name: np.asarray(values) for name, values in columns.items()}
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    for name in ("items", "groups"):  # NumPy would make NaN beside names a name
+        if name in columns and arrays[name].ndim == 1 and len(arrays[name]):
+            arrays[name] = as_column(columns[name], name)
+    columns = arrays
     for name, values in columns.items():
         if len(values) != n_clips:
             raise ValueError(
@@ -218,10 +222,7 @@ def _artists(data):
 
 def _numbers(side, ids, number):
     """A number for each id; equal ids share one, missing ones have one each."""
-    keys = [
-        (side, row) if is_missing(id) else id
-        for row, id in enumerate(np.asarray(ids, dtype=object).tolist())
-    ]
+    keys = group_keys(ids, side)
     return np.array([number.setdefault(key, len(number)) for key in keys])
 
 
@@ -254,7 +255,7 @@ def _keys(X):
 def _check_types(artists, groups):
     """Raise where no id is shared, but some would be if written as text."""
     theirs, ours = (
-        {str(i): i for i in np.asarray(ids, dtype=object).tolist()}
+        {str(i): i for i in as_column(ids, "groups").tolist() if not is_missing(i)}
         for ids in (artists, groups)
     )
     common = sorted(theirs.keys() & ours.keys())[:_SHOWN]

@@ -8,8 +8,8 @@ in the table (Holm 1979).
 import numpy as np
 import polars as pl
 
+from userlogfeat._groups import as_column
 from userlogfeat.comparison.problem import PERMUTED
-from userlogfeat.evaluation.folds import as_column
 from userlogfeat.evaluation.significance import (
     bootstrap_interval,
     cohens_dz,

@@ -14,8 +14,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import has_fit_parameter
 
+from userlogfeat._groups import artist_groups
 from userlogfeat.comparison.links import take
-from userlogfeat.evaluation.folds import artist_groups
 
 _PERMUTATION = 1  # the stream of random numbers that permutes, beside a cell's seed
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from userlogfeat._labels import as_labels, is_null
+from userlogfeat._groups import is_missing
+from userlogfeat._labels import as_labels
 from userlogfeat.estimators._network import check_groups
 from userlogfeat.training.songs import split_songs
 
@@ -26,7 +27,7 @@ def number_artists(y, inputs):
             "ArtistEmbedder requires y to be passed, but the target y is "
             "None: it learns who the artist of each clip is."
         )
-    y = as_labels(y, name="y", of="artists", is_missing=_is_nobody)
+    y = as_labels(y, name="y", of="artists", is_missing=is_missing)
     check_consistent_length(inputs, y)
     if y.dtype.kind == "f" and (y != np.rint(y)).any():
         raise ValueError(
@@ -40,11 +41,6 @@ def number_artists(y, inputs):
             "two or more: artists are told apart."
         )
     return names, artists
-
-
-def _is_nobody(name):
-    """Whether an artist is missing: None, NaN, or a name without a letter."""
-    return is_null(name) or (isinstance(name, str | bytes) and not name.strip())
 
 
 def split_clips(names, artists, groups, *, validation_fraction, test_fraction, seed):

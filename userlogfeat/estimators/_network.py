@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from userlogfeat._check import check_audio, check_choice, check_positive
-from userlogfeat._labels import is_null
+from userlogfeat._groups import artist_groups, as_column
 from userlogfeat.estimators._base import (
     AudioTransformer,
     resolve_device,
@@ -367,19 +367,6 @@ def check_groups(groups, rows):
     """Groups of any type as whole numbers, missing ones apart; None stays None."""
     if groups is None:
         return None
-    groups = np.asarray(groups, dtype=object)
-    if groups.ndim != 1:
-        raise ValueError(
-            f"Got groups of shape {groups.shape}, expected (n_clips,): one a clip."
-        )
+    groups = as_column(groups, "groups")
     check_consistent_length(rows, groups)
-    numbers = {}
-    return np.array(
-        [
-            numbers.setdefault(
-                ("none", row) if is_null(value) else value,
-                len(numbers),
-            )
-            for row, value in enumerate(groups.tolist())
-        ]
-    )
+    return artist_groups(groups)

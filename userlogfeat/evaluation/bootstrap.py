@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from userlogfeat._check import check_positive
-from userlogfeat.evaluation.folds import artist_groups
+from userlogfeat._groups import artist_groups
 
 _BLOCK = 2**22  # drawn rows at once: 32 MiB of int64
 

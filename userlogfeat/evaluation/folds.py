@@ -8,7 +8,6 @@ are names of this module too.
 """
 
 from fractions import Fraction
-from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import (
@@ -19,6 +18,7 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import type_of_target
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._groups import artist_groups
 from userlogfeat.evaluation.fold_lists import (
     artist_filtered,
     emomusic_split,
@@ -42,61 +42,6 @@ __all__ = [
 
 # A split by artist joins some of a number of folds: at most so many.
 _MAX_PARTS = 20
-
-
-def artist_groups(artists):
-    """Number the artists; a clip whose artist is missing is a group of its own.
-
-    Parameters
-    ----------
-    artists : array-like (n_clips,)
-        Names or ids. None, NaN, an empty name and the number -1 are missing.
-
-    Returns
-    -------
-    ndarray (n_clips,), int64
-        Counted from 0, in order of appearance.
-
-    Examples
-    --------
-    >>> from userlogfeat.evaluation.folds import artist_groups
-    >>> artist_groups(["Nico", None, "Can", "Nico", None]).tolist()
-    [0, 1, 2, 0, 3]
-    """
-    artists = as_column(artists, "artists")
-    number = {}
-    return np.array(
-        [
-            number.setdefault(
-                ("clip", row) if is_missing(value) else value, len(number)
-            )
-            for row, value in enumerate(artists.tolist())
-        ],
-        dtype=np.int64,
-    )
-
-
-def is_missing(value):
-    """Whether an id stands for none: None, NaN, an empty name, or the number -1."""
-    if value is None or type(value).__name__ == "NAType":  # pandas.NA has no truth
-        return True
-    if value != value:
-        return True
-    if isinstance(value, str | bytes):
-        return not value.strip()
-    return isinstance(value, Integral | float) and value == -1
-
-
-def as_column(values, name):
-    """A 1-D array in which None, numbers and text keep their types."""
-    column = values
-    if not hasattr(values, "dtype"):  # a list: numpy would turn None's company to text
-        column = np.empty(len(values), dtype=object)
-        column[:] = list(values)
-    column = np.asarray(column)
-    if column.ndim != 1 or len(column) == 0:
-        raise ValueError(f"Got {name} of shape {column.shape}, expected (n_clips,).")
-    return column
 
 
 def _check_labels(y):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from userlogfeat._check import check_positive
+from userlogfeat._groups import artist_groups, as_column, is_missing
 from userlogfeat.evaluation.copies import (
     COPY_RATIO,
     MIN_THRESHOLD,
@@ -18,7 +19,6 @@ from userlogfeat.evaluation.copies import (
     unit_scores,
     usual_distance,
 )
-from userlogfeat.evaluation.folds import artist_groups, as_column, is_missing
 
 _KINDS = ("track", "artist", "audio")
 

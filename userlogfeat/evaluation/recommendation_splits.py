@@ -15,7 +15,7 @@ from numbers import Integral
 import numpy as np
 from scipy import sparse
 
-from userlogfeat.evaluation.folds import artist_groups
+from userlogfeat._groups import artist_groups
 from userlogfeat.evaluation.ranking import check_pairs
 
 # Training, validation, test: 60/20/20 per user in Chen et al. (2021).

@@ -17,8 +17,8 @@ from scipy.spatial.distance import cdist
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._groups import artist_groups, as_column
 from userlogfeat._labels import as_labels
-from userlogfeat.evaluation.folds import artist_groups, as_column
 from userlogfeat.evaluation.ranking import iter_rows, top_items
 
 METRICS = ("l1", "l2", "cosine")

@@ -1,0 +1,82 @@
+"""Groups of clips: which clips are by one artist, and what a missing artist is.
+
+Everything that keeps artists apart asks here: folds, the splits that validate epochs,
+intervals over artists, searches for leaks, the artists that a teacher and a student
+have in common, catalogues.
+"""
+
+from numbers import Real
+
+import numpy as np
+
+
+def artist_groups(artists):
+    """Number the artists; a clip whose artist is missing is a group of its own.
+
+    Parameters
+    ----------
+    artists : array-like (n_clips,)
+        Names or ids. None, NaN (NA, NaT), an empty or blank name and the number -1 are
+        missing.
+
+    Returns
+    -------
+    ndarray (n_clips,), int64
+        Counted from 0, in order of appearance.
+
+    Examples
+    --------
+    >>> from userlogfeat.evaluation.folds import artist_groups
+    >>> artist_groups(["Nico", None, "Can", "Nico", None]).tolist()
+    [0, 1, 2, 0, 3]
+    """
+    return number_keys(group_keys(artists))
+
+
+def is_missing(value):
+    """Whether an id stands for none: None, NaN, an empty name, or the number -1."""
+    if value is None or type(value).__name__ == "NAType":  # pandas.NA has no truth
+        return True
+    if value != value:
+        return True
+    if isinstance(value, str | bytes):
+        return not value.strip()
+    return isinstance(value, Real) and value == -1
+
+
+def group_keys(ids, side="clip"):
+    """A hashable for each clip: its id, or its own place where the id is missing.
+
+    Parameters
+    ----------
+    ids : array-like (n_clips,)
+    side : str
+        Sets clips without an id apart from those of another collection.
+
+    Returns
+    -------
+    list
+    """
+    column = as_column(ids, "artists")
+    return [
+        (side, row) if is_missing(value) else value
+        for row, value in enumerate(column.tolist())
+    ]
+
+
+def number_keys(keys):
+    """Numbers of hashables (n,), int64, counted from 0 in order of appearance."""
+    number = {}
+    return np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
+
+
+def as_column(values, name):
+    """A 1-D array in which None, numbers and text keep their types."""
+    column = values
+    if not hasattr(values, "__array__"):  # NumPy would turn None's company to text
+        column = np.empty(len(values), dtype=object)
+        column[:] = list(values)
+    column = np.asarray(column)
+    if column.ndim != 1 or len(column) == 0:
+        raise ValueError(f"Got {name} of shape {column.shape}, expected (n_clips,).")
+    return column
