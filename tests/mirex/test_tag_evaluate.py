@@ -30,6 +30,14 @@ ANSWER = """while IFS= read -r clip; do
 done < "$3" """
 PERFECT = ANSWER.format(affinity="${yes}5", binary="$yes")
 WRONG = ANSWER.format(affinity="${no}5", binary="$no")
+SPARSE = """while IFS= read -r clip; do
+    for tag in fast loud slow; do
+        case ${clip##*/} in *$tag*)
+            printf '%s\\t%s\\t0.9\\n' "$clip" $tag >> "$4"
+            printf '%s\\t%s\\n' "$clip" $tag >> "$5";;
+        esac
+    done
+done < "$3" """
 ALL = ANSWER.format(affinity="5", binary="1")
 CLIPS = ["fast-loud", "fast", "slow", "slow-loud", "none"]
 
@@ -97,6 +105,16 @@ def test_measures_by_fold_and_tag(folds, tmp_path):
     assert frame.filter(tag="(mean)")["clip_auc"].to_list() == [1, 1, 0, 0, 0.5, 0.5]
     assert pl.read_csv(tmp_path / "out" / "results.csv").height == frame.height
     assert pl.read_csv(tmp_path / "out" / "clips.csv").height == 3 * 10
+
+
+def test_a_sparse_submission_is_as_good_as_a_full_one(folds, tmp_path):
+    """Only pairs that are relevant are listed, and the 0|1 file has no values."""
+    submission = submit(tmp_path / "a", TrainAndClassify=SPARSE)
+    evaluation = evaluate(folds, {"x": submission}, tmp_path / "out", tags=True)
+    frame = evaluation.to_frame().filter(tag="(mean)")
+    for measure in (*MEASURES, "clip_auc"):
+        assert frame[measure].to_list() == [1, 1], measure
+    assert "not listed and count as 0" in (tmp_path / "out/report.txt").read_text()
 
 
 def test_the_report(folds, tmp_path):
@@ -183,14 +201,33 @@ def test_the_command(folds, tmp_path):
         ("a\tx\t1\r\nb\tx\t-2e1\r\n", "b\tx\t1\na\tx\t1", [1, -20], [1, 1], []),
         (
             "a\tx\tnan\nb\tx\thigh\n",
-            "a\tx\t2\nb\tx\n",
+            "a\tx\t2\nb\n",
             [np.nan, np.nan],
             [0, 0],
             [
                 "affinities: 2 lines are not path TAB tag TAB affinity",
-                "affinities: 2 of 2 pairs of clip and tag have none",
                 "0|1 answers: 2 lines are not path TAB tag TAB 0|1",
-                "0|1 answers: 2 of 2 pairs of clip and tag have none",
+                "0|1 answers: 1 of 2 pairs are not listed and count as 0",
+            ],
+        ),
+        (  # sparse files: what is not listed is 0, and no value in the second is 1
+            "b\tx\t0.5\n",
+            "a\tx\n",
+            [0, 0.5],
+            [1, 0],
+            [
+                "affinities: 1 of 2 pairs are not listed and count as 0",
+                "0|1 answers: 1 of 2 pairs are not listed and count as 0",
+            ],
+        ),
+        (  # a line that can be read beside one that cannot; blank cells at the end
+            "a\tx\t0.5\t\nb\tx\t\nb\tx\t1\n",
+            "a\tx\t\t\nb\tx\t0\t1\nb\tx\t1\n",
+            [0.5, 1],
+            [1, 1],
+            [
+                "affinities: 1 lines are not path TAB tag TAB affinity",
+                "0|1 answers: 1 lines are not path TAB tag TAB 0|1",
             ],
         ),
         (

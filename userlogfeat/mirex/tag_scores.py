@@ -1,9 +1,13 @@
 """What the two outputs of a tag submission are worth: 0|1 answers, and affinities.
 
-Precision, recall and F of each tag are of its 0|1 answers; a pair of clip and tag that
-has none is not given. The area under the ROC curve is of the affinities, for each tag
-over clips and for each clip over tags; a pair that has none is ranked where that is
-worst. So a run without outputs scores 0 throughout. Tags that no test clip has are not
+Precision, recall and F of each tag are of its 0|1 answers; the area under the ROC curve
+is of the affinities, for each tag over clips and for each clip over tags. Files may be
+sparse, as MIREX's calling formats have it: a pair of clip and tag that is not listed has
+affinity 0 and is not relevant, and a line of the 0|1 file without a value is relevant.
+
+A pair whose lines cannot be read, or contradict each other, is not relevant and is ranked
+where that is worst. So are all pairs of a run that failed or wrote no affinities: it
+scores 0 throughout, not the 0.5 of equal affinities. Tags that no test clip has are not
 scored, nor the ranking of clips with all tags or none.
 """
 
@@ -18,6 +22,7 @@ from userlogfeat.mirex.lists import read_lines
 MEASURES = ("precision", "recall", "f", "auc")
 _AFFINITIES, _ANSWERS = "affinities", "0|1 answers"
 _FORMS = {_AFFINITIES: "affinity", _ANSWERS: "0|1"}
+_RELEVANCE = {"0": 0, "1": 1, "": 1}
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,10 @@ class TagAnswers:
     given : ndarray (n_clips, n_tags), bool
         Whether a clip was given a tag.
     affinities : ndarray (n_clips, n_tags)
-        NaN where there is none.
+        NaN where there is none, which is ranked where that is worst.
     faults : list of str
-        What is wrong with the output files, in words; empty where nothing is.
+        What the report says of the output files: faults, and the number of pairs that
+        are not listed; empty where there is nothing to say.
     """
 
     tags: list
@@ -64,7 +70,8 @@ def read_tag_answers(affinity_path, binary_path, clips, tags):
     Parameters
     ----------
     affinity_path, binary_path : str or Path
-        ``path TAB tag TAB affinity``, and ``path TAB tag TAB 0|1``.
+        ``path TAB tag TAB affinity``, and ``path TAB tag TAB 0|1``, of which the value
+        may be left out: 1. Pairs that are not listed have affinity 0, and 0.
     clips, tags : list of str
         What is asked for.
 
@@ -73,12 +80,12 @@ def read_tag_answers(affinity_path, binary_path, clips, tags):
     TagAnswers
     """
     affinities, faults = _read(affinity_path, clips, tags, _number, _AFFINITIES)
-    given, more = _read(binary_path, clips, tags, {"0": 0, "1": 1}.get, _ANSWERS)
+    given, more = _read(binary_path, clips, tags, _RELEVANCE.get, _ANSWERS)
     return TagAnswers(tags, given == 1, affinities, [*faults, *more])
 
 
 def _read(path, clips, tags, parse, words):
-    """Values of pairs, NaN where there is none or there are two, and faults."""
+    """Read values of pairs, NaN where lines cannot be read or differ, and faults."""
     values = np.full((len(clips), len(tags)), np.nan)
     if not Path(path).is_file():
         return values, [f"there is no file of {words}"]
@@ -88,25 +95,28 @@ def _read(path, clips, tags, parse, words):
         return values, [str(error)]
     rows = {clip: row for row, clip in enumerate(clips)}
     columns = {tag: column for column, tag in enumerate(tags)}
-    found, several, faulty, strange = {}, set(), 0, 0
+    found, several, unread, faulty, strange = {}, set(), set(), 0, 0
     for _, clip, rest in lines:
-        tag, text = (cell.strip() for cell in rest) if len(rest) == 2 else ("", "")
-        value = parse(text)
+        tag, text, *more = *(cell.strip() for cell in rest), "", ""
+        value = None if any(more) or not tag else parse(text)
         pair = (rows.get(clip), columns.get(tag))
-        if value is None or not tag:
-            faulty += 1
-        elif None in pair:
-            strange += 1
+        faulty += value is None
+        strange += value is not None and None in pair
+        if None in pair:
+            continue
+        if value is None:
+            unread.add(pair)
         elif found.setdefault(pair, value) != value:
             several.add(pair)
-    for pair, value in found.items():
-        values[pair] = np.nan if pair in several else value
-    missing = int(values.size - len(found))
+    values[:] = 0  # of pairs that are not listed
+    for pair in unread | found.keys():
+        values[pair] = np.nan if pair in several else found.get(pair, np.nan)
+    n_unlisted = values.size - len(unread | found.keys())
     counts = {
         f"lines are not path TAB tag TAB {_FORMS[words]}": faulty,
         "lines are of clips or tags that were not asked for": strange,
         "pairs have two different values, which count as none": len(several),
-        f"of {values.size} pairs of clip and tag have none": missing,
+        f"of {values.size} pairs are not listed and count as 0": n_unlisted,
     }
     return values, [f"{words}: {n} {text}" for text, n in counts.items() if n]
 
