@@ -250,17 +250,16 @@ def table_3(embedders, name, stem):
     # A rare tag may be in the test part alone: those that all models know.
     common = [pair for pair in known[0] if all(pair in pairs for pairs in known)]
     sets, labels = (np.array(column) for column in zip(*common, strict=True))
-    cosines = []
+    distances = []
     for embedder, pairs in zip(embedders, known, strict=True):
-        unit = embedder.label_embeddings_[[pairs.index(pair) for pair in common]]
-        unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
-        cosines.append(unit @ unit.T)
-    mean, error = np.mean(cosines, axis=0), 1.96 * np.std(cosines, axis=0, ddof=1)
+        own = embedder.label_embeddings_[[pairs.index(pair) for pair in common]]
+        distances.append(np.abs(own[:, None] - own).sum(axis=-1))
+    mean, error = np.mean(distances, axis=0), 1.96 * np.std(distances, axis=0, ddof=1)
     rows = []
     for i, label in enumerate(labels):
         cells = [sets[i], label]
         for order in (sets == sets[i], sets != sets[i]):
-            near = [j for j in np.argsort(-mean[i]) if order[j] and j != i]
+            near = [j for j in np.argsort(mean[i]) if order[j] and j != i]
             cells.append(
                 ", ".join(
                     f"{labels[j]} {mean[i, j]:.2f}±{error[i, j]:.2f}"
@@ -274,8 +273,8 @@ def table_3(embedders, name, stem):
         ["set", "class", "nearest of its own set", "nearest of other sets"],
         rows,
         [
-            f"Cosine between label embeddings, mean over {len(embedders)} models (one "
-            "a fold) ± 1.96 standard deviations of the models.",
+            f"L1 distance between label embeddings, mean over {len(embedders)} models "
+            "(one a fold) ± 1.96 standard deviations of the models.",
         ],
         seed=SEED,
     )

@@ -162,7 +162,7 @@ def read_audio_sets():
 
 
 def _log_mels(paths):
-    to_log_mel = LogMel("hamel2013")
+    to_log_mel = LogMel("hamel2013", duration=SECONDS)
     return [to_log_mel.fit_transform([path])[0] for path in paths]
 
 

@@ -67,7 +67,7 @@ embedder.fit(
 for word, planted in zip(GENRES, TAGS, strict=True):
     [nearest] = embedder.nearest_labels(word, 1, among="tags")
     print(
-        f"{word:10} is nearest to {nearest.label:8} ({nearest.similarity:.2f}); "
+        f"{word:10} is nearest to {nearest.label:8} ({nearest.distance:.2f}); "
         f"planted: {planted}"
     )
 

@@ -141,7 +141,7 @@ HAMEL_2013 = FrontEnd(
     power=1,  # stated: magnitude
     gain=10000.0,  # "log" is stated, its offset is not
     base=10.0,  # not stated
-    duration=None,  # stated: whole clips
+    duration=30.0,  # stated: the first 30 s of full songs
     patch_frames=64,  # stated: the window of the four statistics
 )
 

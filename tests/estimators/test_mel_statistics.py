@@ -1,10 +1,12 @@
 """MelStatistics: against loops, of any frames, per window and per clip."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
 
-from userlogfeat import FeatureTable, LogMel, MelStatistics, extract
+from userlogfeat import FRONTENDS, FeatureTable, LogMel, MelStatistics, extract
 from userlogfeat.frontends import FrontEnd
 
 RATE = 8000
@@ -91,6 +93,27 @@ def test_other_poolings_and_statistics():
     assert not hasattr(MelStatistics(pooling=None), "get_feature_names_out")
 
 
+def test_the_first_thirty_seconds_of_songs(tmp_path):
+    """What comes later changes nothing; a shorter clip is read as it is."""
+    song = np.concatenate([noise(30 * 1000), noise(9000, 1)])
+    slow = replace(SMALL, sample_rate=1000, duration=FRONTENDS["hamel2013"].duration)
+    paths = [tmp_path / "song.wav", tmp_path / "short.wav"]
+    soundfile.write(paths[0], song, 1000, subtype="FLOAT")
+    soundfile.write(paths[1], song[:2500], 1000, subtype="FLOAT")
+    statistics = MelStatistics(slow, window=4)
+    expected = statistics.fit_transform([song[:30000]])[0]
+    for X in ([song], paths[:1]):
+        np.testing.assert_allclose(statistics.transform(X)[0], expected, rtol=1e-5)
+    whole = MelStatistics(slow, window=4, duration=100).fit_transform([song])[0]
+    middle = MelStatistics(slow, window=4, crop="middle").fit_transform([song])[0]
+    for other in (whole, middle):
+        assert not np.allclose(other, expected, rtol=1e-3)
+    rows = MelStatistics(slow, window=4, pooling=None)
+    for X in ([song[:2500]], paths[1:]):
+        [windows] = rows.fit_transform(X)
+        assert len(windows) == (1 + 2500 // slow.hop) // 4
+
+
 def test_a_short_file_fills_a_window(tmp_path):
     short = noise(1000)
     soundfile.write(tmp_path / "short.wav", short, RATE, subtype="FLOAT")
@@ -143,7 +166,7 @@ def test_fingerprints_tell_settings_apart_and_nothing_else():
         MelStatistics(statistics=("var", "mean", "max", "min")),
         MelStatistics(pooling="max"),
         MelStatistics(duration=3),
-        MelStatistics(crop="start"),
+        MelStatistics(crop="middle"),
         MelStatistics(short="pad"),
     ]
     prints = [other.fingerprint for other in others]

@@ -311,8 +311,11 @@ def test_any_kind_of_audio(audio, tmp_path):
     assert np.isfinite(short).all()
 
 
-def test_contexts_are_of_the_beginning(audio):
-    """What comes after `duration` changes nothing; what is before it does."""
+def test_contexts_are_of_the_beginning(audio, tmp_path):
+    """What comes after `duration` changes nothing; what is before it does.
+
+    A saved model reads the same part wherever it is used.
+    """
     rows, _, y = audio
     embedder = small(duration=1.0, max_epochs=1).fit(rows, y)
     late, early = rows.copy(), rows.copy()
@@ -321,6 +324,11 @@ def test_contexts_are_of_the_beginning(audio):
     expected = embedder.transform(rows)
     np.testing.assert_array_equal(embedder.transform(late), expected)
     assert not np.allclose(embedder.transform(early), expected, atol=1e-3)
+    embedder.save(tmp_path, training_data=DATA)
+    saved = UserLogEmbedder(tmp_path, layer="embedding", scale=False)
+    np.testing.assert_allclose(saved.transform(rows), expected, atol=1e-6)
+    middle = saved.set_params(crop="middle").transform(rows)
+    assert not np.allclose(middle, expected, atol=1e-3)
     whole = small(duration=None, max_epochs=1).fit(list(rows), y)
     assert not np.allclose(whole.transform(late), whole.transform(rows), atol=1e-3)
 

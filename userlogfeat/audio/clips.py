@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 CROPS = ("start", "middle", "random")
-SHORTS = ("repeat", "pad")
+SHORTS = ("repeat", "pad", "keep")
 # Of one clip: 2 GiB, which are 9.3 h at 16 kHz. A file of a few MB may hold more.
 MAX_SAMPLES = 1 << 29
 # Of clips that wait, decoded, for the caller; and one more for each thread.
@@ -85,8 +85,9 @@ def read_audio(
         Length of the result, in seconds; by default the whole file.
     crop : {"start", "middle", "random"}
         Which part of a longer file.
-    short : {"repeat", "pad"}
-        How a shorter file is filled: with itself again, or with zeros at its end.
+    short : {"repeat", "pad", "keep"}
+        How a shorter file is filled: with itself again, or with zeros at its end;
+        ``"keep"`` leaves it shorter.
     random_state : int, RandomState or None
         For ``crop="random"``. None draws anew each time, and leaves NumPy's global
         state alone.
@@ -94,8 +95,8 @@ def read_audio(
     Returns
     -------
     ndarray (round(duration * sample_rate),), float32
-        Full scale is 1. Of a whole file: its length times the ratio of the rates,
-        rounded up.
+        Full scale is 1. Of a whole file, or a shorter one with ``short="keep"``: its
+        length times the ratio of the rates, rounded up.
 
     Raises
     ------
@@ -157,7 +158,8 @@ def fit_length(
     Returns
     -------
     ndarray (n_samples,)
-        Of the same type; a view where it was cropped.
+        Of the same type; a view where it was cropped. With ``short="keep"`` a shorter
+        waveform comes back as it is.
 
     Examples
     --------
@@ -181,6 +183,8 @@ def fit_length(
     if surplus >= 0:
         start = _crop_start(surplus, crop, random_state)
         return waveform[start : start + n_samples]
+    if short == "keep":
+        return waveform
     if short == "repeat":
         return np.resize(waveform, n_samples)
     return np.pad(waveform, (0, -surplus))

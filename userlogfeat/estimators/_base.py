@@ -167,17 +167,19 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 yield ClipFeatures(index, index, float("nan"), {"input": log_mel})
             return
         rate = network.sample_rate
+        # What a network of any length reads is bounded by `duration`, not filled to it.
+        short = "keep" if getattr(network, "any_length", False) else self.short
         if clips.kind == "paths":
             read = partial(
                 read_audio,
                 sample_rate=rate,
                 duration=duration,
                 crop=self._heard_crop(),
-                short=self.short,
+                short=short,
             )
             decoded = decode_ahead(clips.rows, read, n_threads=self.n_jobs)
         else:
-            cut = self._cut(rate, duration)
+            cut = self._cut(rate, duration, short)
             decoded = zip(count(), count(), map(cut, clips.rows))
         for index, clip, waveform in decoded:
             if isinstance(waveform, Exception):
@@ -196,7 +198,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         """Which part is heard of a clip that is longer than that."""
         return self.crop
 
-    def _cut(self, sample_rate, duration):
+    def _cut(self, sample_rate, duration, short):
         """A function that crops or fills a waveform to `duration`, as for files."""
         if duration is None:
             return lambda waveform: waveform
@@ -204,7 +206,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             fit_length,
             n_samples=round(duration * sample_rate),
             crop=self._heard_crop(),
-            short=self.short,
+            short=short,
         )
 
     def _hear_batch(self, network, names, batch, memory):

@@ -50,7 +50,8 @@ class LatentTransformer(WindowTransformer):
         """Yield the log-mel (bands, frames) of each clip."""
         settings = resolve_front_end(self.frontend)
         front_end = LogMelSpectrogram(settings).to(resolve_device(self.device))
-        ear = _Ear(settings.sample_rate, self._make_teacher().min_samples)
+        teacher = self._make_teacher()
+        ear = _Ear(settings.sample_rate, teacher.min_samples, teacher.any_length)
         for entry in self._decode(clips, ear, self._heard_duration()):
             if entry.error is not None:
                 raise entry.error
@@ -234,6 +235,8 @@ class LatentTransformer(WindowTransformer):
     def _plain_parameters(self):
         """The parameters as JSON holds them."""
         parameters = self.get_params(deep=False) | {"device": str(self.device)}
+        if not self._reads_features:
+            parameters["duration"] = self._heard_duration()
         if not isinstance(self.random_state, Integral):
             parameters["random_state"] = None
         if not isinstance(self.frontend, str):

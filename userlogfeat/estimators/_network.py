@@ -341,6 +341,7 @@ class _Ear:
 
     sample_rate: int
     min_samples: int
+    any_length: bool = False
 
 
 def _check_row(values, size, name):

@@ -67,6 +67,15 @@ def resolve_teacher(teacher, *, channels=None, settings=None):
     )
 
 
+def trained_crop(model):
+    """The part of a longer clip that a saved model is given: that of its training.
+
+    Random crops train for any part: such models get the middle, as their estimator's
+    `transform` does.
+    """
+    return "start" if model.config["parameters"].get("crop") == "start" else "middle"
+
+
 class SavedTeacher(AudioTransformer):
     """A model that `weights` loads, heard as it heard when it was taught."""
 
@@ -94,7 +103,8 @@ class SavedTeacher(AudioTransformer):
     def key(self):
         """Equal keys, equal embeddings."""
         duration = self._heard_duration()
-        return (self._load().fingerprint, duration, self.short, self.precision)
+        heard = (duration, self._heard_crop(), self.short)
+        return (self._load().fingerprint, *heard, self.precision)
 
     @property
     def network(self):
@@ -114,6 +124,9 @@ class SavedTeacher(AudioTransformer):
 
     def _heard_duration(self):
         return self._load().config["parameters"].get("duration")
+
+    def _heard_crop(self):
+        return trained_crop(self._load())
 
     def _load(self):
         from userlogfeat.weights import load_model

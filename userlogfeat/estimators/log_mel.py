@@ -28,8 +28,9 @@ class LogMel(AudioTransformer):
         A name in ``userlogfeat.FRONTENDS`` (``"lee2019"``, ``"chen2021"``,
         ``"hamel2013"``, ``"park2017"``, ``"musicnn"``), or settings of your own.
     duration : float or None
-        Seconds of each clip. None means the paper's context (30 s for ``"lee2019"``,
-        3 s for ``"chen2021"``), and whole clips where the paper hears them whole.
+        Seconds of each clip. None means the paper's context (30 s for ``"lee2019"``
+        and ``"hamel2013"``, 3 s for ``"chen2021"``), and whole clips where the paper
+        reads them whole.
     crop : {"middle", "start"}
         Which part, where a clip is longer.
     short : {"repeat", "pad"}

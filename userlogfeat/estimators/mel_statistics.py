@@ -43,13 +43,14 @@ class MelStatistics(WindowTransformer):
         standard deviation. None gives a list with one (n_windows, n_features) array a
         clip, as :class:`WindowRegressionClassifier` takes them.
     duration : float or None
-        Seconds to hear of each clip; None hears as much as the front end's paper (all,
-        for ``"hamel2013"``).
-    crop : {"middle", "start"}
-        Which part, where a clip is longer.
+        Seconds that are read of each clip at most; None is that of the front end's
+        paper: 30 for ``"hamel2013"``. A shorter clip is read whole. To read whole
+        songs pass the length of the longest, or more.
+    crop : {"start", "middle"}
+        Which part, where a clip is longer; the paper takes the start.
     short : {"repeat", "pad"}
-        How a clip shorter than `duration` or one window is filled: with itself again,
-        or with zeros at its end. Frames are always repeated.
+        How a clip shorter than one window is filled: with itself again, or with zeros
+        at its end. Frames are always repeated.
     batch_size : int
         Clips transformed before the next are asked for.
     n_jobs : int
@@ -104,7 +105,7 @@ class MelStatistics(WindowTransformer):
         statistics: Sequence[Literal["mean", "var", "max", "min"]] = STATISTICS,
         pooling: Literal["mean", "max", "meanstd"] | None = "mean",
         duration: float | None = None,
-        crop: Literal["middle", "start"] = "middle",
+        crop: Literal["middle", "start"] = "start",
         short: Literal["repeat", "pad"] = "repeat",
         batch_size: int = 16,
         n_jobs: int = 2,

@@ -39,6 +39,18 @@ HAMEL_2013 = {
 }
 
 
+def _cosine_distance(embeddings, one):
+    lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(one)
+    return np.maximum(0.0, 1 - embeddings @ one / np.maximum(lengths, 1e-24))
+
+
+_DISTANCES = {
+    "l1": lambda embeddings, one: np.abs(embeddings - one).sum(axis=1),
+    "l2": lambda embeddings, one: np.linalg.norm(embeddings - one, axis=1),
+    "cosine": _cosine_distance,
+}
+
+
 class LabelNeighbour(NamedTuple):
     """A label near another one.
 
@@ -47,13 +59,13 @@ class LabelNeighbour(NamedTuple):
     label : object
     dataset : object
         The data set it is of; None where there is only one.
-    similarity : float
-        Cosine of the two embeddings, from -1 to 1.
+    distance : float
+        Between the two embeddings, 0 or more: by L1, unless asked for another.
     """
 
     label: object
     dataset: object
-    similarity: float
+    distance: float
 
 
 class SharedLatentEmbedder(LatentTransformer):
@@ -81,12 +93,9 @@ class SharedLatentEmbedder(LatentTransformer):
         Of the loss.
     max_norm : float or None
         The longest that a band's or a label's embedding may be. None: no limit.
-    duration : float or None
-        Seconds to hear of each clip; None hears all.
-    crop : {"middle", "start"}
-        Which part, where a clip is longer.
-    short : {"repeat", "pad"}
-        What to do where a clip is shorter than `duration` or one window.
+    duration, crop, short
+        How much is read of each clip: see :class:`MelStatistics`. The paper takes the
+        first 30 s.
     max_epochs, patience : int
         At most so many epochs, stopping after so many without a lower validation loss;
         the epoch of the least is kept. An epoch goes once through the largest data set,
@@ -182,7 +191,7 @@ class SharedLatentEmbedder(LatentTransformer):
         margin: float = HAMEL_2013["margin"],
         max_norm: float | None = HAMEL_2013["max_norm"],
         duration: float | None = None,
-        crop: Literal["middle", "start"] = "middle",
+        crop: Literal["middle", "start"] = "start",
         short: Literal["repeat", "pad"] = "repeat",
         max_epochs: int = 50,
         patience: int = 5,
@@ -324,7 +333,13 @@ class SharedLatentEmbedder(LatentTransformer):
         return np.stack([clip.layers["affinity"] for clip in clips])[:, columns]
 
     def nearest_labels(
-        self, label: Any, k: int = 5, *, dataset: Any = None, among: Any = None
+        self,
+        label: Any,
+        k: int = 5,
+        *,
+        dataset: Any = None,
+        among: Any = None,
+        metric: Literal["l1", "l2", "cosine"] = "l1",
     ) -> list[LabelNeighbour]:
         """The labels nearest to one, of all data sets: the paper's table 3.
 
@@ -338,26 +353,28 @@ class SharedLatentEmbedder(LatentTransformer):
             The data set of `label`, where several have one of that name.
         among : object, optional
             Only labels of this data set are listed.
+        metric : {"l1", "l2", "cosine"}
+            Distance between embeddings: the sum of absolute differences, as in the
+            paper's section 6.1; Euclidean; or one minus the cosine, which does not
+            depend on their lengths.
 
         Returns
         -------
         list of LabelNeighbour
-            The nearest first; never the label itself. Nearness is the cosine between
-            embeddings, which the paper does not state.
+            The nearest first; never the label itself.
         """
         check_is_fitted(self)
         check_positive(k, "k", integer=True)
+        check_choice(metric, "metric", tuple(_DISTANCES))
         row = self._find_label(label, dataset)
-        unit = self.label_embeddings_ / np.maximum(
-            np.linalg.norm(self.label_embeddings_, axis=1, keepdims=True), 1e-12
-        )
-        cosine = unit @ unit[row]
         columns = self._columns_of(among)
         others = columns[columns != row]
-        nearest = others[np.argsort(-cosine[others], kind="stable")][:k]
+        embeddings = self.label_embeddings_.astype(np.float64)
+        distances = _DISTANCES[metric](embeddings[others], embeddings[row])
+        order = np.argsort(distances, kind="stable")[:k]
         return [
-            LabelNeighbour(self.labels_[i], self.label_datasets_[i], float(cosine[i]))
-            for i in nearest
+            LabelNeighbour(self.labels_[i], self.label_datasets_[i], float(distance))
+            for i, distance in zip(others[order], distances[order], strict=True)
         ]
 
     def get_feature_names_out(

@@ -21,6 +21,7 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
+from userlogfeat.estimators._teacher import trained_crop
 
 if TYPE_CHECKING:
     from userlogfeat.estimators._base import ClipFeatures
@@ -52,8 +53,9 @@ class UserLogEmbedder(AudioTransformer):
     duration : float or None
         Seconds to hear of each clip; None hears as much as the teacher did when it
         learned (the bundled one: all).
-    crop : {"middle", "start"}
-        Which part, where a clip is longer than that.
+    crop : {"start", "middle"} or None
+        Which part, where a clip is longer than that; None is what the teacher read when
+        it learned (the bundled one, and teachers of random crops: the middle).
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration` or the network's context.
     batch_size : int
@@ -78,6 +80,8 @@ class UserLogEmbedder(AudioTransformer):
     (2, 793)
     """
 
+    _crops = (None, "start", "middle")
+
     def __init__(
         self,
         weights: PathLike = "lastfm2k-musicnn",
@@ -86,7 +90,7 @@ class UserLogEmbedder(AudioTransformer):
         scale: bool = True,
         cache: PathLike | None = None,
         duration: float | None = None,
-        crop: Literal["middle", "start"] = "middle",
+        crop: Literal["middle", "start"] | None = None,
         short: Literal["repeat", "pad"] = "repeat",
         batch_size: int = 16,
         n_jobs: int = 2,
@@ -188,7 +192,7 @@ class UserLogEmbedder(AudioTransformer):
         settings = [
             self._load_model().fingerprint,
             None if duration is None else float(duration),
-            self.crop,
+            self._heard_crop(),
             self.short,
             resolve_precision(self.precision, self.device),
         ]
@@ -224,6 +228,9 @@ class UserLogEmbedder(AudioTransformer):
     def _heard_duration(self):
         taught = self._load_model().config["parameters"].get("duration")
         return taught if self.duration is None else self.duration
+
+    def _heard_crop(self):
+        return trained_crop(self._load_model()) if self.crop is None else self.crop
 
     def _load_model(self):
         from userlogfeat.weights import load_model

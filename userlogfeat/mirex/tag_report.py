@@ -13,8 +13,8 @@ _NOTES = [
     "(AUC) of the affinities, are means over tags, then over folds. Tags that no test "
     "clip of a fold has are not scored there.",
     "A pair of clip and tag that is not listed has affinity 0 and is not relevant. One "
-    "whose lines cannot be read or differ is ranked where that is worst, and so are all "
-    "pairs of a run that failed or was over the time limit, whatever it wrote.",
+    "whose lines cannot be read or differ is ranked where that is worst, and so are "
+    "all pairs of a run that failed or was over the time limit, whatever it wrote.",
 ]
 
 

@@ -2,13 +2,14 @@
 
 Precision, recall and F of each tag are of its 0|1 answers; the area under the ROC curve
 is of the affinities, for each tag over clips and for each clip over tags. Files may be
-sparse, as MIREX's calling formats have it: a pair of clip and tag that is not listed has
-affinity 0 and is not relevant, and a line of the 0|1 file without a value is relevant.
+sparse, as MIREX's calling formats have it: a pair of clip and tag that is not listed
+has affinity 0 and is not relevant, and a line of the 0|1 file without a value is
+relevant.
 
-A pair whose lines cannot be read, or contradict each other, is not relevant and is ranked
-where that is worst. So are all pairs of a run that failed or wrote no affinities: it
-scores 0 throughout, not the 0.5 of equal affinities. Tags that no test clip has are not
-scored, nor the ranking of clips with all tags or none.
+A pair whose lines cannot be read, or contradict each other, is not relevant and is
+ranked where that is worst. So are all pairs of a run that failed or wrote no
+affinities: it scores 0 throughout, not the 0.5 of equal affinities. Tags that no test
+clip has are not scored, nor the ranking of clips with all tags or none.
 """
 
 from dataclasses import dataclass

@@ -100,7 +100,11 @@ class FrameTeacher(nn.Module):
         The map of frames, from raw ones.
     labels : Linear or None
         The map of labels: from an embedded frame to its affinity to each.
+    any_length : bool
+        True: a clip that fills one window is not filled up any further.
     """
+
+    any_length = True
 
     def __init__(
         self,
