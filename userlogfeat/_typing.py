@@ -21,6 +21,9 @@ ClipIds: TypeAlias = ArrayLike | Sequence[ClipId]
 # What estimators hear: files, waveforms of different lengths, spectrograms, features.
 Audio: TypeAlias = ClipIds | Sequence[ArrayLike]
 
+# A name or number of each clip or item; None where it is unknown.
+Labels: TypeAlias = ArrayLike | Sequence[str | int | None]
+
 # Users by items, or the other way round.
 Matrix: TypeAlias = Union[ArrayLike, "sparse.spmatrix", "sparse.sparray"]
 

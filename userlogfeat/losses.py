@@ -1,13 +1,21 @@
 """Losses, one function per equation."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
 MOST_LOGITS = 1 << 24  # in memory at a time: 64 MB
 
 
-def mse_cosine(predicted, target):
+def mse_cosine(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean squared error plus cosine proximity, a value a clip.
 
     mean_j (y_j - t_j)^2 - cos(y, t): the loss of the teacher network in Lee, Lee,
@@ -28,14 +36,16 @@ def mse_cosine(predicted, target):
     return squared - F.cosine_similarity(predicted, target, dim=1)
 
 
-def weighted_mean(losses, weight=None):
+def weighted_mean(losses: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean of losses (n_clips,), weighted by `weight` (n_clips,) where given."""
     if weight is None:
         return losses.mean()
     return (losses * weight).sum() / torch.clamp_min(weight.sum(), 1e-30)
 
 
-def distillation(task, penultimate, teacher, weight):
+def distillation(
+    task: Tensor, penultimate: Tensor, teacher: Tensor, weight: float
+) -> Tensor:
     """The loss of a student: that of its task, and what its teacher tells it.
 
     L = L_task + weight * mean_i mse_cosine(h_i, t_i): Lee et al. (2019), section 3.2,
@@ -59,7 +69,12 @@ def distillation(task, penultimate, teacher, weight):
     return task + weight * mse_cosine(penultimate, teacher).mean()
 
 
-def sampled_softmax(positive, negatives, log_expected, is_target=None):
+def sampled_softmax(
+    positive: Tensor,
+    negatives: Tensor,
+    log_expected: Tensor,
+    is_target: Tensor | None = None,
+) -> Tensor:
     """Cross-entropy over all items, estimated from sampled ones, a value a user.
 
     With scores s, the target y and k negatives drawn from q with replacement,
@@ -101,7 +116,7 @@ def sampled_softmax(positive, negatives, log_expected, is_target=None):
     return torch.logsumexp(logits, dim=1) - positive
 
 
-def hinge(liked, disliked, margin):
+def hinge(liked: Tensor, disliked: Tensor, margin: float) -> Tensor:
     """How far the relevance of liked clips fails to lead, a value a triplet.
 
     sum_j max(0, margin - r(u, x) + r(u, x_j)), over the disliked clips x_j of a user u
@@ -126,7 +141,7 @@ def hinge(liked, disliked, margin):
     return (margin - liked[:, None] + disliked).clamp(min=0).sum(dim=1)
 
 
-def pick_liked(logits):
+def pick_liked(logits: Tensor) -> Tensor:
     """Cross-entropy of picking the first of several, a value a row.
 
     -log( exp(s_0) / sum_j exp(s_j) ), for scores s (n, 1 + n_negatives).
@@ -136,7 +151,7 @@ def pick_liked(logits):
     )
 
 
-def say_liked(logits):
+def say_liked(logits: Tensor) -> Tensor:
     """Cross-entropy of saying of each whether it is liked, a value a row.
 
     -log sigmoid(s_0) - mean_j log sigmoid(-s_j), for scores s (n, 1 + n_negatives) with
@@ -145,7 +160,14 @@ def say_liked(logits):
     return -F.logsigmoid(logits[:, 0]) - F.logsigmoid(-logits[:, 1:]).mean(dim=1)
 
 
-def softmax_of_many(units, weight, bias, target, *, block=MOST_LOGITS):
+def softmax_of_many(
+    units: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    target: Tensor,
+    *,
+    block: int = MOST_LOGITS,
+) -> Tensor:
     """Exact cross-entropy of a softmax over any number of classes, a value a row.
 
     log sum_c exp(w_c h + b_c) - (w_y h + b_y). Logits are made in blocks of classes,
@@ -186,7 +208,14 @@ def _log_sum(units, weight, bias):
     return F.linear(units, weight, bias).float().logsumexp(dim=1)
 
 
-def draw_violators(scores, positives, is_label, *, margin=1.0, generator=None):
+def draw_violators(
+    scores: Tensor,
+    positives: Tensor,
+    is_label: Tensor,
+    *,
+    margin: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
     """The outcome of WARP's search for a label that is ranked too high, for each row.
 
     Weston, Bengio, Usunier (2011), "Wsabie: scaling up to large vocabulary image
@@ -237,12 +266,19 @@ def draw_violators(scores, positives, is_label, *, margin=1.0, generator=None):
     return violators.clamp(max=scores.shape[1] - 1), harmonic(rank).to(scores.dtype)
 
 
-def harmonic(n):
+def harmonic(n: Tensor) -> Tensor:
     """1 + 1/2 + ... + 1/n of whole numbers n (a float tensor); 0 of 0."""
     return torch.digamma(n + 1) - torch.digamma(torch.ones_like(n))
 
 
-def warp(scores, positives, is_label, *, margin=1.0, generator=None):
+def warp(
+    scores: Tensor,
+    positives: Tensor,
+    is_label: Tensor,
+    *,
+    margin: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Weighted approximate-rank pairwise loss, a value a row.
 
     L(floor(n / N)) * max(0, margin - s_y + s_j), where j is the first label drawn that
@@ -277,7 +313,9 @@ def warp(scores, positives, is_label, *, margin=1.0, generator=None):
     return weights * (margin - right + wrong).clamp(min=0)
 
 
-def warp_of_ranks(scores, positives, is_label, *, margin=1.0):
+def warp_of_ranks(
+    scores: Tensor, positives: Tensor, is_label: Tensor, *, margin: float = 1.0
+) -> Tensor:
     """What WARP estimates, without draws: a value a row.
 
     L(r) times the mean of max(0, margin - s_y + s_j) over the r wrong labels j that

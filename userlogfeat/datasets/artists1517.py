@@ -18,9 +18,17 @@ reader was written: `artist` is what stands before " - " in a file's name, and N
 where nothing does.
 """
 
-from functools import partial
+from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+
+if TYPE_CHECKING:
+    from userlogfeat.datasets.labelled_clips import LabelledClips
+
 
 GENRES = (
     "Alternative & Punk",
@@ -47,7 +55,9 @@ N_CLIPS = 3180
 _LAYOUT = "folders of audio named Alternative & Punk, Blues, ... World"
 
 
-def read_artists1517(folder, *, missing="error"):
+def read_artists1517(
+    folder: PathLike, *, missing: Literal["error", "ignore"] = "error"
+) -> LabelledClips:
     """Read 1517-Artists from the folder that its archive unpacks to.
 
     Parameters

@@ -28,9 +28,11 @@ artist, and `artist` is often the composer. Previews may be gone from the shop.
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
 
@@ -54,7 +56,12 @@ _NO_ARTIST = {"", "various", "various artists"}
 _LAYOUT = "folders of audio named Chacha, Foxtrot, ... Wcswing"
 
 
-def read_ballroom(folder, *, metadata=None, missing="error"):
+def read_ballroom(
+    folder: PathLike,
+    *,
+    metadata: PathLike | None = None,
+    missing: Literal["error", "ignore"] = "error",
+) -> LabelledClips:
     """Read Extended Ballroom from the folder that its script fills.
 
     Parameters

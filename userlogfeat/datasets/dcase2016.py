@@ -30,10 +30,12 @@ all to be unpacked over each other.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import (
     add_clips,
     audio_by_name,
@@ -52,7 +54,12 @@ _LAYOUTS = {
 }
 
 
-def read_dcase2016(folder, part="development", *, missing="error"):
+def read_dcase2016(
+    folder: PathLike,
+    part: Literal["development", "evaluation", "both"] = "development",
+    *,
+    missing: Literal["error", "ignore"] = "error",
+) -> LabelledClips:
     r"""Read the acoustic scenes of DCASE 2016 from the folders of their archives.
 
     Parameters

@@ -30,10 +30,12 @@ are spelled as they came. The split is not said to keep artists apart.
 import csv
 import io
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import (
     add_clips,
     audio_by_name,
@@ -57,7 +59,12 @@ _INFO = ("song_id", "artist", "song title", "genre", "mediaeval 2013 set")
 _STATIC = ("song_id", "mean_arousal", "mean_valence")
 
 
-def read_emomusic(folder, *, target="genre", missing="error"):
+def read_emomusic(
+    folder: PathLike,
+    *,
+    target: Literal["genre", "valence", "arousal", "both"] = "genre",
+    missing: Literal["error", "ignore"] = "error",
+) -> LabelledClips:
     r"""Read EmoMusic from the folder that its archives unpack to.
 
     Parameters

@@ -30,10 +30,12 @@ Issue 23 reports files that are there twice under two ids.
 import csv
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
 
@@ -79,7 +81,14 @@ _NO_ALBUM = -1
 _METADATA = ("fma_metadata/tracks.csv", "tracks.csv")
 
 
-def read_fma(folder, subset="small", *, metadata=None, keep_bad=False, missing="error"):
+def read_fma(
+    folder: PathLike,
+    subset: Literal["small", "medium"] = "small",
+    *,
+    metadata: PathLike | None = None,
+    keep_bad: bool = False,
+    missing: Literal["error", "ignore"] = "error",
+) -> LabelledClips:
     r"""Read the small or the medium FMA from the folder its archives unpack to.
 
     Parameters

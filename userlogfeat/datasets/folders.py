@@ -1,12 +1,15 @@
 """Finding a data set in a folder: its root, its audio, and what is not there."""
 
 import os
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import PathLike
 from userlogfeat.audio import find_audio
 
 _SHOWN = 8  # entries of a folder in a message
@@ -14,7 +17,9 @@ _DEPTH = 3  # levels below a wrong folder that are searched for the right one
 _SEARCHED = 500  # folders of one level that are looked into for that
 
 
-def find_root(folder, is_root, *, name, layout):
+def find_root(
+    folder: PathLike, is_root: Callable[..., Any], *, name: str, layout: str
+) -> Path:
     """Return the folder of a data set: `folder`, or the one just below or above.
 
     Parameters
@@ -63,7 +68,9 @@ def find_root(folder, is_root, *, name, layout):
     raise FileNotFoundError(_wrong_folder(folder, is_root, name, layout))
 
 
-def audio_by_name(folders, key=lambda path: path.stem):
+def audio_by_name(
+    folders: list[Path], key: Callable[..., Any] = lambda path: path.stem
+) -> dict[Any, Path]:
     """Map each audio file below some folders from its name to its path.
 
     Parameters
@@ -86,7 +93,16 @@ def audio_by_name(folders, key=lambda path: path.stem):
     return found
 
 
-def add_clips(frame, wanted, audio, *, missing, name, listed, folder):
+def add_clips(
+    frame: pl.DataFrame,
+    wanted: list[Any],
+    audio: dict[Any, Path],
+    *,
+    missing: Literal["error", "ignore"],
+    name: str,
+    listed: str,
+    folder: str,
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Give each row its file as the column `clip`.
 
     Parameters
@@ -135,7 +151,7 @@ def add_clips(frame, wanted, audio, *, missing, name, listed, folder):
     return frame, absent
 
 
-def read_text(path):
+def read_text(path: PathLike) -> str:
     """The text of a file in UTF-8, or else in Latin-1; without a byte-order mark."""
     data = Path(path).read_bytes()
     try:

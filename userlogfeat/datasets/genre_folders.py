@@ -1,19 +1,29 @@
 """Sets that are published as one folder of audio for each genre, without a list."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import PathLike
 from userlogfeat.audio.clips import AUDIO_SUFFIXES
 from userlogfeat.datasets.folders import audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
 
 
 def read_genre_folders(
-    folder, *, name, genres, n_clips, layout, artist_of, missing="error"
-):
+    folder: PathLike,
+    *,
+    name: str,
+    genres: Sequence[str] | None,
+    n_clips: int,
+    layout: str,
+    artist_of: Callable[..., Any],
+    missing: Literal["error", "ignore"] = "error",
+) -> LabelledClips:
     """Read a set whose folders are its genres.
 
     Parameters
@@ -65,7 +75,7 @@ def read_genre_folders(
     return LabelledClips(name, frame, missing=absent)
 
 
-def split_name(stem, separator):
+def split_name(stem: str, separator: str) -> tuple[str | None, str | None]:
     """Artist and title of a file name; the artist is None where there is no separator.
 
     Underscores, which stand for blanks and other characters, are read as blanks.

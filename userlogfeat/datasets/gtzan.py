@@ -28,9 +28,11 @@ cross-validation flatters. ``jazz.00054`` cannot be decoded in the wav copy.
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import (
     add_clips,
     audio_by_name,
@@ -58,7 +60,13 @@ _TRACK = re.compile(rf"({'|'.join(GENRES)})\.\d{{5}}")
 _UNKNOWN = {"", "?", "unknown"}  # artists of an index that are none
 
 
-def read_gtzan(folder, *, artists=None, keep_bad=False, missing="error"):
+def read_gtzan(
+    folder: PathLike,
+    *,
+    artists: PathLike | Mapping[str, str] | None = None,
+    keep_bad: bool = False,
+    missing: Literal["error", "ignore"] = "error",
+) -> LabelledClips:
     """Read GTZAN from the folder that its archive unpacks to.
 
     Parameters

@@ -18,9 +18,17 @@ of them in one genre: keep them together (``groups=clips.artists``). Classes are
 from 47 (funksoulrnb) to 504 clips (rock).
 """
 
-from functools import partial
+from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+
+if TYPE_CHECKING:
+    from userlogfeat.datasets.labelled_clips import LabelledClips
+
 
 GENRES = (
     "alternative",
@@ -37,7 +45,9 @@ N_CLIPS = 1886
 _LAYOUT = "folders of audio named alternative, blues, ... rock"
 
 
-def read_homburg(folder, *, missing="error"):
+def read_homburg(
+    folder: PathLike, *, missing: Literal["error", "ignore"] = "error"
+) -> LabelledClips:
     """Read the Homburg set from the folder that its archive unpacks to.
 
     Parameters

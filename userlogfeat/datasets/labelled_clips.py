@@ -1,11 +1,15 @@
 """What every reader of a labelled data set returns: paths, labels, groups and split."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import ArrayLike
 from userlogfeat.catalogue import Catalogue
 
 SPLITS = ("train", "validation", "test")
@@ -42,10 +46,10 @@ class LabelledClips:
     left_out: tuple = ()
     missing: tuple = ()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.frame.height
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         facts = [f"{len(self)} clips", f"{self.frame['label'].n_unique()} labels"]
         if self.left_out:
             facts.append(f"{len(self.left_out)} known to be bad left out")
@@ -54,14 +58,14 @@ class LabelledClips:
         return f"LabelledClips({self.name}: {', '.join(facts)})"
 
     @property
-    def X(self):
+    def X(self) -> list[str]:
         """Paths of the clips: list of str."""
         return self.frame["clip"].to_list()
 
     clips = X
 
     @property
-    def y(self):
+    def y(self) -> np.ndarray:
         """What to predict: labels (n,) of str, a target (n,), or targets (n, k)."""
         if self.y_columns == ("label",):
             return self.labels
@@ -69,47 +73,47 @@ class LabelledClips:
         return y[:, 0] if len(self.y_columns) == 1 else y
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """Class of each clip: ndarray (n,) of str."""
         return np.array(self.frame["label"].to_list(), dtype=str)
 
     @property
-    def targets(self):
+    def targets(self) -> np.ndarray | None:
         """Numbers to predict: ndarray (n, len(target_names)) of float, or None."""
         if not self.target_names:
             return None
         return self.frame.select(self.target_names).to_numpy().astype(np.float64)
 
     @property
-    def items(self):
+    def items(self) -> np.ndarray:
         """Item of each clip: ndarray (n,), None where unknown."""
         return self._column("item")
 
     @property
-    def artists(self):
+    def artists(self) -> np.ndarray | None:
         """Artist of each clip: ndarray (n,), None where unknown; None without any."""
         return self._column("artist")
 
     @property
-    def albums(self):
+    def albums(self) -> np.ndarray | None:
         """Album of each clip: ndarray (n,), None where unknown; None without any."""
         return self._column("album")
 
     @property
-    def split(self):
+    def split(self) -> np.ndarray | None:
         """Side of each clip, one of ``SPLITS``: ndarray (n,), or None without any."""
         return self._column("split")
 
     @property
-    def folds(self):
+    def folds(self) -> np.ndarray | None:
         """Fold that tests each clip, from 1: ndarray (n,) of int; None without any."""
         return self._column("fold")
 
-    def catalogue(self):
+    def catalogue(self) -> Catalogue:
         """The clips as a :class:`userlogfeat.Catalogue`, for groups and for logs."""
         return Catalogue(self.frame)
 
-    def subset(self, rows):
+    def subset(self, rows: ArrayLike) -> LabelledClips:
         """Some of the clips.
 
         Parameters
@@ -123,7 +127,9 @@ class LabelledClips:
         """
         return replace(self, frame=self.catalogue().subset(rows).frame)
 
-    def cv(self, test="test"):
+    def cv(
+        self, test: Literal["test", "validation"] = "test"
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """The authors' own split, as scikit-learn takes it: ``cv=clips.cv()``.
 
         Parameters

@@ -27,11 +27,13 @@ still be true of it: players did not tick lists.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_positive
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
 
@@ -59,7 +61,7 @@ class TaggedClips(LabelledClips):
 
     tag_names: tuple = ()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         facts = [f"{len(self)} clips", f"{len(self.tag_names)} tags"]
         if self.left_out:
             facts.append(f"{len(self.left_out)} known to be bad left out")
@@ -68,12 +70,12 @@ class TaggedClips(LabelledClips):
         return f"TaggedClips({self.name}: {', '.join(facts)})"
 
     @property
-    def y(self):
+    def y(self) -> np.ndarray:
         """Which clip has which tag: ndarray (n, n_tags) of int8, 0 or 1."""
         return self.frame.select(self.tag_names).to_numpy().astype(np.int8)
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """Tags of each clip: ndarray (n,) of object, tuples of str."""
         names, found = np.array(self.tag_names), np.empty(len(self), dtype=object)
         for clip, row in enumerate(self.y):
@@ -81,7 +83,12 @@ class TaggedClips(LabelledClips):
         return found
 
 
-def read_magnatagatune(folder, *, n_tags=None, missing="error"):
+def read_magnatagatune(
+    folder: PathLike,
+    *,
+    n_tags: int | None = None,
+    missing: Literal["error", "ignore"] = "error",
+) -> TaggedClips:
     r"""Read Magnatagatune from the folder with its tables and its audio.
 
     Parameters

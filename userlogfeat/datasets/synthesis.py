@@ -1,5 +1,7 @@
 """Synthesis of the planted corpus: a few seconds of music from eight properties."""
 
+from typing import Any
+
 import numpy as np
 
 # What a taste pulls: name -> (value at -1, value at +1). Tempo, register and decay
@@ -29,7 +31,15 @@ VIBRATO_RATE = 5.5  # Hz
 FULL_SCALE = 32768  # of 16-bit samples
 
 
-def synthesise(sound, equaliser, *, n_samples, sample_rate, noise, random_state):
+def synthesise(
+    sound: dict[str, Any],
+    equaliser: np.ndarray,
+    *,
+    n_samples: int,
+    sample_rate: int,
+    noise: float,
+    random_state: np.random.Generator,
+) -> np.ndarray:
     """One clip: a melody with chords and drums, equalised, in background noise.
 
     Parameters

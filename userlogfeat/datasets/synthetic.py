@@ -11,6 +11,7 @@ is downloaded, and there is no licence to mind.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from scipy.linalg import hadamard
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._files import replace_file
+from userlogfeat._typing import PathLike, RandomState
 from userlogfeat.catalogue import Catalogue, read_catalogue
 from userlogfeat.datasets.synthesis import (
     EQUALISER_BANDS,
@@ -68,19 +70,19 @@ class ListeningCorpus:
 
 
 def make_listening_corpus(
-    n_users=1000,
-    n_items=1000,
-    n_tastes=6,
+    n_users: int = 1000,
+    n_items: int = 1000,
+    n_tastes: int = 6,
     *,
-    n_artists=None,
-    plays_per_user=120,
-    duration=3.0,
-    sample_rate=16000,
-    noise=1.0,
-    equaliser="artist",
-    folder=None,
-    random_state=None,
-):
+    n_artists: int | None = None,
+    plays_per_user: float = 120,
+    duration: float = 3.0,
+    sample_rate: int = 16000,
+    noise: float = 1.0,
+    equaliser: Literal["artist", "item"] = "artist",
+    folder: PathLike | None = None,
+    random_state: RandomState | np.random.Generator = None,
+) -> ListeningCorpus:
     """Make a corpus of listening logs and the audio of the items they know.
 
     Parameters

@@ -17,16 +17,26 @@ Splits: none. Hamel et al. (2013) use ten folds. There is one song of each artis
 that no artist is on both sides of any split. Classes are very uneven.
 """
 
-from functools import partial
+from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+
+if TYPE_CHECKING:
+    from userlogfeat.datasets.labelled_clips import LabelledClips
+
 
 N_GENRES = 14
 N_CLIPS = 3115
 _LAYOUT = f"{N_GENRES} folders of audio files, one a genre"
 
 
-def read_unique(folder, *, missing="error"):
+def read_unique(
+    folder: PathLike, *, missing: Literal["error", "ignore"] = "error"
+) -> LabelledClips:
     """Read the Unique set from the folder that its archive unpacks to.
 
     Parameters

@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 )
 
 from userlogfeat._check import check_audio, check_choice, check_positive
-from userlogfeat._typing import ArrayLike, Audio, Device, PathLike, RandomState
+from userlogfeat._typing import ArrayLike, Audio, Device, Labels, PathLike, RandomState
 from userlogfeat.audio import AudioError
 from userlogfeat.estimators._base import (
     AudioTransformer,
@@ -125,7 +125,7 @@ class StudentEstimator(NetworkEstimator):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        groups: ArrayLike | None = None,
+        groups: Labels | None = None,
         teacher_targets: ArrayLike | None = None,
     ) -> Self:
         """Learn the task.

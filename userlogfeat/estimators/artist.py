@@ -18,7 +18,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from userlogfeat._check import check_positive
-from userlogfeat._typing import ArrayLike, Audio, Device, PathLike, RandomState
+from userlogfeat._typing import ArrayLike, Audio, Device, Labels, PathLike, RandomState
 from userlogfeat.estimators._artists import (
     ARTISTS,
     load_artists,
@@ -252,7 +252,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Audio, y: ArrayLike, *, groups: ArrayLike | None = None) -> Self:
+    def fit(self, X: Audio, y: ArrayLike, *, groups: Labels | None = None) -> Self:
         """Train the network, then find where artists differ.
 
         Parameters

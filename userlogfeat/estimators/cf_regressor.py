@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 )
 
 from userlogfeat._check import check_audio, check_choice, check_positive
-from userlogfeat._typing import ArrayLike, Audio, Device, PathLike, RandomState
+from userlogfeat._typing import ArrayLike, Audio, Device, Labels, PathLike, RandomState
 from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
@@ -224,7 +224,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        groups: ArrayLike | None = None,
+        groups: Labels | None = None,
     ) -> Self:
         """Train the network or learn the head.
 

@@ -16,7 +16,15 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from userlogfeat._typing import ArrayLike, Audio, Device, Matrix, PathLike, RandomState
+from userlogfeat._typing import (
+    ArrayLike,
+    Audio,
+    Device,
+    Labels,
+    Matrix,
+    PathLike,
+    RandomState,
+)
 from userlogfeat.estimators._base import AudioTransformer, as_tensor, feature_names
 from userlogfeat.estimators._listeners import (
     CHEN_2021,
@@ -235,7 +243,7 @@ class MetricEmbedder(ListenerEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Audio, y: Matrix, *, groups: ArrayLike | None = None) -> Self:
+    def fit(self, X: Audio, y: Matrix, *, groups: Labels | None = None) -> Self:
         """Train the network.
 
         Parameters

@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._typing import ArrayLike, Audio, Device, PathLike, RandomState
+from userlogfeat._typing import ArrayLike, Audio, Device, Labels, PathLike, RandomState
 from userlogfeat.estimators._base import feature_names
 from userlogfeat.estimators._latent import LatentTransformer
 from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
@@ -232,8 +232,8 @@ class SharedLatentEmbedder(LatentTransformer):
         X: Audio,
         y: ArrayLike,
         *,
-        dataset: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
+        dataset: Labels | None = None,
+        groups: Labels | None = None,
     ) -> Self:
         """Learn both maps.
 

@@ -9,7 +9,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_positive
-from userlogfeat._typing import ArrayLike, Device, Frame, Matrix, PathLike, RandomState
+from userlogfeat._typing import (
+    ArrayLike,
+    Device,
+    Frame,
+    Labels,
+    Matrix,
+    PathLike,
+    RandomState,
+)
 from userlogfeat.estimators._base import resolve_device
 from userlogfeat.estimators._users import EmptyHistoryWarning, TowerEstimator
 from userlogfeat.networks.user_tower import N_HIDDEN, N_UNITS, UserTower
@@ -151,9 +159,9 @@ class UserEmbedding(TowerEstimator):
         *,
         liked: Matrix | None = None,
         disliked: Matrix | None = None,
-        item_artists: ArrayLike | None = None,
-        item_albums: ArrayLike | None = None,
-        item_attributes: dict[str, ArrayLike] | None = None,
+        item_artists: Labels | None = None,
+        item_albums: Labels | None = None,
+        item_attributes: dict[str, Labels] | None = None,
         demographics: Frame | None = None,
         last_items: ArrayLike | None = None,
     ) -> Self:

@@ -7,12 +7,13 @@ somewhat too wide rather than too narrow. Drawing the cells of the table alone w
 too narrow: the outcomes of one clip under ten seeds are not ten clips.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups
+from userlogfeat._typing import ArrayLike, Labels
 
 _BLOCK = 2**22  # drawn rows at once: 32 MiB of int64
 
@@ -31,8 +32,14 @@ class Interval(NamedTuple):
 
 
 def bootstrap_interval(
-    outcomes, *, tested=None, groups=None, n_bootstrap=2000, level=0.95, seed=0
-):
+    outcomes: ArrayLike,
+    *,
+    tested: ArrayLike | None = None,
+    groups: Labels | None = None,
+    n_bootstrap: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
     """Percentile interval of a mean outcome, over clips and seeds.
 
     Parameters
@@ -91,7 +98,9 @@ def bootstrap_interval(
     return Interval(float(mean), float(low), float(high))
 
 
-def bootstrap_difference(first, second, **settings):
+def bootstrap_difference(
+    first: ArrayLike, second: ArrayLike, **settings: Any
+) -> Interval:
     """Percentile interval of the mean of `first` minus `second`, paired.
 
     Parameters

@@ -4,7 +4,11 @@ Distances are cosine distances of standardised features, in [0, 2], taken in blo
 100,000 clips of 793 features need 0.3 GB for the scores and 0.1 GB for a block.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
+
+from userlogfeat._typing import ArrayLike
 
 # Clips closer than this part of the usual distance to the nearest neighbour are copies.
 # A distinct clip gets there with chance ~ log(2) * 0.1^(d/2): where half of the clips
@@ -20,7 +24,7 @@ _N_PROBES = 1000  # clips of each set whose nearest neighbours say what is usual
 _BLOCK = 2048, 8192  # clips x clips compared at once: 64 MiB of float32
 
 
-def unit_scores(features, clips):
+def unit_scores(features: ArrayLike, clips: np.ndarray) -> np.ndarray:
     """Features as unit vectors of standard scores over `clips`, float32."""
     features = np.asarray(features)
     if features.ndim != 2 or features.dtype.kind not in "fiu":
@@ -46,7 +50,7 @@ def unit_scores(features, clips):
     return units
 
 
-def usual_distance(units, sets):
+def usual_distance(units: np.ndarray, sets: Iterable[np.ndarray]) -> float:
     """Median distance of clips to the nearest other clip of their own set.
 
     Exact copies within a set are no neighbours, and so do not lower it.
@@ -70,7 +74,9 @@ def usual_distance(units, sets):
     return float(np.median(nearest))
 
 
-def near_copies(first, second, units, threshold):
+def near_copies(
+    first: np.ndarray, second: np.ndarray, units: np.ndarray, threshold: float
+) -> tuple[tuple[np.ndarray, np.ndarray], list[tuple[int, int, float]]]:
     """Rows of two sets at most `threshold` apart, and for each second its nearest."""
     is_copy = np.zeros(len(first), dtype=bool)
     pairs = []

@@ -8,12 +8,15 @@ files are matched by that name, whatever their folder, suffix or separators.
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from warnings import warn
 
 import numpy as np
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import ArrayLike, PathLike
 
 _GENRES = "blues|classical|country|disco|hip[-_ ]?hop|jazz|metal|pop|reggae|rock"
 # A genre, separators (with the folder's, for blues/00000.au), and a number.
@@ -27,7 +30,7 @@ _PARTS = (
 _SHOWN = 5  # examples in a message
 
 
-def gtzan_tracks(clips):
+def gtzan_tracks(clips: Sequence[PathLike]) -> np.ndarray:
     """GTZAN's names of clips.
 
     Parameters
@@ -69,7 +72,12 @@ def _gtzan_track(clip):
     return f"{re.sub('[-_ ]', '', genre).lower()}.{int(number):05d}"
 
 
-def fault_filtered(clips, lists, *, missing="error"):
+def fault_filtered(
+    clips: Sequence[PathLike],
+    lists: PathLike,
+    *,
+    missing: Literal["error", "warn", "ignore"] = "error",
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """GTZAN's fault-filtered split: 443, 197 and 290 tracks without known faults.
 
     It leaves out repeated and distorted excerpts. Few artists are in two parts: see
@@ -104,7 +112,12 @@ def fault_filtered(clips, lists, *, missing="error"):
     return tuple(_match(gtzan_tracks(clips), parts, missing))
 
 
-def artist_filtered(clips, folder, *, missing="error"):
+def artist_filtered(
+    clips: Sequence[PathLike],
+    folder: PathLike,
+    *,
+    missing: Literal["error", "warn", "ignore"] = "error",
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """GTZAN's artist-filtered folds, from lists in MIREX's format.
 
     Parameters
@@ -210,7 +223,7 @@ def _some(names):
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
-def fma_split(split):
+def fma_split(split: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The official split of FMA (Defferrard et al. 2017), 8:1:1 and artist-filtered.
 
     Parameters
@@ -234,7 +247,7 @@ def fma_split(split):
     return _parts_of(split, (0, 1, 2))
 
 
-def emomusic_split(split):
+def emomusic_split(split: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """EmoMusic's split (Soleymani et al. 2013): 619 development, 125 evaluation clips.
 
     Parameters

@@ -7,7 +7,9 @@ Splits that others published are read by :mod:`userlogfeat.evaluation.fold_lists
 are names of this module too.
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.model_selection import (
@@ -19,6 +21,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups
+from userlogfeat._typing import ArrayLike, Labels, RandomState
 from userlogfeat.evaluation.fold_lists import (
     artist_filtered,
     emomusic_split,
@@ -102,10 +105,14 @@ class StratifiedArtistKFold(StratifiedGroupKFold):
     [0.5, 0.5, 0.5]
     """
 
-    def __init__(self, n_splits=5, shuffle=True, random_state=None):
+    def __init__(
+        self, n_splits: int = 5, shuffle: bool = True, random_state: RandomState = None
+    ) -> None:
         super().__init__(n_splits=n_splits, shuffle=shuffle, random_state=random_state)
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: Any, y: ArrayLike | None = None, groups: Labels | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows of each fold.
 
         Parameters
@@ -164,7 +171,9 @@ def _fill_empty_folds(fold_of, groups, n_splits):
         fold_of[groups == moved] = fold
 
 
-def stratified_folds(y, n_splits=10, *, groups=None, seed=0):
+def stratified_folds(
+    y: ArrayLike, n_splits: int = 10, *, groups: Labels | None = None, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Folds with the classes in proportion: Lee et al. (2019), section 4, has ten.
 
     Parameters
@@ -210,7 +219,9 @@ def stratified_folds(y, n_splits=10, *, groups=None, seed=0):
     return list(splitter.split(labels, labels))
 
 
-def stratified_split(y, *, test_size=0.3, groups=None, seed=0):
+def stratified_split(
+    y: ArrayLike, *, test_size: float = 0.3, groups: Labels | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """One split with the classes in proportion: Chen et al. (2021) have 7:3 on FMA.
 
     Parameters
@@ -256,7 +267,14 @@ def stratified_split(y, *, test_size=0.3, groups=None, seed=0):
     return np.setdiff1d(np.arange(len(y)), test), np.sort(test)
 
 
-def n_per_class(y, n, *, groups=None, seed=0, fewer="error"):
+def n_per_class(
+    y: ArrayLike,
+    n: int,
+    *,
+    groups: Labels | None = None,
+    seed: int = 0,
+    fewer: Literal["error", "all"] = "error",
+) -> np.ndarray:
     """Rows of a subset with `n` clips of each class, for curves over few labels.
 
     The subsets of one seed are nested: that of 5 is part of that of 20, so a curve over

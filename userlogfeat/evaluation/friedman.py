@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from userlogfeat._typing import ArrayLike
+
 
 @dataclass(frozen=True)
 class FriedmanTest:
@@ -35,7 +37,7 @@ class FriedmanTest:
     p_values: np.ndarray
 
 
-def friedman_test(scores):
+def friedman_test(scores: ArrayLike) -> FriedmanTest:
     """Whether models differ, and which.
 
     Parameters

@@ -6,12 +6,16 @@ Sturm 2013, "The GTZAN dataset: its contents, its faults, their effects on evalu
 and its future use") by the cosine distance of their standardised features.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups, as_column, is_missing
+from userlogfeat._typing import ArrayLike, Labels
 from userlogfeat.evaluation.copies import (
     COPY_RATIO,
     MIN_THRESHOLD,
@@ -19,6 +23,10 @@ from userlogfeat.evaluation.copies import (
     unit_scores,
     usual_distance,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 _KINDS = ("track", "artist", "audio")
 
@@ -51,13 +59,13 @@ class Leak:
     n_rows: tuple
 
     @property
-    def n_shared(self):
+    def n_shared(self) -> int:
         """Number of tracks or artists shared; for audio, of concerned test rows."""
         if self.kind == "audio":
             return len(self.pairs)
         return len({what for _, _, what in self.pairs})
 
-    def __str__(self):
+    def __str__(self) -> str:
         first, second = self.sets
         names = {"track": "tracks", "artist": "artists", "audio": "copies of audio"}
         text = f"{first}/{second}: {self.n_shared} {names[self.kind]} shared"
@@ -93,11 +101,13 @@ class LeakReport:
     not_compared: tuple
 
     @property
-    def clean(self):
+    def clean(self) -> bool:
         """Whether nothing that was compared is shared."""
         return not any(leak.pairs for leak in self.leaks)
 
-    def get(self, first, second, kind):
+    def get(
+        self, first: str, second: str, kind: Literal["track", "artist", "audio"]
+    ) -> Leak:
         """The leak of one kind between two sets, such as ("train", "test", "artist").
 
         Parameters
@@ -116,7 +126,7 @@ class LeakReport:
         compared = ", ".join(f"{'/'.join(k.sets)} {k.kind}" for k in self.leaks)
         raise KeyError(f"{first}/{second} {kind} was not compared; there is {compared}")
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [str(leak) for leak in self.leaks]
         if self.threshold is not None:
             lines.append(f"(copies: cosine distance {self.threshold:.2g} or less)")
@@ -124,7 +134,7 @@ class LeakReport:
             lines.append(f"(not compared: {', '.join(self.not_compared)})")
         return "\n".join(lines)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """Counts for a results file.
 
         Returns
@@ -142,7 +152,7 @@ class LeakReport:
             for leak in self.leaks
         }
 
-    def to_frame(self):
+    def to_frame(self) -> pl.DataFrame:
         """All pairs.
 
         Returns
@@ -167,15 +177,15 @@ class LeakReport:
 
 
 def leak_report(
-    train,
-    test,
+    train: ArrayLike,
+    test: ArrayLike,
     *,
-    teacher=None,
-    tracks=None,
-    artists=None,
-    features=None,
-    threshold=None,
-):
+    teacher: ArrayLike | None = None,
+    tracks: Labels | None = None,
+    artists: Labels | None = None,
+    features: ArrayLike | None = None,
+    threshold: float | None = None,
+) -> LeakReport:
     """Find what train and test, and the teacher's data and either, share.
 
     All arrays are over the rows of one table of clips. For a teacher that learned from

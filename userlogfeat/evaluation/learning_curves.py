@@ -5,11 +5,14 @@ folds the classifier learns from a few clips a class of the training part, and i
 on all of the rest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
+from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.evaluation.folds import n_per_class, stratified_folds
 
 
@@ -33,17 +36,17 @@ class LearningCurve:
     outcomes: np.ndarray
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """Mean accuracy over the folds: ndarray (n_sizes,)."""
         return self.scores.mean(axis=1)
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> np.ndarray:
         """Of that mean: ndarray (n_sizes,)."""
         return np.array([standard_error(row) for row in self.scores])
 
 
-def standard_error(scores):
+def standard_error(scores: ArrayLike) -> float:
     """Standard error of a mean over folds: s / sqrt(n), with s of n - 1.
 
     Folds share training clips, so it is somewhat too small (Nadeau and Bengio 2003); it
@@ -72,7 +75,16 @@ def standard_error(scores):
     return float(round(scores.std(ddof=1) / np.sqrt(len(scores)), 15))
 
 
-def learning_curve(estimator, X, y, *, sizes=(None,), cv=None, groups=None, seed=0):
+def learning_curve(
+    estimator: Any,
+    X: Audio,
+    y: ArrayLike,
+    *,
+    sizes: Sequence[int | None] = (None,),
+    cv: list[tuple[np.ndarray, np.ndarray]] | None = None,
+    groups: Labels | None = None,
+    seed: int = 0,
+) -> LearningCurve:
     """Accuracy of a classifier that learns from a few clips of each class.
 
     Parameters

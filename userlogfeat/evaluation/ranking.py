@@ -5,8 +5,12 @@ scored, ranked and forgotten. Of equal scores the item of the lower index comes 
 for recommending as for evaluating, so that what is measured is what would be shown.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+
 import numpy as np
 from scipy import sparse
+
+from userlogfeat._typing import ArrayLike, Matrix
 
 # Scores held at once: 16 MiB of float32, small enough to stay near the processor.
 BLOCK_ENTRIES = 1 << 22
@@ -15,7 +19,7 @@ BLOCK_ENTRIES = 1 << 22
 _MANY = 8
 
 
-def iter_rows(n_rows, n_columns):
+def iter_rows(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Yield slices of rows, so that a block of n_columns has `BLOCK_ENTRIES` at most.
 
     Parameters
@@ -28,7 +32,9 @@ def iter_rows(n_rows, n_columns):
         yield slice(start, min(start + step, n_rows))
 
 
-def top_items(scores, k, *, candidates=None):
+def top_items(
+    scores: np.ndarray, k: int, *, candidates: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The k best items of each row, best first; of equal scores the lower index first.
 
     Parameters
@@ -109,7 +115,10 @@ def _exactly(scores, k, candidates):
     return best
 
 
-def score_blocks(scores, shape):
+def score_blocks(
+    scores: ArrayLike | tuple[ArrayLike, ArrayLike] | Callable[[slice], np.ndarray],
+    shape: tuple[int, int],
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield the scores of all users in blocks, checked.
 
     Parameters
@@ -172,7 +181,7 @@ def _scorer(scores, shape):
     return scores.__getitem__
 
 
-def as_floats(array):
+def as_floats(array: ArrayLike) -> np.ndarray:
     """An array of float32 or float64: other floats of 16 bits become the first."""
     array = np.asarray(array)
     if array.dtype in (np.float32, np.float64):
@@ -180,7 +189,7 @@ def as_floats(array):
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
 
 
-def refuse_nan(block, first_user):
+def refuse_nan(block: np.ndarray, first_user: int) -> None:
     """Raise where a block of scores has NaN, naming user and item."""
     # The sum is NaN where any entry is (or where inf meets -inf): one cheap pass.
     with np.errstate(invalid="ignore", over="ignore"):
@@ -195,7 +204,9 @@ def refuse_nan(block, first_user):
         )
 
 
-def check_embeddings(embeddings, name, n_factors=None):
+def check_embeddings(
+    embeddings: ArrayLike, name: str, n_factors: int | None = None
+) -> np.ndarray:
     """Embeddings as float32 or float64 (n_rows, n_factors); bad rows are named.
 
     Parameters
@@ -232,7 +243,9 @@ def check_embeddings(embeddings, name, n_factors=None):
     return embeddings
 
 
-def check_pairs(matrix, name, shape):
+def check_pairs(
+    matrix: Matrix | None, name: str, shape: Sequence[int] | None
+) -> sparse.csr_matrix | None:
     """A users x items matrix as csr without stored zeros; None stays None.
 
     Raises
@@ -274,7 +287,7 @@ def _dense(rows, name):
     return matrix
 
 
-def mask_of(pairs, rows):
+def mask_of(pairs: sparse.csr_matrix, rows: slice) -> np.ndarray:
     """The stored pairs of a slice of users as a dense mask (n_rows, n_items)."""
     part = pairs[rows]
     mask = np.zeros(part.shape, bool)

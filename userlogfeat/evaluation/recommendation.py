@@ -24,11 +24,13 @@ Chen, Liang, Ma, Gu (2021) report AUC and precision over each user's held-out li
 disliked tracks: ``relevance=liked, candidates=liked + disliked``.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 
+from userlogfeat._typing import ArrayLike, Matrix
 from userlogfeat.evaluation.ranking import (
     check_pairs,
     mask_of,
@@ -90,7 +92,7 @@ class RankingScores:
     n_without_negatives: int
 
     @property
-    def means(self):
+    def means(self) -> dict[str, float]:
         """Mean of each metric over the users that have it (NaN: nobody), and `overall`.
 
         Returns
@@ -103,7 +105,7 @@ class RankingScores:
             means[name] = float(known.mean()) if len(known) else np.nan
         return means | self.overall
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in self.means.items())
         return (
             f"<RankingScores of {self.n_users - self.n_without_positives} users "
@@ -112,8 +114,14 @@ class RankingScores:
 
 
 def evaluate_ranking(
-    relevance, scores, *, k=10, candidates=None, exclude=None, item_counts=None
-):
+    relevance: Matrix,
+    scores: ArrayLike | tuple[ArrayLike, ArrayLike] | Callable[[slice], np.ndarray],
+    *,
+    k: int | Sequence[int] = 10,
+    candidates: Matrix | None = None,
+    exclude: Matrix | None = None,
+    item_counts: ArrayLike | None = None,
+) -> RankingScores:
     """Judge scores of items by what users turned out to like.
 
     A block of users at a time: users x items are never in memory at once, unless

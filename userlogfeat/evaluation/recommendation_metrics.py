@@ -7,8 +7,10 @@ once; those of the whole order take the sorted scores of one user. Conventions a
 
 import numpy as np
 
+from userlogfeat._typing import ArrayLike
 
-def precision(hits):
+
+def precision(hits: np.ndarray) -> np.ndarray:
     """Share of the k recommended items that are relevant, a value a user.
 
     Divided by k, also where fewer than k items are relevant or can be recommended.
@@ -27,7 +29,7 @@ def precision(hits):
     return hits.mean(axis=1)
 
 
-def recall(hits, n_relevant):
+def recall(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
     """Share of the relevant items that are among the k recommended, a value a user.
 
     Parameters
@@ -45,7 +47,7 @@ def recall(hits, n_relevant):
     return divide(hits.sum(axis=1), n_relevant)
 
 
-def ndcg(hits, n_relevant):
+def ndcg(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
     """Normalised discounted cumulative gain at k, a value a user.
 
     The sum of 1 / log2(1 + rank) over the hits, divided by the most that is possible:
@@ -68,7 +70,7 @@ def ndcg(hits, n_relevant):
     return divide(hits @ discounts, ideal)
 
 
-def reciprocal_rank(hits):
+def reciprocal_rank(hits: np.ndarray) -> np.ndarray:
     """1 / rank of the first relevant item among the k recommended, a value a user.
 
     Parameters
@@ -84,7 +86,7 @@ def reciprocal_rank(hits):
     return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
 
 
-def hit_rate(hits):
+def hit_rate(hits: np.ndarray) -> np.ndarray:
     """Whether any of the k recommended items is relevant, a value (0, 1) a user.
 
     Parameters
@@ -99,7 +101,7 @@ def hit_rate(hits):
     return hits.any(axis=1).astype(np.float64)
 
 
-def auc(ordered, relevant):
+def auc(ordered: np.ndarray, relevant: np.ndarray) -> float:
     """Area under the ROC curve of one user.
 
     How often a relevant item scores above another one, a tie counted half.
@@ -126,7 +128,7 @@ def auc(ordered, relevant):
     return pairs / (n_relevant * n_others)
 
 
-def average_precision(ordered, relevant):
+def average_precision(ordered: np.ndarray, relevant: np.ndarray) -> float:
     """Mean, over the relevant items of one user, of the precision down to each.
 
     Parameters
@@ -148,7 +150,7 @@ def average_precision(ordered, relevant):
     return float((hits / taken).mean())
 
 
-def divide(a, b):
+def divide(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     """The ratio; NaN where `b` is 0."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     return np.divide(a, b, out=np.full(a.shape, np.nan), where=b != 0)

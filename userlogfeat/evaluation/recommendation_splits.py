@@ -10,19 +10,23 @@ The first two deal out pairs and return matrices of the full shape; the others d
 whole rows or columns and return their numbers.
 """
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 
 from userlogfeat._groups import artist_groups
+from userlogfeat._typing import Labels, Matrix
 from userlogfeat.evaluation.ranking import check_pairs
 
 # Training, validation, test: 60/20/20 per user in Chen et al. (2021).
 PARTS = (0.6, 0.2, 0.2)
 
 
-def split_per_user(user_items, parts=PARTS, *, seed=0):
+def split_per_user(
+    user_items: Matrix, parts: Sequence[float] = PARTS, *, seed: int = 0
+) -> tuple[sparse.csr_matrix, ...]:
     """Deal out the items of each user, at random.
 
     Of n items, those up to n times the running sum of `parts`, rounded, go to each
@@ -62,7 +66,14 @@ def split_per_user(user_items, parts=PARTS, *, seed=0):
     return _deal_pairs(user_items, keys, _check_parts(parts))
 
 
-def split_by_time(user_items, times, parts=PARTS, *, cuts=None, per_user=False):
+def split_by_time(
+    user_items: Matrix,
+    times: Matrix,
+    parts: Sequence[float] = PARTS,
+    *,
+    cuts: Sequence[float] | None = None,
+    per_user: bool = False,
+) -> tuple[sparse.csr_matrix, ...]:
     """Deal out pairs by their time: the past to learn from, what came after to test.
 
     Parameters
@@ -126,7 +137,9 @@ def split_by_time(user_items, times, parts=PARTS, *, cuts=None, per_user=False):
     return _parts(user_items, part_of, len(cuts) + 1)
 
 
-def split_users(n_users, parts=PARTS, *, seed=0):
+def split_users(
+    n_users: int, parts: Sequence[float] = PARTS, *, seed: int = 0
+) -> tuple[np.ndarray, ...]:
     """Deal out users: those of one part are unknown to the others.
 
     A test user needs a history to be embedded by, and items held out from it:
@@ -159,7 +172,13 @@ def split_users(n_users, parts=PARTS, *, seed=0):
     return _deal_groups(np.arange(_check_size(n_users, "n_users")), parts, seed)
 
 
-def split_items(n_items, parts=PARTS, *, artists=None, seed=0):
+def split_items(
+    n_items: int,
+    parts: Sequence[float] = PARTS,
+    *,
+    artists: Labels | None = None,
+    seed: int = 0,
+) -> tuple[np.ndarray, ...]:
     """Deal out items: those of one part were never heard in the others (cold start).
 
     Learn from ``user_items[:, train]``, test on ``user_items[:, test]``.

@@ -7,11 +7,15 @@ estimates be near, the squared correlation only that they lie on some straight l
 
 import numpy as np
 
+from userlogfeat._typing import ArrayLike
+
 # Relative spread of what is constant but for rounding, in sums of some hundred terms.
 _SINGLE, _DOUBLE = 1e-6, 1e-14
 
 
-def r2(y, predicted, *, per_target=False):
+def r2(
+    y: ArrayLike, predicted: ArrayLike, *, per_target: bool = False
+) -> float | np.ndarray:
     """Coefficient of determination: the part of the variance that is explained.
 
     1 - sum (y - predicted)^2 / sum (y - mean y)^2, for each target.
@@ -50,7 +54,9 @@ def r2(y, predicted, *, per_target=False):
     return values if per_target else float(values.mean())
 
 
-def squared_correlation(y, predicted, *, per_target=False):
+def squared_correlation(
+    y: ArrayLike, predicted: ArrayLike, *, per_target: bool = False
+) -> float | np.ndarray:
     """Square of Pearson's correlation between targets and estimates.
 
     It does not see a wrong scale, offset or sign: estimates that fall where the target

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from userlogfeat._check import check_positive
+from userlogfeat._typing import ArrayLike
 from userlogfeat.evaluation.bootstrap import (
     Interval,
     bootstrap_difference,
@@ -59,7 +60,13 @@ class PairedTest:
     n_pairs: int
 
 
-def paired_ttest(first, second, *, n_train=None, n_test=None):
+def paired_ttest(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    n_train: float | None = None,
+    n_test: float | None = None,
+) -> PairedTest:
     """Student's paired t-test, or Nadeau and Bengio's for scores of folds.
 
     Scores of cross-validation folds are not independent, since the folds learn from
@@ -115,7 +122,7 @@ def paired_ttest(first, second, *, n_train=None, n_test=None):
     return PairedTest(method, float(t), float(p), float(mean), n)
 
 
-def wilcoxon(first, second):
+def wilcoxon(first: ArrayLike, second: ArrayLike) -> PairedTest:
     """Wilcoxon's signed-rank test, with zero differences ranked as Pratt does.
 
     Zeros are ranked with the others and their ranks then left out (Pratt 1959, "Remarks
@@ -166,7 +173,7 @@ def _sign_flips(signed):
     return np.mean(np.abs(sums) >= abs(signed.sum()))  # halves: no rounding
 
 
-def holm(p_values):
+def holm(p_values: ArrayLike) -> np.ndarray:
     """Holm's adjusted p-values, for several comparisons with one claim.
 
     The smallest of m is multiplied by m, the next by m - 1, and so on, and none may be
@@ -204,7 +211,7 @@ def holm(p_values):
     return np.minimum(adjusted, 1)
 
 
-def cohens_dz(first, second):
+def cohens_dz(first: ArrayLike, second: ArrayLike) -> float:
     """Cohen's d for pairs: the mean difference in units of its standard deviation.
 
     d_z = mean / sd of the differences, so t = d_z * sqrt(n_pairs). By custom 0.2 is
@@ -237,7 +244,7 @@ def cohens_dz(first, second):
     return float(mean / difference.std(ddof=1))
 
 
-def rank_biserial(first, second):
+def rank_biserial(first: ArrayLike, second: ArrayLike) -> float:
     """Matched-pairs rank-biserial correlation: the effect size of Wilcoxon's test.
 
     The sum of ranks of the differences where `first` is greater, minus that where it is

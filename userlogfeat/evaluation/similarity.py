@@ -11,6 +11,7 @@ databases".
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_array, check_consistent_length
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups, as_column
 from userlogfeat._labels import as_labels
+from userlogfeat._typing import ArrayLike, Labels
 from userlogfeat.evaluation.ranking import iter_rows, top_items
 
 METRICS = ("l1", "l2", "cosine")
@@ -44,7 +46,13 @@ class Precision:
     per_class: dict
 
 
-def nearest_clips(features, k=10, *, metric="l1", artists=None):
+def nearest_clips(
+    features: ArrayLike,
+    k: int = 10,
+    *,
+    metric: Literal["l1", "l2", "cosine"] = "l1",
+    artists: Labels | None = None,
+) -> np.ndarray:
     """The k nearest neighbours of each clip among all others.
 
     Distances are computed a block of clips at a time, so that those between 100,000
@@ -107,7 +115,14 @@ def nearest_clips(features, k=10, *, metric="l1", artists=None):
     return nearest
 
 
-def precision_at_k(features, labels, k=10, *, metric="l1", artists=None):
+def precision_at_k(
+    features: ArrayLike,
+    labels: ArrayLike,
+    k: int = 10,
+    *,
+    metric: Literal["l1", "l2", "cosine"] = "l1",
+    artists: Labels | None = None,
+) -> Precision:
     """Share of each clip's k nearest neighbours that have its label.
 
     Parameters

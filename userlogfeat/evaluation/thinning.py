@@ -4,7 +4,9 @@ import numpy as np
 from scipy import sparse
 
 
-def thin_histories(item_users, rng):
+def thin_histories(
+    item_users: sparse.csr_matrix, rng: np.random.RandomState
+) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
     """Histories cut down to 1, 2, 4, ... listeners, at most half of an item's own.
 
     Parameters

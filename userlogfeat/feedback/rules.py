@@ -24,16 +24,25 @@ better is known, dislikes can be drawn from what a user never played; the result
 says which ones these are.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import sparse
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._typing import ArrayLike, Frame, PathLike
 from userlogfeat.feedback.sampling import sample_dislikes
 from userlogfeat.logs.columns import IdCodes, read_shares, read_skips
 from userlogfeat.logs.sources import iter_chunks
+
+if TYPE_CHECKING:
+    from userlogfeat.logs.interactions import Interactions
+
 
 __all__ = ["Feedback", "feedback_of_logs", "read_feedback", "sample_dislikes"]
 
@@ -77,7 +86,7 @@ class Feedback:
     rule: str
     sampled: sparse.csr_matrix | None = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n_liked, n_disliked = (int(n.sum()) for n in self.counts())
         text = f"{n_liked} liked, {n_disliked} disliked"
         if self.sampled is not None:
@@ -85,7 +94,7 @@ class Feedback:
         n_users, n_items = self.user_items.shape
         return f"<Feedback: {n_users} users, {n_items} items, {text}; {self.rule}>"
 
-    def counts(self):
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Likes and dislikes of each user: two arrays (n_users,) of int."""
         users = np.repeat(
             np.arange(len(self.user_ids)), np.diff(self.user_items.indptr)
@@ -97,7 +106,9 @@ class Feedback:
             np.bincount(users[~liked], minlength=n_users),
         )
 
-    def keep_users(self, *, min_liked=MIN_LIKED, min_disliked=MIN_DISLIKED):
+    def keep_users(
+        self, *, min_liked: int = MIN_LIKED, min_disliked: int = MIN_DISLIKED
+    ) -> Feedback:
         """The feedback of users who liked and disliked enough.
 
         Parameters
@@ -130,7 +141,7 @@ class Feedback:
             sampled=None if self.sampled is None else self.sampled[kept],
         )
 
-    def of_clips(self, items):
+    def of_clips(self, items: ArrayLike) -> sparse.csr_matrix:
         """The verdicts on clips, as the y of :class:`userlogfeat.MetricEmbedder`.
 
         Parameters
@@ -167,7 +178,13 @@ class Feedback:
         return (pick @ self.user_items.T).tocsr()
 
 
-def feedback_of_logs(logs, rule="explicit", *, liked_from=None, disliked_to=None):
+def feedback_of_logs(
+    logs: Interactions,
+    rule: Literal["explicit", "counts", "count_ranks", "played"] = "explicit",
+    *,
+    liked_from: float | None = None,
+    disliked_to: float | None = None,
+) -> Feedback:
     """Likes and dislikes from logs that were read with :func:`userlogfeat.read_logs`.
 
     Parameters
@@ -229,20 +246,20 @@ def feedback_of_logs(logs, rule="explicit", *, liked_from=None, disliked_to=None
 
 
 def read_feedback(
-    source,
-    rule,
+    source: PathLike | Frame,
+    rule: Literal["played_ratio", "skips"],
     *,
-    user="user",
-    item="item",
-    played=None,
-    length=None,
-    skipped=None,
-    min_plays=1,
-    liked_from=None,
-    disliked_to=None,
-    separator=None,
-    columns=None,
-):
+    user: str = "user",
+    item: str = "item",
+    played: str | None = None,
+    length: str | None = None,
+    skipped: str | None = None,
+    min_plays: int = 1,
+    liked_from: float | None = None,
+    disliked_to: float | None = None,
+    separator: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> Feedback:
     """Likes and dislikes from how long each item was played, or whether skipped.
 
     Parameters

@@ -5,16 +5,29 @@ interest to that user, and some of it would be liked. So they are marked whereve
 go.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
 from userlogfeat._check import check_positive
+from userlogfeat._typing import RandomState
+
+if TYPE_CHECKING:
+    from userlogfeat.feedback.rules import Feedback
 
 
-def sample_dislikes(feedback, played, *, n_per_like=1.0, random_state=None):
+def sample_dislikes(
+    feedback: Feedback,
+    played: sparse.csr_matrix,
+    *,
+    n_per_like: float = 1.0,
+    random_state: RandomState = None,
+) -> Feedback:
     """Add dislikes that nobody expressed: items that a user has never played.
 
     Each is as probable as any other. A user gets as many as there are of what was

@@ -7,12 +7,23 @@ stated there. Here every like is as probable as any other (so users count by the
 likes), and the disliked clips are the same user's, each as probable as any other.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn.utils.validation import check_array, check_consistent_length
+
+from userlogfeat._typing import Device, Matrix
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from userlogfeat.training.batches import ArrayInputs, FrameStore
+
 
 SEEDS = 2**62  # how many a torch generator draws a NumPy seed from
 
@@ -34,7 +45,7 @@ class Triplets:
     liked: np.ndarray
     disliked: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.users)
 
 
@@ -76,7 +87,9 @@ class TripletSampler:
            [1, 2]]))
     """
 
-    def __init__(self, verdicts, n_negatives=1, *, clips=None):
+    def __init__(
+        self, verdicts: Matrix, n_negatives: int = 1, *, clips: np.ndarray | None = None
+    ) -> None:
         verdicts = sparse.csr_matrix(verdicts)
         clips = np.arange(verdicts.shape[0]) if clips is None else np.asarray(clips)
         of_user = verdicts[clips].tocsc()
@@ -93,17 +106,17 @@ class TripletSampler:
         self.users = np.unique(self._like_users)
 
     @property
-    def arrays(self):
+    def arrays(self) -> list[np.ndarray]:
         """All that decides what is drawn."""
         dislikes = [self._n_disliked, self._disliked]
         return [self._like_users, self._liked, *dislikes]
 
     @property
-    def n_likes(self):
+    def n_likes(self) -> int:
         """Likes that can be drawn."""
         return len(self._liked)
 
-    def draw(self, n, rng):
+    def draw(self, n: int, rng: np.random.Generator) -> Triplets:
         """Draw triplets.
 
         Parameters
@@ -134,7 +147,7 @@ class TripletSampler:
         return Triplets(users, self._liked[likes], disliked)
 
 
-def draw_places(counts, n, rng):
+def draw_places(counts: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """For every row, `n` of the places 0 to counts[row] - 1, different if they can be.
 
     The k-th place of a row with c places to choose from is the (k mod c)-th of a round.
@@ -172,7 +185,7 @@ def draw_places(counts, n, rng):
     return places
 
 
-def check_verdicts(y, clips):
+def check_verdicts(y: Matrix, clips: Any) -> sparse.csr_matrix:
     """Verdicts as csr float32 (n_clips, n_users), without stored zeros."""
     if y is None:
         raise ValueError(
@@ -200,7 +213,7 @@ def check_verdicts(y, clips):
     return y
 
 
-def say_nothing_to_draw(verdicts):
+def say_nothing_to_draw(verdicts: sparse.csr_matrix) -> str:
     """The message where no user has both likes and dislikes."""
     n_users = verdicts.shape[1]
     liked, disliked = (
@@ -228,32 +241,32 @@ class TripletBatch:
         Rows of `clips`: the liked one, then the disliked.
     """
 
-    def __init__(self, clips, users, places):
+    def __init__(self, clips: Tensor, users: Tensor, places: Tensor) -> None:
         self.clips, self.users, self.places = clips, users, places
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.users)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Of what the triplets are made of: (B, 1 + n_negatives, ...)."""
         return (*self.places.shape, *self.clips.shape[1:])
 
     @property
-    def n_clips(self):
+    def n_clips(self) -> int:
         """How many clips the triplets are of, here or in other processes."""
         return int(self.places.max()) + 1
 
-    def with_clips(self, clips):
+    def with_clips(self, clips: Tensor) -> TripletBatch:
         """The same triplets of other clips."""
         return TripletBatch(clips, self.users, self.places)
 
-    def to(self, device, **settings):
+    def to(self, device: Device, **settings: Any) -> TripletBatch:
         """The same on a device."""
         tensors = (self.clips, self.users, self.places)
         return TripletBatch(*(tensor.to(device, **settings) for tensor in tensors))
 
-    def pin_memory(self):
+    def pin_memory(self) -> TripletBatch:
         """The same where a GPU reads it by itself."""
         tensors = (self.clips, self.users, self.places)
         return TripletBatch(*(tensor.pin_memory() for tensor in tensors))
@@ -277,27 +290,35 @@ class TripletInputs:
         What epochs are validated on.
     """
 
-    def __init__(self, inputs, sampler, n_draws, validation=None):
+    def __init__(
+        self,
+        inputs: ArrayInputs | FrameStore,
+        sampler: TripletSampler,
+        n_draws: int,
+        validation: Triplets | None = None,
+    ) -> None:
         self.inputs, self.sampler = inputs, sampler
         self.n_draws, self.validation = n_draws, validation
 
-    def __len__(self):
+    def __len__(self) -> int:
         n_validation = 0 if self.validation is None else len(self.validation)
         return self.n_draws + n_validation
 
     @property
-    def split(self):
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows to learn from, and rows to validate on."""
         return np.arange(self.n_draws), np.arange(self.n_draws, len(self))
 
     @property
-    def arrays(self):
+    def arrays(self) -> list[np.ndarray]:
         """All that decides what is drawn, but the clips' own numbers."""
         fixed = self.validation
         fixed = [] if fixed is None else [fixed.users, fixed.liked, fixed.disliked]
         return [*self.sampler.arrays, *fixed]
 
-    def batch(self, rows, generator=None, **cut):
+    def batch(
+        self, rows: Tensor, generator: torch.Generator | None = None, **cut: Any
+    ) -> TripletBatch:
         """A TripletBatch: new draws with a generator, else the fixed ones of `rows`.
 
         A clip that is in several triplets of a batch is heard once, in one context.
