@@ -22,8 +22,6 @@ from userlogfeat._typing import Device, Matrix
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from userlogfeat.training.batches import ArrayInputs, FrameStore
-
 
 SEEDS = 2**62  # how many a torch generator draws a NumPy seed from
 
@@ -292,7 +290,7 @@ class TripletInputs:
 
     def __init__(
         self,
-        inputs: ArrayInputs | FrameStore,
+        inputs: Any,
         sampler: TripletSampler,
         n_draws: int,
         validation: Triplets | None = None,
