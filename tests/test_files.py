@@ -1,13 +1,16 @@
 """Whole files and locks."""
 
-import fcntl
 import json
 import multiprocessing
 import os
+import threading
 import time
+from pathlib import Path
 
+import filelock
 import pytest
 
+from userlogfeat import _files
 from userlogfeat._files import (
     FileLock,
     fill_folder,
@@ -16,6 +19,8 @@ from userlogfeat._files import (
     parse_json,
     read_described,
     read_whole,
+    remove_file,
+    remove_temporaries,
     replace_file,
     replace_pair,
     sha256,
@@ -64,19 +69,52 @@ def test_fill_folder_is_all_or_nothing(tmp_path):
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_replaced_files_have_ordinary_rights(tmp_path):
-    (tmp_path / "plain").write_text("")
-    with replace_file(tmp_path / "replaced") as temporary:
-        temporary.write_text("")
-    modes = {(tmp_path / name).stat().st_mode for name in ("plain", "replaced")}
-    assert len(modes) == 1
+def rewrite(path):
+    """As safetensors does: a file for its owner alone is renamed onto `path`."""
+    own = path.with_name(".tmpAbCdEf")
+    own.touch(mode=0o600)
+    own.write_text("weights")
+    own.replace(path)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_rights_follow_the_umask(tmp_path, umask):
+    """Saved weights could be read by their owner alone, and their config by all."""
+    before = os.umask(umask)
+    try:
+        (tmp_path / "plain").touch()
+        with replace_file(tmp_path / "replaced") as temporary:
+            rewrite(temporary)
+        pair(tmp_path, "", write=rewrite)
+        with fill_folder(tmp_path / "filled") as folder:
+            pair(folder, "", write=rewrite)
+        with FileLock(tmp_path / "lock"):
+            pass
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 7
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}
+    assert (tmp_path / "filled").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_two_writers_of_one_file_whose_library_renames(tmp_path):
+    """The second took what the first one's library had renamed for a leftover."""
+    with replace_file(tmp_path / "a") as first:
+        rewrite(first)
+        with replace_file(tmp_path / "a") as second:
+            rewrite(second)
+            second.write_text("second")
+        first.write_text("first")
+    assert (tmp_path / "a").read_text() == "first"
+    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     """Each killed writer left a temporary file for good."""
-    (tmp_path / ".a.txt.0123abcd").write_text("of a process that was killed")
-    (tmp_path / ".a.txt.note").write_text("mine")
-    (tmp_path / ".b.txt.0123abcd").write_text("of another file")
+    for name in (".a.txt.0123abcd", ".a.txt.note", ".b.txt.0123abcd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("of a process that was killed")
     with replace_file(tmp_path / "a.txt") as first:
         first.write_text("first")
         with replace_file(tmp_path / "a.txt") as second:  # does not remove `first`
@@ -288,7 +326,7 @@ def test_models_are_saved_into_a_folder_that_is_being_filled(tmp_path):
     """Who writes a pair waits for others in its folder: not for who fills this one."""
     with fill_folder(tmp_path / "model") as folder:
         handle = os.open(folder, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is taken
+        assert filelock.lock_descriptor(handle, blocking=False)
         os.close(handle)
         replace_pair(
             folder / "a.bin",
@@ -297,3 +335,111 @@ def test_models_are_saved_into_a_folder_that_is_being_filled(tmp_path):
             describe=lambda digest: digest,
         )
     assert sorted(os.listdir(tmp_path / "model")) == ["a.bin", "a.json"]
+
+
+def test_all_leftovers_of_a_folder(tmp_path):
+    for name in (".a.json.0123abcd", ".b.json.0123abcd", ".b.txt.0123abcd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    remove_temporaries(tmp_path, "*.json")
+    assert os.listdir(tmp_path) == [".b.txt.0123abcd"]
+
+
+class TestWithoutFcntl:
+    """As on Windows, where no folder can be locked; the lock files of filelock do."""
+
+    @pytest.fixture(autouse=True)
+    def _without(self, monkeypatch):
+        monkeypatch.setattr(filelock, "has_fcntl", False)
+        monkeypatch.setattr(filelock, "FileLock", filelock.SoftFileLock)
+        monkeypatch.setattr(_files, "_FOLDER", 0)
+
+    def test_nothing_stays_behind(self, tmp_path):
+        (tmp_path / ".a.0123abcd").mkdir()
+        with fill_folder(tmp_path):
+            pair(tmp_path, "new")
+        assert described(tmp_path) == ("new", "new")
+        assert sorted(os.listdir(tmp_path)) == ["a", "text"]
+
+    def test_the_living_keep_what_they_write(self, tmp_path):
+        with replace_file(tmp_path / "a") as first:
+            first.write_text("first")
+            with replace_file(tmp_path / "a") as second:
+                second.write_text("second")
+        assert (tmp_path / "a").read_text() == "first"
+        assert os.listdir(tmp_path) == ["a"]
+
+    def test_two_who_write_a_pair_take_turns(self, tmp_path):
+        order = []
+
+        def write(path):
+            order.append("first")
+            later.start()
+            time.sleep(0.2)
+            order.append("first")
+            path.write_text("first")
+
+        def write_later(path):
+            order.append("second")
+            path.write_text("second")
+
+        settings = {"args": (tmp_path, "second"), "kwargs": {"write": write_later}}
+        later = threading.Thread(target=pair, **settings)
+        pair(tmp_path, "first", write=write)
+        later.join()
+        assert order == ["first", "first", "second"]
+        assert described(tmp_path) == ("second", "second")
+
+    def test_a_lock_refuses(self, tmp_path):
+        with FileLock(tmp_path / "lock"):
+            with pytest.raises(BlockingIOError, match="Another process is writing"):
+                FileLock(tmp_path / "lock").__enter__()
+
+
+class TestOpenFilesOnWindows:
+    """It neither replaces nor removes a file that a reader has open."""
+
+    @pytest.fixture(autouse=True)
+    def _on_windows(self, monkeypatch):
+        monkeypatch.setattr(_files, "_WINDOWS", True)
+        monkeypatch.setattr(_files, "_LOCK_POLL", 0.001)
+
+    def refuse(self, monkeypatch, name, n_times):
+        genuine, left = getattr(Path, name), [n_times]
+
+        def call(path, *args, **settings):
+            left[0] -= 1
+            if left[0] >= 0:
+                raise PermissionError(13, "used by another process")
+            return genuine(path, *args, **settings)
+
+        monkeypatch.setattr(type(Path()), name, call)
+
+    def test_a_reader_is_waited_for(self, tmp_path, monkeypatch):
+        (tmp_path / "a").write_text("old")
+        self.refuse(monkeypatch, "replace", 3)
+        with replace_file(tmp_path / "a") as path:
+            path.write_text("new")
+        assert (tmp_path / "a").read_text() == "new"
+
+    def test_but_not_for_ever(self, tmp_path, monkeypatch):
+        (tmp_path / "a").write_text("old")
+        self.refuse(monkeypatch, "replace", 10**6)
+        with pytest.raises(PermissionError):
+            with replace_file(tmp_path / "a"):
+                pass
+        assert (tmp_path / "a").read_text() == "old"
+        assert os.listdir(tmp_path) == ["a"]
+
+    def test_what_is_superseded_may_stay(self, tmp_path, monkeypatch):
+        (tmp_path / "a").write_text("old")
+        self.refuse(monkeypatch, "unlink", 1)
+        remove_file(tmp_path / "a")
+        assert (tmp_path / "a").exists()
+        remove_file(tmp_path / "a")
+        remove_file(tmp_path / "a")
+        assert not (tmp_path / "a").exists()
+        monkeypatch.setattr(_files, "_WINDOWS", False)
+        self.refuse(monkeypatch, "unlink", 1)
+        with pytest.raises(PermissionError):
+            remove_file(tmp_path / "a")

@@ -1,6 +1,7 @@
 """Imports go down only, and `import userlogfeat` is cheap."""
 
 import ast
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,14 @@ def test_import_is_cheap():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_runs_by_name_alone(monkeypatch):
+    """Tools that import every module ran it."""
+    monkeypatch.setattr(sys, "argv", ["userlogfeat", "--version"])
+    runpy.run_module("userlogfeat.__main__", run_name="userlogfeat.__main__")
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("userlogfeat", run_name="__main__")
 
 
 @pytest.mark.parametrize("name", userlogfeat.__all__)

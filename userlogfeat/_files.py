@@ -2,6 +2,10 @@
 
 Files and folders may come from strangers: nothing is written through a link, a pipe or
 a device is not waited for, and what is read at once has a limit.
+
+What a file is written in is a hidden folder beside it, so that what a library leaves
+there of its own goes with it (safetensors renames a file onto the one it is given). The
+folder is locked while it is in use: others can tell it from what a killed process left.
 """
 
 import contextlib
@@ -13,26 +17,36 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import time
 from pathlib import Path
 
+import filelock
+
+_WINDOWS = sys.platform == "win32"
+# Windows has neither, nor pipes that a stranger could put in a folder.
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+_FOLDER = getattr(os, "O_DIRECTORY", 0)
+_TRIES = 40  # on Windows, which renames no file onto one that is open
+
 _LOCK_POLL = 0.05  # seconds between two tries of a taken lock
 _HASH_BLOCK = 1 << 20  # bytes
-_TAKEN = (errno.EACCES, errno.EAGAIN)  # of a lock
-_SUFFIX = re.compile(r"\.[0-9a-f]{8}")  # of a temporary file
+_TOKEN = re.compile("[0-9a-f]{8}")  # ends the name of a temporary folder
 _DIGEST_LETTERS = 32  # of a SHA-256, in the name of a staged file
-_FILLING = ".filling."  # begins the name of a folder that is being filled
+_FILLING = ".filling"  # begins the name of a folder that is being filled
+_LOCK_FILE = ".writing.lock"  # in a folder, on Windows
 MAX_DEPTH = 100  # of JSON; ours has six levels
 
 
 @contextlib.contextmanager
 def replace_file(path):
-    """Yield a temporary path beside `path`; rename it onto `path` on success.
+    """Yield a temporary path; rename what is written there onto `path` on success.
 
     A reader sees the old file or the new one, never a part. The bytes are on disk
     before the rename, so this holds for a power cut too. On an exception the
     temporary file is removed and `path` is left as it was. What a killed process left
-    of the same file is removed by the next one that writes it.
+    of the same file is removed by the next one that writes it. The file's rights
+    follow the umask, whatever a library gave it.
 
     Parameters
     ----------
@@ -40,10 +54,9 @@ def replace_file(path):
         The file to write. Its folder must exist.
     """
     path = Path(path)
-    _remove_leftovers(path)
-    with _temporary(path) as temporary:
+    with _temporary(path) as (temporary, mode):
         yield temporary
-        _sync_file(temporary)
+        _finish(temporary, mode)
         move_file(temporary, path)
 
 
@@ -63,16 +76,15 @@ def replace_pair(path, description, *, write, describe):
     describe : callable
         Given the SHA-256 of that file, returns the text.
     """
-    with _folder_lock(path.parent):
-        _remove_leftovers(path)
-        with _temporary(path) as temporary:
+    with _folder_lock(path.parent, wait=True):
+        with _temporary(path) as (temporary, mode):
             with _system_errors(temporary):
                 write(temporary)
-            _sync_file(temporary)
+            _finish(temporary, mode)
             digest = sha256(temporary)
             text = describe(digest)
             staged = _staged(path, digest)
-            temporary.replace(staged)
+            _rename(temporary, staged)
         try:
             with replace_file(description) as temporary:
                 temporary.write_text(text, encoding="utf-8")
@@ -133,7 +145,7 @@ def read_whole(path, *, max_bytes=None):
     ValueError
         Where it is a pipe or a device, which might never end, or has more bytes.
     """
-    with open(path, "rb", opener=_without_waiting) as file:
+    with open(path, "rb", opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(
                 f"{path} is no regular file, but a pipe, socket or device. Write its "
@@ -211,8 +223,37 @@ def move_file(path, target):
     path, target : Path
         Readers see what was at `target`, or all of what was at `path`.
     """
-    path.replace(target)
+    _rename(path, target)
     _sync_folder(target.parent)
+
+
+def remove_file(path):
+    """Remove a file, if it is there; on Windows it stays while another has it open.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file that a later writer would remove as well.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        if not _WINDOWS:
+            raise
+
+
+def remove_temporaries(folder, pattern):
+    """Remove what killed processes left of files, given that none writes now.
+
+    Parameters
+    ----------
+    folder : Path
+        Whose lock we hold.
+    pattern : str
+        Of the names of the files, as for ``Path.glob``.
+    """
+    for path in folder.glob(f".{pattern}.{8 * '[0-9a-f]'}"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -231,17 +272,14 @@ def fill_folder(folder):
     folder = Path(folder)
     was_there = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_fillings(folder)
-    temporary = folder / f"{_FILLING}{secrets.token_hex(4)}"
-    filled = temporary / "files"  # may be locked by who fills it: see replace_pair
-    filled.mkdir(parents=True)
     try:
-        with _folder_lock(temporary):
+        with _working_folder(folder, _FILLING) as temporary:
+            filled = temporary / "files"  # locked by who writes a pair into it
+            filled.mkdir()
             yield filled
             _move_all(filled, folder)
         was_there = True
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
         if not was_there:
             with contextlib.suppress(OSError):  # others have written there
                 folder.rmdir()
@@ -253,20 +291,7 @@ def _move_all(source, folder):
     for path in below:  # before the first is moved
         make_below(folder, *path.parent.parts)
     for path in below:
-        (source / path).replace(folder / path)
-        _sync_folder((folder / path).parent)
-
-
-def _remove_fillings(folder):
-    """Remove the folders of processes that were killed while they filled this one."""
-    for path in folder.glob(f"{_FILLING}{8 * '[0-9a-f]'}"):
-        with contextlib.suppress(OSError):
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                if _lock(handle) is True:
-                    shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(handle)
+        move_file(source / path, folder / path)
 
 
 def sha256(path):
@@ -301,93 +326,97 @@ class FileLock:
             )
         self.path = Path(path)
         self.on_locked = on_locked
-        self._handle = None
+        self._lock = None
 
     def __enter__(self):
-        import fcntl
-
-        handle = open(self.path, "a", opener=_without_links)
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno not in _TAKEN:
-                    handle.close()
-                    raise
-            if self.on_locked == "error":
-                handle.close()
-                raise BlockingIOError(
-                    f"Another process is writing to {self.path.parent}. Wait until it "
-                    'ends, or pass on_locked="wait" (--on-locked wait).'
-                )
-            time.sleep(_LOCK_POLL)
-        self._handle = handle
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.lstat(self.path).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):  # a pipe would wait
+                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(self.path))
+        lock = filelock.FileLock(self.path, thread_local=False)
+        try:
+            lock.acquire(
+                timeout=0 if self.on_locked == "error" else -1,
+                poll_interval=_LOCK_POLL,
+            )
+        except filelock.Timeout:
+            raise BlockingIOError(
+                f"Another process is writing to {self.path.parent}. Wait until it "
+                'ends, or pass on_locked="wait" (--on-locked wait).'
+            ) from None
+        self._lock = lock
         return self
 
     def __exit__(self, *exception):
-        self._handle.close()
-        self._handle = None
+        self._lock.release()
+        self._lock = None
 
 
 @contextlib.contextmanager
 def _temporary(path):
-    """A new hidden file beside `path`, removed at the end where it is still there.
-
-    It is locked meanwhile, so that others can tell it from what a killed process left.
-    """
-    handle = None
-    while handle is None:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if _lock(handle) is False or not temporary.exists():
-            os.close(handle)  # taken for a leftover in the moment before
-            handle = None
-    try:
-        yield temporary
-        temporary.unlink(missing_ok=True)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    finally:
-        os.close(handle)
-
-
-def _remove_leftovers(path):
-    """Remove the temporary files of `path` whose process has died."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(path.parent):
-            hidden = entry.name.startswith(f".{path.name}.")
-            if not hidden or not _SUFFIX.fullmatch(entry.name[len(path.name) + 1 :]):
-                continue
-            with open(entry.path, "rb+", opener=_without_links) as file:
-                if _lock(file) is True:
-                    os.unlink(entry.path)
-
-
-def _lock(file):
-    """Lock an open file: True, or False where it is taken, None where nothing is known.
-
-    Some network file systems know no such locks.
-    """
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return False if error.errno in _TAKEN else None
-    return True
+    """Where to write a file, removed at the end if still there; the mode it gets."""
+    with _working_folder(path.parent, f".{path.name}") as folder:
+        temporary = folder / path.name
+        temporary.touch()
+        yield temporary, temporary.stat().st_mode
 
 
 @contextlib.contextmanager
-def _folder_lock(folder):
-    """Wait for the others who write to a folder; it gets no lock file."""
-    handle = os.open(folder, os.O_RDONLY)
+def _working_folder(parent, prefix):
+    """A new hidden folder, locked, and removed at the end with all that is in it."""
+    _remove_leftovers(parent, prefix)
+    with contextlib.ExitStack() as stack:
+        folder, locked = None, False
+        while locked is False or not folder.exists():  # taken for a leftover just then
+            folder = parent / f"{prefix}.{secrets.token_hex(4)}"
+            folder.mkdir()
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            locked = stack.enter_context(_folder_lock(folder, beside=True))
+        yield folder
+
+
+def _remove_leftovers(parent, prefix):
+    """Remove the temporary folders of processes that have died."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(parent):
+            name, _, token = entry.name.rpartition(".")
+            if name != prefix or not _TOKEN.fullmatch(token):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                with _folder_lock(Path(entry.path), beside=True) as locked:
+                    if locked:
+                        shutil.rmtree(entry.path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _folder_lock(folder, *, wait=False, beside=False):
+    """Lock a folder: True, or False where it is taken, None where nothing is known.
+
+    It gets no lock file: the folder itself is locked. Windows opens no folders; there
+    it is a lock file, in the folder or beside it, that goes with the lock. Some network
+    file systems know no such locks.
+    """
+    if not filelock.has_fcntl:
+        path = Path(f"{folder}.lock") if beside else folder / _LOCK_FILE
+        lock = filelock.FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=-1 if wait else 0, poll_interval=_LOCK_POLL)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+        return
+    handle = os.open(folder, os.O_RDONLY | _FOLDER)
     try:
-        while _lock(handle) is False:
-            time.sleep(_LOCK_POLL)
-        yield
+        locked = None
+        with contextlib.suppress(OSError):
+            locked = filelock.lock_descriptor(
+                handle, blocking=wait, poll_interval=_LOCK_POLL
+            )
+        yield locked
     finally:
         os.close(handle)
 
@@ -427,21 +456,34 @@ def _all_staged(path):
     return path.parent.glob(f".{path.name}.{_DIGEST_LETTERS * '[0-9a-f]'}")
 
 
-def _without_links(path, flags):
-    """Open a file that is no link to elsewhere, without waiting for a pipe's end."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+def _open_at_once(path, flags):
+    """Open a file without waiting for who writes to a pipe."""
+    return os.open(path, flags | _NO_WAITING)
 
 
-def _without_waiting(path, flags):
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _sync_file(path):
+def _finish(path, mode):
+    """See a file to the disk, with the rights of one that was made in place."""
+    if path.stat().st_mode != mode:
+        path.chmod(stat.S_IMODE(mode))
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
+def _rename(path, target):
+    """Rename a file onto another; Windows waits until no reader has that one open."""
+    for _ in range(_TRIES if _WINDOWS else 0):
+        try:
+            path.replace(target)
+        except PermissionError:
+            time.sleep(_LOCK_POLL)
+        else:
+            return
+    path.replace(target)
+
+
 def _sync_folder(folder):
+    if not _FOLDER:  # nor can it be opened
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

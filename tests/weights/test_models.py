@@ -42,6 +42,15 @@ def rehash(folder):
     edit(folder, sha256=digest)
 
 
+def test_another_account_may_load_it(folder):
+    """The weights had mode 0600 whatever the umask, config.json 0644."""
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    (folder / "plain").touch()
+    assert modes == dict.fromkeys(
+        (CONFIG, TENSORS), (folder / "plain").stat().st_mode & 0o777
+    )
+
+
 def test_what_is_saved(folder):
     config = json.loads((folder / CONFIG).read_text())
     assert config["class"] == "CFRegressor"

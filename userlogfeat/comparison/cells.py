@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from userlogfeat._files import FileLock, replace_file
+from userlogfeat._files import FileLock, remove_temporaries, replace_file
 from userlogfeat.comparison.links import TeacherData, n_rows
 
 FORMAT = 1
@@ -66,11 +66,11 @@ class CellFolder:
             )
         self._lock = FileLock(self.folder / ".lock")
         self._lock.__enter__()
-        for killed in self.folder.glob(".*.json.*"):
-            killed.unlink()
+        remove_temporaries(self.folder, "*.json")
         if not description.exists():
             with replace_file(description) as path:
-                path.write_text(json.dumps({"format": FORMAT, **self.identity}))
+                text = json.dumps({"format": FORMAT, **self.identity})
+                path.write_text(text, encoding="utf-8")
         return self
 
     def __exit__(self, *exception):
@@ -82,7 +82,7 @@ class CellFolder:
 
     def _check(self, description):
         try:
-            found = json.loads(description.read_text())
+            found = json.loads(description.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(
                 f"{str(description)!r} is not readable ({error}). Pass a new folder."
@@ -107,7 +107,7 @@ class CellFolder:
         """The row of a cell; None where it is not finished."""
         path = self.path(cell)
         try:
-            return json.loads(path.read_text())
+            return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -119,7 +119,7 @@ class CellFolder:
     def write(self, cell, row):
         """Keep the row of a finished cell."""
         with replace_file(self.path(cell)) as path:
-            path.write_text(json.dumps(row))
+            path.write_text(json.dumps(row), encoding="utf-8")
 
 
 def identify(problem):

@@ -19,7 +19,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from userlogfeat._files import FileLock, move_file, replace_file
+from userlogfeat._files import (
+    FileLock,
+    move_file,
+    remove_file,
+    remove_temporaries,
+    replace_file,
+)
 from userlogfeat.tables.footers import FORMAT, row_bytes
 from userlogfeat.tables.parts import Rows, write_part
 from userlogfeat.tables.reader import OK, PARTS, TableError
@@ -35,7 +41,6 @@ _LAST = 10**8 - 1  # number of a part: eight digits
 _MAX_NUMBER = _LAST - 10**7  # of the newest when a run begins, which may make so many
 
 _LOCK = ".lock"
-_TEMPORARIES = f".{PARTS}.*"
 _STAGING, _REMOVED = ".staging-", ".removed-"  # folders; a token follows
 _LOCKED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG)
@@ -303,7 +308,7 @@ class TableWriter:
         self._write(self._live_rows(group), replaces=[path.name for path in old])
         with self._write_errors():
             for path in old:
-                path.unlink(missing_ok=True)
+                remove_file(path)
 
     def _live_rows(self, group):
         """Rows of several parts, those that a mask hides left out, as tables."""
@@ -376,8 +381,7 @@ class TableWriter:
 
     def _clean(self):
         """Remove what a killed writer left: we hold the lock, so none is at work."""
-        for path in self.table.folder.glob(_TEMPORARIES):
-            path.unlink()
+        remove_temporaries(self.table.folder, PARTS)
         for path in self.table.folder.glob(f"{_STAGING}*"):
             _remove_staging(path)
         for path in self.table.folder.glob(f"{_REMOVED}*"):
@@ -385,7 +389,7 @@ class TableWriter:
         live = {part.path.name for part in self.table.parts()}
         for path in self.table.folder.glob(PARTS):
             if path.name not in live:
-                path.unlink()
+                remove_file(path)
 
     @contextlib.contextmanager
     def _write_errors(self):
