@@ -9,11 +9,14 @@ after another, `factors` are lists of any size to Parquet, and how they were mad
 metadata of that column, as Spark keeps it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +24,11 @@ import pyarrow.compute as pc
 
 from userlogfeat._files import parse_json, replace_file
 from userlogfeat._parquet import read_parquet, write_parquet
+from userlogfeat._typing import ArrayLike, PathLike
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 
 FORMAT = "userlogfeat factors 1"
 MAX_BYTES = 1 << 36  # of a file in memory: 400 million users of 40 factors
@@ -53,12 +61,12 @@ class Factors:
     made_by: dict = field(default_factory=dict)
 
     @property
-    def n_factors(self):
+    def n_factors(self) -> int:
         """Length of a factor."""
         return self.item_factors.shape[1]
 
 
-def write_factors(folder, factors):
+def write_factors(folder: PathLike, factors: Factors) -> None:
     """Write factors to a folder, which is made where it is missing.
 
     Parameters
@@ -84,7 +92,7 @@ def write_factors(folder, factors):
         write_side(folder, name, ids, matrix, made_by=factors.made_by)
 
 
-def digest_users(ids, embeddings):
+def digest_users(ids: ArrayLike, embeddings: ArrayLike) -> str:
     """A short string that tells users of one training from those of any other.
 
     It is noted as ``made_by[DIGEST]`` beside the users and the items of a training, and
@@ -104,7 +112,7 @@ def digest_users(ids, embeddings):
     return digest.hexdigest()[:16]
 
 
-def digest_items(item_factors, n_users):
+def digest_items(item_factors: np.ndarray, n_users: int) -> str:
     """As :func:`digest_users`, where the users stay on a cluster.
 
     Spark's last digits differ from one training to the next, and the users are solved
@@ -122,7 +130,14 @@ def digest_items(item_factors, n_users):
     return digest_users([n_users], item_factors)
 
 
-def write_side(folder, name, ids, matrix, *, made_by):
+def write_side(
+    folder: PathLike,
+    name: str,
+    ids: ArrayLike,
+    matrix: ArrayLike,
+    *,
+    made_by: dict[str, Any],
+) -> None:
     """Write users alone, or items alone; as :func:`write_factors`.
 
     Parameters
@@ -149,7 +164,9 @@ def write_side(folder, name, ids, matrix, *, made_by):
             shutil.rmtree(folder / name)
 
 
-def write_side_on_spark(folder, name, frame, *, made_by, n_rows):
+def write_side_on_spark(
+    folder: str, name: str, frame: DataFrame, *, made_by: dict[str, Any], n_rows: int
+) -> None:
     """Write users alone, or items alone, from a cluster to where it stores files.
 
     Parameters
@@ -171,7 +188,7 @@ def write_side_on_spark(folder, name, frame, *, made_by, n_rows):
     frame.select("id", noted).write.mode("overwrite").parquet(path)
 
 
-def read_factors(folder):
+def read_factors(folder: PathLike) -> Factors:
     """Read the factors that :func:`write_factors` wrote.
 
     Parameters
@@ -199,7 +216,9 @@ def read_factors(folder):
     return Factors(user_ids, user_factors, item_ids, item_factors, made_by=made_by)
 
 
-def read_side(folder, name):
+def read_side(
+    folder: PathLike, name: str
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Read users alone, or items alone; as :func:`read_factors`.
 
     Parameters

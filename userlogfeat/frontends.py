@@ -71,7 +71,7 @@ class FrontEnd:
     duration: float | None = None
     patch_frames: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("sample_rate", "n_fft", "hop", "n_bands"):
             check_positive(getattr(self, name), name, integer=True)
         check_positive(self.gain, "gain")
@@ -92,7 +92,7 @@ class FrontEnd:
             )
 
     @property
-    def highest(self):
+    def highest(self) -> float:
         """The upper edge of the highest band, in Hz."""
         return self.sample_rate / 2 if self.f_max is None else self.f_max
 
@@ -187,7 +187,7 @@ FRONTENDS = {
 }
 
 
-def resolve_front_end(frontend):
+def resolve_front_end(frontend: str | FrontEnd) -> FrontEnd:
     """The settings that a parameter `frontend` means: by name, or as they are."""
     if isinstance(frontend, FrontEnd):
         return frontend

@@ -4,14 +4,23 @@ Such as demographics (user, age, country) or attributes of items (item, artist, 
 They are brought into the order of the logs' ids.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
+from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.catalogue.sources import read_table, whole_numbers
 
 _SHOWN = 3  # examples in a message
 
 
-def read_id_table(path, id_column, *, columns=None, text=()):
+def read_id_table(
+    path: PathLike,
+    id_column: str,
+    *,
+    columns: Sequence[str] | None = None,
+    text: Sequence[str] = (),
+) -> pl.DataFrame:
     """Read a table with one row an id.
 
     Parameters
@@ -70,7 +79,9 @@ def read_id_table(path, id_column, *, columns=None, text=()):
     return frame
 
 
-def rows_for(frame, ids, *, path, id_column):
+def rows_for(
+    frame: pl.DataFrame, ids: ArrayLike, *, path: str, id_column: str
+) -> pl.DataFrame:
     """The rows of some ids, in their order; nulls where an id has none.
 
     Parameters

@@ -9,15 +9,18 @@ import os
 import threading
 import warnings
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from math import gcd
+from typing import Any, Literal
 
 import numpy as np
 import soxr
 from sklearn.utils import check_random_state
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._typing import ClipId, PathLike, RandomState
 from userlogfeat.audio.errors import (
     AudioError,
     CorruptAudioError,
@@ -65,14 +68,14 @@ AUDIO_SUFFIXES = (
 
 
 def read_audio(
-    path,
+    path: ClipId,
     *,
-    sample_rate,
-    duration=None,
-    crop="middle",
-    short="repeat",
-    random_state=None,
-):
+    sample_rate: int,
+    duration: float | None = None,
+    crop: Literal["start", "middle", "random"] = "middle",
+    short: Literal["repeat", "pad", "keep"] = "repeat",
+    random_state: RandomState = None,
+) -> np.ndarray:
     """Read a file as one waveform.
 
     Parameters
@@ -142,8 +145,13 @@ def read_audio(
 
 
 def fit_length(
-    waveform, n_samples, *, crop="middle", short="repeat", random_state=None
-):
+    waveform: np.ndarray,
+    n_samples: int,
+    *,
+    crop: Literal["start", "middle", "random"] = "middle",
+    short: Literal["repeat", "pad", "keep"] = "repeat",
+    random_state: RandomState = None,
+) -> np.ndarray:
     """Crop or fill a waveform to a length, as :func:`read_audio` does with files.
 
     Parameters
@@ -190,7 +198,13 @@ def fit_length(
     return np.pad(waveform, (0, -surplus))
 
 
-def cut_patches(waveform, length, hop, *, short="repeat"):
+def cut_patches(
+    waveform: np.ndarray,
+    length: int,
+    hop: int,
+    *,
+    short: Literal["repeat", "pad"] = "repeat",
+) -> np.ndarray:
     """Cut a waveform into patches of one length.
 
     What is left after the last whole patch is not used; a waveform shorter than one
@@ -226,7 +240,13 @@ def cut_patches(waveform, length, hop, *, short="repeat"):
     return np.lib.stride_tricks.sliding_window_view(waveform, length)[::hop]
 
 
-def decode_ahead(paths, read, *, n_threads=2, ahead=16):
+def decode_ahead(
+    paths: Iterable[Any],
+    read: Callable[..., Any],
+    *,
+    n_threads: int = 2,
+    ahead: int = 16,
+) -> Iterator[tuple[int, Any, Any]]:
     """Read files in threads while the caller works on those before.
 
     At most `ahead` clips are read before they are asked for, and ``MAX_WAITING_BYTES``
@@ -269,7 +289,7 @@ def decode_ahead(paths, read, *, n_threads=2, ahead=16):
     return _decode_ahead(enumerate(paths), read, int(n_threads), int(ahead))
 
 
-def find_audio(sources):
+def find_audio(sources: PathLike | Iterable[PathLike]) -> list[Any]:
     """List the audio files in folders, and keep files as they are given.
 
     Folders are searched to any depth, in the order of names, for known suffixes;

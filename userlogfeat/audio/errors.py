@@ -7,6 +7,7 @@ The library that decodes (libsndfile) is quick, but its messages mislead: a text
 import errno
 import os
 import shlex
+from typing import Any
 
 # Codes of libsndfile, sndfile.h and src/common.h.
 _UNRECOGNISED, _UNSUPPORTED = 1, 4
@@ -44,11 +45,11 @@ class AudioError(ValueError):
         What the user can do.
     """
 
-    def __init__(self, path, fact, way_out):
+    def __init__(self, path: str, fact: str, way_out: str) -> None:
         super().__init__(path, fact, way_out)
         self.path, self.fact, self.way_out = path, fact, way_out
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.path!r}: {self.fact}. {self.way_out}"
 
 
@@ -80,7 +81,7 @@ class TooLongAudioError(AudioError):
     """It holds more than is read at once."""
 
 
-def explain_system(name, error):
+def explain_system(name: str, error: OSError) -> AudioError:
     """Why the system would not open a file."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return MissingAudioError(
@@ -101,7 +102,7 @@ def explain_system(name, error):
     )
 
 
-def explain_library(name, head, error):
+def explain_library(name: str, head: bytes, error: Any) -> AudioError:
     """Why libsndfile would not open a file, from its first bytes and its code."""
     if error.code in (_UNRECOGNISED, _UNSUPPORTED):
         for offset, mark, what in _FOREIGN:
@@ -148,7 +149,7 @@ def _is_text(head):
     )
 
 
-def cut_off(name, fact):
+def cut_off(name: str, fact: str) -> AudioError:
     """The error of a file that holds less than its header promises."""
     return CorruptAudioError(
         name,
@@ -158,7 +159,7 @@ def cut_off(name, fact):
     )
 
 
-def ffmpeg_command(name, suffix):
+def ffmpeg_command(name: str, suffix: str) -> str:
     """The command that converts a file, ready to be pasted."""
     if not name.isprintable():
         return f"ffmpeg -i INPUT OUTPUT.{suffix}"

@@ -8,11 +8,14 @@ what was read is compared with what the header promised.
 import os
 import re
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import soundfile
 
+from userlogfeat._typing import ClipId
 from userlogfeat.audio.errors import (
     AudioError,
     CorruptAudioError,
@@ -62,13 +65,13 @@ class AudioFile:
         Of each channel, as the header promises or as counted.
     """
 
-    def __init__(self, path, sound, n_samples):
+    def __init__(self, path: str, sound: Any, n_samples: int) -> None:
         self.path = path
         self.sample_rate = sound.samplerate
         self.n_samples = n_samples
         self._sound = sound
 
-    def blocks(self, start=0, stop=None):
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Read from sample `start` to before `stop`, block after block.
 
         Yields
@@ -152,7 +155,7 @@ class AudioFile:
 
 
 @contextmanager
-def open_audio(path):
+def open_audio(path: ClipId) -> Iterator[AudioFile]:
     """Open an audio file by its content, whatever its name.
 
     Parameters
@@ -188,7 +191,7 @@ def open_audio(path):
             yield AudioFile(name, sound, n_samples)
 
 
-def as_text(path):
+def as_text(path: ClipId) -> str:
     """A path as text, whatever its type and bytes; messages show its repr."""
     return os.fsdecode(os.fspath(path))
 

@@ -15,6 +15,7 @@ import io
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, BinaryIO
 
 _RUN = 4  # consecutive frames that make bytes an mp3
 _SEARCH = 1 << 16  # bytes of other things that may stand between frames
@@ -51,7 +52,7 @@ class Mp3Layout:
     length_frame: bytes
 
 
-def find_layout(file):
+def find_layout(file: BinaryIO) -> Mp3Layout | None:
     """Find the frames of an mp3, and count them where the file does not say how many.
 
     Parameters
@@ -90,7 +91,7 @@ class Mp3View(io.RawIOBase):
         Of the file, in bytes.
     """
 
-    def __init__(self, file, layout, size):
+    def __init__(self, file: BinaryIO, layout: Mp3Layout, size: int) -> None:
         super().__init__()
         self._file = file
         self._head = layout.length_frame
@@ -98,25 +99,25 @@ class Mp3View(io.RawIOBase):
         self._size = len(self._head) + size - layout.start
         self._position = 0
 
-    def seekable(self):
+    def seekable(self) -> bool:
         """True."""
         return True
 
-    def readable(self):
+    def readable(self) -> bool:
         """True."""
         return True
 
-    def seek(self, offset, whence=io.SEEK_SET):
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move, and return where to."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
         self._position = max(0, base[whence] + offset)
         return self._position
 
-    def tell(self):
+    def tell(self) -> int:
         """The position, in bytes."""
         return self._position
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> int:
         """Fill `buffer` with the next bytes; return how many."""
         n_head = len(self._head)
         if self._position < n_head:

@@ -10,6 +10,7 @@ Pages are described in RFC 3533, section 6.
 """
 
 import zlib
+from typing import BinaryIO
 
 MARK = b"OggS"
 _HEADER_BYTES = 27  # of a page, before the table of its segments
@@ -18,7 +19,7 @@ _FIRST, _LAST = 2, 4  # flags: the page begins a stream, or ends it
 _TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def find_fault(file, size):
+def find_fault(file: BinaryIO, size: int) -> tuple[str | None, int | None]:
     """What is wrong with the pages of an Ogg file.
 
     Parameters

@@ -14,7 +14,7 @@ _FULL_SCALES = (1 << 15, 1 << 23, 1 << 31)  # of 16, 24 and 32 bits
 _HEADROOM = 2.0  # resampling overshoots full scale
 
 
-def integer_full_scale(waveform, peak=None):
+def integer_full_scale(waveform: np.ndarray, peak: float | None = None) -> int | None:
     """What to divide samples by that are in the range of integers.
 
     Parameters

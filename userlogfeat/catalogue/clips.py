@@ -6,17 +6,21 @@ one album's, clips together in cross-validation (clips of one artist on both sid
 of a split flatter every classifier).
 """
 
+from __future__ import annotations
+
 import os
 import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._groups import is_missing, number_keys
+from userlogfeat._typing import ArrayLike, Frame, PathLike
 from userlogfeat.catalogue.sources import read_columns
 
 _SHOWN = 3  # examples in a message
@@ -37,10 +41,10 @@ class Catalogue:
 
     frame: pl.DataFrame
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.frame.height
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         counts = {"clip": len(self)}
         for name in ("item", "artist", "label"):
             if name in self.frame.columns:
@@ -49,31 +53,31 @@ class Catalogue:
         return f"Catalogue({', '.join(listed)})"
 
     @property
-    def clips(self):
+    def clips(self) -> np.ndarray:
         """Paths (or ids) of the clips: ndarray (n_clips,) of str."""
         return self.column("clip")
 
     @property
-    def items(self):
+    def items(self) -> np.ndarray:
         """Item of each clip: ndarray (n_clips,), None where missing."""
         return self.column("item")
 
     @property
-    def artists(self):
+    def artists(self) -> np.ndarray:
         """Artist of each clip: ndarray (n_clips,), None where missing."""
         return self.column("artist")
 
     @property
-    def albums(self):
+    def albums(self) -> np.ndarray:
         """Album of each clip: ndarray (n_clips,), None where missing."""
         return self.column("album")
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """Label of each clip: ndarray (n_clips,), None where missing."""
         return self.column("label")
 
-    def column(self, name):
+    def column(self, name: str) -> np.ndarray:
         """Any column as an array.
 
         Parameters
@@ -96,7 +100,7 @@ class Catalogue:
             return np.array([*column.to_list(), None], dtype=object)[:-1]
         return column.to_numpy()
 
-    def subset(self, rows):
+    def subset(self, rows: ArrayLike) -> Catalogue:
         """The catalogue of some clips.
 
         Parameters
@@ -125,7 +129,14 @@ class Catalogue:
         rows = np.arange(len(self))[rows]  # checks the range, resolves -1
         return Catalogue(self.frame[rows])
 
-    def align(self, factors, item_ids, *, by="item", unknown="warn"):
+    def align(
+        self,
+        factors: np.ndarray,
+        item_ids: ArrayLike,
+        *,
+        by: Literal["item", "artist", "album"] = "item",
+        unknown: Literal["warn", "error", "ignore"] = "warn",
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Clips that have a factor, and their factors.
 
         Parameters
@@ -172,7 +183,7 @@ class Catalogue:
             )
         return rows, factors[factor_rows[rows]]
 
-    def groups(self, by="artist"):
+    def groups(self, by: Literal["artist", "album", "item"] = "artist") -> np.ndarray:
         """Group of each clip, for ``GroupKFold`` and its like.
 
         Parameters
@@ -198,16 +209,16 @@ class Catalogue:
 
 
 def read_catalogue(
-    source,
+    source: PathLike | Frame,
     *,
-    clip="clip",
-    item="item",
-    artist=None,
-    album=None,
-    label=None,
-    check_files=True,
-    artist_conflicts="warn",
-):
+    clip: str = "clip",
+    item: str = "item",
+    artist: str | None = None,
+    album: str | None = None,
+    label: str | None = None,
+    check_files: bool = True,
+    artist_conflicts: Literal["warn", "error", "ignore"] = "warn",
+) -> Catalogue:
     """Read and check a catalogue.
 
     Parameters

@@ -1,6 +1,7 @@
 """Where a catalogue comes from: tables, frames, and folders of audio."""
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -8,13 +9,16 @@ import pyarrow as pa
 
 from userlogfeat._files import read_whole
 from userlogfeat._parquet import read_parquet
+from userlogfeat._typing import Frame, PathLike
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aif", ".aiff")
 MAX_TEXT_BYTES = 1 << 31  # of a csv or tsv file; of Parquet, in memory
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
-def read_columns(source, named):
+def read_columns(
+    source: PathLike | Frame, named: dict[str, str] | None
+) -> tuple[pl.DataFrame, Path | None]:
     """Read a source into our columns.
 
     Parameters
@@ -40,7 +44,7 @@ def read_columns(source, named):
     return frame.with_columns(pl.col("clip").cast(pl.String)), folder
 
 
-def read_table(path):
+def read_table(path: PathLike) -> pl.DataFrame:
     """A csv, tsv, txt or parquet file; text stripped, missing values null.
 
     Parameters
@@ -179,7 +183,7 @@ def _is_text(source):
     return named and Path(source).suffix.lower() in _SEPARATORS
 
 
-def whole_numbers(columns):
+def whole_numbers(columns: Iterable[pl.Series]) -> Iterator[pl.Series]:
     """Columns of whole numbers as integers, as `read_logs` reads identifiers.
 
     "007" and "+7" are names: only what an integer would print as is one.

@@ -8,7 +8,6 @@ files are matched by that name, whatever their folder, suffix or separators.
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 from warnings import warn
@@ -16,7 +15,7 @@ from warnings import warn
 import numpy as np
 
 from userlogfeat._check import check_choice
-from userlogfeat._typing import ArrayLike, PathLike
+from userlogfeat._typing import ArrayLike, ClipIds, PathLike
 
 _GENRES = "blues|classical|country|disco|hip[-_ ]?hop|jazz|metal|pop|reggae|rock"
 # A genre, separators (with the folder's, for blues/00000.au), and a number.
@@ -30,7 +29,7 @@ _PARTS = (
 _SHOWN = 5  # examples in a message
 
 
-def gtzan_tracks(clips: Sequence[PathLike]) -> np.ndarray:
+def gtzan_tracks(clips: ClipIds) -> np.ndarray:
     """GTZAN's names of clips.
 
     Parameters
@@ -73,7 +72,7 @@ def _gtzan_track(clip):
 
 
 def fault_filtered(
-    clips: Sequence[PathLike],
+    clips: ClipIds,
     lists: PathLike,
     *,
     missing: Literal["error", "warn", "ignore"] = "error",
@@ -113,7 +112,7 @@ def fault_filtered(
 
 
 def artist_filtered(
-    clips: Sequence[PathLike],
+    clips: ClipIds,
     folder: PathLike,
     *,
     missing: Literal["error", "warn", "ignore"] = "error",

@@ -26,21 +26,23 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from userlogfeat._typing import Matrix, RandomState
+
 # Below this many pairs one thread is faster: a step takes a millisecond or two, and
 # threads that wait for each other on busy cores take many.
 _PAIRS_FOR_THREADS = 20_000
 
 
 def fit_als(
-    user_items,
+    user_items: sparse.csr_matrix,
     *,
-    n_factors,
-    regularization,
-    alpha,
-    iterations,
-    random_state=None,
-    progress=False,
-):
+    n_factors: int,
+    regularization: float,
+    alpha: float,
+    iterations: int,
+    random_state: RandomState | np.random.Generator = None,
+    progress: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
     """Factorise a matrix of plays.
 
     Parameters
@@ -91,7 +93,9 @@ def fit_als(
     return solve_exactly(items, by_user, regularization), items
 
 
-def fold_in(factors, rows, *, regularization, alpha):
+def fold_in(
+    factors: np.ndarray, rows: sparse.csr_matrix, *, regularization: float, alpha: float
+) -> np.ndarray:
     """Factors of new users from their plays (or of new items from their listeners).
 
     Each row is solved for alone: its result does not depend on the others.
@@ -118,7 +122,7 @@ def fold_in(factors, rows, *, regularization, alpha):
     return solve_exactly(factors, confidences(rows, alpha), regularization)
 
 
-def confidences(plays, alpha):
+def confidences(plays: Matrix, alpha: float) -> sparse.csr_matrix:
     """The confidences 1 + alpha r of what was played: csr, float32, 32-bit indices.
 
     Entries that are stored but zero are dropped: with c = 1 they would still count as
@@ -142,7 +146,13 @@ def confidences(plays, alpha):
     return sparse.csr_matrix((data, indices, indptr), shape=plays.shape)
 
 
-def solve_exactly(factors, confidences, regularization, *, gram=None):
+def solve_exactly(
+    factors: np.ndarray,
+    confidences: sparse.csr_matrix,
+    regularization: float,
+    *,
+    gram: np.ndarray | None = None,
+) -> np.ndarray:
     """Solve equation 4 for each row, by Cholesky in float64.
 
     Parameters
@@ -196,14 +206,16 @@ def _solver(n_factors, regularization, confidences, dtype=np.float32, gram=None)
         )
 
 
-def seed_of(random_state):
+def seed_of(
+    random_state: RandomState | np.random.Generator,
+) -> int | np.random.Generator | None:
     """What implicit understands; draws nothing from the global generator."""
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(np.iinfo(np.int32).max))
     return random_state
 
 
-def diverged(largest, regularization, alpha):
+def diverged(largest: float, regularization: float, alpha: float) -> str:
     """What to say where factors are not finite; `largest` is the highest count."""
     return (
         f"The factors did not stay finite with alpha={alpha}, regularization="

@@ -25,20 +25,30 @@ code. Each task solves for some users. It has the factors of all items, so these
 fit in the memory of every Python worker: 160 MB for a million items of 40 factors.
 """
 
+from __future__ import annotations
+
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
 from userlogfeat._spark import arrow_table, map_in_arrow
+from userlogfeat._typing import RandomState
 from userlogfeat.factorization.als import (
     confidences,
     diverged,
     seed_of,
     solve_exactly,
 )
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import DataFrame
+
 
 # A block of Spark's ALS, and a task of the fold-in, has about so many pairs: 25 MB.
 _PAIRS_PER_BLOCK = 2_000_000
@@ -48,15 +58,15 @@ _ROUNDS_PER_CHECKPOINT = 3
 
 
 def fit_als_on_spark(
-    pairs,
-    shape,
+    pairs: DataFrame,
+    shape: tuple[int, ...],
     *,
-    n_factors,
-    regularization,
-    alpha,
-    iterations,
-    random_state=None,
-):
+    n_factors: int,
+    regularization: float,
+    alpha: float,
+    iterations: int,
+    random_state: RandomState | np.random.Generator = None,
+) -> np.ndarray:
     """Factorise a matrix of plays that is on a cluster.
 
     Parameters
@@ -119,7 +129,9 @@ def fit_als_on_spark(
     return item_factors
 
 
-def fold_in_on_spark(pairs, item_factors, *, regularization, alpha):
+def fold_in_on_spark(
+    pairs: DataFrame, item_factors: np.ndarray, *, regularization: float, alpha: float
+) -> tuple[DataFrame, Broadcast]:
     """Factors of users from their plays, solved for on a cluster.
 
     Parameters
@@ -151,7 +163,9 @@ def fold_in_on_spark(pairs, item_factors, *, regularization, alpha):
     return map_in_arrow(by_user, solve, "user int, factors array<float>"), shared
 
 
-def factors_of(frame, code, factors, n_rows, n_factors):
+def factors_of(
+    frame: DataFrame, code: str, factors: str, n_rows: int, n_factors: int
+) -> np.ndarray:
     """Factors on a cluster as array; zeros for codes that it lacks.
 
     Parameters
@@ -172,7 +186,7 @@ def factors_of(frame, code, factors, n_rows, n_factors):
     return whole
 
 
-def whole_users(batches):
+def whole_users(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Rows that are sorted by user, cut anew so that no user is in two pieces.
 
     Parameters
@@ -197,7 +211,13 @@ def whole_users(batches):
         yield pa.Table.from_batches(held)
 
 
-def folded_in(rows, item_factors, gram, regularization, alpha):
+def folded_in(
+    rows: pa.Table,
+    item_factors: np.ndarray,
+    gram: np.ndarray,
+    regularization: float,
+    alpha: float,
+) -> pa.RecordBatch:
     """The factors of some users.
 
     Parameters

@@ -3,9 +3,17 @@
 Every check names the rows that fail it, counted from 0 without the header.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from userlogfeat.logs.sources import Chunk
+
 
 _SHOWN_ROWS = 5  # in an error message
 
@@ -19,12 +27,12 @@ class IdCodes:
         For messages.
     """
 
-    def __init__(self, role):
+    def __init__(self, role: Literal["user", "item"]) -> None:
         self.role = role
         self.ids = None  # Arrow array: code -> identifier
         self.is_text = False
 
-    def encode(self, chunk):
+    def encode(self, chunk: Chunk) -> np.ndarray:
         """Codes of a chunk's identifiers, int32 (n_rows,)."""
         column = plain(chunk.table[self.role])
         self._check(column, chunk)
@@ -45,7 +53,7 @@ class IdCodes:
         self.ids = pa.concat_arrays([self.ids, new.dictionary])
         return codes
 
-    def in_order(self):
+    def in_order(self) -> tuple[np.ndarray, np.ndarray]:
         """The identifiers, sorted, and the rank of each code.
 
         Identifiers read from text become int64 where all of them are whole numbers
@@ -89,7 +97,7 @@ class IdCodes:
             ) from error
 
 
-def read_counts(chunk):
+def read_counts(chunk: Chunk) -> np.ndarray:
     """A chunk's play counts as float32, or ones where it has none.
 
     Raises
@@ -114,7 +122,7 @@ def read_counts(chunk):
     return values.astype(np.float32)
 
 
-def read_times(chunk):
+def read_times(chunk: Chunk) -> np.ndarray:
     """A chunk's times as int64 (whole numbers, microseconds of dates) or float64.
 
     Text is read as numbers or, failing that, as ISO 8601 dates.
@@ -144,7 +152,7 @@ def read_times(chunk):
     )
 
 
-def read_verdicts(chunk):
+def read_verdicts(chunk: Chunk) -> np.ndarray | None:
     """+1 liked, -1 disliked, 0 withdrawn, as float with NaN for neither, or None."""
     names = chunk.table.column_names
     if "verdict" in names:
@@ -166,7 +174,7 @@ def read_verdicts(chunk):
     return verdicts
 
 
-def read_shares(chunk):
+def read_shares(chunk: Chunk) -> np.ndarray:
     """Which share of the item each row played, 0 to 1, as float64.
 
     The column "played", or "played" / "length" where there is a length, at most 1.
@@ -203,7 +211,7 @@ def read_shares(chunk):
     return np.minimum(played / length, 1)
 
 
-def read_skips(chunk):
+def read_skips(chunk: Chunk) -> np.ndarray:
     """Whether each row was skipped, as bool; missing values are refused."""
     column = plain(chunk.table["skipped"])
     missing = column.is_null(nan_is_null=True)
@@ -211,7 +219,7 @@ def read_skips(chunk):
     return _as_bool(column, chunk, "skipped")
 
 
-def plain(column):
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """One contiguous array; dictionaries (categories) decoded, text as large_string."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()

@@ -28,6 +28,7 @@ yambda              Ploshkin et al. 2025, *Yambda-5B* (flat layout). A folder wi
 """
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from userlogfeat._files import parse_json, read_whole
+from userlogfeat._typing import PathLike
 from userlogfeat.logs.sources import Chunk, iter_chunks
 
 _MAX_SLICE = 1 << 28  # bytes of a slice of playlists; the published ones have 35 MB
@@ -47,14 +49,14 @@ YAMBDA_FILES = ("multi_event.parquet", "listens.parquet")
 YAMBDA_VERDICTS = {"like": 1, "dislike": -1, "unlike": 0, "undislike": 0}
 
 
-def hetrec_lastfm_2k(source):
+def hetrec_lastfm_2k(source: PathLike) -> Iterator[Chunk]:
     """Chunks of HetRec 2011's user-artist play counts."""
     path = _find(source, "user_artists.dat", "hetrec-lastfm-2k")
     roles = {"user": "userID", "item": "artistID", "count": "weight"}
     yield from iter_chunks(path, roles, separator="\t")
 
 
-def lastfm_360k(source):
+def lastfm_360k(source: PathLike) -> Iterator[Chunk]:
     """Chunks of the Last.fm 360K play counts; rows that name no artist are left out."""
     name = "usersha1-artmbid-artname-plays.tsv"
     path = _find(source, name, "lastfm-360k")
@@ -74,14 +76,14 @@ def lastfm_360k(source):
         _log.warning("Left out %d rows of %s without artist.", n_nameless, path.name)
 
 
-def taste_profile(source):
+def taste_profile(source: PathLike) -> Iterator[Chunk]:
     """Chunks of the Echo Nest Taste Profile's user, song, play count triplets."""
     path = _find(source, "train_triplets.txt", "taste-profile")
     roles = {name: name for name in TASTE_PROFILE}
     yield from iter_chunks(path, roles, separator="\t", columns=TASTE_PROFILE)
 
 
-def mpd(source):
+def mpd(source: PathLike) -> Iterator[Chunk]:
     """Chunks of the Million Playlist Dataset, one a slice of 1,000 playlists."""
     pattern = "mpd.slice.*.json"
     folder = Path(source)
@@ -95,7 +97,7 @@ def mpd(source):
         yield Chunk(table, file.name, 0)
 
 
-def yambda(source):
+def yambda(source: PathLike) -> Iterator[Chunk]:
     """Chunks of Yambda's flat layout: listens, then likes and dislikes."""
     path = Path(source)
     if not path.is_dir():

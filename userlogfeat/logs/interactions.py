@@ -4,17 +4,25 @@ Logs are read some rows at a time; what stays in memory is a pair of 32-bit code
 a 32-bit count a row (and a 64-bit time, where last items are asked for).
 """
 
+from __future__ import annotations
+
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from scipy import sparse
 
 from userlogfeat._spark import is_spark_frame
+from userlogfeat._typing import Frame, PathLike
 from userlogfeat.logs.columns import IdCodes, read_counts, read_times, read_verdicts
 from userlogfeat.logs.formats import READERS
 from userlogfeat.logs.sources import CHUNK_ROWS, iter_chunks
+
+if TYPE_CHECKING:
+    from userlogfeat.logs.on_spark.interactions import SparkInteractions
+
 
 _EXACT = 1 << 24  # up to here float32 counts one by one
 _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
@@ -45,7 +53,7 @@ class Interactions:
     liked: sparse.csr_matrix | None = None
     disliked: sparse.csr_matrix | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         expected = (len(self.user_ids), len(self.item_ids))
         for name in ("user_items", "liked", "disliked"):
             matrix = getattr(self, name)
@@ -59,7 +67,7 @@ class Interactions:
                 f"Got {len(self.last_items)} last_items for {expected[0]} users."
             )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = [
             f"{len(self.user_ids)} users, {len(self.item_ids)} items, "
             f"{self.user_items.nnz} pairs"
@@ -69,23 +77,64 @@ class Interactions:
         return f"<Interactions: {', '.join(parts)}>"
 
 
+# A Spark frame gives SparkInteractions as well: say so with backend="spark".
+@overload
 def read_logs(
-    source,
-    format=None,
+    source: PathLike | Frame,
+    format: str | None = ...,
     *,
-    user="user",
-    item="item",
-    count=None,
-    time=None,
-    liked=None,
-    disliked=None,
-    weights="count",
-    min_users_per_item=1,
-    min_items_per_user=1,
-    separator=None,
-    columns=None,
-    backend=None,
-):
+    user: str = ...,
+    item: str = ...,
+    count: str | None = ...,
+    time: str | None = ...,
+    liked: str | None = ...,
+    disliked: str | None = ...,
+    weights: Literal["count", "binary"] = ...,
+    min_users_per_item: int = ...,
+    min_items_per_user: int = ...,
+    separator: str | None = ...,
+    columns: list[str] | None = ...,
+    backend: Literal["local"] | None = ...,
+) -> Interactions: ...
+
+
+@overload
+def read_logs(
+    source: PathLike | Frame,
+    format: str | None = ...,
+    *,
+    user: str = ...,
+    item: str = ...,
+    count: str | None = ...,
+    time: str | None = ...,
+    liked: str | None = ...,
+    disliked: str | None = ...,
+    weights: Literal["count", "binary"] = ...,
+    min_users_per_item: int = ...,
+    min_items_per_user: int = ...,
+    separator: str | None = ...,
+    columns: list[str] | None = ...,
+    backend: Literal["spark"],
+) -> SparkInteractions: ...
+
+
+def read_logs(
+    source: PathLike | Frame,
+    format: str | None = None,
+    *,
+    user: str = "user",
+    item: str = "item",
+    count: str | None = None,
+    time: str | None = None,
+    liked: str | None = None,
+    disliked: str | None = None,
+    weights: Literal["count", "binary"] = "count",
+    min_users_per_item: int = 1,
+    min_items_per_user: int = 1,
+    separator: str | None = None,
+    columns: list[str] | None = None,
+    backend: Literal["local", "spark"] | None = None,
+) -> Interactions | SparkInteractions:
     """Read listening logs.
 
     Rows of the same user and item are added up. Items and users with too few of the

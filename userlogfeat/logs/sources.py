@@ -7,6 +7,7 @@ guessed at: every field stays text until its meaning is known, so that an identi
 """
 
 import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from userlogfeat._parquet import open_parquet, plain
+from userlogfeat._typing import Frame, PathLike
 
 CHUNK_ROWS = 500_000
 _BLOCK = 2 << 20  # bytes of text parsed at a time
@@ -36,7 +38,13 @@ class Chunk(NamedTuple):
     rows: np.ndarray | None = None  # row numbers, where some were left out
 
 
-def iter_chunks(source, roles, *, separator=None, columns=None):
+def iter_chunks(
+    source: PathLike | Frame,
+    roles: dict[str, str],
+    *,
+    separator: str | None = None,
+    columns: list[str] | None = None,
+) -> Iterator[Chunk]:
     """Yield the named columns of a source, some rows at a time.
 
     Parameters
@@ -81,7 +89,9 @@ def iter_chunks(source, roles, *, separator=None, columns=None):
         yield from _unchanged(path, _text_chunks(path, roles, separator, columns))
 
 
-def require_columns(roles, available, origin, *, hint=""):
+def require_columns(
+    roles: dict[str, str], available: Collection[str], origin: str, *, hint: str = ""
+) -> None:
     """Raise a ValueError where a column that plays a role is missing."""
     available = list(available)
     missing = [f"{name!r} ({role}=)" for role, name in roles.items()]
@@ -233,7 +243,7 @@ def _frame_chunks(frame, roles):
         first_row += table.num_rows
 
 
-def arrow_table(frame, used):
+def arrow_table(frame: Frame, used: Iterable[str]) -> pa.Table:
     """The used columns of a frame as an Arrow table."""
     library = type(frame).__module__.partition(".")[0]
     arrays = []
@@ -291,7 +301,9 @@ def _by_role(table, roles):
     return pa.table([table[name] for name in names], names=list(roles))
 
 
-def refuse_layout(separator, columns, what):
+def refuse_layout(
+    separator: str | None, columns: Sequence[str] | None, what: str
+) -> None:
     """Raise a ValueError where what describes text is given with something else."""
     if separator is not None or columns is not None:
         raise ValueError(

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import stat
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +35,7 @@ _MAX_NOTES = 1 << 24
 _SMALL_ROW = 64  # bytes of a row without its layers and texts
 
 
-def layer_fields(layer_sizes):
+def layer_fields(layer_sizes: dict[str, int]) -> list[pa.Field]:
     """Arrow fields of the layers."""
     return [
         pa.field(name, pa.list_(pa.float32(), size))
@@ -41,18 +43,18 @@ def layer_fields(layer_sizes):
     ]
 
 
-def sealed_notes(notes):
+def sealed_notes(notes: dict[str, Any]) -> str:
     """The notes of a part as its metadata has them, with a digest of their own."""
     notes = {name: value for name, value in notes.items() if name != "digest"}
     return json.dumps({**notes, "digest": _digest(notes)})
 
 
-def row_bytes(layer_sizes):
+def row_bytes(layer_sizes: dict[str, int]) -> int:
     """Bytes of a row in memory, texts apart."""
     return _SMALL_ROW + 4 * sum(layer_sizes.values())
 
 
-def check_layers(layer_sizes):
+def check_layers(layer_sizes: dict[str, int]) -> None:
     """Raise where the layers of a clip are too large to be kept in a table."""
     if 4 * sum(layer_sizes.values()) > MAX_ROW_BYTES:
         raise ValueError(
@@ -62,7 +64,7 @@ def check_layers(layer_sizes):
         )
 
 
-def read_footer(path):
+def read_footer(path: Path) -> tuple[int, dict[str, Any]]:
     """The number of rows of a part, and its notes.
 
     Parameters
@@ -98,7 +100,9 @@ def read_footer(path):
     return n_rows, notes
 
 
-def plain_part(rows, n_bytes):
+def plain_part(
+    rows: pa.Table | pa.RecordBatch, n_bytes: int
+) -> pa.Table | pa.RecordBatch:
     """Rows of a part with text as text.
 
     Parameters

@@ -4,10 +4,14 @@ The writer of a table makes parts, and so do workers elsewhere whose parts it ad
 all are made here, so all are alike.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
 from userlogfeat._parquet import parquet_writer
+from userlogfeat._typing import ClipId, PathLike
 from userlogfeat.tables.footers import (
     FIELDS,
     METADATA,
@@ -29,7 +33,7 @@ class Rows:
         Size of each layer.
     """
 
-    def __init__(self, layer_sizes):
+    def __init__(self, layer_sizes: dict[str, int]) -> None:
         clash = {field.name for field in FIELDS} & set(layer_sizes)
         if clash:
             raise ValueError(f"Layers cannot be called {sorted(clash)}: rename them.")
@@ -37,29 +41,29 @@ class Rows:
         check_layers(self.layer_sizes)
         self._rows = []
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._rows)
 
     @property
-    def n_bytes(self):
+    def n_bytes(self) -> int:
         """Features held, in bytes."""
         return len(self._rows) * _row_bytes(self.layer_sizes)
 
-    def clear(self):
+    def clear(self) -> None:
         """Forget all rows."""
         self._rows = []
 
     def add(
         self,
-        clip,
+        clip: ClipId,
         *,
-        layers=None,
-        status=OK,
-        message="",
-        seconds=float("nan"),
-        size=-1,
-        modified_ns=-1,
-    ):
+        layers: dict[str, np.ndarray] | None = None,
+        status: str = OK,
+        message: str = "",
+        seconds: float = float("nan"),
+        size: int = -1,
+        modified_ns: int = -1,
+    ) -> None:
         """Add the row of one clip; :meth:`TableWriter.add` explains the parameters."""
         if (layers is None) == (status == OK):
             raise ValueError(
@@ -78,7 +82,7 @@ class Rows:
             (clip_name(clip), status, message, seconds, size, modified_ns, values)
         )
 
-    def as_arrow(self):
+    def as_arrow(self) -> pa.Table:
         """All rows as a pyarrow.Table; there is at least one."""
         names, statuses, messages, seconds, sizes, modified, values = zip(
             *self._rows, strict=True
@@ -108,7 +112,9 @@ class Rows:
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def write_part(path, tables, notes):
+def write_part(
+    path: PathLike, tables: Iterable[pa.Table], notes: dict[str, Any]
+) -> None:
     """Write rows as a Parquet file of a table.
 
     Parameters

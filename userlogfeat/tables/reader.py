@@ -13,16 +13,21 @@ replaces; readers ignore those, and files of other names.
 :mod:`userlogfeat.tables.writer` relies on both.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from userlogfeat._parquet import open_parquet
+from userlogfeat._typing import ClipId, ClipIds, PathLike
 from userlogfeat.tables.footers import (
     FIELDS,
     FORMAT,
@@ -30,6 +35,10 @@ from userlogfeat.tables.footers import (
     plain_part,
     read_footer,
 )
+
+if TYPE_CHECKING:
+    from userlogfeat.tables.writer import TableWriter
+
 
 OK = "ok"
 PARTS = f"part-{8 * '[0-9]'}.parquet"
@@ -60,7 +69,7 @@ class Lookup:
     layers: dict
 
     @property
-    def found(self):
+    def found(self) -> np.ndarray:
         """Which clips have features: ndarray (n_clips,), bool."""
         return np.array([status == OK for status in self.statuses], dtype=bool)
 
@@ -80,7 +89,7 @@ class Part:
     replaces: tuple
 
     @property
-    def n_bytes(self):
+    def n_bytes(self) -> int:
         """Length of the file."""
         return self.stamp[1]
 
@@ -107,7 +116,7 @@ class _Index:
         return live
 
 
-def clip_name(clip):
+def clip_name(clip: ClipId) -> str:
     r"""A path as the table's key: str, with surrogate escapes where it is no UTF-8.
 
     Parameters
@@ -132,7 +141,7 @@ def clip_name(clip):
     return str(name)
 
 
-def file_stamp(clip):
+def file_stamp(clip: ClipId) -> tuple[int, int]:
     """Size in bytes and modification time in ns of a file; (-1, -1) if missing."""
     try:
         status = os.stat(clip)
@@ -141,7 +150,7 @@ def file_stamp(clip):
     return status.st_size, status.st_mtime_ns
 
 
-def as_matrix(column):
+def as_matrix(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """A layer's column as an array, without a copy where it is one chunk.
 
     Parameters
@@ -190,7 +199,7 @@ class FeatureTable:
            [nan, nan]], dtype=float32)
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: PathLike) -> None:
         if not isinstance(folder, str | os.PathLike):
             raise TypeError(
                 f"Got {folder!r} as a feature table, expected the path of its folder "
@@ -200,52 +209,52 @@ class FeatureTable:
         self._footers = {}
         self._cached = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"FeatureTable({str(self.folder)!r})"
 
-    def __reduce__(self):  # also for deepcopy: what was read is not copied
+    def __reduce__(self) -> Any:  # also for deepcopy: what was read is not copied
         return FeatureTable, (self.folder,)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of clips, failed ones included."""
         return len(self._steady(self.index).rows)
 
-    def exists(self):
+    def exists(self) -> bool:
         """Whether the folder holds at least one part."""
         return any(self.folder.glob(PARTS))
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Fingerprint of the model that made the features."""
         return self._first_part().fingerprint
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Size of each layer, by name."""
         return dict(self._first_part().layer_sizes)
 
     @property
-    def layer_scales(self):
+    def layer_scales(self) -> dict[str, float]:
         """Factor that brings each layer to unit mean square; 1 where none is noted."""
         part = self._first_part()
         return {name: part.layer_scales.get(name, 1.0) for name in part.layer_sizes}
 
     @property
-    def made_by(self):
+    def made_by(self) -> str:
         """What made the features, for people: the embedder and its parameters."""
         return self._first_part().made_by
 
     @property
-    def users_digest(self):
+    def users_digest(self) -> str | None:
         """Which users taught the model; None where that is not noted."""
         return self._first_part().users_digest
 
-    def clips(self):
+    def clips(self) -> list[str]:
         """Paths of all clips as they were given, failed ones included: list of str."""
         index = self._steady(self.index)
         return sorted(index.rows, key=index.rows.get)
 
-    def status_counts(self):
+    def status_counts(self) -> dict[str, int]:
         """Number of clips by status, most frequent first: dict of str to int."""
         index = self._steady(self.index)
         rows = np.fromiter(index.rows.values(), np.int64, len(index.rows))
@@ -253,7 +262,7 @@ class FeatureTable:
         order = np.argsort(-counts, kind="stable")
         return {str(names[i]): int(counts[i]) for i in order}
 
-    def read(self, columns=None):
+    def read(self, columns: list[str] | None = None) -> pa.Table:
         """All rows, the newest of each clip.
 
         Parameters
@@ -274,7 +283,9 @@ class FeatureTable:
 
         return self._steady(read)
 
-    def iter_batches(self, columns=None, *, batch_size=4096):
+    def iter_batches(
+        self, columns: list[str] | None = None, *, batch_size: int = 4096
+    ) -> Iterator[pa.RecordBatch]:
         """All rows, the newest of each clip, a batch at a time.
 
         Parameters
@@ -296,7 +307,13 @@ class FeatureTable:
                 "read. Start again, or wait until that process ends."
             ) from error
 
-    def lookup(self, clips, layers=None, *, unchanged=False):
+    def lookup(
+        self,
+        clips: ClipIds,
+        layers: list[str] | None = None,
+        *,
+        unchanged: bool = False,
+    ) -> Lookup:
         """Look clips up, in their order.
 
         Parameters
@@ -321,7 +338,9 @@ class FeatureTable:
             )
         return self._steady(lambda: self._lookup(clips, layers, unchanged))
 
-    def writer(self, *, fingerprint, layer_sizes, **settings):
+    def writer(
+        self, *, fingerprint: str, layer_sizes: dict[str, int], **settings: Any
+    ) -> TableWriter:
         """Open it for writing: a :class:`~userlogfeat.tables.writer.TableWriter`.
 
         Its docstring explains the parameters.
@@ -412,7 +431,7 @@ class FeatureTable:
             )
         return parts[0]
 
-    def parts(self):
+    def parts(self) -> list[Part]:
         """The parts that count, oldest first, after comparing their footers."""
         paths = sorted(self.folder.glob(PARTS))
         parts = [self.footer(path) for path in paths]
@@ -441,7 +460,7 @@ class FeatureTable:
                 )
         return parts
 
-    def footer(self, path):
+    def footer(self, path: Path) -> Part:
         """What the name and the footer of a file say: a :class:`Part`."""
         with _part_errors(path):
             status = path.stat()
@@ -475,7 +494,7 @@ class FeatureTable:
             tuple(notes["replaces"]),
         )
 
-    def index(self):
+    def index(self) -> Any:
         """Where each clip's newest row is; kept until the parts change."""
         parts = self.parts()
         key = tuple(part.stamp for part in parts)
@@ -507,12 +526,12 @@ class FeatureTable:
                 "whose rows it held are then done again."
             )
 
-    def read_part(self, part, columns):
+    def read_part(self, part: Part, columns: Sequence[str] | None) -> pa.Table:
         """All rows of one part, replaced ones included."""
         with _part_errors(part.path), open_parquet(part.path) as file:
             return plain_part(file.read(columns=columns), part.n_bytes)
 
-    def iter_part(self, part):
+    def iter_part(self, part: Part) -> Iterator[pa.Table]:
         """All rows of one part, replaced ones included, a row group at a time."""
         with _part_errors(part.path), open_parquet(part.path) as file:
             for group in range(file.num_row_groups):
@@ -521,7 +540,7 @@ class FeatureTable:
                 )
 
 
-def row_names(table):
+def row_names(table: pa.Table) -> list[str]:
     """Exact paths of the rows of a table with `clip` and `clip_bytes`."""
     names = table["clip"].to_pylist()
     odd = table["clip_bytes"]

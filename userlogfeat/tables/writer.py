@@ -9,13 +9,18 @@
   table when the holder of the lock renames them: nobody else ever adds to it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import logging
 import secrets
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
 
@@ -26,9 +31,16 @@ from userlogfeat._files import (
     remove_temporaries,
     replace_file,
 )
+from userlogfeat._typing import ClipId
 from userlogfeat.tables.footers import FORMAT, row_bytes
 from userlogfeat.tables.parts import Rows, write_part
 from userlogfeat.tables.reader import OK, PARTS, TableError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from userlogfeat.tables.reader import FeatureTable
+
 
 logger = logging.getLogger(__name__)
 
@@ -90,18 +102,18 @@ class TableWriter:
 
     def __init__(
         self,
-        table,
+        table: FeatureTable,
         *,
-        fingerprint,
-        layer_sizes,
-        layer_scales=None,
-        made_by="",
-        users_digest=None,
-        on_locked="error",
-        max_small_parts=1,
-        flush_seconds=FLUSH_SECONDS,
-        flush_bytes=FLUSH_BYTES,
-    ):
+        fingerprint: str,
+        layer_sizes: dict[str, int],
+        layer_scales: dict[str, float] | None = None,
+        made_by: str = "",
+        users_digest: str | None = None,
+        on_locked: Literal["error", "wait"] = "error",
+        max_small_parts: int = 1,
+        flush_seconds: float = FLUSH_SECONDS,
+        flush_bytes: int = FLUSH_BYTES,
+    ) -> None:
         self._rows = Rows(layer_sizes)
         self.table = table
         self.fingerprint = fingerprint
@@ -115,7 +127,7 @@ class TableWriter:
         self._lock = FileLock(table.folder / _LOCK, on_locked=on_locked)
         self._failed = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         with self._write_errors():
             self._check_folder()
             self.table.folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +145,7 @@ class TableWriter:
         self._adopted = []
         return self
 
-    def __exit__(self, kind, *exception):
+    def __exit__(self, kind: Any, *exception: Any) -> None:
         try:
             if not self._failed:
                 self.flush()
@@ -144,16 +156,16 @@ class TableWriter:
 
     def add(
         self,
-        clip,
+        clip: ClipId,
         *,
-        layers=None,
-        status=OK,
-        message="",
-        seconds=float("nan"),
-        size=-1,
-        modified_ns=-1,
-        more=False,
-    ):
+        layers: dict[str, np.ndarray] | None = None,
+        status: str = OK,
+        message: str = "",
+        seconds: float = float("nan"),
+        size: int = -1,
+        modified_ns: int = -1,
+        more: bool = False,
+    ) -> None:
         """Add the row of one clip; it replaces an earlier one.
 
         Parameters
@@ -187,7 +199,7 @@ class TableWriter:
         if (late and not more) or self._rows.n_bytes >= self.flush_bytes:
             self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         """Write the rows in memory as a part."""
         if len(self._rows):
             self._write([self._rows.as_arrow()])
@@ -198,7 +210,7 @@ class TableWriter:
         self._flushed = time.monotonic()
 
     @property
-    def notes(self):
+    def notes(self) -> dict[str, Any]:
         """What the metadata of every part says."""
         return {
             "format": FORMAT,
@@ -211,7 +223,7 @@ class TableWriter:
         }
 
     @contextlib.contextmanager
-    def staging(self):
+    def staging(self) -> Iterator[Path]:
         """A hidden folder beside the parts, where other processes put theirs.
 
         Yields its whole path. It leaves its place at once and then goes: who still
@@ -225,7 +237,7 @@ class TableWriter:
         finally:
             _remove_staging(folder)
 
-    def adopt(self, path):
+    def adopt(self, path: Path) -> None:
         """Make a file the newest part of the table; small ones are merged as they come.
 
         Parameters
@@ -256,7 +268,7 @@ class TableWriter:
             with self._unmerged_without_room():
                 self._replace([(part, None) for part in small])
 
-    def merge(self, *, max_small_parts=1):
+    def merge(self, *, max_small_parts: int = 1) -> None:
         """Merge small parts, and drop rows that later ones have replaced.
 
         Parameters

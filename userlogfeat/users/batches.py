@@ -3,7 +3,9 @@
 Histories stay sparse matrices; a batch takes out the events of its users.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,10 +31,18 @@ class Users:
     numbers: np.ndarray
     categories: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.histories[0].shape[0]
 
-    def batch(self, rows, *, targets=None, no_history=None, unknown=None, kept=None):
+    def batch(
+        self,
+        rows: np.ndarray,
+        *,
+        targets: np.ndarray | None = None,
+        no_history: np.ndarray | None = None,
+        unknown: np.ndarray | None = None,
+        kept: Callable[..., Any] | None = None,
+    ) -> UserBatch:
         """What the tower reads of some users.
 
         Parameters
@@ -87,7 +97,7 @@ class Targets:
     positives: sparse.csr_matrix
     last: np.ndarray
 
-    def draw(self, rows, rng):
+    def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The targets of some users, -1 for those who have no positive."""
         starts = self.positives.indptr[rows]
         sizes = self.positives.indptr[rows + 1] - starts
@@ -97,7 +107,9 @@ class Targets:
         return np.where(self.last[rows] >= 0, self.last[rows], drawn).astype(np.int64)
 
 
-def events_of(matrix, rows):
+def events_of(
+    matrix: sparse.csr_matrix, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Stored columns of some rows, one row after the other, and whose they are.
 
     Parameters

@@ -4,8 +4,12 @@ A number is standardised, and is 0 where it is missing; beside it stands whether
 A category is a code from 1, and 0 where it is missing or was never seen in training.
 """
 
+from typing import Any, Self
+
 import numpy as np
 import polars as pl
+
+from userlogfeat._typing import Frame
 
 N_SHOWN = 5  # columns that an error lists
 _EXPECTED = "expected a frame of polars or pandas, or a dict of columns, a row a user"
@@ -34,11 +38,11 @@ class Demographics:
     array([2, 1, 0])
     """
 
-    def __init__(self, columns):
+    def __init__(self, columns: list[dict[str, Any]]) -> None:
         self.columns = columns
 
     @classmethod
-    def learn(cls, frame, rows=None):
+    def learn(cls, frame: Frame | None, rows: np.ndarray | None = None) -> Self:
         """Means, spreads and categories of the columns of a frame.
 
         Parameters
@@ -56,16 +60,16 @@ class Demographics:
         return cls([_learn_column(frame[name]) for name in frame.columns])
 
     @property
-    def n_numbers(self):
+    def n_numbers(self) -> int:
         """Columns of the encoded numbers: two for each."""
         return 2 * sum("mean" in column for column in self.columns)
 
     @property
-    def n_categories(self):
+    def n_categories(self) -> list[int]:
         """How many values each category has."""
         return [len(c["values"]) for c in self.columns if "values" in c]
 
-    def encode(self, frame):
+    def encode(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and codes of users.
 
         Parameters
@@ -98,14 +102,14 @@ class Demographics:
                 column_place += 1
         return numbers, categories
 
-    def unknown(self, n_users):
+    def unknown(self, n_users: int) -> tuple[np.ndarray, np.ndarray]:
         """As `encode`, of users of whom nothing is known."""
         numbers = np.zeros((n_users, self.n_numbers), np.float32)
         numbers[:, 1::2] = 1
         return numbers, np.zeros((n_users, len(self.n_categories)), np.int64)
 
 
-def as_frame(frame):
+def as_frame(frame: Frame) -> pl.DataFrame:
     """A frame of polars."""
     if isinstance(frame, pl.LazyFrame):
         frame = frame.collect()

@@ -1,13 +1,22 @@
 """What a user tower is given, checked: histories, targets, attributes of items."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._typing import ArrayLike, Frame, Labels, Matrix
 from userlogfeat.users.batches import Targets
 from userlogfeat.users.demographics import as_frame
 
+if TYPE_CHECKING:
+    import polars as pl
 
-def stored_pairs(matrix):
+
+def stored_pairs(matrix: Matrix) -> sparse.csr_matrix:
     """A matrix as csr of pairs stored once, none of them 0; the input stays."""
     matrix = sparse.csr_matrix(matrix)
     if not matrix.data.all() or not matrix.has_canonical_format:
@@ -17,7 +26,9 @@ def stored_pairs(matrix):
     return matrix
 
 
-def make_targets(histories, last_items=None):
+def make_targets(
+    histories: dict[str, sparse.csr_matrix], last_items: ArrayLike | None = None
+) -> Targets:
     """Which items may be targets, and which are.
 
     Parameters
@@ -66,7 +77,7 @@ def make_targets(histories, last_items=None):
     return Targets(positives, np.where(_has(positives, last), last, -1))
 
 
-def check_last_items(last_items, shape):
+def check_last_items(last_items: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
     """An item for each user, or -1, as int64 (n_users,)."""
     last = np.asarray(last_items)
     if last.shape != shape[:1]:
@@ -89,7 +100,12 @@ def check_last_items(last_items, shape):
     return last.astype(np.int64)
 
 
-def merge_attributes(n_items, item_artists, item_albums, item_attributes):
+def merge_attributes(
+    n_items: int,
+    item_artists: Labels | None,
+    item_albums: Labels | None,
+    item_attributes: dict[str, Labels] | None,
+) -> dict[str, np.ndarray]:
     """All attributes of items by name, as object arrays (n_items,)."""
     if not isinstance(item_attributes, dict | None):
         raise TypeError(
@@ -112,7 +128,11 @@ def merge_attributes(n_items, item_artists, item_albums, item_attributes):
     }
 
 
-def make_codes(histories, users, attributes):
+def make_codes(
+    histories: Sequence[sparse.csr_matrix],
+    users: np.ndarray,
+    attributes: dict[str, np.ndarray],
+) -> list[np.ndarray]:
     """What a tower looks up for each item: see ``networks.user_tower.UserTower``.
 
     Parameters
@@ -154,7 +174,7 @@ def make_codes(histories, users, attributes):
     return [values.astype(np.int64) for values in codes]
 
 
-def check_frame(demographics, n_users):
+def check_frame(demographics: Frame, n_users: int) -> pl.DataFrame:
     """Demographics as a frame of polars with a row a user."""
     frame = as_frame(demographics)
     if frame.height != n_users or frame.width == 0:

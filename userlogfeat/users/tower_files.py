@@ -7,6 +7,7 @@ played every item and is otherwise unknown.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
 from userlogfeat._files import is_described, replace_pair
+from userlogfeat._typing import PathLike
 from userlogfeat.networks.user_tower import UserBatch, UserTower
 from userlogfeat.users.demographics import Demographics
 from userlogfeat.weights.config import (
@@ -43,7 +45,12 @@ _GROUPS = (
 )
 
 
-def save_tower(folder, network, mean_embedding, entries):
+def save_tower(
+    folder: PathLike,
+    network: UserTower,
+    mean_embedding: np.ndarray,
+    entries: dict[str, Any],
+) -> None:
     """Write a tower to a folder: at any moment it holds the old one or the new one.
 
     Parameters
@@ -80,7 +87,7 @@ def save_tower(folder, network, mean_embedding, entries):
     )
 
 
-def load_tower(folder):
+def load_tower(folder: PathLike) -> tuple[UserTower, np.ndarray, dict[str, Any]]:
     """Read what :func:`save_tower` wrote.
 
     Parameters
@@ -123,7 +130,7 @@ def load_tower(folder):
     return network, mean_embedding, config
 
 
-def read_tower_config(folder):
+def read_tower_config(folder: PathLike) -> dict[str, Any]:
     """The checked config.json of a tower's folder, as a dict."""
     folder = Path(folder)
     there = {

@@ -5,7 +5,10 @@ gradients, which need an optimiser of their own beside that of the dense layers;
 and negatives are drawn anew in every epoch; and what a batch holds depends on them.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +17,11 @@ from tqdm.auto import tqdm
 from userlogfeat.losses import sampled_softmax
 from userlogfeat.training import seeded
 from userlogfeat.users.batches import events_of
+
+if TYPE_CHECKING:
+    from userlogfeat.networks.user_tower import UserTower
+    from userlogfeat.users.batches import Targets, Users
+
 
 # Share of training users whose history, or demographics, are hidden from an epoch,
 # where there are demographics: so that either alone gives an embedding that was
@@ -42,7 +50,16 @@ class Settings:
     verbose: int = 0
 
 
-def fit_tower(network, users, targets, split, settings, *, device, seed):
+def fit_tower(
+    network: UserTower,
+    users: Users,
+    targets: Targets,
+    split: tuple[np.ndarray, np.ndarray],
+    settings: Settings,
+    *,
+    device: torch.device,
+    seed: int,
+) -> list[dict[str, Any]]:
     """Train a tower, and leave it with the weights of its best epoch.
 
     Parameters

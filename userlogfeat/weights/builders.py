@@ -1,5 +1,7 @@
 """The network that a config.json describes, built without running foreign code."""
 
+from typing import Any, Literal
+
 import torch
 from torch import nn
 
@@ -15,7 +17,12 @@ from userlogfeat.weights.config import ModelError, check_front_end
 from userlogfeat.weights.musicnn import load_musicnn
 
 
-def build(config, device, precision, own_class):
+def build(
+    config: dict[str, Any],
+    device: str,
+    precision: Literal["fp32", "bf16"],
+    own_class: type | None,
+) -> nn.Module:
     """The network that a config describes, its own tensors without memory yet.
 
     Parameters

@@ -1,15 +1,24 @@
 """config.json of a saved model: what must be in it, and whether it was changed."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
 from userlogfeat._files import parse_json, read_described, read_whole, sha256
+from userlogfeat._typing import PathLike
+
+if TYPE_CHECKING:
+    from userlogfeat.frontends import FrontEnd
+
 
 CONFIG = "config.json"
 FORMAT = "userlogfeat model 1"
@@ -26,7 +35,7 @@ class ModelError(ValueError):
 
 
 @contextlib.contextmanager
-def explained(folder):
+def explained(folder: PathLike) -> Iterator[None]:
     """Say of any error that the config of a folder causes whose fault it is.
 
     Parameters
@@ -60,7 +69,7 @@ def explained(folder):
         ) from error
 
 
-def read_config(folder):
+def read_config(folder: PathLike) -> dict[str, Any]:
     """The checked config.json of a model folder, as a dict."""
     path = Path(folder) / CONFIG
     config = load_json(path)
@@ -81,7 +90,7 @@ def read_config(folder):
     return config
 
 
-def load_json(path):
+def load_json(path: Path) -> Any:
     """What a JSON file of a saved model holds; of bounded length and depth."""
     try:
         text = read_whole(path, max_bytes=MAX_CONFIG_BYTES)
@@ -96,7 +105,7 @@ def load_json(path):
         ) from error
 
 
-def check_front_end(front_end):
+def check_front_end(front_end: FrontEnd) -> None:
     """Raise where a front end's filters, or a second of its frames, are absurdly large.
 
     Parameters
@@ -155,7 +164,7 @@ def _longest_list(value):
     return max([len(value), *map(_longest_list, inner)])
 
 
-def read_weights(path, digest, *, max_bytes):
+def read_weights(path: Path, digest: str, *, max_bytes: int) -> bytes:
     """The bytes of a file of weights, after comparing their SHA-256.
 
     Parameters
@@ -184,19 +193,19 @@ def read_weights(path, digest, *, max_bytes):
     return data
 
 
-def sealed(config):
+def sealed(config: dict[str, Any]) -> str:
     """A config as the text of its file, with its own SHA-256."""
     config = {**config, "config_sha256": digest_of(config)}
     return json.dumps(config, indent=1) + "\n"
 
 
-def digest_of(config):
+def digest_of(config: dict[str, Any]) -> str:
     """SHA-256 of a config without the entry that holds it, in hexadecimal."""
     entries = {key: value for key, value in config.items() if key != "config_sha256"}
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
-def check_training_data(data, error):
+def check_training_data(data: Any, error: type[Exception]) -> None:
     """Raise `error` unless the entry says what the model learned from."""
     expected = {"description": str, "licence": str, "non_commercial": bool}
     if not isinstance(data, dict) or any(
@@ -208,7 +217,7 @@ def check_training_data(data, error):
         )
 
 
-def library_versions():
+def library_versions() -> dict[str, str]:
     """Versions of what the numbers depend on, for configs and benchmarks."""
     libraries = ("userlogfeat", "torch", "numpy", "scikit-learn", "soundfile", "soxr")
     versions = {library: metadata.version(library) for library in libraries}

@@ -3,6 +3,10 @@
 It tells of anything that changed beside the weights: a library, a front end, a trunk.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import torch
 
@@ -11,6 +15,10 @@ from userlogfeat.networks.mlp import FeatureTeacher
 from userlogfeat.networks.teacher import PatchTeacher
 from userlogfeat.weights.config import ModelError
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
 TONE_SECONDS = 4.0
 MAX_MAPS = 1 << 27  # numbers in one layer's maps of the test tone: 512 MB
 MAX_PATCHES = 1 << 10  # of the test tone
@@ -18,7 +26,7 @@ MAX_PATCHES = 1 << 10  # of the test tone
 FINGERPRINT_TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 
 
-def fingerprint_of(network):
+def fingerprint_of(network: nn.Module) -> np.ndarray:
     """The embedding of the fixed test input: a tone, a ramp for feature networks."""
     device = next(network.parameters()).device
     with torch.inference_mode():
@@ -38,7 +46,7 @@ def fingerprint_of(network):
     return embedding.double().cpu().numpy()
 
 
-def make_tone(sample_rate, seconds):
+def make_tone(sample_rate: int, seconds: float) -> Tensor:
     """The test tone: a chord of falling partials, struck twice a second.
 
     Parameters
@@ -64,7 +72,12 @@ def make_tone(sample_rate, seconds):
     return torch.from_numpy((0.5 * wave / np.abs(wave).max()).astype(np.float32))
 
 
-def check_fingerprint(name, found, expected, precision):
+def check_fingerprint(
+    name: str,
+    found: np.ndarray,
+    expected: np.ndarray,
+    precision: Literal["fp32", "bf16"],
+) -> None:
     """Raise where a loaded model answers otherwise than when it was saved.
 
     Parameters
@@ -90,7 +103,7 @@ def check_fingerprint(name, found, expected, precision):
         )
 
 
-def check_effort(network):
+def check_effort(network: nn.Module) -> None:
     """Raise where the test tone would fill the memory: no paper's network needs 1/4."""
     if isinstance(network, FeatureTeacher):
         return

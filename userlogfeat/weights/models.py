@@ -6,6 +6,8 @@ which tells of anything else that changed (a library, a front end, a trunk). Net
 are kept, one of each per process.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
@@ -13,6 +15,7 @@ import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +25,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from userlogfeat._files import is_described, replace_pair
+from userlogfeat._typing import Device, PathLike
 from userlogfeat.frontends import FrontEnd
 from userlogfeat.weights.builders import build
 from userlogfeat.weights.config import (
@@ -40,6 +44,11 @@ from userlogfeat.weights.fingerprint import (
     check_fingerprint,
     fingerprint_of,
 )
+
+if TYPE_CHECKING:
+    from userlogfeat.networks.mlp import FeatureTeacher
+    from userlogfeat.networks.teacher import PatchTeacher, SpectrogramTeacher
+
 
 logger = logging.getLogger(__name__)
 
@@ -76,22 +85,30 @@ class SavedModel:
     fingerprint: str
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Size of every layer, by name."""
         return {name: layer["size"] for name, layer in self.config["layers"].items()}
 
     @property
-    def layer_scales(self):
+    def layer_scales(self) -> dict[str, float]:
         """Factor that brings each layer to unit mean square on the training clips."""
         return {name: layer["scale"] for name, layer in self.config["layers"].items()}
 
     @property
-    def hears_audio(self):
+    def hears_audio(self) -> bool:
         """False where the model reads precomputed features."""
         return self.config["network"]["name"] != "mlp"
 
 
-def save_model(folder, network, *, estimator, spec, layer_scales, training_data):
+def save_model(
+    folder: PathLike,
+    network: PatchTeacher | SpectrogramTeacher | FeatureTeacher,
+    *,
+    estimator: dict[str, Any],
+    spec: dict[str, Any],
+    layer_scales: dict[str, float],
+    training_data: dict[str, Any],
+) -> None:
     """Write a model to a folder.
 
     At any moment, also after a kill, the folder holds the model that was there before
@@ -150,7 +167,13 @@ def save_model(folder, network, *, estimator, spec, layer_scales, training_data)
     )
 
 
-def load_model(name, *, device="cpu", precision="fp32", network=None):
+def load_model(
+    name: PathLike,
+    *,
+    device: Device = "cpu",
+    precision: Literal["fp32", "bf16"] = "fp32",
+    network: type[nn.Module] | None = None,
+) -> SavedModel:
     """Load a saved model, once per process.
 
     Parameters
@@ -179,7 +202,9 @@ def load_model(name, *, device="cpu", precision="fp32", network=None):
     return _load(str(name), folder.resolve(), stamps, str(device), precision, network)
 
 
-def load_fitted(folder, class_name, *, network=None):
+def load_fitted(
+    folder: PathLike, class_name: str, *, network: type[nn.Module] | None = None
+) -> tuple[SavedModel, dict[str, Any]]:
     """A model and the parameters of the estimator that saved it.
 
     Parameters
@@ -213,7 +238,7 @@ def load_fitted(folder, class_name, *, network=None):
     return saved, parameters
 
 
-def list_weights():
+def list_weights() -> list[str]:
     """Names of the bundled models.
 
     Examples
@@ -225,7 +250,7 @@ def list_weights():
     return sorted(folder.parent.name for folder in BUNDLED.glob(f"*/{CONFIG}"))
 
 
-def find_model(name):
+def find_model(name: PathLike) -> Path:
     """The folder of a model: given, bundled, or fetched from the hub."""
     for folder in (BUNDLED / str(name), Path(name)):
         if folder.is_dir():

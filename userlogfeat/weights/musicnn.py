@@ -1,7 +1,11 @@
 """musicnn's published networks, loaded from the installed package, once per process."""
 
-from functools import lru_cache
+from __future__ import annotations
 
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from userlogfeat._typing import Device
 from userlogfeat.frontends import FRONTENDS
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.musicnn import Musicnn, musicnn_state
@@ -9,8 +13,16 @@ from userlogfeat.networks.teacher import PatchTeacher
 from userlogfeat.networks.vgg import Vgg, vgg_state
 from userlogfeat.weights.tensorflow_files import find_musicnn, read_checkpoint
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def load_musicnn(model, *, device="cpu", precision="fp32"):
+
+def load_musicnn(
+    model: Literal["MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"],
+    *,
+    device: Device = "cpu",
+    precision: Literal["fp32", "bf16"] = "fp32",
+) -> Musicnn | Vgg:
     """A pretrained network of the installed musicnn package, once per process.
 
     Parameters
@@ -48,15 +60,15 @@ def _load_musicnn(model, device, precision):
 
 
 def make_musicnn_teacher(
-    model,
+    model: str,
     *,
-    patch_hop,
-    head=None,
-    head_layer="taggram",
-    head_pooling="meanstd",
-    device="cpu",
-    precision="fp32",
-):
+    patch_hop: float,
+    head: nn.Module | None = None,
+    head_layer: str = "taggram",
+    head_pooling: Literal["mean", "max", "meanstd"] = "meanstd",
+    device: Device = "cpu",
+    precision: Literal["fp32", "bf16"] = "fp32",
+) -> PatchTeacher:
     """A pretrained musicnn between its front end and a head.
 
     Parameters

@@ -12,12 +12,15 @@ verified. :func:`find_musicnn` finds the checkpoints that the musicnn package in
 """
 
 import math
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from userlogfeat._files import sha256
+from userlogfeat._typing import PathLike
 
 MUSICNN_VERSION = "0.1.0"
 MUSICNN_COMMAND = f"pip install --no-deps musicnn=={MUSICNN_VERSION}"
@@ -53,7 +56,9 @@ MASK_DELTA = 0xA282EAD8  # LevelDB stores checksums rotated, plus this
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 6: "i1", 9: "<i8", 10: "?"}
 
 
-def find_musicnn(model):
+def find_musicnn(
+    model: Literal["MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"],
+) -> str:
     """Find a checkpoint of the installed musicnn package, without importing it.
 
     Parameters
@@ -100,7 +105,9 @@ def find_musicnn(model):
     return prefix
 
 
-def read_checkpoint(prefix, *, wanted=lambda name: True):
+def read_checkpoint(
+    prefix: PathLike, *, wanted: Callable[..., Any] | None = lambda name: True
+) -> dict[str, np.ndarray]:
     """Read the variables of a TensorFlow checkpoint.
 
     Parameters
@@ -315,7 +322,7 @@ def _read_tensor(file, path, n_bytes, name, kind, shape, offset, size, stored):
 # puts them together: "+ zeros" is one 32 x 32 bit matrix, squared for twice as many.
 
 
-def crc32c(data):
+def crc32c(data: bytes) -> int:
     """CRC-32C (Castagnoli) of bytes.
 
     Examples

@@ -5,17 +5,27 @@ its number within its partition, plus the sizes of the partitions before. Only t
 sizes come to the driver, however many identifiers there are.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 
 from userlogfeat._spark import frame_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 
 # monotonically_increasing_id: the partition above these bits, the row in it below.
 _ROW_BITS = 33
 MAX_CODES = np.iinfo(np.int32).max
 
 
-def numbered(frame, name, code):
+def numbered(
+    frame: DataFrame, name: str, code: str
+) -> tuple[DataFrame, int, DataFrame]:
     """Number the distinct values of a column.
 
     Parameters

@@ -4,12 +4,20 @@ The rules are those of :mod:`userlogfeat.logs.columns`. A frame on a cluster has
 numbers, so that messages show some of the rows in question instead.
 """
 
+from __future__ import annotations
+
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from userlogfeat.logs.on_spark.sources import reading
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from userlogfeat.logs.on_spark.sources import Source
+
 
 _SHOWN_ROWS = 3  # in an error message
 _TRUE, _FALSE = ("true", "1"), ("false", "0")  # Spark would take "y" and "n" too
@@ -24,7 +32,7 @@ class Check(NamedTuple):
     advice: str
 
 
-def checked_events(source):
+def checked_events(source: Source) -> tuple[DataFrame, int, int]:
     """The rows of a source as numbers and identifiers, all of them checked.
 
     Parameters

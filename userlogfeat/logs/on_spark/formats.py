@@ -4,9 +4,13 @@ The same files, users, items and plays as in :mod:`userlogfeat.logs.formats`, wh
 cites them; paths may be of any file system that Spark reads.
 """
 
+from __future__ import annotations
+
 import logging
 import os
+from typing import TYPE_CHECKING
 
+from userlogfeat._typing import PathLike
 from userlogfeat.logs.formats import (
     LASTFM_360K,
     TASTE_PROFILE,
@@ -24,6 +28,10 @@ from userlogfeat.logs.on_spark.sources import (
     reading,
 )
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
 _log = logging.getLogger(__name__)
 
 _MPD_SCHEMA = (
@@ -32,7 +40,7 @@ _MPD_SCHEMA = (
 )
 
 
-def read_format(session, source, format):
+def read_format(session: SparkSession, source: PathLike, format: str) -> Source:
     """The named data set as a `Source`.
 
     Parameters

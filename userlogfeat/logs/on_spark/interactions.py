@@ -5,18 +5,28 @@ of user and item. From then on there are pairs, identifiers are numbers of 32 bi
 the driver sees totals only.
 """
 
+from __future__ import annotations
+
 import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import sparse
 
 from userlogfeat._spark import arrow_table, is_spark_frame, is_stopped, spark_session
+from userlogfeat._typing import Frame, PathLike
 from userlogfeat.logs.on_spark.codes import numbered
 from userlogfeat.logs.on_spark.columns import checked_events
 from userlogfeat.logs.on_spark.formats import read_format
 from userlogfeat.logs.on_spark.pruning import pruned
 from userlogfeat.logs.on_spark.sources import read_source
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from userlogfeat.logs.interactions import Interactions
+
 
 SIDES = ("user", "item")
 
@@ -54,7 +64,7 @@ class SparkInteractions:
     disliked: object = None
     cached: tuple = ()
 
-    def collect(self):
+    def collect(self) -> Interactions:
         """Bring everything to this process.
 
         Returns
@@ -81,20 +91,27 @@ class SparkInteractions:
             None if self.disliked is None else _matrix(self.disliked, shape),
         )
 
-    def unpersist(self):
+    def unpersist(self) -> None:
         """Free what the cluster keeps of it; the frames are made anew when used."""
         if not is_stopped(self.user_items.sparkSession):  # else nothing is kept
             for frame in self.cached:
                 frame.unpersist()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = [f"{self.n_users} users, {self.n_items} items, {self.n_pairs} pairs"]
         extra = ("last_items", "liked", "disliked")
         parts += [name for name in extra if getattr(self, name) is not None]
         return f"<SparkInteractions: {', '.join(parts)}>"
 
 
-def read_spark_logs(source, format, roles, weights, minimums, **layout):
+def read_spark_logs(
+    source: PathLike | Frame,
+    format: str | None,
+    roles: dict[str, str],
+    weights: Literal["count", "binary"],
+    minimums: dict[str, int],
+    **layout: Any,
+) -> SparkInteractions:
     """:func:`userlogfeat.read_logs` on a cluster.
 
     Parameters
@@ -131,7 +148,7 @@ def read_spark_logs(source, format, roles, weights, minimums, **layout):
         pairs.unpersist()
 
 
-def read_plays(source):
+def read_plays(source: PathLike | Frame) -> SparkInteractions:
     """A frame or path as it is: columns user, item and, if it is there, count.
 
     Parameters
@@ -252,7 +269,7 @@ def _matrix(frame, shape):
     return sparse.coo_matrix((counts, places), shape=shape).tocsr()
 
 
-def ids_in_order(frame):
+def ids_in_order(frame: DataFrame) -> np.ndarray:
     """Identifiers as array, in the order of their codes."""
     table = arrow_table(frame)
     code = next(name for name in table.column_names if name != "id")

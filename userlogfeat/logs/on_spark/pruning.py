@@ -1,11 +1,21 @@
 """Leave out users and items with too few of the other, again and again."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from userlogfeat._spark import cut_plan
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 
 _OF = {"user": "item", "item": "user"}
 
 
-def pruned(pairs, sizes, minimums):
+def pruned(
+    pairs: DataFrame, sizes: dict[str, int], minimums: dict[str, int]
+) -> DataFrame:
     """The largest part of the pairs in which every item and user has enough.
 
     Parameters

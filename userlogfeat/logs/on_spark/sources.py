@@ -5,12 +5,16 @@ somebody needs to know which of two rows is further down: the file, its block an
 row in it; or, of frames, the partition and the row in it.
 """
 
+from __future__ import annotations
+
 import os
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from userlogfeat._spark import frame_of, is_spark_frame
+from userlogfeat._typing import Frame, PathLike
 from userlogfeat.logs.columns import plain
 from userlogfeat.logs.sources import (
     COMPRESSED,
@@ -20,6 +24,10 @@ from userlogfeat.logs.sources import (
     refuse_layout,
     require_columns,
 )
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
 
 OTHER = {".orc": "orc", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 # What Spark's errors are called where it is the file that is at fault.
@@ -44,7 +52,15 @@ class Source(NamedTuple):
     checks: tuple = ()  # of its own: (what is bad, as column; what that is; advice)
 
 
-def read_source(session, source, roles, *, separator=None, columns=None, optional=None):
+def read_source(
+    session: SparkSession,
+    source: PathLike | Frame,
+    roles: dict[str, str],
+    *,
+    separator: str | None = None,
+    columns: Sequence[str] | None = None,
+    optional: dict[str, str] | None = None,
+) -> Source:
     """The columns that play a role, and `place`.
 
     Parameters
@@ -83,7 +99,7 @@ def read_source(session, source, roles, *, separator=None, columns=None, optiona
 
 
 @contextmanager
-def reading(origin):
+def reading(origin: str) -> Iterator[None]:
     """Turn Spark's errors about a file into one that names it."""
     from py4j.protocol import Py4JError  # what a task met is told by it
     from pyspark.errors import PySparkException
@@ -132,7 +148,12 @@ def _of_path(session, path, roles, separator, columns):
     return frame, is_text
 
 
-def read_text(session, path, separator, columns):
+def read_text(
+    session: SparkSession,
+    path: str,
+    separator: str | None,
+    columns: Sequence[str] | None,
+) -> DataFrame:
     """All fields as text. Lines with too few or too many fields are refused."""
     reader = session.read.options(
         sep=separator,
@@ -151,7 +172,9 @@ def read_text(session, path, separator, columns):
         return reader.csv(path)
 
 
-def read_binary(session, path, kind, roles):
+def read_binary(
+    session: SparkSession, path: str, kind: str, roles: dict[str, str]
+) -> DataFrame:
     """Parquet, ORC or JSON: all files below a folder, however deep.
 
     Where they lack a column, it may be in the names of the folders: ``day=2026-01-05``.
@@ -165,7 +188,9 @@ def read_binary(session, path, kind, roles):
         return frame if set(roles.values()) <= set(frame.columns) else load()
 
 
-def by_role(frame, roles, *, of_files=False):
+def by_role(
+    frame: DataFrame, roles: dict[str, str], *, of_files: bool = False
+) -> DataFrame:
     """The columns that play a role, by its name, and `place`."""
     from pyspark.sql import functions as F
 
@@ -180,7 +205,7 @@ def by_role(frame, roles, *, of_files=False):
     return frame.select(*named, F.struct(*place).alias("place"))
 
 
-def column(name):
+def column(name: str) -> Column:
     """A column by its exact name, dots and all."""
     from pyspark.sql import functions as F
 
@@ -212,7 +237,7 @@ def _signed(array):
     return array.cast(pa.int64()) if pa.types.is_unsigned_integer(array.type) else array
 
 
-def name_of(path):
+def name_of(path: str) -> str:
     """The last part of a path or URL."""
     return path.rstrip("/").rpartition("/")[2] or path
 
