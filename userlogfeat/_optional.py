@@ -1,10 +1,14 @@
 """Libraries that only some users need, imported where they are used."""
 
-from importlib import import_module
+import platform
+import sys
+from importlib import import_module, metadata
+
+_BESIDE = ("numpy", "torch")  # which many compiled libraries are built for
 
 
 def import_optional(module, *, extra, purpose):
-    """Import `module`, or say which extra brings it.
+    """Import `module`, or say which extra brings it, or why it does not load.
 
     Parameters
     ----------
@@ -18,13 +22,46 @@ def import_optional(module, *, extra, purpose):
     Raises
     ------
     ImportError
-        Where it is not installed; the message has the command that installs it.
+        Where it is not installed; the message has the command that installs it. Or
+        where it is, and does not load, whatever it raised (an OSError for a symbol
+        that its library lacks); the message has the versions.
     """
+    library = module.partition(".")[0]
+    command = f"pip install 'userlogfeat[{extra}]'"
     try:
         return import_module(module)
-    except ImportError as error:
-        library = module.partition(".")[0]
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == library:
+            raise ImportError(
+                f"{purpose} needs {library}, which is not installed. Install it with: "
+                f"{command}"
+            ) from error
         raise ImportError(
-            f"{purpose} needs {library}, which could not be imported ({error}). "
-            f"Install it with: pip install 'userlogfeat[{extra}]'"
+            f"{purpose} needs {library}, which is installed but does not load "
+            f"({type(error).__name__}: {_one_line(error)}). Versions: "
+            f"{_versions(library)}. It probably was built for other versions of these: "
+            f"install newer ones with {command} --upgrade, or a release of {library} "
+            "that fits them."
         ) from error
+
+
+def _versions(library):
+    """Those of a library and of what it may be built for."""
+    names = metadata.packages_distributions().get(library, [library])
+    found = [
+        f"{name} {metadata.version(name)}"
+        for name in dict.fromkeys([*names, *_BESIDE])
+        if _is_installed(name)
+    ]
+    return ", ".join([*found, f"Python {platform.python_version()}", sys.platform])
+
+
+def _is_installed(name):
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def _one_line(error):
+    return " ".join(str(error).split())

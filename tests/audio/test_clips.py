@@ -437,9 +437,9 @@ def test_find_audio_tells_of_folders_it_cannot_list(tmp_path, monkeypatch):
 
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its reader of last resort
-def test_as_librosa_loads(data):
+def test_as_librosa_loads(data, judge):
     """The references of musicnn were made from librosa.load: the same to the bit."""
-    librosa = pytest.importorskip("librosa")
+    librosa = judge("librosa")
     for path in (
         data / "gtzan_clips" / "metal.00003.flac",
         data / "musicnn_reference" / "joram-moments_of_clarity-08-solipsism-59-88.mp3",

@@ -7,7 +7,8 @@ from userlogfeat.networks.masks import SpecAugment, hide
 
 
 @pytest.mark.parametrize("masks", [(20, 0), (0, 30), (20, 30), (96, 500)])
-def test_masks_are_torchaudios(masks, torchaudio):
+def test_masks_are_torchaudios(masks, judge):
+    torchaudio = judge("torchaudio")
     freq_mask, time_mask = masks
     x = torch.randn(50, 96, 121)
     judge = torch.nn.Sequential(

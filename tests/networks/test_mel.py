@@ -32,8 +32,8 @@ def noise(*shape):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=range(len(SETTINGS)))
-def test_filters_are_librosas(settings):
-    librosa = pytest.importorskip("librosa")
+def test_filters_are_librosas(settings, judge):
+    librosa = judge("librosa")
     expected = librosa.filters.mel(
         sr=settings.sample_rate,
         n_fft=settings.n_fft,
@@ -49,8 +49,8 @@ def test_filters_are_librosas(settings):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=range(len(SETTINGS)))
-def test_filters_are_torchaudios(settings, torchaudio):
-    expected = torchaudio.functional.melscale_fbanks(
+def test_filters_are_torchaudios(settings, judge):
+    expected = judge("torchaudio.functional").melscale_fbanks(
         settings.n_fft // 2 + 1,
         settings.f_min,
         settings.highest,
@@ -66,9 +66,10 @@ def test_filters_are_torchaudios(settings, torchaudio):
 
 
 @pytest.mark.parametrize("power", [1, 2])
-def test_spectrograms_are_torchaudios(power, torchaudio):
+def test_spectrograms_are_torchaudios(power, judge):
+    transforms = judge("torchaudio.transforms")
     settings = replace(MUSICNN, power=power, half=False)
-    expected = torchaudio.transforms.MelSpectrogram(
+    expected = transforms.MelSpectrogram(
         sample_rate=settings.sample_rate,
         n_fft=settings.n_fft,
         hop_length=settings.hop,
