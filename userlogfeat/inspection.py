@@ -1,10 +1,12 @@
 """What a folder that this library wrote is: feature table, factors or saved model."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import torch
 
+from userlogfeat._typing import PathLike
 from userlogfeat.factor_files import ITEMS, read_factors
 from userlogfeat.tables import OK, FeatureTable
 from userlogfeat.users.tower_files import read_tower_config
@@ -18,7 +20,7 @@ from userlogfeat.weights import (
 )
 
 
-def describe(path=None):
+def describe(path: PathLike | None = None) -> dict[str, Any]:
     """What a table, factors or a model hold, for people to read.
 
     Parameters

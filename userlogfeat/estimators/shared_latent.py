@@ -230,7 +230,7 @@ class SharedLatentEmbedder(LatentTransformer):
     def fit(
         self,
         X: Audio,
-        y: ArrayLike,
+        y: Any,
         *,
         dataset: Labels | None = None,
         groups: Labels | None = None,

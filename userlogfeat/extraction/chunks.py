@@ -5,6 +5,7 @@ nothing of the list passes through Spark, whatever its length.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -34,11 +35,11 @@ class Todo:
     clips: list
     stamps: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.clips)
 
 
-def write_chunks(folder, todo, size):
+def write_chunks(folder: Path, todo: Todo, size: int) -> list[int]:
     """Write a list of clips, to be read a chunk at a time.
 
     Parameters
@@ -71,7 +72,7 @@ def write_chunks(folder, todo, size):
     return sizes
 
 
-def read_chunk(folder, number):
+def read_chunk(folder: Path, number: int) -> Todo:
     """Read one chunk.
 
     Parameters

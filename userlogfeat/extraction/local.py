@@ -1,12 +1,28 @@
 """Hearing clips in this process."""
 
+from __future__ import annotations
+
 import contextlib
+from typing import TYPE_CHECKING, Any, Literal
 
 from userlogfeat.extraction.tally import Tally, progress_bar
 from userlogfeat.tables import OK
 
+if TYPE_CHECKING:
+    from userlogfeat.estimators._base import ClipFeatures
+    from userlogfeat.extraction.chunks import Todo
+    from userlogfeat.tables.writer import TableWriter
 
-def hear(todo, writer, embedder, *, on_error, progress, n_clips):
+
+def hear(
+    todo: Todo,
+    writer: TableWriter,
+    embedder: Any,
+    *,
+    on_error: Literal["row", "raise"],
+    progress: bool | None,
+    n_clips: int,
+) -> Tally:
     """Run the embedder over clips, and give the writer one row each.
 
     Parameters
@@ -44,7 +60,7 @@ def hear(todo, writer, embedder, *, on_error, progress, n_clips):
     return tally
 
 
-def as_row(features, todo):
+def as_row(features: ClipFeatures, todo: Todo) -> dict[str, Any]:
     """The row of a table that a clip's features make: what ``TableWriter.add`` takes.
 
     Parameters

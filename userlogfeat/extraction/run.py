@@ -1,15 +1,24 @@
 """From clips and a table to what is missing, and who hears it."""
 
+from __future__ import annotations
+
 import time
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from userlogfeat._typing import ClipId, PathLike
 from userlogfeat.extraction.chunks import Todo
 from userlogfeat.extraction.tally import ExtractionSummary
 from userlogfeat.tables import OK, FeatureTable, clip_name, file_stamp
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 BACKENDS = ("local", "spark")
 # Threads that look at files. Those of a cluster are on a network disk, which answers
@@ -19,20 +28,20 @@ _BLOCK = 1000  # files that a thread looks at
 
 
 def extract(
-    clips,
-    table,
+    clips: ClipId | Iterable[ClipId],
+    table: PathLike | FeatureTable,
     *,
-    embedder=None,
-    on_error="row",
-    on_locked="error",
-    retry_failed=True,
-    progress=None,
-    flush_seconds=10.0,
-    backend="local",
-    session=None,
-    master=None,
-    clips_per_task=None,
-):
+    embedder: Any = None,
+    on_error: Literal["row", "raise"] = "row",
+    on_locked: Literal["error", "wait"] = "error",
+    retry_failed: bool = True,
+    progress: bool | None = None,
+    flush_seconds: float = 10.0,
+    backend: Literal["local", "spark"] = "local",
+    session: SparkSession | None = None,
+    master: str | None = None,
+    clips_per_task: int | None = None,
+) -> ExtractionSummary:
     """Hear clips and write their features into a table; skip what is there.
 
     It may be stopped or killed at any moment: the same call goes on where it ended. A

@@ -12,6 +12,8 @@ A task is one chunk of clips. Spark tells it a number, and it reports a line; bo
 Arrow batches.
 """
 
+from __future__ import annotations
+
 import builtins
 import contextlib
 import json
@@ -21,12 +23,20 @@ import secrets
 import threading
 import time
 from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from userlogfeat import _spark
 from userlogfeat.extraction.chunks import write_chunks
 from userlogfeat.extraction.spark_tasks import REPORT, Assignment, hear_chunks
 from userlogfeat.extraction.tally import Tally, progress_bar
 from userlogfeat.tables.reader import row_names
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from userlogfeat.extraction.chunks import Todo
+    from userlogfeat.tables.writer import TableWriter
+
 
 CLIPS_PER_TASK = (16, 64)  # a batch at least; some seconds of work, to hide Spark's own
 ENOUGH_TASKS = 1000  # to keep many cores busy, and none waiting long for the last
@@ -45,17 +55,17 @@ _RAISED = re.compile(r"^(?:\w+\.)*(\w+)(?:: (.*))?$", re.MULTILINE)
 
 
 def hear(
-    todo,
-    writer,
-    embedder,
+    todo: Todo,
+    writer: TableWriter,
+    embedder: Any,
     *,
-    on_error,
-    progress,
-    n_clips,
-    session=None,
-    master=None,
-    clips_per_task=None,
-):
+    on_error: Literal["row", "raise"],
+    progress: bool | None,
+    n_clips: int,
+    session: SparkSession | None = None,
+    master: str | None = None,
+    clips_per_task: int | None = None,
+) -> Tally:
     """Let the workers of a cluster hear clips, and take their parts into the table.
 
     Parameters
@@ -108,7 +118,7 @@ def hear(
     return tally
 
 
-def chunk_size(n_clips):
+def chunk_size(n_clips: int) -> int:
     """Clips of a task. Cores are not asked for: they may come while the run goes on.
 
     Examples
@@ -215,7 +225,7 @@ class _Harvest:
         self.show(len(rows))
 
 
-def as_error(described):
+def as_error(described: dict[str, Any]) -> Exception:
     """The error of a file that ended a run, as the embedder gave it on a worker."""
     from userlogfeat.audio import errors
 
@@ -225,7 +235,7 @@ def as_error(described):
     return RuntimeError(f"{described['class']}: {', '.join(described['arguments'])}")
 
 
-def explain_failure(error):
+def explain_failure(error: Exception) -> Exception:
     """What ended a job, as an error of the class that a worker raised.
 
     Parameters

@@ -16,6 +16,7 @@ import secrets
 import socket
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -66,7 +67,9 @@ class Assignment:
     version: str = userlogfeat.__version__
 
 
-def hear_chunks(assignment, batches):
+def hear_chunks(
+    assignment: Assignment, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     """Hear the chunks whose numbers come: what ``mapInArrow`` runs in a task.
 
     Parameters
@@ -90,7 +93,7 @@ def hear_chunks(assignment, batches):
             yield pa.record_batch([[value] for value in values], names=_REPORT)
 
 
-def hear_chunk(assignment, number):
+def hear_chunk(assignment: Assignment, number: int) -> int:
     """Hear one chunk, and put its part, and an error that ends the run, in the folder.
 
     Returns
@@ -115,7 +118,7 @@ def hear_chunk(assignment, number):
     return len(rows)
 
 
-def set_threads(n_threads):
+def set_threads(n_threads: int) -> None:
     """Let this process compute in so many threads, whatever starts them.
 
     A cluster runs as many tasks on a machine as it has cores for: were each to use all

@@ -3,7 +3,9 @@
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from userlogfeat.tables import OK
 
@@ -39,16 +41,16 @@ class ExtractionSummary:
     elapsed_seconds: float = 0.0
 
     @property
-    def n_failed(self):
+    def n_failed(self) -> int:
         """Clips without features."""
         return sum(self.failed.values())
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Seconds of audio heard per second: 60 is sixty times real time."""
         return self.audio_seconds / max(self.elapsed_seconds, 1e-9)
 
-    def __str__(self):
+    def __str__(self) -> str:
         text = (
             f"{self.n_done} done, {self.n_skipped} were there, {self.n_failed} failed; "
             f"{self.audio_seconds / 60:.1f} min of audio in "
@@ -67,7 +69,7 @@ class Tally:
     examples: list = field(default_factory=list)
     seconds: float = 0.0
 
-    def add(self, clip, status, message, seconds):
+    def add(self, clip: Any, status: str, message: str, seconds: float) -> None:
         """Count one clip."""
         self.counts[status] += 1
         if status == OK:
@@ -76,13 +78,15 @@ class Tally:
             self.examples.append((clip, status, message))
 
     @property
-    def n_failed(self):
+    def n_failed(self) -> int:
         """Clips without features."""
         return sum(self.counts.values()) - self.counts[OK]
 
 
 @contextlib.contextmanager
-def progress_bar(tally, n_clips, n_todo, progress):
+def progress_bar(
+    tally: Tally, n_clips: int, n_todo: int, progress: bool | None
+) -> Iterator[Callable[[int], None]]:
     """Yield a function that shows a tally; call it with the number of clips added.
 
     Parameters

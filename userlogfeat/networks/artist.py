@@ -11,12 +11,21 @@ that 129 become 32, 8, 2 and 1. Nor where the dropout is: on the units, before t
 softmax.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from userlogfeat.networks.bands import BandNetwork, hear_contexts
 from userlogfeat.networks.shares import whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 # Table 1: frames of the max-pooling after each convolution but the last, which are that
 # convolution's width as well; maps; maps of the last, of width 1.
@@ -57,12 +66,12 @@ class ArtistCNN(BandNetwork):
 
     def __init__(
         self,
-        n_bands,
+        n_bands: int,
         *,
-        channels=PAPER_CHANNELS,
-        pools=PAPER_POOLS,
-        n_units=PAPER_UNITS,
-    ):
+        channels: int = PAPER_CHANNELS,
+        pools: Sequence[int] = PAPER_POOLS,
+        n_units: int = PAPER_UNITS,
+    ) -> None:
         super().__init__(n_bands, pools=pools, n_units=n_units)
         inputs = [n_bands, *(channels for _ in self.pools)]
         outputs = [*(channels for _ in self.pools), n_units]
@@ -75,7 +84,7 @@ class ArtistCNN(BandNetwork):
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(n_maps) for n_maps in outputs)
 
-    def penultimate(self, x):
+    def penultimate(self, x: Tensor) -> Tensor:
         """The units (B, n_units), not negative, of log-mel spectrograms (B, F, T).
 
         Raises
@@ -86,7 +95,7 @@ class ArtistCNN(BandNetwork):
         *_, last = self.stages(x)
         return last.amax(dim=2)
 
-    def stages(self, x):
+    def stages(self, x: Tensor) -> list[Tensor]:
         """The maps (B, channels, T) after every convolution: the rows of Table 1."""
         x, stages = self.standardise(x), []
         for conv, norm, pool in zip(
@@ -113,17 +122,24 @@ class ArtistSoftmax(nn.Module):
         Share of the units that are left out of each step.
     """
 
-    def __init__(self, audio, n_units, n_artists, *, dropout=PAPER_DROPOUT):
+    def __init__(
+        self,
+        audio: nn.Module,
+        n_units: int,
+        n_artists: int,
+        *,
+        dropout: float = PAPER_DROPOUT,
+    ) -> None:
         super().__init__()
         self.audio = audio
         self.dropout = nn.Dropout(dropout)
         self.softmax = nn.Linear(n_units, n_artists)
 
-    def units(self, x):
+    def units(self, x: Tensor) -> Tensor:
         """Units (B, n_units), float32, of inputs: those the dropout leaves."""
         return self.dropout(whole(self.audio.penultimate(x)).float())
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """Logits (B, n_artists) of inputs."""
         return self.softmax(self.units(x))
 
@@ -143,7 +159,9 @@ class DiscriminantContexts(nn.Module):
         Units of the network, and what the linear map makes of their mean.
     """
 
-    def __init__(self, network, n_frames, *, n_inner, n_units):
+    def __init__(
+        self, network: nn.Module, n_frames: int, *, n_inner: int, n_units: int
+    ) -> None:
         super().__init__()
         self.network = network
         self.n_frames = n_frames
@@ -151,21 +169,21 @@ class DiscriminantContexts(nn.Module):
         self.output = None
 
     @property
-    def min_frames(self):
+    def min_frames(self) -> int:
         """Frames of one context."""
         return self.n_frames
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Size of every layer, by name."""
         head = self.discriminant
         return {"context_mean": head.in_features, "embedding": head.out_features}
 
-    def penultimate(self, x):
+    def penultimate(self, x: Tensor) -> Tensor:
         """The embedding (B, n_units) of clips (B, F, T)."""
         return self.layers(x, ("embedding",))["embedding"]
 
-    def layers(self, x, names):
+    def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Named layers of clips (B, F, T), one row a clip.
 
         ``"context_mean"`` is the mean of the units of all contexts, ``"embedding"`` its

@@ -4,10 +4,18 @@ Bands are standardised first; convolutions and max-pooling shorten a context unt
 frames or one are left.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from math import prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 MOST_CONTEXTS = 1024  # heard at a time: a few hundred MB, for clips of any length
 
@@ -32,7 +40,7 @@ class BandNetwork(nn.Module):
         Of each band, by which the input is standardised; 0 and 1 until they are set.
     """
 
-    def __init__(self, n_bands, *, pools, n_units):
+    def __init__(self, n_bands: int, *, pools: Sequence[int], n_units: int) -> None:
         super().__init__()
         self.pools = tuple(pools)
         self.n_units = n_units
@@ -40,11 +48,11 @@ class BandNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(n_bands))
 
     @property
-    def min_frames(self):
+    def min_frames(self) -> int:
         """A number of frames that leaves one after all pools."""
         return prod(self.pools)
 
-    def standardise(self, x):
+    def standardise(self, x: Tensor) -> Tensor:
         """Log-mel (B, F, T) by the mean and the deviation of every band.
 
         Raises
@@ -55,7 +63,7 @@ class BandNetwork(nn.Module):
         self._check_input(x)
         return (x - self.mean[:, None]) / self.scale[:, None]
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """Units (B, n_units) of log-mel spectrograms (B, F, T)."""
         return self.penultimate(x)
 
@@ -70,7 +78,7 @@ class BandNetwork(nn.Module):
             )
 
 
-def hear_contexts(network, x, n_frames):
+def hear_contexts(network: nn.Module, x: Tensor, n_frames: int) -> Tensor:
     """What a network says of every context of clips.
 
     The contexts follow each other without overlap from the clip's beginning; what is

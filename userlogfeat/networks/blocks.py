@@ -5,12 +5,20 @@ user-item log data", Table 1 (``double_conv``), and Hu, Shen, Sun (2018),
 "Squeeze-and-excitation networks".
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from userlogfeat.networks.first_block import Moments, PooledConvolutions
 from userlogfeat.networks.shares import mean_over_all
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 SQUEEZE_RATIO = 8  # Lee et al. 2019, Table 1
 
@@ -29,13 +37,13 @@ class SqueezeExcitation(nn.Module):
         not divide, or fewer than `ratio`, are allowed.
     """
 
-    def __init__(self, channels, ratio=SQUEEZE_RATIO):
+    def __init__(self, channels: int, ratio: int = SQUEEZE_RATIO) -> None:
         super().__init__()
         width = max(1, channels // ratio)
         self.squeeze = nn.Linear(channels, width)
         self.expand = nn.Linear(width, channels)
 
-    def forward(self, averages):
+    def forward(self, averages: Tensor) -> Tensor:
         """Factors (B, C) between 0 and 1, for averages (B, C)."""
         return self.expand(self.squeeze(averages).relu()).sigmoid()
 
@@ -52,7 +60,7 @@ class DoubleConv(nn.Module):
         Maps coming in, and going out of both convolutions.
     """
 
-    def __init__(self, n_inputs, channels):
+    def __init__(self, n_inputs: int, channels: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(n_inputs)
         self.conv1 = nn.Conv2d(n_inputs, channels, 3, padding=1, bias=False)
@@ -60,7 +68,9 @@ class DoubleConv(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.excitation = SqueezeExcitation(channels)
 
-    def forward(self, x, pool=None):
+    def forward(
+        self, x: Tensor, pool: tuple[int, int] | None = None
+    ) -> tuple[Tensor | None, Tensor]:
         """The block's maps after max-pooling, and their averages before it.
 
         The factors s of the squeeze-excitation are the same everywhere in a map, and

@@ -6,14 +6,22 @@ environment variable USERLOGFEAT_COMPILE=1 networks are compiled where they hear
 GPU; on a CPU never, where our own loops do the same.
 """
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 from userlogfeat.networks.blocks import DoubleConv
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
 
 SWITCH = "USERLOGFEAT_COMPILE"
 
 
-def compile_where_wanted(network, device):
+def compile_where_wanted(network: nn.Module, device: torch.device) -> None:
     """Compile a network's blocks where the environment asks for it, on a GPU.
 
     Parameters
@@ -27,7 +35,7 @@ def compile_where_wanted(network, device):
         compile_blocks(network)
 
 
-def compile_blocks(network, backend="inductor"):
+def compile_blocks(network: nn.Module, backend: str = "inductor") -> int:
     """Compile the blocks of a network, in place; those that are stay as they are.
 
     Parameters

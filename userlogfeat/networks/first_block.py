@@ -14,13 +14,20 @@ those of a batch take longer to write than to compute. Here they are never writt
 * Each clip is heard by one thread, which waits for no other.
 """
 
+from __future__ import annotations
+
 from functools import partial, wraps
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from userlogfeat.networks.threads import map_threads
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 PIECE_BYTES = 1 << 21  # of the maps between the two convolutions
 SIZE = 3  # of the convolutions, in bands and frames
@@ -49,7 +56,7 @@ class Moments(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         """Sum of the clips' moments."""
         ctx.save_for_backward(x)
         moments = map_threads(_clip_moments, x.detach(), device=x.device)
@@ -57,7 +64,7 @@ class Moments(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         """(G + G') p, added up where p came from."""
         (x,) = ctx.saved_tensors
         matrix = ((grad + grad.T) / x.numel()).to(x.dtype)
@@ -74,7 +81,14 @@ class PooledConvolutions(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, first, second, pool, dtype):
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        first: Tensor,
+        second: Tensor,
+        pool: tuple[int, int],
+        dtype: torch.dtype,
+    ) -> tuple[Tensor | None, Tensor]:
         """Clips in threads, each in pieces."""
         weights = _as_products_need(first, second, dtype)
         hear = partial(_forward, weights=weights, pool=pool)
@@ -87,7 +101,9 @@ class PooledConvolutions(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_maps, grad_averages):
+    def backward(
+        ctx: Any, grad_maps: Tensor | None, grad_averages: Tensor
+    ) -> tuple[Any, ...]:
         """Clips in threads, each in pieces; sums in the order of the clips."""
         x, first, second, chosen = ctx.saved_tensors
         grad_maps = grad_maps.to(ctx.dtype).permute(0, 2, 3, 1).contiguous()

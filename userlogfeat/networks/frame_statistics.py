@@ -5,11 +5,22 @@ map makes of them, are aggregated over windows of 64 frames by their mean, varia
 maximum and minimum.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
 import torch
 from torch import nn
 
 from userlogfeat.networks.teacher import add_output, pool_patches
 from userlogfeat.networks.threads import map_threads
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from userlogfeat.networks.mel import LogMelSpectrogram
+
 
 STATISTICS = ("mean", "var", "max", "min")  # stated, in this order
 WINDOW = 64  # frames; stated
@@ -40,13 +51,18 @@ class WindowStatistics(nn.Module):
             [5., 0., 5., 5.]])
     """
 
-    def __init__(self, window=WINDOW, hop=None, statistics=STATISTICS):
+    def __init__(
+        self,
+        window: int | None = WINDOW,
+        hop: int | None = None,
+        statistics: Sequence[Literal["mean", "var", "max", "min"]] = STATISTICS,
+    ) -> None:
         super().__init__()
         self.window = window
         self.hop = window if hop is None else hop
         self.statistics = tuple(statistics)
 
-    def forward(self, frames):
+    def forward(self, frames: Tensor) -> Tensor:
         """Statistics of one clip.
 
         Parameters
@@ -108,14 +124,14 @@ class FrameTeacher(nn.Module):
 
     def __init__(
         self,
-        front_end,
-        n_bands,
+        front_end: LogMelSpectrogram | None,
+        n_bands: int,
         *,
-        statistics,
-        pooling="mean",
-        n_components=None,
-        n_labels=None,
-    ):
+        statistics: WindowStatistics,
+        pooling: Literal["mean", "max", "meanstd"] | None = "mean",
+        n_components: int | None = None,
+        n_labels: int | None = None,
+    ) -> None:
         super().__init__()
         self.front_end = front_end
         self.n_bands = n_bands
@@ -126,7 +142,7 @@ class FrameTeacher(nn.Module):
         self.output = None
 
     @property
-    def sample_rate(self):
+    def sample_rate(self) -> int:
         """Of the waveforms it hears, in Hz."""
         if self.front_end is None:
             raise ValueError(
@@ -137,18 +153,18 @@ class FrameTeacher(nn.Module):
         return self.front_end.front_end.sample_rate
 
     @property
-    def min_samples(self):
+    def min_samples(self) -> int:
         """Samples of the shortest clip that fills one window."""
         settings = self.front_end.front_end
         return (self.n_frames - 1 + settings.drop_last) * settings.hop + 1
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         """Frames of the shortest clip that fills one window."""
         return self.statistics.window or 1
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Size of every layer, by name."""
         n = len(self.statistics.statistics) * (2 if self.pooling == "meanstd" else 1)
         sizes = {"base": n * self.n_bands}
@@ -158,7 +174,7 @@ class FrameTeacher(nn.Module):
             sizes["affinity"] = self.labels.out_features
         return sizes
 
-    def log_mel(self, waveforms):
+    def log_mel(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         """Spectrograms of clips of any lengths: list of (bands, frames)."""
         return map_threads(
             lambda waveform: self.front_end(waveform[None])[0],
@@ -166,7 +182,9 @@ class FrameTeacher(nn.Module):
             device=waveforms[0].device,
         )
 
-    def forward(self, log_mels, layers=("embedding",)):
+    def forward(
+        self, log_mels: list[Tensor], layers: Sequence[str] = ("embedding",)
+    ) -> dict[str, list[Tensor]]:
         """Hear clips, each for itself.
 
         Parameters

@@ -6,8 +6,15 @@ recognition", section 2, without its time warping. The masks are torchaudio's
 random generator.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SpecAugment(nn.Module):
@@ -22,16 +29,16 @@ class SpecAugment(nn.Module):
         (clips, bands, frames) in and out.
     """
 
-    def __init__(self, freq_mask=0, time_mask=0):
+    def __init__(self, freq_mask: int = 0, time_mask: int = 0) -> None:
         super().__init__()
         self.freq_mask = freq_mask
         self.time_mask = time_mask
 
-    def forward(self, x):  # noqa: D102
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return hide(hide(x, self.freq_mask, axis=1), self.time_mask, axis=2)
 
 
-def hide(x, most, *, axis):
+def hide(x: Tensor, most: int, *, axis: Literal[1, 2]) -> Tensor:
     """Set one run of neighbours along an axis to 0, another for each clip.
 
     The length of a run is drawn from [0, `most`), its begin from what leaves room for

@@ -4,12 +4,21 @@ The filters are those of librosa and torchaudio, triangles on slaney's or HTK's 
 scale; neither library is imported (torchaudio would tie users to one release of torch).
 """
 
+from __future__ import annotations
+
 import math
 import warnings
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
 from torch.nn.functional import pad
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from userlogfeat.frontends import FrontEnd
+
 
 # Samples in the frames that are transformed at a time. Memory is bounded for clips of
 # any length, and on a CPU blocks that stay in its cache go four times as fast. A GPU
@@ -46,7 +55,7 @@ class LogMelSpectrogram(nn.Module):
     torch.Size([2, 96, 63])
     """
 
-    def __init__(self, front_end):
+    def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
         self.front_end = front_end
         window = torch.hann_window(front_end.n_fft, dtype=torch.float64)
@@ -54,14 +63,14 @@ class LogMelSpectrogram(nn.Module):
         filters = mel_filters(front_end).float()
         self.register_buffer("filters", filters, persistent=False)
 
-    def n_frames(self, n_samples):
+    def n_frames(self, n_samples: int) -> int:
         """Frames of a waveform of `n_samples`; at least one."""
         settings = self.front_end
         half = settings.n_fft // 2
         n_frames = 1 + (n_samples + 2 * half - settings.n_fft) // settings.hop
         return max(1, n_frames - settings.drop_last)
 
-    def forward(self, waveforms):
+    def forward(self, waveforms: Tensor) -> Tensor:
         """Transform waveforms of one length.
 
         Parameters
@@ -116,7 +125,7 @@ class LogMelSpectrogram(nn.Module):
         return compress(spectrum @ self.filters, settings)
 
 
-def compress(mel, front_end):
+def compress(mel: Tensor, front_end: FrontEnd) -> Tensor:
     """Mel values to their logarithm: ``log(1 + gain * mel)``.
 
     Parameters
@@ -134,7 +143,7 @@ def compress(mel, front_end):
     return logarithm / math.log(front_end.base)
 
 
-def mel_filters(front_end):
+def mel_filters(front_end: FrontEnd) -> Tensor:
     """Triangular filters, evenly spaced and half overlapping on a mel scale.
 
     With e_0 ... e_{F+1} the F bands' edges in Hz, band k at frequency f is
@@ -177,7 +186,7 @@ def mel_filters(front_end):
     return filters
 
 
-def hz_to_mel(frequency, scale):
+def hz_to_mel(frequency: Tensor, scale: Literal["slaney", "htk"]) -> Tensor:
     """Frequencies in Hz to mel; `scale` is "slaney" or "htk"."""
     if scale == "htk":
         return _HTK_FACTOR * torch.log10(1 + frequency / _HTK_BREAK)
@@ -185,7 +194,7 @@ def hz_to_mel(frequency, scale):
     return frequency.clamp(max=_SLANEY_BREAK) / _SLANEY_LINEAR + above
 
 
-def mel_to_hz(mel, scale):
+def mel_to_hz(mel: Tensor, scale: Literal["slaney", "htk"]) -> Tensor:
     """Mel to frequencies in Hz; `scale` is "slaney" or "htk"."""
     if scale == "htk":
         return _HTK_BREAK * (10 ** (mel / _HTK_FACTOR) - 1)

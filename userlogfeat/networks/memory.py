@@ -1,6 +1,8 @@
 """What is heard where a GPU's memory does not suffice: half as much at a time, once."""
 
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -26,11 +28,11 @@ class Halving:
     [3]
     """
 
-    def __init__(self, batch_size):
+    def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.halved = False
 
-    def hear(self, function, clips):
+    def hear(self, function: Callable[..., Any], clips: Sequence[Any]) -> list[Any]:
         """Apply a function to a batch.
 
         Parameters
@@ -74,7 +76,7 @@ class Halving:
         )
 
 
-def warn_of_halving(n_clips, what):
+def warn_of_halving(n_clips: int, what: str) -> None:
     """Free what can be freed, and say that batches are half as large from now on.
 
     Parameters

@@ -14,12 +14,21 @@ The bands are standardised first, as there. Batch norm before every ReLU, which 
 stated either, is left out: on the planted corpus it ranked no better and took longer.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from userlogfeat.networks.bands import BandNetwork, hear_contexts
 from userlogfeat.networks.shares import whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 # Frames of the max-pooling after each convolution but the last, and the convolutions'
 # widths: not stated in the paper, see above. 3 s have 130 frames, of which one is left.
@@ -62,12 +71,12 @@ class MetricCNN(BandNetwork):
 
     def __init__(
         self,
-        n_bands,
+        n_bands: int,
         *,
-        channels=PAPER_CHANNELS,
-        pools=PAPER_POOLS,
-        n_units=PAPER_UNITS,
-    ):
+        channels: int = PAPER_CHANNELS,
+        pools: Sequence[int] = PAPER_POOLS,
+        n_units: int = PAPER_UNITS,
+    ) -> None:
         super().__init__(n_bands, pools=pools, n_units=n_units)
         sizes = [n_bands, *(channels for _ in self.pools)]
         self.convs = nn.ModuleList(
@@ -76,7 +85,7 @@ class MetricCNN(BandNetwork):
         )
         self.last = nn.Conv1d(sizes[-1], n_units, 1)
 
-    def penultimate(self, x):
+    def penultimate(self, x: Tensor) -> Tensor:
         """The embedding (B, n_units) of log-mel spectrograms (B, F, T).
 
         Raises
@@ -106,18 +115,18 @@ class ContextMean(nn.Module):
         Of a context.
     """
 
-    def __init__(self, network, n_frames):
+    def __init__(self, network: nn.Module, n_frames: int) -> None:
         super().__init__()
         self.network = network
         self.n_frames = n_frames
         self.output = None
 
     @property
-    def min_frames(self):
+    def min_frames(self) -> int:
         """Frames of one context."""
         return self.n_frames
 
-    def penultimate(self, x):
+    def penultimate(self, x: Tensor) -> Tensor:
         """The embedding (B, n_units), at most of length 1, of clips (B, F, T)."""
         units = hear_contexts(self.network, x, self.n_frames)  # B, P, n_units
         return F.normalize(units, dim=2).mean(dim=1)
@@ -137,7 +146,9 @@ class ListenersAndAudio(nn.Module):
         Size of the embeddings of a lookup table.
     """
 
-    def __init__(self, audio, users, n_units=PAPER_UNITS):
+    def __init__(
+        self, audio: nn.Module, users: Tensor, n_units: int = PAPER_UNITS
+    ) -> None:
         super().__init__()
         self.audio = audio
         if isinstance(users, int):
@@ -147,7 +158,7 @@ class ListenersAndAudio(nn.Module):
             # Not in the state dict: what does not change need not be kept every epoch.
             self.register_buffer("users", users, persistent=False)
 
-    def relevance(self, clips, users, places):
+    def relevance(self, clips: Tensor, users: Tensor, places: Tensor) -> Tensor:
         """Cosines between users and clips.
 
         Parameters

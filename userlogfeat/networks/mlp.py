@@ -1,12 +1,19 @@
 """Fully connected networks on precomputed features, and heads on pooled ones."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def mlp(sizes):
+
+def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """Linear layers with a ReLU between each two.
 
     Parameters
@@ -36,27 +43,27 @@ class FeatureTeacher(nn.Module):
         Of a student: from the embedding to (clips, n_outputs).
     """
 
-    def __init__(self, head, output=None):
+    def __init__(self, head: nn.Module, output: nn.Module | None = None) -> None:
         super().__init__()
         self.head = head
         self.output = output
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Size of every layer, by name."""
         return {"embedding": self.head[-1].out_features}
 
-    def penultimate(self, features):
+    def penultimate(self, features: Tensor) -> Tensor:
         """Embedding (clips, n_units) of features (clips, n_in)."""
         return self.head(features)
 
-    def forward(self, features):
+    def forward(self, features: Tensor) -> Tensor:
         """Embedding (clips, n_units) of features (clips, n_in)."""
         return self.head(features)
 
 
 @torch.no_grad()
-def standardise_input(head, mean, scale):
+def standardise_input(head: nn.Sequential, mean: Tensor, scale: Tensor) -> None:
     """Fold ``(x - mean) / scale`` into the first linear layer of `head`.
 
     W (x - m) / s + b = (W / s) x + (b - (W / s) m), so the head reads raw features.
@@ -75,7 +82,7 @@ def standardise_input(head, mean, scale):
     first.weight.copy_(weight)
 
 
-def expect_standardised(head, mean, scale):
+def expect_standardised(head: nn.Sequential, mean: Tensor, scale: Tensor) -> None:
     """The opposite of :func:`standardise_input`: `head` then reads standardised rows.
 
     Reading x = z s + m as standardised rows of another mean and scale: with -m / s and

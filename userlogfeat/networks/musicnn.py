@@ -24,7 +24,11 @@ What its front end costs, and what is saved here without changing the result:
 The network is for inference: it records no gradients.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +45,11 @@ from userlogfeat.networks.taggers import (
     input_state,
 )
 from userlogfeat.networks.threads import map_blocks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
 
 TIMBRAL_HEIGHTS, TIMBRAL_TAPS, N_TIMBRAL = (38, 67), 7, 204
 TEMPORAL_LENGTHS, N_TEMPORAL = (128, 64, 32), 51
@@ -68,13 +77,19 @@ class Stage(nn.Module):
         Of the matrix.
     """
 
-    def __init__(self, rows, columns, n_channels, dtype=torch.float32):
+    def __init__(
+        self,
+        rows: int,
+        columns: int,
+        n_channels: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self.register_buffer("weight", torch.empty(rows, columns, dtype=dtype))
         for name in ("sign", "bias", "scale", "shift"):
             self.register_buffer(name, torch.empty(n_channels))
 
-    def finish(self, z):
+    def finish(self, z: Tensor) -> Tensor:
         """Bias, ReLU and batch norm of (..., n_channels)."""
         z = torch.addcmul(self.bias, z, self.sign).relu_()
         return torch.addcmul(self.shift, z, self.scale)
@@ -106,7 +121,7 @@ class Musicnn(nn.Module):
         "cnn3": N_CNN,
     }
 
-    def __init__(self, *, precision="fp32"):
+    def __init__(self, *, precision: Literal["fp32", "bf16"] = "fp32") -> None:
         super().__init__()
         dtype = DTYPES[precision]
         self.register_buffer("input_scale", torch.empty(1))
@@ -127,7 +142,9 @@ class Musicnn(nn.Module):
         self.tags = empty_linear(N_PENULTIMATE, N_TAGS)
 
     @torch.no_grad()
-    def forward(self, frames, starts, layers=("taggram",)):
+    def forward(
+        self, frames: Tensor, starts: Tensor, layers: Sequence[str] = ("taggram",)
+    ) -> dict[str, Tensor]:
         """Layers of every patch.
 
         Parameters
@@ -360,7 +377,7 @@ def _convolve_frames(weight, maps):
     return total
 
 
-def musicnn_state(variables):
+def musicnn_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """The state of a :class:`Musicnn` from the variables of its checkpoint.
 
     Parameters

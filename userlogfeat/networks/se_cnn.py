@@ -5,13 +5,21 @@ is both the teacher, which estimates 40 collaborative-filtering factors, and the
 student, with an output layer on the 40 units.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from math import prod
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from userlogfeat.networks.blocks import DoubleConv
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 # Lee et al. 2019, Table 1: bands and frames of the max-pooling after each block but the
 # last, for an input of 96 bands and 1280 frames.
@@ -46,7 +54,14 @@ class SECNN(nn.Module):
     (torch.Size([2, 40]), torch.Size([2, 10]))
     """
 
-    def __init__(self, n_outputs=None, *, channels=64, pools=PAPER_POOLS, n_units=40):
+    def __init__(
+        self,
+        n_outputs: int | None = None,
+        *,
+        channels: int = 64,
+        pools: Sequence[tuple[int, int]] = PAPER_POOLS,
+        n_units: int = 40,
+    ) -> None:
         super().__init__()
         _check_count(channels, "channels")
         _check_count(n_units, "n_units")
@@ -61,23 +76,23 @@ class SECNN(nn.Module):
         self.output = None if n_outputs is None else nn.Linear(n_units, n_outputs)
 
     @property
-    def min_bands(self):
+    def min_bands(self) -> int:
         """The least number of bands that leaves one after all pools."""
         return prod(bands for bands, _ in self.pools)
 
     @property
-    def min_frames(self):
+    def min_frames(self) -> int:
         """The least number of frames that leaves one after all pools."""
         return prod(frames for _, frames in self.pools)
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Size of every layer, by name."""
         channels = self.embedding.in_features
         sizes = dict.fromkeys(self.blocks, channels)
         return sizes | {"embedding": self.embedding.out_features}
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """Outputs (B, n_outputs), or the embedding (B, n_units) where there are none.
 
         Parameters
@@ -88,7 +103,7 @@ class SECNN(nn.Module):
         h = self.penultimate(x)
         return h if self.output is None else self.output(h)
 
-    def penultimate(self, x):
+    def penultimate(self, x: Tensor) -> Tensor:
         """The embedding (B, n_units) of log-mel spectrograms (B, F, T).
 
         Raises
@@ -99,7 +114,7 @@ class SECNN(nn.Module):
         *_, last = self._averages(x)
         return self.embedding(last)
 
-    def layers(self, x, names):
+    def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         """Named layers, one row a clip.
 
         Parameters

@@ -13,14 +13,24 @@ The mean is that gradient: of the network (whose copies each heard a part), and 
 layers after :func:`whole` (whose copies all did the same).
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from userlogfeat.training.processes import Processes
+
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -47,18 +57,18 @@ class Share:
     processes: object
 
     @property
-    def sizes(self):
+    def sizes(self) -> list[int]:
         """Clips of every process: the first ones have one more where needed."""
         least, more = divmod(self.n_clips, self.processes.size)
         return [least + (rank < more) for rank in range(self.processes.size)]
 
     @property
-    def n_own(self):
+    def n_own(self) -> int:
         """Clips of this process, perhaps none."""
         return self.sizes[self.processes.rank]
 
     @property
-    def place(self):
+    def place(self) -> slice:
         """Slice of the batch that this process hears.
 
         Where it has no clips it hears the first of the batch, since networks need one;
@@ -69,7 +79,7 @@ class Share:
         start = sum(self.sizes[: self.processes.rank])
         return slice(start, start + self.n_own)
 
-    def augment(self, function, clips):
+    def augment(self, function: Callable[..., Any], clips: Tensor) -> Tensor:
         """Augmented clips of this process, drawn as for all clips of the batch.
 
         Parameters
@@ -93,7 +103,7 @@ class _Hearing:
 
 
 @contextmanager
-def hearing(share):
+def hearing(share: Share | None) -> Iterator[None]:
     """Hear a share inside the block; None hears whole batches, as always.
 
     Raises
@@ -121,7 +131,7 @@ def _share_now():
     return None if state is None or state.over else state.share
 
 
-def whole(rows):
+def whole(rows: Tensor) -> Tensor:
     """What the networks of all processes made of a batch, in the order of its clips.
 
     Parameters
@@ -163,7 +173,7 @@ class _Whole(torch.autograd.Function):
         return grad[share.place] * share.processes.size, None
 
 
-def mean_over_all(mean, n):
+def mean_over_all(mean: Tensor, n: int) -> tuple[Tensor, int]:
     """The mean over all processes' values, given that over this one's, and how many.
 
     Parameters
@@ -205,7 +215,7 @@ class _Sum(torch.autograd.Function):
 
 
 @contextmanager
-def sharing(network):
+def sharing(network: nn.Module) -> Iterator[None]:
     """Inside the block, batch norms and dropout of a network know of other processes.
 
     The modules stay what they are, names and state included.
@@ -340,7 +350,7 @@ def _along(values, x):
 
 
 @torch.no_grad()
-def average_gradients(parameters, processes):
+def average_gradients(parameters: Iterable[nn.Parameter], processes: Processes) -> None:
     """Replace gradients by their means over the processes.
 
     Parameters

@@ -5,9 +5,19 @@ tagging". The networks named MSD were trained on the Million Song Dataset, with 
 Last.fm; those named MTT on MagnaTagATune.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 from torch.nn.utils import skip_init
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
 
 MSD_TAGS = (
     "rock, pop, alternative, indie, electronic, female vocalists, dance, 00s, "
@@ -33,7 +43,9 @@ EPSILON = 1e-3  # of batch norm, TensorFlow's default
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def check_call(trunk, frames, starts, layers):
+def check_call(
+    trunk: nn.Module, frames: Tensor, starts: Tensor, layers: Sequence[str]
+) -> None:
     """Raise unless a trunk can be called so."""
     unknown = [name for name in layers if name not in trunk.layer_sizes]
     if unknown or not layers:
@@ -52,18 +64,18 @@ def check_call(trunk, frames, starts, layers):
         )
 
 
-def empty_linear(n_inputs, n_outputs):
+def empty_linear(n_inputs: int, n_outputs: int) -> nn.Linear:
     """A linear layer whose weights are to be loaded: no random numbers are drawn."""
     return skip_init(nn.Linear, n_inputs, n_outputs)
 
 
-def input_state(variables):
+def input_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """The part of a trunk's state that normalises its input."""
     scale, shift = batch_norm(variables, 0)
     return {"input_scale": scale, "input_shift": shift}
 
 
-def batch_norm(variables, index):
+def batch_norm(variables: dict[str, np.ndarray], index: int) -> tuple[Tensor, Tensor]:
     """Batch norm number `index` as x * scale + shift."""
     prefix = "batch_normalization" + (f"_{index}" if index else "")
     gamma, beta, mean, variance = (

@@ -5,12 +5,23 @@ A teacher maps log-mel spectrograms of clips to named layers, one row a clip. It
 `output` layer on its embedding.
 """
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from userlogfeat.networks.threads import map_threads
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from userlogfeat.networks.mel import LogMelSpectrogram
+    from userlogfeat.networks.mlp import FeatureTeacher
+
 
 POOLINGS = ("mean", "max", "meanstd")
 HEAD = ("head_input", "embedding")  # layers that have the pooling of the head
@@ -38,14 +49,14 @@ class PatchTeacher(nn.Module):
 
     def __init__(
         self,
-        front_end,
-        trunk,
+        front_end: LogMelSpectrogram,
+        trunk: nn.Module,
         *,
-        patch_hop,
-        head=None,
-        head_layer="taggram",
-        head_pooling="meanstd",
-    ):
+        patch_hop: int,
+        head: nn.Module | None = None,
+        head_layer: str = "taggram",
+        head_pooling: Literal["mean", "max", "meanstd"] = "meanstd",
+    ) -> None:
         super().__init__()
         if head_pooling not in POOLINGS or patch_hop < 1:
             raise ValueError(
@@ -61,29 +72,29 @@ class PatchTeacher(nn.Module):
         self.output = None
 
     @property
-    def sample_rate(self):
+    def sample_rate(self) -> int:
         """Of the waveforms it hears, in Hz."""
         return self.front_end.front_end.sample_rate
 
     @property
-    def min_samples(self):
+    def min_samples(self) -> int:
         """Samples of the shortest clip that fills one patch."""
         return (self.trunk.n_frames - 1) * self.front_end.front_end.hop
 
     @property
-    def n_bands(self):
+    def n_bands(self) -> int:
         """Mel bands of the spectrograms it hears."""
         return self.trunk.n_bands
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Size of every layer, by name."""
         sizes = dict(self.trunk.layer_sizes)
         if self.head is not None:
             sizes["embedding"] = self.head[-1].out_features
         return sizes
 
-    def log_mel(self, waveforms):
+    def log_mel(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         """Spectrograms of clips of any lengths: list of (bands, frames)."""
         if waveforms[0].device.type != "cpu":
             return hear_together(self.front_end, waveforms)
@@ -93,7 +104,12 @@ class PatchTeacher(nn.Module):
             device=waveforms[0].device,
         )
 
-    def forward(self, log_mels, layers=("embedding",), pooling="mean"):
+    def forward(
+        self,
+        log_mels: list[Tensor],
+        layers: Sequence[str] = ("embedding",),
+        pooling: Literal["mean", "max", "meanstd"] | None = "mean",
+    ) -> dict[str, list[Tensor]]:
         """Hear clips.
 
         Parameters
@@ -157,8 +173,15 @@ class SpectrogramTeacher(nn.Module):
     """
 
     def __init__(
-        self, network, *, front_end, n_bands, n_frames, n_units, precision="fp32"
-    ):
+        self,
+        network: nn.Module,
+        *,
+        front_end: LogMelSpectrogram | None,
+        n_bands: int,
+        n_frames: int,
+        n_units: int,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
         super().__init__()
         self.network = network
         self.front_end = front_end
@@ -168,7 +191,7 @@ class SpectrogramTeacher(nn.Module):
         self.precision = precision
 
     @property
-    def sample_rate(self):
+    def sample_rate(self) -> int:
         """Of the waveforms it hears, in Hz."""
         if self.front_end is None:
             raise ValueError(
@@ -179,25 +202,27 @@ class SpectrogramTeacher(nn.Module):
         return self.front_end.front_end.sample_rate
 
     @property
-    def min_samples(self):
+    def min_samples(self) -> int:
         """Samples of the shortest clip it can hear."""
         n_frames = getattr(self.network, "min_frames", 1)
         settings = self.front_end.front_end
         return (n_frames - 1 + settings.drop_last) * settings.hop
 
     @property
-    def layer_sizes(self):
+    def layer_sizes(self) -> dict[str, int]:
         """Size of every layer, by name."""
         default = {"embedding": self.n_units}
         return dict(getattr(self.network, "layer_sizes", default))
 
-    def log_mel(self, waveforms):
+    def log_mel(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
         """Spectrograms of clips of any lengths: list of (bands, frames)."""
         if waveforms[0].device.type != "cpu":
             return hear_together(self.front_end, waveforms)
         return [self.front_end(waveform[None])[0] for waveform in waveforms]
 
-    def forward(self, log_mels, layers=("embedding",)):
+    def forward(
+        self, log_mels: list[Tensor], layers: Sequence[str] = ("embedding",)
+    ) -> dict[str, list[Tensor]]:
         """Hear clips.
 
         Parameters
@@ -222,7 +247,7 @@ class SpectrogramTeacher(nn.Module):
                     heard[name][row] = value
         return heard
 
-    def output(self, embedding):
+    def output(self, embedding: Tensor) -> Tensor:
         """Output of a student (clips, n_outputs) for embeddings (clips, n_units)."""
         return self.network.output(embedding)
 
@@ -234,7 +259,7 @@ class SpectrogramTeacher(nn.Module):
             return {"embedding": self.network.penultimate(x)}
 
 
-def rows_of_one_length(clips):
+def rows_of_one_length(clips: Sequence[Tensor]) -> list[list[int]]:
     """Which clips are of one length, by their last axis: lists of their places."""
     places = {}
     for place, clip in enumerate(clips):
@@ -242,7 +267,9 @@ def rows_of_one_length(clips):
     return list(places.values())
 
 
-def hear_together(front_end, waveforms):
+def hear_together(
+    front_end: LogMelSpectrogram, waveforms: list[Tensor]
+) -> list[Tensor]:
     """Spectrograms of clips, those of one length at once, as a GPU wants them.
 
     Parameters
@@ -264,7 +291,12 @@ def hear_together(front_end, waveforms):
     return heard
 
 
-def add_output(teacher, log_mels, layers, **settings):
+def add_output(
+    teacher: nn.Module,
+    log_mels: Sequence[Tensor],
+    layers: Sequence[str],
+    **settings: Any,
+) -> dict[str, list[Tensor]]:
     """Layers of clips with "output" among them, from the embedding."""
     others = tuple(dict.fromkeys(["embedding", *layers]))
     others = tuple(name for name in others if name != "output")
@@ -273,7 +305,9 @@ def add_output(teacher, log_mels, layers, **settings):
     return {name: heard[name] for name in layers}
 
 
-def with_output(teacher, output):
+def with_output(
+    teacher: PatchTeacher | SpectrogramTeacher | FeatureTeacher, output: nn.Module
+) -> nn.Module:
     """A student: the teacher, all parameters shared, with an output layer.
 
     Parameters
@@ -294,7 +328,9 @@ def with_output(teacher, output):
     return student
 
 
-def lay_end_to_end(log_mels, length, hop):
+def lay_end_to_end(
+    log_mels: list[Tensor], length: int, hop: int
+) -> tuple[Tensor, list[int], Tensor]:
     """Join the frames of clips, and say where their patches start.
 
     A clip shorter than one patch is repeated to fill it; frames after the last whole
@@ -329,7 +365,9 @@ def lay_end_to_end(log_mels, length, hop):
     return torch.cat(starts), n_patches, torch.cat(clips)
 
 
-def pool_patches(patches, pooling):
+def pool_patches(
+    patches: Tensor, pooling: Literal["mean", "max", "meanstd"] | None
+) -> Tensor:
     """One row a clip from the (patches, size) of its patches.
 
     ``"meanstd"`` is the mean and the population standard deviation, side by side;

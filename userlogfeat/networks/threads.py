@@ -6,17 +6,26 @@ programs, or our own decoding, use the processor too, that stalls: with four pro
 on two cores a network ran six times faster with a block of patches per thread.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 from threadpoolctl import ThreadpoolController
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def map_blocks(function, rows, *, smallest, largest):
+
+def map_blocks(
+    function: Callable[..., Any], rows: Tensor, *, smallest: int, largest: int
+) -> list[Any]:
     """Apply a function to blocks of rows, in as many threads as torch uses on a CPU.
 
     Parameters
@@ -40,7 +49,9 @@ def map_blocks(function, rows, *, smallest, largest):
     return map_threads(function, blocks, device=rows.device)
 
 
-def map_threads(function, items, *, device):
+def map_threads(
+    function: Callable[..., Any], items: Sequence[Any], *, device: torch.device
+) -> list[Any]:
     """Apply a function to items, in as many threads as torch uses on a CPU.
 
     Parameters

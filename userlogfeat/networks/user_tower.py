@@ -14,11 +14,21 @@ it, users fill a corner of the space: of HetRec's listeners, hit rate@200 was 0.
 instead of 0.68 without a hidden layer.)
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+from userlogfeat._typing import Device
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 N_UNITS = 40  # Chen et al. 2021, section 2.1: of all lookups and of the embedding
 N_HIDDEN = 80  # units of the layer with the leaky ReLU: not stated
@@ -47,7 +57,7 @@ class UserBatch:
     numbers: torch.Tensor
     categories: torch.Tensor
 
-    def to(self, device):
+    def to(self, device: Device) -> UserBatch:
         """The same on another device."""
         return UserBatch(
             tuple(items.to(device) for items in self.items),
@@ -80,14 +90,14 @@ class UserTower(nn.Module):
 
     def __init__(
         self,
-        codes,
+        codes: Sequence[Tensor],
         *,
-        n_groups=1,
-        n_numbers=0,
-        n_categories=(),
-        n_units=N_UNITS,
-        hidden=(N_HIDDEN,),
-    ):
+        n_groups: int = 1,
+        n_numbers: int = 0,
+        n_categories: Sequence[int] = (),
+        n_units: int = N_UNITS,
+        hidden: Sequence[int] = (N_HIDDEN,),
+    ) -> None:
         super().__init__()
         self.n_groups = n_groups
         self.n_units = n_units
@@ -110,16 +120,16 @@ class UserTower(nn.Module):
         self.layers = nn.Sequential(*layers[:-1])
 
     @property
-    def lookup_parameters(self):
+    def lookup_parameters(self) -> list[nn.Parameter]:
         """The tables whose gradients are sparse."""
         return [*self.tables.parameters(), *self.items.parameters()]
 
     @property
-    def dense_parameters(self):
+    def dense_parameters(self) -> list[nn.Parameter]:
         """All other parameters."""
         return [*self.categories.parameters(), *self.layers.parameters()]
 
-    def forward(self, batch):
+    def forward(self, batch: UserBatch) -> Tensor:
         """Embeddings (n_users, n_units) of a :class:`UserBatch`."""
         # B: users, D: units
         n_users = len(batch.numbers)

@@ -5,7 +5,11 @@ tagging", their baseline after Choi et al. (2016). Its padding and pooling tie e
 output to its patch, so neighbouring patches share nothing.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +27,11 @@ from userlogfeat.networks.taggers import (
     input_state,
 )
 from userlogfeat.networks.threads import map_blocks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
 
 N_CHANNELS = 128
 # Size and stride of the pooling after each convolution, in frames and bands.
@@ -49,7 +58,7 @@ class Vgg(nn.Module):
         "pool5": 2 * N_CHANNELS,
     }
 
-    def __init__(self, *, precision="fp32"):
+    def __init__(self, *, precision: Literal["fp32", "bf16"] = "fp32") -> None:
         super().__init__()
         dtype = DTYPES[precision]
         self.register_buffer("input_scale", torch.empty(1))
@@ -64,7 +73,9 @@ class Vgg(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def forward(self, frames, starts, layers=("taggram",)):
+    def forward(
+        self, frames: Tensor, starts: Tensor, layers: Sequence[str] = ("taggram",)
+    ) -> dict[str, Tensor]:
         """Layers of every patch: see :class:`userlogfeat.networks.musicnn.Musicnn`."""
         check_call(self, frames, starts, layers)
         parts = map_blocks(
@@ -94,7 +105,7 @@ class Vgg(nn.Module):
         return {name: heard[name] for name in layers}
 
 
-def vgg_state(variables):
+def vgg_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """The state of a :class:`Vgg` from the variables of its checkpoint."""
     state = input_state(variables)
     norms = [batch_norm(variables, i) for i in range(1, 6)]

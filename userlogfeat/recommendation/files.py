@@ -2,11 +2,13 @@
 
 import contextlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from userlogfeat._files import replace_file
+from userlogfeat._typing import ArrayLike, Matrix, PathLike
 from userlogfeat.recommendation.ranking import recommend
 from userlogfeat.recommendation.users import move, positions
 
@@ -15,8 +17,15 @@ _BLOCK_ROWS = 1_000_000  # of the file, in memory at once
 
 
 def write_recommendations(
-    path, users, items, k, *, metric, exclude=None, backend="exact"
-):
+    path: PathLike,
+    users: tuple[ArrayLike, ArrayLike],
+    items: tuple[ArrayLike, ArrayLike],
+    k: int,
+    *,
+    metric: Literal["dot", "cosine"],
+    exclude: Matrix | None = None,
+    backend: Literal["exact", "faiss"] = "exact",
+) -> tuple[int, int]:
     """Recommend to every user, and write it down.
 
     Parameters
@@ -72,7 +81,7 @@ def write_recommendations(
     return n_written, 0 if pairs is None else pairs.nnz
 
 
-def check_suffix(path):
+def check_suffix(path: PathLike) -> None:
     """Refuse a name that does not say how the file is laid out."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(

@@ -4,16 +4,25 @@ What is heard lies among the users in its direction alone, so audio is compared 
 cosine; factors by the scalar product they were learned for.
 """
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.base import clone
 
+from userlogfeat._typing import ClipIds, PathLike
 from userlogfeat.factor_files import DIGEST, ITEMS, read_side
 from userlogfeat.recommendation.users import positions, same_training
 from userlogfeat.tables import FeatureTable
+
+if TYPE_CHECKING:
+    from userlogfeat.catalogue.clips import Catalogue
+    from userlogfeat.estimators.user_log import UserLogEmbedder
+
 
 LAYER = "embedding"
 _SHOWN = 3  # examples in a message
@@ -39,12 +48,12 @@ class Items:
     failed: list = field(default_factory=list)
 
 
-def has_factors(folder):
+def has_factors(folder: PathLike) -> bool:
     """Whether a folder holds factors of items."""
     return (Path(folder) / ITEMS).exists()  # a file, or a folder where Spark wrote it
 
 
-def items_of_factors(folder, *, users=None):
+def items_of_factors(folder: PathLike, *, users: PathLike | None = None) -> Items:
     """Items of a folder of `fit-cf` or `fit-users`; those that nobody played left out.
 
     Parameters
@@ -76,7 +85,12 @@ def items_of_factors(folder, *, users=None):
     return Items(ids[known], embeddings[known], "dot")
 
 
-def items_of_table(table, *, model=None, users=None):
+def items_of_table(
+    table: PathLike,
+    *,
+    model: UserLogEmbedder | None = None,
+    users: PathLike | None = None,
+) -> Items:
     """Clips of a feature table that have an embedding.
 
     Parameters
@@ -129,7 +143,9 @@ def items_of_table(table, *, model=None, users=None):
     return Items(ids, found.layers[LAYER][found.found], "cosine")
 
 
-def items_of_audio(clips, model, *, users=None):
+def items_of_audio(
+    clips: ClipIds, model: UserLogEmbedder, *, users: PathLike | None = None
+) -> Items:
     """Hear clips with a model.
 
     Parameters
@@ -183,7 +199,12 @@ def items_of_audio(clips, model, *, users=None):
     return Items(np.array(ids, dtype=object), np.stack(rows), "cosine", failed)
 
 
-def name_items(items, catalogue, *, by="item"):
+def name_items(
+    items: Items,
+    catalogue: Catalogue,
+    *,
+    by: Literal["item", "artist", "album"] = "item",
+) -> Items:
     """Clips become the items of a catalogue; several of one item are averaged.
 
     Parameters

@@ -6,10 +6,13 @@ a user tower and the audio network trained against it (Chen, Liang, Ma, Gu 2021)
 relevance is the cosine.
 """
 
+from typing import Literal
+
 import numpy as np
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._optional import import_optional
+from userlogfeat._typing import ArrayLike, Matrix
 from userlogfeat.evaluation.ranking import (
     check_embeddings,
     check_pairs,
@@ -24,15 +27,15 @@ BACKENDS = ("exact", "faiss")
 
 
 def recommend(
-    user_embeddings,
-    item_embeddings,
-    k,
+    user_embeddings: ArrayLike,
+    item_embeddings: ArrayLike,
+    k: int,
     *,
-    exclude=None,
-    metric="dot",
-    backend="exact",
-    index="Flat",
-):
+    exclude: Matrix | None = None,
+    metric: Literal["dot", "cosine"] = "dot",
+    backend: Literal["exact", "faiss"] = "exact",
+    index: str = "Flat",
+) -> tuple[np.ndarray, np.ndarray]:
     """The k items of the highest scores for each user.
 
     Parameters
@@ -100,15 +103,15 @@ def recommend(
 
 
 def nearest_users(
-    item_embeddings,
-    user_embeddings,
-    k,
+    item_embeddings: ArrayLike,
+    user_embeddings: ArrayLike,
+    k: int,
     *,
-    exclude=None,
-    metric="dot",
-    backend="exact",
-    index="Flat",
-):
+    exclude: Matrix | None = None,
+    metric: Literal["dot", "cosine"] = "dot",
+    backend: Literal["exact", "faiss"] = "exact",
+    index: str = "Flat",
+) -> tuple[np.ndarray, np.ndarray]:
     """The k users of the highest scores for each item: who may like a new track.
 
     :func:`recommend` with the sides exchanged: the score of a pair is the same, and so

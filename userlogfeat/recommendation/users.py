@@ -5,12 +5,16 @@ The folders of ``userlogfeat fit-cf`` (factors), ``fit-users`` (a user tower) an
 ``user_factors.parquet``, whose notes say which class made it.
 """
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.factor_files import (
     DIGEST,
     ITEMS,
@@ -23,11 +27,18 @@ from userlogfeat.factor_files import (
 from userlogfeat.users.tower_files import TENSORS, read_tower_config
 from userlogfeat.weights.config import CONFIG
 
+if TYPE_CHECKING:
+    import polars as pl
+
+    from userlogfeat.estimators.metric import MetricEmbedder
+    from userlogfeat.logs.interactions import Interactions
+
+
 BELOW = "users"  # in the folder of an audio model
 _SHOWN = 3  # examples in a message
 
 
-def find_users(folder):
+def find_users(folder: PathLike) -> Path:
     """The folder that holds the users: this one, or the one below an audio model.
 
     Parameters
@@ -53,7 +64,7 @@ def find_users(folder):
     )
 
 
-def read_users(folder):
+def read_users(folder: PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Known users and their embeddings.
 
     Parameters
@@ -68,7 +79,7 @@ def read_users(folder):
     return read_side(find_users(folder), USERS)[:2]
 
 
-def read_digest(folder):
+def read_digest(folder: PathLike) -> str | None:
     """Which training the users of a folder are of; None where it is not noted.
 
     Parameters
@@ -83,7 +94,7 @@ def read_digest(folder):
     return read_side(find_users(folder), USERS)[2].get(DIGEST)
 
 
-def same_training(folder, digest):
+def same_training(folder: PathLike, digest: str | None) -> bool | None:
     """Whether a digest is that of the users in a folder; None where one is not noted.
 
     Parameters
@@ -100,7 +111,7 @@ def same_training(folder, digest):
     return None if own is None or digest is None else own == digest
 
 
-def category_columns(folder):
+def category_columns(folder: PathLike) -> list[str]:
     """Columns of demographics that a tower reads as categories: a list of str.
 
     Parameters
@@ -115,7 +126,9 @@ def category_columns(folder):
     return [column["name"] for column in columns if "values" in column]
 
 
-def keep_users(folder, source, ids, embedder):
+def keep_users(
+    folder: PathLike, source: PathLike | None, ids: ArrayLike, embedder: MetricEmbedder
+) -> None:
     """Put the users of an audio model in a folder below it.
 
     Parameters
@@ -143,7 +156,11 @@ def keep_users(folder, source, ids, embedder):
     write_side(below, USERS, *learned, made_by=made_by)
 
 
-def embed_users(folder, logs=None, demographics=None):
+def embed_users(
+    folder: PathLike,
+    logs: Interactions | None = None,
+    demographics: pl.DataFrame | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Embed new users, by their histories and who they are.
 
     Parameters
@@ -191,7 +208,9 @@ def embed_users(folder, logs=None, demographics=None):
     return ids, _by_factors(folder, histories["user_items"], made_by)
 
 
-def histories_for(logs, user_ids, item_ids):
+def histories_for(
+    logs: Interactions | None, user_ids: ArrayLike, item_ids: ArrayLike
+) -> dict[str, sparse.csr_matrix]:
     """Matrices of logs for given users and items, in their order.
 
     Parameters
@@ -226,7 +245,12 @@ def histories_for(logs, user_ids, item_ids):
     }
 
 
-def move(matrix, rows, columns, shape):
+def move(
+    matrix: sparse.csr_matrix,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    shape: tuple[int, ...],
+) -> sparse.csr_matrix:
     """A matrix with its rows and columns at other places; -1 leaves them out.
 
     Parameters
@@ -244,14 +268,14 @@ def move(matrix, rows, columns, shape):
     return sparse.csr_matrix(entries, shape=shape)
 
 
-def positions(ids, known):
+def positions(ids: ArrayLike, known: ArrayLike) -> np.ndarray:
     """Where each id is among the known ones, -1 where it is not: int64 (n_ids,)."""
     place = {value: row for row, value in enumerate(np.asarray(known).tolist())}
     found = [place.get(value, -1) for value in np.asarray(ids).tolist()]
     return np.array(found, dtype=np.int64)
 
 
-def nothing_shared(what, ids, known):
+def nothing_shared(what: str, ids: Any, known: Any) -> str:
     """What to tell of two lists of ids that share none."""
     ids, known = np.asarray(ids).tolist(), np.asarray(known).tolist()
     advice = "Are these the right files and columns?"

@@ -4,18 +4,28 @@ Spectrograms are computed once a clip, never once an epoch. They stay in memory,
 to a file that is mapped into it when they are many.
 """
 
+from __future__ import annotations
+
 import tempfile
 import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from userlogfeat.networks.shares import Share
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from userlogfeat.training.processes import Processes
+
+
 MEMORY_LIMIT = 4 * 2**30  # bytes of spectrograms that are kept in memory
 
 
-def whole_batch(n_clips):
+def whole_batch(n_clips: int) -> slice:
     """The slice of a batch that a process hears where it is the only one."""
     return slice(n_clips)
 
@@ -29,17 +39,22 @@ class ArrayInputs:
         Features, spectrograms or waveforms of one length.
     """
 
-    def __init__(self, array):
+    def __init__(self, array: np.ndarray) -> None:
         self.array = torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.array)
 
-    def __getitem__(self, row):
+    def __getitem__(self, row: int) -> np.ndarray:
         """The array of a clip."""
         return self.array[row].numpy()
 
-    def batch(self, rows, generator=None, cut=whole_batch):
+    def batch(
+        self,
+        rows: Tensor,
+        generator: torch.Generator | None = None,
+        cut: Callable[[int], slice] = whole_batch,
+    ) -> Tensor:
         """Tensor (B, ...) of some rows, what `cut` leaves; nothing is random."""
         return self.array[rows[cut(len(rows))]]
 
@@ -47,14 +62,16 @@ class ArrayInputs:
 class Rows(torch.utils.data.Dataset):
     """Some rows of inputs and targets."""
 
-    def __init__(self, inputs, targets, rows):
+    def __init__(
+        self, inputs: Any, targets: dict[str, Tensor], rows: np.ndarray
+    ) -> None:
         self.inputs, self.targets = inputs, targets
         self.rows = torch.as_tensor(np.asarray(rows, dtype=np.int64))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> tuple[Any, dict[str, Tensor]]:
         rows = self.rows[index]
         return self.inputs.batch(rows), {k: t[rows] for k, t in self.targets.items()}
 
@@ -72,10 +89,10 @@ class SharedBatch:
         Which of the batch's clips they are.
     """
 
-    def __init__(self, x, n_rows, share):
+    def __init__(self, x: Any, n_rows: int, share: Any) -> None:
         self.x, self.n_rows, self.share = x, n_rows, share
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n_rows
 
 
@@ -98,15 +115,20 @@ class Batches:
     """
 
     def __init__(
-        self, dataset, batch_size, generator=None, min_batches=1, processes=None
-    ):
+        self,
+        dataset: Rows,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        min_batches: int = 1,
+        processes: Processes | None = None,
+    ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.generator = generator
         self.min_batches = min_batches
         self.processes = processes
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
         n_batches = 0
         while n_batches < self.min_batches:
             for part in self._parts():
@@ -149,16 +171,18 @@ class FrameStore:
         system's temporary folder, whose space is free again when the store is.
     """
 
-    def __init__(self, n_frames=None, *, memory_limit=MEMORY_LIMIT):
+    def __init__(
+        self, n_frames: int | None = None, *, memory_limit: int = MEMORY_LIMIT
+    ) -> None:
         self.n_frames = n_frames
         self.memory_limit = memory_limit
         self.log_mels = []
         self._n_bytes, self._file, self._map = 0, None, None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.log_mels)
 
-    def append(self, log_mel):
+    def append(self, log_mel: np.ndarray) -> None:
         """Keep the next clip.
 
         Parameters
@@ -171,7 +195,12 @@ class FrameStore:
             log_mel = self._to_file(log_mel)
         self.log_mels.append(log_mel)
 
-    def batch(self, rows, generator=None, cut=whole_batch):
+    def batch(
+        self,
+        rows: Tensor,
+        generator: torch.Generator | None = None,
+        cut: Callable[..., Any] = whole_batch,
+    ) -> Tensor:
         """Windows (B, bands, frames) of some clips.
 
         Parameters
@@ -204,7 +233,7 @@ class FrameStore:
     def _width(self, n_frames):
         return self.n_frames or n_frames
 
-    def __getitem__(self, row):
+    def __getitem__(self, row: int) -> np.ndarray:
         """The spectrogram (bands, frames) of a clip."""
         log_mel = self.log_mels[row]
         if isinstance(log_mel, np.ndarray):

@@ -5,10 +5,14 @@ needs the random generators (of torch, and of the batches), and what early stopp
 seen. One file has it all; it is replaced whole after every epoch.
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import skorch
@@ -17,7 +21,12 @@ from skorch.history import History
 from tqdm.auto import tqdm
 
 from userlogfeat._files import replace_file
+from userlogfeat._typing import PathLike
 from userlogfeat.training.processes import on_first
+
+if TYPE_CHECKING:
+    from userlogfeat.training.processes import Processes
+
 
 _DIGEST_SIZE = 16  # bytes, at the beginning of a checkpoint
 
@@ -38,7 +47,9 @@ class Checkpoint:
         The data.
     """
 
-    def __init__(self, folder, settings, arrays):
+    def __init__(
+        self, folder: PathLike, settings: dict[str, Any], arrays: Iterable[np.ndarray]
+    ) -> None:
         digest = hashlib.blake2b(digest_size=12)
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         for array in arrays:
@@ -54,7 +65,7 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{digest.hexdigest()}.checkpoint"
 
-    def read(self):
+    def read(self) -> dict[str, Any] | None:
         """What was kept, or None where there is nothing."""
         if not self.path.is_file():
             return None
@@ -67,7 +78,7 @@ class Checkpoint:
         state = io.BytesIO(data[_DIGEST_SIZE:])
         return torch.load(state, map_location="cpu", weights_only=True)
 
-    def write(self, state):
+    def write(self, state: dict[str, Any]) -> None:
         """Replace the file by one with `state`, tensors and plain values."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -75,7 +86,7 @@ class Checkpoint:
             data = buffer.getvalue()
             temporary.write_bytes(_digest(data) + data)
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete the file: the fit has ended."""
         self.path.unlink(missing_ok=True)
 
@@ -107,15 +118,21 @@ class BestEpoch(skorch.callbacks.Callback):
     """
 
     def __init__(
-        self, monitor, *, patience, min_epochs=0, checkpoint=None, processes=None
-    ):
+        self,
+        monitor: str,
+        *,
+        patience: int,
+        min_epochs: int = 0,
+        checkpoint: Checkpoint | None = None,
+        processes: Processes | None = None,
+    ) -> None:
         self.monitor = monitor
         self.patience = patience
         self.min_epochs = min_epochs
         self.checkpoint = checkpoint
         self.processes = processes
 
-    def start(self, net, generator):
+    def start(self, net: Any, generator: torch.Generator) -> None:
         """Begin anew, or where the checkpoint says."""
         self.generator = generator
         self.lowest, self.waited, self.weights = float("inf"), 0, None
@@ -135,11 +152,11 @@ class BestEpoch(skorch.callbacks.Callback):
             torch.cuda.set_rng_state_all(state["cuda"])
 
     @property
-    def stopped(self):
+    def stopped(self) -> bool:
         """Whether patience has run out."""
         return self.waited >= self.patience
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Note this epoch; stop on NaN, or where there was no progress for long."""
         epoch = net.history[-1]
         if self.processes is not None:
@@ -157,7 +174,7 @@ class BestEpoch(skorch.callbacks.Callback):
         if self.stopped:
             raise PatienceOver
 
-    def finish(self, net):
+    def finish(self, net: Any) -> None:
         """Bring the best weights back."""
         net.module_.load_state_dict(self.weights)
         if self.processes is not None:
@@ -190,16 +207,16 @@ class BestEpoch(skorch.callbacks.Callback):
 class EpochBar(skorch.callbacks.Callback):
     """A progress bar over the epochs, with their losses."""
 
-    def __init__(self, max_epochs):
+    def __init__(self, max_epochs: int) -> None:
         self.max_epochs = max_epochs
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Show the bar."""
         self.bar = tqdm(
             total=self.max_epochs, initial=len(net.history), unit="epoch", leave=False
         )
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """One epoch more."""
         losses = {
             name: f"{value:.4g}"
@@ -209,7 +226,7 @@ class EpochBar(skorch.callbacks.Callback):
         self.bar.set_postfix(losses, refresh=False)
         self.bar.update()
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Take it away."""
         self.bar.close()
 

@@ -6,6 +6,7 @@ covariance matrices".
 """
 
 from numbers import Real
+from typing import Literal
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
@@ -18,7 +19,12 @@ LEAST_VARIANCE = 1e-8
 LEAST_SPREAD = 1e-4
 
 
-def fit_discriminants(features, labels, n_components, shrinkage="auto"):
+def fit_discriminants(
+    features: np.ndarray,
+    labels: np.ndarray,
+    n_components: int,
+    shrinkage: float | Literal["auto"] = "auto",
+) -> tuple[np.ndarray, np.ndarray, float]:
     """The directions in which classes differ most, for their spread within.
 
     With S the covariance within classes, shrunk, and B that of their means, weighted by
@@ -83,7 +89,7 @@ def fit_discriminants(features, labels, n_components, shrinkage="auto"):
     return weight, -weight @ mean, float(shrinkage)
 
 
-def check_shrinkage(shrinkage):
+def check_shrinkage(shrinkage: float | Literal["auto"]) -> None:
     """Raise unless `shrinkage` is "auto" or between 0 and 1."""
     if isinstance(shrinkage, str) and shrinkage == "auto":
         return

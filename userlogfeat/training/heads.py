@@ -1,5 +1,10 @@
 """Learning heads: ridge regression in closed form, and multilayer perceptrons."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, KFold
@@ -10,10 +15,22 @@ from userlogfeat.networks.shares import whole
 from userlogfeat.training.batches import ArrayInputs
 from userlogfeat.training.loop import fit_network, seeded, validation_split
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
 N_FOLDS = 5  # of the cross-validation that chooses the regularisation of a ridge
 
 
-def fit_ridge_head(features, factors, *, alphas, sample_weight, groups, seed):
+def fit_ridge_head(
+    features: np.ndarray,
+    factors: np.ndarray,
+    *,
+    alphas: Sequence[float],
+    sample_weight: np.ndarray,
+    groups: np.ndarray | None,
+    seed: int,
+) -> tuple[nn.Sequential, float]:
     """A linear head by ridge regression, its regularisation cross-validated.
 
     Parameters
@@ -99,21 +116,21 @@ def _ridge_path(X, Y, weight, alphas):
 
 
 def fit_mlp_head(
-    features,
-    factors,
+    features: np.ndarray,
+    factors: np.ndarray,
     *,
-    hidden,
-    max_epochs,
-    batch_size,
-    lr,
-    patience,
-    validation_fraction,
-    sample_weight,
-    groups,
-    device,
-    seed,
-    verbose,
-):
+    hidden: Sequence[int],
+    max_epochs: int,
+    batch_size: int,
+    lr: float,
+    patience: int,
+    validation_fraction: float,
+    sample_weight: np.ndarray,
+    groups: np.ndarray | None,
+    device: torch.device,
+    seed: int,
+    verbose: int,
+) -> tuple[nn.Sequential, list[dict[str, Any]]]:
     """A multilayer perceptron as head, trained with MSE + cosine proximity.
 
     Parameters
@@ -169,13 +186,15 @@ def fit_mlp_head(
     return _for_raw_features(head.cpu(), mean, scale), history
 
 
-def estimate_factors(head, x, batch, epoch):
+def estimate_factors(
+    head: nn.Module, x: Tensor, batch: dict[str, Tensor], epoch: int
+) -> dict[str, Tensor]:
     """The objective of a teacher: `mse_cosine` against the factors."""
     losses = mse_cosine(whole(head(x)).float(), batch["factors"])
     return {"loss": weighted_mean(losses, batch["weight"])}
 
 
-def moments(features):
+def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column; 1 for constant columns."""
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)

@@ -5,6 +5,8 @@ list, or a frame whose columns are labels.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -28,7 +30,7 @@ EXPECTED = (
 _ADVICE = "Leave these clips out, or give None to those that are to have no label."
 
 
-def read_pairs(y, n_clips):
+def read_pairs(y: Any, n_clips: int) -> tuple[np.ndarray, np.ndarray, Sequence[Any]]:
     """Clip and column of every label given, and the names of the columns.
 
     Parameters

@@ -4,11 +4,13 @@ Two data sets may use one word in two ways, so a label is a pair: data set, and 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from userlogfeat._labels import as_labels, plain
+from userlogfeat._typing import Labels
 from userlogfeat.training.label_pairs import EXPECTED, read_pairs
 
 
@@ -36,14 +38,14 @@ class LabelSets:
     datasets: list
     clip_datasets: np.ndarray
 
-    def columns(self, dataset):
+    def columns(self, dataset: int) -> slice:
         """The slice of columns of the data set at a place in `datasets`."""
         own = [name == self.datasets[dataset] for name in self.label_datasets.tolist()]
         first = own.index(True)
         return slice(first, first + sum(own))
 
 
-def read_label_sets(y, n_clips, dataset=None):
+def read_label_sets(y: Any, n_clips: int, dataset: Labels | None = None) -> LabelSets:
     """Understand the targets of clips.
 
     Parameters

@@ -5,9 +5,13 @@ early stopping, bf16, and fits that go on where they were killed. Random numbers
 the caller's alone.
 """
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from math import ceil
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import skorch
@@ -22,29 +26,36 @@ from userlogfeat.training.batches import Batches, Rows, SharedBatch
 from userlogfeat.training.checkpoints import BestEpoch, EpochBar, PatienceOver
 from userlogfeat.training.processes import digest, is_first, join, means_of_some
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from userlogfeat.training.batches import ArrayInputs, FrameStore
+    from userlogfeat.training.checkpoints import Checkpoint
+    from userlogfeat.training.processes import Processes
+
 
 def fit_network(
-    network,
-    inputs,
-    targets,
+    network: nn.Module,
+    inputs: ArrayInputs | FrameStore,
+    targets: dict[str, Tensor],
     *,
-    objective,
-    split,
-    max_epochs,
-    batch_size,
-    lr,
-    patience,
-    device,
-    seed,
-    monitor="loss",
-    min_steps=1,
-    min_epochs=0,
-    precision="fp32",
-    augment=None,
-    checkpoint=None,
-    optimizer=torch.optim.Adam,
-    verbose=0,
-):
+    objective: Callable[..., Any],
+    split: tuple[np.ndarray, np.ndarray],
+    max_epochs: int,
+    batch_size: int,
+    lr: float,
+    patience: int,
+    device: torch.device,
+    seed: int,
+    monitor: str = "loss",
+    min_steps: int = 1,
+    min_epochs: int = 0,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    augment: Callable[..., Any] | None = None,
+    checkpoint: Checkpoint | None = None,
+    optimizer: Callable[..., Any] = torch.optim.Adam,
+    verbose: int = 0,
+) -> list[dict[str, Any]]:
     """Train a network, and leave it with the weights of its best epoch.
 
     Parameters
@@ -223,20 +234,20 @@ class TransferNet(skorch.NeuralNet):
 
     def __init__(
         self,
-        *args,
-        objective,
-        precision="fp32",
-        augment=None,
-        processes=None,
-        **kwargs,
-    ):
+        *args: Any,
+        objective: Callable[..., Any],
+        precision: Literal["fp32", "bf16"] = "fp32",
+        augment: Callable[..., Any] | None = None,
+        processes: Processes | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.objective = objective
         self.precision = precision
         self.augment = augment
         self.processes = processes
 
-    def train_step_single(self, batch, **fit_params):
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Losses of a batch, and their gradients."""
         self._set_training(True)
         step = self._losses(batch, "train")
@@ -245,7 +256,7 @@ class TransferNet(skorch.NeuralNet):
             average_gradients(self.module_.parameters(), self.processes)
         return step
 
-    def validation_step(self, batch, **fit_params):
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Losses of a batch."""
         self._set_training(False)
         with torch.no_grad():
@@ -353,12 +364,20 @@ class DecayingSGD(torch.optim.SGD):
         As of :class:`torch.optim.SGD`.
     """
 
-    def __init__(self, parameters, *, lr, decay, momentum=0.0, nesterov=False):
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        lr: float,
+        decay: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         super().__init__(parameters, lr=lr, momentum=momentum, nesterov=nesterov)
         for group in self.param_groups:  # kept, with lr, in checkpoints
             group.update(first_lr=lr, decay=decay, n_steps=0)
 
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> Any:
         """One step, of the size that is its turn."""
         for group in self.param_groups:
             group["lr"] = group["first_lr"] / (1 + group["decay"] * group["n_steps"])
@@ -367,7 +386,7 @@ class DecayingSGD(torch.optim.SGD):
 
 
 @contextlib.contextmanager
-def seeded(seed):
+def seeded(seed: int) -> Iterator[None]:
     """Seed torch inside the block, and give the caller's state back after it."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
@@ -375,7 +394,14 @@ def seeded(seed):
         yield
 
 
-def validation_split(n_clips, fraction, *, seed, y=None, groups=None):
+def validation_split(
+    n_clips: int,
+    fraction: float,
+    *,
+    seed: int,
+    y: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows to learn from and rows to validate on.
 
     Parameters

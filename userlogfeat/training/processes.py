@@ -7,20 +7,31 @@ the others by :func:`join` and hears its share of every batch:
 writing a file, the first one does, and the others hear how it went.
 """
 
+from __future__ import annotations
+
 import atexit
 import hashlib
 import multiprocessing
 import os
 import pickle
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
+
+from userlogfeat._typing import ArrayLike
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributed import ProcessGroup
+
 
 # So long a process waits for another, which may read files between two fits.
 PATIENCE = timedelta(minutes=30)
@@ -32,7 +43,7 @@ _ALONE = ContextVar("alone", default=False)
 
 
 @contextmanager
-def alone():
+def alone() -> Iterator[None]:
     """Fit inside the block in this process alone, whatever others do.
 
     For what only one process does, or each for itself: a fit on the first process, or
@@ -52,7 +63,7 @@ def alone():
         _ALONE.reset(token)
 
 
-def is_first():
+def is_first() -> bool:
     """Whether this process is the one to print and to save: the first, or the only.
 
     Before any fit as after it, so that a script can begin with it.
@@ -64,7 +75,7 @@ def is_first():
     return not _launched() or os.environ["RANK"] == "0"
 
 
-def join():
+def join() -> Processes | None:
     """The processes to train with, or None where this one trains alone.
 
     They are those of torch.distributed where the program has initialised it, and else
@@ -98,7 +109,7 @@ def join():
     return Processes(*_groups(dist.group.WORLD))
 
 
-def refuse(name):
+def refuse(name: str) -> None:
     """Raise where several processes call a fit that knows of one only.
 
     Parameters
@@ -132,11 +143,11 @@ class Processes:
         How many there are.
     """
 
-    def __init__(self, tensors, words):
+    def __init__(self, tensors: ProcessGroup, words: ProcessGroup) -> None:
         self._tensors, self._words = tensors, words
         self.rank, self.size = dist.get_rank(tensors), dist.get_world_size(tensors)
 
-    def gather(self, tensor):
+    def gather(self, tensor: Tensor) -> list[Tensor]:
         """Tensors of all processes, of one shape, in a list."""
         tensor = tensor.contiguous()
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
@@ -144,27 +155,27 @@ class Processes:
             dist.all_gather(parts, tensor, group=self._tensors)
         return parts
 
-    def sum(self, tensor):
+    def sum(self, tensor: Tensor) -> Tensor:
         """Add up the tensors of all processes, in place; returns the tensor."""
         with _translated("gradients or moments were added up"):
             dist.all_reduce(tensor, group=self._tensors)
         return tensor
 
-    def all_say(self, value):
+    def all_say(self, value: Any) -> list[Any]:
         """The values (any that pickle holds) of all processes, in a list."""
         values = [None] * self.size
         with _translated("all said what they have"):
             dist.all_gather_object(values, value, group=self._words)
         return values
 
-    def first_says(self, value):
+    def first_says(self, value: Any) -> Any:
         """The value of the first process."""
         values = [value if self.rank == 0 else None]
         with _translated("the first was to say what it decided"):
             dist.broadcast_object_list(values, src=0, group=self._words)
         return values[0]
 
-    def agree(self, things):
+    def agree(self, things: dict[str, Any]) -> None:
         """Raise in all processes unless all have the same.
 
         Parameters
@@ -184,7 +195,7 @@ class Processes:
                     "parts of it, and shuffle nothing by the number of the process."
                 )
 
-    def agree_nearly(self, things):
+    def agree_nearly(self, things: dict[str, np.ndarray]) -> None:
         """Raise in all processes unless all have the same, but for rounding.
 
         Machines of different kinds differ in the last digits of the same features.
@@ -207,7 +218,7 @@ class Processes:
         }
         self.agree({name: same[name] or f"others, in {self.rank}" for name in things})
 
-    def copy_first(self, tensors):
+    def copy_first(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors by those of the first process."""
         for tensor in tensors:
             with torch.no_grad(), _translated("weights were handed out"):
@@ -216,7 +227,9 @@ class Processes:
                 tensor.copy_(sent)
 
 
-def on_first(processes, function, *args):
+def on_first(
+    processes: Processes | None, function: Callable[..., Any], *args: Any
+) -> Any:
     """What a function returns, or raises, that the first process alone calls.
 
     Parameters
@@ -235,7 +248,7 @@ def on_first(processes, function, *args):
     )
 
 
-def share_rows(rows, function):
+def share_rows(rows: ArrayLike, function: Callable[..., Any]) -> np.ndarray:
     """What a function gives for rows, each process having asked for some of them.
 
     Parameters
@@ -261,7 +274,9 @@ def share_rows(rows, function):
     return array
 
 
-def share_each(rows, function, *, n_together=16):
+def share_each(
+    rows: ArrayLike, function: Callable[..., Any], *, n_together: int = 16
+) -> Iterator[Any]:
     """Yield what a function yields for rows, each process having made some of it.
 
     Parameters
@@ -289,7 +304,7 @@ def share_each(rows, function, *, n_together=16):
             n_left -= min(processes.size, n_left)
 
 
-def digest(arrays):
+def digest(arrays: Iterable[np.ndarray]) -> str:
     """A short string that is another where arrays differ."""
     whole = hashlib.blake2b(digest_size=8)
     for array in arrays:
@@ -299,7 +314,7 @@ def digest(arrays):
     return whole.hexdigest()
 
 
-def means_of_some(rows):
+def means_of_some(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Means of some of the rows, spread evenly: ndarray (at most 256,).
 
     Parameters

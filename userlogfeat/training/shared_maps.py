@@ -7,14 +7,22 @@ Weston, Bengio, Usunier (2011), "Wsabie", whose constraints on the lengths of th
 columns of V and the rows of W are kept too.
 """
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from userlogfeat.losses import draw_violators, warp_of_ranks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +54,7 @@ class LabelledFrames:
     clips: torch.Tensor
     labels: sparse.csr_matrix
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         device = self.frames.device
         for name, array in (
             ("_first", self.labels.indptr),
@@ -60,10 +68,10 @@ class LabelledFrames:
         )
         object.__setattr__(self, "_dense", dense)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.frames)
 
-    def draw_positives(self, rows, generator):
+    def draw_positives(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """One of the labels of each of some frames, drawn: Tensor (B,), int64."""
         clips = self.clips[rows]
         first = self._first[clips]
@@ -71,7 +79,7 @@ class LabelledFrames:
         u = torch.rand(len(rows), device=n.device, generator=generator)
         return self._columns[first + torch.minimum((u * n).long(), n - 1)]
 
-    def is_label(self, rows):
+    def is_label(self, rows: Tensor) -> Tensor:
         """All labels of some frames: Tensor (B, n_labels) of bool."""
         clips = self.clips[rows]
         if self._dense is not None:
@@ -106,8 +114,16 @@ class SharedMaps:
     """
 
     def __init__(
-        self, n_features, n_components, n_labels, *, max_norm, margin, generator, device
-    ):
+        self,
+        n_features: int,
+        n_components: int,
+        n_labels: Sequence[int],
+        *,
+        max_norm: float | None,
+        margin: float,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
         self.max_norm, self.margin, self.generator = max_norm, margin, generator
         draw = {"generator": generator, "device": device}
         scale = START * n_components**-0.5
@@ -117,7 +133,9 @@ class SharedMaps:
             for matrix in (self.features, *self.labels):
                 matrix.renorm_(2, 0, max_norm)
 
-    def step(self, dataset, x, positives, is_label, lr):
+    def step(
+        self, dataset: int, x: Tensor, positives: Tensor, is_label: Tensor, lr: float
+    ) -> Tensor:
         """One step down the gradient of the mean loss of a batch; the loss.
 
         With c_i the weight of row i over the batch's size, and j its violator, the loss
@@ -145,7 +163,7 @@ class SharedMaps:
         self._shorten(labels, torch.cat([positives, violators]))
         return losses.mean()
 
-    def validate(self, dataset, data):
+    def validate(self, dataset: int, data: LabelledFrames) -> float:
         """Mean loss of frames, its ranks counted instead of estimated."""
         rows = torch.arange(len(data), device=data.frames.device)
         if len(rows) > MOST_VALIDATION:
@@ -161,7 +179,7 @@ class SharedMaps:
             total += losses.sum().item()
         return total / len(rows)
 
-    def copy(self):
+    def copy(self) -> tuple[Tensor, list[Tensor]]:
         """What was learned: V' and a list of W, copied."""
         return self.features.clone(), [labels.clone() for labels in self.labels]
 
@@ -177,8 +195,16 @@ class SharedMaps:
 
 
 def fit_shared_maps(
-    train, valid, maps, *, max_epochs, patience, batch_size, lr, verbose=0
-):
+    train: list[LabelledFrames],
+    valid: list[LabelledFrames],
+    maps: SharedMaps,
+    *,
+    max_epochs: int,
+    patience: int,
+    batch_size: int,
+    lr: float,
+    verbose: int = 0,
+) -> list[dict[str, Any]]:
     """Learn V and all W, and keep those of the best epoch.
 
     An epoch ends when the largest data set has been gone through, and every set has had

@@ -7,7 +7,14 @@ labels": 20 songs of every artist, 15 to train, 3 to validate and 2 to test.
 import numpy as np
 
 
-def split_songs(artists, songs, *, validation_fraction, test_fraction, seed):
+def split_songs(
+    artists: np.ndarray,
+    songs: np.ndarray,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Deal every artist's songs to three parts.
 
     Parameters
