@@ -29,6 +29,7 @@ ROWS = [
 # What may be imported from the same row.
 PAIRS = {
     ("_spark", "_optional"),
+    ("networks", "frontends"),  # its type alone
     ("users", "training"),
     ("users", "weights"),
     ("id_tables", "catalogue"),

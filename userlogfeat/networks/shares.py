@@ -29,8 +29,6 @@ from torch.autograd.function import once_differentiable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from userlogfeat.training.processes import Processes
-
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -48,7 +46,7 @@ class Share:
     ----------
     n_clips : int
         Of the batch.
-    processes : Processes
+    processes : Any
         `rank`, `size`, ``gather(tensor)`` and ``sum(tensor)``: see
         :class:`userlogfeat.training.processes.Processes`.
     """
@@ -350,14 +348,14 @@ def _along(values, x):
 
 
 @torch.no_grad()
-def average_gradients(parameters: Iterable[nn.Parameter], processes: Processes) -> None:
+def average_gradients(parameters: Iterable[nn.Parameter], processes: Any) -> None:
     """Replace gradients by their means over the processes.
 
     Parameters
     ----------
     parameters : iterable of Parameter
         The same in all processes, of any shapes; one message is sent.
-    processes : Processes
+    processes : Any
         See :class:`Share`.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
