@@ -39,7 +39,7 @@ for _name in COMMANDS:
     import_module(f"userlogfeat.cli.{_name}")
 
 
-def main():
+def main() -> None:
     """Run the command; the entry point of the package."""
     warnings.showwarning = show_warning
     app()

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import typer
 
@@ -13,7 +15,7 @@ SOME_FAILED, USAGE, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
-def check_output(folder, overwrite):
+def check_output(folder: Path, overwrite: bool) -> None:
     """Refuse a folder that holds something, before the work and not after it."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, expected the name of a folder.")
@@ -23,7 +25,7 @@ def check_output(folder, overwrite):
         )
 
 
-def check_file(path, overwrite):
+def check_file(path: Path, overwrite: bool) -> None:
     """Refuse a file that is there, or has no folder to be in."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder, expected the name of a file.")
@@ -52,7 +54,7 @@ def _sigterm_stops():
 
 
 @contextlib.contextmanager
-def explained(kept="Nothing was written."):
+def explained(kept: str = "Nothing was written.") -> Iterator[None]:
     """Turn errors into one line and an exit code; `kept` is said of a stopped run."""
     try:
         with _sigterm_stops():

@@ -5,7 +5,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -111,7 +111,7 @@ def extract(
         ),
     ] = None,
     quiet: Quiet = False,
-):
+) -> None:
     """Features of audio files, into a table of Parquet parts.
 
     Run the same command again after any stop: it does what is missing. Files that
@@ -166,7 +166,7 @@ def _own_layers(weights):
     return [name for name in DEFAULT_LAYERS if name in layers] or DEFAULT_LAYERS
 
 
-def read_list(name, null):
+def read_list(name: str | None, null: bool) -> list[Any]:
     """Paths of a list: UTF-8 or any bytes, either line end, blank lines left out."""
     if name is None:
         return []

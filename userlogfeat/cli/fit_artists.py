@@ -81,7 +81,7 @@ def fit_artists(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-):
+) -> None:
     """Teach a network to tell artists apart (Park et al. 2018).
 
     What it hears then is a feature for other tasks. Of each artist's songs it learns

@@ -82,7 +82,7 @@ def fit_cf(
     master: Master = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-):
+) -> None:
     """Learn factors of users and items from listening logs (Hu et al. 2008).
 
     Alpha matters: try a few, and compare how well plays you held out are ranked.

@@ -173,7 +173,7 @@ def fit_metric(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-):
+) -> None:
     """Teach a network to lie near those who like what it hears (Chen et al. 2021).
 
     The model recommends tracks that nobody has played. The epochs are validated on

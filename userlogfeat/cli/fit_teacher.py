@@ -97,7 +97,7 @@ def fit_teacher(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-):
+) -> None:
     """Teach a network to hear the factors, and save it.
 
     The frozen musicnn network hears the clips; a small head learns the factors. Its

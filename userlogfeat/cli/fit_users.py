@@ -100,7 +100,7 @@ def fit_users(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-):
+) -> None:
     """Learn to embed users by what they played and who they are (Chen et al. 2021).
 
     New users need no training: `recommend --history` embeds them. With --time, the

@@ -10,7 +10,7 @@ from userlogfeat.cli.telling import tell
 
 
 @app.command()
-def weights():
+def weights() -> None:
     """List the bundled weights, and what they were learned from."""
     with explained():
         from userlogfeat.weights import find_model, list_weights, read_config
@@ -28,7 +28,7 @@ def info(
             metavar="PATH", help="Feature table, factors, saved model or weights' name."
         ),
     ] = None,
-):
+) -> None:
     """Say what something is. Without PATH: versions, and what is installed."""
     with explained():
         from userlogfeat.inspection import describe

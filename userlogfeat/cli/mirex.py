@@ -81,7 +81,7 @@ def extract(
     pipeline: PipelineName = None,
     threads: Threads = None,
     quiet: Quiet = False,
-):
+) -> None:
     """Hear the clips of a list; keep their features in SCRATCH.
 
     Run it again after any stop: it does what is missing. Clips that cannot be read are
@@ -109,7 +109,7 @@ def train(
     pipeline: PipelineName = None,
     threads: Threads = None,
     quiet: Quiet = False,
-):
+) -> None:
     """Learn the classes, or tags, of a training list; keep the model in SCRATCH."""
     with _call(scratch, quiet):
         from userlogfeat.mirex.submission import train as train_model
@@ -139,7 +139,7 @@ def classify(
     pipeline: PipelineName = None,
     threads: Threads = None,
     quiet: Quiet = False,
-):
+) -> None:
     """Give each clip of a test list a class, or affinities and 0|1 for all tags.
 
     Of the models in SCRATCH, that is taken which learned from no clip of TESTLIST; of
@@ -170,7 +170,7 @@ def train_and_classify(
     pipeline: PipelineName = None,
     threads: Threads = None,
     quiet: Quiet = False,
-):
+) -> None:
     """Learn from TRAINLIST and classify TESTLIST, in one run."""
     with _call(scratch, quiet):
         from userlogfeat.mirex.submission import train_and_classify as run
@@ -211,7 +211,7 @@ def package(
     ] = "planted",
     threads: Threads = None,
     quiet: Quiet = False,
-):
+) -> None:
     """Write the folder to hand in: scripts, model files, requirements, README.
 
     The scripts are run once, so that the README has measured figures.
@@ -279,7 +279,7 @@ def evaluate(
     ] = False,
     threads: Threads = None,
     quiet: Quiet = False,
-):
+) -> None:
     """Run submissions on folds, as the organisers do, and report.
 
     Accuracy by fold and class, confusion, time, peak memory, and artists that train and

@@ -30,14 +30,21 @@ class By(StrEnum):
     album = "album"
 
 
-def path_of(value):
+def path_of(value: str) -> Path:
     """A path as given; an empty one, of an unset variable of the shell, is refused."""
     if not str(value):
         raise typer.BadParameter('it is empty. For the present folder pass ".".')
     return Path(value)
 
 
-def named_columns(user, item, count=None, time=None, liked=None, disliked=None):
+def named_columns(
+    user: str | None,
+    item: str | None,
+    count: str | None = None,
+    time: str | None = None,
+    liked: str | None = None,
+    disliked: str | None = None,
+) -> dict[str, str]:
     """The columns that were named, as `read_logs` takes them."""
     columns = {"user": user, "item": item, "count": count, "time": time}
     columns |= {"liked": liked, "disliked": disliked}

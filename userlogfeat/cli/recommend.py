@@ -136,7 +136,7 @@ def recommend(
     jobs: Jobs = 2,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-):
+) -> None:
     """Recommend items to users: known ones, or new ones by their histories.
 
     Audio that nobody has played is recommended by what it sounds like. Users and items

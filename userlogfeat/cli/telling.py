@@ -3,13 +3,15 @@
 import contextlib
 import re
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import typer
 
 _SHOWN = 5  # failures that the summary describes
 
 
-def tell(text, *, err=False):
+def tell(text: str, *, err: bool = False) -> None:
     """Write a line to stdout, or to stderr."""
     typer.echo(_printable(text), err=err)
 
@@ -20,14 +22,14 @@ def _printable(text):
     return raw.decode("utf-8", "backslashreplace")
 
 
-def show_warning(message, *_where, **_more):
+def show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:
     """One line, without what it advises to those who write Python."""
     text = re.split(r" (?:To silence|Pass \w+=\S+ to stop) this", str(message))[0]
     tell(f"Note: {text}", err=True)
 
 
 @contextlib.contextmanager
-def licence_told_last(quiet):
+def licence_told_last(quiet: bool) -> Iterator[None]:
     """Tell the licence of weights in one line, once the work went well; or not."""
     from userlogfeat.weights import NonCommercialWarning
 
@@ -46,7 +48,9 @@ def licence_told_last(quiet):
         show_warning(note)
 
 
-def tell_failures(failed, n_failed=None, where=""):
+def tell_failures(
+    failed: Sequence[tuple[Any, str, str]], n_failed: int | None = None, where: str = ""
+) -> None:
     """The first few clips (clip, status, message) that failed; how many more did."""
     for _, status, message in failed[:_SHOWN]:
         tell(f"{status}: {message}", err=True)

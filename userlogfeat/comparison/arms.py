@@ -6,8 +6,11 @@ a teacher, a teacher of permuted logs, or chance (`projection`) says of
 them. All else (training clips, seed, search) is the same for all arms.
 """
 
+from __future__ import annotations
+
 import json
 import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sklearn
@@ -27,6 +30,10 @@ from userlogfeat.comparison.problem import (
 from userlogfeat.comparison.projection import random_projection
 from userlogfeat.comparison.teachers import FoldTeacher, has_unit_factors
 
+if TYPE_CHECKING:
+    from userlogfeat.comparison.problem import Cell, Problem
+
+
 _OF_KD = ("kd_weight", "kd_epochs")
 # What a search can leave out, as it makes no difference to the student.
 _UNUSED = {"base": _OF_KD, "init": _OF_KD, "fix": (*_OF_KD, "hidden", "pools")}
@@ -39,11 +46,11 @@ class Teaching:
     Teachers are trained when the first cell asks for them, and once.
     """
 
-    def __init__(self, problem):
+    def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self._teachers = {}
 
-    def teacher(self, cell):
+    def teacher(self, cell: Cell) -> FoldTeacher | None:
         """The FoldTeacher of a cell; None where teachers are ready or there is none."""
         data = self.problem.teachers
         if cell.mode == "base" or cell.arm == PROJECTION:
@@ -66,7 +73,7 @@ class Teaching:
             )
         return self._teachers[key]
 
-    def give(self, cell):
+    def give(self, cell: Cell) -> tuple[Any, np.ndarray | None]:
         """The student's parameter `teacher`, and targets for all clips (or None)."""
         if cell.mode == "base":
             return None, None
@@ -111,7 +118,7 @@ def _factor_shape(teachers):
     return N_FACTORS, None
 
 
-def fit_cell(problem, teaching, cell):
+def fit_cell(problem: Problem, teaching: Teaching, cell: Cell) -> dict[str, Any]:
     """Fit the student of one cell and test it.
 
     Parameters
@@ -153,7 +160,7 @@ def fit_cell(problem, teaching, cell):
     }
 
 
-def arm_candidates(search, mode):
+def arm_candidates(search: Any, mode: str) -> list[dict[str, Any]]:
     """The different settings of a search that a mode uses: see `_UNUSED`."""
     candidates = []
     for settings in search:

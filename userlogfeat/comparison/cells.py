@@ -5,19 +5,27 @@ teachers, search), so that a folder of another one is refused, and says which of
 differ. A cell's file is named by a digest of the comparison and the cell.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
 from types import FunctionType
+from typing import TYPE_CHECKING, Any, Self
 
 import joblib
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from userlogfeat._files import FileLock, remove_temporaries, replace_file
+from userlogfeat._typing import PathLike
 from userlogfeat.comparison.links import TeacherData, n_rows
+
+if TYPE_CHECKING:
+    from userlogfeat.comparison.problem import Cell, Problem
+
 
 FORMAT = 1
 _DESCRIPTION = "comparison.json"
@@ -48,12 +56,12 @@ class CellFolder:
         Where another process is writing to it.
     """
 
-    def __init__(self, folder, identity):
+    def __init__(self, folder: PathLike, identity: dict[str, str]) -> None:
         self.folder, self.identity = Path(folder), identity
         self._digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         self._lock = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         strangers = {path.name for path in self.folder.iterdir()} - {".lock"}
         description = self.folder / _DESCRIPTION
@@ -73,11 +81,11 @@ class CellFolder:
                 path.write_text(text, encoding="utf-8")
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         self._lock.__exit__(*exception)
         self._lock = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_lock": None}  # a lock stays with its process
 
     def _check(self, description):
@@ -97,13 +105,13 @@ class CellFolder:
                 "shuffles without a random_state.)"
             )
 
-    def path(self, cell):
+    def path(self, cell: Cell) -> Path:
         """The file of a cell."""
         text = json.dumps([self._digest, vars(cell)], default=int)
         name = hashlib.sha256(text.encode()).hexdigest()[:_NAME_LENGTH]
         return self.folder / f"{name}.json"
 
-    def read(self, cell):
+    def read(self, cell: Cell) -> dict[str, Any] | None:
         """The row of a cell; None where it is not finished."""
         path = self.path(cell)
         try:
@@ -116,13 +124,13 @@ class CellFolder:
                 "Delete it, and that fit is made again."
             ) from error
 
-    def write(self, cell, row):
+    def write(self, cell: Cell, row: dict[str, Any]) -> None:
         """Keep the row of a finished cell."""
         with replace_file(self.path(cell)) as path:
             path.write_text(json.dumps(row), encoding="utf-8")
 
 
-def identify(problem):
+def identify(problem: Problem) -> dict[str, str]:
     """Digests of what defines a comparison, by name.
 
     Parameters

@@ -4,14 +4,17 @@ It can run for days, so no argument waits to be found wrong.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups, as_column, is_missing
+from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.comparison.links import (
     TeacherData,
     check_teacher_data,
@@ -36,8 +39,18 @@ _MAX_SEED = 2**32 - 1  # of numpy and scikit-learn
 
 
 def make_problem(
-    student, X, y, *, teachers, cv, seeds, groups, search, inner_cv, taught
-):
+    student: Any,
+    X: Audio,
+    y: ArrayLike,
+    *,
+    teachers: TeacherData | dict[str, Any] | None,
+    cv: Any,
+    seeds: int | Sequence[int],
+    groups: Labels | None,
+    search: dict[str, Any] | list[dict[str, Any]] | None,
+    inner_cv: int,
+    taught: Labels | None,
+) -> Problem:
     """Check the arguments of ``compare`` that all cells share.
 
     Parameters
@@ -81,7 +94,12 @@ def make_problem(
     return _check_leaks(problem, groups, taught)
 
 
-def check_cells(problem, arms, n_labels, channels):
+def check_cells(
+    problem: Problem,
+    arms: Sequence[str],
+    n_labels: int | Sequence[int | None] | None,
+    channels: int | Sequence[int | None] | None,
+) -> list[Cell]:
     """The cells of a comparison, in the order of its frame.
 
     Parameters

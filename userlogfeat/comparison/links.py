@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from userlogfeat._groups import as_column, group_keys, is_missing
+from userlogfeat._typing import Audio
 
 _SHOWN = 3  # examples in a message
 
@@ -83,12 +84,12 @@ class Links:
     teacher: np.ndarray
     certain: bool = True
 
-    def shared(self, rows):
+    def shared(self, rows: np.ndarray) -> np.ndarray:
         """Numbers of the teacher's artists that are among `rows` of the student's."""
         return np.intersect1d(self.student[rows], self.teacher)
 
 
-def check_teacher_data(data, n_student_clips):
+def check_teacher_data(data: TeacherData, n_student_clips: int) -> TeacherData:
     """The same data with arrays in place of sequences; raise where it cannot teach.
 
     Parameters
@@ -145,7 +146,9 @@ def check_teacher_data(data, n_student_clips):
     return TeacherData(**plain)
 
 
-def link_artists(data, X, groups=None):
+def link_artists(
+    data: TeacherData, X: Audio, groups: np.ndarray | None = None
+) -> Links:
     """Number the artists of the student's and the teacher's clips together.
 
     Two clips are by one artist where their ids say so, or where they are the same
@@ -182,12 +185,12 @@ def link_artists(data, X, groups=None):
     return Links(part[student], part[teacher], certain)
 
 
-def n_rows(X):
+def n_rows(X: Audio) -> int:
     """Number of clips in X, whatever holds them."""
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
-def take(X, rows):
+def take(X: Any, rows: np.ndarray) -> Any:
     """Some clips of X: a list of a list, an array of an array, a frame of a frame."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]

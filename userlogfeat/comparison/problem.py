@@ -27,11 +27,11 @@ class Cell:
     fold: int
 
     @property
-    def mode(self):
+    def mode(self) -> str:
         """The student's mode: base, fix, init or kd."""
         return self.arm.split()[0]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
 
 
@@ -74,23 +74,23 @@ class Problem:
     taught: np.ndarray | None = None
 
     @cached_property
-    def statistics(self):
+    def statistics(self) -> np.ndarray:
         """What a random projection reads, (n_clips, n): see `input_statistics`."""
         return input_statistics(self.X, self.student)
 
     @property
-    def classifies(self):
+    def classifies(self) -> bool:
         """Whether the task is to tell classes apart."""
         return is_classifier(self.student)
 
     @cached_property
-    def excluded(self):
+    def excluded(self) -> list[tuple[Any, ...]]:
         """For each fold the artists that a teacher must not hear, by `links`."""
         if self.links is None:
             return [()] * len(self.folds)
         return [tuple(self.links.shared(test).tolist()) for _, test in self.folds]
 
-    def training_rows(self, cell):
+    def training_rows(self, cell: Cell) -> np.ndarray:
         """Rows of X that a cell's student learns from: the same for all arms."""
         train = self.folds[cell.fold][0]
         if cell.n_labels is None:
@@ -101,7 +101,9 @@ class Problem:
         ]
 
 
-def make_folds(student, y, n_splits, groups, *, seed):
+def make_folds(
+    student: Any, y: np.ndarray, n_splits: int, groups: np.ndarray | None, *, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Folds for a student's task: by artist where `groups` are known.
 
     Parameters
@@ -124,7 +126,7 @@ def make_folds(student, y, n_splits, groups, *, seed):
     return list(splitter.split(y, groups=groups))
 
 
-def find_ready(teachers, arm):
+def find_ready(teachers: Any, arm: str) -> Any:
     """The ready teacher of an arm; that of "kd" also serves "fix" and "init"."""
     if not isinstance(teachers, dict):
         return None

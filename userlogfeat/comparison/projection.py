@@ -4,12 +4,23 @@ A student that learns to estimate a random linear map of what it hears is regula
 one that learns to estimate factors. What both gain over no targets is no knowledge.
 """
 
+from typing import Any
+
 import numpy as np
+
+from userlogfeat._typing import Audio
 
 _PROJECTION = 2  # the stream of random numbers, beside a cell's seed
 
 
-def random_projection(features, train, *, n_factors, length, seed):
+def random_projection(
+    features: np.ndarray,
+    train: np.ndarray,
+    *,
+    n_factors: int,
+    length: float | None,
+    seed: int,
+) -> np.ndarray:
     """A random linear map of standardised features.
 
     Parameters
@@ -40,7 +51,7 @@ def random_projection(features, train, *, n_factors, length, seed):
     return targets * (length / np.sqrt(np.square(lengths[train]).mean()))
 
 
-def input_statistics(X, student):
+def input_statistics(X: Audio, student: Any) -> np.ndarray:
     """What a random projection reads of each clip.
 
     Features as they are; of audio, the mean and the standard deviation over time of

@@ -1,15 +1,24 @@
 """``compare``: the cells of a comparison, shared out to processes, kept and resumed."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from tqdm import tqdm
 
+from userlogfeat._typing import ArrayLike, Audio, Labels, PathLike
 from userlogfeat.comparison.arms import Teaching, fit_cell
 from userlogfeat.comparison.cells import CellFolder, identify
 from userlogfeat.comparison.checks import check_cells, make_problem
 from userlogfeat.comparison.problem import ARMS, PROJECTION, find_ready
+
+if TYPE_CHECKING:
+    from userlogfeat.comparison.links import TeacherData
+
 
 SCHEMA = {
     "arm": pl.String,
@@ -33,24 +42,24 @@ SCHEMA = {
 
 
 def compare(
-    student,
-    X,
-    y,
+    student: Any,
+    X: Audio,
+    y: ArrayLike,
     *,
-    teachers=None,
-    cv=5,
-    seeds=8,
-    groups=None,
-    arms=ARMS,
-    n_labels=(None,),
-    channels=(None,),
-    search=None,
-    inner_cv=3,
-    taught=None,
-    folder=None,
-    n_jobs=1,
-    verbose=0,
-):
+    teachers: TeacherData | dict[str, Any] | None = None,
+    cv: Any = 5,
+    seeds: int | Sequence[int] = 8,
+    groups: Labels | None = None,
+    arms: Sequence[str] = ARMS,
+    n_labels: int | Sequence[int | None] | None = (None,),
+    channels: int | Sequence[int | None] | None = (None,),
+    search: dict[str, Any] | list[dict[str, Any]] | None = None,
+    inner_cv: int = 3,
+    taught: Labels | None = None,
+    folder: PathLike | None = None,
+    n_jobs: int = 1,
+    verbose: int = 0,
+) -> pl.DataFrame:
     """Fit a student with and without a teacher, and with what only looks like one.
 
     Parameters

@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -13,7 +14,9 @@ from userlogfeat.comparison.problem import make_folds
 _FOLD_SEED = 0  # where `cv` is a number: one set of folds for all seeds
 
 
-def check_folds(student, y, cv, groups):
+def check_folds(
+    student: Any, y: np.ndarray, cv: Any, groups: np.ndarray | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """The outer folds as a list, whatever `cv` is.
 
     Parameters

@@ -5,10 +5,13 @@ same fold under the same seed, and their p-values are corrected for how many the
 in the table (Holm 1979).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
 from userlogfeat._groups import as_column
+from userlogfeat._typing import Labels
 from userlogfeat.comparison.problem import PERMUTED
 from userlogfeat.evaluation.significance import (
     bootstrap_interval,
@@ -26,14 +29,14 @@ _NEEDED = (*_CELL, "score", "metric", "clips", "outcome")
 
 
 def summarise(
-    frame,
+    frame: pl.DataFrame,
     *,
-    against=("base", PERMUTED),
-    groups=None,
-    corrected=True,
-    n_bootstrap=2000,
-    seed=0,
-):
+    against: Sequence[str] = ("base", PERMUTED),
+    groups: Labels | None = None,
+    corrected: bool = True,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> pl.DataFrame:
     """Means, intervals and tests of what ``compare`` returned.
 
     Parameters

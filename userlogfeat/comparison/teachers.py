@@ -7,7 +7,11 @@ student would learn to trust them too much. So those are *out of fold*: each is 
 head without the clip's artist (:attr:`FoldTeacher.targets`).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -15,12 +19,19 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import has_fit_parameter
 
 from userlogfeat._groups import artist_groups
+from userlogfeat._typing import ArrayLike
 from userlogfeat.comparison.links import take
+
+if TYPE_CHECKING:
+    from userlogfeat.comparison.links import Links, TeacherData
+
 
 _PERMUTATION = 1  # the stream of random numbers that permutes, beside a cell's seed
 
 
-def permute_factors(factors, items, rng):
+def permute_factors(
+    factors: np.ndarray, items: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Factors in which every item has another item's.
 
     The items are put in a random cycle, and each gets the factors of the next: none
@@ -73,7 +84,17 @@ class FoldTeacher:
         The estimator's parameter of this name, where it has one.
     """
 
-    def __init__(self, data, links, X, *, excluded, seed, permuted, channels=None):
+    def __init__(
+        self,
+        data: TeacherData,
+        links: Links,
+        X: ArrayLike,
+        *,
+        excluded: Sequence[int],
+        seed: int,
+        permuted: bool,
+        channels: int | None = None,
+    ) -> None:
         self.data, self.links, self.seed = data, links, seed
         self.heard = X if data.student_X is None else data.student_X
         self.permuted, self.channels = permuted, channels
@@ -88,12 +109,12 @@ class FoldTeacher:
             )
 
     @property
-    def n_taught(self):
+    def n_taught(self) -> int:
         """Clips it learns from."""
         return len(self.rows)
 
     @cached_property
-    def factors(self):
+    def factors(self) -> np.ndarray:
         """What it learns (n_taught, n_factors): permuted where asked for."""
         factors = self.data.factors[self.rows]
         if not self.permuted:
@@ -102,12 +123,12 @@ class FoldTeacher:
         return permute_factors(factors, self.data.items[self.rows], rng)
 
     @cached_property
-    def estimator(self):
+    def estimator(self) -> Any:
         """The teacher trained on all it may hear."""
         return self._fit(np.arange(self.n_taught))
 
     @cached_property
-    def targets(self):
+    def targets(self) -> np.ndarray:
         """Estimates for the student's clips (n_clips, n_factors), float64.
 
         Of clips whose artist taught the teacher, each is by a head without that
@@ -167,7 +188,7 @@ class FoldTeacher:
         return parameter in self.data.estimator.get_params(deep=False)
 
 
-def has_unit_factors(data):
+def has_unit_factors(data: TeacherData) -> bool:
     """Whether the estimator brings factors to unit length before it learns them."""
     norm = getattr(data.estimator, "factor_norm", "raw")
     return norm == "unit" and data.factors.shape[1] > 1

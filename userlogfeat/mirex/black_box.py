@@ -17,9 +17,12 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from userlogfeat._typing import PathLike
 
 _LOOKS = 0.1  # seconds between two looks at the memory
 _GRACE = 5.0  # seconds from SIGTERM to SIGKILL
@@ -56,12 +59,12 @@ class Run:
     peak_mib: float
     output_tail: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         code = "" if self.exit_code is None else f", exit code {self.exit_code}"
         return f"{self.status}{code}, {self.seconds:.1f} s, {mib_text(self.peak_mib)}"
 
 
-def mib_text(mib):
+def mib_text(mib: float) -> str:
     """A size in words; what was not seen is no 0.
 
     Parameters
@@ -77,7 +80,14 @@ def mib_text(mib):
     return "not seen" if math.isnan(mib) else f"{mib:.0f} MiB"
 
 
-def run_script(command, *, time_limit=None, log=None, cwd=None, environment=None):
+def run_script(
+    command: Sequence[PathLike],
+    *,
+    time_limit: float | None = None,
+    log: PathLike | None = None,
+    cwd: PathLike | None = None,
+    environment: dict[str, str] | None = None,
+) -> Run:
     """Run a command to its end, or to the time limit.
 
     Parameters
@@ -177,7 +187,7 @@ class _MemoryWatch:
                 return
 
 
-def session_bytes(session):
+def session_bytes(session: int) -> int:
     """Resident memory of all processes of a session, in bytes; 0 without /proc.
 
     Parameters
@@ -210,7 +220,7 @@ def _tail(log):
         return file.read().decode("utf-8", "replace")
 
 
-def folder_bytes(folder):
+def folder_bytes(folder: PathLike) -> int:
     """Size of the files in a folder, in bytes.
 
     Parameters

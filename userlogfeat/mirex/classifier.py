@@ -7,8 +7,16 @@ same. Steps of other kinds are not stored: the model is then the training list i
 and classifying fits the pipeline again, from features that are in the scratch folder.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 from scipy.special import expit
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
 
 _BLOCK = 4096  # clips whose kernel is computed at once
 
@@ -18,11 +26,11 @@ class Affine:
 
     kind = "affine"
 
-    def __init__(self, matrix, offset):
+    def __init__(self, matrix: np.ndarray, offset: np.ndarray) -> None:
         self.matrix, self.offset = matrix, offset
 
     @classmethod
-    def of(cls, step):
+    def of(cls, step: Any) -> Self:
         """From a fitted StandardScaler or PCA."""
         if type(step).__name__ == "StandardScaler":
             n = step.n_features_in_
@@ -34,11 +42,11 @@ class Affine:
             matrix = matrix / np.sqrt(step.explained_variance_)
         return cls(matrix, -step.mean_ @ matrix)
 
-    def __call__(self, X):
+    def __call__(self, X: np.ndarray) -> np.ndarray:
         """Apply it to (n_clips, n_features)."""
         return X @ self.matrix + self.offset
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """What to store."""
         return {"matrix": self.matrix, "offset": self.offset}
 
@@ -65,7 +73,14 @@ class SupportVectors:
 
     kind = "svm"
 
-    def __init__(self, vectors, coefficients, intercepts, counts, gamma):
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        coefficients: np.ndarray,
+        intercepts: np.ndarray,
+        counts: np.ndarray,
+        gamma: np.ndarray,
+    ) -> None:
         self.vectors = vectors
         self.coefficients = coefficients
         self.intercepts = intercepts
@@ -73,7 +88,7 @@ class SupportVectors:
         self.gamma = gamma
 
     @classmethod
-    def of(cls, svc, X):
+    def of(cls, svc: Any, X: np.ndarray) -> Self:
         """From a fitted SVC and what it was fitted on (for ``gamma="scale"``)."""
         gamma, n_features, variance = svc.gamma, X.shape[1], X.var()
         if svc.kernel == "linear":
@@ -90,7 +105,7 @@ class SupportVectors:
             np.array([gamma], np.float64),
         )
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray) -> np.ndarray:
         """Numbers of the classes of clips: (n_clips,)."""
         decisions = self.decide(X)
         n = len(self.counts)
@@ -102,7 +117,7 @@ class SupportVectors:
             votes[rows, np.where(decisions[:, pair] > 0, i, j)] += 1
         return votes.argmax(axis=1)
 
-    def decide(self, X):
+    def decide(self, X: np.ndarray) -> np.ndarray:
         """Decision of each pair of classes: (n_clips, n_pairs)."""
         blocks = range(0, len(X), _BLOCK)
         return np.concatenate([self._decide(X[i : i + _BLOCK]) for i in blocks])
@@ -131,11 +146,11 @@ class SupportVectors:
         squares = np.square(X).sum(1)[:, None] + np.square(self.vectors).sum(1)
         return np.exp(-self.gamma[0] * np.maximum(squares - 2 * products, 0))
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """What to store."""
         return dict(vars(self))
 
-    def check(self, n_features):
+    def check(self, n_features: int) -> int:
         """The number of classes; raise a ValueError where arrays do not fit."""
         n, n_vectors = len(self.counts), len(self.vectors)
         expected = {
@@ -163,22 +178,22 @@ class Constant:
 
     kind = "constant"
 
-    def __init__(self, value):
+    def __init__(self, value: np.ndarray) -> None:
         self.value = value
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray) -> np.ndarray:
         """The first class."""
         return np.zeros(len(X), dtype=int)
 
-    def decide(self, X):
+    def decide(self, X: np.ndarray) -> np.ndarray:
         """The same decision for all clips: (n_clips, 1)."""
         return np.full((len(X), 1), self.value[0])
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """What to store."""
         return {"value": self.value}
 
-    def check(self, n_features):
+    def check(self, n_features: int) -> int:
         """The number of classes; raise a ValueError where it is no number."""
         if self.value.shape != (1,):
             raise ValueError(f"a constant of shape {self.value.shape}, expected (1,)")
@@ -198,11 +213,11 @@ class ArrayClassifier:
         :class:`SupportVectors` or :class:`Constant`: one, or one a tag.
     """
 
-    def __init__(self, steps, machines):
+    def __init__(self, steps: list[Affine], machines: list[Any]) -> None:
         self.steps, self.machines = steps, machines
 
     @classmethod
-    def of(cls, pipeline, X):
+    def of(cls, pipeline: Pipeline, X: np.ndarray) -> Self | None:
         """From fitted steps, or None where some are of other kinds.
 
         Parameters
@@ -233,16 +248,16 @@ class ArrayClassifier:
         ]
         return cls([Affine.of(step) for step in first], found)
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray) -> np.ndarray:
         """Numbers of classes: (n_clips,)."""
         return self.machines[0].predict(self._transform(X))
 
-    def affinities(self, X):
+    def affinities(self, X: np.ndarray) -> np.ndarray:
         """Affinity of each tag, from 0 to 1; 0.5 is the border: (n_clips, n_tags)."""
         Z = self._transform(X)
         return expit(np.stack([m.decide(Z)[:, 0] for m in self.machines], axis=1))
 
-    def state(self):
+    def state(self) -> tuple[dict[str, np.ndarray], list[str]]:
         """Arrays to store, and the kinds of their owners."""
         owners = [*self.steps, *self.machines]
         arrays = {
@@ -253,7 +268,7 @@ class ArrayClassifier:
         return arrays, [owner.kind for owner in owners]
 
     @classmethod
-    def from_state(cls, arrays, kinds):
+    def from_state(cls, arrays: dict[str, np.ndarray], kinds: list[str]) -> Self:
         """From what :meth:`state` gave."""
         owners = []
         for i, kind in enumerate(kinds):
@@ -268,7 +283,7 @@ class ArrayClassifier:
             raise ValueError(f"kinds in the order {kinds}")
         return cls(steps, owners[len(steps) :])
 
-    def check(self, *, n_tags=0):
+    def check(self, *, n_tags: int = 0) -> int:
         """Raise a ValueError where arrays do not fit each other.
 
         Parameters

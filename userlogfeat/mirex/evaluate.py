@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from userlogfeat._check import check_positive
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.black_box import folder_bytes, run_script
 from userlogfeat.mirex.folds import read_folds
 from userlogfeat.mirex.lists import write_labels
@@ -25,16 +26,16 @@ TIME_LIMIT = 86400.0  # s of one call; MIREX gives a whole submission one to thr
 
 
 def evaluate(
-    folder,
-    submissions,
-    output,
+    folder: PathLike,
+    submissions: dict[str, PathLike],
+    output: PathLike,
     *,
-    audio_root=None,
-    time_limit=TIME_LIMIT,
-    n_threads=None,
-    tags=False,
-    keep_scratch=False,
-):
+    audio_root: PathLike | None = None,
+    time_limit: float = TIME_LIMIT,
+    n_threads: int | None = None,
+    tags: bool = False,
+    keep_scratch: bool = False,
+) -> Evaluation | TagEvaluation:
     """Run submissions on the folds of a folder.
 
     Parameters

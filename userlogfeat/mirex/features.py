@@ -11,10 +11,12 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from userlogfeat._files import make_below
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.lists import find_clip
 from userlogfeat.tables import OK, FeatureTable, clip_name
 from userlogfeat.tables.reader import row_names
@@ -52,12 +54,19 @@ class Features:
     fingerprint: str
 
     @property
-    def found(self):
+    def found(self) -> np.ndarray:
         """Which clips have features: ndarray (n_clips,), bool."""
         return np.array([status == OK for status in self.statuses], dtype=bool)
 
 
-def read_features(embedder, scratch, clips, folder, *, progress=None):
+def read_features(
+    embedder: Any,
+    scratch: PathLike,
+    clips: list[str],
+    folder: PathLike,
+    *,
+    progress: bool | None = None,
+) -> Features:
     """Features of clips, hearing those that the scratch folder does not have.
 
     Parameters

@@ -6,12 +6,14 @@ each tag. A tag that all clips have teaches nothing, and is always given.
 """
 
 import logging
+from collections.abc import Collection
 
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from userlogfeat._typing import ArrayLike
 from userlogfeat.mirex.classifier import ArrayClassifier, Constant
 
 logger = logging.getLogger(__name__)
@@ -31,15 +33,15 @@ class FittedPipeline:
         Of tags: False for those that all clips had, which the steps have not seen.
     """
 
-    def __init__(self, steps, learned=None):
+    def __init__(self, steps: Pipeline, learned: np.ndarray | None = None) -> None:
         self.steps = steps
         self.learned = learned
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray) -> np.ndarray:
         """Numbers of classes: (n_clips,)."""
         return np.asarray(self.steps.predict(X)).astype(int)
 
-    def affinities(self, X):
+    def affinities(self, X: np.ndarray) -> np.ndarray:
         """Affinity of each tag, from 0 to 1: (n_clips, n_tags)."""
         affinities = np.ones((len(X), len(self.learned)))
         affinities[:, self.learned] = self._scores(X)
@@ -61,7 +63,14 @@ class FittedPipeline:
         return scores[:, None] if scores.ndim == 1 else scores
 
 
-def fit_classes(pipeline, X, y, names, *, listed=()):
+def fit_classes(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    y: np.ndarray,
+    names: list[str],
+    *,
+    listed: Collection[str] = (),
+) -> ArrayClassifier | FittedPipeline:
     """Fit to classes.
 
     Parameters
@@ -88,7 +97,9 @@ def fit_classes(pipeline, X, y, names, *, listed=()):
     return ArrayClassifier.of(steps, X) or FittedPipeline(steps)
 
 
-def fit_tags(pipeline, X, y):
+def fit_tags(
+    pipeline: Pipeline, X: np.ndarray, y: np.ndarray
+) -> ArrayClassifier | FittedPipeline:
     """Fit to tags.
 
     Parameters
@@ -120,7 +131,7 @@ def fit_tags(pipeline, X, y):
     return ArrayClassifier(arrays.steps, machines)
 
 
-def fit_steps(pipeline, X, y):
+def fit_steps(pipeline: Pipeline, X: np.ndarray, y: ArrayLike) -> Pipeline:
     """Fit all steps but the first on features.
 
     A PCA with more components than there are clips or columns gets fewer: folds differ

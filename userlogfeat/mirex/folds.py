@@ -7,12 +7,20 @@ optional: ``NAME_train_groups.txt`` and ``NAME_evaluate_groups.txt`` (path TAB a
 Without a name, ``train.txt`` and ``evaluate.txt`` are one fold.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.lists import read_clips, read_labels, read_tags
+
+if TYPE_CHECKING:
+    from userlogfeat.evaluation.leaks import LeakReport
+
 
 TRAIN, TEST, TRUTH = "train.txt", "test.txt", "evaluate.txt"
 
@@ -37,7 +45,7 @@ class Fold:
     truth: dict
     groups: dict | None
 
-    def leaks(self):
+    def leaks(self) -> LeakReport:
         """What train and test share.
 
         Returns
@@ -60,7 +68,7 @@ class Fold:
         )
 
 
-def read_folds(folder, *, tags=False):
+def read_folds(folder: PathLike, *, tags: bool = False) -> list[Fold]:
     """All folds of a folder, in the order of their names (f2 before f10).
 
     Parameters

@@ -16,12 +16,15 @@ it is the same file by another path.
 import codecs
 import os
 import unicodedata
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from userlogfeat._files import read_whole, replace_file
+from userlogfeat._typing import ArrayLike, PathLike
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 MAX_LIST_BYTES = 1 << 28  # two million paths or more
@@ -29,7 +32,7 @@ MAX_LINES = 10_000_000  # 3 GB
 _SHOWN = 3  # faulty lines that an error describes
 
 
-def read_clips(path):
+def read_clips(path: PathLike) -> list[str]:
     r"""Clips of a feature list or a test list.
 
     Parameters
@@ -57,7 +60,7 @@ def read_clips(path):
     return [clip for _, clip, _ in read_lines(path)]
 
 
-def read_labels(path):
+def read_labels(path: PathLike) -> dict[str, str]:
     r"""Clips and classes of a training list, or of an output.
 
     Parameters
@@ -102,7 +105,7 @@ def read_labels(path):
     return labels
 
 
-def read_tags(path):
+def read_tags(path: PathLike) -> dict[str, set[str]]:
     r"""Clips and tags of a training list with one line for each pair.
 
     Parameters
@@ -139,7 +142,7 @@ def read_tags(path):
     return tags
 
 
-def read_training(path, *, tags=False):
+def read_training(path: PathLike, *, tags: bool = False) -> dict[str, Any]:
     """Labels of a training list, one entry a file: whatever path a line calls it by.
 
     Parameters
@@ -174,7 +177,7 @@ def read_training(path, *, tags=False):
     return found
 
 
-def write_labels(path, clips, labels):
+def write_labels(path: PathLike, clips: list[str], labels: Sequence[str]) -> None:
     """Write the classes of clips, or a training list: ``path TAB class``.
 
     Parameters
@@ -189,7 +192,14 @@ def write_labels(path, clips, labels):
     _write({path: lines})
 
 
-def write_tags(affinity_path, binary_path, clips, tags, affinities, relevant):
+def write_tags(
+    affinity_path: PathLike,
+    binary_path: PathLike,
+    clips: list[str],
+    tags: list[str],
+    affinities: ArrayLike,
+    relevant: ArrayLike,
+) -> None:
     """Write the two files of the tag task, a line for each pair of clip and tag.
 
     Parameters
@@ -228,7 +238,7 @@ def write_tags(affinity_path, binary_path, clips, tags, affinities, relevant):
     )
 
 
-def find_clip(clip, folder):
+def find_clip(clip: str, folder: PathLike) -> str:
     """The file that a line of a list means, as an absolute path.
 
     A relative path is taken from the present folder, or where no file is there, from
@@ -256,7 +266,7 @@ def find_clip(clip, folder):
     return os.path.abspath(clip)
 
 
-def real_path(path):
+def real_path(path: PathLike) -> str:
     """The file that a path is in the end: absolute, without links.
 
     Parameters
@@ -280,7 +290,7 @@ def _is_there(path):
         return False
 
 
-def read_lines(path):
+def read_lines(path: PathLike) -> list[tuple[int, str, list[str]]]:
     """Number, path and further columns, if any, of every line that is not blank.
 
     Parameters

@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.black_box import folder_bytes, run_script
 from userlogfeat.mirex.lists import find_clip, read_labels, read_tags, write_labels
 
@@ -38,7 +39,13 @@ class Measured:
     scratch_bytes: int
 
 
-def measure_package(folder, train_list=None, *, tags=False, n_threads=None):
+def measure_package(
+    folder: PathLike,
+    train_list: PathLike | None = None,
+    *,
+    tags: bool = False,
+    n_threads: int | None = None,
+) -> Measured:
     """Run all scripts of a submission on half of some clips, and on the other half.
 
     Parameters

@@ -5,6 +5,8 @@ A model is a folder with ``model.json`` and, where its steps can be kept as arra
 when it is needed (see :mod:`userlogfeat.mirex.classifier`).
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -13,6 +15,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -25,10 +28,17 @@ from userlogfeat._files import (
     replace_file,
     replace_pair,
 )
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.classifier import ArrayClassifier
 from userlogfeat.mirex.features import read_features
 from userlogfeat.mirex.fitting import fit_classes, fit_tags
 from userlogfeat.mirex.lists import find_clip, read_training
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from userlogfeat.mirex.features import Features
+
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +79,14 @@ class Model:
     steps: str
 
     @property
-    def majority(self):
+    def majority(self) -> int:
         """Number of the commonest class, the first by name of equals."""
         return int(np.argmax(self.shares))
 
     @classmethod
-    def learn(cls, pipeline, features, labels, *, tags):
+    def learn(
+        cls, pipeline: Pipeline, features: Features, labels: list[Any], *, tags: bool
+    ) -> Model:
         """Fit.
 
         Parameters
@@ -115,7 +127,7 @@ class Model:
         )
 
 
-def save_model(scratch, model):
+def save_model(scratch: PathLike, model: Model) -> Path:
     """Write a model into the scratch folder, in place of one of the same list.
 
     Parameters
@@ -158,7 +170,14 @@ def save_model(scratch, model):
     return folder
 
 
-def choose_model(scratch, features, pipeline, *, tags, train_list=None):
+def choose_model(
+    scratch: PathLike,
+    features: Features,
+    pipeline: Pipeline,
+    *,
+    tags: bool,
+    train_list: PathLike | None = None,
+) -> Model:
     """The model for some test clips.
 
     Parameters

@@ -7,6 +7,8 @@ space in its README are measured: with the scripts themselves, on the machine th
 the folder.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import shutil
@@ -15,10 +17,12 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sklearn.base import clone
 
 import userlogfeat
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.package_files import (
     ENVIRONMENT,
     REQUIREMENTS,
@@ -35,6 +39,10 @@ from userlogfeat.mirex.pipeline import (
     write_description,
 )
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
 logger = logging.getLogger(__name__)
 
 PIPELINE, WEIGHTS, LIB = "pipeline", "weights", "lib"
@@ -42,15 +50,15 @@ DESCRIPTION = "pipeline.json"
 
 
 def write_package(
-    folder,
+    folder: PathLike,
     *,
-    pipeline=None,
-    tags=False,
-    name="userlogfeat",
-    contact="(fill in)",
-    measure="planted",
-    n_threads=None,
-):
+    pipeline: PathLike | Pipeline | None = None,
+    tags: bool = False,
+    name: str = "userlogfeat",
+    contact: str = "(fill in)",
+    measure: PathLike | None = "planted",
+    n_threads: int | None = None,
+) -> Path:
     """Write a submission.
 
     Parameters
@@ -180,7 +188,7 @@ def _copy_weights(embedder, folder):
     embedder.set_params(weights=WEIGHTS)
 
 
-def musicnn_models(pipeline):
+def musicnn_models(pipeline: Pipeline) -> list[str]:
     """Which of musicnn's networks a pipeline hears with.
 
     Parameters

@@ -88,7 +88,7 @@ USAGES = {
 }
 
 
-def direct_requirements():
+def direct_requirements() -> list[str]:
     """What this library itself asks for, as installed here: ``numpy==2.4.6``, ...
 
     Returns
@@ -99,13 +99,13 @@ def direct_requirements():
     return sorted(_pin(name) for name, _ in _needs("userlogfeat"))
 
 
-def required_modules():
+def required_modules() -> list[str]:
     """What of it is imported by name: list of str."""
     names = sorted(name for name, _ in _needs("userlogfeat"))
     return [_MODULES.get(name, name) for name in names]
 
 
-def pinned_requirements():
+def pinned_requirements() -> list[str]:
     """All that this library needs, and what that needs in turn, as installed here.
 
     Returns

@@ -1,18 +1,36 @@
 """The README of a submission: what organisers ask for, and what was measured."""
 
+from __future__ import annotations
+
 import os
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.black_box import mib_text
 from userlogfeat.mirex.package_files import USAGES, direct_requirements
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from userlogfeat.mirex.measure import Measured
+
 
 _MIB = 2**20
 
 
-def write_readme(path, *, name, contact, pipeline, tags, measured):
+def write_readme(
+    path: PathLike,
+    *,
+    name: str,
+    contact: str,
+    pipeline: Pipeline,
+    tags: bool,
+    measured: Measured | None,
+) -> None:
     """Write it.
 
     Parameters

@@ -21,10 +21,12 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from sklearn.pipeline import Pipeline
 
 from userlogfeat._files import parse_json, read_whole
+from userlogfeat._typing import PathLike
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ _CLASSES = {
 }
 
 
-def default_pipeline(*, tags=False):
+def default_pipeline(*, tags: bool = False) -> Pipeline:
     """UserLogEmbedder, PCA(128), and a support vector machine with RBF kernel.
 
     Parameters
@@ -83,7 +85,9 @@ def default_pipeline(*, tags=False):
     return make_pipeline(UserLogEmbedder(), PCA(N_COMPONENTS, svd_solver="full"), last)
 
 
-def load_pipeline(source=None, *, tags=False):
+def load_pipeline(
+    source: PathLike | Pipeline | None = None, *, tags: bool = False
+) -> Pipeline:
     """A pipeline by name.
 
     Parameters
@@ -124,7 +128,7 @@ def load_pipeline(source=None, *, tags=False):
     return check_pipeline(function(), source)
 
 
-def check_pipeline(pipeline, name):
+def check_pipeline(pipeline: Any, name: str) -> Pipeline:
     """Raise unless it is a pipeline of features and something that classifies them."""
     if not isinstance(pipeline, Pipeline) or len(pipeline.steps) < 2:
         raise TypeError(
@@ -161,7 +165,7 @@ def _has(embedder, name):
     return hasattr(type(embedder), name) or name in vars(embedder)
 
 
-def describe_pipeline(pipeline):
+def describe_pipeline(pipeline: Pipeline) -> dict[str, Any] | None:
     """A pipeline as names of classes and their parameters, or None.
 
     Parameters
@@ -180,7 +184,7 @@ def describe_pipeline(pipeline):
     return {"format": FORMAT, "steps": steps}
 
 
-def write_description(path, pipeline):
+def write_description(path: PathLike, pipeline: Pipeline) -> None:
     """Write the description of a pipeline, for :func:`load_pipeline`.
 
     Parameters
@@ -204,7 +208,7 @@ def write_description(path, pipeline):
     Path(path).write_text(text + "\n", encoding="utf-8")
 
 
-def read_description(path):
+def read_description(path: PathLike) -> Pipeline:
     """The pipeline of a description; it names classes of a fixed list, and no code.
 
     Parameters
@@ -235,7 +239,7 @@ def read_description(path):
         ) from error
 
 
-def source_file(source):
+def source_file(source: Any) -> Path | None:
     """The file of ``file.py:function``; None for anything else."""
     where, _, name = str(source or "").rpartition(":")
     return Path(where) if name and where.endswith(".py") else None

@@ -4,12 +4,16 @@ Accuracies over all folds have a 95 % interval: the bootstrap over test clips or
 groups are known, over artists with all their clips.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from userlogfeat._files import replace_file
+from userlogfeat._typing import PathLike
 from userlogfeat.evaluation.bootstrap import bootstrap_interval
 from userlogfeat.mirex.report_parts import (
     artists_of,
@@ -22,6 +26,10 @@ from userlogfeat.mirex.tag_report import tag_sections
 from userlogfeat.mirex.tag_results import TagEvaluation
 from userlogfeat.report import markup
 
+if TYPE_CHECKING:
+    from userlogfeat.mirex.results import Evaluation
+
+
 TITLE = "MIREX train/test evaluation"
 _NOTES = [
     "A clip without an answer, or with two, is wrong, and so are all clips of a run "
@@ -30,7 +38,7 @@ _NOTES = [
 ]
 
 
-def write_report(evaluation, folder):
+def write_report(evaluation: Evaluation | TagEvaluation, folder: PathLike) -> None:
     """Write results.csv and the other tables, report.txt and report.html.
 
     Parameters
@@ -50,7 +58,9 @@ def write_report(evaluation, folder):
             temporary.write_text(_printable(text), encoding="utf-8")
 
 
-def report_sections(evaluation):
+def report_sections(
+    evaluation: Evaluation | TagEvaluation,
+) -> list[tuple[str, list[str], list[list[str]], list[str]]]:
     """All tables of the report.
 
     Parameters

@@ -1,12 +1,19 @@
 """Tables that reports of classes and of tags share: differences, cost, leaks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from userlogfeat.evaluation.friedman import friedman_test
 from userlogfeat.mirex.black_box import mib_text
 
+if TYPE_CHECKING:
+    from userlogfeat.mirex.results import FoldRun, Runs
 
-def artists_of(results):
+
+def artists_of(results: list[FoldRun]) -> list[str] | None:
     """Artist of each tested clip, or None where a fold has no groups.
 
     Parameters
@@ -22,7 +29,9 @@ def artists_of(results):
     return [r.fold.groups.get(clip, "") for r in results for clip in r.fold.truth]
 
 
-def differences_table(names, scores, *, measure, cases):
+def differences_table(
+    names: list[str], scores: np.ndarray, *, measure: str, cases: str
+) -> tuple[str, list[str], list[list[str]], list[str]]:
     """Friedman's test, and all pairs of submissions.
 
     Parameters
@@ -57,7 +66,7 @@ def differences_table(names, scores, *, measure, cases):
     return "Differences", columns, rows, [note]
 
 
-def cost_table(evaluation):
+def cost_table(evaluation: Runs) -> tuple[str, list[str], list[list[str]], list[str]]:
     """What every script took, and every scratch folder holds.
 
     Parameters
@@ -94,7 +103,7 @@ def cost_table(evaluation):
     return "Time and memory", columns, rows, notes
 
 
-def leaks_table(evaluation):
+def leaks_table(evaluation: Runs) -> tuple[str, list[str], list[list[str]], list[str]]:
     """What training and test clips share.
 
     Parameters

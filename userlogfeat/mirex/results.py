@@ -1,9 +1,16 @@
 """What became of an evaluation: answers and costs of submissions, fold by fold."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from userlogfeat.mirex.folds import Fold
 from userlogfeat.mirex.scores import class_accuracies, confusion
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 EXTRACT = "extractFeatures.sh"
 _COSTS = ("seconds", "cpu_seconds", "peak_mib")
@@ -36,13 +43,13 @@ class FoldResult(FoldRun):
     """What became of a fold of classes: its answers are `Answers`."""
 
     @property
-    def correct(self):
+    def correct(self) -> list[bool]:
         """Whether each answer is right: list of bool."""
         pairs = zip(self.fold.truth.values(), self.answers.labels, strict=True)
         return [truth == label for truth, label in pairs]
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """Part of the clips that is right."""
         return sum(self.correct) / len(self.correct)
 
@@ -69,11 +76,11 @@ class Runs:
     scratch_bytes: dict
     found_bytes: dict
 
-    def of(self, submission):
+    def of(self, submission: str) -> list[Any]:
         """Results of one submission, in the order of folds."""
         return [result for result in self.results if result.submission == submission]
 
-    def runs_frame(self):
+    def runs_frame(self) -> pl.DataFrame:
         """What every script took.
 
         Returns
@@ -111,7 +118,7 @@ class Runs:
 class Evaluation(Runs):
     """Results of submissions to a task of classes: its results are `FoldResult`."""
 
-    def to_frame(self):
+    def to_frame(self) -> pl.DataFrame:
         """Accuracies, tidy.
 
         Returns
@@ -133,7 +140,7 @@ class Evaluation(Runs):
         columns = ["submission", "fold", "class", "n_clips", "n_correct", "accuracy"]
         return pl.DataFrame(rows, schema=[*columns, "status"], orient="row")
 
-    def confusion_frame(self):
+    def confusion_frame(self) -> pl.DataFrame:
         """Confusions over all folds, tidy.
 
         Returns
@@ -153,7 +160,7 @@ class Evaluation(Runs):
         return pl.DataFrame(rows, schema=columns, orient="row")
 
     @property
-    def frames(self):
+    def frames(self) -> dict[str, pl.DataFrame]:
         """All tables of the evaluation, by the name of their files."""
         return {
             "results.csv": self.to_frame(),

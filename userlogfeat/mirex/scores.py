@@ -5,11 +5,13 @@ training list, is wrong. So is every clip of a run that failed or was over the t
 limit, whatever it wrote: its accuracy is 0, and its status says why.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.lists import read_lines
 
 NO_ANSWER, SEVERAL = "(none)", "(several)"
@@ -32,7 +34,7 @@ class Answers:
     faults: list
 
 
-def read_answers(path, clips, classes):
+def read_answers(path: PathLike, clips: list[str], classes: set[str]) -> Answers:
     """Read an output file as it should be, and note where it is not.
 
     Parameters
@@ -77,7 +79,7 @@ def read_answers(path, clips, classes):
     return Answers(labels, faults)
 
 
-def no_answers(clips, fault):
+def no_answers(clips: list[str], fault: str) -> Answers:
     """Answers of a run that gave none.
 
     Parameters
@@ -93,7 +95,9 @@ def no_answers(clips, fault):
     return Answers([NO_ANSWER] * len(clips), [fault])
 
 
-def class_accuracies(truth, labels):
+def class_accuracies(
+    truth: Sequence[str], labels: Sequence[str]
+) -> dict[str, tuple[int, int]]:
     """Clips and right answers of every class, in the order of names.
 
     Parameters
@@ -120,7 +124,9 @@ def class_accuracies(truth, labels):
     }
 
 
-def confusion(truth, labels):
+def confusion(
+    truth: Sequence[str], labels: Sequence[str]
+) -> dict[tuple[str, str], int]:
     """How often each class was given each answer.
 
     Parameters

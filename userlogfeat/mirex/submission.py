@@ -10,12 +10,16 @@ training list when it is to be classified (of tags: how common each is); both ar
 as warnings.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from userlogfeat._typing import PathLike
 from userlogfeat.mirex.features import FEATURES, MISSING, read_features
 from userlogfeat.mirex.lists import (
     read_clips,
@@ -28,12 +32,21 @@ from userlogfeat.mirex.models import MODELS, Model, choose_model, save_model
 from userlogfeat.mirex.pipeline import load_pipeline
 from userlogfeat.mirex.threads import threads
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
 logger = logging.getLogger(__name__)
 
 
 def extract_features(
-    scratch, clip_list, *, pipeline=None, n_threads=None, progress=None
-):
+    scratch: PathLike,
+    clip_list: PathLike,
+    *,
+    pipeline: PathLike | Pipeline | None = None,
+    n_threads: int | None = None,
+    progress: bool | None = None,
+) -> tuple[int, int]:
     """Hear the clips of a list, and keep their features in the scratch folder.
 
     It may be killed at any moment: the same call goes on. A kill costs what was heard
@@ -67,8 +80,14 @@ def extract_features(
 
 
 def train(
-    scratch, train_list, *, pipeline=None, tags=False, n_threads=None, progress=None
-):
+    scratch: PathLike,
+    train_list: PathLike,
+    *,
+    pipeline: PathLike | Pipeline | None = None,
+    tags: bool = False,
+    n_threads: int | None = None,
+    progress: bool | None = None,
+) -> Path:
     """Learn the classes of a training list; keep the model in the scratch folder.
 
     Parameters
@@ -96,16 +115,16 @@ def train(
 
 
 def classify(
-    scratch,
-    test_list,
-    output,
-    binary_output=None,
+    scratch: PathLike,
+    test_list: PathLike,
+    output: PathLike,
+    binary_output: PathLike | None = None,
     *,
-    train_list=None,
-    pipeline=None,
-    n_threads=None,
-    progress=None,
-):
+    train_list: PathLike | None = None,
+    pipeline: PathLike | Pipeline | None = None,
+    n_threads: int | None = None,
+    progress: bool | None = None,
+) -> None:
     """Give every clip of a test list a class, or affinities and answers for all tags.
 
     Of several models in the scratch folder, that is taken which learned from no clip of
@@ -143,16 +162,16 @@ def classify(
 
 
 def train_and_classify(
-    scratch,
-    train_list,
-    test_list,
-    output,
-    binary_output=None,
+    scratch: PathLike,
+    train_list: PathLike,
+    test_list: PathLike,
+    output: PathLike,
+    binary_output: PathLike | None = None,
     *,
-    pipeline=None,
-    n_threads=None,
-    progress=None,
-):
+    pipeline: PathLike | Pipeline | None = None,
+    n_threads: int | None = None,
+    progress: bool | None = None,
+) -> None:
     """Learn from one list and classify another; no model is kept.
 
     Parameters

@@ -1,11 +1,19 @@
 """Tables of an evaluation of tags."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from userlogfeat.evaluation.bootstrap import bootstrap_interval
 from userlogfeat.mirex.report_parts import artists_of, differences_table
 from userlogfeat.mirex.tag_results import MEAN
 from userlogfeat.mirex.tag_scores import MEASURES
+
+if TYPE_CHECKING:
+    from userlogfeat.mirex.tag_results import TagEvaluation
+
 
 _HEADS = ["precision", "recall", "F", "AUC"]
 _NOTES = [
@@ -18,7 +26,9 @@ _NOTES = [
 ]
 
 
-def tag_sections(evaluation):
+def tag_sections(
+    evaluation: TagEvaluation,
+) -> list[tuple[str, list[str], list[list[str]], list[str]]]:
     """Tables that only tags have.
 
     Parameters

@@ -1,12 +1,19 @@
 """What became of an evaluation of tags, fold by fold."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from userlogfeat.mirex.results import FoldRun, Runs
 from userlogfeat.mirex.tag_scores import MEASURES, clip_aucs, tag_measures
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 _COUNTS = ("n_relevant", "n_given", "n_correct")
 MEAN = "(mean)"
@@ -17,18 +24,18 @@ class TagFoldResult(FoldRun):
     """What a submission did with a fold; its answers are `TagAnswers`."""
 
     @cached_property
-    def truth(self):
+    def truth(self) -> np.ndarray:
         """Which clip has which tag: ndarray (n_clips, n_tags), bool."""
         tags, truth = self.answers.tags, self.fold.truth.values()
         return np.array([[tag in own for tag in tags] for own in truth])
 
     @cached_property
-    def measures(self):
+    def measures(self) -> dict[str, np.ndarray]:
         """Of each tag: see :func:`~userlogfeat.mirex.tag_scores.tag_measures`."""
         return tag_measures(self.truth, self.answers)
 
     @cached_property
-    def clip_aucs(self):
+    def clip_aucs(self) -> np.ndarray:
         """Of each clip: ndarray (n_clips,)."""
         return clip_aucs(self.truth, self.answers)
 
@@ -37,7 +44,7 @@ class TagFoldResult(FoldRun):
 class TagEvaluation(Runs):
     """Results of submissions to a tag task: its results are `TagFoldResult`."""
 
-    def to_frame(self):
+    def to_frame(self) -> pl.DataFrame:
         """Measures of tags, tidy.
 
         Returns
@@ -69,7 +76,7 @@ class TagEvaluation(Runs):
             pl.col(*MEASURES, "clip_auc").cast(pl.Float64).fill_nan(None)
         )
 
-    def clips_frame(self):
+    def clips_frame(self) -> pl.DataFrame:
         """Areas under the ROC curve of clips.
 
         Returns
@@ -89,7 +96,7 @@ class TagEvaluation(Runs):
         return frame.with_columns(pl.col("auc").fill_nan(None))
 
     @property
-    def frames(self):
+    def frames(self) -> dict[str, pl.DataFrame]:
         """All tables of the evaluation, by the name of their files."""
         return {
             "results.csv": self.to_frame(),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from userlogfeat._typing import PathLike
 from userlogfeat.evaluation.recommendation_metrics import auc
 from userlogfeat.mirex.lists import read_lines
 
@@ -48,7 +49,7 @@ class TagAnswers:
     faults: list
 
 
-def no_tag_answers(clips, tags, fault):
+def no_tag_answers(clips: list[str], tags: list[str], fault: str) -> TagAnswers:
     """Answers of a run that gave none.
 
     Parameters
@@ -65,7 +66,9 @@ def no_tag_answers(clips, tags, fault):
     return TagAnswers(tags, np.zeros(shape, bool), np.full(shape, np.nan), [fault])
 
 
-def read_tag_answers(affinity_path, binary_path, clips, tags):
+def read_tag_answers(
+    affinity_path: PathLike, binary_path: PathLike, clips: list[str], tags: list[str]
+) -> TagAnswers:
     """Read both output files as they should be, and note where they are not.
 
     Parameters
@@ -131,7 +134,7 @@ def _number(text):
     return value if np.isfinite(value) else None
 
 
-def tag_measures(truth, answers):
+def tag_measures(truth: np.ndarray, answers: TagAnswers) -> dict[str, np.ndarray]:
     """Measures of each tag.
 
     Parameters
@@ -169,7 +172,7 @@ def tag_measures(truth, answers):
     }
 
 
-def clip_aucs(truth, answers):
+def clip_aucs(truth: np.ndarray, answers: TagAnswers) -> np.ndarray:
     """Area under the ROC curve of each clip, over its tags: (n_clips,).
 
     Parameters

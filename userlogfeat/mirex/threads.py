@@ -1,15 +1,22 @@
 """How many threads decode and compute: what organisers pass as -numThreads."""
 
+from __future__ import annotations
+
 import contextlib
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sklearn.base import clone
 
 from userlogfeat._check import check_positive
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
 
 @contextlib.contextmanager
-def threads(n_threads, pipeline):
+def threads(n_threads: int | None, pipeline: Pipeline) -> Iterator[Pipeline]:
     """Hold torch and the linear algebra to a number of threads inside the block.
 
     Parameters

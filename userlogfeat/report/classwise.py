@@ -1,12 +1,20 @@
 """Class by class, two feature sets: Figure 1 of Lee, Lee, Park, Lee (2019)."""
 
+from __future__ import annotations
+
 from textwrap import fill
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from scipy.stats import norm
 
 from userlogfeat._check import check_choice
+from userlogfeat._typing import ArrayLike
 from userlogfeat.report.style import FONT, finish, in_per_cent, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 ORDERS = ("difference", "count", "name")
 CONFIDENCE = 0.95
@@ -57,7 +65,16 @@ class ClasswiseDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, classes, counts, recall, low, high, *, names):
+    def __init__(
+        self,
+        classes: list[str],
+        counts: np.ndarray,
+        recall: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+        *,
+        names: list[str],
+    ) -> None:
         self.classes = classes
         self.counts = counts
         self.recall = recall
@@ -66,7 +83,14 @@ class ClasswiseDisplay:
         self.names = names
 
     @classmethod
-    def from_predictions(cls, y_true, predictions, *, order="difference", ax=None):
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        predictions: dict[str, ArrayLike],
+        *,
+        order: Literal["difference", "count", "name"] = "difference",
+        ax: Axes | None = None,
+    ) -> ClasswiseDisplay:
         """Draw from labels and two arrays of predicted labels.
 
         Parameters
@@ -121,7 +145,7 @@ class ClasswiseDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -179,7 +203,9 @@ class ClasswiseDisplay:
         )
 
 
-def wilson_interval(n_correct, n_clips, confidence=CONFIDENCE):
+def wilson_interval(
+    n_correct: ArrayLike, n_clips: ArrayLike, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
     """Ends of Wilson's score interval of a share.
 
     With p = n_correct / n_clips and z the normal quantile, both ends solve

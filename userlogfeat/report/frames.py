@@ -28,23 +28,25 @@ class Contrast:
     effect_size: float | None
 
     @property
-    def sign(self):
+    def sign(self) -> int:
         """1 or -1 where the interval is above or below zero, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
     @property
-    def p(self):
+    def p(self) -> float | None:
         """The corrected p value: the t-test's, else Wilcoxon's, else None."""
         both = (self.p_ttest_holm, self.p_wilcoxon_holm)
         return next((p for p in both if _is_number(p)), None)
 
     @property
-    def holds(self):
+    def holds(self) -> bool:
         """Whether there is a difference, which survives Holm's correction if made."""
         return self.sign != 0 and (self.p is None or self.p < SIGNIFICANT)
 
 
-def checked(frame, metric=None):
+def checked(
+    frame: pl.DataFrame, metric: str | None = None
+) -> tuple[pl.DataFrame, Metric]:
     """Check what `compare` or `summarise` returned, and choose one metric.
 
     Parameters
@@ -89,7 +91,9 @@ def checked(frame, metric=None):
     return frame, Metric(metric)
 
 
-def summarised(frame, metric=None):
+def summarised(
+    frame: pl.DataFrame, metric: str | None = None
+) -> tuple[pl.DataFrame, Metric]:
     """As :func:`checked`; the frame of `compare` is summarised."""
     frame, metric = checked(frame, metric)
     if not has_fits(frame):
@@ -99,7 +103,7 @@ def summarised(frame, metric=None):
     return checked(summarise(frame), metric.name)
 
 
-def has_fits(frame):
+def has_fits(frame: pl.DataFrame) -> bool:
     """Whether a frame is of `compare`: a row a fit, not yet summarised."""
     return "score" in frame.columns and "mean" not in frame.columns
 
@@ -152,13 +156,13 @@ def _check(frame, numbers):
         )
 
 
-def ordered_arms(summary):
+def ordered_arms(summary: pl.DataFrame) -> list[str]:
     """Arms in the order of ARMS; others after them, as they come."""
     found = summary["arm"].unique(maintain_order=True).to_list()
     return [a for a in ARMS if a in found] + [a for a in found if a not in ARMS]
 
 
-def settings(summary, column):
+def settings(summary: pl.DataFrame, column: str) -> list[int | None]:
     """Values of `n_labels` or `channels`, ascending; None (all, or none) at the end."""
     values = summary[column].unique().to_list()
     return sorted(values, key=lambda value: (value is None, value))
@@ -168,12 +172,12 @@ def _where(row):
     return f"arm {row['arm']!r} {place(row['n_labels'], row['channels'])}"
 
 
-def contrast_column(name, against):
+def contrast_column(name: str, against: str) -> str:
     """Column of a summary with the number `name` of the differences to an arm."""
     return f"{name} to {against}"
 
 
-def contrasts(summary):
+def contrasts(summary: pl.DataFrame) -> list[Contrast]:
     """Every difference that a summary has.
 
     Returns

@@ -1,11 +1,19 @@
 """Pieces of an HTML page: every text is escaped here, and nowhere else."""
 
+from __future__ import annotations
+
 import base64
 import io
 import warnings
+from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING
 
 from userlogfeat.report.style import plotting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 # A page that fetches nothing and runs nothing, even if an escape were forgotten.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -42,7 +50,7 @@ footer { margin-top: 2.5rem; font-size: .85rem; color: #444; }
 """
 
 
-def document(title, parts, footer):
+def document(title: str, parts: list[str], footer: str) -> str:
     """A whole page.
 
     Parameters
@@ -75,29 +83,29 @@ def document(title, parts, footer):
 """
 
 
-def heading(text, level=2):
+def heading(text: str, level: int = 2) -> str:
     """A heading."""
     return f"<h{level}>{escape(text)}</h{level}>"
 
 
-def paragraph(text):
+def paragraph(text: str) -> str:
     """A paragraph."""
     return f"<p>{escape(text)}</p>"
 
 
-def bullets(texts):
+def bullets(texts: Iterable[str]) -> str:
     """A list."""
     return (
         "<ul>\n" + "\n".join(f"<li>{escape(text)}</li>" for text in texts) + "\n</ul>"
     )
 
 
-def preformatted(text):
+def preformatted(text: str) -> str:
     """Text whose lines stay as they are."""
     return f"<pre>{escape(text)}</pre>"
 
 
-def table(header, rows, *, numbers=False):
+def table(header: list[str], rows: list[list[str]], *, numbers: bool = False) -> str:
     """A table whose first column names the row; it scrolls by itself where narrow.
 
     Parameters
@@ -124,7 +132,7 @@ def table(header, rows, *, numbers=False):
     return "\n".join([*lines, "</tbody></table></div>"])
 
 
-def picture(figure, alt):
+def picture(figure: Figure, alt: str) -> str:
     """A matplotlib figure as a drawing inside the page, with a text that replaces it.
 
     Parameters
@@ -146,6 +154,6 @@ def picture(figure, alt):
     return f'<figure><img src="{source}" alt="{escape(alt)}"></figure>'
 
 
-def figures(pictures):
+def figures(pictures: Iterable[str]) -> str:
     """Pictures beside each other where there is room, else one below the other."""
     return '<div class="figures">\n' + "\n".join(pictures) + "\n</div>"

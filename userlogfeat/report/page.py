@@ -5,15 +5,19 @@ the intervals, every number behind them, the controls, the leaks, the settings c
 by the search and the versions of the libraries.
 """
 
+from __future__ import annotations
+
 import datetime
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from userlogfeat._files import replace_file
+from userlogfeat._typing import PathLike
 from userlogfeat.report import tables
 from userlogfeat.report.frames import (
     checked,
@@ -38,6 +42,10 @@ from userlogfeat.report.transfer import AXES, SIZE, TransferDisplay
 from userlogfeat.report.verdicts import sentences, tally
 from userlogfeat.report.words import ALL, place
 
+if TYPE_CHECKING:
+    from userlogfeat.evaluation.leaks import LeakReport
+
+
 LIBRARIES = (
     "userlogfeat",
     "numpy",
@@ -58,15 +66,20 @@ _LEAKS = {
 
 
 def write_html(
-    frame,
-    path,
+    frame: pl.DataFrame,
+    path: PathLike,
     *,
-    title="Knowledge transfer: a comparison",
-    summary=None,
-    leaks=None,
-    notes=(),
-    metric=None,
-):
+    title: str = "Knowledge transfer: a comparison",
+    summary: pl.DataFrame | None = None,
+    leaks: LeakReport
+    | pl.DataFrame
+    | Mapping[str, Any]
+    | str
+    | list[str]
+    | None = None,
+    notes: str | Sequence[str] = (),
+    metric: str | None = None,
+) -> Path:
     """Write a report of a comparison.
 
     Parameters

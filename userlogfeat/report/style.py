@@ -4,10 +4,22 @@ Colours are those of Okabe and Ito (2008), which colour-blind readers can tell a
 markers and dashes do the same in print without colour. Controls have hollow markers.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from userlogfeat._optional import import_optional
 from userlogfeat.report.words import CONTROLS
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 SOLID = "-"
 # Arm -> colour, marker, dashes (points on and off, from 0).
@@ -29,7 +41,7 @@ LEGEND_LETTERS = 13.5  # on an inch of axes; a mark takes as much as MARK letter
 MARK = 8
 
 
-def arm_styles(arms):
+def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Keywords of ``Axes.errorbar`` for each arm; arms of STYLES always look the same.
 
     Parameters
@@ -61,23 +73,23 @@ def arm_styles(arms):
     return styles
 
 
-def plotting(module="matplotlib"):
+def plotting(module: str = "matplotlib") -> ModuleType:
     """A module of matplotlib, or the command that installs it."""
     return import_optional(module, extra="plots", purpose="A plot")
 
 
-def new_axes(size):
+def new_axes(size: tuple[float, float]) -> Axes:
     """Axes of a new pyplot figure of `size` (width, height), in inches."""
     plt = plotting("matplotlib.pyplot")
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def new_figure(size):
+def new_figure(size: tuple[float, float]) -> Figure:
     """A figure for a file, which pyplot does not know and need not close."""
     return plotting("matplotlib.figure").Figure(figsize=size, layout="constrained")
 
 
-def in_per_cent(axis):
+def in_per_cent(axis: Any) -> None:
     """Write the shares on an axis as percentages; the sign is in the axis' name."""
     ticker = plotting("matplotlib.ticker")
     axis.set_major_formatter(
@@ -85,7 +97,7 @@ def in_per_cent(axis):
     )
 
 
-def finish(ax, handles, *, title="", grid="y"):
+def finish(ax: Axes, handles: Any, *, title: str = "", grid: str = "y") -> None:
     """Fonts, grid and frame, and a legend below the axes, where it hides nothing.
 
     `handles` is a dict of names to artists. Names are shown as they are: a dollar

@@ -1,12 +1,20 @@
 """The tables of a report as text: a header and rows of cells, not yet escaped."""
 
+from __future__ import annotations
+
 import json
 import math
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from userlogfeat.report.frames import ordered_arms, settings
 from userlogfeat.report.words import ALL, ARMS
+
+if TYPE_CHECKING:
+    from userlogfeat.report.frames import Contrast
+    from userlogfeat.report.words import Metric
+
 
 UNKNOWN = "–"
 _SETTINGS = ("Labels a class", "Channels")
@@ -21,7 +29,9 @@ CONTRAST_HEADER = (
 )
 
 
-def overview(summary, fits, metric):
+def overview(
+    summary: pl.DataFrame, fits: pl.DataFrame | None, metric: Metric
+) -> list[tuple[str, str]]:
     """What was compared: pairs of a name and a value.
 
     Parameters
@@ -53,7 +63,9 @@ def overview(summary, fits, metric):
     return pairs
 
 
-def arm_table(summary, fits):
+def arm_table(
+    summary: pl.DataFrame, fits: pl.DataFrame | None
+) -> tuple[list[str], list[list[str]]]:
     """Header and rows: arm, what it is, and, where fits are known, how long one takes.
 
     Parameters
@@ -77,7 +89,9 @@ def arm_table(summary, fits):
     return header + ["Seconds a fit"] * timed, rows
 
 
-def score_tables(summary, metric):
+def score_tables(
+    summary: pl.DataFrame, metric: Metric
+) -> list[tuple[str, list[str], list[list[str]]]]:
     """Scores with intervals: arms down; labels across, or channels where they vary.
 
     Parameters
@@ -119,7 +133,9 @@ def _score(row, metric):
     return f"{mean} ({low} to {high})"
 
 
-def contrast_table(found, metric):
+def contrast_table(
+    found: list[Contrast], metric: Metric
+) -> tuple[list[str], list[list[str]]]:
     """Header and rows of differences, without columns that say nothing.
 
     These are p values that are not known, and settings of which there is only one.
@@ -168,7 +184,7 @@ def _effect(size):
     return f"−{text}" if size < 0 else text
 
 
-def p_value(p):
+def p_value(p: float | None) -> str:
     """A p value as text: two digits, and "< 0.0001" below that."""
     if p is None or p != p:
         return UNKNOWN
@@ -177,7 +193,7 @@ def p_value(p):
     return f"{p:.4f}" if p < 0.001 else f"{p:.2g}"
 
 
-def setting_table(fits):
+def setting_table(fits: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Header and rows: arm, parameter, the values that the search chose, how often.
 
     Parameters

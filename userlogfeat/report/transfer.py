@@ -4,6 +4,10 @@ Like scikit-learn's displays: a class method computes and draws, the object keep
 numbers, `plot` draws them again.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
 import numpy as np
 import polars as pl
 
@@ -11,6 +15,12 @@ from userlogfeat._check import check_choice
 from userlogfeat.report.frames import ordered_arms, settings, summarised
 from userlogfeat.report.style import FONT, arm_styles, finish, in_per_cent, new_axes
 from userlogfeat.report.words import ALL, place
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from userlogfeat.report.words import Metric
+
 
 BARS = "bars: 95 % intervals"
 SIZE = (5.6, 4.8)  # inches of a new figure
@@ -65,7 +75,15 @@ class TransferDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, positions, scores, *, x, metric, setting=""):
+    def __init__(
+        self,
+        positions: list[int] | None,
+        scores: dict[str, np.ndarray],
+        *,
+        x: Literal["channels", "n_labels"],
+        metric: Metric,
+        setting: str = "",
+    ) -> None:
         self.positions = positions
         self.scores = scores
         self.x = x
@@ -74,8 +92,15 @@ class TransferDisplay:
 
     @classmethod
     def from_comparison(
-        cls, frame, *, x=None, at=None, metric=None, arms=None, ax=None
-    ):
+        cls,
+        frame: pl.DataFrame,
+        *,
+        x: Literal["channels", "n_labels"] | None = None,
+        at: int | Literal["all"] | None = None,
+        metric: str | None = None,
+        arms: list[str] | None = None,
+        ax: Axes | None = None,
+    ) -> TransferDisplay:
         """Draw what `compare` or `summarise` returned.
 
         Parameters
@@ -121,7 +146,7 @@ class TransferDisplay:
         display = cls(positions, scores, x=x, metric=metric, setting=setting)
         return display.plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters

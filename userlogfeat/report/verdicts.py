@@ -5,10 +5,18 @@ knowledge from the logs is said only against a teacher of *permuted* logs, which
 regularises as well and knows nothing.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from userlogfeat.report.words import PERMUTED
 
+if TYPE_CHECKING:
+    from userlogfeat.report.frames import Contrast
+    from userlogfeat.report.words import Metric
 
-def verdict(contrast, metric, *, where=""):
+
+def verdict(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
     """One difference in a sentence.
 
     Parameters
@@ -47,7 +55,7 @@ def verdict(contrast, metric, *, where=""):
     return f"{text}."
 
 
-def origin(to_base, to_permuted):
+def origin(to_base: Contrast | None, to_permuted: Contrast | None) -> str | None:
     """Whether a gain of kd over base is knowledge from the logs.
 
     Parameters
@@ -74,7 +82,7 @@ def origin(to_base, to_permuted):
     )
 
 
-def tally(found):
+def tally(found: list[Contrast]) -> list[str]:
     """How often an arm is above another; nothing where there is a single setting.
 
     Parameters
@@ -102,7 +110,9 @@ def tally(found):
     return lines
 
 
-def sentences(group, metric, where, *, brief):
+def sentences(
+    group: list[Contrast], metric: Metric, where: str, *, brief: bool
+) -> list[str]:
     """What can be said of one setting: kd, where its gain comes from, other arms.
 
     Parameters

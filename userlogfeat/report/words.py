@@ -33,12 +33,12 @@ class Metric:
     name: str
 
     @property
-    def is_share(self):
+    def is_share(self) -> bool:
         """Whether the score is a share of clips, written as a percentage."""
         return self.name.lower().replace("_", " ") in _SHARES
 
     @property
-    def label(self):
+    def label(self) -> str:
         """Name with unit, for axes and tables."""
         if self.name.lower() == "r2":
             return "R² (1 is perfect, 0 the mean)"
@@ -46,7 +46,7 @@ class Metric:
         words = words[:1].upper() + words[1:]
         return f"{words} (%)" if self.is_share else words
 
-    def amounts(self, *values):
+    def amounts(self, *values: float) -> list[str]:
         """Differences as text, with as many decimals as the smallest needs."""
         scale, decimals = (100, 1) if self.is_share else (1, 3)
         smallest = min((abs(v * scale) for v in values if v), default=1)
@@ -58,13 +58,13 @@ class Metric:
             for text in written
         ]
 
-    def score(self, value):
+    def score(self, value: float) -> str:
         """A score as text: per cent without the sign, or three decimals."""
         text = f"{value * 100:.1f}" if self.is_share else f"{value:.3f}"
         return text.replace("-", "−")
 
 
-def place(n_labels, channels=None):
+def place(n_labels: int | None, channels: int | None = None) -> str:
     """A setting in words: "at 20 labels a class, 64 channels"."""
     labels = "with all labels" if n_labels is None else f"at {n_labels} labels a class"
     if n_labels == 1:
