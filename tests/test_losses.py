@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from userlogfeat.losses import (
+    distillation,
     draw_violators,
     harmonic,
     mse_cosine,
@@ -42,11 +43,31 @@ def test_mse_cosine_known_values():
     assert mse_cosine(across, t).item() == pytest.approx((1 + 49) / 2)  # orthogonal
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
+def test_distillation_is_the_task_and_the_mean_over_clips(weight):
+    """L_task + weight * mean_i mse_cosine(h_i, t_i), the paper's with weight 1."""
+    rng = np.random.default_rng(0)
+    h, t = rng.normal(size=(2, 6, 5))
+    told = sum(loop_mse_cosine(a, b) for a, b in zip(h, t, strict=True)) / 6
+    task = torch.tensor(0.7, dtype=torch.float64)
+    found = distillation(task, torch.from_numpy(h), torch.from_numpy(t), weight)
+    assert found.shape == ()
+    assert found.item() == pytest.approx(0.7 + weight * told, rel=1e-12)
+
+
+def test_distillation_known_values():
+    """Of two clips one agrees with its teacher, -1, and one says the opposite, 51."""
+    h, t = torch.tensor([[3.0, 4.0], [-3.0, -4.0]]), torch.tensor([[3.0, 4.0]] * 2)
+    assert distillation(torch.tensor(0.5), h, t, 1.0).item() == pytest.approx(25.5)
+
+
 def test_weighted_mean():
     losses = torch.tensor([1.0, 2.0, 6.0])
     assert weighted_mean(losses).item() == 3
     assert weighted_mean(losses, torch.tensor([1.0, 1.0, 0.0])).item() == 1.5
     assert weighted_mean(losses, torch.zeros(3)).item() == 0
+    small = torch.tensor([0.1, 0.1, 0.0])  # weights count among each other
+    assert weighted_mean(losses, small).item() == pytest.approx(1.5)
 
 
 def loop_sampled_softmax(positive, negatives, log_expected, is_target):
@@ -156,6 +177,28 @@ def test_warp_is_zero_where_nothing_violates():
     assert loss.tolist() == [0, 0]
     loss.sum().backward()
     assert not scores.grad.any()
+
+
+def test_warp_of_one_wrong_label_needs_one_draw():
+    """Whatever chance says; its margin decides whether it is too near."""
+    scores = torch.tensor([[0.0, -1.5]], dtype=torch.float64).repeat(200, 1)
+    rows, is_label = torch.zeros(200, dtype=torch.int64), torch.eye(2)[:1] > 0
+    is_label = is_label.repeat(200, 1)
+    found = warp(scores, rows, is_label, margin=2.0)
+    np.testing.assert_allclose(found, 0.5)  # L(1) = 1
+    assert (warp(scores, rows, is_label, margin=1.0) == 0).all()
+    # A label that trails by just the margin violates nothing.
+    assert (warp_of_ranks(scores, rows, is_label, margin=1.5) == 0).all()
+    _, weights = draw_violators(scores, rows, is_label, margin=1.5)
+    assert (weights == 0).all()
+
+
+def test_warp_of_ranks_known_values():
+    """One label too near by 1.5, or that and two by 0.5."""
+    scores = torch.tensor([[0.0, 0.5, -3.0, -3.0], [0.0, 0.5, -0.5, -0.5]])
+    is_label = (torch.eye(4)[:1] > 0).repeat(2, 1)
+    found = warp_of_ranks(scores, torch.tensor([0, 0]), is_label)
+    assert found.tolist() == pytest.approx([1.5, (1 + 1 / 2 + 1 / 3) * 2.5 / 3])
 
 
 def test_warp_gradient_is_the_loops():

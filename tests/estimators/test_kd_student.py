@@ -107,6 +107,37 @@ def test_kd_weight_of_zero_is_base(planted):
     np.testing.assert_array_equal(base.predict_proba(X), kd.predict_proba(X))
 
 
+def test_training_does_not_stop_while_the_teacher_leads(planted):
+    """Patience of the task's loss, which may rise, counts from the last such epoch."""
+    X, factors, _ = planted
+    noise = np.random.default_rng(0).permutation(np.repeat(["a", "b"], 40))
+    settings = {"patience": 1, "max_epochs": 40, "lr": 0.05, "kd_epochs": 12}
+    base = student(**settings).fit(X[:80], noise)
+    assert len(base.history_) < 8  # labels without sense: the loss soon rises
+    kd = student(**settings).fit(X[:80], noise, teacher_targets=factors[:80])
+    assert 13 <= len(kd.history_) < 40
+    throughout = student(**settings | {"kd_epochs": None})
+    throughout.fit(X[:80], noise, teacher_targets=factors[:80])
+    assert len(throughout.history_) < 8
+
+
+@pytest.mark.parametrize("mode", ["base", "fix", "init", "kd"])
+def test_an_offset_of_the_features_changes_nothing(planted, mode):
+    """Features are standardised, and the network that is kept reads raw ones."""
+    X, factors, y = planted
+    X = np.round(X * 64) / 64  # exact beside the offset
+    outputs, estimates = [], []
+    for offset in (0, 512):
+        settings = {"head": "mlp", "hidden": (64,), "max_epochs": 3, "random_state": 0}
+        told = CFRegressor("mlp", **settings).fit(X + offset, factors)
+        model = student(None if mode == "base" else told, mode, max_epochs=3)
+        outputs.append(model.fit(X + offset, y).predict_proba(X + offset))
+        estimates.append(told.predict(X + offset))
+    assert np.ptp(outputs[0], axis=0).min() > 0.1
+    np.testing.assert_allclose(*outputs, atol=5e-3)
+    np.testing.assert_allclose(*estimates, atol=5e-3)
+
+
 def test_kd_epochs_lower_the_weight_to_nothing():
     model = KDStudentClassifier(kd_weight=8.0, kd_epochs=4)
     assert [model._kd_weight(epoch) for epoch in range(6)] == [8, 6, 4, 2, 0, 0]

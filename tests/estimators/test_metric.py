@@ -242,6 +242,28 @@ def test_users_who_lack_one_or_the_other(planted):
         of_features().fit(X, y[:, [0, 0, 1]])
 
 
+def test_users_never_trained_do_not_choose_the_epoch(planted, monkeypatch):
+    """Users learned beside the network, of whom some have verdicts on held clips only."""
+    X, y, places = planted
+    few = judge((y.toarray() > 0) - 0.5, density=0.02)  # five verdicts each, or so
+    drawn, train = [], MetricEmbedder._train
+    monkeypatch.setattr(
+        MetricEmbedder,
+        "_train",
+        lambda self, network, triplets, *others, **settings: (
+            drawn.append(triplets.validation.users)
+            or train(self, network, triplets, *others, **settings)
+        ),
+    )
+    settings = {"max_epochs": 1, "validation_fraction": 0.5}
+    lookup = of_features(**settings).fit(X, few)
+    known = of_features(places, **settings).fit(X, few)
+    trained = set(lookup.drawn_users_)
+    assert trained == set(known.drawn_users_)
+    assert set(drawn[0]) < set(drawn[1])  # whose place is given can always be asked
+    assert set(drawn[0]) == set(drawn[1]) & trained
+
+
 def test_users_without_a_place(planted):
     X, y, users = planted
     users = users.copy()

@@ -253,6 +253,22 @@ def test_subsets_are_nested(clips, grouped):
     assert subsets[1] != set(n_per_class(y, 5, groups=groups, seed=3))
 
 
+def test_no_class_disturbs_the_draw_of_another():
+    """Clips of one class more or less, and the other's stay the same ones."""
+    for seed in range(5):
+        draws = [
+            n_per_class(["a"] * n + ["b"] * 30, 3, seed=seed) - n for n in (5, 9, 30)
+        ]
+        assert len({tuple(rows[rows >= 0]) for rows in draws}) == 1
+
+
+def test_every_class_has_a_draw_of_its_own():
+    """Two classes of as many clips are not given clips at the same places."""
+    draws = [n_per_class(["a"] * 30 + ["b"] * 30, 3, seed=s) for s in range(5)]
+    same = [(rows[:3] == rows[3:] - 30).all() for rows in draws]
+    assert not any(same)  # by chance one in 4060
+
+
 def test_subsets_are_spread_over_artists():
     """30 clips of one artist, 2 of another, one of a third, and two of nobody."""
     artists = ["a"] * 30 + ["b"] * 2 + ["c", None, None]

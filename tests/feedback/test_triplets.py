@@ -70,6 +70,19 @@ def test_who_can_be_drawn():
     assert ratings.users.tolist() == [0, 4]
 
 
+def test_a_stored_zero_is_no_verdict():
+    """Neither a like nor a dislike, though a sparse matrix may hold it."""
+    verdicts = sparse.csr_matrix(
+        (np.array([1.0, 0.0, -1.0, 0.0]), ([0, 1, 2, 3], [0, 0, 0, 0])), shape=(4, 1)
+    )
+    assert verdicts.nnz == 4
+    sampler = TripletSampler(verdicts)
+    assert sampler.n_likes == 1
+    draws = sampler.draw(200, np.random.default_rng(0))
+    assert set(draws.liked) == {0}
+    assert set(draws.disliked.ravel()) == {2}
+
+
 def test_some_clips_only():
     draws = TripletSampler(VERDICTS, clips=[4, 2, 3]).draw(
         200, np.random.default_rng(0)

@@ -69,6 +69,29 @@ def test_lengths_are_kept():
         assert lengths.max() > 0.49
 
 
+@pytest.mark.parametrize("few", [0, 1000])
+@pytest.mark.parametrize("max_norm", [0.5, None])
+def test_a_step_ends_with_rows_of_the_allowed_length(few, max_norm, monkeypatch):
+    """A row that became too long keeps its direction; others are left as they are.
+
+    With `few` labels, all are looked at; of many, those that the step has moved.
+    """
+    monkeypatch.setattr("userlogfeat.training.shared_maps.FEW_LABELS", few)
+    data = make_frames(n_labels=12, seed=4)
+    maps, free = make_maps(n_labels=(12,)), make_maps(n_labels=(12,))
+    maps.max_norm = max_norm
+    rows = torch.arange(5)
+    for one in (maps, free):
+        positives = data.draw_positives(rows, one.generator)
+        one.step(0, data.frames[rows], positives, data.is_label(rows), 1.0)
+    for found, long in ((maps.features, free.features), (maps.labels[0], free.labels[0])):
+        lengths = long.norm(dim=1, keepdim=True)
+        assert lengths.max() > 0.5
+        assert lengths.min() < 0.5
+        shortened = long if max_norm is None else long * (0.5 / lengths).clamp(max=1)
+        torch.testing.assert_close(found, shortened)
+
+
 @pytest.mark.parametrize("entries", [0, 1 << 26])
 def test_positives_are_labels_and_all_are_known(entries, monkeypatch):
     monkeypatch.setattr(DENSE, entries)

@@ -82,6 +82,9 @@ class ListenerEstimator(ContextEstimator):
         sampler = TripletSampler(verdicts, self.n_negatives, clips=train)
         if not sampler.n_likes:
             raise ValueError(say_nothing_to_draw(verdicts))
+        if isinstance(self.users, str):  # rows of others are random, and stay so
+            trained = np.isin(np.arange(verdicts.shape[1]), sampler.users)
+            verdicts = verdicts.multiply(trained[None]).tocsr()
         held = TripletSampler(verdicts, self.n_negatives, clips=valid)
         validation = None
         if held.n_likes:

@@ -149,6 +149,12 @@ class MetricEmbedder(ListenerEstimator):
     n_features_in_ : int
         Length of a row of X, where X is an array.
 
+    Notes
+    -----
+    All objectives embed the clips of an example by one network; the paper says so of the
+    metric one. With ``users="lookup"``, users who lack likes or dislikes among the clips
+    to learn from have no trained row: they do not help to choose the epoch.
+
     See Also
     --------
     userlogfeat.feedback : Likes and dislikes from logs.

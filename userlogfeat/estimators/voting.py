@@ -1,7 +1,8 @@
 """Classify patches, then let the patches of a clip vote.
 
-The protocol of Chen & Liang (2020), "Do user preference data benefit music genre
-classification tasks?": a classifier of patches, and a majority vote over each clip.
+For the pipeline of Chen & Liang (2020), "Do user preference data benefit music genre
+classification tasks?", who classify patches: a clip gets the class that most of its
+patches are given. The paper does not state the vote; it is our reading.
 """
 
 from collections.abc import Sequence
