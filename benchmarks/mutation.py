@@ -4,8 +4,8 @@
     python benchmarks/mutation.py --most 60                   # all, 60 mutants of each
 
 A mutant is the module with one small fault: ``<`` for ``<=``, ``+`` for ``-``, ``sum``
-for ``mean``, a constant plus one, a condition negated, a statement or a keyword argument
-left out. It is killed where a test fails, and survives where none does; a survivor is a
+for ``mean``, a constant plus one, a condition negated, a statement or a keyword
+argument left out. It is killed where a test fails, and survives where none does; a survivor is a
 missing test, or an equivalent mutant, which no test can tell from the module. Those
 that were judged equivalent are in ``EQUIVALENT``, with the reason.
 
@@ -13,14 +13,15 @@ The tools for it (mutmut, cosmic-ray) start Python and pytest for each mutant, h
 seconds and more. This script starts once: it runs the tests of a module, noting which
 lines of it each test executes, and forks a child for each mutant, which swaps the code
 objects of the functions concerned and runs only the tests that execute the line, the
-fastest first, until one fails. Only code in functions is mutated; messages of errors and
-annotations are not.
+fastest first, until one fails. Only code in functions is mutated; messages of errors
+and annotations are not.
 """
 
 import argparse
 import ast
 import copy
 import gc
+import json
 import os
 import random
 import resource
@@ -28,15 +29,16 @@ import sys
 import threading
 import time
 import types
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from reporting import record
+from reporting import RESULTS, record
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 0
 SLOWEST = 8.0  # s: tests that take longer are left out, and so kill nothing
+NOT_MADE = 77  # exit status: the function cannot be given the mutant's code
 MOST_SECONDS = 15.0  # of tests for one mutant, the fastest first
 # Module -> what is tested of it: pytest's arguments.
 MODULES = {
@@ -108,6 +110,9 @@ NAMES = {
     "zeros": "ones",
     "ones": "zeros",
 }
+# Keyword arguments that are not dropped: without them nothing changes on a processor,
+# for arrays of equal lengths, or beside a bar of progress.
+UNSEEN = ("device", "strict", "desc", "stacklevel", "preserve_rng_state")
 OPAQUE = (ast.Raise, ast.JoinedStr, ast.arguments, ast.Import, ast.ImportFrom)
 
 
@@ -142,7 +147,7 @@ def variants(node):
         yield changed(id=NAMES[node.id])
     if isinstance(node, ast.Call):
         for i, keyword in enumerate(node.keywords):
-            if keyword.arg is not None:
+            if keyword.arg not in (None, *UNSEEN):
                 yield changed(keywords=node.keywords[:i] + node.keywords[i + 1 :])
     is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
     if is_call or isinstance(node, ast.AugAssign):
@@ -156,7 +161,8 @@ class Mutants(ast.NodeTransformer):
         self.wanted, self.found, self.scope = wanted, [], []
 
     def visit(self, node):
-        if isinstance(node, OPAQUE):
+        """Go through a node, noting its mutants or making one of them."""
+        if isinstance(node, OPAQUE) or getattr(node, "arg", None) in UNSEEN:
             return node
         if isinstance(node, ast.FunctionDef):
             self.scope.append(node.name)
@@ -204,8 +210,7 @@ def functions_of(path):
     return [
         thing
         for thing in gc.get_objects()
-        if type(thing) is types.FunctionType
-        and thing.__code__.co_filename == str(path)
+        if type(thing) is types.FunctionType and thing.__code__.co_filename == str(path)
     ]
 
 
@@ -217,8 +222,9 @@ def swap(functions, path, tree):
     for function in functions:
         code = function.__code__
         other = new.get((code.co_qualname, code.co_firstlineno))
-        if other is not None and other.co_freevars == code.co_freevars:
-            function.__code__ = other
+        if other is None or other.co_freevars != code.co_freevars:
+            os._exit(NOT_MADE)
+        function.__code__ = other
 
 
 class Driver:
@@ -231,11 +237,13 @@ class Driver:
         self.n_mutants, self.outcomes = 0, None
 
     def pytest_runtest_logreport(self, report):
+        """Note whether a test failed."""
         if report.failed and self.outcomes is None:
             print(f"{report.nodeid} fails without a mutant:\n{report.longreprtext}")
         self.failed |= report.failed
 
     def pytest_runtestloop(self, session):
+        """Run every test, then those of every mutant."""
         items = session.items
         self.note_lines(items)
         if self.failed:
@@ -305,7 +313,8 @@ class Driver:
         child = os.fork()
         if child:
             _, status = os.waitpid(child, 0)
-            return "survived" if status == 0 else "killed"
+            code = os.waitstatus_to_exitcode(status)
+            return {0: "survived", NOT_MADE: "not made"}.get(code, "killed")
         limit = int(resource.getrusage(resource.RUSAGE_SELF).ru_utime + 5 * total + 10)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         nothing = os.open(os.devnull, os.O_WRONLY)
@@ -325,9 +334,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("modules", nargs="*", default=list(MODULES), help="which")
     parser.add_argument("--most", type=int, help="mutants of each module, drawn")
+    parser.add_argument("--record", action="store_true", help="keep the figures")
     parser.add_argument("-v", "--verbose", action="store_true", help="list killed too")
     arguments = parser.parse_args()
     os.chdir(ROOT)
+    rows = {}
     for module in arguments.modules:
         driver = Driver(module, arguments.most, arguments.verbose)
         options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-o", "addopts="]
@@ -335,8 +346,41 @@ def main():
         tests = MODULES[module].split()
         print(f"--- {module}", flush=True)
         pytest.main([*options, "-m", "not slow and not real", *tests], plugins=[driver])
-        outcomes = driver.outcomes or []
-        print(module, {o: sum(x == o for x, *_ in outcomes) for o, *_ in outcomes})
+        outcomes = [outcome for outcome, *_ in driver.outcomes or []]
+        counts = Counter(outcomes)
+        print(module, driver.n_mutants, dict(counts), flush=True)
+        n_tried = len(outcomes) - counts["not made"]
+        rows[module] = [
+            module,
+            driver.n_mutants,
+            n_tried,
+            *(counts[name] for name in ("killed", "equivalent", "survived")),
+        ]
+    if arguments.record:
+        report(rows)
+
+
+def report(rows):
+    """Put rows of modules into the table, beside those of other modules."""
+    known = json.loads(RESULTS.read_text()).get("mutation", {"rows": []})
+    rows = {row[0]: row for row in known["rows"]} | rows
+    rows = [rows[module] for module in MODULES if module in rows]
+    reasons = Counter(EQUIVALENT.values())
+    record(
+        "mutation",
+        "Mutation testing: small faults that the tests notice",
+        ["module", "mutants", "tried", "killed", "equivalent", "survived"],
+        rows,
+        [
+            "Mutants of code in functions; of modules with many, some are drawn. Tried "
+            "with the tests of the module alone, without those that are slow, need the "
+            "real data or Spark.",
+            "Equivalent: no test can tell them from the module, because "
+            + "; ".join(f"{reason} ({n})" for reason, n in reasons.items())
+            + ".",
+        ],
+        seed=SEED,
+    )
 
 
 if __name__ == "__main__":

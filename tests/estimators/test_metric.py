@@ -243,7 +243,7 @@ def test_users_who_lack_one_or_the_other(planted):
 
 
 def test_users_never_trained_do_not_choose_the_epoch(planted, monkeypatch):
-    """Users learned beside the network, of whom some have verdicts on held clips only."""
+    """Users learned beside the network, some with verdicts on held clips only."""
     X, y, places = planted
     few = judge((y.toarray() > 0) - 0.5, density=0.02)  # five verdicts each, or so
     drawn, train = [], MetricEmbedder._train

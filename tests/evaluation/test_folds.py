@@ -7,6 +7,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_va
 
 from userlogfeat.evaluation.folds import (
     StratifiedArtistKFold,
+    _fill_empty_folds,
     artist_groups,
     n_per_class,
     stratified_folds,
@@ -231,9 +232,40 @@ def test_split_of_few_artists():
 
 
 @pytest.mark.parametrize("size", [0, 1, -0.1, 30])
-def test_split_of_no_size(size):
+@pytest.mark.parametrize("groups", [None, list("aabbccddee")])
+def test_split_of_no_size(size, groups):
     with pytest.raises(ValueError, match=rf"test_size={size}"):
-        stratified_split([0, 1] * 5, test_size=size)
+        stratified_split([0, 1] * 5, test_size=size, groups=groups)
+
+
+@pytest.mark.parametrize(("size", "n_test"), [(0.001, 2), (0.999, 8)])
+def test_both_sides_of_a_split_have_an_artist(size, n_test):
+    train, test = stratified_split(
+        [0, 1] * 5, test_size=size, groups=list("aabbccddee")
+    )
+    assert (len(train), len(test)) == (10 - n_test, n_test)
+
+
+def test_the_seed_decides_which_artists_are_tested(clips):
+    y, artists = clips
+    for split in (
+        lambda seed: stratified_split(y, groups=artists, seed=seed)[1],
+        lambda seed: stratified_folds(y, 5, groups=artists, seed=seed)[0][1],
+    ):
+        assert np.array_equal(split(1), split(1))
+        assert not np.array_equal(split(1), split(2))
+
+
+def test_as_many_folds_as_clips_of_a_class():
+    folds = stratified_folds(["a"] * 3 + ["b"] * 6, 3)
+    assert [len(test) for _, test in folds] == [3, 3, 3]
+
+
+def test_an_empty_fold_gets_half_of_the_largest():
+    """Fold 0 has artists of one, two and one clips; fold 2, the last, has none."""
+    fold_of, groups = np.array([0, 0, 0, 0, 1]), np.array([0, 1, 1, 2, 3])
+    _fill_empty_folds(fold_of, groups, 3)
+    assert fold_of.tolist() == [0, 2, 2, 0, 1]
 
 
 def test_n_per_class_takes_n_of_each():
@@ -296,7 +328,8 @@ def test_a_class_with_fewer_clips():
         n_per_class(y, 5)
     assert n_per_class(y, 5, fewer="all")[:3].tolist() == [0, 1, 2]
     assert len(n_per_class(y, 5, fewer="all")) == 8
-    with pytest.raises(ValueError, match="n=0"):
-        n_per_class(y, 0)
+    for n in (0, 1.5):
+        with pytest.raises(ValueError, match=rf"n={n}"):
+            n_per_class(y, n)
     with pytest.raises(ValueError, match="fewer='skip'"):
         n_per_class(y, 1, fewer="skip")

@@ -86,6 +86,17 @@ def test_a_missing_artist_is_nobodys():
     assert nearest.tolist() == [[1, 2], [0, 2], [1, 0]]
 
 
+def test_one_neighbour():
+    found = precision_at_k([[0], [1], [5]], ["a", "a", "b"], k=1)
+    assert found.clips.tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("metric", ["l1", "l2", "cosine"])
+def test_small_integers_do_not_overflow(metric):
+    features = np.array([[100, 100], [-100, 90], [100, 90], [-100, 100]], dtype=np.int8)
+    assert nearest_clips(features, 1, metric=metric)[:, 0].tolist() == [2, 3, 0, 1]
+
+
 def test_zeros_have_no_direction():
     nearest = nearest_clips([[0, 0], [1, 0], [2, 0.1]], 2, metric="cosine")
     assert nearest[1].tolist() == [2, 0]

@@ -14,6 +14,7 @@ from userlogfeat.feedback.triplets import (
     TripletSampler,
     check_verdicts,
     draw_places,
+    say_nothing_to_draw,
 )
 from userlogfeat.training.batches import ArrayInputs
 
@@ -196,7 +197,32 @@ def test_without_validation_draws():
     assert len(inputs.split[1]) == 0
 
 
+def test_a_batch_knows_its_clips_and_a_checkpoint_its_draws():
+    inputs, validation = make_inputs()
+    batch = inputs.batch(torch.tensor([9, 6, 7]))
+    assert batch.n_clips == len(batch.clips)
+    arrays = inputs.arrays
+    for found, drawn in zip(
+        arrays[-3:],
+        (validation.users, validation.liked, validation.disliked),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, drawn)
+    alone = TripletInputs(inputs.inputs, inputs.sampler, 3).arrays
+    assert len(alone) == len(arrays) - 3
+
+
+def test_what_is_said_where_there_is_nothing_to_draw():
+    """Of four users one likes, one dislikes, one does both, the last has no verdict."""
+    verdicts = sparse.csr_matrix(np.array([[1, -1, 1, 0], [1, 0, -1, 0]], dtype="f4"))
+    assert "of 4 users, 2 have likes and 2 dislikes" in say_nothing_to_draw(verdicts)
+
+
 def test_verdicts_are_checked():
+    some = sparse.csr_matrix((np.array([0, 1, -1]), ([0, 1, 2], [0, 0, 1])), (3, 2))
+    checked = check_verdicts(some, range(3))
+    assert checked.dtype == np.float32
+    assert checked.nnz == 2
     stored_zero = sparse.csr_matrix((np.zeros(1), ([0], [0])), shape=(3, 2))
     assert check_verdicts(stored_zero, range(3)).nnz == 0
     assert stored_zero.nnz == 1  # the caller's is left as it was

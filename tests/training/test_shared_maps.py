@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from userlogfeat.losses import warp
+from userlogfeat.losses import warp, warp_of_ranks
 from userlogfeat.training.shared_maps import LabelledFrames, SharedMaps, fit_shared_maps
 
 DENSE = "userlogfeat.training.shared_maps.DENSE_ENTRIES"
@@ -39,9 +39,9 @@ def make_maps(n_features=6, n_labels=(4,), seed=0, **settings):
     )
 
 
-@pytest.mark.parametrize("multi", [False, True])
-def test_a_step_goes_down_the_gradient_of_warp(multi):
-    data, maps = make_frames(multi=multi), make_maps()
+@pytest.mark.parametrize(("multi", "margin"), [(False, 1.0), (True, 1.0), (True, 2.5)])
+def test_a_step_goes_down_the_gradient_of_warp(multi, margin):
+    data, maps = make_frames(multi=multi), make_maps(margin=margin)
     rows = torch.arange(20)
     positives = data.draw_positives(rows, maps.generator)
     is_label = data.is_label(rows)
@@ -49,7 +49,8 @@ def test_a_step_goes_down_the_gradient_of_warp(multi):
     W = maps.labels[0].clone().requires_grad_()
     state = maps.generator.get_state()
     scores = data.frames[rows] @ V @ W.T
-    loss = warp(scores, positives, is_label, generator=maps.generator).mean()
+    draw = {"margin": margin, "generator": maps.generator}
+    loss = warp(scores, positives, is_label, **draw).mean()
     loss.backward()
     maps.generator.set_state(state)
     found = maps.step(0, data.frames[rows], positives, is_label, 0.1)
@@ -84,7 +85,10 @@ def test_a_step_ends_with_rows_of_the_allowed_length(few, max_norm, monkeypatch)
     for one in (maps, free):
         positives = data.draw_positives(rows, one.generator)
         one.step(0, data.frames[rows], positives, data.is_label(rows), 1.0)
-    for found, long in ((maps.features, free.features), (maps.labels[0], free.labels[0])):
+    for found, long in (
+        (maps.features, free.features),
+        (maps.labels[0], free.labels[0]),
+    ):
         lengths = long.norm(dim=1, keepdim=True)
         assert lengths.max() > 0.5
         assert lengths.min() < 0.5
@@ -100,10 +104,98 @@ def test_positives_are_labels_and_all_are_known(entries, monkeypatch):
     is_label = data.is_label(rows)
     expected = data.labels.toarray()[rows.numpy()] > 0
     np.testing.assert_array_equal(is_label, expected)
+    assert is_label.dtype == torch.bool
+    assert (data._dense is None) == (entries == 0)  # the table may not fit in memory
     positives = data.draw_positives(rows, torch.Generator().manual_seed(0))
     assert is_label[torch.arange(len(rows)), positives].all()
     first = positives[rows == 5]
     assert len(first.unique()) == 2  # both of its labels are drawn
+
+
+def test_the_largest_random_number_draws_the_last_label(monkeypatch):
+    """Of three labels, 3 times the float32 below 1 is rounded to 3, which is none."""
+    one = LabelledFrames(
+        torch.zeros(1, 2), torch.zeros(1).long(), sparse.csr_matrix(np.ones((1, 3)))
+    )
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.tensor([1 - 2**-24]))
+    assert one.draw_positives(torch.tensor([0]), None).tolist() == [2]
+
+
+def test_maps_begin_at_a_tenth_of_wsabies_length():
+    """Each number has deviation 0.1 / sqrt(n_components); no row is too long."""
+    maps = make_maps(2000, (1500,))
+    for matrix in (maps.features, maps.labels[0]):
+        assert matrix.std().item() == pytest.approx(0.1 * 5**-0.5, rel=0.05)
+        assert abs(matrix.mean().item()) < 0.002
+    short = make_maps(2000, (1500,), max_norm=0.08)
+    for matrix, free in (
+        (short.features, maps.features),
+        (short.labels[0], maps.labels[0]),
+    ):
+        lengths = free.norm(dim=1, keepdim=True)
+        torch.testing.assert_close(matrix, free * (0.08 / lengths).clamp(max=1))
+
+
+@pytest.mark.parametrize("most", [1000, 20])
+def test_validation_is_the_mean_over_frames(most, monkeypatch):
+    """In batches; of many frames, every third of 60 for at most 20."""
+    monkeypatch.setattr("userlogfeat.training.shared_maps.VALIDATION_BATCH", 7)
+    monkeypatch.setattr("userlogfeat.training.shared_maps.MOST_VALIDATION", most)
+    data, maps = make_frames(seed=7), make_maps(n_labels=(2, 4), margin=1.7)
+    rows = torch.arange(60)[:: 3 if most == 20 else 1]
+    positives = torch.from_numpy(data.labels.indices[rows.numpy()].astype(np.int64))
+    expected = warp_of_ranks(
+        data.frames[rows] @ maps.features @ maps.labels[1].T,
+        positives,
+        data.is_label(rows),
+        margin=1.7,
+    )
+    found = maps.validate(1, data)
+    assert found == pytest.approx(expected.mean().item(), rel=1e-5)
+
+
+def test_the_history_has_the_means_of_what_the_steps_gave():
+    sets = [make_frames(60, seed=1), make_frames(20, n_labels=3, seed=2)]
+    maps, losses = make_maps(n_labels=(4, 3)), []
+    step = maps.step
+    maps.step = lambda dataset, *others: (
+        losses.append((dataset, step(dataset, *others))) or losses[-1][1]
+    )
+    settings = {"max_epochs": 2, "patience": 5, "batch_size": 20, "lr": 0.01}
+    held = [make_frames(30, seed=3), make_frames(30, n_labels=3, seed=4)]
+    maps.validate = lambda dataset, data: [3.0, 5.0][dataset]
+    history = fit_shared_maps(sets, held, maps, **settings)
+    assert [epoch["epoch"] for epoch in history] == [0, 1]
+    for epoch, own in zip(history, (losses[:6], losses[6:]), strict=True):
+        means = [np.mean([float(x) for d, x in own if d == place]) for place in (0, 1)]
+        assert epoch["train_loss"] == pytest.approx(np.mean(means), rel=1e-5)
+        assert epoch["valid_loss"] == 4.0
+
+
+@pytest.mark.parametrize("later", [4.0, 6.0])
+def test_patience_counts_from_the_best_epoch(later, capsys):
+    """The second of equal epochs is not better; the maps are those of the best."""
+    data, maps, seen = make_frames(), make_maps(), []
+    losses = iter([5.0, 4.0, later, later, later, later])
+    maps.validate = lambda dataset, held: seen.append(maps.copy()) or next(losses)
+    settings = {"max_epochs": 6, "patience": 2, "batch_size": 20, "lr": 0.1}
+    history = fit_shared_maps([data], [data], maps, **settings)
+    assert [epoch["valid_loss"] for epoch in history] == [5, 4, later, later]
+    torch.testing.assert_close(maps.features, seen[1][0])
+    torch.testing.assert_close(maps.labels, seen[1][1])
+    assert not torch.equal(seen[1][0], seen[2][0])
+    assert capsys.readouterr().err == ""  # no bar of progress unless asked for
+
+
+def test_a_seed_gives_the_same_maps_whatever_else_is_drawn():
+    data, found = make_frames(multi=True), []
+    for _ in range(2):
+        torch.rand(3)
+        maps = make_maps()
+        settings = {"max_epochs": 2, "patience": 5, "batch_size": 20, "lr": 0.1}
+        fit_shared_maps([data], [nothing(data)], maps, **settings)
+        found.append(maps.features)
+    assert torch.equal(*found)
 
 
 @pytest.fixture(autouse=True)

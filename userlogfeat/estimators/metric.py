@@ -151,9 +151,9 @@ class MetricEmbedder(ListenerEstimator):
 
     Notes
     -----
-    All objectives embed the clips of an example by one network; the paper says so of the
-    metric one. With ``users="lookup"``, users who lack likes or dislikes among the clips
-    to learn from have no trained row: they do not help to choose the epoch.
+    All objectives embed the clips of an example by one network; the paper says so of
+    the metric one. With ``users="lookup"``, users who lack likes or dislikes among the
+    clips to learn from have no trained row: they do not help to choose the epoch.
 
     See Also
     --------
