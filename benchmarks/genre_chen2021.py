@@ -3,8 +3,9 @@
 The pipeline of Chen & Liang (2020) and of Chen, Liang, Ma, Gu (2021): patches of
 MSD_musicnn's max_pool, alone and beside an embedding learned from listeners, PCA to
 128, an RBF SVM with C=1 and gamma 1/128. Whitening and the majority vote over the
-patches of a clip are ours (docs/papers/chen2020.md says why). What stands beside is also taught by users in another order, by permuted logs, and is an
-untrained network on the same tags (`genre_embedding.py`).
+patches of a clip are ours (docs/papers/chen2020.md says why). What stands beside is
+also taught by users in another order, by permuted logs, and is an untrained network on
+the same tags (`genre_embedding.py`).
 
     python benchmarks/genre_chen2021.py                     # clips at hand
     python benchmarks/genre_chen2021.py --gtzan genres      # 443/197/290, all of GTZAN

@@ -5,9 +5,9 @@
 
 A mutant is the module with one small fault: ``<`` for ``<=``, ``+`` for ``-``, ``sum``
 for ``mean``, a constant plus one, a condition negated, a statement or a keyword
-argument left out. It is killed where a test fails, and survives where none does; a survivor is a
-missing test, or an equivalent mutant, which no test can tell from the module. Those
-that were judged equivalent are in ``EQUIVALENT``, with the reason.
+argument left out. It is killed where a test fails, and survives where none does; a
+survivor is a missing test, or an equivalent mutant, which no test can tell from the
+module. Those that were judged equivalent are in ``EQUIVALENT``, with the reason.
 
 The tools for it (mutmut, cosmic-ray) start Python and pytest for each mutant, here five
 seconds and more. This script starts once: it runs the tests of a module, noting which
