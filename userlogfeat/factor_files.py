@@ -58,7 +58,7 @@ class Factors:
     user_factors: np.ndarray
     item_ids: np.ndarray
     item_factors: np.ndarray
-    made_by: dict = field(default_factory=dict)
+    made_by: dict[str, Any] = field(default_factory=dict)
 
     @property
     def n_factors(self) -> int:

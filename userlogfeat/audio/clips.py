@@ -20,7 +20,7 @@ import soxr
 from sklearn.utils import check_random_state
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._typing import ClipId, PathLike, RandomState
+from userlogfeat._typing import ClipId, RandomState
 from userlogfeat.audio.errors import (
     AudioError,
     CorruptAudioError,
@@ -289,7 +289,7 @@ def decode_ahead(
     return _decode_ahead(enumerate(paths), read, int(n_threads), int(ahead))
 
 
-def find_audio(sources: PathLike | Iterable[PathLike]) -> list[Any]:
+def find_audio(sources: ClipId | Iterable[ClipId]) -> list[Any]:
     """List the audio files in folders, and keep files as they are given.
 
     Folders are searched to any depth, in the order of names, for known suffixes;

@@ -1,7 +1,7 @@
 """Where a catalogue comes from: tables, frames, and folders of audio."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +17,7 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
 def read_columns(
-    source: PathLike | Frame, named: dict[str, str] | None
+    source: PathLike | Frame, named: Mapping[str, str | None] | None
 ) -> tuple[pl.DataFrame, Path | None]:
     """Read a source into our columns.
 

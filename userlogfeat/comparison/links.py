@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from userlogfeat._groups import as_column, group_keys, is_missing
-from userlogfeat._typing import Audio
+from userlogfeat._typing import Audio, Labels
 
 _SHOWN = 3  # examples in a message
 
@@ -146,9 +146,7 @@ def check_teacher_data(data: TeacherData, n_student_clips: int) -> TeacherData:
     return TeacherData(**plain)
 
 
-def link_artists(
-    data: TeacherData, X: Audio, groups: np.ndarray | None = None
-) -> Links:
+def link_artists(data: TeacherData, X: Audio, groups: Labels | None = None) -> Links:
     """Number the artists of the student's and the teacher's clips together.
 
     Two clips are by one artist where their ids say so, or where they are the same

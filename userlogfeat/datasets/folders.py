@@ -101,7 +101,7 @@ def add_clips(
     missing: Literal["error", "ignore"],
     name: str,
     listed: str,
-    folder: str,
+    folder: Path,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Give each row its file as the column `clip`.
 

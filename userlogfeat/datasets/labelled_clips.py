@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -41,10 +41,10 @@ class LabelledClips:
 
     name: str
     frame: pl.DataFrame
-    y_columns: tuple = ("label",)
-    target_names: tuple = ()
-    left_out: tuple = ()
-    missing: tuple = ()
+    y_columns: tuple[str, ...] = ("label",)
+    target_names: tuple[str, ...] = ()
+    left_out: tuple[Any, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.frame.height

@@ -59,7 +59,7 @@ class TaggedClips(LabelledClips):
         Columns of `y`.
     """
 
-    tag_names: tuple = ()
+    tag_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         facts = [f"{len(self)} clips", f"{len(self.tag_names)} tags"]

@@ -46,9 +46,9 @@ class ClipFeatures:
     """
 
     index: int
-    clip: object
+    clip: Any
     seconds: float
-    layers: dict | None
+    layers: dict[str, np.ndarray] | None
     error: Exception | None = None
     more: bool = False
 

@@ -24,7 +24,7 @@ from userlogfeat.feedback.triplets import (
 from userlogfeat.losses import hinge, pick_liked, say_liked
 
 # Chen, Liang, Ma, Gu 2021, audio model and its experiments.
-CHEN_2021 = {
+CHEN_2021: dict[str, Any] = {
     "context": 3.0,  # stated: 3 or 10 s
     "duration": 30.0,  # stated: contexts are from the first 30 s
     "margin": 0.2,  # stated

@@ -1,6 +1,7 @@
 """What the estimators share that aggregate frames over windows of time."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class WindowTransformer(AudioTransformer):
     precision = "fp32"  # there is little to multiply
     _instead = "There is nothing to sum up over time in features: use them as they are."
 
-    def transform(self, X: Audio) -> np.ndarray:
+    def transform(self, X: Audio) -> np.ndarray | Any:
         """Statistics of clips.
 
         Parameters

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 # Park, Lee, Park, Ha, Nam 2018, training and experiments.
-PARK_2018 = {
+PARK_2018: dict[str, Any] = {
     "n_components": 100,  # stated
     "context": 3.0,  # stated
     "validation_fraction": 0.15,  # stated: 3 of the 20 songs of an artist

@@ -21,7 +21,12 @@ BACKENDS = ("implicit", "spark")
 
 # Lee et al. 2019: 40 factors of the binary matrix, with the alpha of Hu et al. 2008
 # (section 4). Regularisation and the number of iterations: not stated; implicit's.
-SETTINGS = {"n_factors": 40, "alpha": 40.0, "regularization": 0.01, "iterations": 15}
+SETTINGS: dict[str, Any] = {
+    "n_factors": 40,
+    "alpha": 40.0,
+    "regularization": 0.01,
+    "iterations": 15,
+}
 
 
 class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

@@ -8,7 +8,7 @@ over the patches.
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
@@ -129,7 +129,7 @@ class MusicnnEmbedder(AudioTransformer):
         self.device = device
         self.precision = precision
 
-    def transform(self, X: Audio) -> np.ndarray:
+    def transform(self, X: Audio) -> np.ndarray | Any:
         """Features of clips.
 
         Parameters

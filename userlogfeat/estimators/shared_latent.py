@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 # Hamel, Davies, Yoshii, Goto 2013, the embedding.
-HAMEL_2013 = {
+HAMEL_2013: dict[str, Any] = {
     "n_components": 100,  # stated
     "batch_size": 100,  # stated: frames
     "margin": 1.0,  # not stated; that of Weston, Bengio, Usunier 2011
@@ -63,8 +63,8 @@ class LabelNeighbour(NamedTuple):
         Between the two embeddings, 0 or more: by L1, unless asked for another.
     """
 
-    label: object
-    dataset: object
+    label: Any
+    dataset: Any
     distance: float
 
 

@@ -55,7 +55,7 @@ class Leak:
     kind: str
     sets: tuple
     rows: tuple
-    pairs: list
+    pairs: list[tuple[Any, ...]]
     n_rows: tuple
 
     @property
@@ -96,7 +96,7 @@ class LeakReport:
         Kinds for which nothing was given.
     """
 
-    leaks: list
+    leaks: list[Leak]
     threshold: float | None
     not_compared: tuple
 

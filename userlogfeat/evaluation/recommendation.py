@@ -85,8 +85,8 @@ class RankingScores:
         Users to whom every candidate is relevant: their AUC is NaN.
     """
 
-    per_user: dict
-    overall: dict
+    per_user: dict[str, np.ndarray]
+    overall: dict[str, float]
     n_users: int
     n_without_positives: int
     n_without_negatives: int

@@ -11,7 +11,7 @@ databases".
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -43,7 +43,7 @@ class Precision:
 
     mean: float
     clips: np.ndarray
-    per_class: dict
+    per_class: dict[Any, float]
 
 
 def nearest_clips(

@@ -35,8 +35,8 @@ class ExtractionSummary:
 
     n_done: int = 0
     n_skipped: int = 0
-    failed: dict = field(default_factory=dict)
-    examples: list = field(default_factory=list)
+    failed: dict[str, int] = field(default_factory=dict)
+    examples: list[tuple[Any, str, str]] = field(default_factory=list)
     audio_seconds: float = 0.0
     elapsed_seconds: float = 0.0
 
@@ -66,7 +66,7 @@ class Tally:
     """Counts of a run that goes on: clips by status, first failures, seconds heard."""
 
     counts: Counter = field(default_factory=Counter)
-    examples: list = field(default_factory=list)
+    examples: list[tuple[Any, str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
     def add(self, clip: Any, status: str, message: str, seconds: float) -> None:

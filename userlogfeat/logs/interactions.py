@@ -7,6 +7,7 @@ a 32-bit count a row (and a 64-bit time, where last items are asked for).
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
@@ -93,7 +94,7 @@ def read_logs(
     min_users_per_item: int = ...,
     min_items_per_user: int = ...,
     separator: str | None = ...,
-    columns: list[str] | None = ...,
+    columns: Sequence[str] | None = ...,
     backend: Literal["local"] | None = ...,
 ) -> Interactions: ...
 
@@ -113,7 +114,7 @@ def read_logs(
     min_users_per_item: int = ...,
     min_items_per_user: int = ...,
     separator: str | None = ...,
-    columns: list[str] | None = ...,
+    columns: Sequence[str] | None = ...,
     backend: Literal["spark"],
 ) -> SparkInteractions: ...
 
@@ -132,7 +133,7 @@ def read_logs(
     min_users_per_item: int = 1,
     min_items_per_user: int = 1,
     separator: str | None = None,
-    columns: list[str] | None = None,
+    columns: Sequence[str] | None = None,
     backend: Literal["local", "spark"] | None = None,
 ) -> Interactions | SparkInteractions:
     """Read listening logs.

@@ -7,7 +7,7 @@ guessed at: every field stays text until its meaning is known, so that an identi
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,10 +40,10 @@ class Chunk(NamedTuple):
 
 def iter_chunks(
     source: PathLike | Frame,
-    roles: dict[str, str],
+    roles: Mapping[str, str | None],
     *,
     separator: str | None = None,
-    columns: list[str] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Iterator[Chunk]:
     """Yield the named columns of a source, some rows at a time.
 
@@ -90,7 +90,11 @@ def iter_chunks(
 
 
 def require_columns(
-    roles: dict[str, str], available: Collection[str], origin: str, *, hint: str = ""
+    roles: Mapping[str, str | None],
+    available: Collection[str],
+    origin: str,
+    *,
+    hint: str = "",
 ) -> None:
     """Raise a ValueError where a column that plays a role is missing."""
     available = list(available)

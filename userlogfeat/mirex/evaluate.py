@@ -8,6 +8,7 @@ time would be that of a second run.
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ TIME_LIMIT = 86400.0  # s of one call; MIREX gives a whole submission one to thr
 
 def evaluate(
     folder: PathLike,
-    submissions: dict[str, PathLike],
+    submissions: Mapping[str, PathLike],
     output: PathLike,
     *,
     audio_root: PathLike | None = None,

@@ -33,7 +33,7 @@ class FoldRun:
 
     submission: str
     fold: Fold
-    answers: object
+    answers: Any
     runs: dict
     status: str
 

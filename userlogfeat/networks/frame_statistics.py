@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from userlogfeat.networks.mel import LogMelSpectrogram
 
 
-STATISTICS = ("mean", "var", "max", "min")  # stated, in this order
+# Stated, in this order.
+STATISTICS: tuple[Literal["mean", "var", "max", "min"], ...] = (
+    "mean",
+    "var",
+    "max",
+    "min",
+)
 WINDOW = 64  # frames; stated
 
 

@@ -52,7 +52,7 @@ class Share:
     """
 
     n_clips: int
-    processes: object
+    processes: Any
 
     @property
     def sizes(self) -> list[int]:

@@ -268,7 +268,7 @@ def rows_of_one_length(clips: Sequence[Tensor]) -> list[list[int]]:
 
 
 def hear_together(
-    front_end: LogMelSpectrogram, waveforms: list[Tensor]
+    front_end: LogMelSpectrogram, waveforms: Sequence[Tensor]
 ) -> list[Tensor]:
     """Spectrograms of clips, those of one length at once, as a GPU wants them.
 

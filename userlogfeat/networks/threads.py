@@ -50,7 +50,7 @@ def map_blocks(
 
 
 def map_threads(
-    function: Callable[..., Any], items: Sequence[Any], *, device: torch.device
+    function: Callable[..., Any], items: Sequence[Any] | Tensor, *, device: torch.device
 ) -> list[Any]:
     """Apply a function to items, in as many threads as torch uses on a CPU.
 

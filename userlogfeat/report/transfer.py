@@ -77,7 +77,7 @@ class TransferDisplay:
 
     def __init__(
         self,
-        positions: list[int] | None,
+        positions: list[int | None] | None,
         scores: dict[str, np.ndarray],
         *,
         x: Literal["channels", "n_labels"],

@@ -64,9 +64,9 @@ class Lookup:
         NaN in the rows of clips that are not "ok".
     """
 
-    statuses: list
+    statuses: list[str]
     seconds: np.ndarray
-    layers: dict
+    layers: dict[str, np.ndarray]
 
     @property
     def found(self) -> np.ndarray:
@@ -82,8 +82,8 @@ class Part:
     stamp: tuple  # name, bytes, modification time, inode
     n_rows: int
     fingerprint: str
-    layer_sizes: dict
-    layer_scales: dict
+    layer_sizes: dict[str, int]
+    layer_scales: dict[str, float]
     made_by: str
     users_digest: str | None
     replaces: tuple

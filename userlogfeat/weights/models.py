@@ -81,7 +81,7 @@ class SavedModel:
 
     name: str
     network: nn.Module
-    config: dict
+    config: dict[str, Any]
     fingerprint: str
 
     @property

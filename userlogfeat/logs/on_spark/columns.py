@@ -14,7 +14,7 @@ import numpy as np
 from userlogfeat.logs.on_spark.sources import reading
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from userlogfeat.logs.on_spark.sources import Source
 
@@ -27,7 +27,7 @@ _TIMES = ("bigint", "double", "timestamp")  # what text may be, as time; tried i
 class Check(NamedTuple):
     """A condition that no row may meet."""
 
-    bad: object  # pyspark.sql.Column: true where a row is to be refused
+    bad: Column  # true where a row is to be refused
     what: str  # "Got 3 rows of plays.csv with {what} (...). {advice}"
     advice: str
 

@@ -8,6 +8,7 @@ the driver sees totals only.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,16 +54,16 @@ class SparkInteractions:
         What :meth:`unpersist` frees.
     """
 
-    user_items: object
-    user_ids: object
-    item_ids: object
+    user_items: DataFrame
+    user_ids: DataFrame
+    item_ids: DataFrame
     n_users: int
     n_items: int
     n_pairs: int
-    last_items: object = None
-    liked: object = None
-    disliked: object = None
-    cached: tuple = ()
+    last_items: DataFrame | None = None
+    liked: DataFrame | None = None
+    disliked: DataFrame | None = None
+    cached: tuple[DataFrame, ...] = ()
 
     def collect(self) -> Interactions:
         """Bring everything to this process.
@@ -107,7 +108,7 @@ class SparkInteractions:
 def read_spark_logs(
     source: PathLike | Frame,
     format: str | None,
-    roles: dict[str, str],
+    roles: Mapping[str, str | None],
     weights: Literal["count", "binary"],
     minimums: dict[str, int],
     **layout: Any,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +46,7 @@ _PATTERN = set("*?[{")
 class Source(NamedTuple):
     """Rows with columns named by their role, with what an error message needs."""
 
-    frame: object  # pyspark.sql.DataFrame
+    frame: DataFrame
     origin: str  # "plays.csv", "the frame"
     is_text: bool = False  # fields are text whatever they mean
     checks: tuple = ()  # of its own: (what is bad, as column; what that is; advice)
@@ -55,7 +55,7 @@ class Source(NamedTuple):
 def read_source(
     session: SparkSession,
     source: PathLike | Frame,
-    roles: dict[str, str],
+    roles: Mapping[str, str | None],
     *,
     separator: str | None = None,
     columns: Sequence[str] | None = None,
@@ -173,7 +173,7 @@ def read_text(
 
 
 def read_binary(
-    session: SparkSession, path: str, kind: str, roles: dict[str, str]
+    session: SparkSession, path: str, kind: str, roles: Mapping[str, str | None]
 ) -> DataFrame:
     """Parquet, ORC or JSON: all files below a folder, however deep.
 
@@ -189,7 +189,7 @@ def read_binary(
 
 
 def by_role(
-    frame: DataFrame, roles: dict[str, str], *, of_files: bool = False
+    frame: DataFrame, roles: Mapping[str, str | None], *, of_files: bool = False
 ) -> DataFrame:
     """The columns that play a role, by its name, and `place`."""
     from pyspark.sql import functions as F
