@@ -23,6 +23,30 @@ def test_text_becomes_what_it_is(tmp_path):
     assert read_id_table(path, "user", columns=["age"]).columns == ["id", "age"]
 
 
+@pytest.mark.parametrize(
+    ("ages", "message"),
+    [
+        (["31", "NA", "40"], r"'age' .* has numbers, but 'NA' .* 1 rows \(1, "),
+        (["1,5", "2,5", "3,25"], r"but '1,5' .* 3 rows \(0, 1, 2, "),
+        (["1 000", "2.000,5", "12'000"], "separators of thousands"),
+    ],
+)
+def test_numbers_that_would_become_categories(tmp_path, ages, message):
+    """One "NA" made every age a name of its own."""
+    lines = [f"{user}\t{age}" for user, age in enumerate(ages)]
+    path = write(tmp_path / "p.tsv", "\n".join(["user\tage", *lines]))
+    with pytest.raises(ValueError, match=message):
+        read_id_table(path, "user")
+    assert read_id_table(path, "user", text=["age"])["age"].to_list() == ages
+
+
+def test_nan_is_missing_and_words_are_categories(tmp_path):
+    path = write(tmp_path / "p.csv", "user,age,size\n1,nan,L\n2,4,38\n3,5,XL\n")
+    frame = read_id_table(path, "user")
+    assert frame["age"].to_list() == [None, 4.0, 5.0]
+    assert frame["size"].to_list() == ["L", "38", "XL"]
+
+
 def test_ids_keep_their_zeros(tmp_path):
     path = write(tmp_path / "people.tsv", "user\tage\n07\t1\n7\t2\n")
     assert read_id_table(path, "user")["id"].to_list() == ["07", "7"]
@@ -53,6 +77,7 @@ def test_several_clips_of_an_item_are_one_row(tmp_path):
         ("user,age\n1,2\n1,3\n", r"1 values of 'user' have several rows .*\[1\]"),
         ("user,age\n1,2\n,3\n", "1 rows of .* have no 'user' .first: row 1"),
         ("name,age\n1,2\n", "no column 'user' in .*: 'name', 'age'"),
+        ("user;age\n1;2\n", r"no column 'user' .* separated by ';'\?"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path, text, message):

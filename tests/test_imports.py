@@ -15,7 +15,8 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
     {"_typing"},
-    {"_check", "_groups", "_labels", "_optional", "_files", "_parquet", "_spark"},
+    {"_check", "_groups", "_labels", "_optional", "_files", "_parquet", "_spark"}
+    | {"_text_lines", "_text_tables"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}
@@ -30,6 +31,7 @@ ROWS = [
 PAIRS = {
     ("_spark", "_optional"),
     ("networks", "frontends"),  # its type alone
+    ("_text_tables", "_text_lines"),
     ("users", "training"),
     ("users", "weights"),
     ("id_tables", "catalogue"),

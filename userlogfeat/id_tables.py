@@ -8,10 +8,13 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from userlogfeat._text_tables import separator_hint
 from userlogfeat._typing import ArrayLike, PathLike
-from userlogfeat.catalogue.sources import read_table, whole_numbers
+from userlogfeat.catalogue.sources import as_ids, read_table
 
 _SHOWN = 3  # examples in a message
+# Such as 1,5 and 1.234,5 and 12 345: a decimal comma, or separators of thousands.
+_NUMBER_WITH_SIGNS = r"^[+-]?(\d+,\d+|\d{1,3}([.,' ]\d{3})+([.,]\d+)?)$"
 
 
 def read_id_table(
@@ -34,7 +37,8 @@ def read_id_table(
         The others to keep; all by default.
     text : sequence of str
         Columns that are categories although they look like numbers, such as postal
-        codes. Other columns of text files whose values are all numbers become float64.
+        codes. Other columns of text files whose values are all numbers become float64;
+        "nan" is a missing value.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def read_id_table(
     ------
     FileNotFoundError, ValueError
         Where there is no such file or column; or an id is missing, or has two rows
-        that differ.
+        that differ; or most of a column of text are numbers, and some are not.
 
     Examples
     --------
@@ -63,7 +67,7 @@ def read_id_table(
     if missing:
         raise ValueError(
             f"Found no column {missing[0]!r} in {path}. Its columns: "
-            f"{', '.join(map(repr, frame.columns))}."
+            f"{', '.join(map(repr, frame.columns))}.{separator_hint(frame.columns)}"
         )
     ids = frame.select(pl.col(id_column).alias("id"))
     if ids["id"].null_count():
@@ -72,8 +76,8 @@ def read_id_table(
             f"row {ids['id'].is_null().arg_max()}, counted from 0, after the header). "
             "Fill them in or drop them."
         )
-    ids = ids.with_columns(whole_numbers(ids))
-    others = [_typed(frame[name], name in text) for name in names]
+    ids = pl.DataFrame(as_ids(ids))
+    others = [_typed(frame[name], name in text, path) for name in names]
     frame = pl.DataFrame([ids["id"], *others]).unique(maintain_order=True)
     _refuse_doubles(frame["id"], path, id_column)
     return frame
@@ -118,14 +122,27 @@ def rows_for(
     return frame.drop("id")[pl.Series(rows, dtype=pl.UInt32)]
 
 
-def _typed(column, as_text):
+def _typed(column, as_text, path):
+    """A column of text as numbers, where all of it are numbers."""
     if as_text:
         return column.cast(pl.String)
     if column.dtype != pl.String or column.null_count() == len(column):
         return column
     numbers = column.cast(pl.Float64, strict=False)
-    lost = numbers.null_count() > column.null_count()
-    return column if lost else numbers
+    lost = column.filter(numbers.is_null() & column.is_not_null())
+    if not len(lost):
+        return numbers.fill_nan(None)
+    if len(lost) < numbers.count() or lost.str.contains(_NUMBER_WITH_SIGNS).all():
+        rows = (numbers.is_null() & column.is_not_null()).arg_true()
+        listed = ", ".join(map(str, rows.head(_SHOWN)))
+        raise ValueError(
+            f"The column {column.name!r} of {path} has numbers, but {lost[0]!r} and "
+            f"the like in {len(lost)} rows ({listed}{', ...' * (len(lost) > _SHOWN)}, "
+            "counted from 0, after the header). Write numbers with a point, without "
+            "separators of thousands, and leave unknown ones empty; or name the column "
+            "as a category (text=)."
+        )
+    return column
 
 
 def _refuse_doubles(ids, path, id_column):

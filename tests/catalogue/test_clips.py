@@ -68,6 +68,20 @@ def test_text_ids_keep_their_zeros(tmp_path):
     assert catalogue.column("n").tolist() == [3, None]
 
 
+def test_short_rows_and_lists_are_refused(tmp_path):
+    """The artist of a short row was None."""
+    path = tmp_path / "t.csv"
+    path.write_text("clip,item,artist\na.wav,1\nb.wav,2,y\n")
+    with pytest.raises(ValueError, match=r"t\.csv .* line 2 \('a\.wav,1'\) with 2"):
+        read_catalogue(path, check_files=False)
+    path.write_text("clip;item\na.wav;1\n")
+    with pytest.raises(ValueError, match=r"separated by ';'\?"):
+        read_catalogue(path, check_files=False)
+    frame = pl.DataFrame({"clip": ["a"], "item": [[1]]})
+    with pytest.raises(ValueError, match=r"'item' of the catalogue .*holds lists"):
+        read_catalogue(frame, check_files=False)
+
+
 def test_ids_of_frames_are_kept_as_they_are():
     assert read({**ROWS, "item": ["7", "9", "7", "11"]}).items.tolist()[0] == "7"
 

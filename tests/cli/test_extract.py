@@ -62,12 +62,20 @@ def test_list_of_odd_names(run, clips):
     assert "MissingAudioError: 'clips/gone\\udce9.wav'" in result.stderr
 
 
+def test_a_table_is_no_list(run, clips):
+    """Its lines were taken for paths, and all of them failed."""
+    Path("tracks.csv").write_text("clip,item\nclips/0.wav,7\n")
+    result = run("extract", "--list", "tracks.csv", "-o", "t", code=cli.USAGE)
+    assert "is a table" in result.stderr
+    assert "cut -d ',' -f 1" in result.stderr
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_list_in_utf_16_is_refused(run, clips, encoding):
     """It was read as one path of odd bytes."""
     Path("list.txt").write_bytes("\ufeffclips/0.wav\n".encode(encoding))
     result = run("extract", "--list", "list.txt", "-o", "t", code=cli.USAGE)
-    assert "'list.txt' in UTF-16, expected UTF-8" in result.stderr
+    assert "list.txt could not be read: it is in UTF-16, exp" in result.stderr
     assert not Path("t").exists()
 
 

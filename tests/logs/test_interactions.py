@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
-from userlogfeat import Interactions, read_logs
+from userlogfeat import Interactions, _text_lines, read_logs
 from userlogfeat.logs import interactions
 from userlogfeat.logs import sources as log_sources
 
@@ -119,7 +119,7 @@ def test_chunks_and_merging_change_nothing(
 ):
     """Counts and last items of a file and a frame, against plain loops."""
     monkeypatch.setattr(log_sources, "CHUNK_ROWS", chunk_rows)
-    monkeypatch.setattr(log_sources, "_BLOCK", 200)  # bytes: many blocks
+    monkeypatch.setattr(_text_lines, "_BLOCK", 200)  # bytes: many blocks
     monkeypatch.setattr(interactions, "_MERGE_ROWS", merge_rows)
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, 12, 300), rng.integers(0, 9, 300)
@@ -173,7 +173,8 @@ def test_integer_ids_keep_their_width():
         (["10", "9", "-1"], [-1, 9, 10]),
         (["10", "007", "9"], ["007", "10", "9"]),
         (["10", "+7", "9"], ["+7", "10", "9"]),
-        (["1.0", "2", "3"], ["1.0", "2", "3"]),
+        (["1.0", "2", "3"], [1, 2, 3]),  # as pandas writes a column with gaps
+        (["1.0", "2.5", "3"], ["1.0", "2.5", "3"]),
         (["99999999999999999999", "2", "3"], ["2", "3", "99999999999999999999"]),
     ],
 )
@@ -293,7 +294,7 @@ def test_a_matrix_is_no_log(tmp_path, name):
 
 def test_wrong_separator_is_guessed(tmp_path):
     PLAYS.write_csv(tmp_path / "plays.csv", separator=";")
-    with pytest.raises(ValueError, match="the separator if it is not ','"):
+    with pytest.raises(ValueError, match=r"separated by ';'\? .* separator="):
         read_logs(tmp_path / "plays.csv")
 
 
@@ -383,6 +384,72 @@ def test_wrong_times():
         read_logs(PLAYS.with_columns(time=pl.Series([1, None, 2, 3])), time="time")
 
 
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        # As text, "nan" was a time: every user's last item was -1, the last column.
+        (["1", "nan", "2", "3"], r"\(row 1, .*a time that is NaN or infinite"),
+        (["1", "2", "1e999", "3"], r"\(row 2, .*a time that is NaN or infinite"),
+        (["1", " ", "2", "3"], r"\(row 1, .*no time"),
+        (["1", "2", "3", "noon"], r"\(row 3, .*unlike the others, such as 'noon'"),
+        (
+            ["2009-05-04T23:08:57", "5", "2009-05-04T23:08:57", "2009-05-04T23:08:57"],
+            r"\(row 1, .*unlike the others, such as '5'",
+        ),
+        (
+            ["1500000000", "0", "1500000001", "1500000002000"],
+            r"several units: seconds \(first in row 0 of .*\), milliseconds .*row 3",
+        ),
+    ],
+)
+def test_wrong_times_in_text(tmp_path, times, message):
+    path = tmp_path / "plays.csv"
+    PLAYS.with_columns(time=pl.Series(times)).write_csv(path)
+    with pytest.raises(ValueError, match=message):
+        read_logs(path, time="time")
+
+
+def test_times_of_another_kind_further_down(tmp_path, monkeypatch):
+    """Chunks are read one by one: numbers and dates were mixed without a word."""
+    monkeypatch.setattr(log_sources, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(_text_lines, "_BLOCK", 20)
+    path = tmp_path / "plays.csv"
+    times = pl.Series(["1", "2", "2009-05-04T23:08:57", "2009-05-04T23:08:58"])
+    PLAYS.with_columns(time=times).write_csv(path)
+    with pytest.raises(ValueError, match=r"row \d of plays\.csv on are dates without"):
+        read_logs(path, time="time")
+
+
+def test_times_of_small_numbers_have_no_unit():
+    """Hours since the first play may be any numbers; nanoseconds are cut."""
+    log = read_logs(
+        PLAYS.with_columns(time=pl.Series([5.0, 2e9, 3.0, 1e12])), time="time"
+    )
+    assert log.last_items.tolist() == [1, 0]
+    frame = PLAYS.with_columns(time=pl.Series([9, 1, 8, 7]).cast(pl.Datetime("ns")))
+    assert read_logs(frame, time="time").last_items.tolist() == [1, 0]
+
+
+def test_blanks_around_values_of_text(tmp_path):
+    """ "b" and " b" were two items; numbers with blanks were refused."""
+    path = tmp_path / "plays.csv"
+    path.write_text("user, item, plays, time\nann, b, 3, 7\nann,b, 4, 9\nbob , c,1,1\n")
+    log = read_logs(path, count="plays", time="time")
+    assert log.user_ids.tolist() == ["ann", "bob"]
+    np.testing.assert_array_equal(log.user_items.toarray(), [[7, 0], [0, 1]])
+    path.write_text("user,item\nann,b\n ,c\n")
+    with pytest.raises(ValueError, match=r"row 1, .*without user identifier"):
+        read_logs(path)
+
+
+def test_one_id_written_in_two_ways(tmp_path):
+    path = tmp_path / "plays.csv"
+    path.write_text("user,item\n7,a\n7.0,a\n8.0,b\n")
+    log = read_logs(path)
+    assert log.user_ids.tolist() == [7, 8]
+    np.testing.assert_array_equal(log.user_items.toarray(), [[2, 0], [0, 1]])
+
+
 def test_liked_and_disliked_at_once():
     frame = PLAYS.with_columns(like=True, dislike=pl.Series([0, 0, 1, 0]))
     with pytest.raises(ValueError, match=r"\(row 2, .*both liked and disliked"):
@@ -469,6 +536,9 @@ def test_interactions_check_their_shapes():
         Interactions(user_items, np.arange(3), np.arange(2))
     with pytest.raises(ValueError, match="1 last_items for 2 users"):
         Interactions(user_items, np.arange(2), np.arange(3), np.zeros(1, int))
+    for last in (-2, 3):
+        with pytest.raises(ValueError, match="columns of user_items, 0 to 2, or -1"):
+            Interactions(user_items, np.arange(2), np.arange(3), np.array([0, last]))
 
 
 # The named formats.
@@ -518,6 +588,11 @@ def test_mpd(tmp_path):
     assert log.item_ids[log.last_items].tolist() == ["x", "y"]
     log = read_logs(tmp_path / "data/mpd.slice.1-1.json", "mpd")
     assert log.user_ids.tolist() == [1]
+    raw = (tmp_path / "data/mpd.slice.1-1.json").read_bytes()
+    (tmp_path / "data/mpd.slice.1-1.json").write_bytes(b"\xef\xbb\xbf" + raw)
+    assert read_logs(tmp_path / "data/mpd.slice.1-1.json", "mpd").user_ids.tolist() == [
+        1
+    ]
     (tmp_path / "data/mpd.slice.2-2.json").write_text('{"playlists": [{"pid": 1}]}')
     with pytest.raises(ValueError, match=r"not a slice .*KeyError: 'tracks'"):
         read_logs(tmp_path, "mpd")

@@ -7,13 +7,17 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from userlogfeat._files import read_whole
 from userlogfeat._parquet import read_parquet
+from userlogfeat._text_tables import (
+    read_text,
+    separator_hint,
+    separator_of,
+    whole_numbers,
+)
 from userlogfeat._typing import Frame, PathLike
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aif", ".aiff")
 MAX_TEXT_BYTES = 1 << 31  # of a csv or tsv file; of Parquet, in memory
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
 def read_columns(
@@ -40,7 +44,7 @@ def read_columns(
     frame = _choose_columns(frame, named)
     frame = pl.DataFrame([_tidy(column) for column in frame])
     if _is_text(source):
-        frame = frame.with_columns(whole_numbers(frame[:, 1:]))
+        frame = pl.DataFrame([frame["clip"], *as_ids(frame[:, 1:])])
     return frame.with_columns(pl.col("clip").cast(pl.String)), folder
 
 
@@ -93,26 +97,21 @@ def _read_source(source):
 
 
 def _read_file(path, what="catalogue"):
-    suffix = path.suffix.lower()
+    if separator_of(path) is not None:
+        return pl.DataFrame(pl.from_arrow(read_text(path, max_bytes=MAX_TEXT_BYTES)))
+    if path.suffix.lower() != ".parquet":
+        raise ValueError(
+            f"Got the {what} {str(path)!r}, expected .csv, .tsv, .txt (tabs) or "
+            ".parquet, a frame, or a folder artist/album/track."
+        )
     try:
-        if suffix == ".parquet":
-            return _read_parquet(path)
-        if suffix in _SEPARATORS:
-            text = read_whole(path, max_bytes=MAX_TEXT_BYTES)
-            # As text: polars would read the item "007" as 7.
-            return pl.read_csv(text, separator=_SEPARATORS[suffix], infer_schema=False)
+        return _read_parquet(path)
     except FileNotFoundError:
         raise
     except (pl.exceptions.PolarsError, pa.ArrowException, ValueError, OSError) as error:
-        expected = "Parquet" if suffix == ".parquet" else "UTF-8 text with a header"
         raise ValueError(
-            f"The {what} {str(path)!r} could not be read ({error}). "
-            f"Expected {expected}."
+            f"The {what} {str(path)!r} could not be read ({error}). Expected Parquet."
         ) from error
-    raise ValueError(
-        f"Got the {what} {str(path)!r}, expected .csv, .tsv, .txt (tabs) or "
-        ".parquet, a frame, or a folder artist/album/track."
-    )
 
 
 def _read_parquet(path):
@@ -152,6 +151,12 @@ def _choose_columns(frame, named):
             raise ValueError(
                 f"Got {name}={column!r}, but the catalogue has the columns "
                 f"{', '.join(map(repr, frame.columns))}. Pass {name}=... one of them."
+                f"{separator_hint(frame.columns)}"
+            )
+        if column is not None and frame[column].dtype.is_nested():
+            raise ValueError(
+                f"The column {column!r} of the catalogue ({name}=) holds lists or "
+                f"structs ({frame[column].dtype}), expected one value a row."
             )
     chosen = {
         name: frame[name if column is None else column].alias(name)
@@ -180,17 +185,23 @@ def _tidy(column):
 
 def _is_text(source):
     named = isinstance(source, str | os.PathLike)
-    return named and Path(source).suffix.lower() in _SEPARATORS
+    return named and separator_of(Path(source)) is not None
 
 
-def whole_numbers(columns: Iterable[pl.Series]) -> Iterator[pl.Series]:
-    """Columns of whole numbers as integers, as `read_logs` reads identifiers.
+def as_ids(columns: Iterable[pl.Series]) -> list[pl.Series]:
+    """Columns of text with whole numbers as integers, as `read_logs` has identifiers.
 
-    "007" and "+7" are names: only what an integer would print as is one.
+    Parameters
+    ----------
+    columns : iterable of polars.Series
+
+    Returns
+    -------
+    list of polars.Series
     """
-    for column in columns:
-        if column.dtype != pl.String or column.null_count() == len(column):
-            continue
-        whole = column.cast(pl.Int64, strict=False)
-        if (whole.cast(pl.String).eq_missing(column)).all():
-            yield whole
+    return [
+        pl.Series(column.name, pl.from_arrow(whole_numbers(column.to_arrow())))
+        if column.dtype == pl.String
+        else column
+        for column in columns
+    ]

@@ -1,6 +1,5 @@
 """`userlogfeat extract`: features of files."""
 
-import codecs
 import os
 import sys
 from enum import StrEnum
@@ -9,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from userlogfeat._text_lines import list_lines
+from userlogfeat._text_tables import separator_of
 from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import SOME_FAILED, explained
 from userlogfeat.cli.options import (
@@ -180,9 +181,22 @@ def read_list(name: str | None, null: bool) -> list[Any]:
         )
     else:
         raw = Path(name).read_bytes()
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ValueError(f"Got --list {name!r} in UTF-16, expected UTF-8: convert it.")
-    lines = raw.removeprefix(codecs.BOM_UTF8).split(b"\0" if null else b"\n")
-    if not null:
-        lines = [line.removesuffix(b"\r") for line in lines]
-    return [os.fsdecode(line) for line in lines if line.strip()]
+    if null:
+        names = [os.fsdecode(name) for name in raw.split(b"\0")]
+    else:
+        names = list_lines(raw, f"--list {name}")
+        _refuse_table(name, names[0])
+    return [name for name in names if name.strip()]
+
+
+def _refuse_table(name, first):
+    """Raise a ValueError where a list is a table with columns, such as a catalogue."""
+    separator = separator_of(Path(name))
+    if separator is None or separator not in first or os.path.exists(first):
+        return
+    cut = "cut -f 1" if separator == "\t" else f"cut -d '{separator}' -f 1"
+    raise ValueError(
+        f"Got --list {name}, which is a table (its first line: {first[:60]!r}), "
+        "expected a file with one path a line. Write the paths to one, without the "
+        f"column's name, as by: {cut} {name} | tail -n +2 > clips.txt"
+    )

@@ -11,11 +11,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from userlogfeat._text_tables import whole_numbers
+
 if TYPE_CHECKING:
     from userlogfeat.logs.sources import Chunk
 
 
 _SHOWN_ROWS = 5  # in an error message
+_SAMPLE = 1000  # rows that say what most of a column are
+_NUMBERS = "numbers"
+# What text may be, as time; tried in order.
+_TIMES = {
+    "whole numbers": pa.int64(),
+    _NUMBERS: pa.float64(),
+    "dates without time zone": pa.timestamp("us"),
+    "dates with time zone": pa.timestamp("us", "UTC"),
+}
+# Times since 1970 from 1973 to 2286; no two units share a number.
+_UNITS = {
+    "seconds": (1e8, 1e10),
+    "milliseconds": (1e11, 1e13),
+    "microseconds": (1e14, 1e16),
+    "nanoseconds": (1e17, 1e19),
+}
 
 
 class IdCodes:
@@ -34,7 +52,9 @@ class IdCodes:
 
     def encode(self, chunk: Chunk) -> np.ndarray:
         """Codes of a chunk's identifiers, int32 (n_rows,)."""
-        column = plain(chunk.table[self.role])
+        return self._encode(plain(chunk.table[self.role]), chunk)
+
+    def _encode(self, column, chunk):
         self._check(column, chunk)
         if self.ids is None:
             self.ids = column[:0]
@@ -46,6 +66,8 @@ class IdCodes:
             return codes.to_numpy()
         is_new = pc.is_null(codes)
         new = column.filter(is_new).dictionary_encode()
+        if chunk.is_text and not new.dictionary.equals(_stripped(new.dictionary)):
+            return self._encode(_stripped(column), chunk)
         codes = pc.fill_null(codes, 0).to_numpy().copy()
         codes[is_new.to_numpy(zero_copy_only=False)] = new.indices.to_numpy() + len(
             self.ids
@@ -56,8 +78,8 @@ class IdCodes:
     def in_order(self) -> tuple[np.ndarray, np.ndarray]:
         """The identifiers, sorted, and the rank of each code.
 
-        Identifiers read from text become int64 where all of them are whole numbers
-        written without leading zeros or signs, so that nothing of them is lost.
+        Identifiers read from text become int64 where nothing is lost by that: see
+        :func:`userlogfeat._text_tables.whole_numbers`.
 
         Returns
         -------
@@ -67,7 +89,10 @@ class IdCodes:
         """
         ids = self.ids
         if self.is_text:
-            ids = _whole_numbers(ids)
+            ids = whole_numbers(ids)
+            if ids.type != self.ids.type:  # "7" and "7.0" are one
+                ids, ranks = np.unique(ids.to_numpy(), return_inverse=True)
+                return ids, ranks.astype(np.int32)
         order = pc.sort_indices(ids).to_numpy()
         ranks = np.empty(len(order), np.int32)
         ranks[order] = np.arange(len(order), dtype=np.int32)
@@ -122,37 +147,122 @@ def read_counts(chunk: Chunk) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def read_times(chunk: Chunk) -> np.ndarray:
-    """A chunk's times as int64 (whole numbers, microseconds of dates) or float64.
+class Times:
+    """Reads the times of plays, which are of one kind throughout.
 
-    Text is read as numbers or, failing that, as ISO 8601 dates.
+    Numbers (of whatever unit, but one), or dates, as such or as text in ISO 8601.
     """
-    column = plain(chunk.table["time"])
-    missing = column.is_null(nan_is_null=True)
-    _refuse(missing, chunk, "no time", "Remove these rows, or leave time= out.")
+
+    def __init__(self) -> None:
+        self._kind = None
+        self._rows = {}  # unit -> the first row that looks like it
+        self._is_epoch = True  # whether all numbers look like times since 1970
+
+    def read(self, chunk: Chunk) -> np.ndarray:
+        """A chunk's times as int64 (whole numbers, microseconds of dates) or float64.
+
+        Raises
+        ------
+        ValueError
+            Where a time is missing, NaN or infinite, or not like the others.
+        """
+        return self._read(plain(chunk.table["time"]), chunk)
+
+    def check(self) -> None:
+        """Refuse times of which some are seconds and the others a thousandth of it."""
+        if self._is_epoch and len(self._rows) > 1:
+            listed = ", ".join(f"{u} ({row})" for u, row in self._rows.items())
+            raise ValueError(
+                f"The column time= holds times since 1970 in several units: {listed}. "
+                "Bring them to one, or leave time= out."
+            )
+
+    def _read(self, column, chunk):
+        missing = column.is_null(nan_is_null=True)
+        _refuse(missing, chunk, "no time", "Remove these rows, or leave time= out.")
+        kind, times = _numbers_or_dates(column)
+        if times is None:
+            if _is_string(column) and not column.equals(_stripped(column)):
+                return self._read(_stripped(column), chunk)
+            raise _unread_times(column, chunk)
+        if times.dtype.kind == "f":
+            _refuse(
+                ~np.isfinite(times),
+                chunk,
+                "a time that is NaN or infinite",
+                "Remove these rows, or leave time= out.",
+            )
+        self._kind = self._kind or kind
+        if kind != self._kind:
+            raise ValueError(
+                f"The times from row {chunk.first_row} of {chunk.origin} on are "
+                f"{kind}, but before they were {self._kind}. Write all rows alike."
+            )
+        if kind == _NUMBERS:
+            self._note_units(times, chunk)
+        return times
+
+    def _note_units(self, times, chunk):
+        n_fitting = np.count_nonzero(times == 0)  # which often stands for "unknown"
+        for unit, (low, high) in _UNITS.items():
+            fits = (times >= low) & (times < high)
+            n_fits = np.count_nonzero(fits)
+            n_fitting += n_fits
+            if n_fits and unit not in self._rows:
+                self._rows[unit] = _first_row(chunk, fits)
+        self._is_epoch &= n_fitting == len(times)
+
+
+def _numbers_or_dates(column):
+    """What a column of times holds, in words, and its values; or None twice."""
     if pa.types.is_integer(column.type):
-        return column.cast(pa.int64()).to_numpy()
+        return _NUMBERS, column.cast(pa.int64()).to_numpy()
     if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
-        return column.cast(pa.float64()).to_numpy()
-    kinds = [pa.timestamp("us"), pa.timestamp("us", "UTC")]
-    if _is_string(column):
-        kinds = [pa.int64(), pa.float64(), *kinds]
-    for kind in kinds:
+        return _NUMBERS, column.cast(pa.float64()).to_numpy()
+    if not _is_string(column):
+        ways = {"dates": pa.timestamp("us")}
+    else:
+        ways = _TIMES
+    for kind, way in ways.items():
         try:
-            times = column.cast(kind)
+            times = column.cast(way, safe=not pa.types.is_timestamp(column.type))
         except pa.ArrowException:
             continue
-        if pa.types.is_timestamp(kind):
+        if pa.types.is_timestamp(way):
             times = times.cast(pa.int64())
-        return times.to_numpy()
-    raise ValueError(
+        return kind.removeprefix("whole "), times.to_numpy()
+    return None, None
+
+
+def _unread_times(column, chunk):
+    """The error of times that cannot be read; of text with the rows at fault."""
+    if _is_string(column):
+        _refuse_other_times(column, chunk)
+    return ValueError(
         f"The column time= of {chunk.origin} is of type {column.type} and starts with "
         f"{column[0].as_py()!r}, expected numbers, dates, or text in ISO 8601 such as "
         "2009-05-04T23:08:57, all rows alike."
     )
 
 
-def read_verdicts(chunk: Chunk) -> np.ndarray | None:
+def _refuse_other_times(column, chunk):
+    """Name the rows that are unlike most, where most are numbers or dates."""
+    sample = column[:_SAMPLE].to_pylist()
+    n_read = {way: sum(_casts(t, way) for t in sample) for way in _TIMES.values()}
+    way = max(n_read, key=n_read.get)
+    if 2 * n_read[way] <= len(sample):
+        return
+    bad = np.array([not _casts(text, way) for text in column.to_pylist()])
+    first = column[int(np.argmax(bad))].as_py()
+    _refuse(
+        bad,
+        chunk,
+        f"a time that is unlike the others, such as {first!r}",
+        "Write all rows alike, as numbers or in ISO 8601, or remove these.",
+    )
+
+
+def read_verdicts(chunk):
     """+1 liked, -1 disliked, 0 withdrawn, as float with NaN for neither, or None."""
     names = chunk.table.column_names
     if "verdict" in names:
@@ -241,13 +351,10 @@ def _is_string(column):
     )
 
 
-def _whole_numbers(ids):
-    """Text as int64 where it is the plain decimal writing of it, else as it is."""
-    try:
-        numbers = ids.cast(pa.int64())
-    except pa.ArrowException:
-        return ids
-    return numbers if numbers.cast(ids.type).equals(ids) else ids
+def _stripped(column):
+    """Text without the blanks around it, null where nothing is left."""
+    column = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
 
 
 def _as_float(column, chunk, role):
@@ -263,7 +370,10 @@ def _as_float(column, chunk, role):
         if numeric or _is_string(column):
             return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowException:
-        bad = np.array([not _is_number(text) for text in column.to_pylist()])
+        if not column.equals(_stripped(column)):
+            return _as_float(_stripped(column), chunk, role)
+        bad = [not _casts(text, pa.float64()) for text in column.to_pylist()]
+        bad = np.array(bad)
         first = column[int(np.argmax(bad))].as_py()
         _refuse(
             bad,
@@ -277,11 +387,10 @@ def _as_float(column, chunk, role):
     )
 
 
-def _is_number(text):
-    if text is None:
-        return True  # missing, which is told apart
+def _casts(text, kind):
+    """Whether a text is read as this type; null is missing, which is told apart."""
     try:
-        pa.scalar(text, pa.large_string()).cast(pa.float64())
+        pa.scalar(text, pa.large_string()).cast(kind)
     except pa.ArrowException:
         return False
     return True
@@ -300,6 +409,8 @@ def _as_bool(column, chunk, role):
             "they mean it, such as ratings of 4 and more.",
         )
         return known & (values == 1)
+    if _is_string(column):
+        column = _stripped(column)
     try:
         said = column.cast(pa.bool_())
     except pa.ArrowException as error:
@@ -321,8 +432,7 @@ def _refuse(bad, chunk, what, advice):
 def _rows(chunk, bad):
     if isinstance(bad, pa.Array):
         bad = bad.to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(bad)
-    rows = rows + chunk.first_row if chunk.rows is None else chunk.rows[rows]
+    rows = _row_numbers(chunk, np.flatnonzero(bad))
     shown = ", ".join(str(row) for row in rows[:_SHOWN_ROWS])
     more = ", ..." if len(rows) > _SHOWN_ROWS else ""
     noun = "row" if len(rows) == 1 else "rows"
@@ -330,3 +440,11 @@ def _rows(chunk, bad):
         f"{len(rows)} {noun} of {chunk.origin} ({noun} {shown}{more}, counted from 0 "
         "without the header)"
     )
+
+
+def _first_row(chunk, mask):
+    return f"first in row {_row_numbers(chunk, np.argmax(mask))} of {chunk.origin}"
+
+
+def _row_numbers(chunk, rows):
+    return rows + chunk.first_row if chunk.rows is None else chunk.rows[rows]

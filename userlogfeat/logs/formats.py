@@ -150,7 +150,7 @@ def _playlists(file):
     """One slice as a table: a row a track of a playlist, its place as time."""
     users, items, places = [], [], []
     try:
-        text = read_whole(file, max_bytes=_MAX_SLICE).decode("utf-8")
+        text = read_whole(file, max_bytes=_MAX_SLICE).decode("utf-8-sig")
         playlists = parse_json(text)["playlists"]
         for playlist in playlists:
             for place, track in enumerate(playlist["tracks"]):

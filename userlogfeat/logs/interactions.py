@@ -17,7 +17,7 @@ from scipy import sparse
 
 from userlogfeat._spark import is_spark_frame
 from userlogfeat._typing import Frame, PathLike
-from userlogfeat.logs.columns import IdCodes, read_counts, read_times, read_verdicts
+from userlogfeat.logs.columns import IdCodes, Times, read_counts, read_verdicts
 from userlogfeat.logs.formats import READERS
 from userlogfeat.logs.sources import CHUNK_ROWS, iter_chunks
 
@@ -42,7 +42,7 @@ class Interactions:
     item_ids : ndarray, shape (n_items,)
         The identifier of each column, sorted.
     last_items : ndarray of int64, shape (n_users,), optional
-        The column of the item each user played last.
+        The column of the item each user played last; -1 for a user without plays.
     liked, disliked : csr_matrix of float32, shape (n_users, n_items), optional
         Ones where the user liked, or disliked, the item.
     """
@@ -67,6 +67,13 @@ class Interactions:
             raise ValueError(
                 f"Got {len(self.last_items)} last_items for {expected[0]} users."
             )
+        if self.last_items is not None and len(self.last_items):
+            low, high = np.min(self.last_items), np.max(self.last_items)
+            if low < -1 or high >= expected[1]:
+                raise ValueError(
+                    f"Got last_items from {low} to {high}, expected columns of "
+                    f"user_items, 0 to {expected[1] - 1}, or -1 for none."
+                )
 
     def __repr__(self) -> str:
         parts = [
@@ -255,6 +262,7 @@ class _Events:
 
     def __init__(self):
         self.user_codes, self.item_codes = IdCodes("user"), IdCodes("item")
+        self.times = Times()
         self.plays = []  # (users, items, counts, times or None) a chunk
         self.verdicts = []  # (users, items, verdicts, times or None) a chunk
         self.n_rows = self.n_plays = self.n_merged = 0
@@ -265,7 +273,7 @@ class _Events:
             lambda codes: codes.encode(chunk), (self.user_codes, self.item_codes)
         )
         counts, verdicts = read_counts(chunk), read_verdicts(chunk)
-        times = read_times(chunk) if "time" in chunk.table.column_names else None
+        times = self.times.read(chunk) if "time" in chunk.table.column_names else None
         self.n_rows += len(users)
         if verdicts is not None:
             told = ~np.isnan(verdicts)
@@ -284,6 +292,7 @@ class _Events:
         if not self.n_plays:
             what = "no rows" if not self.n_rows else f"{self.n_rows} rows, no play"
             raise ValueError(f"The logs hold {what}: there is nothing to learn from.")
+        self.times.check()
         user_ids, user_ranks = self.user_codes.in_order()
         item_ids, item_ranks = self.item_codes.in_order()
         ranks, shape = (user_ranks, item_ranks), (len(user_ids), len(item_ids))

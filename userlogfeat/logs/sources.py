@@ -1,30 +1,27 @@
 """Any table of logs, a file or a frame, as a stream of Arrow chunks.
 
-Text and Parquet go through Arrow's own readers: they hold a few blocks of the file
-at a time and never map it whole, so memory does not grow with the file. Text is not
-guessed at: every field stays text until its meaning is known, so that an identifier
-"007" is never read as 7.
+A few blocks of a file are in memory at a time, so memory does not grow with the file.
+Text has rules of its own: see :mod:`userlogfeat._text_tables`.
 """
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv as arrow_csv
 
 from userlogfeat._parquet import open_parquet, plain
+from userlogfeat._text_tables import SEPARATORS, TextTable, separator_hint, separator_of
 from userlogfeat._typing import Frame, PathLike
 
 CHUNK_ROWS = 500_000
-_BLOCK = 2 << 20  # bytes of text parsed at a time
-_MAX_COLUMNS = 10_000  # of text
+_BLOCK = 2 << 20  # bytes of Parquet read at a time
+_MAX_COLUMNS = 10_000  # of text: each takes memory in every block
 _MAX_TEXT = 1 << 29  # bytes of identifiers in a batch of Parquet: 1 kB each
 
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".dat": "\t"}
-COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
 PARQUET = {".parquet", ".pq"}
 
 
@@ -125,71 +122,24 @@ def _unchanged(path, chunks):
 
 
 def _text_chunks(path, roles, separator, columns):
-    separator = separator or _separator(path)
-    parse = arrow_csv.ParseOptions(
-        delimiter=separator,
-        # A tab-separated field may hold quotes that mean nothing: "Weird Al".
-        quote_char=False if separator == "\t" else '"',
-    )
-    _check_width(path, separator)
-    names = list(columns) if columns else _header(path, parse)
-    hint = "."
-    if len(names) == 1:
-        hint = f", and the separator if it is not {separator!r}, as in separator=';'."
-    require_columns(roles, names, path.name, hint=hint)
-    used = list(dict.fromkeys(roles.values()))
-    convert = arrow_csv.ConvertOptions(
-        include_columns=used,
-        column_types={name: pa.large_string() for name in used},
-        null_values=[""],
-        strings_can_be_null=True,
-    )
-    read = arrow_csv.ReadOptions(block_size=_BLOCK, column_names=columns)
-    with _reading(path):
-        batches = arrow_csv.open_csv(
-            path, read_options=read, parse_options=parse, convert_options=convert
-        )
-    yield from _grouped(batches, roles, path, is_text=True)
-
-
-def _check_width(path, separator):
-    """Refuse a table of very many columns: each takes memory in every block."""
-    with _reading(path), pa.input_stream(str(path)) as stream:
-        line = stream.read(_BLOCK).partition(b"\n")[0]
-    n_columns = line.count(separator.encode()) + 1
-    if n_columns > _MAX_COLUMNS:
-        raise ValueError(
-            f"{path.name} has {n_columns:,} columns in its first line, expected at "
-            f"most {_MAX_COLUMNS:,}: logs have one row an event. Is it a matrix of "
-            "users and items? Then make it a sparse one, and leave out read_logs."
-        )
-
-
-def _header(path, parse):
-    """Names in the first line, read by the same parser as the rest."""
-    with _reading(path):
-        reader = arrow_csv.open_csv(
-            path,
-            read_options=arrow_csv.ReadOptions(block_size=_BLOCK),
-            parse_options=parse,
-        )
-        names = reader.schema.names
-        reader.close()
-    return names
-
-
-def _separator(path):
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        suffixes.pop()
-    suffix = suffixes[-1] if suffixes else ""
-    if suffix not in SEPARATORS:
+    if separator is None and separator_of(path) is None:
         known = ", ".join([*SEPARATORS, *sorted(PARQUET)])
         raise ValueError(
             f"{path.name} does not say how it is laid out: known suffixes are {known}. "
             "Pass separator=... if it is text, or read it into a frame first."
         )
-    return SEPARATORS[suffix]
+    table = TextTable(path, separator=separator, columns=columns)
+    if len(table.names) > _MAX_COLUMNS:
+        raise ValueError(
+            f"{path.name} has {len(table.names):,} columns in its first line, expected "
+            f"at most {_MAX_COLUMNS:,}: logs have one row an event. Is it a matrix of "
+            "users and items? Then make it a sparse one, and leave out read_logs."
+        )
+    hint = separator_hint(table.names)
+    hint = f".{hint} Or pass separator=..." if hint else "."
+    require_columns(roles, table.names, path.name, hint=hint)
+    blocks = table.read(list(dict.fromkeys(roles.values())))
+    yield from _grouped(blocks, roles, path, is_text=True)
 
 
 def _parquet_files(path):
@@ -219,7 +169,7 @@ def _parquet_chunks(path, roles):
         used = list(dict.fromkeys(roles.values()))
         batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=used)
         batches = (plain(batch, _MAX_TEXT) for batch in batches)
-        yield from _grouped(batches, roles, path)
+        yield from _grouped(_as_tables(batches, path), roles, path)
 
 
 def _frame_chunks(frame, roles):
@@ -282,22 +232,28 @@ def _unreadable_column(column, name):
     )
 
 
-def _grouped(batches, roles, path, *, is_text=False):
-    """Gather a reader's small batches into chunks of about `CHUNK_ROWS` rows."""
+def _as_tables(batches, path):
+    """A reader's batches, with errors that name the file."""
     batches = iter(batches)
-    first_row, n_rows, pending = 0, 0, []
     while True:
         with _reading(path):
             batch = next(batches, None)
-        if batch is not None:
-            pending.append(batch)
-            n_rows += batch.num_rows
-        if pending and (batch is None or n_rows >= CHUNK_ROWS):
-            table = pa.Table.from_batches(pending)
-            yield Chunk(_by_role(table, roles), path.name, first_row, is_text)
-            first_row, n_rows, pending = first_row + n_rows, 0, []
         if batch is None:
             return
+        yield pa.Table.from_batches([batch])
+
+
+def _grouped(tables, roles, path, *, is_text=False):
+    """Gather a reader's small tables into chunks of about `CHUNK_ROWS` rows."""
+    first_row, n_rows, pending = 0, 0, []
+    for table in chain(tables, [None]):
+        if table is not None:
+            pending.append(table)
+            n_rows += table.num_rows
+        if pending and (table is None or n_rows >= CHUNK_ROWS):
+            rows = _by_role(pa.concat_tables(pending), roles)
+            yield Chunk(rows, path.name, first_row, is_text)
+            first_row, n_rows, pending = first_row + n_rows, 0, []
 
 
 def _by_role(table, roles):
@@ -328,7 +284,4 @@ class _reading:
         if kind is None or isinstance(error, (FileNotFoundError, PermissionError)):
             return
         if isinstance(error, (pa.ArrowException, OSError, EOFError, ValueError)):
-            hint = ""
-            if "UTF8" in str(error) or isinstance(error, UnicodeDecodeError):
-                hint = " Convert it first: iconv -f latin1 -t utf-8 OLD > NEW."
-            raise ValueError(f"{self.path} could not be read: {error}{hint}") from error
+            raise ValueError(f"{self.path} could not be read: {error}") from error

@@ -13,7 +13,6 @@ output; one that a training list repeats, with the same class, counts once, also
 it is the same file by another path.
 """
 
-import codecs
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -24,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from userlogfeat._files import read_whole, replace_file
+from userlogfeat._text_lines import list_lines
 from userlogfeat._typing import ArrayLike, PathLike
 
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 MAX_LIST_BYTES = 1 << 28  # two million paths or more
 MAX_LINES = 10_000_000  # 3 GB
 _SHOWN = 3  # faulty lines that an error describes
@@ -304,27 +303,20 @@ def read_lines(path: PathLike) -> list[tuple[int, str, list[str]]]:
     Raises
     ------
     ValueError
-        Where there are none, or too many, one has no path, or the file is in UTF-16 or
-        a folder.
+        Where there are none, or too many, one has no path or a NUL byte, or the file is
+        in UTF-16 or a folder.
     """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"Got the list {path}, which is a folder, expected a file.")
-    raw = read_whole(path, max_bytes=MAX_LIST_BYTES)
-    if raw.startswith(_UTF16):
-        raise ValueError(f"The list {path} is in UTF-16, expected UTF-8: convert it.")
-    text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
-    if "\n" not in text:  # line ends of old Macs
-        text = text.replace("\r", "\n")
-    n_lines = text.count("\n")
-    if n_lines > MAX_LINES:
+    lines = list_lines(read_whole(path, max_bytes=MAX_LIST_BYTES), path)
+    if len(lines) > MAX_LINES + 1:
         raise ValueError(
-            f"The list {path} has {n_lines:,} lines, expected at most {MAX_LINES:,}: "
-            "cut it into several."
+            f"The list {path} has {len(lines) - 1:,} lines, expected at most "
+            f"{MAX_LINES:,}: cut it into several."
         )
     found = []
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.removesuffix("\r")
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         clip, *rest = line.split("\t")

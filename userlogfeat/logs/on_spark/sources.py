@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from userlogfeat._spark import frame_of, is_spark_frame
+from userlogfeat._text_lines import COMPRESSED
+from userlogfeat._text_tables import SEPARATORS
 from userlogfeat._typing import Frame, PathLike
 from userlogfeat.logs.columns import plain
 from userlogfeat.logs.sources import (
-    COMPRESSED,
     PARQUET,
-    SEPARATORS,
     arrow_table,
     refuse_layout,
     require_columns,

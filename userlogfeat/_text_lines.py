@@ -1,0 +1,154 @@
+"""Text files as lines: compressed or not, whatever their line ends and marks.
+
+UTF-8 with or without byte order mark; lines end with LF, CRLF or CR, mixed as they may
+be. What is another kind of file is told so.
+"""
+
+import codecs
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from userlogfeat._typing import PathLike
+
+COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
+_BLOCK = 2 << 20  # bytes, about, of a block
+_MAX_LINE = 1 << 24  # bytes
+NUL_ADVICE = "Is it in UTF-16, or damaged? Convert it to UTF-8"
+_SHOWN_LETTERS = 60
+# The first of UTF-32 begins like the first of UTF-16.
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+_BEGINNINGS = {
+    b"\x1f\x8b": "is compressed by gzip, expected text, or a name that ends in .gz",
+    b"\x28\xb5\x2f\xfd": "is compressed by zstd, expected text, or a name in .zst",
+    b"PK\x03\x04": "is a zip file or a spreadsheet, expected text: export it as csv",
+    b"PAR1\x15": "is Parquet, expected text, or a name that ends in .parquet",
+}
+
+
+class LineBlocks:
+    """A text file as blocks of whole lines, all of which end with LF.
+
+    Parameters
+    ----------
+    path : Path
+        Of a regular file, perhaps compressed: .gz, .bz2, .zst, .lz4.
+    max_bytes : int, optional
+        The most that it may have, uncompressed.
+
+    Attributes
+    ----------
+    cut_line : int or None
+        The number of a last line without line end, known once it was read.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: float = float("inf")) -> None:
+        self.path, self.max_bytes = path, max_bytes
+        self.cut_line: int | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number of the first line, counted from 1, and the lines."""
+        number, n_bytes, carry, data = 1, 0, b"", None
+        with self._opened() as stream:
+            while data != b"":
+                data = self._next(stream)
+                if not n_bytes:
+                    data = without_mark(data, self.path)
+                n_bytes += len(data)
+                if n_bytes > self.max_bytes:
+                    raise unreadable(self.path, f"has more than {self.max_bytes} bytes")
+                lines, carry = _whole_lines(carry + data, is_last=data == b"")
+                if len(carry) > _MAX_LINE:
+                    fact = f"has a line of more than {_MAX_LINE} bytes, after line "
+                    n_before = number + lines.count(b"\n") - 1
+                    raise unreadable(self.path, f"{fact}{n_before}. Is it text")
+                if data == b"" and lines and not lines.endswith(b"\n"):
+                    self.cut_line = number + lines.count(b"\n")
+                    lines += b"\n"
+                if lines:
+                    yield number, lines
+                    number += lines.count(b"\n")
+
+    def _opened(self):
+        if not stat.S_ISREG(os.stat(self.path).st_mode):
+            raise unreadable(
+                self.path, "is a folder, pipe or device. Write its content to a file"
+            )
+        file = pa.OSFile(os.fsencode(self.path))
+        codec = COMPRESSED.get(self.path.suffix.lower())
+        return file if codec is None else pa.CompressedInputStream(file, codec)
+
+    def _next(self, stream):
+        try:
+            return stream.read(_BLOCK)
+        except (pa.ArrowException, OSError, EOFError) as error:
+            raise unreadable(
+                self.path, f"could not be decompressed: {error}"
+            ) from error
+
+
+def list_lines(raw: bytes, path: PathLike) -> list[str]:
+    """The lines of a list, such as of paths, without their ends; blank ones too.
+
+    Parameters
+    ----------
+    raw : bytes
+    path : str or Path
+        For messages.
+
+    Returns
+    -------
+    list of str
+        What is no UTF-8 as surrogates, as in names of files.
+
+    Raises
+    ------
+    ValueError
+        Where it is another kind of file, or has NUL bytes.
+    """
+    lines = without_mark(raw, path)
+    # A name may hold CR: lines end so only where nothing else ends them.
+    end = b"\n" if b"\n" in lines else b"\r"
+    if b"\0" in lines:
+        number = lines.count(end, 0, lines.index(b"\0")) + 1
+        raise unreadable(path, f"has NUL bytes in line {number}. {NUL_ADVICE}")
+    found = [line.removesuffix(b"\r") for line in lines.split(end)]
+    return [line.decode("utf-8", "surrogateescape") for line in found]
+
+
+def without_mark(data: bytes, path: PathLike) -> bytes:
+    """The beginning of a file without byte order mark; refused where it is no text."""
+    if data.startswith(_UTF16):
+        raise unreadable(
+            path, "is in UTF-16, expected UTF-8. Convert it: iconv -f utf-16 -t utf-8"
+        )
+    for beginning, what in _BEGINNINGS.items():
+        if data.startswith(beginning):
+            raise unreadable(path, what)
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def unreadable(path: PathLike, reason: str) -> ValueError:
+    """The error of a text file."""
+    return ValueError(f"{path} could not be read: it {reason.rstrip('.')}.")
+
+
+def shown(line: bytes) -> str:
+    """A line for a message."""
+    text = line[: 4 * _SHOWN_LETTERS].decode("utf-8", "backslashreplace")
+    more = "..." if len(text) > _SHOWN_LETTERS else ""
+    return f"{text[:_SHOWN_LETTERS]!r}{more}"
+
+
+def _whole_lines(data, *, is_last):
+    """Lines that end with LF, and what is left; of the last data all of it."""
+    held = b""
+    if b"\r" in data:
+        if not is_last and data.endswith(b"\r"):
+            data, held = data[:-1], b"\r"  # LF may follow
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    end = len(data) if is_last else data.rfind(b"\n") + 1
+    return data[:end], data[end:] + held

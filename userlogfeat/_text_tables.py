@@ -1,0 +1,425 @@
+r"""Tables in text files: one reader, with one set of rules, for whatever has rows.
+
+Logs, histories, catalogues, demographics and tables of published sets are read by it.
+
+Lines
+    A line is a row. The first one that is not blank names the columns; other blank
+    lines are left out. No field goes on in the next line. Each row has as many fields
+    as the first line.
+Quotes
+    A field that begins with ``"`` ends with the next ``"`` that is not doubled, and
+    the separator or the line's end must follow. Further within a field ``"`` is a sign
+    like any other. So are all quotes of a tab-separated file (``"Weird Al" Yankovic``),
+    unless its first line begins with one. Backslashes escape nothing.
+Names and values
+    Blanks around names are dropped. A column without name, such as the row numbers that
+    pandas writes, cannot be asked for. Empty text, and ``\N``, is a missing value.
+    Fields stay text until their meaning is known: "007" is not 7.
+
+What breaks a rule was cut, joined or written by other rules, and could be read in more
+than one way: it is refused, with the numbers of its lines, counted from 1.
+"""
+
+import codecs
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from userlogfeat._text_lines import (
+    COMPRESSED,
+    NUL_ADVICE,
+    LineBlocks,
+    shown,
+    unreadable,
+)
+from userlogfeat._typing import PathLike
+
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".dat": "\t"}
+_NO_VALUE = ["", r"\N"]  # the second is MySQL's
+_OTHER_SEPARATORS = ";\t,|"
+_AHEAD = 2  # blocks that are parsed beside each other
+_SHOWN_LINES = 3  # in an error message
+_LATIN = "Convert the file: iconv -f latin1 -t utf-8 OLD > NEW"
+_WHOLE = r"^(0|-?[1-9][0-9]*)(\.0)?$"
+# A field of a tab-separated file that is quoted as in csv, its own quotes doubled.
+_QUOTED_AS_CSV = re.compile(r'(?:^|\t)"(?:[^"\t]|"")*""(?:[^"\t]|"")*"(?:\t|$)')
+
+
+class TextTable:
+    """A text file whose first line was read; its rows come in blocks.
+
+    Parameters
+    ----------
+    path : str or Path
+    separator : str, optional
+        By default as the suffix says: "," of .csv, a tab of .tsv, .tab, .txt and .dat.
+    columns : list of str, optional
+        The names, where the file has no line of them.
+    max_bytes : int, optional
+        The most that the file may have, uncompressed.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the columns.
+
+    Raises
+    ------
+    ValueError
+        Where the file cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        *,
+        separator: str | None = None,
+        columns: list[str] | None = None,
+        max_bytes: float = float("inf"),
+    ) -> None:
+        self.path = Path(path)
+        self.separator = separator or separator_of(self.path)
+        if len(self.separator.encode()) != 1 or self.separator in '"\r\n':
+            raise ValueError(
+                f"Got separator={separator!r}, expected one ASCII sign such as ';'."
+            )
+        self._lines = LineBlocks(self.path, max_bytes=max_bytes)
+        self._blocks = iter(self._lines)
+        line, number, rest = self._first_line()
+        self.quoted = self.separator != "\t" or line.startswith(b'"')
+        fields = self._first_fields(line, number)
+        self._header = None if columns else line
+        if columns:
+            if fields == list(columns):
+                self._refuse(
+                    f"begins with {', '.join(fields)}, the names that were given for a "
+                    "file without such a line. Leave out columns="
+                )
+            self.names, rest = list(columns), line + b"\n" + rest
+        else:
+            self.names, number = [field.strip() for field in fields], number + 1
+        self._rest = (number, rest)
+
+    def read(self, used: list[str]) -> Iterator[pa.Table]:
+        """Yield some columns as Arrow tables of text, null where a value is missing.
+
+        Parameters
+        ----------
+        used : list of str
+            Names, each once.
+
+        Raises
+        ------
+        ValueError
+            Where there are two columns of a name, or lines break a rule.
+        """
+        for name in used:
+            if self.names.count(name) > 1:
+                self._refuse(
+                    f"has {self.names.count(name)} columns that are called {name!r}: "
+                    "rename all but one"
+                )
+        settings = self._settings([self.names.index(name) for name in used])
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            pending = deque()
+            for number, block in self._all_blocks():
+                pending.append(pool.submit(self._parse, block, number, settings))
+                if len(pending) > _AHEAD:
+                    yield pending.popleft().result().rename_columns(used)
+            while pending:
+                yield pending.popleft().result().rename_columns(used)
+
+    def _first_line(self):
+        """The first line that is not blank, its number, and the rest of its block."""
+        for number, block in self._blocks:
+            table = block.lstrip(b"\n")
+            if table:
+                line, _, rest = table.partition(b"\n")
+                return line, number + len(block) - len(table), rest
+        self._refuse("is empty, expected a first line with the names of columns")
+
+    def _first_fields(self, line, number):
+        try:
+            fields = self._fields(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            self._refuse(f"has a line {number} that is no UTF-8. {_LATIN}")
+        if b"\0" in line:
+            self._refuse(f"has a line {number} with NUL bytes. {NUL_ADVICE}")
+        if fields is None:
+            self._refuse(
+                f"has a line {number}, {shown(line)}, whose quotes do not match"
+            )
+        return fields
+
+    def _all_blocks(self):
+        if self._rest[1]:
+            yield self._rest
+        yield from self._blocks
+
+    def _settings(self, places):
+        """Of Arrow's reader: the columns are called by their places."""
+        used = [str(place) for place in places]
+        return {
+            "read_options": arrow_csv.ReadOptions(
+                column_names=[str(place) for place in range(len(self.names))],
+                block_size=1 << 30,  # one, whatever it holds
+                use_threads=False,
+            ),
+            "parse_options": arrow_csv.ParseOptions(
+                delimiter=self.separator, quote_char='"' if self.quoted else False
+            ),
+            "convert_options": arrow_csv.ConvertOptions(
+                include_columns=used,
+                column_types=dict.fromkeys(used, pa.large_string()),
+                null_values=_NO_VALUE,
+                strings_can_be_null=True,
+            ),
+        }
+
+    def _parse(self, block, number, settings):
+        """The rows of a block, whose first line has this number."""
+        odd = self._odd_lines(block)
+        if odd is not None:
+            self._refuse_faults(block, number, odd)
+        try:
+            table = arrow_csv.read_csv(pa.BufferReader(block), **settings)
+        except pa.ArrowException as error:
+            self._refuse_faults(block, number)
+            self._refuse(f"has something wrong from line {number} on: {error}")
+        n_lines = block.count(b"\n")
+        if table.num_rows != n_lines:
+            n_lines -= sum(not line for line in block[:-1].split(b"\n"))
+        if table.num_rows != n_lines:
+            self._refuse_faults(block, number)
+            self._refuse(
+                f"has {n_lines} lines from line {number} on that were parsed to "
+                f"{table.num_rows} rows"
+            )
+        return table
+
+    def _odd_lines(self, block):
+        """Lines that may break a rule which Arrow does not check; None: surely none."""
+        suspects = []
+        if self.quoted and b'"' in block:
+            suspects.append(_odd_quotes(block, self.separator))
+        if not self.quoted and b'""' in block:
+            suspects.append(_lines_with(block, b'""'))
+        if b"\0" in block:
+            suspects.append(_lines_with(block, b"\0"))
+        if self._header is not None:
+            repeated = b"\n" + self._header + b"\n"
+            marked = codecs.BOM_UTF8 + repeated[1:]
+            if repeated in block or marked in block or block.startswith(repeated[1:]):
+                suspects.append(_lines_with(block, self._header))
+        suspects = [lines for lines in suspects if len(lines)]
+        return np.unique(np.concatenate(suspects)) if suspects else None
+
+    def _refuse_faults(self, block, number, places=None):
+        """Raise a ValueError that describes the lines which break a rule, if any do.
+
+        Only those at `places`, from 0, are looked at, where these are given.
+        """
+        lines = block[:-1].split(b"\n")
+        faults = {}
+        for place in range(len(lines)) if places is None else places:
+            fault = self._fault(lines[place], number + place) if lines[place] else None
+            if fault:
+                faults.setdefault(fault, []).append((number + place, lines[place]))
+        for fault, found in faults.items():
+            listed = ", ".join(
+                f"{n} ({shown(line)})" for n, line in found[:_SHOWN_LINES]
+            )
+            more = ", ..." if len(found) > _SHOWN_LINES else ""
+            noun = "line" if len(found) == 1 else "lines"
+            self._refuse(f"has {noun} {listed}{more} {fault}")
+
+    def _fault(self, line, number):
+        """What is wrong with a line, and what to do, as the end of a sentence."""
+        if b"\0" in line:
+            return f"with NUL bytes. {NUL_ADVICE}"
+        if line.removeprefix(codecs.BOM_UTF8) == self._header:
+            return (
+                "that is the first line once more. Were files joined? Keep one such "
+                "line, at the top"
+            )
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            return f"that is no UTF-8. {_LATIN}"
+        fields = self._fields(text)
+        if fields is None:
+            return f"whose quotes do not match. {_advise_on_quotes(text)}"
+        if len(fields) != len(self.names):
+            return self._wrong_number(
+                len(fields), is_cut=number == self._lines.cut_line
+            )
+        if not self.quoted and _QUOTED_AS_CSV.search(text):
+            return (
+                "with fields that are quoted as in csv, while the first line has no "
+                "quotes. Write it as csv, or without quoting"
+            )
+        return None
+
+    def _wrong_number(self, n_fields, *, is_cut):
+        noun = "field" if n_fields == 1 else "fields"
+        fact = (
+            f"with {n_fields} {noun}, expected {len(self.names)} as in the first line"
+        )
+        if n_fields > len(self.names):
+            advice = "put such a field in quotes" if self.quoted else "write it as csv"
+            return f"{fact}. If the separator is part of a value, {advice}"
+        if is_cut:
+            return f"{fact}, and without a line end. Was the file cut? Get it whole"
+        return f"{fact}. Where a value is missing, its separator must be there"
+
+    def _fields(self, line):
+        """The fields of a line; None where its quotes break the rules."""
+        if not self.quoted or '"' not in line:
+            return line.split(self.separator)
+        other = re.escape(self.separator)
+        field = re.compile(rf'"[^"]*(?:""[^"]*)*"|[^"{other}][^{other}]*|')
+        fields, place = [], 0
+        while True:
+            found = field.match(line, place)
+            text, place = found[0], found.end()
+            fields.append(text[1:-1].replace('""', '"') if text[:1] == '"' else text)
+            if place == len(line):
+                return fields
+            if line[place] != self.separator:
+                return None
+            place += 1
+
+    def _refuse(self, reason):
+        raise unreadable(self.path, reason)
+
+
+def read_text(
+    path: PathLike,
+    *,
+    separator: str | None = None,
+    columns: list[str] | None = None,
+    max_bytes: float = float("inf"),
+) -> pa.Table:
+    """A text file as a whole: all columns that have a name, as text.
+
+    Parameters
+    ----------
+    path, separator, columns, max_bytes
+        As of :class:`TextTable`.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of large_string, null where a value is missing.
+
+    Raises
+    ------
+    ValueError
+        As of :class:`TextTable`.
+    """
+    table = TextTable(path, separator=separator, columns=columns, max_bytes=max_bytes)
+    used = [name for name in table.names if name]
+    blocks = list(table.read(list(dict.fromkeys(used))))
+    if blocks:
+        return pa.concat_tables(blocks)
+    return pa.table({name: pa.array([], pa.large_string()) for name in used})
+
+
+def separator_hint(names: list[str]) -> str:
+    """What to do where a column is missing because it was not parted from the others.
+
+    Parameters
+    ----------
+    names : list of str
+        The columns that were found.
+
+    Returns
+    -------
+    str
+        "" where that is not the reason.
+    """
+    others = [sign for sign in _OTHER_SEPARATORS if sign in "".join(names)]
+    if len(names) > 1 or not others:
+        return ""
+    return (
+        f" Is the file separated by {others[0]!r}? Commas are expected in .csv, tabs "
+        "in .tsv and .txt."
+    )
+
+
+def whole_numbers(column: pa.Array) -> pa.Array:
+    """Identifiers as int64 where nothing is lost by that, else as they are.
+
+    Parameters
+    ----------
+    column : pyarrow.Array of text
+        Blanks around it dropped, null where a value is missing.
+
+    Returns
+    -------
+    pyarrow.Array
+        Numbers where all values are whole ones without sign or leading zeros: "007" is
+        a name. Numbers of a column with gaps, which pandas writes as "7.0", are 7.
+    """
+    known = column.drop_null()
+    if not len(known) or not pc.all(pc.match_substring_regex(known, _WHOLE)).as_py():
+        return column
+    try:
+        return pc.replace_substring(column, ".0", "").cast(pa.int64())
+    except pa.ArrowInvalid:  # more than 64 bits
+        return column
+
+
+def separator_of(path: Path) -> str | None:
+    """The separator that a name stands for, compressed or not; None if it is no text's.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return SEPARATORS.get(suffixes[-1] if suffixes else "")
+
+
+def _odd_quotes(block, separator):
+    """Lines, from 0, whose quotes are not just around fields, or doubled there."""
+    signs = np.frombuffer(block, np.uint8)
+    quotes = np.flatnonzero(signs == ord('"'))
+    lines = np.searchsorted(np.flatnonzero(signs == ord("\n")), quotes)
+    starts_line = np.diff(lines, prepend=-1) > 0
+    first = np.maximum.accumulate(np.where(starts_line, np.arange(len(quotes)), 0))
+    opens = (np.arange(len(quotes)) - first) % 2 == 0
+    is_outer = np.zeros(256, bool)  # what may stand beside a quote that opens or closes
+    is_outer[[ord(separator), ord("\n"), ord('"')]] = True
+    before = np.where(quotes == 0, ord("\n"), signs[quotes - 1])
+    fine = is_outer[np.where(opens, before, signs[quotes + 1])]  # LF ends the block
+    fine &= ~(opens & np.append(starts_line[1:], True))  # the last of a line closes
+    return np.unique(lines[~fine])
+
+
+def _lines_with(block, text):
+    """Lines, from 0, that hold a text."""
+    lines = block[:-1].split(b"\n")
+    return np.array([place for place, line in enumerate(lines) if text in line], int)
+
+
+def _advise_on_quotes(text):
+    if "\\" in text:
+        return (
+            "Backslashes escape nothing here: a quote in quotes is doubled. Of Spark, "
+            "write with option('escape', '\"'), or write Parquet"
+        )
+    return (
+        "Quotes around a field close on its line, before the separator; a quote in "
+        'quotes is doubled ("12"" mix"). A field that begins with a quote needs them, '
+        "and one with line breaks Parquet or a frame"
+    )
