@@ -19,6 +19,15 @@ TOKENS = (
     *(b"\n", b"\r", b"\r\n", b"\t", b",", b'"', b"'", b"\0", b" ", b";", b"\\"),
     *(b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\xc3\xa9", b"\xed\xa0\x80", b"\xe2\x80"),
     *(b"nan", b"inf", b"-1", b"1e999", b"1e400", b"0x10", b"007", b"9" * 30, b"None"),
+    # Of tables: Spark's escape, an opening quote, names and a line end once more.
+    *(
+        b'\\"',
+        b',"x',
+        b'\t"x',
+        b"\nuser,item,plays\n",
+        b"\nclip,item,artist\n",
+        b"\r\r",
+    ),
     *(b"[" * 2000, b"{", b"}", b"null", b"true", b"../", b"/etc/passwd", b"a" * 70000),
 )
 # Of a seed's own bytes ("cut", "repeat", "zero"), or of values to write.

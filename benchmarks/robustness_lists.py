@@ -16,6 +16,7 @@ def list_kind():
         "features": "".join(f"{clip}\n" for clip in CLIPS).encode(),
         "training": "".join(f"{line}\n" for line in labels).encode(),
         "tags": "".join(f"{line}\r\n" for line in tags).encode(),
+        "old-mac": "".join(f"{clip}\r" for clip in CLIPS).encode(),
         "paths": "".join(f"{clip}\n" for clip in CLIPS).encode(),
         "zeros": "".join(f"{clip}\0" for clip in CLIPS).encode(),
     }
@@ -27,7 +28,7 @@ def list_kind():
             check_paths(path, data, null=seed == "zeros")
             return
         rows = split(data)
-        if seed == "features":
+        if seed in ("features", "old-mac"):
             require(read_clips(path) == [row[0] for row in rows], "other clips")
         elif seed == "training":
             found = read_labels(path)
@@ -41,6 +42,8 @@ def list_kind():
 def check_paths(path, data, *, null):
     """Every line is one path, byte for byte."""
     data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\n" not in data and not null:  # line ends of old Macs
+        data = data.replace(b"\r", b"\n")
     lines = data.split(b"\0" if null else b"\n")
     if not null:
         lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]

@@ -1,4 +1,7 @@
-"""Damaged logs, catalogues and tables of users, judged by plain loops over the text."""
+"""Damaged logs, catalogues and tables of users, judged by plain loops over the text.
+
+All are read by the rules of ``userlogfeat._text_tables``.
+"""
 
 import bz2
 import csv
@@ -18,6 +21,7 @@ from userlogfeat.id_tables import read_id_table
 
 N_ROWS = 60
 HEADER = ("user", "item", "plays")
+BOM = b"\xef\xbb\xbf"
 
 
 def rows():
@@ -28,10 +32,17 @@ def rows():
     return list(zip(users, items, map(str, rng.integers(1, 20, N_ROWS)), strict=True))
 
 
-def text(separator, quote=""):
+def text(separator, quote="", end="\n"):
     """The plays as a text file."""
     lines = [HEADER, *((quote + u + quote, i, n) for u, i, n in rows())]
-    return "".join(separator.join(line) + "\n" for line in lines).encode()
+    return "".join(separator.join(line) + end for line in lines).encode()
+
+
+def titles():
+    """Plays of titles with quotes, which mean nothing between tabs."""
+    names = ['"heroes', "song", 'low"', '"the" band']
+    lines = [f"u{i % 5}\t{names[i % 4]}\t{i + 1}\n" for i in range(20)]
+    return "".join(["user\titem\tplays\n", *lines]).encode()
 
 
 def parquet():
@@ -53,22 +64,27 @@ def playlists():
 
 
 def log_kind():
-    """csv, tsv, compressed text, Parquet and playlists."""
+    """csv, tsv, compressed text, Parquet and playlists; line ends, marks and quotes."""
     seeds = {
         "tsv": text("\t"),
         "csv": text(",", quote='"'),
+        "titles.tsv": titles(),
+        "old-mac.csv": text(",", end="\r"),
+        "marked.csv": BOM + text(",", end="\r\n"),
         "tsv.gz": gzip.compress(text("\t"), mtime=0),
         "tsv.bz2": bz2.compress(text("\t")),
         "parquet": parquet(),
         "json": playlists(),
+        "marked.json": BOM + playlists(),
     }
     original = add_up(rows())
 
     def check(seed, data, folder):
-        name = "mpd.slice.0-999.json" if seed == "json" else f"plays.{seed}"
+        is_json = seed.endswith("json")
+        name = "mpd.slice.0-999.json" if is_json else f"plays.{seed}"
         path = folder / name
         path.write_bytes(data)
-        if seed == "json":
+        if is_json:
             found = plays_of(read_logs(path, "mpd", weights="binary"))
             require(found == judge_playlists(data), "other plays")
             return
@@ -104,21 +120,29 @@ def judge_text(seed, data, found):
         data = opened(gzip.decompress, data)
     elif seed.endswith(".bz2"):
         data = opened(bz2.decompress, data)
-    decoded = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    decoded = data.removeprefix(BOM).decode("utf-8", "surrogateescape")
     lines = [line for line in re.split("\r\n|\n|\r", decoded) if line]
-    if seed == "csv":
+    if seed.endswith("csv"):
         lines = list(csv.reader(io.StringIO(decoded, newline="")))
         lines = [line for line in lines if line]
     else:
         lines = [line.split("\t") for line in lines]
-    places = [lines[0].index(name) for name in HEADER]
-    expected = add_up([[line[place] for place in places] for line in lines[1:]])
+    places = places_of(HEADER, lines[0])
+    rows = [[line[place].strip() for place in places] for line in lines[1:]]
+    expected = add_up(rows)
     users = {user for user, _ in found} - {user for user, _ in expected}
     require(not users, f"users that the file does not name: {sorted(users)[:3]}")
     same = found.keys() == expected.keys() and all(
         np.isclose(found[pair], expected[pair], rtol=1e-5) for pair in found
     )
     require(same, f"{len(found)} pairs, expected {len(expected)}")
+
+
+def places_of(names, header):
+    """Where the columns of some names are, whatever blanks are around these."""
+    header = [name.strip() for name in header]
+    require(all(name in header for name in names), "read without such a column")
+    return [header.index(name) for name in names]
 
 
 def opened(decompress, data):
@@ -131,7 +155,7 @@ def opened(decompress, data):
 
 def judge_playlists(data):
     """Pairs of playlists and tracks, by a loop."""
-    lists = json.loads(data)["playlists"]
+    lists = json.loads(data.decode("utf-8-sig"))["playlists"]
     pairs = {(str(p["pid"]), t["track_uri"]) for p in lists for t in p["tracks"]}
     return dict.fromkeys(pairs, 1.0)
 
@@ -149,6 +173,9 @@ def catalogue_kind():
     seeds = {}
     for name, table in frames.items():
         seeds[f"{name}.csv"] = table.write_csv().encode()
+        quoted = table.with_columns(pl.last().str.replace("^", '"', n=1))
+        raw = quoted.write_csv(separator="\t", quote_style="never")
+        seeds[f"{name}.tsv"] = raw.encode()
         file = io.BytesIO()
         pq.write_table(table.to_arrow(), file, write_page_checksum=True)
         seeds[f"{name}.parquet"] = file.getvalue()
@@ -167,21 +194,27 @@ def catalogue_kind():
             expected = frames[seed.split(".")[0]].rename({"user": "id"}, strict=False)
             require(found.equals(expected), "other rows")
         else:
-            judge_table(data, found, names, {"id": "user"})
+            judge_table(data, found, names, {"id": "user"}, tabs=seed.endswith("tsv"))
 
     clear = ("The catalogue", "of the catalogue", "the catalogue has", "The clip")
     return Kind("catalogues", seeds, check, clear=clear)
 
 
-def judge_table(data, found, names, renamed):
+def judge_table(data, found, names, renamed, *, tabs):
     """Every value of some columns stands in the text, in its order."""
-    decoded = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    lines = [line for line in csv.reader(io.StringIO(decoded, newline="")) if line]
+    decoded = data.removeprefix(BOM).decode("utf-8", "surrogateescape")
+    quoting = csv.QUOTE_NONE if tabs and decoded[:1] != '"' else csv.QUOTE_MINIMAL
+    lines = csv.reader(
+        io.StringIO(decoded, newline=""),
+        delimiter="\t" if tabs else ",",
+        quoting=quoting,
+    )
+    lines = [line for line in lines if line]
     for name in names:
-        place = lines[0].index(renamed.get(name, name))
+        (place,) = places_of([renamed.get(name, name)], lines[0])
         cells = [line[place].strip() if place < len(line) else "" for line in lines[1:]]
         values = ["" if value is None else str(value) for value in found[name]]
         if name == "id":
-            require(set(values) <= {*cells}, "ids that the file does not have")
+            require(set(values) == {*cells}, "other ids than the file has")
         else:
             require(values == cells, f"other values of {name}")

@@ -211,6 +211,9 @@ def _read_file(path, at_most):
             if n_bytes > n_most:
                 raise ValueError(f"{path} has more than {n_most} bytes in memory")
             batches.append(batch)
+        n_rows = file.metadata.num_rows
+        if sum(batch.num_rows for batch in batches) != n_rows:
+            raise ValueError(f"{path} has other than the {n_rows} rows that it notes")
         if not batches:
             return file.schema_arrow.empty_table()
     table = pa.Table.from_batches(batches)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from userlogfeat._text_lines import list_lines
+from userlogfeat._text_lines import list_lines, without_mark
 from userlogfeat._text_tables import separator_of
 from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import SOME_FAILED, explained
@@ -182,7 +182,8 @@ def read_list(name: str | None, null: bool) -> list[Any]:
     else:
         raw = Path(name).read_bytes()
     if null:
-        names = [os.fsdecode(name) for name in raw.split(b"\0")]
+        raw = without_mark(raw, f"--list {name}")
+        names = [os.fsdecode(path) for path in raw.split(b"\0")]
     else:
         names = list_lines(raw, f"--list {name}")
         _refuse_table(name, names[0])

@@ -169,7 +169,15 @@ def _parquet_chunks(path, roles):
         used = list(dict.fromkeys(roles.values()))
         batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=used)
         batches = (plain(batch, _MAX_TEXT) for batch in batches)
-        yield from _grouped(_as_tables(batches, path), roles, path)
+        n_rows = 0
+        for chunk in _grouped(_as_tables(batches, path), roles, path):
+            n_rows += chunk.table.num_rows
+            yield chunk
+        if n_rows != file.metadata.num_rows:
+            raise ValueError(
+                f"{path} could not be read: it has {n_rows} rows, and notes "
+                f"{file.metadata.num_rows}. It is damaged."
+            )
 
 
 def _frame_chunks(frame, roles):
