@@ -1,7 +1,7 @@
 """Where a catalogue comes from: tables, frames, and folders of audio."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
