@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from userlogfeat import read_catalogue, read_logs
-from userlogfeat.catalogue.sources import AUDIO_SUFFIXES
+from userlogfeat.audio import find_audio
+from userlogfeat.audio.formats import AUDIO_SUFFIXES
 
 ROWS = {
     "clip": ["a.wav", "b.wav", "c.wav", "d.wav"],
@@ -278,12 +279,15 @@ def test_subset_by_mask_and_by_rows():
         catalogue.subset([0.5])
 
 
-def test_suffixes_are_those_that_audio_finds(tmp_path):
-    from userlogfeat.audio import find_audio
-
+def test_a_folder_holds_what_find_audio_finds(tmp_path):
+    """It had a list of its own, and left opus, oga, m4a and caf out."""
     for suffix in AUDIO_SUFFIXES:
-        (tmp_path / f"a{suffix}").touch()
-    assert len(find_audio([tmp_path])) == len(AUDIO_SUFFIXES)
+        (tmp_path / f"a{suffix.upper()}").touch()
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "b.wav").touch()
+    clips = read_catalogue(tmp_path).clips
+    assert len(clips) == len(AUDIO_SUFFIXES)
+    assert sorted(clips) == sorted(find_audio([tmp_path]))
 
 
 @pytest.mark.real

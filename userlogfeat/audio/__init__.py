@@ -3,6 +3,7 @@
 ======  ====================================================================
 clips   decode, downmix, resample, crop, fill, cut; decode ahead of the network
 files   open files by their content
+formats which formats are read, and their suffixes
 mp3     how long an mp3 is, where it does not say so itself
 ogg     whether all pages of an Ogg file are there
 scale   whether samples are in the range of integers

@@ -32,6 +32,7 @@ from userlogfeat.audio.errors import (
     UnsupportedAudioError,
 )
 from userlogfeat.audio.files import open_audio
+from userlogfeat.audio.formats import AUDIO_SUFFIXES
 
 __all__ = [
     "AudioError",
@@ -58,13 +59,6 @@ MAX_WAITING_BYTES = 1 << 30
 # Samples, at the lower of two rates, after which soxr's filter no longer feels the edge
 # of what was read (measured: 200 bring the difference down to rounding).
 RESAMPLING_MARGIN = 400
-# What find_audio takes from folders. The last row is not read here: those files are
-# listed so that each is reported with the command that converts it.
-AUDIO_SUFFIXES = (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".au", ".snd"),
-    *(".aif", ".aiff", ".aifc", ".w64", ".caf"),
-    *(".m4a", ".aac", ".wma", ".ape", ".wv"),
-)
 
 
 def read_audio(
@@ -81,7 +75,8 @@ def read_audio(
     Parameters
     ----------
     path : str, bytes or Path
-        wav, flac, ogg, mp3, au or aiff, recognised by content.
+        One of `userlogfeat.audio.formats.FORMATS`, or, with the extra `formats`, of
+        `EXTRA_FORMATS`; recognised by content.
     sample_rate : int
         To resample to, in Hz.
     duration : float, optional
@@ -292,9 +287,9 @@ def decode_ahead(
 def find_audio(sources: ClipId | Iterable[ClipId]) -> list[Any]:
     """List the audio files in folders, and keep files as they are given.
 
-    Folders are searched to any depth, in the order of names, for known suffixes;
-    hidden files and folders are left out, and a folder that links lead to twice is
-    searched once.
+    Folders are searched to any depth, in the order of names, for the suffixes of
+    `userlogfeat.audio.formats`; hidden files and folders are left out, and a folder
+    that links lead to twice is searched once.
 
     Parameters
     ----------

@@ -9,14 +9,17 @@ import os
 import shlex
 from typing import Any
 
+from userlogfeat.audio.formats import EXTRA, describe_formats
+
 # Codes of libsndfile, sndfile.h and src/common.h.
-_UNRECOGNISED, _UNSUPPORTED = 1, 4
+UNRECOGNISED, UNSUPPORTED = 1, 4
 _HEADER_FACTS = {
     24: "its header gives no valid sample rate",
     32: "its header gives 0 channels",
     33: "its header gives more than 1024 channels",
 }
-# First bytes of formats that people meet and libsndfile does not read.
+# First bytes of formats that people meet and libsndfile does not read; within Ogg,
+# after the header of its first page.
 _FOREIGN = (
     (4, b"ftyp", "AAC or ALAC audio in an MP4 file (M4A)"),
     (0, b"\xff\xf1", "AAC audio (ADTS)"),
@@ -28,7 +31,10 @@ _FOREIGN = (
     (0, b"MAC ", "Monkey's Audio (APE)"),
     (0, b"MPCK", "Musepack audio"),
     (0, b"MP+", "Musepack audio"),
+    (0, b"TTA1", "True Audio (TTA)"),
     (0, b"#!AMR", "AMR audio"),
+    (28, b"\x7fFLAC", "FLAC audio in an Ogg file"),
+    (28, b"Speex   ", "Speex audio in an Ogg file"),
 )
 
 
@@ -102,17 +108,31 @@ def explain_system(name: str, error: OSError) -> AudioError:
     )
 
 
+def is_foreign(head: bytes, error: Any) -> bool:
+    """Whether a file is in another format than those libsndfile reads."""
+    return error.code in (UNRECOGNISED, UNSUPPORTED) or foreign_format(head) is not None
+
+
+def foreign_format(head: bytes) -> str | None:
+    """The format of a file that libsndfile does not read, in words, or None."""
+    for offset, mark, what in _FOREIGN:
+        if head[offset:].startswith(mark):
+            return what
+    return None
+
+
 def explain_library(name: str, head: bytes, error: Any) -> AudioError:
     """Why libsndfile would not open a file, from its first bytes and its code."""
-    if error.code in (_UNRECOGNISED, _UNSUPPORTED):
-        for offset, mark, what in _FOREIGN:
-            if head[offset:].startswith(mark):
-                return UnsupportedAudioError(
-                    name,
-                    f"this is {what}, which is not read here",
-                    "Convert it: " + ffmpeg_command(name, "flac"),
-                )
-        if _is_text(head):
+    what = foreign_format(head)
+    if what is not None:
+        return UnsupportedAudioError(
+            name,
+            f"this is {what}, which is read with the extra `{EXTRA}` only",
+            f"Install it: pip install 'userlogfeat[{EXTRA}]'. Or convert the file: "
+            + ffmpeg_command(name, "flac"),
+        )
+    if error.code in (UNRECOGNISED, UNSUPPORTED):
+        if is_text(head):
             beginning = head[:40].decode("utf-8", "ignore").strip()
             return UnsupportedAudioError(
                 name,
@@ -124,8 +144,8 @@ def explain_library(name: str, head: bytes, error: Any) -> AudioError:
             name,
             f"this is no audio format that is read here ({error.error_string.strip()} "
             f"It begins with the bytes {head[:8].hex(' ')})",
-            "Read are wav, flac, ogg, mp3, au and aiff. If a player can play it, "
-            "convert it: " + ffmpeg_command(name, "flac"),
+            f"Read are {describe_formats()}. If a player can play it, convert it: "
+            + ffmpeg_command(name, "flac"),
         )
     if error.code in _HEADER_FACTS:
         return CorruptAudioError(
@@ -139,7 +159,8 @@ def explain_library(name: str, head: bytes, error: Any) -> AudioError:
     )
 
 
-def _is_text(head):
+def is_text(head: bytes) -> bool:
+    """Whether first bytes are those of a text."""
     try:
         text = head[:-3].decode("utf-8")  # the last character may be cut
     except UnicodeDecodeError:
@@ -156,6 +177,16 @@ def cut_off(name: str, fact: str) -> AudioError:
         fact,
         "The file is cut off: fetch it again. To keep what is there: "
         + ffmpeg_command(name, "wav"),
+    )
+
+
+def several(name: str, second: int) -> AudioError:
+    """The error of a file with another one behind it."""
+    return UnsupportedAudioError(
+        name,
+        "it is a file of several recordings, of which only the first would be read: "
+        f"the second begins at byte {second}",
+        "Split it there, or join the sound: " + ffmpeg_command(name, "flac"),
     )
 
 

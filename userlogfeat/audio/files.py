@@ -16,7 +16,9 @@ import numpy as np
 import soundfile
 
 from userlogfeat._typing import ClipId
+from userlogfeat.audio.chunks import MARKS, find_samples
 from userlogfeat.audio.errors import (
+    UNSUPPORTED,
     AudioError,
     CorruptAudioError,
     EmptyAudioError,
@@ -28,11 +30,19 @@ from userlogfeat.audio.errors import (
     explain_library,
     explain_system,
     ffmpeg_command,
+    foreign_format,
+    is_foreign,
+    is_text,
+    several,
 )
-from userlogfeat.audio.mp3 import Mp3View, find_layout
+from userlogfeat.audio.extra import ExtraSound, UnknownFormatError, can_read
+from userlogfeat.audio.flac import find_layout as find_flac
+from userlogfeat.audio.mp3 import find_layout as find_mp3
 from userlogfeat.audio.ogg import MARK as OGG
 from userlogfeat.audio.ogg import find_fault
 from userlogfeat.audio.scale import MAX_PEAK, integer_full_scale
+from userlogfeat.audio.tags import skip_tags
+from userlogfeat.audio.view import FileView
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
@@ -65,11 +75,13 @@ class AudioFile:
         Of each channel, as the header promises or as counted.
     """
 
-    def __init__(self, path: str, sound: Any, n_samples: int) -> None:
+    def __init__(
+        self, path: str, sound: Any, n_samples: int, seeks: bool = True
+    ) -> None:
         self.path = path
         self.sample_rate = sound.samplerate
         self.n_samples = n_samples
-        self._sound = sound
+        self._sound, self._seeks = sound, seeks
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Read from sample `start` to before `stop`, block after block.
@@ -88,15 +100,19 @@ class AudioFile:
         length = max(1, BLOCK_SAMPLES // self._sound.channels)
         position = start
         try:
-            if start:
+            if self._seeks and start:
                 self._sound.seek(start)
+            elif start:
+                position = 0
             while position < stop:
+                until = stop if position >= start else start
                 block = self._sound.read(
-                    min(length, stop - position), dtype="float32", always_2d=True
+                    min(length, until - position), dtype="float32", always_2d=True
                 )
                 if not len(block):
                     break
-                yield self._mean(block, position)
+                if position >= start:
+                    yield self._mean(block, position)
                 position += len(block)
         except soundfile.LibsndfileError as error:
             raise self._decoding_failed(position, error) from error
@@ -147,11 +163,7 @@ class AudioFile:
             _TOLERATED_SECONDS * self.sample_rate, _TOLERATED_SHARE * (stop - start)
         )
         if missing > tolerated or (missing and position == start):
-            raise cut_off(
-                self.path,
-                f"its header promises {self.n_samples / self.sample_rate:.2f} s of "
-                f"audio, but it ends after {position / self.sample_rate:.2f} s",
-            )
+            raise _ends_early(self.path, self.n_samples, position, self.sample_rate)
 
 
 @contextmanager
@@ -183,12 +195,12 @@ def open_audio(path: ClipId) -> Iterator[AudioFile]:
         if head.startswith(OGG):
             _check_pages(file, name, size)
         try:
-            sound, n_samples = _open_sound(file, head, size)
+            sound, n_samples, seeks = _open_sound(file, name, head, size)
         except soundfile.LibsndfileError as error:
-            raise explain_library(name, head, error) from error
+            sound, n_samples, seeks = _open_extra(file, name, head, error)
         with sound:
             _check_header(name, sound, n_samples)
-            yield AudioFile(name, sound, n_samples)
+            yield AudioFile(name, sound, n_samples, seeks)
 
 
 def as_text(path: ClipId) -> str:
@@ -211,7 +223,8 @@ def _open_bytes(path, name):
                 "this is no regular file, but a pipe, socket or device",
                 "Write its content to a file first.",
             )
-        return open(path, "rb")
+        # Without a buffer: libsndfile moves the place in the file behind its back.
+        return open(path, "rb", buffering=0)
     except OSError as error:
         raise explain_system(name, error) from error
     except ValueError as error:
@@ -227,30 +240,144 @@ def _check_pages(file, name, size):
     if fault is not None:
         raise cut_off(name, f"it is an Ogg file of which {fault}")
     if second is not None:
-        raise UnsupportedAudioError(
-            name,
-            "it is an Ogg file of several recordings, of which only the first would be "
-            f"read: the second begins at byte {second}",
-            "Join them: " + ffmpeg_command(name, "flac"),
-        )
+        raise several(name, second)
 
 
-def _open_sound(file, head, size):
-    """The decoder of a file, and its samples of each channel."""
-    layout = find_layout(file) if _may_be_mp3(head, file.name) else None
+def _open_sound(file, name, head, size):
+    """The decoder of a file, its samples of each channel, and whether it seeks."""
+    if head.startswith(MARKS):
+        return _open_chunks(file, name, head, size)
+    flac = find_flac(file, skip_tags(file, 0), size)
+    if flac is not None:
+        return _open_flac(file, name, flac, size)
+    if _may_be_mp3(head):
+        return _open_mp3(file, name)
     try:
         sound = _open_descriptor(file)
     except soundfile.LibsndfileError:
-        if layout is None:
+        if not name.lower().endswith(".mp3"):
             raise
-    else:
-        if layout is None or layout.n_samples is None:
-            return sound, sound.frames
-        if layout.n_samples is not None and sound.frames >= layout.n_samples:
-            return sound, layout.n_samples
+        return _open_mp3(file, name)
+    if sound.format not in ("FLAC", "OGG"):
         sound.close()
-    sound = soundfile.SoundFile(Mp3View(file.raw, layout, size))
-    return sound, sound.frames
+        # Of others the decoder does not say whether all is there.
+        raise soundfile.LibsndfileError(UNSUPPORTED)
+    return sound, sound.frames, sound.seekable()
+
+
+def _open_extra(file, name, head, error):
+    """A file that libsndfile does not read, decoded by the extra `formats`."""
+    if is_text(head) or not (is_foreign(head, error) and can_read()):
+        raise explain_library(name, head, error) from error
+    try:
+        sound = ExtraSound(file, name)
+    except UnknownFormatError as unknown:
+        what = foreign_format(head)
+        if what is None:
+            raise explain_library(name, head, error) from error
+        raise CorruptAudioError(
+            name,
+            f"this is {what}, but its header cannot be read to its end",
+            "The file is damaged or cut off: fetch it again.",
+        ) from unknown
+    return sound, sound.frames, False
+
+
+def _open_chunks(file, name, head, size):
+    """A wav, aiff, au, w64 or caf file."""
+    samples = find_samples(file, size)
+    if samples is None:
+        sound = _open_descriptor(file)
+        return sound, sound.frames, sound.seekable()
+    if samples.second is not None:
+        raise several(name, samples.second)
+    if samples.is_mpeg:
+        if samples.is_cut:
+            raise cut_off(name, "its header promises more bytes than it holds")
+        return _open_mp3(file, name, samples.start, samples.stop)
+    if samples.head:
+        view = FileView(file, samples.head, [(samples.start, size)])
+        sound = soundfile.SoundFile(view)
+    elif head[:4] != b"riff" or samples.stop == size:
+        sound = _open_descriptor(file)
+    else:
+        # Of w64 the decoder reads on to the end of the file.
+        sound = soundfile.SoundFile(FileView(file, b"", [(0, samples.stop)]))
+    _check_behind(name, sound, samples)
+    return sound, sound.frames, sound.seekable()
+
+
+def _check_behind(name, sound, samples):
+    n_bytes = samples.stop - samples.start
+    tolerated = max(
+        _TOLERATED_SHARE, _TOLERATED_SECONDS * sound.samplerate / max(1, sound.frames)
+    )
+    if samples.n_behind > tolerated * n_bytes:
+        sound.close()
+        raise CorruptAudioError(
+            name,
+            f"its header promises {n_bytes} bytes of audio, but {samples.n_behind} "
+            "more follow that are no part of the format",
+            "The header is damaged, or was not finished: fetch the file again, or "
+            "convert it: " + ffmpeg_command(name, "wav"),
+        )
+
+
+def _open_flac(file, name, flac, size):
+    if flac.second is not None:
+        raise several(name, flac.second)
+    n_samples, promised = flac.n_samples, flac.promised
+    if n_samples is None or n_samples == promised:
+        sound = _open_descriptor(file)
+        return sound, sound.frames, True
+    sound = soundfile.SoundFile(
+        FileView(file, flac.head, [(flac.start + len(flac.head), size)])
+    )
+    tolerated = _TOLERATED_SECONDS * sound.samplerate
+    if promised - n_samples > max(tolerated, _TOLERATED_SHARE * promised):
+        sound.close()
+        raise _ends_early(name, promised, n_samples, sound.samplerate)
+    return sound, n_samples, True
+
+
+def _ends_early(name, promised, n_samples, sample_rate):
+    return cut_off(
+        name,
+        f"its header promises {promised / sample_rate:.2f} s of audio, but it ends "
+        f"after {n_samples / sample_rate:.2f} s",
+    )
+
+
+def _open_mp3(file, name, start=0, stop=None):
+    """Frames of MPEG audio, from byte `start` to before `stop`."""
+    layout = find_mp3(file, start, stop)
+    if layout is None:
+        sound = _open_descriptor(file)  # which says what it is
+        sound.close()
+        raise CorruptAudioError(
+            name,
+            "it begins like an mp3, but no frames follow",
+            "The file is damaged: fetch it again.",
+        )
+    if layout.change is not None:
+        raise UnsupportedAudioError(
+            name,
+            f"it changes on the way: {layout.change}",
+            "Convert it: " + ffmpeg_command(name, "flac"),
+        )
+    if layout.fault is not None:
+        raise CorruptAudioError(
+            name,
+            layout.fault,
+            "The file is damaged or cut off: fetch it again. To keep what is there: "
+            + ffmpeg_command(name, "wav"),
+        )
+    if layout.as_it_is and start == 0 and stop is None:
+        sound = _open_descriptor(file)
+        return sound, sound.frames, True
+    view = FileView(file, layout.head, layout.pieces, layout.claimed)
+    sound = soundfile.SoundFile(view)
+    return sound, min(sound.frames, layout.n_samples), layout.exact
 
 
 def _open_descriptor(file):
@@ -259,9 +386,10 @@ def _open_descriptor(file):
     return soundfile.SoundFile(file.fileno(), closefd=False)
 
 
-def _may_be_mp3(head, name):
-    sync = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2  # layer III
-    return sync or head[:3] == b"ID3" or os.fsencode(name).lower().endswith(b".mp3")
+def _may_be_mp3(head):
+    # Not AAC, which has the same eleven ones, and a layer of 0.
+    sync = len(head) > 1 and head[0] == 0xFF and head[1] >= 0xE0 and head[1] & 6
+    return sync or head[:3] == b"ID3"
 
 
 def _check_header(name, sound, n_samples):

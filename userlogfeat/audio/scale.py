@@ -28,9 +28,9 @@ def integer_full_scale(waveform: np.ndarray, peak: float | None = None) -> int |
     -------
     int or None
         32768, 8388608 or 2147483648: the full scale of 16, 24 or 32 bits, the lowest
-        that they do not exceed twofold. None where they are floats with full scale 1:
-        up to `MAX_PEAK`, or up to 2 if all are whole numbers. None also where some are
-        not finite or fit in none: no division mends that.
+        that the samples do not exceed twofold. None where they are floats with full
+        scale 1: up to `MAX_PEAK`, or up to 2 if all are whole numbers. None also where
+        some are not finite or beyond all three: no division mends that.
 
     Examples
     --------

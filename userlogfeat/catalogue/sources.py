@@ -16,8 +16,8 @@ from userlogfeat._text_tables import (
     whole_numbers,
 )
 from userlogfeat._typing import Frame, PathLike
+from userlogfeat.audio import find_audio
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".au", ".aif", ".aiff")
 MAX_TEXT_BYTES = 1 << 31  # of a csv or tsv file; of Parquet, in memory
 
 
@@ -123,12 +123,7 @@ def _read_parquet(path):
 
 
 def _read_folder(folder):
-    paths = sorted(
-        Path(parent, name)
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".")
-    )
+    paths = sorted(map(Path, find_audio([folder])))
     if not paths:
         raise ValueError(
             f"The folder {str(folder)!r} has no audio files. Expected "

@@ -9,7 +9,7 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import PathLike
-from userlogfeat.audio.clips import AUDIO_SUFFIXES
+from userlogfeat.audio.formats import AUDIO_SUFFIXES
 from userlogfeat.datasets.folders import audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
 

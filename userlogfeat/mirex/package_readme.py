@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from userlogfeat._typing import PathLike
+from userlogfeat.audio.formats import describe_formats
 from userlogfeat.mirex.black_box import mib_text
 from userlogfeat.mirex.package_files import USAGES, direct_requirements
 
@@ -115,7 +116,8 @@ def _environment():
         "  requirements.txt has the versions of all that these need in turn.",
         "- Threads: `-numThreads N`, first or anywhere among the arguments; without it",
         "  one for each processor that the process may use.",
-        "- Audio: wav, flac, ogg, mp3, au, aiff, of any sample rate, mono or not.",
+        f"- Audio: {describe_formats()},",
+        "  of any sample rate, mono or not.",
         "",
     ]
 
