@@ -99,6 +99,34 @@ def test_memory_of_several_processes_is_added():
     assert 180 < run.peak_mib < 300
 
 
+class TestWithoutSessions:
+    """As on Windows: what was started is found by who started it, and ended."""
+
+    @pytest.fixture(autouse=True)
+    def _without(self, monkeypatch):
+        for name in ("getsid", "killpg"):
+            monkeypatch.delattr(os, name)
+
+    def test_the_time_limit_ends_all_that_was_started(self, tmp_path):
+        code = "sh -c 'echo $$ > pid; sleep 60; true' & wait"
+        run = run_script(["sh", "-c", code], time_limit=0.5, cwd=tmp_path)
+        assert run.status == "timed out"
+        time.sleep(0.1)
+        assert not is_alive(int((tmp_path / "pid").read_text()))
+
+    def test_an_orphan_that_was_seen_ends_too(self, tmp_path):
+        code = "sleep 60 & echo $! > pid; sleep 0.4"
+        assert run_script(["sh", "-c", code], cwd=tmp_path).status == "ok"
+        time.sleep(0.1)
+        assert not is_alive(int((tmp_path / "pid").read_text()))
+
+    def test_memory_and_time_of_a_child_are_seen(self):
+        code = "x = bytearray(60 << 20); sum(range(10**7)); import time; time.sleep(.3)"
+        run = run_script(["sh", "-c", f'"{sys.executable}" -c "{code}" & wait'])
+        assert 60 < run.peak_mib < 150
+        assert run.cpu_seconds > 0.05
+
+
 def test_processor_time_is_not_wall_time():
     run = run_script(["sleep", "0.5"])
     assert run.seconds >= 0.5

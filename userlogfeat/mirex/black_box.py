@@ -1,18 +1,17 @@
 """Run a script that we know nothing of: time limit, wall time, peak memory, exit code.
 
-The script gets a session of its own, so that what it started ends with it. Memory is
-the resident memory of all its processes together, looked at ten times a second in
-/proc; pages that they share count once in each. The system keeps the peak of each
-process, so what one held and gave back before a look is seen. Not seen are a peak of
-several together between two looks, and what a process takes after the last look at it,
-in its last tenth of a second. A script that is over before the first look has no peak
-(NaN). (That which ``wait4`` reports is of no use: it counts what *we* held when the
-script was started.)
+The script gets a session of its own, so that what it started ends with it; on Windows,
+which has none, that is what was seen to be started by it. Memory is the resident memory
+of all its processes together, looked at ten times a second; pages that they share count
+once in each. Linux and Windows keep the peak of each process, so what one held and gave
+back before a look is seen. Not seen are a peak of several together between two looks,
+and what a process takes after the last look at it, in its last tenth of a second. A
+script that is over before the first look has no peak (NaN). (That which ``wait4``
+reports is of no use: it counts what *we* held when the script was started.)
 """
 
 import math
 import os
-import resource
 import signal
 import subprocess
 import threading
@@ -22,12 +21,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from userlogfeat._typing import PathLike
 
-_LOOKS = 0.1  # seconds between two looks at the memory
-_GRACE = 5.0  # seconds from SIGTERM to SIGKILL
+_LOOKS = 0.1  # seconds between two looks at the processes
+_GRACE = 5.0  # seconds from asking the script to end to killing it
 _TAIL = 2000  # bytes of output that are kept in the result
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ class Run:
     seconds : float
         Wall time.
     cpu_seconds : float
-        Processor time, of all threads: what else ran hardly changes it.
+        Processor time, of all threads: what else ran hardly changes it. On Windows,
+        what was used at the last look.
     peak_mib : float
-        Peak of its resident memory, in MiB; NaN where there is no /proc, or the script
-        was over before it could be looked at.
+        Peak of its resident memory, in MiB; NaN where the script was over before it
+        could be looked at.
     output_tail : str
         The end of what it wrote to stdout and stderr.
     """
@@ -126,45 +127,44 @@ def run_script(
         except OSError as error:
             nothing = float("nan")
             return Run(command, "cannot start", None, 0.0, 0.0, nothing, str(error))
-        with _MemoryWatch(process) as peak:
-            status, code = _wait(process, time_limit)
-    seconds, cpu = time.monotonic() - start, _cpu_of_children() - cpu
+        with _Watch(process.pid) as watch:
+            status, code = _wait(process, watch, time_limit)
+    seconds = time.monotonic() - start
+    cpu = max(_cpu_of_children() - cpu, watch.cpu_seconds())
     if status == "ok" and code != 0:
         status = "failed"
-    return Run(command, status, code, seconds, cpu, peak.mib(), _tail(log))
+    return Run(command, status, code, seconds, cpu, watch.mib(), _tail(log))
 
 
 def _cpu_of_children():
-    """Processor time of all children that have ended, in s."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    """Processor time of all children that have ended, in s; 0 on Windows."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
-def _wait(process, time_limit):
-    """Status and exit code; at the limit, the whole session is ended."""
+def _wait(process, watch, time_limit):
+    """Status and exit code; at the limit, all that it started is ended."""
     try:
         return "ok", process.wait(time_limit)
     except subprocess.TimeoutExpired:
-        _signal(process, signal.SIGTERM)
+        watch.end("SIGTERM")
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
         return "timed out", None
     finally:  # also where we are interrupted, and for what it left behind
-        _signal(process, signal.SIGKILL)
+        watch.end("SIGKILL")
         process.wait()
 
 
-def _signal(process, number):
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+class _Watch:
+    """Looks at all processes of a script while the block runs."""
 
-
-class _MemoryWatch:
-    """Looks at the memory of a session while the block runs."""
-
-    def __init__(self, process):
-        self._session = process.pid
-        self._bytes = 0
+    def __init__(self, leader):
+        self._leader = leader
+        self._bytes, self._cpu = 0, {}
+        self._seen = {}  # by pid; of Windows, where those of the dead are not found
+        with suppress(psutil.Error):
+            self._seen[leader] = psutil.Process(leader)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -180,35 +180,58 @@ class _MemoryWatch:
         """The peak, in MiB; NaN where none was seen."""
         return self._bytes / 2**20 if self._bytes else float("nan")
 
+    def cpu_seconds(self):
+        """Processor time that was seen to be used, in s."""
+        return sum(self._cpu.values())
+
+    def end(self, name):
+        """Signal all of them: SIGTERM or SIGKILL, which are one on Windows."""
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._leader, getattr(signal, name))
+            return
+        for process in self._processes():
+            with suppress(psutil.Error):
+                process.kill()
+
     def _look(self):
         while True:
-            self._bytes = max(self._bytes, session_bytes(self._session))
+            now = largest = 0
+            for process in self._processes():
+                with suppress(psutil.Error, OSError):
+                    memory, cpu = process.memory_info(), process.cpu_times()
+                    now += memory.rss
+                    largest = max(largest, _peak(process.pid, memory))
+                    self._cpu[process.pid] = cpu.user + cpu.system
+            self._bytes = max(self._bytes, now, largest)
             if self._stop.wait(_LOOKS):
                 return
 
+    def _processes(self):
+        if hasattr(os, "getsid"):
+            own = [pid for pid in psutil.pids() if _session(pid) == self._leader]
+            for pid in own:
+                with suppress(psutil.Error):
+                    yield psutil.Process(pid)
+            return
+        for process in list(self._seen.values()):
+            with suppress(psutil.Error):
+                for child in process.children(recursive=True):
+                    self._seen.setdefault(child.pid, child)
+        yield from list(self._seen.values())
 
-def session_bytes(session: int) -> int:
-    """Resident memory of all processes of a session, in bytes; 0 without /proc.
 
-    Parameters
-    ----------
-    session : int
+def _session(pid):
+    with suppress(OSError):  # it is gone
+        return os.getsid(pid)
 
-    Returns
-    -------
-    int
-        What they hold now, or the peak of any one of them, whichever is more.
-    """
-    now = largest = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, IndexError, ValueError):
-            # After the name, which may hold blanks: state, parent, group, session.
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                now += int((folder / "statm").read_text().split()[1]) * _PAGE
-                status = (folder / "status").read_text().partition("VmHWM:")[2]
-                largest = max(largest, int(status.split()[0]) * 1024)  # in kB
-    return max(now, largest)
+
+def _peak(pid, memory):
+    """The most that one process has held, in bytes, where the system knows."""
+    with suppress(OSError, IndexError, ValueError):
+        status = Path(f"/proc/{pid}/status").read_bytes()
+        return int(status.partition(b"VmHWM:")[2].split()[0]) * 1024  # in kB
+    return getattr(memory, "peak_wset", memory.rss)
 
 
 def _tail(log):

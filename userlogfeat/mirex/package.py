@@ -173,8 +173,8 @@ def _write_pipeline(folder, source, pipeline):
                 f"have. Put it beside that file, and name it Path(__file__).parent / "
                 f"{weights.name!r}."
             )
-        shutil.copytree(weights, folder / weights.relative_to(home))
-    shutil.copy2(file, folder)
+        _copy(weights, folder / weights.relative_to(home))
+    shutil.copyfile(file, folder / file.name)
     return f"{PIPELINE}/{file.name}:{str(source).rpartition(':')[2]}"
 
 
@@ -184,7 +184,7 @@ def _copy_weights(embedder, folder):
         return
     from userlogfeat.weights import find_model
 
-    shutil.copytree(find_model(embedder.weights), folder / WEIGHTS)
+    _copy(find_model(embedder.weights), folder / WEIGHTS)
     embedder.set_params(weights=WEIGHTS)
 
 
@@ -219,7 +219,7 @@ def _write_library(folder, models):
     """Copy this library, and weights and licence of musicnn where they are needed."""
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     source = Path(userlogfeat.__file__).parent
-    shutil.copytree(source, folder / "userlogfeat", ignore=ignore)
+    _copy(source, folder / "userlogfeat", ignore=ignore)
     _write_metadata(folder, "userlogfeat")
     if not models:
         return
@@ -232,10 +232,11 @@ def _write_library(folder, models):
     weights = Path(str(installed.locate_file("musicnn")))
     for model in models:
         logs = shutil.ignore_patterns("*.tsv", "*.result")
-        shutil.copytree(weights / model, folder / "musicnn" / model, ignore=logs)
+        _copy(weights / model, folder / "musicnn" / model, ignore=logs)
     for file in installed.files or ():
         if file.name.upper().startswith("LICENSE"):
-            shutil.copy2(installed.locate_file(file), folder / "musicnn" / file.name)
+            source = installed.locate_file(file)
+            shutil.copyfile(source, folder / "musicnn" / file.name)
 
 
 def _write_metadata(folder, name):
@@ -250,13 +251,23 @@ def _write_metadata(folder, name):
 def _write_scripts(folder, spec, tags):
     for name, template in SCRIPTS[tags].items():
         path = folder / name
-        path.write_text(template.replace("@PIPELINE@", spec), encoding="utf-8")
-        path.chmod(0o755)
+        _write_script(path, template.replace("@PIPELINE@", spec))
     environment = ENVIRONMENT.replace("@MODULES@", " ".join(required_modules()))
-    (folder / LIB / "environment.sh").write_text(environment, encoding="utf-8")
-    (folder / "setup.sh").write_text(
-        SETUP.replace("@PYTHON@", "{}.{}".format(*sys.version_info)), encoding="utf-8"
+    (folder / LIB / "environment.sh").write_text(
+        environment, encoding="utf-8", newline="\n"
     )
-    (folder / "setup.sh").chmod(0o755)
+    version = "{}.{}".format(*sys.version_info)
+    _write_script(folder / "setup.sh", SETUP.replace("@PYTHON@", version))
     lines = [REQUIREMENTS, *pinned_requirements()]
     (folder / "requirements.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _copy(source, target, **settings):
+    """Copy a folder; the rights of its files follow the umask, as those of others."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile, **settings)
+
+
+def _write_script(path, text):
+    """Line ends of Unix, where it will run, and the right to run it."""
+    path.write_text(text, encoding="utf-8", newline="\n")
+    path.chmod(path.stat().st_mode | (path.stat().st_mode & 0o444) >> 2)

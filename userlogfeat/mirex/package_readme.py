@@ -184,7 +184,7 @@ def _notices(pipeline, musicnn):
 
 def _machine():
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
