@@ -1,8 +1,9 @@
 """The main job where the names that Windows does not have are gone: a script.
 
-``without_posix.py FOLDER``: logs -> factors -> teacher -> saved and loaded -> features of
-a folder -> looked up -> recommended, small. Libraries have their own ways on Windows, by
-``sys.platform``: they are imported before. But not filelock, which asks what there is.
+``without_posix.py FOLDER``: logs -> factors -> teacher -> saved and loaded -> features
+of a folder -> looked up -> recommended, small. Libraries have their own ways on
+Windows, by ``sys.platform``: they are imported before. But not filelock, which asks
+what there is.
 """
 
 import os

@@ -87,7 +87,7 @@ def replace_pair(path, description, *, write, describe):
             _rename(temporary, staged)
         try:
             with replace_file(description) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text(text, encoding="utf-8", newline="\n")
         except BaseException:
             if not _mentions(description, digest):
                 staged.unlink(missing_ok=True)

@@ -265,7 +265,11 @@ def _java_version(java):
     """The feature release of a Java, 8 or 17, or None where it does not say."""
     try:
         told = subprocess.run(
-            [java, "-version"], capture_output=True, text=True, timeout=60
+            [java, "-version"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60,
         ).stderr
     except (OSError, subprocess.TimeoutExpired):
         return None

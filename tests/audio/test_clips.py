@@ -5,6 +5,7 @@ import threading
 import time
 import tracemalloc
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -391,6 +392,23 @@ def test_decode_ahead_checks_its_numbers_at_once():
         decode_ahead([], len, n_threads=0)
     with pytest.raises(ValueError, match="ahead=-1"):
         decode_ahead([], len, ahead=-1)
+
+
+def test_folders_that_a_disk_does_not_number(tmp_path, monkeypatch):
+    """All had the number 0, and only the first was looked into."""
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.wav").touch()
+    (tmp_path / "c" / "up").symlink_to(tmp_path)
+    expected, genuine = find_audio([tmp_path]), os.stat
+
+    def stat(path, **settings):
+        return os.stat_result((*genuine(path, **settings)[:1], 0, 0, *8 * (0,)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clips_module, "os", SimpleNamespace(**vars(os) | {"stat": stat}))
+        assert find_audio([tmp_path]) == expected
+    assert len(expected) == 3
 
 
 def test_find_audio(tmp_path):

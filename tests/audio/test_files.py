@@ -48,6 +48,16 @@ def refuse(path, kind, match, **settings):
     return error
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
+def test_windows_reads_the_same(tmp_path, monkeypatch, suffix):
+    """libsndfile there does not know what Python's file numbers mean."""
+    path = write(tmp_path / f"a.{suffix}", noise(RATE, 2))
+    path = path.rename(tmp_path / "a.raw")  # by its content, whatever its name
+    expected = read_audio(path, sample_rate=RATE)
+    monkeypatch.setattr(audio_files, "_WINDOWS", True)
+    np.testing.assert_array_equal(read_audio(path, sample_rate=RATE), expected)
+
+
 def test_missing(tmp_path):
     error = refuse(tmp_path / "gone.wav", MissingAudioError, "no such file")
     assert os.getcwd() in str(error)

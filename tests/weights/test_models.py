@@ -224,6 +224,13 @@ def test_unknown_names():
         load_model("/no/such/folder")
 
 
+@pytest.mark.parametrize("name", ["C:/model", r"a\b/c", "/models", "./model"])
+def test_a_path_is_not_asked_of_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="neither a folder nor one of the bundled"):
+        load_model(name)
+
+
 def test_the_hub_out_of_reach(monkeypatch):
     import huggingface_hub
 

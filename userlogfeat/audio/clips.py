@@ -492,11 +492,11 @@ def _walk(folder, seen):
         suffixes, hidden = tuple(map(os.fsencode, suffixes)), b"."
     found = []
     for place, folders, names in os.walk(folder, onerror=_tell, followlinks=True):
-        status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen:
+        folder_id = _identity(place)
+        if folder_id in seen:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(folder_id)
         folders[:] = sorted(name for name in folders if not name.startswith(hidden))
         found += [
             os.path.join(place, name)
@@ -504,6 +504,14 @@ def _walk(folder, seen):
             if name.lower().endswith(suffixes) and not name.startswith(hidden)
         ]
     return found
+
+
+def _identity(folder):
+    """What is equal for one folder by several paths; some disks number no files."""
+    status = os.stat(folder)
+    if status.st_ino == 0:
+        return os.path.realpath(folder)
+    return status.st_dev, status.st_ino
 
 
 def _tell(error):

@@ -8,8 +8,10 @@ what was read is compared with what the header promised.
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,7 @@ from userlogfeat.audio.scale import MAX_PEAK, integer_full_scale
 from userlogfeat.audio.tags import skip_tags
 from userlogfeat.audio.view import FileView
 
+_WINDOWS = sys.platform == "win32"
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
 _SAFE_PEAK = 2.0  # up to which samples need no second look
@@ -383,6 +386,10 @@ def _open_mp3(file, name, start=0, stop=None):
 def _open_descriptor(file):
     # Given a path, libsndfile would believe the suffix.
     os.lseek(file.fileno(), 0, os.SEEK_SET)
+    if _WINDOWS:  # where libsndfile does not know what number Python has for a file
+        raw = file.raw
+        view = SimpleNamespace(seek=raw.seek, tell=raw.tell, readinto=raw.readinto)
+        return soundfile.SoundFile(view)
     return soundfile.SoundFile(file.fileno(), closefd=False)
 
 

@@ -1,6 +1,7 @@
 """`userlogfeat fit-cf`: from logs to factors."""
 
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Annotated
 
 import typer
@@ -126,8 +127,11 @@ def fit_cf(
             user_ids, item_ids = cf.user_ids_, cf.item_ids_
         else:
             user_ids, item_ids = interactions.user_ids, interactions.item_ids
-        name = logs.rstrip("/").rpartition("/")[2]
-        made_by = {"logs": name, "weights": weights.value, **cf.get_params()}
+        made_by = {
+            "logs": PurePath(logs).name,
+            "weights": weights.value,
+            **cf.get_params(),
+        }
         made_by[DIGEST] = digest_users(user_ids, cf.user_factors_)
         write_factors(
             output,

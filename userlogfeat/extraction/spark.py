@@ -198,7 +198,9 @@ class _Harvest:
             if int(path.stem) not in self._taken:
                 self._take(int(path.stem), path)
         for path in sorted(self.folder.glob("[0-9]*.json")):
-            self.error = self.error or as_error(json.loads(path.read_text()))
+            self.error = self.error or as_error(
+                json.loads(path.read_text(encoding="utf-8"))
+            )
 
     def wait_for_rest(self):
         """Take what the file system shows late; raise where something is missing."""

@@ -114,7 +114,7 @@ def hear_chunk(assignment: Assignment, number: int) -> int:
                 write_part(path, [rows.as_arrow()], assignment.notes)
         if error is not None:
             with _put(folder / ERROR.format(number)) as path:
-                path.write_text(json.dumps(error))
+                path.write_text(json.dumps(error), encoding="utf-8")
     return len(rows)
 
 

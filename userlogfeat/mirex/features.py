@@ -135,8 +135,8 @@ def _reasons(table, names, statuses):
     rows = table.read(["clip", "clip_bytes", "message"])
     said = dict(zip(row_names(rows), rows["message"].to_pylist(), strict=True))
     reasons = []
-    for name, status in zip(names, statuses, strict=True):
-        reason = said.get(clip_name(name)) or _REASONS.get(status, "")
+    for name, status in zip(map(clip_name, names), statuses, strict=True):
+        reason = said.get(name) or _REASONS.get(status, "")
         reasons.append(reason.removeprefix(f"{name!r}: ") if status != OK else "")
     return reasons
 

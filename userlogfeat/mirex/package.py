@@ -139,7 +139,8 @@ def _check_alone(folder, spec):
             cwd=elsewhere,
             env={**os.environ, "PYTHONPATH": str(folder.resolve() / LIB)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
     if done.returncode:
         raise ValueError(

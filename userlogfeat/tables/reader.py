@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 OK = "ok"
 PARTS = f"part-{8 * '[0-9]'}.parquet"
+_BACKSLASHES = os.sep == "\\"
 READ_TRIES = 5  # another process may merge parts while we read
 _INDEX = ["clip", "clip_bytes", "status", "seconds", "size", "modified_ns"]
 
@@ -119,6 +120,9 @@ class _Index:
 def clip_name(clip: ClipId) -> str:
     r"""A path as the table's key: str, with surrogate escapes where it is no UTF-8.
 
+    On Windows with forward slashes, however it is written there: what it means is the
+    same, and tables of relative paths are those of other systems.
+
     Parameters
     ----------
     clip : str, bytes or path-like
@@ -130,7 +134,7 @@ def clip_name(clip: ClipId) -> str:
     """
     name = os.fspath(clip)
     if isinstance(name, bytes):
-        return name.decode("utf-8", "surrogateescape")
+        name = name.decode("utf-8", "surrogateescape")
     try:
         name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
@@ -138,7 +142,7 @@ def clip_name(clip: ClipId) -> str:
             f"Got clip {name!r}, which no file can be called ({error.reason}). Was it "
             "read from a list in another encoding?"
         ) from error
-    return str(name)
+    return str(name).replace("\\", "/") if _BACKSLASHES else str(name)
 
 
 def file_stamp(clip: ClipId) -> tuple[int, int]:

@@ -263,7 +263,8 @@ def find_model(name: PathLike) -> Path:
                     "save(folder)."
                 )
             return folder
-    if str(name).count("/") != 1 or str(name).startswith((".", "/", "~")):
+    no_owner = str(name).startswith((".", "/", "~")) or set(str(name)) & set("\\:")
+    if str(name).count("/") != 1 or no_owner:
         raise ModelError(
             f"There is no model {str(name)!r}: it is neither a folder nor one of the "
             f"bundled {list_weights()}, nor has it the form 'owner/model' of the "
