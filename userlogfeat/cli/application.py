@@ -46,5 +46,5 @@ def _options(
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Show it."),
     ] = False,
-):
+) -> None:
     """Options of all commands."""
