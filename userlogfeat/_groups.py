@@ -5,12 +5,16 @@ intervals over artists, searches for leaks, the artists that a teacher and a stu
 have in common, catalogues.
 """
 
+from collections.abc import Iterable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
+from userlogfeat._typing import Labels
 
-def artist_groups(artists):
+
+def artist_groups(artists: Labels) -> np.ndarray:
     """Number the artists; a clip whose artist is missing is a group of its own.
 
     Parameters
@@ -33,7 +37,7 @@ def artist_groups(artists):
     return number_keys(group_keys(artists))
 
 
-def is_missing(value):
+def is_missing(value: Any) -> bool:
     """Whether an id stands for none: None, NaN, an empty name, or the number -1."""
     if value is None or type(value).__name__ == "NAType":  # pandas.NA has no truth
         return True
@@ -44,7 +48,7 @@ def is_missing(value):
     return isinstance(value, Real) and value == -1
 
 
-def group_keys(ids, side="clip"):
+def group_keys(ids: Labels, side: str = "clip") -> list[Any]:
     """A hashable for each clip: its id, or its own place where the id is missing.
 
     Parameters
@@ -64,13 +68,13 @@ def group_keys(ids, side="clip"):
     ]
 
 
-def number_keys(keys):
+def number_keys(keys: Iterable[Any]) -> np.ndarray:
     """Numbers of hashables (n,), int64, counted from 0 in order of appearance."""
     number = {}
     return np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
 
 
-def as_column(values, name):
+def as_column(values: Labels, name: str) -> np.ndarray:
     """A 1-D array in which None, numbers and text keep their types."""
     column = values
     if not hasattr(values, "__array__"):  # NumPy would turn None's company to text

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import userlogfeat
-from userlogfeat import (
+from userlogfeat import (  # error: no name nothing_at_all
     CFEmbedding,
     CFRegressor,
     FeatureTable,
@@ -17,7 +17,7 @@ from userlogfeat import (
     compare,
     extract,
     load_model,
-    nothing_at_all,  # error: no such name
+    nothing_at_all,
     read_audio,
     read_catalogue,
     read_logs,
@@ -50,7 +50,7 @@ teacher.fit(catalogue.clips[rows], factors, groups=["a", None, "b"])
 teacher.save("teacher")  # error: what did it learn from?
 CFRegressor(network="cnn")  # error: no such network
 student = KDStudentClassifier("teacher", "kd", frontend="lee2019", checkpoint=None)
-student.fit([Path("a.wav"), "b.wav"], ["calm", "loud"]).predict([np.zeros(16000)])
+student.fit([Path("a.wav"), Path("b")], ["calm", "loud"]).predict([np.zeros(16000)])
 student.fit(["a.wav"])  # error: no labels
 KDStudentClassifier(mode="distil")  # error: no such mode
 KDStudentClassifier(Path("teacher"), kd_epoch=50)  # error: misspelt keyword

@@ -262,7 +262,7 @@ def _refuse_other_times(column, chunk):
     )
 
 
-def read_verdicts(chunk):
+def read_verdicts(chunk: Chunk) -> np.ndarray | None:
     """+1 liked, -1 disliked, 0 withdrawn, as float with NaN for neither, or None."""
     names = chunk.table.column_names
     if "verdict" in names:
