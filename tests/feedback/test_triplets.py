@@ -214,7 +214,7 @@ def test_a_batch_knows_its_clips_and_a_checkpoint_its_draws():
 
 def test_what_is_said_where_there_is_nothing_to_draw():
     """Of four users one likes, one dislikes, one does both, the last has no verdict."""
-    verdicts = sparse.csr_matrix(np.array([[1, -1, 1, 0], [1, 0, -1, 0]], dtype="f4"))
+    verdicts = sparse.csr_matrix(np.array([[0.5, -1, 1, 0], [1, 0, -1, 0]]))
     assert "of 4 users, 2 have likes and 2 dislikes" in say_nothing_to_draw(verdicts)
 
 

@@ -42,6 +42,8 @@ def make_maps(n_features=6, n_labels=(4,), seed=0, **settings):
 @pytest.mark.parametrize(("multi", "margin"), [(False, 1.0), (True, 1.0), (True, 2.5)])
 def test_a_step_goes_down_the_gradient_of_warp(multi, margin):
     data, maps = make_frames(multi=multi), make_maps(margin=margin)
+    for matrix in (maps.features, maps.labels[0]):
+        matrix *= 6  # far enough from zero for some labels to lead by the margin
     rows = torch.arange(20)
     positives = data.draw_positives(rows, maps.generator)
     is_label = data.is_label(rows)
@@ -112,13 +114,14 @@ def test_positives_are_labels_and_all_are_known(entries, monkeypatch):
     assert len(first.unique()) == 2  # both of its labels are drawn
 
 
-def test_the_largest_random_number_draws_the_last_label(monkeypatch):
-    """Of three labels, 3 times the float32 below 1 is rounded to 3, which is none."""
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 9])
+def test_the_largest_random_number_draws_the_last_label(n, monkeypatch):
+    """Rounding to float32 does not make of it a label that is not there."""
     one = LabelledFrames(
-        torch.zeros(1, 2), torch.zeros(1).long(), sparse.csr_matrix(np.ones((1, 3)))
+        torch.zeros(1, 2), torch.zeros(1).long(), sparse.csr_matrix(np.ones((1, n)))
     )
     monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.tensor([1 - 2**-24]))
-    assert one.draw_positives(torch.tensor([0]), None).tolist() == [2]
+    assert one.draw_positives(torch.tensor([0]), None).tolist() == [n - 1]
 
 
 def test_maps_begin_at_a_tenth_of_wsabies_length():

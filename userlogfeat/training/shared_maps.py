@@ -77,7 +77,7 @@ class LabelledFrames:
         first = self._first[clips]
         n = self._first[clips + 1] - first
         u = torch.rand(len(rows), device=n.device, generator=generator)
-        return self._columns[first + torch.minimum((u * n).long(), n - 1)]
+        return self._columns[first + (u * n).long()]  # u <= 1 - 2^-24: u n is below n
 
     def is_label(self, rows: Tensor) -> Tensor:
         """All labels of some frames: Tensor (B, n_labels) of bool."""
