@@ -79,8 +79,68 @@ MODULES = {
     "estimators/_student": "tests/estimators/test_kd_student.py",
     "factorization/als": "tests/factorization/test_als.py",
 }
-# "module: function: what becomes what" -> why no test can tell it from the module.
-EQUIVALENT = {}
+# Why no test can tell them from the module -> "module: function: what becomes what".
+REASONS = {
+    "the default is the same": [
+        "losses: mse_cosine: F.cosine_similarity(predicted, target, dim=1) -> "
+        "F.cosine_similarity(predicted, target)",
+        "feedback/triplets: draw_places: np.sort(taken, axis=1) -> np.sort(taken)",
+        "evaluation/recommendation_metrics: auc: "
+        "np.searchsorted(ordered, relevant, side='left') -> "
+        "np.searchsorted(ordered, relevant)",
+        "evaluation/ranking: top_items: np.full((n_users, k), -1, dtype=np.int64) -> "
+        "np.full((n_users, k), -1)",
+    ],
+    "both sides of a bound, or both widths of a number, give the same": [
+        "losses: softmax_of_many: len(weight) <= n_classes -> len(weight) < n_classes",
+        "losses: draw_violators: torch.rand(2, len(scores), device=scores.device, "
+        "dtype=torch.float64, generator=generator) -> torch.rand(2, len(scores), "
+        "device=scores.device, generator=generator)",
+        "losses: draw_violators: violates.cumsum(dim=1, dtype=torch.int32) -> "
+        "violates.cumsum(dim=1)",
+        "training/shared_maps: SharedMaps.validate: len(rows) > MOST_VALIDATION -> "
+        "len(rows) >= MOST_VALIDATION",
+        "evaluation/folds: _round_robin: np.empty(len(rows), dtype=np.int64) -> "
+        "np.empty(len(rows))",
+    ],
+    "only speed or memory change": [
+        "losses: softmax_of_many: 1 -> 2",
+        "training/shared_maps: LabelledFrames.__post_init__: "
+        "np.prod(self.labels.shape) <= DENSE_ENTRIES -> "
+        "np.prod(self.labels.shape) < DENSE_ENTRIES",
+        "training/shared_maps: SharedMaps._shorten: if len(labels) <= FEW_LABELS: "
+        "labels.renorm_(2, 0, self.max_ ... enorm(2, 0, self.max_norm) -> if not "
+        "len(labels) <= FEW_LABELS: labels.renorm_(2, 0, self. ... "
+        "enorm(2, 0, self.max_norm)",
+        "training/shared_maps: SharedMaps._shorten: len(labels) <= FEW_LABELS -> "
+        "len(labels) < FEW_LABELS",
+        "evaluation/ranking: iter_rows: 1 -> 2",
+        "evaluation/ranking: top_items: "
+        "np.where(candidates, scores, -np.inf).astype(scores.dtype, copy=False) -> "
+        "np.where(candidates, scores, -np.inf).astype(scores.dtype)",
+    ],
+    "a random number that nobody uses, or another fixed seed": [
+        "losses: draw_violators: 2 -> 3",
+        "training/shared_maps: SharedMaps.validate: 0 -> 1",
+        "evaluation/folds: stratified_split: 1 -> 2",
+    ],
+    "no input tells them apart": [
+        "losses: draw_violators: n_violators > 0 -> n_violators >= 0",  # u == 0
+        "training/shared_maps: fit_shared_maps: 0 -> 1",  # replaced before it is read
+        "feedback/triplets: say_nothing_to_draw: np.bincount(verdicts.indices[mask], "
+        "minlength=n_users) -> np.bincount(verdicts.indices[mask])",  # only summed
+        "feedback/triplets: say_nothing_to_draw: verdicts.data > 0 -> "
+        "verdicts.data >= 0",  # zeros are dropped before
+        "feedback/triplets: say_nothing_to_draw: verdicts.data < 0 -> "
+        "verdicts.data <= 0",
+        # Either every clip has a candidate, or none has.
+        "evaluation/similarity: precision_at_k: n_found.any -> n_found.all",
+        "evaluation/similarity: precision_at_k: n_found > 0 -> n_found >= 0",
+        "evaluation/similarity: _distances: 1 -> 2",  # the order is the same
+        "evaluation/recommendation_metrics: ndcg: 1 -> 2",  # in both sums
+    ],
+}
+EQUIVALENT = {name: reason for reason, names in REASONS.items() for name in names}
 
 COMPARISONS = {
     ast.Lt: ast.LtE,

@@ -121,6 +121,7 @@ def test_known_lists():
     expected = [gain / (1 + 1 / np.log2(3)), 0, 1]
     np.testing.assert_allclose(ndcg(hits, n_relevant), expected)
     assert np.isnan(recall(hits[:1], np.array([0])))
+    assert np.isnan(ndcg(hits[1:2], np.array([0])))
 
 
 def test_perfect_reversed_and_constant_scores():

@@ -108,6 +108,7 @@ def test_zeros_have_no_direction():
     [
         ({"metric": "l3"}, "Got metric='l3'"),
         ({"k": 0}, "Got k=0"),
+        ({"k": 1.5}, "Got k=1.5"),
         ({"artists": ["a"]}, "inconsistent"),
     ],
 )
