@@ -133,6 +133,7 @@ REASONS = {
         "verdicts.data >= 0",  # zeros are dropped before
         "feedback/triplets: say_nothing_to_draw: verdicts.data < 0 -> "
         "verdicts.data <= 0",
+        "evaluation/folds: _fill_empty_folds: 0 -> 1",  # such folds have two or more
         # Either every clip has a candidate, or none has.
         "evaluation/similarity: precision_at_k: n_found.any -> n_found.all",
         "evaluation/similarity: precision_at_k: n_found > 0 -> n_found >= 0",
@@ -436,7 +437,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("modules", nargs="*", default=list(MODULES), help="which")
     parser.add_argument("--most", type=int, help="mutants of each module, drawn")
-    parser.add_argument("--record", action="store_true", help="keep the figures")
+    parser.add_argument("--dry", action="store_true", help="keep no figures")
     parser.add_argument("-v", "--verbose", action="store_true", help="list killed too")
     arguments = parser.parse_args()
     os.chdir(ROOT)
@@ -458,7 +459,7 @@ def main():
             n_tried,
             *(counts[name] for name in ("killed", "equivalent", "survived")),
         ]
-    if arguments.record:
+    if not arguments.dry:
         report(rows)
 
 

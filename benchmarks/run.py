@@ -35,6 +35,7 @@ SCRIPTS = (
     "mirex_submission",
     "transfer_svm",
     "shared_latent_hamel2013",
+    "mutation",
 )
 
 
