@@ -227,6 +227,11 @@ def test_split_of_few_artists():
     assert (len(train), len(test)) == (8, 4)  # 2 of 6 artists are nearest to 0.3
     train, test = stratified_split(y, groups=list("aaaaaabbbbbb"))
     assert (len(train), len(test)) == (6, 6)
+    train, test = stratified_split([0, 0, 1, 1, 2, 2], groups=list("abcdef"))
+    assert (len(train), len(test)) == (3, 3)  # no class is in more than two parts
+    with pytest.warns(UserWarning, match="least populated class"):
+        _, test = stratified_split([0, *[1] * 5], test_size=0.2, groups=list("abcdef"))
+    assert 1 <= len(test) <= 2  # the largest class has five clips, a fifth is one
     with pytest.raises(ValueError, match="Got one artist"):
         stratified_split(y, groups=["a"] * 12)
 
