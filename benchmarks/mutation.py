@@ -88,6 +88,10 @@ REASONS = {
         "evaluation/recommendation_metrics: auc: "
         "np.searchsorted(ordered, relevant, side='left') -> "
         "np.searchsorted(ordered, relevant)",
+        "evaluation/recommendation_metrics: average_precision: "
+        "np.searchsorted(own, own, side='left') -> np.searchsorted(own, own)",
+        "evaluation/recommendation_metrics: average_precision: "
+        "np.searchsorted(ordered, own, side='left') -> np.searchsorted(ordered, own)",
         "evaluation/ranking: top_items: np.full((n_users, k), -1, dtype=np.int64) -> "
         "np.full((n_users, k), -1)",
     ],
@@ -139,10 +143,6 @@ REASONS = {
         "evaluation/similarity: precision_at_k: n_found > 0 -> n_found >= 0",
         "evaluation/similarity: _distances: 1 -> 2",  # the order is the same
         "evaluation/recommendation_metrics: ndcg: 1 -> 2",  # in both sums
-        "evaluation/recommendation_metrics: average_precision: "
-        "np.searchsorted(own, own, side='left') -> np.searchsorted(own, own)",
-        "evaluation/recommendation_metrics: average_precision: "
-        "np.searchsorted(ordered, own, side='left') -> np.searchsorted(ordered, own)",
     ],
 }
 EQUIVALENT = {name: reason for reason, names in REASONS.items() for name in names}

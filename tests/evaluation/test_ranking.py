@@ -6,6 +6,7 @@ from scipy import sparse
 
 from userlogfeat.evaluation import ranking
 from userlogfeat.evaluation.ranking import (
+    check_embeddings,
     check_pairs,
     iter_rows,
     mask_of,
@@ -118,3 +119,21 @@ def test_pairs_lose_stored_zeros_and_leave_the_input():
     assert mask_of(pairs, slice(0, 2)).tolist() == expected
     with pytest.raises(ValueError, match=r"exclude of shape \(2, 3\), expected \(3, 2"):
         check_pairs(matrix, "exclude", (3, 2))
+
+
+def test_the_first_bad_row_of_embeddings_is_named():
+    embeddings = np.ones((5, 2))
+    embeddings[3] = np.nan, 1
+    embeddings[4] = np.inf
+    with pytest.raises(ValueError, match=r"Row 3 of users .*\(2 such rows"):
+        check_embeddings(embeddings, "users")
+    assert check_embeddings(embeddings[:3], "users").shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "rows", [[[1, 2], [0]], [["a", "b"], ["c", "d"]], [[[1], [2]], [[3], [4]]], [1, 0]]
+)
+def test_lists_that_are_no_matrix(rows):
+    with pytest.raises(ValueError, match="exclude as lists that are no matrix"):
+        check_pairs(rows, "exclude", (2, 2))
+    assert check_pairs([[1, 0], [0, 1]], "exclude", (2, 2)).nnz == 2

@@ -20,6 +20,7 @@ from userlogfeat.evaluation.recommendation import (
     recall,
     reciprocal_rank,
 )
+from userlogfeat.evaluation.recommendation_metrics import average_precision
 
 N_USERS, N_ITEMS = 30, 40
 
@@ -122,6 +123,9 @@ def test_known_lists():
     np.testing.assert_allclose(ndcg(hits, n_relevant), expected)
     assert np.isnan(recall(hits[:1], np.array([0])))
     assert np.isnan(ndcg(hits[1:2], np.array([0])))
+    ordered = np.array([0.1, 0.5, 0.9])
+    assert average_precision(ordered, ordered[1:2]) == 0.5  # the second of two
+    assert np.isnan(average_precision(ordered, ordered[:0]))
 
 
 def test_perfect_reversed_and_constant_scores():

@@ -104,3 +104,11 @@ def test_rounding_of_float32_is_known_as_float64():
     constant = np.float32(0.3) + np.spacing(np.float32(0.3)) * (np.arange(9) > 5)
     estimates = constant.astype(np.float32).astype(np.float64)
     assert squared_correlation(np.arange(9), estimates) == 0
+
+
+def test_columns_of_other_sizes_are_not_constant():
+    """Each target is measured by itself: one of thousandths beside one of millions."""
+    y = np.array([[0.001, 1e9], [0.002, 2e9], [0.003, 3e9]])
+    assert r2(y, y[::-1], per_target=True).tolist() == pytest.approx([-3, -3])
+    found = squared_correlation(y, y[::-1], per_target=True)
+    assert found.tolist() == pytest.approx([1, 1])
