@@ -16,7 +16,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 ROWS = [
     {"_typing"},
     {"_check", "_groups", "_labels", "_optional", "_files", "_parquet", "_spark"}
-    | {"_text_lines", "_text_tables"},
+    | {"_text_lines", "_text_tables", "_threads"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}

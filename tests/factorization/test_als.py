@@ -112,7 +112,7 @@ def test_confidences_are_one_plus_alpha_r_of_what_was_played():
 
 def test_one_thread_or_several_makes_no_difference(monkeypatch):
     one = fit_als(random_plays(), random_state=0, **SETTINGS)
-    monkeypatch.setattr(als, "_PAIRS_FOR_THREADS", 0)
+    monkeypatch.setattr(als, "n_threads_for", lambda seconds: 2)
     several = fit_als(random_plays(), random_state=0, **SETTINGS)
     np.testing.assert_array_equal(one[0], several[0])
 

@@ -147,9 +147,7 @@ def test_small_blocks_change_nothing(network, frames, monkeypatch):
 def test_threads_change_nothing(network, frames, monkeypatch):
     starts = torch.arange(0, 514, 37)  # 14 patches
     alone = network(frames, starts, LAYERS)
-    # The real one is called in each thread, which sets it up, before it is held to one.
-    n_threads = torch.get_num_threads
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3 * n_threads())
+    monkeypatch.setattr("userlogfeat.networks.threads.n_cores", lambda: 3)
     monkeypatch.setattr(module, "MIN_PATCHES", 4)
     threaded = network(frames, starts, LAYERS)
     for name in LAYERS:

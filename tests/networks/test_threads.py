@@ -14,8 +14,9 @@ from userlogfeat.networks.threads import map_blocks, map_threads
 
 
 @pytest.fixture
-def set_num_threads():
+def set_num_threads(monkeypatch):
     before = torch.get_num_threads()
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)  # a machine of many cores
     yield torch.set_num_threads
     torch.set_num_threads(before)
 
@@ -39,13 +40,13 @@ def test_known_blocks(set_num_threads, n_rows, n_threads, sizes):
 
 
 def test_threads_share_the_processor(set_num_threads):
-    def hear(block):
+    def read(block):
         meeting.wait(timeout=30)  # passes only if two threads are at work
         return torch.get_num_threads()
 
     meeting = threading.Barrier(2)
     set_num_threads(2)
-    assert map_blocks(hear, torch.arange(8), smallest=4, largest=10) == [1, 1]
+    assert map_blocks(read, torch.arange(8), smallest=4, largest=10) == [1, 1]
     assert torch.get_num_threads() == 2
 
 
@@ -56,7 +57,7 @@ def test_mkl_shares_the_processor_too(set_num_threads):
         found = re.search(r"mkl_get_max_threads\(\) : (\d+)", describe())
         return int(found[1])
 
-    def hear(_):
+    def read(_):
         meeting.wait(timeout=30)
         return n_threads_of_mkl()
 
@@ -66,7 +67,7 @@ def test_mkl_shares_the_processor_too(set_num_threads):
     set_num_threads(3)
     meeting = threading.Barrier(3)
     device = torch.device("cpu")
-    assert map_threads(hear, range(3), device=device) == [1, 1, 1]
+    assert map_threads(read, range(3), device=device) == [1, 1, 1]
     assert n_threads_of_mkl() == 3
 
 
@@ -80,31 +81,31 @@ def test_no_thread_is_left_at_work_where_another_fails(set_num_threads):
     set_num_threads(2)
     ended = []
 
-    def hear(item):
+    def read(item):
         if item == 0:
             raise ValueError("of the first")
         time.sleep(0.2)
         ended.append(item)
 
     with pytest.raises(ValueError, match="of the first"):
-        map_threads(hear, [0, 1, 2, 3, 4, 5], device=torch.device("cpu"))
+        map_threads(read, [0, 1, 2, 3, 4, 5], device=torch.device("cpu"))
     left = len(ended)
     time.sleep(0.5)
     assert left == len(ended) < 5  # those that had not begun never do
 
 
-def test_an_error_lets_go_of_what_was_heard(set_num_threads):
+def test_an_error_lets_go_of_what_it_held(set_num_threads):
     set_num_threads(2)
     held = []
 
-    def hear(item):
+    def read(item):
         maps = torch.zeros(3)
         held.append(weakref.ref(maps))
         raise ValueError(item)
 
     gc.disable()  # memory is to be free at once, not at some later time
     try:
-        map_threads(hear, [0, 1], device=torch.device("cpu"))
+        map_threads(read, [0, 1], device=torch.device("cpu"))
     except ValueError:
         pass
     finally:
@@ -117,12 +118,12 @@ def test_threads_are_kept_from_batch_to_batch(set_num_threads):
     set_num_threads(2)
     meeting = threading.Barrier(2)
 
-    def hear(_):
+    def read(_):
         meeting.wait(timeout=30)
         return threading.current_thread()  # numbers of threads are used again
 
     first, second = (
-        map_threads(hear, [0, 1], device=torch.device("cpu")) for _ in range(2)
+        map_threads(read, [0, 1], device=torch.device("cpu")) for _ in range(2)
     )
     assert len(set(first)) == 2
     assert set(first) == set(second)
@@ -136,9 +137,9 @@ def test_a_forked_process_has_threads_of_its_own(set_num_threads):
     device = torch.device("cpu")
     expected = map_threads(lambda item: item + 1, [1, 2], device=device)
     context = multiprocessing.get_context("fork")
-    heard = context.SimpleQueue()
+    results = context.SimpleQueue()
     child = context.Process(
-        target=lambda: heard.put(
+        target=lambda: results.put(
             map_threads(lambda item: item + 1, [1, 2], device=device)
         )
     )
@@ -147,7 +148,7 @@ def test_a_forked_process_has_threads_of_its_own(set_num_threads):
     hung = child.is_alive()
     child.kill()
     assert not hung
-    assert heard.get() == expected == [2, 3]
+    assert results.get() == expected == [2, 3]
 
 
 def test_items_keep_their_order():

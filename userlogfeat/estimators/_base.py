@@ -12,6 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._threads import limit_torch, n_decoders
 from userlogfeat._typing import Audio
 from userlogfeat.audio import decode_ahead, fit_length, read_audio
 from userlogfeat.networks.compiled import compile_where_wanted
@@ -177,7 +178,8 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 crop=self._heard_crop(),
                 short=short,
             )
-            decoded = decode_ahead(clips.rows, read, n_threads=self.n_jobs)
+            n_threads = n_decoders(self.n_jobs)
+            decoded = decode_ahead(clips.rows, read, n_threads=n_threads)
         else:
             cut = self._cut(rate, duration, short)
             decoded = zip(count(), count(), map(cut, clips.rows))
@@ -220,7 +222,8 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
     def _hear_inputs(self, network, names, inputs):
         """Layers of clips, as a list of dict of str to ndarray."""
         inputs = to_device(inputs, resolve_device(self.device))
-        with torch.inference_mode():
+        # What is not done by threads of their own is little: one thread.
+        with torch.inference_mode(), limit_torch(1):
             if inputs[0].ndim == 1:
                 inputs = network.log_mel(inputs)
             layers = self._hear(network, inputs, names)

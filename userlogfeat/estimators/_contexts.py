@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from userlogfeat._check import check_positive
+from userlogfeat._threads import limit_torch
 from userlogfeat.estimators._base import as_tensor, resolve_device
 from userlogfeat.estimators._network import NetworkEstimator, _Ear
 from userlogfeat.networks.mel import LogMelSpectrogram
@@ -104,7 +105,7 @@ class ContextEstimator(NetworkEstimator):
         network = self.network_ if self._reads_features else self._load_network()
         total = 0.0
         device = next(network.parameters()).device
-        with torch.inference_mode():
+        with torch.inference_mode(), limit_torch(1):
             for rows in torch.arange(len(inputs)).split(self.batch_size):
                 if self._reads_features:
                     values = network.head(self._raw(inputs.batch(rows)).to(device))

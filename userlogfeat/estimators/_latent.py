@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import validate_data
 
+from userlogfeat._threads import limit_torch
 from userlogfeat.estimators._base import as_tensor, resolve_device
 from userlogfeat.estimators._network import _Ear, check_groups
 from userlogfeat.estimators._windows import WindowTransformer
@@ -56,8 +57,9 @@ class LatentTransformer(WindowTransformer):
             if entry.error is not None:
                 raise entry.error
             waveform = as_tensor(entry.layers["input"]).to(front_end.window.device)
-            with torch.inference_mode():
-                yield front_end(waveform[None])[0].cpu().numpy()
+            with torch.inference_mode(), limit_torch(1):
+                log_mel = front_end(waveform[None])[0].cpu().numpy()
+            yield log_mel
 
     def _choose_frames(self, log_mel, rng):
         n_frames, wanted = log_mel.shape[1], self.frames_per_clip

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._groups import artist_groups, as_column
+from userlogfeat._threads import limit_torch
 from userlogfeat.estimators._base import (
     AudioTransformer,
     resolve_device,
@@ -105,8 +106,9 @@ class NetworkEstimator(AudioTransformer):
                 if entry.error is not None:
                     raise entry.error
                 waveform = to_device([entry.layers["input"]], device)[0]
-                with torch.inference_mode():
-                    yield front_end(waveform[None])[0].cpu().numpy()
+                with torch.inference_mode(), limit_torch(1):
+                    log_mel = front_end(waveform[None])[0].cpu().numpy()
+                yield log_mel
 
         for log_mel in share_each(clips.rows, hear):
             store.append(log_mel)

@@ -40,6 +40,7 @@ from userlogfeat.estimators._network import (
 )
 from userlogfeat.estimators._teacher import resolve_teacher, teach
 from userlogfeat.losses import distillation, weighted_mean
+from userlogfeat.networks.mlp import read_rows
 from userlogfeat.networks.shares import whole
 from userlogfeat.weights.config import ModelError
 
@@ -439,8 +440,7 @@ class StudentEstimator(NetworkEstimator):
             return teach(self.teacher_, self._rows_of(X))
         if self._from_features:
             X = validate_data(self, X, dtype=np.float32, reset=False)
-            with torch.inference_mode():
-                return self.network_.head(as_tensor(X)).numpy()
+            return read_rows(self.network_.head, as_tensor(X)).numpy()
         clips = self.iter_features(X, layers=("embedding",))
         return np.stack([clip.layers["embedding"] for clip in clips])
 
@@ -449,8 +449,7 @@ class StudentEstimator(NetworkEstimator):
         check_is_fitted(self)
         if not hasattr(self, "network_") or self._from_features:
             output = getattr(self, "output_", None) or self.network_.output
-            with torch.inference_mode():
-                outputs = output(as_tensor(self._embed(X))).numpy()
+            outputs = read_rows(output, as_tensor(self._embed(X))).numpy()
         else:
             clips = self.iter_features(X, layers=("output",))
             outputs = np.stack([clip.layers["output"] for clip in clips])

@@ -219,7 +219,7 @@ def _hash(estimator):
 
 def read_features(network, X, name):
     """The embedding of precomputed features by a `FeatureTeacher`."""
-    import torch
+    from userlogfeat.networks.mlp import read_rows
 
     X = np.asarray(X)
     weight = network.head[0].weight
@@ -228,8 +228,7 @@ def read_features(network, X, name):
             f"Got X of shape {X.shape}, but {name} reads {weight.shape[1]} precomputed "
             "features a clip."
         )
-    with torch.inference_mode():
-        return network(as_tensor(X).to(weight.device)).cpu().numpy()
+    return read_rows(network.head, as_tensor(X).to(weight.device)).cpu().numpy()
 
 
 _remembered = OrderedDict()  # (key of the teacher, key of the clip) -> embedding

@@ -19,6 +19,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_array, validate_data
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._threads import limit_torch
 from userlogfeat.estimators._base import resolve_device
 from userlogfeat.evaluation.ranking import iter_rows, mask_of
 from userlogfeat.training import validation_split
@@ -88,6 +89,7 @@ class TowerEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.item_embeddings_[self.known_items_] = weights[codes[self.known_items_]]
         self._n_features_out = self.n_units
 
+    @limit_torch(1)
     @torch.inference_mode()
     def _embed(self, users, rows, targets=None):
         """Embeddings of some users, without their targets."""

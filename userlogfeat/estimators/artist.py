@@ -18,6 +18,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from userlogfeat._check import check_positive
+from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Device, Labels, PathLike, RandomState
 from userlogfeat.estimators._artists import (
     ARTISTS,
@@ -40,7 +41,7 @@ from userlogfeat.networks.artist import (
     ArtistSoftmax,
     DiscriminantContexts,
 )
-from userlogfeat.networks.mlp import FeatureTeacher
+from userlogfeat.networks.mlp import FeatureTeacher, read_rows
 from userlogfeat.training.discriminants import check_shrinkage, fit_discriminants
 from userlogfeat.training.processes import join, on_first, share_rows
 
@@ -492,9 +493,10 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
                 mean[:] = heard[0].numpy(force=True)
             return means
 
-        with torch.inference_mode():
-            if self._reads_features:
-                return network.head[:-1](as_tensor(clips).to(device)).numpy(force=True)
+        if self._reads_features:
+            rows = as_tensor(clips).to(device)
+            return read_rows(network.head[:-1], rows).numpy(force=True)
+        with torch.inference_mode(), limit_torch(1):
             return share_rows(np.arange(len(inputs)), hear)
 
     def _fit_discriminant(self, means, artists, learned):
@@ -520,8 +522,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
             clips = self.iter_features(X, layers=("embedding",))
             return np.stack([clip.layers["embedding"] for clip in clips])
         X = validate_data(self, X, dtype=np.float32, reset=False)
-        with torch.inference_mode():
-            return self.network_.head(as_tensor(X)).numpy()
+        return read_rows(self.network_.head, as_tensor(X)).numpy()
 
     def _layer_sizes(self):
         return self.network_.layer_sizes

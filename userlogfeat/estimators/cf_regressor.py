@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 )
 
 from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Device, Labels, PathLike, RandomState
 from userlogfeat.estimators._base import (
     AudioTransformer,
@@ -415,7 +416,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
                 parts.append(torch.stack(of_clips, dim=1).numpy(force=True))
             return np.concatenate(parts)
 
-        with torch.inference_mode():
+        with torch.inference_mode(), limit_torch(1):
             squares = share_rows(np.arange(len(inputs)), squares)
         means = squares.mean(axis=0, dtype=np.float64).tolist()
         return dict(zip(names, means, strict=True))
@@ -523,8 +524,9 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         )
 
     def _apply_head(self, features):
-        with torch.inference_mode():
-            return self.head_(as_tensor(features)).numpy()
+        from userlogfeat.networks.mlp import read_rows
+
+        return read_rows(self.head_, as_tensor(features)).numpy()
 
     def _teacher_network(self):
         """The torch module that is saved, and how `weights` builds it."""

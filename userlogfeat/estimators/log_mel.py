@@ -11,6 +11,7 @@ from userlogfeat._typing import Audio, Device
 from userlogfeat.estimators._base import AudioTransformer, resolve_device
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.mel import LogMelSpectrogram
+from userlogfeat.networks.threads import map_threads
 
 if TYPE_CHECKING:
     from userlogfeat.frontends import FrontEnd
@@ -146,4 +147,8 @@ class _Spectrograms:
         return self.front_end.front_end.n_bands
 
     def log_mel(self, waveforms):
-        return [self.front_end(waveform[None])[0] for waveform in waveforms]
+        return map_threads(
+            lambda waveform: self.front_end(waveform[None])[0],
+            waveforms,
+            device=waveforms[0].device,
+        )

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from userlogfeat._typing import (
@@ -43,6 +42,7 @@ from userlogfeat.networks.metric import (
     PAPER_UNITS,
     ListenersAndAudio,
 )
+from userlogfeat.networks.mlp import read_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -326,8 +326,7 @@ class MetricEmbedder(ListenerEstimator):
         if not self._reads_features:
             return AudioTransformer.transform(self, X)
         X = validate_data(self, X, dtype=np.float32, reset=False)
-        with torch.inference_mode():
-            return self.network_.head(as_tensor(X)).numpy()
+        return read_rows(self.network_.head, as_tensor(X)).numpy()
 
     def predict(self, X: Audio) -> np.ndarray:
         """Relevance of clips to users, (n_clips, n_users), float64, from -1 to 1.

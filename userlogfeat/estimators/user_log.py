@@ -298,7 +298,7 @@ class UserLogEmbedder(AudioTransformer):
 
     def _read_features(self, model, X, *, reset=False):
         """The embedding of precomputed features."""
-        import torch
+        from userlogfeat.networks.mlp import read_rows
 
         head = model.network.head
         X = validate_data(self, X, dtype=np.float32, reset=reset)
@@ -307,6 +307,5 @@ class UserLogEmbedder(AudioTransformer):
                 f"Got {X.shape[1]} features a clip, but model {str(self.weights)!r} "
                 f"reads {head[0].in_features} precomputed ones."
             )
-        with torch.inference_mode():
-            inputs = as_tensor(X).to(head[0].weight.device)
-            return model.network(inputs).cpu().numpy()
+        inputs = as_tensor(X).to(head[0].weight.device)
+        return read_rows(head, inputs).cpu().numpy()

@@ -23,14 +23,13 @@ from functools import partial
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from userlogfeat._threads import n_threads_for, one_blas_thread
 from userlogfeat._typing import Matrix, RandomState
 
-# Below this many pairs one thread is faster: a step takes a millisecond or two, and
-# threads that wait for each other on busy cores take many.
-_PAIRS_FOR_THREADS = 20_000
+RATE = 8e9  # operations a second of implicit in one thread: its vectors are short
+CG_STEPS = 3  # of conjugate gradients, for each row in each round
 
 
 def fit_als(
@@ -79,7 +78,8 @@ def fit_als(
     users, items = (
         0.01 * rng.random((n, n_factors), dtype=np.float32) for n in user_items.shape
     )
-    with _solver(n_factors, regularization, by_user) as model:
+    n_threads = n_threads_for(_seconds_of_round(by_user, n_factors) / 2)
+    with _solver(n_factors, regularization, n_threads) as model:
         solve = partial(
             model.solver, regularization=regularization, num_threads=model.num_threads
         )
@@ -168,7 +168,8 @@ def solve_exactly(
     ndarray of float32, shape (n_rows, n_factors)
     """
     n_factors = factors.shape[1]
-    with _solver(n_factors, regularization, confidences, np.float64, gram) as model:
+    n_threads = n_threads_for(_seconds_of_exact(confidences, n_factors))
+    with _solver(n_factors, regularization, n_threads, np.float64, gram) as model:
         model.item_factors = np.ascontiguousarray(factors, np.float64)
         try:
             # The public way to implicit's exact solver.
@@ -184,7 +185,7 @@ def solve_exactly(
 
 
 @contextmanager
-def _solver(n_factors, regularization, confidences, dtype=np.float32, gram=None):
+def _solver(n_factors, regularization, n_threads, dtype=np.float32, gram=None):
     """A model of implicit, while BLAS is held to one thread.
 
     implicit works in threads of its own: BLAS must not start more in each of them.
@@ -196,14 +197,31 @@ def _solver(n_factors, regularization, confidences, dtype=np.float32, gram=None)
 
         YtY = gram
 
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         yield (AlternatingLeastSquares if gram is None else OfSome)(
             factors=n_factors,
             regularization=regularization,
             alpha=1.0,
             dtype=dtype,
-            num_threads=0 if confidences.nnz >= _PAIRS_FOR_THREADS else 1,  # 0: all
+            num_threads=n_threads,
         )
+
+
+def _seconds_of_round(confidences, n_factors):
+    """One thread's time to solve for all items and all users, about.
+
+    A step multiplies one vector by the Gram matrix and by the factors of what was
+    played; as much is done once before the first.
+    """
+    once = 2 * n_factors**2 * sum(confidences.shape)
+    once += 2 * 4 * n_factors * confidences.nnz  # each pair is in a row and a column
+    return (1 + CG_STEPS) * once / RATE
+
+
+def _seconds_of_exact(confidences, n_factors):
+    """One thread's time to sum up and factorise the matrix of each row, about."""
+    of_rows = confidences.shape[0] * n_factors**3 / 3
+    return (of_rows + 2 * n_factors**2 * confidences.nnz) / RATE
 
 
 def seed_of(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -30,6 +32,26 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
     for n_in, n_out in pairwise(sizes):
         modules += [nn.Linear(n_in, n_out), nn.ReLU()]
     return nn.Sequential(*modules[:-1])
+
+
+def read_rows(head, rows):
+    """Outputs of an MLP for all rows, on a CPU in threads by the number of products.
+
+    Parameters
+    ----------
+    head : Module
+        From (n, n_in) to (n, n_out).
+    rows : Tensor (n, n_in)
+
+    Returns
+    -------
+    Tensor (n, n_out)
+        It records no gradients.
+    """
+    largest = max((weight.numel() for weight in head.parameters()), default=0)
+    seconds = 2 * len(rows) * largest / PRODUCT_RATE
+    with torch.inference_mode(), limit_torch(n_threads_for(seconds)):
+        return head(rows)
 
 
 class FeatureTeacher(nn.Module):

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
+from userlogfeat._threads import limit_torch, n_cores
 from userlogfeat.networks.threads import map_threads
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 POOLINGS = ("mean", "max", "meanstd")
 HEAD = ("head_input", "embedding")  # layers that have the pooling of the head
+BLOCK_VALUES = 1 << 17  # of spectrograms that a thread reads at once: 30 s
 
 
 class PatchTeacher(nn.Module):
@@ -218,7 +221,11 @@ class SpectrogramTeacher(nn.Module):
         """Spectrograms of clips of any lengths: list of (bands, frames)."""
         if waveforms[0].device.type != "cpu":
             return hear_together(self.front_end, waveforms)
-        return [self.front_end(waveform[None])[0] for waveform in waveforms]
+        return map_threads(
+            lambda waveform: self.front_end(waveform[None])[0],
+            waveforms,
+            device=waveforms[0].device,
+        )
 
     def forward(
         self, log_mels: list[Tensor], layers: Sequence[str] = ("embedding",)
@@ -242,7 +249,7 @@ class SpectrogramTeacher(nn.Module):
         heard = {name: [None] * len(log_mels) for name in layers}
         for rows in rows_of_one_length(log_mels):
             x = torch.stack([log_mels[i] for i in rows])  # B, F, T
-            for name, values in self._hear(x, layers).items():
+            for name, values in self._read(x, layers).items():
                 for row, value in zip(rows, values.float(), strict=True):
                     heard[name][row] = value
         return heard
@@ -251,12 +258,27 @@ class SpectrogramTeacher(nn.Module):
         """Output of a student (clips, n_outputs) for embeddings (clips, n_units)."""
         return self.network.output(embedding)
 
-    def _hear(self, x, layers):
-        bf16 = self.precision == "bf16"
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16):
-            if hasattr(self.network, "layers"):
+    def _read(self, x, layers):
+        """Layers of clips of one length, a block of them in each thread of a CPU."""
+        if not hasattr(self.network, "layers"):  # of a user: unknown to threads
+            with limit_torch(n_cores()), self._autocast(x):
+                return {"embedding": self.network.penultimate(x)}
+        if x.device.type != "cpu":
+            with self._autocast(x):
                 return self.network.layers(x, layers)
-            return {"embedding": self.network.penultimate(x)}
+        # Blocks of one size, however many threads there are: equal sums.
+        blocks = x.split(max(1, BLOCK_VALUES // x[0].numel()))
+        read = partial(self._read_block, layers, torch.is_grad_enabled())
+        parts = map_threads(read, blocks, device=x.device)
+        return {name: torch.cat([part[name] for part in parts]) for name in layers}
+
+    def _read_block(self, layers, grad, x):
+        with torch.set_grad_enabled(grad), self._autocast(x):
+            return self.network.layers(x, layers)
+
+    def _autocast(self, x):
+        bf16 = self.precision == "bf16"
+        return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 def rows_of_one_length(clips: Sequence[Tensor]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Clips and blocks of patches heard side by side, a thread each.
+"""Process clips and blocks of patches side by side, a thread each.
 
 When all threads of a processor work at one matrix product after the other, each waits
 for the slowest at the end of every product, thousands of times a second. Where other
@@ -8,7 +8,6 @@ on two cores a network ran six times faster with a block of patches per thread.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +16,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
-from threadpoolctl import ThreadpoolController
+
+from userlogfeat._threads import n_cores, set_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def map_blocks(
     function: Callable[..., Any], rows: Tensor, *, smallest: int, largest: int
 ) -> list[Any]:
-    """Apply a function to blocks of rows, in as many threads as torch uses on a CPU.
+    """Apply a function to blocks of rows, in as many threads as there are cores for.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def map_blocks(
 def map_threads(
     function: Callable[..., Any], items: Sequence[Any] | Tensor, *, device: torch.device
 ) -> list[Any]:
-    """Apply a function to items, in as many threads as torch uses on a CPU.
+    """Apply a function to items, in as many threads as there are cores for.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def map_threads(
 
 
 def _n_threads(device):
-    return torch.get_num_threads() if device.type == "cpu" else 1
+    return n_cores() if device.type == "cpu" else 1
 
 
 @lru_cache(maxsize=1)
@@ -96,34 +96,13 @@ def _pool(n_workers, n_threads):
     New ones would each time begin in another part of the memory that the C library
     hands out, and all parts would grow to the size of the largest batch.
     """
-    settings = (_controller(), n_threads)
     return ThreadPoolExecutor(
         n_workers,
-        thread_name_prefix="hear",
-        initializer=_limit_threads,
-        initargs=settings,
+        thread_name_prefix="compute",
+        initializer=set_torch,
+        initargs=(n_threads,),
     )
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has the pool, not its threads
     os.register_at_fork(after_in_child=_pool.cache_clear)
-
-
-@lru_cache(maxsize=1)
-def _controller():
-    return ThreadpoolController()
-
-
-@lru_cache(maxsize=1)
-def _limit_mkl():
-    """What limits the calling thread of the MKL in torch; None where it has none."""
-    return getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Local", None)
-
-
-def _limit_threads(controller, n_threads):
-    """Use so many threads for the products of the calling thread."""
-    torch.get_num_threads()  # torch sets up a new thread here, so this comes first
-    controller.limit(limits=n_threads, user_api="openmp")
-    limit_mkl = _limit_mkl()
-    if limit_mkl is not None:  # torch.set_num_threads raises it in new threads
-        limit_mkl(n_threads)

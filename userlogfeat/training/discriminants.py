@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from userlogfeat._threads import one_blas_thread
+
 # Directions in which classes vary less than this share of the most are left out:
 # without shrinkage, nothing is known of them.
 LEAST_VARIANCE = 1e-8
@@ -19,6 +21,7 @@ LEAST_VARIANCE = 1e-8
 LEAST_SPREAD = 1e-4
 
 
+@one_blas_thread()  # eigenvectors: as many small products as there are features
 def fit_discriminants(
     features: np.ndarray,
     labels: np.ndarray,

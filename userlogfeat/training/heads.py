@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, KFold
 
+from userlogfeat._threads import one_blas_thread
 from userlogfeat.losses import mse_cosine, weighted_mean
 from userlogfeat.networks.mlp import mlp, standardise_input
 from userlogfeat.networks.shares import whole
@@ -68,6 +69,30 @@ def fit_ridge_head(
     mean, scale = moments(features)
     standard = (features - mean) / scale
     alphas = np.asarray(alphas, dtype=np.float64)
+    with one_blas_thread():
+        alpha, coef, intercept = _choose_ridge(
+            standard, factors, sample_weight, alphas, folds, groups
+        )
+    with seeded(seed):
+        head = mlp((features.shape[1], factors.shape[1]))
+    with torch.no_grad():
+        head[0].weight.copy_(torch.from_numpy(coef.T))
+        head[0].bias.copy_(torch.from_numpy(intercept))
+    return _for_raw_features(head, mean, scale), alpha
+
+
+def _choose_ridge(standard, factors, sample_weight, alphas, folds, groups):
+    """The regularisation of least error over folds, and the regression with it.
+
+    For one thread of BLAS: most of the time is in the eigendecompositions, which are
+    as many small products as there are features.
+
+    Returns
+    -------
+    alpha : float
+    coef : ndarray (n_features, n_factors)
+    intercept : ndarray (n_factors,)
+    """
     losses = np.zeros(len(alphas))
     for train, held in folds.split(standard, groups=groups):
         if not sample_weight[train].any():
@@ -85,12 +110,7 @@ def fit_ridge_head(
     (coef, intercept), *_ = _ridge_path(
         standard, factors, sample_weight, alphas[best : best + 1]
     )
-    with seeded(seed):
-        head = mlp((features.shape[1], factors.shape[1]))
-    with torch.no_grad():
-        head[0].weight.copy_(torch.from_numpy(coef.T))
-        head[0].bias.copy_(torch.from_numpy(intercept))
-    return _for_raw_features(head, mean, scale), float(alphas[best])
+    return float(alphas[best]), coef, intercept
 
 
 def _ridge_path(X, Y, weight, alphas):

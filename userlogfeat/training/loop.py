@@ -20,6 +20,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import PassthroughScoring
 from skorch.helper import predefined_split
 
+from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_cores, n_threads_for
 from userlogfeat.networks.memory import warn_of_halving
 from userlogfeat.networks.shares import average_gradients, hearing, sharing
 from userlogfeat.training.batches import Batches, Rows, SharedBatch
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from userlogfeat.training.batches import ArrayInputs, FrameStore
     from userlogfeat.training.checkpoints import Checkpoint
     from userlogfeat.training.processes import Processes
+
+FEW_CLIPS = 4  # enough to count operations
 
 
 def fit_network(
@@ -165,9 +168,43 @@ def fit_network(
         return net
 
     with seeded(seed), _together(processes, network, device):
-        net = _halve_once(fit, batch_size, network, processes)
+        n_threads = _choose_threads(network, train, objective, batch_size, device)
+        with limit_torch(n_threads):
+            net = _halve_once(fit, batch_size, network, processes)
     network.eval()
     return [_losses_of(epoch) for epoch in net.history]
+
+
+def _choose_threads(network, train, objective, batch_size, device):
+    """How many threads divide the operations of a step, by the size of the mean one.
+
+    Counted are the products of linear and convolutional layers, which a few clips show.
+    Where a network calls none of its layers, because it has threads of its own
+    (:mod:`userlogfeat.networks.threads`), these do not count.
+    """
+    if device.type != "cpu" or n_cores() == 1:
+        return 1
+    counts = []
+
+    def count(layer, inputs, output):
+        weight = getattr(layer, "weight", None)
+        looks_up = isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag)
+        if weight is not None and weight.ndim > 1 and not looks_up:
+            counts.append(2 * output.numel() * weight[0].numel())
+
+    n_clips = min(FEW_CLIPS, batch_size, len(train))
+    x, targets = next(iter(Batches(train, n_clips, torch.Generator().manual_seed(0))))
+    network.to(device).eval()
+    layers = [layer for layer in network.modules() if not any(layer.children())]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        with torch.no_grad(), limit_torch(1):
+            objective(network, x, targets, 0)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    mean = sum(counts) / max(1, len(counts)) * batch_size / n_clips
+    return n_threads_for(mean / PRODUCT_RATE)
 
 
 def _halve_once(fit, batch_size, network, processes):

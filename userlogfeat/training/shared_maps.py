@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.losses import draw_violators, warp_of_ranks
 
 if TYPE_CHECKING:
@@ -226,6 +227,14 @@ def fit_shared_maps(
         ``epoch``, ``train_loss`` and ``valid_loss`` of every epoch, means over the
         data sets.
     """
+    n_features, n_components = maps.features.shape
+    width = max(n_features, *(len(labels) for labels in maps.labels))
+    seconds = 2 * batch_size * n_components * width / PRODUCT_RATE
+    with limit_torch(n_threads_for(seconds)):
+        return _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose)
+
+
+def _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose):
     from tqdm import tqdm
 
     n_rounds = max(MIN_ROUNDS, *(-(-len(data) // batch_size) for data in train))

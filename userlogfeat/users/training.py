@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.losses import sampled_softmax
 from userlogfeat.training import seeded
 from userlogfeat.users.batches import events_of
@@ -83,6 +84,13 @@ def fit_tower(
     list of dict
         ``epoch``, ``train_loss`` and ``valid_loss`` of every epoch.
     """
+    n_items, n_units = network.items.weight.shape
+    n_scores = settings.batch_size * min(settings.n_negatives, n_items)  # of a step
+    with limit_torch(n_threads_for(2 * n_units * n_scores / PRODUCT_RATE)):
+        return _fit(network, users, targets, split, settings, device, seed)
+
+
+def _fit(network, users, targets, split, settings, device, seed):
     run = _Run(network.to(device), users, targets, split, settings, device, seed)
     best, weights, waited, history = np.inf, None, 0, []
     bar = tqdm(total=settings.max_epochs, disable=not settings.verbose, leave=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from userlogfeat._threads import limit_torch
 from userlogfeat.networks.frame_statistics import FrameTeacher
 from userlogfeat.networks.mlp import FeatureTeacher
 from userlogfeat.networks.teacher import PatchTeacher
@@ -29,7 +30,7 @@ FINGERPRINT_TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 def fingerprint_of(network: nn.Module) -> np.ndarray:
     """The embedding of the fixed test input: a tone, a ramp for feature networks."""
     device = next(network.parameters()).device
-    with torch.inference_mode():
+    with torch.inference_mode(), limit_torch(1):
         if isinstance(network, FeatureTeacher):
             n_features = network.head[0].weight.shape[1]
             ramp = torch.linspace(-1, 1, n_features, device=device)
