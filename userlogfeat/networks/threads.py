@@ -68,9 +68,11 @@ def map_threads(
     list
         What the function returned, in the order of the items.
     """
+    if torch.compiler.is_compiling():  # no graph goes through threads
+        return [function(item) for item in items]
     n_threads = _n_threads(device)
     n_workers = min(n_threads, len(items))
-    if n_workers <= 1 or torch.compiler.is_compiling():  # no graph goes through threads
+    if n_workers <= 1:
         return [function(item) for item in items]
     pool = _pool(n_workers, n_threads // n_workers)
     futures = deque(pool.submit(function, item) for item in items)
