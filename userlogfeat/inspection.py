@@ -19,6 +19,8 @@ from userlogfeat.weights import (
     read_config,
 )
 
+_SHOWN = 3  # examples in a message
+
 
 def describe(path: PathLike | None = None) -> dict[str, Any]:
     """What a table, factors or a model hold, for people to read.
@@ -52,6 +54,14 @@ def describe(path: PathLike | None = None) -> dict[str, Any]:
         return _table(FeatureTable(path))
     if (Path(path) / ITEMS).exists():
         return _factors(path) | _tower(path)
+    tables = _tables_below(Path(path))
+    if tables:
+        listed = ", ".join(map(str, tables[:_SHOWN]))
+        more = f" and {len(tables) - _SHOWN} more" if len(tables) > _SHOWN else ""
+        raise ValueError(
+            f"{path} is a folder of feature tables, such as the cache of an estimator: "
+            f"one for each model and setting. Pass one of them: {listed}{more}."
+        )
     try:
         return _model(path)
     except ModelError as error:
@@ -61,6 +71,11 @@ def describe(path: PathLike | None = None) -> dict[str, Any]:
             f"There is no feature table and there are no factors in {str(path)!r}. "
             f"{error}"
         ) from error
+
+
+def _tables_below(folder):
+    children = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [c for c in children if c.is_dir() and FeatureTable(c).exists()]
 
 
 def _table(table):

@@ -1,12 +1,14 @@
 """`userlogfeat fit-teacher`: from logs and audio to a table of features."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 from userlogfeat import FeatureLookup
 from userlogfeat.datasets.synthetic import make_listening_corpus
-from userlogfeat.factor_files import read_factors
+from userlogfeat.factor_files import Factors, read_factors, write_factors
 
 
 @pytest.mark.slow
@@ -54,3 +56,14 @@ def test_a_network_is_trained_on_spectrograms(run, tmp_path, monkeypatch):
     assert "se_cnn" in shown
     assert "block5" in shown
     assert list((tmp_path / "kept").iterdir()) == []  # the training has ended
+
+
+def test_by_artist_needs_no_items(run, clips):
+    """The catalogue had to have a column of items, of which no use was made."""
+    factors = np.ones((1, 2), np.float32)
+    write_factors("f", Factors(["u"], factors, ["Nico"], factors))
+    Path("tracks.csv").write_text("clip,artist\nclips/0.wav,Can\n")
+    arguments = ("fit-teacher", "tracks.csv", "f", "-o", "teacher")
+    assert "--item item" in run(*arguments, code=2).stderr
+    message = run(*arguments, "--by", "artist", code=2).stderr
+    assert "is of an artist that the logs know" in message  # read, and aligned

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from userlogfeat.cli.wording import note_options
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -42,9 +44,12 @@ def _version(value):
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Show it."),
     ] = False,
 ) -> None:
     """Options of all commands."""
+    if context.invoked_subcommand:
+        note_options(context.command.commands[context.invoked_subcommand])

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from userlogfeat.cli.telling import tell
+from userlogfeat.cli.wording import in_options, own_options
 
 SOME_FAILED, USAGE, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -67,6 +68,7 @@ def explained(kept: str = "Nothing was written.") -> Iterator[None]:
         if os.environ.get("USERLOGFEAT_DEBUG"):
             raise
         text, code = _explanation(error)
+        text = in_options(text, own_options())
         tell(f"Error: {text}", err=True)
         raise typer.Exit(code) from None
 

@@ -27,6 +27,7 @@ from userlogfeat.cli.options import (
     Quiet,
     Seed,
     UserColumn,
+    items_of,
     named_columns,
     path_of,
 )
@@ -105,8 +106,11 @@ def fit_metric(
     ] = None,
     clip: Annotated[str, typer.Option(help="CATALOGUE's column of paths.")] = "clip",
     catalogue_item: Annotated[
-        str, typer.Option(help="CATALOGUE's column of the logs' items.")
-    ] = "item",
+        str | None,
+        typer.Option(
+            help="CATALOGUE's column of the logs' items. Default: item, or as --by says"
+        ),
+    ] = None,
     artist: Annotated[
         str | None, typer.Option(help="CATALOGUE's column. Default: artist")
     ] = None,
@@ -187,7 +191,8 @@ def fit_metric(
         from userlogfeat.recommendation.users import keep_users, read_digest
 
         check_output(output, overwrite)
-        table = read_catalogue(catalogue, clip=clip, item=catalogue_item, artist=artist)
+        items = items_of(catalogue_item, by, artist)
+        table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
         told = _read_feedback(
             logs,
             feedback.value,

@@ -22,6 +22,7 @@ from userlogfeat.cli.options import (
     Quiet,
     Seconds,
     Seed,
+    items_of,
     path_of,
 )
 from userlogfeat.cli.telling import tell
@@ -71,7 +72,10 @@ def fit_teacher(
     ],
     output: Output,
     clip: Annotated[str, typer.Option(help="Column of paths.")] = "clip",
-    item: Annotated[str, typer.Option(help="Column of the logs' items.")] = "item",
+    item: Annotated[
+        str | None,
+        typer.Option(help="Column of the logs' items. Default: item, or as --by says"),
+    ] = None,
     artist: Annotated[str | None, typer.Option(help="Column. Default: artist")] = None,
     by: Annotated[By, typer.Option(help="What the items of the logs are.")] = By.item,
     network: Annotated[
@@ -112,7 +116,8 @@ def fit_teacher(
 
         check_output(output, overwrite)
         known = read_factors(factors)
-        table = read_catalogue(catalogue, clip=clip, item=item, artist=artist)
+        items = items_of(item, by, artist)
+        table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
         rows, targets = table.align(known.item_factors, known.item_ids, by=by.value)
         table = table.subset(rows)
         groups = table.groups("artist") if "artist" in table.frame.columns else None

@@ -51,6 +51,21 @@ def named_columns(
     return {role: name for role, name in columns.items() if name is not None}
 
 
+def items_of(column: str | None, by: By, artist: str | None = None) -> str:
+    """The catalogue's column of what the items of the logs are.
+
+    Parameters
+    ----------
+    column : str or None
+        As named; None is that of `by`, so that a catalogue of artists needs no items.
+    by : By
+    artist : str or None
+        The catalogue's column of artists.
+    """
+    columns = {By.artist: artist or "artist", By.album: "album", By.item: "item"}
+    return column or columns[by]
+
+
 Output = Annotated[
     Path,
     typer.Option(

@@ -22,6 +22,7 @@ from userlogfeat.cli.options import (
     Overwrite,
     Quiet,
     UserColumn,
+    items_of,
     named_columns,
     path_of,
 )
@@ -118,8 +119,9 @@ def recommend(
     ] = None,
     clip: Annotated[str, typer.Option(help="CATALOGUE's column of paths.")] = "clip",
     catalogue_item: Annotated[
-        str, typer.Option(help="CATALOGUE's column of items.")
-    ] = "item",
+        str | None,
+        typer.Option(help="CATALOGUE's column of items. Default: as --by says"),
+    ] = None,
     by: Annotated[By, typer.Option(help="What the items are.")] = By.item,
     weights: Annotated[
         str | None,
@@ -157,7 +159,7 @@ def recommend(
             settings = {"device": device, "batch_size": batch_size, "n_jobs": jobs}
             found = _read_items(items, users, weights, settings)
         if catalogue is not None:
-            table = _read_catalogue(catalogue, clip, catalogue_item)
+            table = _read_catalogue(catalogue, clip, items_of(catalogue_item, by))
             found = name_items(found, table, by=by.value)
         n_written, n_excluded = write_recommendations(
             output,

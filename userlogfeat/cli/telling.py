@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from userlogfeat.cli.wording import in_options, own_options
+
 _SHOWN = 5  # failures that the summary describes
 
 
@@ -25,7 +27,7 @@ def _printable(text):
 def show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:
     """One line, without what it advises to those who write Python."""
     text = re.split(r" (?:To silence|Pass \w+=\S+ to stop) this", str(message))[0]
-    tell(f"Note: {text}", err=True)
+    tell(f"Note: {in_options(text, own_options())}", err=True)
 
 
 @contextlib.contextmanager

@@ -139,7 +139,7 @@ def read_counts(chunk: Chunk) -> np.ndarray:
         values < 0,
         chunk,
         "a negative count",
-        "Counts are numbers of plays; give ratings or dislikes through liked=, "
+        "Counts are numbers of plays. Give ratings or dislikes through liked=, "
         "disliked=.",
     )
     too_large = values > np.finfo(np.float32).max

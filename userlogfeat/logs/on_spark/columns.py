@@ -166,7 +166,7 @@ def _count(kinds, origin):
         Check(
             count < 0,
             "a negative count",
-            "Counts are numbers of plays; give ratings or dislikes through liked=, "
+            "Counts are numbers of plays. Give ratings or dislikes through liked=, "
             "disliked=.",
         ),
         Check(
