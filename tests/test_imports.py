@@ -30,6 +30,7 @@ ROWS = [
 # What may be imported from the same row.
 PAIRS = {
     ("_spark", "_optional"),
+    ("catalogue", "audio"),  # which suffixes are audio
     ("networks", "frontends"),  # its type alone
     ("_text_tables", "_text_lines"),
     ("users", "training"),
