@@ -99,7 +99,8 @@ class ExtraSound:
                 stream = self._stream(container)
                 stream.codec_context.options = {"err_detect": "crccheck+explode"}
                 for frame in container.decode(stream):
-                    yield self._samples(frame)
+                    if frame.samples:
+                        yield self._samples(frame)
         except (av.error.FFmpegError, _RefusedError) as error:
             raise self._failed(error) from error
 
