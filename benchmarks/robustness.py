@@ -238,8 +238,10 @@ def main():
         rows,
         [
             "A case is a whole small file with one to six flips, cuts, inserts, "
-            "changed header fields, or another file behind it. Audio is wav, flac, "
-            "ogg, opus, mp3, au, aiff and w64; saved models are networks, towers of "
+            "changed header fields, or another file or itself behind it. Audio is wav "
+            "(16 bits, float, GSM, mp3 inside), flac, ogg, opus, mp3, au, aiff, w64 "
+            "and m4a, also as streams that do not say how long they are; saved models "
+            "are networks, towers of "
             "users and MIREX models; in sealed models the damage is vouched for by a "
             "new SHA-256.",
             "Right: what was read is what a plain loop reads of the same bytes; what "

@@ -34,7 +34,7 @@ TOKENS = (
 LENGTHS = (1, 2, 3, 4, 8, 17, 64, 512, 4096, 50_000)
 WITH_LENGTH = ("cut", "repeat", "zero")
 WITH_BYTES = ("set", "insert", "head", "tail")
-NAMES = ("flip", *WITH_LENGTH, *WITH_BYTES, "truncate", "join")
+NAMES = ("flip", *WITH_LENGTH, *WITH_BYTES, "truncate", "join", "double")
 
 
 def damage(data, edits, others=(b"",)):
@@ -76,6 +76,8 @@ def damage(data, edits, others=(b"",)):
             del data[at:]
         elif name == "join":
             data += others[value % len(others)]
+        elif name == "double":
+            data *= 2
     return bytes(data)
 
 

@@ -12,7 +12,10 @@ Pages are described in RFC 3533, section 6.
 import zlib
 from typing import BinaryIO
 
+from userlogfeat.audio.tags import read_at
+
 MARK = b"OggS"
+_STEP = 1 << 20  # bytes searched at a time
 _HEADER_BYTES = 27  # of a page, before the table of its segments
 _FIRST, _LAST = 2, 4  # flags: the page begins a stream, or ends it
 # The checksum goes through the bits from the other end than that of zlib.
@@ -60,8 +63,19 @@ def find_fault(file: BinaryIO, size: int) -> tuple[str | None, int | None]:
             del numbers[stream]
         position += length
     if not numbers and position:
-        return None, None
+        return None, _find_page(file, position, size)
     return f"the last page is missing: at byte {position} there is none", None
+
+
+def _find_page(file, position, size):
+    """The byte of the next page, behind others that are none; None without one."""
+    while position < size:
+        block = read_at(file, position, _STEP + len(MARK))
+        at = block.find(MARK)
+        if at >= 0:
+            return position + at
+        position += _STEP
+    return None
 
 
 def _checksum(page):
