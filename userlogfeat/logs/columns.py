@@ -47,7 +47,7 @@ class IdCodes:
 
     def __init__(self, role: Literal["user", "item"]) -> None:
         self.role = role
-        self.ids = None  # Arrow array: code -> identifier
+        self.ids: pa.Array | None = None  # code -> identifier
         self.is_text = False
 
     def encode(self, chunk: Chunk) -> np.ndarray:

@@ -34,7 +34,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*modules[:-1])
 
 
-def read_rows(head, rows):
+def read_rows(head: nn.Module, rows: Tensor) -> Tensor:
     """Outputs of an MLP for all rows, on a CPU in threads by the number of products.
 
     Parameters
