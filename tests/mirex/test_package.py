@@ -19,7 +19,7 @@ from userlogfeat import (
     MusicnnEmbedder,
     UserLogEmbedder,
 )
-from userlogfeat.mirex import measure
+from userlogfeat.mirex import measure, package
 from userlogfeat.mirex.black_box import Run
 from userlogfeat.mirex.lists import read_labels
 from userlogfeat.mirex.measure import Measured, measure_package
@@ -359,3 +359,14 @@ def test_measuring_a_submission_that_fails(tmp_path):
     folder = submit(tmp_path / "s", "echo no such module; exit 1")
     with pytest.raises(RuntimeError, match=r"exit code 1, .* It said:\nno such module"):
         measure_package(folder, tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_who_may_read_a_script_may_run_it(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        package._write_script(tmp_path / "a.sh", "#!/bin/sh\necho done\n")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.sh").stat().st_mode & 0o777 == 0o777 & ~(umask | 0o022)
+    assert (tmp_path / "a.sh").read_bytes() == b"#!/bin/sh\necho done\n"
