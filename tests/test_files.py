@@ -341,8 +341,11 @@ def test_all_leftovers_of_a_folder(tmp_path):
     for name in (".a.json.0123abcd", ".b.json.0123abcd", ".b.txt.0123abcd"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "half").touch()
+    (tmp_path / ".c.json.half").touch()
+    (tmp_path / ".d.json.link").symlink_to(tmp_path / ".b.txt.0123abcd")
     remove_temporaries(tmp_path, "*.json")
     assert os.listdir(tmp_path) == [".b.txt.0123abcd"]
+    assert (tmp_path / ".b.txt.0123abcd" / "half").exists()
 
 
 class TestWithoutFcntl:

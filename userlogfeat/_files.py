@@ -252,8 +252,11 @@ def remove_temporaries(folder, pattern):
     pattern : str
         Of the names of the files, as for ``Path.glob``.
     """
-    for path in folder.glob(f".{pattern}.{8 * '[0-9a-f]'}"):
-        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f".{pattern}.*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            remove_file(path)
 
 
 @contextlib.contextmanager

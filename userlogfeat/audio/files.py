@@ -387,8 +387,7 @@ def _open_descriptor(file):
     # Given a path, libsndfile would believe the suffix.
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     if _WINDOWS:  # where libsndfile does not know what number Python has for a file
-        raw = file.raw
-        view = SimpleNamespace(seek=raw.seek, tell=raw.tell, readinto=raw.readinto)
+        view = SimpleNamespace(seek=file.seek, tell=file.tell, readinto=file.readinto)
         return soundfile.SoundFile(view)
     return soundfile.SoundFile(file.fileno(), closefd=False)
 
