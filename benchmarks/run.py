@@ -18,6 +18,7 @@ SCRIPTS = (
     "musicnn_speed",
     "extraction_speed",
     "als_speed",
+    "threads",
     "training_speed",
     "gpu",
     "user_tower_speed",

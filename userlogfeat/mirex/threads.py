@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -31,11 +30,12 @@ def threads(n_threads: int | None, pipeline: Pipeline) -> Iterator[Pipeline]:
     Pipeline
         A copy whose embedder decodes with as many threads.
     """
+    import joblib
     import torch
     from threadpoolctl import threadpool_limits
 
     if n_threads is None:
-        n_threads = _n_processors()
+        n_threads = joblib.cpu_count()
     check_positive(n_threads, "n_threads", integer=True)
     pipeline = clone(pipeline)
     embedder = pipeline.steps[0][1]
@@ -48,10 +48,3 @@ def threads(n_threads: int | None, pipeline: Pipeline) -> Iterator[Pipeline]:
             yield pipeline
     finally:
         torch.set_num_threads(before)
-
-
-def _n_processors():
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
