@@ -24,8 +24,8 @@ from userlogfeat.estimators.cf_regressor import CFRegressor
 from userlogfeat.estimators.kd_student import KDStudentClassifier
 from userlogfeat.factorization import als, fit_als
 from userlogfeat.networks.se_cnn import SECNN
-from userlogfeat.training import loop
-from userlogfeat.training.batches import ArrayInputs, Rows
+from userlogfeat.training import fit_network, loop
+from userlogfeat.training.batches import ArrayInputs
 
 
 @pytest.fixture
@@ -161,15 +161,33 @@ def test_processes_of_a_pool_have_one_each(four_cores, monkeypatch):
     assert n_cores() == 1
 
 
-def choose(network, shape, batch_size):
-    inputs = ArrayInputs(np.zeros((8, *shape), np.float32))
-    train = Rows(inputs, {}, range(8))
+def found_in_steps(network, shape, batch_size):
+    """Threads of the operations of three steps of a fit."""
+    found = []
 
     def objective(net, x, batch, epoch):
+        if net.training:
+            found.append(torch.get_num_threads())
         return {"loss": net(x).sum()}
 
-    device = torch.device("cpu")
-    return loop._choose_threads(network, train, objective, batch_size, device)
+    # Clips of zeros that share their memory: only their number counts.
+    clips = torch.zeros(1, *shape).expand(3 * batch_size, *shape)
+    inputs = ArrayInputs(np.zeros((1, *shape), np.float32))
+    inputs.array = clips
+    fit_network(
+        network,
+        inputs,
+        {},
+        objective=objective,
+        split=(np.arange(3 * batch_size), np.arange(0)),
+        max_epochs=1,
+        batch_size=batch_size,
+        lr=1e-3,
+        patience=1,
+        device=torch.device("cpu"),
+        seed=0,
+    )
+    return found
 
 
 @pytest.mark.parametrize(
@@ -182,16 +200,35 @@ def choose(network, shape, batch_size):
 )
 def test_known_sizes_of_linear_layers(four_cores, width, batch_size, expected):
     layers = torch.nn.Sequential(torch.nn.Linear(width, width), torch.nn.ReLU())
-    assert choose(layers, (width,), batch_size) == expected
+    before = settings()
+    found = found_in_steps(layers, (width,), batch_size)
+    assert found == [1, expected, expected]  # the first is counted
+    assert settings() == before
 
 
 def test_what_has_threads_of_its_own_does_not_count(four_cores):
     """The first block of SECNN is most of its work, and goes clip by clip."""
     network = SECNN(pools=((4, 4),), channels=8)
-    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    assert choose(network, (96, 80), 512) == 1
-    for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, state[name]), name
+    x = torch.zeros(2, 16, 16)
+    with loop._counting(network) as counts:
+        network(x)
+    of_first = [2 * 9 * 8 * 16**2, 2 * 9 * 8 * 8 * 16**2]  # of a clip's convolutions
+    of_second = [2 * 9 * 8 * 8 * 4**2] * 2
+    excitations = [2 * 8, 2 * 8] * 2
+    embedding = [2 * 8 * 40]
+    assert sorted(counts) == sorted(2 * n for n in of_second + excitations + embedding)
+    assert max(counts) < 2 * min(of_first[1:])
+
+
+def test_a_fit_that_goes_on_has_the_same_threads(four_cores):
+    """Else it would add up in another order."""
+    net = SimpleNamespace(
+        history=[{"n_threads": 3}, {}], device="cpu", module_=torch.nn.Linear(2, 2)
+    )
+    with limit_torch(1):
+        with loop.TransferNet._threads(net):
+            assert torch.get_num_threads() == 3
+        assert torch.get_num_threads() == 1
 
 
 def data(n=24):

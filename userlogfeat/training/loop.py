@@ -20,7 +20,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import PassthroughScoring
 from skorch.helper import predefined_split
 
-from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_cores, n_threads_for
+from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.networks.memory import warn_of_halving
 from userlogfeat.networks.shares import average_gradients, hearing, sharing
 from userlogfeat.training.batches import Batches, Rows, SharedBatch
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from userlogfeat.training.batches import ArrayInputs, FrameStore
     from userlogfeat.training.checkpoints import Checkpoint
     from userlogfeat.training.processes import Processes
-
-FEW_CLIPS = 4  # enough to count operations
 
 
 def fit_network(
@@ -168,22 +166,20 @@ def fit_network(
         return net
 
     with seeded(seed), _together(processes, network, device):
-        n_threads = _choose_threads(network, train, objective, batch_size, device)
-        with limit_torch(n_threads):
+        with limit_torch(1):  # more in steps of large operations
             net = _halve_once(fit, batch_size, network, processes)
     network.eval()
     return [_losses_of(epoch) for epoch in net.history]
 
 
-def _choose_threads(network, train, objective, batch_size, device):
-    """How many threads divide the operations of a step, by the size of the mean one.
+@contextlib.contextmanager
+def _counting(network):
+    """Yield a list that gets the operations of each product, forward, in the block.
 
-    Counted are the products of linear and convolutional layers, which a few clips show.
-    Where a network calls none of its layers, because it has threads of its own
-    (:mod:`userlogfeat.networks.threads`), these do not count.
+    These are the products of linear and convolutional layers. Where a network does not
+    call its layers, because it has threads of its own
+    (:mod:`userlogfeat.networks.threads`), they do not count.
     """
-    if device.type != "cpu" or n_cores() == 1:
-        return 1
     counts = []
 
     def count(layer, inputs, output):
@@ -192,19 +188,13 @@ def _choose_threads(network, train, objective, batch_size, device):
         if weight is not None and weight.ndim > 1 and not looks_up:
             counts.append(2 * output.numel() * weight[0].numel())
 
-    n_clips = min(FEW_CLIPS, batch_size, len(train))
-    x, targets = next(iter(Batches(train, n_clips, torch.Generator().manual_seed(0))))
-    network.to(device).eval()
     layers = [layer for layer in network.modules() if not any(layer.children())]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
-        with torch.no_grad(), limit_torch(1):
-            objective(network, x, targets, 0)
+        yield counts
     finally:
         for hook in hooks:
             hook.remove()
-    mean = sum(counts) / max(1, len(counts)) * batch_size / n_clips
-    return n_threads_for(mean / PRODUCT_RATE)
 
 
 def _halve_once(fit, batch_size, network, processes):
@@ -287,8 +277,9 @@ class TransferNet(skorch.NeuralNet):
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Losses of a batch, and their gradients."""
         self._set_training(True)
-        step = self._losses(batch, "train")
-        step["loss"].backward()
+        with self._threads():
+            step = self._losses(batch, "train")
+            step["loss"].backward()
         if self.processes is not None:
             average_gradients(self.module_.parameters(), self.processes)
         return step
@@ -296,8 +287,27 @@ class TransferNet(skorch.NeuralNet):
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Losses of a batch."""
         self._set_training(False)
-        with torch.no_grad():
+        with torch.no_grad(), self._threads():
             return self._losses(batch, "valid")
+
+    @contextlib.contextmanager
+    def _threads(self):
+        """As many threads for each operation as those of the first step are large.
+
+        That step has one thread. The number is in the history of the first epoch, so
+        that a fit that goes on where it was killed has the same.
+        """
+        first = self.history[0]
+        if torch.device(self.device).type != "cpu":
+            yield
+        elif "n_threads" in first:
+            with limit_torch(first["n_threads"]):
+                yield
+        else:
+            with _counting(self.module_) as counts:
+                yield
+            mean = sum(counts) / max(1, len(counts))
+            first["n_threads"] = n_threads_for(mean / PRODUCT_RATE)
 
     def _losses(self, batch, part):
         x, targets = batch
