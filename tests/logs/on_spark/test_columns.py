@@ -103,6 +103,21 @@ def test_files_that_cannot_be_read_are_named(spark, tmp_path):
         read_logs(damaged, backend="spark")
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"user,item\n", "1 row of t.csv with the names of the columns again"),
+        (b'ann,"12\\" mix"\n', "1 row of t.csv with an identifier that begins with"),
+        (b"ann,a\0b\n", "1 row of t.csv with NUL bytes"),
+    ],
+)
+def test_lines_that_break_the_rules_of_text(spark, tmp_path, line, message):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"user,item\nann,7\n" + line + b"bob,8\n")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_logs(path, backend="spark")
+
+
 def test_text_that_is_no_utf8_is_told(spark, tmp_path):
     path = tmp_path / "latin.csv"
     path.write_bytes("user,item\nann,caf\xe9\nbob,b\n".encode("latin1"))

@@ -95,7 +95,41 @@ def read_source(
         frame = source if is_spark_frame(source) else _sent_to(session, source, roles)
     found = {r: name for r, name in (optional or {}).items() if name in frame.columns}
     require_columns(roles, frame.columns, origin, hint=".")
-    return Source(by_role(frame, roles | found, of_files=is_path), origin, is_text)
+    rows = by_role(frame, roles | found, of_files=is_path)
+    checks = ()
+    if is_text:
+        quoted = (separator or _separator(os.fspath(source))) != "\t"
+        checks = _checks_of_text(roles, quoted=quoted)
+    return Source(rows, origin, is_text, checks)
+
+
+def _checks_of_text(roles, *, quoted):
+    """What the local reader refuses in lines, where it shows in Spark's fields."""
+    from pyspark.sql import functions as F
+
+    is_header = F.lit(True)
+    for role, name in roles.items():
+        is_header &= F.coalesce(F.col(role) == name, F.lit(False))
+    opens = F.col("user").startswith('"') | F.col("item").startswith('"')
+    return (
+        (
+            is_header,
+            "the names of the columns again",
+            "Keep one such line, at the top.",
+        ),
+        (
+            F.col("user").contains("\0") | F.col("item").contains("\0"),
+            "NUL bytes",
+            "Is it in UTF-16, or damaged? Convert it to UTF-8.",
+        ),
+        (
+            opens & F.lit(quoted),
+            "an identifier that begins with a quote",
+            "Quotes around a field close before the separator, and a quote in quotes "
+            "is doubled, not escaped by a backslash. If these are right, bring the "
+            "logs to Parquet: Spark reads what breaks this rule in the same way.",
+        ),
+    )
 
 
 @contextmanager
