@@ -12,8 +12,6 @@ _EXPECTED = (
     "expected a list of paths, a 2-D array of waveforms (clips, samples), a list of "
     "1-D waveforms, or a 3-D array of log-mel spectrograms (clips, bands, frames)"
 )
-# Full scale is 1. Waveforms beyond this are no audio, and overflow in the network.
-MAX_AMPLITUDE = 1e6
 MAX_CHANNELS = 2  # of waveforms stacked as channels; no spectrogram has so few bands
 
 
@@ -83,10 +81,14 @@ def check_audio(X, estimator=None, *, reset=False):
         if estimator is not None and reset:
             _forget_features(estimator)
         return Clips("waveforms", _check_waveforms(X))
-    if _is_pcm(X):
-        raise ValueError(_integer_scale("X", X.dtype))
+    _refuse_integers(X, "X")
     settings = {"dtype": np.float32, "allow_nd": True, "order": "C"}
     n_axes = X.ndim if hasattr(X, "ndim") else check_array(X, **settings).ndim
+    if n_axes == 1:
+        raise ValueError(
+            f"Got an array of {len(X)} numbers, {_EXPECTED}. Reshape your data: pass "
+            "[X] if it is one waveform."
+        )
     if estimator is not None and reset:
         estimator._n_axes_in = n_axes
     if estimator is None or n_axes != getattr(estimator, "_n_axes_in", n_axes):
@@ -100,10 +102,6 @@ def check_audio(X, estimator=None, *, reset=False):
         if are_channels(X.shape):
             raise ValueError(_several_channels(X.shape))
         return Clips("log_mel", X)
-    loudest = np.abs(X).max(axis=1)
-    if loudest.max() > MAX_AMPLITUDE:
-        row = int(loudest.argmax())
-        raise ValueError(_too_loud(row, loudest[row]))
     return Clips("waveforms", X)
 
 
@@ -157,8 +155,7 @@ def _check_waveforms(X):
             raise TypeError(
                 f"Waveform {index} of X has dtype {waveform.dtype}, expected numbers."
             )
-        if _is_pcm(waveform):
-            raise ValueError(_integer_scale(f"Waveform {index} of X", waveform.dtype))
+        _refuse_integers(waveform, f"Waveform {index} of X")
         if waveform.size == 0:
             raise ValueError(
                 f"Waveform {index} of X has 0 samples. Drop the clip or read it again."
@@ -169,29 +166,26 @@ def _check_waveforms(X):
                 f"Waveform {index} of X contains NaN or infinity. Drop the clip, or "
                 "replace the bad samples (numpy.nan_to_num)."
             )
-        if np.abs(waveform).max() > MAX_AMPLITUDE:
-            raise ValueError(_too_loud(index, np.abs(waveform).max()))
         waveforms.append(waveform)
     return waveforms
 
 
-def _is_pcm(X):
-    """Whether X is an array of integer samples at the scale of 16 bits or more."""
-    kind = getattr(getattr(X, "dtype", None), "kind", None)
-    return kind == "i" and X.size > 0 and np.abs(X.astype(np.int64)).max() > 1000
-
-
-def _integer_scale(name, dtype):
-    return (
+def _refuse_integers(X, name):
+    """Raise for arrays of integer samples; whole numbers up to 2 pass, as floats do."""
+    dtype = getattr(X, "dtype", None)
+    kind, bits = getattr(dtype, "kind", None), 8 * getattr(dtype, "itemsize", 0)
+    if kind not in ("i", "u") or X.size == 0:
+        return
+    if bits > 16 and -2 <= X.min() and X.max() <= 2:
+        return
+    wide = bits > 16 and max(-int(X.min()), int(X.max())) > 1 << 16
+    full_scale = 1 << (31 if wide else min(bits, 16) - 1)
+    remedy = f"X / {full_scale}"
+    if kind == "u":
+        remedy = f"(X - {full_scale}.0) / {full_scale}"
+    raise ValueError(
         f"{name} has dtype {dtype} and integer samples, expected floats of full scale "
-        "1: divide by 32768 if they are of 16 bits."
-    )
-
-
-def _too_loud(row, loudest):
-    return (
-        f"Waveform {row} of X reaches {loudest:.3g}, expected floats of full scale 1 "
-        f"(at most {MAX_AMPLITUDE:g}): is it audio?"
+        f"1: pass {remedy}, or divide by 32768 if they are of 16 bits."
     )
 
 

@@ -77,7 +77,8 @@ def input_statistics(X: Audio, student: Any) -> np.ndarray:
         return np.stack([_band_statistics(log_mel) for log_mel in X])
     from userlogfeat.estimators.log_mel import LogMel
 
-    heard = {n: settings[n] for n in ("duration", "short", "device") if n in settings}
+    names = ("duration", "short", "sample_rate", "device")
+    heard = {name: settings[name] for name in names if name in settings}
     log_mel = LogMel(settings["frontend"], **heard)
     return np.stack(
         [_band_statistics(clip.layers["log_mel"]) for clip in log_mel.iter_features(X)]

@@ -15,6 +15,7 @@ from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._threads import limit_torch, n_decoders
 from userlogfeat._typing import Audio
 from userlogfeat.audio import decode_ahead, fit_length, read_audio
+from userlogfeat.audio.waveforms import check_rate, check_sound, resample
 from userlogfeat.networks.compiled import compile_where_wanted
 from userlogfeat.networks.memory import Halving
 
@@ -57,14 +58,20 @@ class ClipFeatures:
 class AudioTransformer(TransformerMixin, BaseEstimator):
     """Base of the estimators that turn clips into features with a torch network.
 
-    A subclass has the parameters `layer`, `duration`, `crop`, `short`, `batch_size`,
-    `n_jobs`, `device` and `precision`, and supplies ``_load_network()``: a module as
+    A subclass has the parameters `layer`, `duration`, `crop`, `short`, `sample_rate`,
+    `batch_size`, `n_jobs`, `device` and `precision`, and supplies ``_front_end()``,
+    the settings of the spectrograms, and ``_load_network()``: a module as
     :class:`userlogfeat.networks.teacher.PatchTeacher`, with `sample_rate`,
     `min_samples`, `n_bands`, `layer_sizes`, ``log_mel(waveforms)`` and
     ``forward(log_mels, layers)`` -> {layer: one tensor a clip}.
     """
 
     _crops = ("start", "middle")
+    _instead = (  # of features
+        "use them as they are, in any classifier of scikit-learn or in "
+        'KDStudentClassifier(network="mlp"); FeatureLookup takes the paths of clips '
+        "and looks up what `extract` wrote."
+    )
 
     def fit(self, X: Audio, y: Any = None) -> Self:
         """Check X and the parameters; there is nothing to learn.
@@ -158,8 +165,23 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         yield from self._hear_batch(network, layers, batch, memory)
 
     def _check_clips(self, X, *, reset=False):
-        """X as clips; `reset` in ``fit``."""
-        return check_audio(X, self, reset=reset)
+        """X as clips, waveforms as far as they can be sound; `reset` in ``fit``."""
+        clips = check_audio(X, self, reset=reset)
+        if clips.kind == "waveforms":
+            self._check_waveforms(clips.rows)
+        return clips
+
+    def _check_waveforms(self, waveforms):
+        front_end, seconds = self._front_end(), self._heard_duration()
+        if seconds is None and front_end.patch_frames is not None:
+            seconds = front_end.patch_frames * front_end.hop / front_end.sample_rate
+        check_sound(
+            waveforms,
+            sample_rate=self.sample_rate,
+            model_rate=front_end.sample_rate,
+            seconds=getattr(self, "context", seconds),
+            instead=self._instead,
+        )
 
     def _decode(self, clips, network, duration):
         """Yield what the network will hear, as ClipFeatures with one layer, "input"."""
@@ -181,8 +203,8 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             n_threads = n_decoders(self.n_jobs)
             decoded = decode_ahead(clips.rows, read, n_threads=n_threads)
         else:
-            cut = self._cut(rate, duration, short)
-            decoded = zip(count(), count(), map(cut, clips.rows))
+            fit = self._fit_waveform(rate, duration, short)
+            decoded = zip(count(), count(), map(fit, clips.rows))
         for index, clip, waveform in decoded:
             if isinstance(waveform, Exception):
                 yield ClipFeatures(index, clip, float("nan"), None, waveform)
@@ -200,16 +222,18 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         """Which part is heard of a clip that is longer than that."""
         return self.crop
 
-    def _cut(self, sample_rate, duration, short):
-        """A function that crops or fills a waveform to `duration`, as for files."""
-        if duration is None:
-            return lambda waveform: waveform
-        return partial(
-            fit_length,
-            n_samples=round(duration * sample_rate),
-            crop=self._heard_crop(),
-            short=short,
-        )
+    def _fit_waveform(self, rate, duration, short):
+        """A function that brings a waveform to a rate and `duration`, as for files."""
+
+        def fit(waveform):
+            waveform = resample(waveform, self.sample_rate or rate, rate)
+            if duration is None:
+                return waveform
+            n_samples = round(duration * rate)
+            crop = self._heard_crop()
+            return fit_length(waveform, n_samples, crop=crop, short=short)
+
+        return fit
 
     def _hear_batch(self, network, names, batch, memory):
         inputs = [entry.layers["input"] for entry in batch if entry.error is None]
@@ -260,6 +284,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 )
         check_choice(self.crop, "crop", self._crops)
         check_choice(self.short, "short", ("repeat", "pad"))
+        check_rate(self.sample_rate)
         check_positive(self.batch_size, "batch_size", integer=True)
         check_positive(self.n_jobs, "n_jobs", integer=True)
         check_choice(self.precision, "precision", ("auto", "fp32", "bf16"))
@@ -274,6 +299,12 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def front_end_of(network):
+    """Settings of the spectrograms of a network; an error where it has no front end."""
+    network.sample_rate  # noqa: B018  # which says why
+    return network.front_end.front_end
 
 
 def as_tensor(array):

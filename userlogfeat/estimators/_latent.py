@@ -23,7 +23,10 @@ from userlogfeat.networks.mlp import FeatureTeacher, mlp
 class LatentTransformer(WindowTransformer):
     """Base of :class:`userlogfeat.SharedLatentEmbedder`, with its parameters."""
 
-    _instead = 'Pass network="mlp" to learn from them.'
+    _instead = (
+        'pass network="mlp" to learn from them; FeatureLookup takes the paths of clips '
+        "and looks up what `extract` wrote."
+    )
 
     @property
     def _reads_features(self):

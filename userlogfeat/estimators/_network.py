@@ -11,7 +11,7 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups, as_column
 from userlogfeat._threads import limit_torch
 from userlogfeat.estimators._base import (
@@ -32,12 +32,16 @@ class NetworkEstimator(AudioTransformer):
     """Base of the estimators that train a network on clips or features.
 
     A subclass has the parameters `network`, `channels`, `pools`, `hidden`, `frontend`,
-    `duration`, `crop`, `short`, `freq_mask`, `time_mask`, `max_epochs`, `patience`,
-    `batch_size`, `lr`, `validation_fraction`, `n_jobs`, `device`, `precision`,
-    `checkpoint`, `random_state` and `verbose`.
+    `duration`, `crop`, `short`, `sample_rate`, `freq_mask`, `time_mask`, `max_epochs`,
+    `patience`, `batch_size`, `lr`, `validation_fraction`, `n_jobs`, `device`,
+    `precision`, `checkpoint`, `random_state` and `verbose`.
     """
 
     _crops = ("start", "middle", "random")
+    _instead = (
+        'pass network="mlp", which learns from them; FeatureLookup takes the paths of '
+        "clips and looks up what `extract` wrote."
+    )
 
     @property
     def _reads_features(self):
@@ -61,26 +65,15 @@ class NetworkEstimator(AudioTransformer):
             X = validate_data(self, X, dtype=np.float32)
             self._mean, self._scale = moments(X)
             return ArrayInputs((X - self._mean) / self._scale), X.shape[1:], X
-        clips = check_audio(X, self, reset=True)
+        clips = self._check_clips(X, reset=True)
         self._foreign = False
         if clips.kind == "log_mel":
             # Spectrograms of another number of bands are not those of `frontend`.
             self._foreign = clips.rows.shape[1] != self._front_end().n_bands
             self._check_input_shape(*clips.rows.shape[1:])
             return ArrayInputs(clips.rows), clips.rows.shape[1:], clips.rows
-        self._warn_of_features(clips)
         store = self._store_frames(clips)
         return store, (self._front_end().n_bands, store.n_frames), clips.rows
-
-    def _warn_of_features(self, clips):
-        """Say so where rows are more likely features than waveforms."""
-        if clips.kind == "waveforms" and len(clips.rows[0]) < self._front_end().n_fft:
-            warnings.warn(
-                f"The rows of X have {len(clips.rows[0])} numbers and are heard as "
-                "waveforms, repeated to fill the clip. If they are precomputed "
-                'features, pass network="mlp".',
-                stacklevel=4,
-            )
 
     def _store_frames(self, clips):
         """Log-mel of every clip: of the part heard, or all of it for random crops."""

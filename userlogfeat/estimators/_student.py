@@ -80,6 +80,7 @@ class StudentEstimator(NetworkEstimator):
         duration: float | None = None,
         crop: Literal["middle", "start", "random"] = "middle",
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         freq_mask: int = 0,
         time_mask: int = 0,
         max_epochs: int = 200,
@@ -106,6 +107,7 @@ class StudentEstimator(NetworkEstimator):
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.sample_rate = sample_rate
         self.freq_mask = freq_mask
         self.time_mask = time_mask
         self.max_epochs = max_epochs
@@ -399,6 +401,7 @@ class StudentEstimator(NetworkEstimator):
         return resolve_teacher(
             self.teacher,
             channels=self.channels,
+            sample_rate=self._rate_for_teacher(),
             settings={
                 "short": self.short,
                 "batch_size": self.batch_size,
@@ -408,12 +411,26 @@ class StudentEstimator(NetworkEstimator):
             },
         )
 
+    def _rate_for_teacher(self):
+        """Rate at which the teacher takes waveforms, in Hz; None for its own."""
+        if self.sample_rate is not None:
+            return self.sample_rate
+        fixed = self._reads_features or self.mode == "fix"
+        return None if fixed else self._front_end().sample_rate
+
     def _ask_teacher(self, clips, teacher_targets):
         """What the teacher says of every clip (n_clips, n_units), float32."""
         if teacher_targets is None:
             from userlogfeat.training.processes import share_rows
 
             teacher = self._teacher()
+            if self._reads_features and teacher.hears_audio:
+                raise ValueError(
+                    f"The teacher reads audio, and X of shape {np.shape(clips)} has "
+                    "features of clips (network='mlp'). Pass fit(..., "
+                    "teacher_targets=) with what the teacher says of each clip, or a "
+                    "teacher that was trained on such features."
+                )
             try:
                 targets = share_rows(clips, partial(teach, teacher))
             except (AudioError, ModelError):
@@ -437,7 +454,9 @@ class StudentEstimator(NetworkEstimator):
     def _embed(self, X):
         """Penultimate units (n_clips, n_units), float32."""
         if not hasattr(self, "network_"):
-            return teach(self.teacher_, self._rows_of(X))
+            teacher = copy.copy(self.teacher_)
+            teacher.sample_rate = self._rate_for_teacher()
+            return teach(teacher, self._rows_of(X))
         if self._from_features:
             X = validate_data(self, X, dtype=np.float32, reset=False)
             return read_rows(self.network_.head, as_tensor(X)).numpy()

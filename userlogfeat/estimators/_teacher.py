@@ -5,6 +5,7 @@ long as the process lives, so that a grid search asks it once a clip, not once f
 candidate and fold.
 """
 
+import copy
 import hashlib
 import os
 from collections import OrderedDict
@@ -16,12 +17,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_audio
-from userlogfeat.estimators._base import AudioTransformer, as_tensor
+from userlogfeat.estimators._base import AudioTransformer, as_tensor, front_end_of
 
 REMEMBERED = 500_000  # embeddings of clips: 80 MB where they have 40 values
 
 
-def resolve_teacher(teacher, *, channels=None, settings=None):
+def resolve_teacher(teacher, *, channels=None, settings=None, sample_rate=None):
     """The teacher that an estimator's parameter means.
 
     Parameters
@@ -33,6 +34,8 @@ def resolve_teacher(teacher, *, channels=None, settings=None):
     settings : dict, optional
         How a saved model hears clips: `short`, `batch_size`, `n_jobs`, `device`,
         `precision`.
+    sample_rate : int, optional
+        Rate of waveforms, in Hz, where the student knows it; else the teacher's own.
 
     Returns
     -------
@@ -47,14 +50,14 @@ def resolve_teacher(teacher, *, channels=None, settings=None):
             )
         teacher = teacher[channels]
     if isinstance(teacher, str | os.PathLike) and str(teacher):
-        return SavedTeacher(teacher, **(settings or {}))
+        return SavedTeacher(teacher, **(settings or {}), sample_rate=sample_rate)
     frozen = isinstance(teacher, FrozenEstimator)
     if frozen:
         teacher = teacher.estimator
     if hasattr(teacher, "weights") and hasattr(teacher, "layer_scales"):
-        return EmbedderTeacher(teacher)
+        return EmbedderTeacher(teacher, sample_rate)
     if frozen:
-        return FrozenTeacher(teacher)
+        return FrozenTeacher(teacher, sample_rate)
     if hasattr(teacher, "fit") and not isinstance(teacher, type):
         raise TypeError(
             f"Got teacher={type(teacher).__name__}(...), which clone would make "
@@ -91,6 +94,7 @@ class SavedTeacher(AudioTransformer):
         n_jobs=2,
         device="cpu",
         precision="fp32",
+        sample_rate=None,
     ):
         self.weights = weights
         self.short = short
@@ -98,13 +102,19 @@ class SavedTeacher(AudioTransformer):
         self.n_jobs = n_jobs
         self.device = device
         self.precision = precision
+        self.sample_rate = sample_rate
 
     @property
     def key(self):
         """Equal keys, equal embeddings."""
         duration = self._heard_duration()
-        heard = (duration, self._heard_crop(), self.short)
+        heard = (duration, self._heard_crop(), self.short, self.sample_rate)
         return (self._load().fingerprint, *heard, self.precision)
+
+    @property
+    def hears_audio(self):
+        """Whether it reads audio, not precomputed features."""
+        return self._load().hears_audio
 
     @property
     def network(self):
@@ -136,17 +146,28 @@ class SavedTeacher(AudioTransformer):
     def _load_network(self):
         return self.network
 
+    def _front_end(self):
+        return front_end_of(self.network)
+
 
 class EmbedderTeacher:
     """A `UserLogEmbedder`, of which the embedding is asked; its cache is used."""
 
-    def __init__(self, embedder):
+    def __init__(self, embedder, sample_rate=None):
         self.embedder = clone(embedder).set_params(layer="embedding", scale=False)
+        self.sample_rate = sample_rate
+
+    @property
+    def hears_audio(self):
+        """Whether it reads audio, not precomputed features."""
+        return self.embedder._load_model().hears_audio
 
     @property
     def key(self):
         """Equal keys, equal embeddings."""
-        return self.embedder.fingerprint
+        return self.embedder.fingerprint, _at_rate(
+            self.embedder, self.sample_rate
+        ).sample_rate
 
     @property
     def network(self):
@@ -160,16 +181,28 @@ class EmbedderTeacher:
 
     def embed(self, X):
         """Embeddings (n_clips, n_units) of clips or features."""
-        return self.embedder.transform(X)
+        return _at_rate(self.embedder, self.sample_rate).transform(X)
 
 
 class FrozenTeacher:
     """A fitted estimator: one of ours, or any that predicts or transforms."""
 
-    def __init__(self, estimator):
+    def __init__(self, estimator, sample_rate=None):
         check_is_fitted(estimator)
         self.estimator = estimator
-        self.key = _hash(estimator)
+        self.sample_rate = sample_rate
+        self._digest = _hash(estimator)
+
+    @property
+    def key(self):
+        """Equal keys, equal embeddings."""
+        return self._digest, self.sample_rate
+
+    @property
+    def hears_audio(self):
+        """Whether it is one of ours, and reads audio, not precomputed features."""
+        audio = isinstance(self.estimator, AudioTransformer)
+        return audio and not getattr(self.estimator, "_reads_features", False)
 
     @property
     def network(self):
@@ -191,15 +224,25 @@ class FrozenTeacher:
         methods = ["_embed", "transform"]
         if not is_classifier(self.estimator):  # labels are no embedding
             methods.insert(1 if is_regressor(self.estimator) else 2, "predict")
+        estimator = _at_rate(self.estimator, self.sample_rate)
         for method in methods:
-            if hasattr(self.estimator, method):
-                embedding = np.asarray(getattr(self.estimator, method)(X))
+            if hasattr(estimator, method):
+                embedding = np.asarray(getattr(estimator, method)(X))
                 return embedding.reshape(len(embedding), -1)
         raise TypeError(
             f"The teacher is a {type(self.estimator).__name__}, which neither predicts "
             "numbers nor transforms: there is no embedding to teach. Freeze a "
             "regressor, such as a fitted CFRegressor."
         )
+
+
+def _at_rate(estimator, sample_rate):
+    """One of our estimators, with the rate of waveforms; others as they are."""
+    if sample_rate is None or not isinstance(estimator, AudioTransformer):
+        return estimator
+    estimator = copy.copy(estimator)
+    estimator.sample_rate = sample_rate
+    return estimator
 
 
 def _hash(estimator):

@@ -1,6 +1,5 @@
 """What the estimators share that aggregate frames over windows of time."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,11 @@ from sklearn.utils.validation import check_array
 from userlogfeat._check import (
     Clips,
     are_channels,
-    check_audio,
     check_choice,
     check_positive,
 )
 from userlogfeat._typing import ArrayLike, Audio
+from userlogfeat.audio.waveforms import MANY, MAX_CHANNELS
 from userlogfeat.estimators._base import AudioTransformer, resolve_device
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.frame_statistics import (
@@ -36,11 +35,16 @@ class WindowTransformer(AudioTransformer):
     """Base of the estimators whose features are statistics over windows of frames.
 
     A subclass has the parameters `frontend`, `window`, `window_hop`, `statistics`,
-    `pooling`, `duration`, `crop`, `short`, `batch_size`, `n_jobs` and `device`.
+    `pooling`, `duration`, `crop`, `short`, `sample_rate`, `batch_size`,
+    `n_jobs` and `device`.
     """
 
     precision = "fp32"  # there is little to multiply
-    _instead = "There is nothing to sum up over time in features: use them as they are."
+    _instead = (
+        "there is nothing to sum up over time, use them as they are; FeatureLookup "
+        "looks up what `extract` wrote. Frames of your own go in as a list of (units, "
+        "frames) arrays."
+    )
 
     def transform(self, X: Audio) -> np.ndarray | Any:
         """Statistics of clips.
@@ -95,26 +99,11 @@ class WindowTransformer(AudioTransformer):
             clips = Clips("log_mel", _check_frames(X))
         else:
             _refuse_channels(X)
-            clips = check_audio(X, self, reset=reset)
-            if reset or not hasattr(self, "_n_units_in"):  # said once
-                self._warn_of_features(clips)
+            clips = super()._check_clips(X, reset=reset)
         if reset:
             log_mel = clips.kind == "log_mel"
             self._n_units_in = clips.rows[0].shape[0] if log_mel else None
         return clips
-
-    def _warn_of_features(self, clips):
-        """Say so where rows are more likely features than waveforms."""
-        n_fft = resolve_front_end(self.frontend).n_fft
-        if clips.kind != "waveforms" or max(map(len, clips.rows)) >= n_fft:
-            return
-        warnings.warn(
-            f"The rows of X have {max(map(len, clips.rows))} numbers, fewer than the "
-            f"{n_fft} of one frame, and are heard as waveforms, repeated to fill it. "
-            f"Are they features? {self._instead} Frames of your own go in as a list of "
-            "(units, frames) arrays.",
-            stacklevel=4,
-        )
 
     def _make_teacher(self, **maps):
         """The torch module, for frames of the number of units that `fit` saw."""
@@ -132,8 +121,11 @@ class WindowTransformer(AudioTransformer):
     def _load_network(self):
         return self._make_teacher().to(resolve_device(self.device))
 
+    def _front_end(self):
+        return resolve_front_end(self.frontend)
+
     def _heard_duration(self):
-        settings = resolve_front_end(self.frontend)
+        settings = self._front_end()
         return settings.duration if self.duration is None else float(self.duration)
 
     def _check_parameters(self):
@@ -185,6 +177,13 @@ def _check_frames(X):
             rows.append(check_array(row, dtype=np.float32, input_name=f"X[{index}]"))
         except ValueError as error:
             raise ValueError(f"Clip {index} of X: {error}") from error
+        n_units, n_frames = rows[-1].shape
+        if n_frames <= MAX_CHANNELS and n_units > MANY:
+            raise ValueError(
+                f"Clip {index} of X has the shape {rows[-1].shape}: {n_frames} frames "
+                f"of {n_units} units. Is it a waveform (samples, channels)? Pass the "
+                "mean over its channels, a 1-D array."
+            )
     sizes = sorted({len(row) for row in rows})
     if len(sizes) > 1:
         raise ValueError(

@@ -112,6 +112,9 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         Which part, where a clip is longer than `duration`.
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration` or one patch.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for that of `frontend`. Files know theirs.
     freq_mask, time_mask : int
         SpecAugment while training: the widest masks, in bands and frames; 0 for none.
     max_epochs, patience : int
@@ -209,6 +212,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         duration: float | None = None,
         crop: Literal["start", "middle"] = "start",
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         freq_mask: int = 0,
         time_mask: int = 0,
         max_epochs: int = 100,
@@ -238,6 +242,7 @@ class ArtistEmbedder(ClassifierMixin, ContextEstimator):
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.sample_rate = sample_rate
         self.freq_mask = freq_mask
         self.time_mask = time_mask
         self.max_epochs = max_epochs

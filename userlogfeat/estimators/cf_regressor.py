@@ -37,6 +37,7 @@ from userlogfeat.estimators._network import (
     check_groups,
     warn_of_no_validation,
 )
+from userlogfeat.frontends import resolve_front_end
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,6 +99,10 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         in every epoch, and the middle when it estimates.
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration` or one patch.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for the network's (of `frontend`, or musicnn's
+        16,000). Files know theirs.
     freq_mask, time_mask : int
         SpecAugment while training: the widest masks, in bands and frames; 0 for none.
     max_epochs, patience : int
@@ -175,6 +180,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         duration: float | None = None,
         crop: Literal["middle", "start", "random"] = "middle",
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         freq_mask: int = 0,
         time_mask: int = 0,
         max_epochs: int = 100,
@@ -205,6 +211,7 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.sample_rate = sample_rate
         self.freq_mask = freq_mask
         self.time_mask = time_mask
         self.max_epochs = max_epochs
@@ -548,6 +555,9 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
             "head_layer": self.head_layer,
             "head_pooling": self.head_pooling,
         }
+
+    def _front_end(self):
+        return resolve_front_end(self.frontend if self._trains_network else "musicnn")
 
     def _load_network(self):
         if self._trains_network:

@@ -86,6 +86,10 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         and the middle when it predicts.
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration`.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for that of `frontend` (with ``mode="fix"`` of
+        the teacher). Files know theirs.
     freq_mask, time_mask : int
         SpecAugment while training: the widest masks, in bands and frames; 0 for none.
     max_epochs, patience : int
@@ -184,6 +188,7 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         duration: float | None = None,
         crop: Literal["middle", "start", "random"] = "middle",
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         freq_mask: int = 0,
         time_mask: int = 0,
         max_epochs: int = 200,
@@ -211,6 +216,7 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
             duration=duration,
             crop=crop,
             short=short,
+            sample_rate=sample_rate,
             freq_mask=freq_mask,
             time_mask=time_mask,
             max_epochs=max_epochs,
@@ -341,6 +347,10 @@ class KDStudentRegressor(RegressorMixin, StudentEstimator):
         and the middle when it predicts.
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration`.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for that of `frontend` (with ``mode="fix"`` of
+        the teacher). Files know theirs.
     freq_mask, time_mask : int
         SpecAugment while training: the widest masks, in bands and frames; 0 for none.
     max_epochs, patience : int

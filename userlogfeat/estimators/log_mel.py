@@ -36,6 +36,9 @@ class LogMel(AudioTransformer):
         Which part, where a clip is longer.
     short : {"repeat", "pad"}
         How a shorter clip is filled: with itself again, or with zeros at its end.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for that of `frontend`. Files know theirs.
     batch_size : int
         Clips transformed before the next are asked for.
     n_jobs : int
@@ -65,6 +68,7 @@ class LogMel(AudioTransformer):
         duration: float | None = None,
         crop: Literal["middle", "start"] = "middle",
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         batch_size: int = 16,
         n_jobs: int = 2,
         device: Device = "auto",
@@ -73,6 +77,7 @@ class LogMel(AudioTransformer):
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.sample_rate = sample_rate
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.device = device

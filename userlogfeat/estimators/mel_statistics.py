@@ -51,6 +51,9 @@ class MelStatistics(WindowTransformer):
     short : {"repeat", "pad"}
         How a clip shorter than one window is filled: with itself again, or with zeros
         at its end. Frames are always repeated.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for that of `frontend`. Files know theirs.
     batch_size : int
         Clips transformed before the next are asked for.
     n_jobs : int
@@ -107,6 +110,7 @@ class MelStatistics(WindowTransformer):
         duration: float | None = None,
         crop: Literal["middle", "start"] = "start",
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         batch_size: int = 16,
         n_jobs: int = 2,
         device: Device = "auto",
@@ -119,6 +123,7 @@ class MelStatistics(WindowTransformer):
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.sample_rate = sample_rate
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.device = device

@@ -21,6 +21,7 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
+from userlogfeat.frontends import resolve_front_end
 
 MODELS = ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg")
 POOLINGS = ("mean", "max", "meanstd", None)
@@ -60,6 +61,9 @@ class MusicnnEmbedder(AudioTransformer):
         Which part, where a clip is longer than `duration`.
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration` or one patch.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for the network's, 16,000. Files know theirs.
     batch_size : int
         Clips per pass through the network.
     n_jobs : int
@@ -112,6 +116,7 @@ class MusicnnEmbedder(AudioTransformer):
         duration: float | None = None,
         crop: Literal["middle", "start"] = "middle",
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         batch_size: int = 16,
         n_jobs: int = 2,
         device: Device = "auto",
@@ -124,6 +129,7 @@ class MusicnnEmbedder(AudioTransformer):
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.sample_rate = sample_rate
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.device = device
@@ -135,7 +141,7 @@ class MusicnnEmbedder(AudioTransformer):
         Parameters
         ----------
         X : array-like of n_clips
-            Paths, waveforms at 16 kHz, or log-mel spectrograms of the musicnn front
+            Paths, waveforms, or log-mel spectrograms of the musicnn front
             end.
 
         Returns
@@ -220,6 +226,9 @@ class MusicnnEmbedder(AudioTransformer):
         sizes = (Vgg if "vgg" in self.model else Musicnn).layer_sizes
         self._check_layers(sizes)
         return {name: sizes[name] for name in self._layer_names()}
+
+    def _front_end(self):
+        return resolve_front_end("musicnn")
 
     def _load_network(self):
         from userlogfeat.weights.musicnn import make_musicnn_teacher

@@ -96,6 +96,9 @@ class SharedLatentEmbedder(LatentTransformer):
     duration, crop, short
         How much is read of each clip: see :class:`MelStatistics`. The paper takes the
         first 30 s.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for that of `frontend`. Files know theirs.
     max_epochs, patience : int
         At most so many epochs, stopping after so many without a lower validation loss;
         the epoch of the least is kept. An epoch goes once through the largest data set,
@@ -193,6 +196,7 @@ class SharedLatentEmbedder(LatentTransformer):
         duration: float | None = None,
         crop: Literal["middle", "start"] = "start",
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         max_epochs: int = 50,
         patience: int = 5,
         batch_size: int = HAMEL_2013["batch_size"],
@@ -217,6 +221,7 @@ class SharedLatentEmbedder(LatentTransformer):
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.sample_rate = sample_rate
         self.max_epochs = max_epochs
         self.patience = patience
         self.batch_size = batch_size

@@ -18,6 +18,7 @@ from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
     feature_names,
+    front_end_of,
     resolve_device,
     resolve_precision,
 )
@@ -58,6 +59,9 @@ class UserLogEmbedder(AudioTransformer):
         it learned (the bundled one, and teachers of random crops: the middle).
     short : {"repeat", "pad"}
         What to do where a clip is shorter than `duration` or the network's context.
+    sample_rate : int or None
+        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
+        for the model's. Files know theirs.
     batch_size : int
         Clips per pass through the network.
     n_jobs : int
@@ -92,6 +96,7 @@ class UserLogEmbedder(AudioTransformer):
         duration: float | None = None,
         crop: Literal["middle", "start"] | None = None,
         short: Literal["repeat", "pad"] = "repeat",
+        sample_rate: int | None = None,
         batch_size: int = 16,
         n_jobs: int = 2,
         device: Device = "auto",
@@ -104,6 +109,7 @@ class UserLogEmbedder(AudioTransformer):
         self.duration = duration
         self.crop = crop
         self.short = short
+        self.sample_rate = sample_rate
         self.batch_size = batch_size
         self.n_jobs = n_jobs
         self.device = device
@@ -238,6 +244,9 @@ class UserLogEmbedder(AudioTransformer):
         device = resolve_device(self.device)
         precision = resolve_precision(self.precision, device)
         return load_model(self.weights, device=device, precision=precision)
+
+    def _front_end(self):
+        return front_end_of(self._load_network())
 
     def _load_network(self):
         return self._load_model().network
