@@ -28,11 +28,13 @@ from userlogfeat._typing import ArrayLike, PathLike
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from scipy.sparse import csr_matrix
 
 
 FORMAT = "userlogfeat factors 1"
 MAX_BYTES = 1 << 36  # of a file in memory: 400 million users of 40 factors
 USERS, ITEMS = "user_factors.parquet", "item_factors.parquet"
+POPULARITY = "popularity"  # column of the items, where it is known
 _METADATA = b"userlogfeat"
 _SPARK_METADATA = b"org.apache.spark.sql.parquet.row.metadata"
 DIGEST = "users_digest"  # of `made_by`: which training users and items are of
@@ -52,6 +54,8 @@ class Factors:
     item_factors : ndarray (n_items, n_factors), float32
     made_by : dict
         Logs and settings they were made from.
+    popularity : ndarray (n_items,), float32, or None
+        Share of the users who played each item: see :func:`read_popularity`.
     """
 
     user_ids: np.ndarray
@@ -59,6 +63,7 @@ class Factors:
     item_ids: np.ndarray
     item_factors: np.ndarray
     made_by: dict[str, Any] = field(default_factory=dict)
+    popularity: np.ndarray | None = None
 
     @property
     def n_factors(self) -> int:
@@ -85,11 +90,12 @@ def write_factors(folder: PathLike, factors: Factors) -> None:
     array([7, 9])
     """
     sides = (
-        (USERS, factors.user_ids, factors.user_factors),
-        (ITEMS, factors.item_ids, factors.item_factors),
+        (USERS, factors.user_ids, factors.user_factors, None),
+        (ITEMS, factors.item_ids, factors.item_factors, factors.popularity),
     )
-    for name, ids, matrix in sides:
-        write_side(folder, name, ids, matrix, made_by=factors.made_by)
+    for name, ids, matrix, popularity in sides:
+        made_by = factors.made_by
+        write_side(folder, name, ids, matrix, made_by=made_by, popularity=popularity)
 
 
 def digest_users(ids: ArrayLike, embeddings: ArrayLike) -> str:
@@ -137,6 +143,7 @@ def write_side(
     matrix: ArrayLike,
     *,
     made_by: dict[str, Any],
+    popularity: ArrayLike | None = None,
 ) -> None:
     """Write users alone, or items alone; as :func:`write_factors`.
 
@@ -148,6 +155,8 @@ def write_side(
     ids : array-like, shape (n_rows,)
     matrix : array-like, shape (n_rows, n_factors)
     made_by : dict
+    popularity : array-like, shape (n_rows,), optional
+        Of items.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,6 +166,9 @@ def write_side(
         pa.array(matrix.reshape(-1)), matrix.shape[1]
     )
     table = pa.table({"id": pa.array(np.asarray(ids).tolist()), "factors": lists})
+    if popularity is not None:
+        column = pa.array(np.asarray(popularity, dtype=np.float32))
+        table = table.append_column(POPULARITY, column)
     with replace_file(folder / name) as path:
         table = table.replace_schema_metadata({_METADATA: notes})
         write_parquet(path, table)
@@ -265,6 +277,44 @@ def read_side(
             f"({type(error).__name__}: {error}). Make it again with `userlogfeat "
             'fit-cf`, or CFEmbedding(backend="spark", factors_folder=...).'
         ) from error
+
+
+def share_of_users(user_items: csr_matrix) -> np.ndarray:
+    """Share of the users (rows) who have each item: (n_items,), float32, 0 to 1."""
+    n_users, n_items = user_items.shape
+    counts = np.bincount(user_items.indices, minlength=n_items)
+    return (counts / max(n_users, 1)).astype(np.float32)
+
+
+def read_popularity(folder: PathLike) -> np.ndarray | None:
+    """Share of the users who played each item of a folder, from 0 to 1.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    ndarray (n_items,), float32, or None
+        In the order of the items; None where it is not noted (of Spark, and of folders
+        that are older).
+
+    Raises
+    ------
+    ValueError
+        Where the folder holds no factors, or the shares are no such numbers.
+    """
+    read_side(folder, ITEMS)  # which says what is wrong with the file
+    table = read_parquet(Path(folder) / ITEMS, at_most=MAX_BYTES)
+    if POPULARITY not in table.column_names:
+        return None
+    popularity = table[POPULARITY].to_numpy()
+    shares = popularity.dtype == np.float32
+    if not (shares and ((popularity >= 0) & (popularity <= 1)).all()):
+        raise ValueError(
+            f"{Path(folder) / ITEMS} is damaged: shares of users are none."
+        )
+    return popularity
 
 
 def _noted(made_by, **more):

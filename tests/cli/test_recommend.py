@@ -50,11 +50,43 @@ def test_items_of_the_own_circle_that_are_new_to_the_user(run, work):
 def test_new_people_are_folded_in(run, work):
     new = {"who": ["ann", "ann", "bob", "bob"], "track": [0, 1, 10, 11]}
     pl.DataFrame(new).write_csv("new.csv")
-    options = ("--history", "new.csv", "--exclude", "new.csv", "-k", 8)
-    run("recommend", "f", "f", "-o", "r.parquet", *work, *options)
+    command = ("recommend", "f", "f", *work, "--history", "new.csv", "-k", 8)
+    result = run(*command, "-o", "r.parquet")
+    assert "4 pairs of new.csv were left out" in result.stdout
     frame = pl.read_parquet("r.parquet")
     assert sorted(frame.filter(user="ann")["item"]) == list(range(2, 10))
     assert sorted(frame.filter(user="bob")["item"]) == list(range(12, 20))
+    result = run(*command, "-o", "p.parquet", "--include-played")
+    assert "left out" not in result.stdout
+    frame = pl.read_parquet("p.parquet")
+    assert {0, 1} & set(frame.filter(user="ann")["item"])
+
+
+def frame_share(item):
+    """Share of the users of more.csv who played an item."""
+    plays = pl.read_csv("more.csv")
+    return plays.filter(track=item)["who"].n_unique() / plays["who"].n_unique()
+
+
+def test_new_people_of_whom_no_item_is_known(run, work):
+    """They got the first items in order, with score 0."""
+    extra = {"who": list(range(100, 130)), "track": [17] * 30}  # the popular one
+    plays = pl.concat([pl.read_csv("plays.csv"), pl.DataFrame(extra)])
+    plays.write_csv("more.csv")
+    run("fit-cf", "more.csv", "-o", "g", *work, "--factors", 2, "-q")
+    new = {"who": ["ann", "ann", "bob", "cleo"], "track": [0, 1, 999, 998]}
+    pl.DataFrame(new).write_csv("new.csv")
+    command = ("recommend", "g", "g", "-o", "r.csv", *work, "--history", "new.csv")
+    result = run(*command, "-k", 3, "-q")
+    text = " ".join(result.stderr.split())
+    assert "Note: Nothing is known of 2 of 3 users: no item of theirs is among" in text
+    frame = pl.read_csv("r.csv")
+    assert frame["user"].to_list() == ["ann"] * 3 + ["bob"] * 3 + ["cleo"] * 3
+    bob = frame.filter(user="bob")
+    assert bob["item"][0] == 17
+    assert bob["score"][0] == pytest.approx(frame_share(17), rel=1e-6)
+    assert bob["item"].to_list() == frame.filter(user="cleo")["item"].to_list()
+    assert (frame.filter(user="ann")["item"] < 10).all()
 
 
 def test_logs_that_exclude_nothing(run, work):

@@ -11,7 +11,7 @@ from userlogfeat import CFEmbedding, read_logs
 from userlogfeat.evaluation import ranking
 from userlogfeat.evaluation.recommendation import evaluate_ranking
 from userlogfeat.evaluation.recommendation_splits import split_per_user
-from userlogfeat.recommendation import nearest_users, recommend
+from userlogfeat.recommendation import mean_scores, nearest_users, recommend
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +67,65 @@ def test_fewer_than_k_are_left():
 
 
 def test_ties_go_to_the_lower_index():
-    """A user without plays is zeros to ALS: every item scores alike."""
-    users = np.array([[0, 0], [1, 0]], dtype=np.float32)
-    items = np.array([[1, 1], [2, 5], [2, 3], [1, 9]], dtype=np.float32)
+    users = np.array([[1, 0], [0, 1e-9]], dtype=np.float32)
+    items = np.array([[1, 3], [2, 3], [2, 3], [1, 9]], dtype=np.float32)
     found, scores = recommend(users, items, 3)
-    assert found.tolist() == [[0, 1, 2], [1, 2, 0]]
+    assert found.tolist() == [[1, 2, 0], [3, 0, 1]]
     assert scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("metric", ["dot", "cosine"])
+@pytest.mark.parametrize("backend", ["exact", "faiss"])
+def test_a_user_of_whom_nothing_is_known(metric, backend):
+    """Zeros to ALS: all scores are 0, and the first items in order were the best."""
+    if backend == "faiss":
+        pytest.importorskip("faiss", reason="pip install 'userlogfeat[search]'")
+    known = np.array([[0, 1], [0.2, 1], [1, 0]], dtype=np.float32)
+    users = np.vstack([known[:1], np.zeros((2, 2), np.float32)])
+    items = np.array([[1, 0], [-1, -1], [0, 1]], dtype=np.float32)
+    settings = {"metric": metric, "backend": backend}
+    with pytest.warns(UserWarning, match=r"known of 2 of 3 users.*Pass popularity="):
+        found, scores = recommend(users, items, 3, **settings)
+    assert found.tolist() == [[2, 0, 1], [-1] * 3, [-1] * 3]
+    assert np.isneginf(scores[1:]).all()
+    exclude = sparse.csr_matrix([[0, 0, 0], [0, 0, 0], [0, 1, 1]])
+    found, scores = recommend(
+        users, items, 3, popularity=[0.5, 0.75, 0.5], exclude=exclude, **settings
+    )
+    assert found.tolist() == [[2, 0, 1], [1, 0, 2], [0, -1, -1]]
+    assert scores[1].tolist() == [0.75, 0.5, 0.5]
+    with pytest.raises(ValueError, match=r"popularity of shape \(2,\), expected 3 fin"):
+        recommend(users, items, 3, popularity=[1, 2])
+    known = np.vstack([known, np.zeros((5, 2))])
+    means = mean_scores(items, known, metric=metric)
+    chosen, of_all = recommend(known[:3], items, 3, metric=metric)
+    expected = [of_all[chosen == item].mean() for item in range(3)]
+    np.testing.assert_allclose(means, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["exact", "faiss"])
+def test_items_of_which_nothing_is_known(backend):
+    """Their score is 0, above that of items that a user dislikes."""
+    if backend == "faiss":
+        pytest.importorskip("faiss", reason="pip install 'userlogfeat[search]'")
+    items = np.array([[0, 0], [-1, 0], [0, 0], [-2, 1]], dtype=np.float32)
+    found, _ = recommend(np.float32([[1, 0]]), items, 4, backend=backend)
+    assert found.tolist() == [[1, 3, -1, -1]]
+    exclude = sparse.csr_matrix([[0, 1, 0, 0]])
+    found, _ = recommend([[1, 0]], items, 2, exclude=exclude, backend=backend)
+    assert found.tolist() == [[3, -1]]
+    with pytest.warns(UserWarning, match="known of 2 of 4 items.*Leave them out"):
+        found, _ = nearest_users(items, np.float32([[1, 1]]), 1, backend=backend)
+    assert found.tolist() == [[-1], [0], [-1], [0]]
 
 
 def test_cosine_knows_no_length_and_no_overflow():
     users = np.array([[1e-30, 0.0], [0.0, 3e38]], dtype=np.float32)
     items = np.array([[1e30, 1e30], [1e-20, 0], [0, 0], [-1, 5]], dtype=np.float32)
     found, scores = recommend(users, items, 4, metric="cosine")
-    assert found.tolist() == [[1, 0, 2, 3], [3, 0, 1, 2]]  # item 1 and 2: both 0
-    expected = [[1, 0.5**0.5, 0, -(26**-0.5)], [5 * 26**-0.5, 0.5**0.5, 0, 0]]
+    assert found.tolist() == [[1, 0, 3, -1], [3, 0, 1, -1]]  # item 2 is of nobody
+    low = -np.inf
+    expected = [[1, 0.5**0.5, -(26**-0.5), low], [5 * 26**-0.5, 0.5**0.5, 0, low]]
     np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 

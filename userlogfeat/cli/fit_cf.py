@@ -94,6 +94,7 @@ def fit_cf(
             DIGEST,
             Factors,
             digest_users,
+            share_of_users,
             write_factors,
         )
         from userlogfeat.logs import read_logs
@@ -132,6 +133,7 @@ def fit_cf(
             "weights": weights.value,
             **cf.get_params(),
         }
+        popularity = None if on_spark else share_of_users(interactions.user_items)
         made_by[DIGEST] = digest_users(user_ids, cf.user_factors_)
         write_factors(
             output,
@@ -141,6 +143,7 @@ def fit_cf(
                 item_ids,
                 cf.item_factors_,
                 made_by=made_by,
+                popularity=popularity,
             ),
         )
     if not quiet:

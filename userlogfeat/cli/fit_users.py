@@ -113,6 +113,7 @@ def fit_users(
             DIGEST,
             Factors,
             digest_users,
+            share_of_users,
             write_factors,
         )
         from userlogfeat.id_tables import read_id_table
@@ -157,7 +158,9 @@ def fit_users(
                 },
             )
             factors = (plays.user_ids, embedded, plays.item_ids, tower.item_embeddings_)
-            write_factors(folder, Factors(*factors, made_by=made_by))
+            popularity = share_of_users(plays.user_items)
+            known = {"made_by": made_by, "popularity": popularity}
+            write_factors(folder, Factors(*factors, **known))
     if not quiet:
         losses = [epoch["valid_loss"] for epoch in tower.history_]
         tell(

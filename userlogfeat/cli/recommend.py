@@ -67,7 +67,8 @@ ITEMS are one of:
 
 \b
 The file has the columns user, rank (from 1), item, score; a user whose items run out
-has fewer rows. Items are clips as they were given; with --catalogue its items.""",
+has fewer rows. Items are clips as they were given; with --catalogue its items. A new
+user of whom nothing is known gets the most popular items.""",
 )
 def recommend(
     users: Annotated[
@@ -96,6 +97,13 @@ def recommend(
             parser=path_of,
         ),
     ] = None,
+    include_played: Annotated[
+        bool,
+        typer.Option(
+            "--include-played",
+            help="Recommend also what new users have played by --history.",
+        ),
+    ] = False,
     demographics: Annotated[
         Path | None,
         typer.Option(
@@ -147,30 +155,39 @@ def recommend(
     with explained():
         from userlogfeat.recommendation.files import check_suffix, write_recommendations
         from userlogfeat.recommendation.items import name_items
+        from userlogfeat.recommendation.ranking import mean_scores
+        from userlogfeat.recommendation.users import read_users
 
         check_suffix(output)
         check_file(output, overwrite)
         columns = named_columns(user, item, count, liked=liked, disliked=disliked)
         excluded = exclude and _read(exclude, format, columns)
-        people = _read_users(
-            users, history, demographics, demographics_user, format, columns
-        )
+        played = history and _read(history, format, columns)
+        people = _read_users(users, played, demographics, demographics_user)
         with licence_told_last(quiet):
             settings = {"device": device, "batch_size": batch_size, "n_jobs": jobs}
             found = _read_items(items, users, weights, settings)
         if catalogue is not None:
             table = _read_catalogue(catalogue, clip, items_of(catalogue_item, by))
             found = name_items(found, table, by=by.value)
+        score = found.metric if metric is Metric.auto else metric.value
+        popularity = found.popularity
+        if popularity is None:
+            known = read_users(users)[1]
+            popularity = mean_scores(found.embeddings, known, metric=score)
+        left_out = [excluded, None if include_played else played]
         n_written, n_excluded = write_recommendations(
             output,
             people,
             (found.ids, found.embeddings),
             k,
-            metric=found.metric if metric is Metric.auto else metric.value,
-            exclude=excluded,
+            metric=score,
+            exclude=[logs for logs in left_out if logs is not None],
+            popularity=popularity,
             backend=backend.value,
         )
-        if exclude is not None and n_excluded == 0:
+        _note_unknown(people[1], users)
+        if exclude is not None and n_excluded[0] == 0:
             show_warning(
                 f"{exclude} has none of these users with any of these items: nothing "
                 f"was left out. {_why_apart(excluded, people[0], found.ids)}"
@@ -181,7 +198,9 @@ def recommend(
             f"{len(people[0])} users, in {output}"
         )
         if exclude is not None:
-            tell(f"{n_excluded} pairs of {exclude} were left out")
+            tell(f"{n_excluded[0]} pairs of {exclude} were left out")
+        if played is not None and not include_played:
+            tell(f"{n_excluded[-1]} pairs of {history} were left out")
     tell_failures(found.failed)
     raise typer.Exit(SOME_FAILED if found.failed else 0)
 
@@ -209,7 +228,16 @@ def _read_catalogue(path, clip, item):
     return read_catalogue(path, clip=clip, item=item, artist_conflicts="ignore")
 
 
-def _read_users(folder, history, demographics, demographics_user, format, columns):
+def _note_unknown(embeddings, folder):
+    n_unknown = int((~embeddings.any(axis=1)).sum())
+    if n_unknown:
+        show_warning(
+            f"Nothing is known of {n_unknown} of {len(embeddings)} users: no item of "
+            f"theirs is among those of {folder}. They get what is most popular."
+        )
+
+
+def _read_users(folder, logs, demographics, demographics_user):
     """Ids and embeddings of the users to recommend to."""
     from userlogfeat.id_tables import read_id_table
     from userlogfeat.recommendation.users import (
@@ -218,9 +246,8 @@ def _read_users(folder, history, demographics, demographics_user, format, column
         read_users,
     )
 
-    if history is None and demographics is None:
+    if logs is None and demographics is None:
         return read_users(folder)
-    logs = history and _read(history, format, columns)
     people = None
     if demographics is not None:
         names = category_columns(folder)

@@ -1,16 +1,23 @@
 """Recommendations as a file: user, rank, item, score; a block of users at a time."""
 
+from __future__ import annotations
+
 import contextlib
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
 from userlogfeat._files import replace_file
-from userlogfeat._typing import ArrayLike, Matrix, PathLike
+from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.recommendation.ranking import recommend
 from userlogfeat.recommendation.users import move, positions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from userlogfeat.logs import Interactions
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
 _BLOCK_ROWS = 1_000_000  # of the file, in memory at once
@@ -23,9 +30,10 @@ def write_recommendations(
     k: int,
     *,
     metric: Literal["dot", "cosine"],
-    exclude: Matrix | None = None,
+    exclude: Sequence[Interactions] = (),
+    popularity: ArrayLike | None = None,
     backend: Literal["exact", "faiss"] = "exact",
-) -> tuple[int, int]:
+) -> tuple[int, list[int]]:
     """Recommend to every user, and write it down.
 
     Parameters
@@ -39,17 +47,19 @@ def write_recommendations(
         Items a user; fewer where fewer are left.
     metric : {"dot", "cosine"}
         As of :func:`userlogfeat.recommend`.
-    exclude : Interactions, optional
+    exclude : sequence of Interactions
         Who has played what: not recommended again. Other users and items count for
         nothing.
+    popularity : array-like (n_items,), optional
+        For users of whom nothing is known, as of :func:`userlogfeat.recommend`.
     backend : {"exact", "faiss"}
 
     Returns
     -------
     n_written : int
         Rows of the file.
-    n_excluded : int
-        Pairs of these users and items that were left out.
+    n_excluded : list of int
+        Pairs of these users and items that were left out, by each of `exclude`.
 
     Raises
     ------
@@ -60,7 +70,8 @@ def write_recommendations(
     item_ids, item_embeddings = items
     check_suffix(path)
     shape = (len(user_ids), len(item_ids))
-    pairs = None if exclude is None else _known_pairs(exclude, user_ids, item_ids)
+    excluded = [_known_pairs(logs, user_ids, item_ids) for logs in exclude]
+    pairs = sum(excluded) if excluded else None
     names = [pl.Series(np.asarray(ids).tolist()) for ids in (user_ids, item_ids)]
     step = max(1, _BLOCK_ROWS // k)
     n_written = 0
@@ -74,11 +85,12 @@ def write_recommendations(
                 exclude=None if pairs is None else pairs[part],
                 metric=metric,
                 backend=backend,
+                popularity=popularity,
             )
             frame = _rows(names[0][part], names[1], chosen, scores)
             file.write(frame)
             n_written += frame.height
-    return n_written, 0 if pairs is None else pairs.nnz
+    return n_written, [logs.nnz for logs in excluded]
 
 
 def check_suffix(path: PathLike) -> None:

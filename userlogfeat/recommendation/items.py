@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import clone
 
 from userlogfeat._typing import ClipIds, PathLike
-from userlogfeat.factor_files import DIGEST, ITEMS, read_side
+from userlogfeat.factor_files import DIGEST, ITEMS, read_popularity, read_side
 from userlogfeat.recommendation.users import positions, same_training
 from userlogfeat.tables import FeatureTable
 
@@ -40,12 +40,15 @@ class Items:
         How they are compared with users.
     failed : list of (clip, status, message)
         Clips that could not be heard.
+    popularity : ndarray of float32, shape (n_items,), or None
+        Share of the users who played each, where it is known.
     """
 
     ids: np.ndarray
     embeddings: np.ndarray
     metric: str
     failed: list = field(default_factory=list)
+    popularity: np.ndarray | None = None
 
 
 def has_factors(folder: PathLike) -> bool:
@@ -82,7 +85,9 @@ def items_of_factors(folder: PathLike, *, users: PathLike | None = None) -> Item
             )
         )
     known = embeddings.any(axis=1)
-    return Items(ids[known], embeddings[known], "dot")
+    popularity = read_popularity(folder)
+    popularity = None if popularity is None else popularity[known]
+    return Items(ids[known], embeddings[known], "dot", popularity=popularity)
 
 
 def items_of_table(

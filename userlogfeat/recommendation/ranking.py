@@ -6,6 +6,7 @@ a user tower and the audio network trained against it (Chen, Liang, Ma, Gu 2021)
 relevance is the cosine.
 """
 
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ def recommend(
     metric: Literal["dot", "cosine"] = "dot",
     backend: Literal["exact", "faiss"] = "exact",
     index: str = "Flat",
+    popularity: ArrayLike | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k items of the highest scores for each user.
 
@@ -49,20 +51,24 @@ def recommend(
         Items that are not recommended to a user, such as those the user has: entries
         that are stored and not 0.
     metric : {"dot", "cosine"}
-        The score: the scalar product, or the cosine. The cosine of an embedding of
-        length 0 (an item that nobody played) is taken as 0.
+        The score: the scalar product, or the cosine.
     backend : {"exact", "faiss"}
         "faiss": the library of that name (``pip install 'userlogfeat[search]'``), for
         many users or for an approximate `index`.
     index : str
         Of backend "faiss", what ``faiss.index_factory`` builds: "Flat" is exact, others
         are faster and miss some items.
+    popularity : array-like, shape (n_items,), optional
+        How users whose embedding is zeros, of whom nothing is known, rank items: the
+        share of users who played each, or its :func:`mean_scores`. It is their score.
 
     Returns
     -------
     items : ndarray of int64, shape (n_users, k)
         Rows of `item_embeddings`, best first. Of equal scores the lower index comes
-        first (of a faiss index: among those it finds). -1 where fewer than k are left.
+        first (of a faiss index: among those it finds). -1 where fewer than k are left,
+        and for users of whom nothing is known without `popularity`. An item of zeros,
+        which nobody played, is not recommended by its score.
     scores : ndarray of float32 or float64, shape (n_users, k)
         Their scores; -inf beside -1.
 
@@ -72,6 +78,11 @@ def recommend(
         Where shapes do not fit; or embeddings are NaN or infinite, with the row.
     ImportError
         Where faiss is asked for and missing, with the command that installs it.
+
+    Warns
+    -----
+    UserWarning
+        Where nothing is known of some users, and there is no `popularity`: how many.
 
     Notes
     -----
@@ -99,7 +110,12 @@ def recommend(
     users = check_embeddings(user_embeddings, "user_embeddings")
     items = check_embeddings(item_embeddings, "item_embeddings", users.shape[1])
     exclude = check_pairs(exclude, "exclude", (len(users), len(items)))
-    return _search(users, items, int(k), exclude, metric, backend, index)
+    found = _search(users, items, int(k), exclude, metric, backend, index)
+    if popularity is None:
+        _warn_of_unknown(users, "users", "Pass popularity=, one number an item.")
+    else:
+        _fill_unknown(found, users, popularity, items, exclude)
+    return found
 
 
 def nearest_users(
@@ -161,22 +177,97 @@ def nearest_users(
             "matrix of users x items."
         )
     exclude = check_pairs(exclude, "exclude", None)
+    _warn_of_unknown(items, "items", "Leave them out.")
     return _search(items, users, int(k), exclude, metric, backend, index)
 
 
+def mean_scores(
+    item_embeddings: ArrayLike,
+    user_embeddings: ArrayLike,
+    *,
+    metric: Literal["dot", "cosine"] = "dot",
+) -> np.ndarray:
+    """Mean over known users of the score of each item: what most of them like.
+
+    Parameters
+    ----------
+    item_embeddings : array-like, shape (n_items, n_factors)
+    user_embeddings : array-like, shape (n_users, n_factors)
+        Users of zeros, of whom nothing is known, are left out.
+    metric : {"dot", "cosine"}
+        As of :func:`recommend`.
+
+    Returns
+    -------
+    ndarray of float32 or float64, shape (n_items,)
+        Zeros where no user is known.
+
+    Examples
+    --------
+    >>> from userlogfeat.recommendation.ranking import mean_scores
+    >>> mean_scores([[0.0, 1.0], [1.0, 0.0]], [[1, 0], [1, 0], [0, 1], [0, 1], [1, 0]])
+    array([0.4, 0.6])
+    """
+    check_choice(metric, "metric", METRICS)
+    items = check_embeddings(item_embeddings, "item_embeddings")
+    users = check_embeddings(user_embeddings, "user_embeddings", items.shape[1])
+    users = users[users.any(axis=1)]
+    if metric == "cosine":
+        items, users = _unit(items), _unit(users)
+    total = users.sum(axis=0, dtype=np.float64) / max(len(users), 1)
+    return (items @ total).astype(items.dtype)
+
+
+def _fill_unknown(found, users, popularity, items, exclude):
+    """Rank by popularity for users of zeros, in place."""
+    chosen, scores = found
+    popularity = np.asarray(popularity, scores.dtype)
+    if popularity.shape != (len(items),) or not np.isfinite(popularity).all():
+        raise ValueError(
+            f"Got popularity of shape {popularity.shape}, expected {len(items)} finite "
+            "numbers: one an item."
+        )
+    unknown = np.flatnonzero(~users.any(axis=1))
+    for part in iter_rows(len(unknown), len(items)):
+        rows = unknown[part]
+        block = np.broadcast_to(popularity, (len(rows), len(items)))
+        candidates = None if exclude is None else ~mask_of(exclude, rows)
+        chosen[rows], scores[rows] = top_items(
+            block, chosen.shape[1], candidates=candidates
+        )
+
+
+def _warn_of_unknown(queries, what, advice):
+    unknown = int(np.count_nonzero(~queries.any(axis=1)))
+    if unknown:
+        warnings.warn(
+            f"Nothing is known of {unknown} of {len(queries)} {what}, whose embeddings "
+            f"are zeros: none is found for them (-1). {advice}",
+            stacklevel=3,
+        )
+
+
 def _search(queries, targets, k, exclude, metric, backend, index):
-    """Rows of `targets` of the highest scores for each of `queries`, and the scores."""
+    """Rows of `targets` of the highest scores for each of `queries`, and the scores.
+
+    Zeros on either side are of what nothing is known: all their scores would be 0,
+    better than those of what is known to be disliked.
+    """
+    asked, known = (side.any(axis=1) for side in (queries, targets))
     if metric == "cosine":
         queries, targets = _unit(queries), _unit(targets)
-    if len(queries) == 0 or len(targets) == 0:
+    if not asked.any() or not known.any():
         chosen = np.full((len(queries), k), -1)
         return chosen, np.full((len(queries), k), -np.inf, np.float32)
     if backend == "faiss":
-        return _search_faiss(queries, targets, k, exclude, index)
-    return _search_exact(queries, targets, k, exclude)
+        chosen, scores = _search_faiss(queries, targets, k, exclude, index, known)
+    else:
+        chosen, scores = _search_exact(queries, targets, k, exclude, known)
+    chosen[~asked], scores[~asked] = -1, -np.inf
+    return chosen, scores
 
 
-def _search_exact(queries, targets, k, exclude):
+def _search_exact(queries, targets, k, exclude, known):
     # Q: queries of a block, N: targets
     dtype = np.result_type(queries, targets)
     chosen = np.empty((len(queries), k), dtype=np.int64)
@@ -184,12 +275,17 @@ def _search_exact(queries, targets, k, exclude):
     for rows in iter_rows(len(queries), len(targets)):
         block = queries[rows] @ targets.T  # Q, N
         refuse_nan(block, rows.start)  # finite embeddings can overflow
-        candidates = None if exclude is None else ~mask_of(exclude, rows)
+        candidates = None
+        if exclude is not None:
+            candidates = ~mask_of(exclude, rows)
+            candidates &= known
+        elif not known.all():
+            candidates = np.broadcast_to(known, block.shape)
         chosen[rows], scores[rows] = top_items(block, k, candidates=candidates)
     return chosen, scores
 
 
-def _search_faiss(queries, targets, k, exclude, index):
+def _search_faiss(queries, targets, k, exclude, index, known):
     """As `_search_exact`, from a faiss index, which cannot leave pairs out.
 
     So k more than the most that any of a block's users has excluded are looked up and
@@ -198,7 +294,8 @@ def _search_faiss(queries, targets, k, exclude, index):
     faiss = import_optional("faiss", extra="search", purpose='backend="faiss"')
     n_factors = targets.shape[1]
     built = faiss.index_factory(n_factors, index, faiss.METRIC_INNER_PRODUCT)
-    targets = np.ascontiguousarray(targets, np.float32)
+    places = np.flatnonzero(known)
+    targets = np.ascontiguousarray(targets[places], np.float32)
     if not built.is_trained:
         built.train(targets)
     built.add(targets)
@@ -214,9 +311,10 @@ def _search_faiss(queries, targets, k, exclude, index):
         depth = min(k + int(n_excluded[rows].max()), len(targets))
         found_scores, found = built.search(queries[rows], depth)
         keep = found >= 0
+        found = places[found.clip(0)]
         if exclude is not None:
             excluded = mask_of(exclude, rows)
-            keep &= ~np.take_along_axis(excluded, found.clip(0), axis=1)
+            keep &= ~np.take_along_axis(excluded, found, axis=1)
         chosen[rows], scores[rows] = _sift(found, found_scores, keep, k)
     return chosen, scores
 

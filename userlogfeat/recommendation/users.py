@@ -177,6 +177,8 @@ def embed_users(
     -------
     ids : ndarray, shape (n_users,)
     embeddings : ndarray of float32, shape (n_users, n_units)
+        Of users of whom nothing is known zeros (of factors), or the mean of all (of a
+        tower, with its warning).
 
     Raises
     ------
