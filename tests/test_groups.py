@@ -99,13 +99,15 @@ def test_catalogues(tmp_path):
     assert catalogue.groups().tolist() == [0, 1, 0, 2]
 
 
-@names
+@pytest.mark.parametrize("missing", [None, float("nan"), "", b" ", pd.NA], ids=repr)
 def test_nobody_is_not_learned_as_an_artist(missing):
     y = np.array(["a", "a", missing, "b"], dtype=object)
     if not isinstance(missing, str | bytes):
         y[[0, 1, 3]] = 1, 1, 2
     with pytest.raises(ValueError, match="The artists of 1 clips are missing"):
         _artists.number_artists(y, np.zeros((4, 1)))
+    names = _artists.number_artists([-1, 1], np.zeros((2, 1)))[0]
+    assert names.tolist() == [-1, 1]  # classes, as scikit-learn calls two
 
 
 class _Estimator:

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from userlogfeat._groups import is_missing
-from userlogfeat._labels import as_labels
+from userlogfeat._labels import as_labels, is_null, is_number
 from userlogfeat.estimators._network import check_groups
 from userlogfeat.training.songs import split_songs
 
@@ -27,7 +27,7 @@ def number_artists(y, inputs):
             "ArtistEmbedder requires y to be passed, but the target y is "
             "None: it learns who the artist of each clip is."
         )
-    y = as_labels(y, name="y", of="artists", is_missing=is_missing)
+    y = as_labels(y, name="y", of="artists", is_missing=_is_nobody)
     check_consistent_length(inputs, y)
     if y.dtype.kind == "f" and (y != np.rint(y)).any():
         raise ValueError(
@@ -41,6 +41,11 @@ def number_artists(y, inputs):
             "two or more: artists are told apart."
         )
     return names, artists
+
+
+def _is_nobody(name):
+    """Whether an artist is missing; as a class, -1 is a name like others."""
+    return (is_missing(name) and not is_number(name)) or is_null(name)
 
 
 def split_clips(names, artists, groups, *, validation_fraction, test_fraction, seed):
