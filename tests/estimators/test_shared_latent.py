@@ -298,7 +298,7 @@ def test_windows_apart_are_saved_as_means(tmp_path):
 def test_features_without_a_network_for_them():
     X = np.random.default_rng(0).normal(size=(20, 7))
     embedder = SharedLatentEmbedder(2, max_epochs=1, random_state=0)
-    with pytest.warns(UserWarning, match=r'have 7 numbers.*Pass network="mlp"'):
+    with pytest.raises(ValueError, match=r'have 7 numbers.*pass network="mlp"'):
         embedder.fit(X, np.arange(20) % 2)
 
 
