@@ -12,6 +12,7 @@ _EXPECTED = (
     "expected a list of paths, a 2-D array of waveforms (clips, samples), a list of "
     "1-D waveforms, or a 3-D array of log-mel spectrograms (clips, bands, frames)"
 )
+_QUIET = 16  # as integers of 16 bits, 66 dB below full scale
 MAX_CHANNELS = 2  # of waveforms stacked as channels; no spectrogram has so few bands
 
 
@@ -171,12 +172,12 @@ def _check_waveforms(X):
 
 
 def _refuse_integers(X, name):
-    """Raise for arrays of integer samples; whole numbers up to 2 pass, as floats do."""
+    """Raise for integer samples; small ones of wide types pass, as floats do."""
     dtype = getattr(X, "dtype", None)
     kind, bits = getattr(dtype, "kind", None), 8 * getattr(dtype, "itemsize", 0)
     if kind not in ("i", "u") or X.size == 0:
         return
-    if bits > 16 and -2 <= X.min() and X.max() <= 2:
+    if bits > 16 and -_QUIET <= X.min() and X.max() <= _QUIET:
         return
     wide = bits > 16 and max(-int(X.min()), int(X.max())) > 1 << 16
     full_scale = 1 << (31 if wide else min(bits, 16) - 1)
@@ -185,7 +186,8 @@ def _refuse_integers(X, name):
         remedy = f"(X - {full_scale}.0) / {full_scale}"
     raise ValueError(
         f"{name} has dtype {dtype} and integer samples, expected floats of full scale "
-        f"1: pass {remedy}, or divide by 32768 if they are of 16 bits."
+        f"1: pass {remedy}, or divide by 32768 if they are of 16 bits, by 8388608 if "
+        "of 24."
     )
 
 

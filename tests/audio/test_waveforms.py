@@ -108,7 +108,9 @@ def test_integers_cast_to_float(sample_rate, scale, full_scale):
     with pytest.raises(ValueError, match=f"Waveform 1 .*Divide X by {full_scale}"):
         check([quiet, np.round(scale * 2 * tone(RATE))], sample_rate)
     with pytest.raises(ValueError, match="Divide X by 32768"):
-        check([quiet, np.round(10 * tone(RATE))], sample_rate)  # all are quiet
+        check([quiet, np.round(40 * tone(RATE))], sample_rate)  # all are quiet
+    with pytest.raises(UserWarning, match="20 dB above it"):
+        check([quiet, np.round(20 * tone(RATE))], sample_rate)
 
 
 def test_loud_floats():

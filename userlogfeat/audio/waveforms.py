@@ -70,7 +70,8 @@ def check_sound(
     Warns
     -----
     UserWarning
-        Where samples are louder than float mixes are, but too quiet for integers; or
+        Where samples are louder than float mixes are, or whole numbers, but too quiet
+        for integers; or
         where, at a stated rate, no clip changes its sign.
     """
     lengths = {len(row) for row in waveforms}
@@ -129,8 +130,8 @@ def _check_peak(waveforms):
         raise ValueError(f"{said}: is it audio?")
     if full_scale is None:
         return
-    if MAX_PEAK < peak <= LOUDEST and (waveforms[row] % 1).any():
-        warnings.warn(
+    if peak <= LOUDEST and (peak <= MAX_PEAK or (waveforms[row] % 1).any()):
+        warnings.warn(  # of integers, 16 would be near silence
             f"{said}, which is {20 * np.log10(peak):.0f} dB above it: divide X by what "
             "full scale is there.",
             stacklevel=5,
