@@ -483,6 +483,8 @@ def report(rows):
             "Mutants of code in functions; of modules with many, some are drawn. Tried "
             "with the tests of the module alone, without those that are slow, need the "
             "real data or Spark.",
+            "Survivors are looked at after a run, and real ones get a test: they are "
+            "counted as killed from the next run on.",
             "Equivalent: no test can tell them from the module, because "
             + "; ".join(f"{reason} ({n})" for reason, n in reasons.items())
             + ".",

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -136,6 +137,35 @@ def test_an_offset_of_the_features_changes_nothing(planted, mode):
     assert np.ptp(outputs[0], axis=0).min() > 0.1
     np.testing.assert_allclose(*outputs, atol=5e-3)
     np.testing.assert_allclose(*estimates, atol=5e-3)
+
+
+@pytest.mark.parametrize("mode", ["base", "fix", "init", "kd"])
+def test_the_model_that_is_kept_has_the_loss_that_chose_it(
+    planted, teacher, mode, monkeypatch
+):
+    """Cross-entropy on the validation clips, of probabilities from raw features."""
+    X, _, y = planted
+    splits, split = [], KDStudentClassifier._split
+    monkeypatch.setattr(
+        KDStudentClassifier,
+        "_split",
+        lambda self, *given: splits.append(split(self, *given)) or splits[-1],
+    )
+    model = student(None if mode == "base" else teacher, mode, max_epochs=4)
+    model.fit(X, y)
+    [(_, valid)] = splits
+    loss = log_loss(y[valid], model.predict_proba(X[valid]), labels=model.classes_)
+    chosen = min(epoch["valid_task_loss"] for epoch in model.history_)
+    assert loss == pytest.approx(chosen, rel=1e-3)
+
+
+def test_a_second_fit_in_another_mode_forgets_the_first(planted, teacher):
+    X, _, y = planted
+    once = student(teacher, "fix", max_epochs=1).fit(X, y)
+    for mode in ("init", "fix"):
+        once.set_params(mode=mode).fit(X, y)
+        alone = student(teacher, mode, max_epochs=1).fit(X, y)
+        np.testing.assert_array_equal(once.predict_proba(X), alone.predict_proba(X))
 
 
 def test_kd_epochs_lower_the_weight_to_nothing():

@@ -66,3 +66,29 @@ def test_artists_are_on_one_side_and_share_the_examples():
         held = set(range(40)) - set(every)
         assert not {artists[i] for i in held} & {artists[i] for i in every}
         assert len({artists[i] for i in few}) == 6  # three of each class
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_seed_decides_folds_and_draws(given):
+    X, y = np.arange(40)[:, None], np.repeat(["a", "b"], 20)
+    artists = [f"artist {i // 2}" for i in range(40)]
+    cv = [(np.arange(0, 40, 2), np.arange(1, 40, 2))] if given else None
+    size, found = 2 if given else None, []  # draws of folds that are given, or folds
+    for seed in (0, 0, 1):
+        SEEN.clear()
+        settings = {"cv": cv, "groups": artists, "seed": seed}
+        learning_curve(Memory(), X, y, sizes=(size,), **settings)
+        found.append(list(SEEN))
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+def test_classes_with_fewer_examples_give_all_and_clips_tested_twice_their_mean():
+    SEEN.clear()
+    X, y = np.arange(6)[:, None], np.array(["a", "a", "b", "b", "b", "b"])
+    folds = [(np.array([0, 2, 3, 4]), np.array([1, 5])), (np.arange(2, 6), [1, 0])]
+    curve = learning_curve(Memory(), X, y, sizes=(3,), cv=folds)
+    assert [rows for rows, _ in SEEN] == [[0, 2, 3, 4], SEEN[1][0]]
+    assert len(SEEN[1][0]) == 3
+    # Memory says "a", then "b": clip 1 is right once of twice, 0 never, 5 never.
+    np.testing.assert_array_equal(curve.outcomes[0], [0, 0.5, *[np.nan] * 3, 0])

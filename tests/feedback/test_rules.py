@@ -22,6 +22,11 @@ def make_logs(rows, **columns):
     return read_logs(frame, count="plays", **{name: name for name in columns})
 
 
+def planted(verdicts):
+    n_users, n_items = verdicts.shape
+    return Feedback(verdicts, np.arange(n_users), np.arange(n_items), "planted")
+
+
 def of(feedback):
     return feedback.user_items.toarray().tolist()
 
@@ -296,3 +301,19 @@ def test_dislikes_are_drawn_beside_numbers_of_plays(bad):
     feedback = feedback_of_logs(logs, "played")
     with pytest.raises(ValueError, match=f"first is {bad}.*expected numbers of plays"):
         sample_dislikes(feedback, played)
+
+
+@pytest.mark.parametrize("n_per_like", [0, -1, np.nan])
+def test_dislikes_for_each_like_are_positive(n_per_like):
+    verdicts = sparse.csr_matrix(np.eye(4, dtype=np.float32))
+    with pytest.raises(ValueError, match="n_per_like"):
+        sample_dislikes(planted(verdicts), verdicts, n_per_like=n_per_like)
+
+
+def test_a_stored_zero_is_no_play():
+    """Three items, one liked: both others may be drawn, though one has a stored 0."""
+    verdicts = sparse.csr_matrix(np.array([[1, 0, 0]], dtype=np.float32))
+    played = sparse.csr_matrix((np.array([1.0, 0.0]), ([0, 0], [0, 1])), (1, 3))
+    assert played.nnz == 2
+    found = sample_dislikes(planted(verdicts), played, n_per_like=2, random_state=0)
+    assert found.user_items.toarray().tolist() == [[1, -1, -1]]
