@@ -1,6 +1,8 @@
 """What every estimator promises: the kinds of X, and scikit-learn's own checks."""
 
 import pickle
+from copy import deepcopy
+from functools import cache
 
 import joblib
 import numpy as np
@@ -121,14 +123,25 @@ def learn(estimator, X, factors):
     return estimator.fit(X, LABELS if labels else factors)
 
 
+@pytest.fixture(scope="module")
+def fitted(paths, factors):
+    """A function of a name: the estimator, fitted once, a copy for each test."""
+
+    @cache
+    def fit(name):
+        return learn(clone(EVERY[name]), paths, factors)
+
+    return lambda name: deepcopy(fit(name))
+
+
 @pytest.fixture(params=EVERY, ids=str)
-def every(request, paths, factors):
-    return learn(clone(EVERY[request.param]), paths, factors)
+def every(request, fitted):
+    return fitted(request.param)
 
 
 @pytest.fixture(params=EMBEDDERS, ids=str)
-def embedder(request, paths, factors):
-    return learn(clone(EMBEDDERS[request.param]), paths, factors)
+def embedder(request, fitted):
+    return fitted(request.param)
 
 
 def distance(a, b):
@@ -150,8 +163,8 @@ def test_paths_are_waveform_rows(every, paths, waveforms):
 
 
 @pytest.mark.parametrize("name", EMBEDDERS)
-def test_paths_are_log_mel(name, paths, factors):
-    embedder = learn(clone(EMBEDDERS[name]), paths, factors)
+def test_paths_are_log_mel(name, fitted, paths):
+    embedder = fitted(name)
     front_end = FRONT_ENDS.get(name, "musicnn")
     log_mel = LogMel(front_end, duration=SECONDS).fit_transform(paths)
     assert distance(embedder.transform(log_mel), embedder.transform(paths)) < 1e-5

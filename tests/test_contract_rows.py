@@ -1,6 +1,8 @@
 """What every estimator promises that reads rows of numbers: logs, or features."""
 
 import pickle
+from copy import deepcopy
+from functools import cache
 
 import joblib
 import numpy as np
@@ -81,13 +83,24 @@ def learn(estimator, X, targets):
     return estimator.fit(X) if targets is None else estimator.fit(X, targets)
 
 
-@pytest.fixture(params=KINDS, ids=str)
-def kind(request, world):
-    """A fitted estimator, what it read, and what it learned from."""
-    make, reads, learns = KINDS[request.param]
+@pytest.fixture(scope="module")
+def fitted(world):
+    """A function of a name: what `kind` says, fitted once, a copy for each test."""
     world = world | {"listeners": np.random.default_rng(0).random((N_ROWS, 30)) < 0.5}
-    targets = None if learns is None else world[learns]
-    return learn(make(), world[reads], targets), world[reads], targets
+
+    @cache
+    def fit(name):
+        make, reads, learns = KINDS[name]
+        targets = None if learns is None else world[learns]
+        return learn(make(), world[reads], targets), world[reads], targets
+
+    return lambda name: deepcopy(fit(name))
+
+
+@pytest.fixture(params=KINDS, ids=str)
+def kind(request, fitted):
+    """A fitted estimator, what it read, and what it learned from."""
+    return fitted(request.param)
 
 
 def near(a, b):
