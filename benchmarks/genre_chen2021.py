@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from userlogfeat import PatchVotingClassifier
-from userlogfeat.evaluation.significance import bootstrap_interval
+from userlogfeat.evaluation.significance import mean_interval
 
 SEED = 0
 N_SEEDS = 3  # of embedders, permutations and projections
@@ -107,9 +107,9 @@ def report(name, task, found, frames):
     alone, rows = found[first][0], []
     for arm, right in found.items():
         cells = []
-        for values in (right, right - alone):
-            mean, low, high = bootstrap_interval(
-                values, tested=~np.isnan(values), groups=task.groups
+        for values, bounds in ((right, (0, 1)), (right - alone, (-1, 1))):
+            mean, low, high = mean_interval(
+                values, tested=~np.isnan(values), groups=task.groups, bounds=bounds
             )
             cells.append(f"{mean:.3f} ({low:.3f} to {high:.3f})")
         rows.append([arm, len(right), cells[0], "" if arm == first else cells[1]])
@@ -128,7 +128,7 @@ def report(name, task, found, frames):
             f"taught by published tag frames of {n_artists} artists in HetRec "
             "Last.fm's logs, of whom no clip is learned from or tested here; dislikes "
             "are drawn, not expressed. Columns of both kinds at unit mean square.",
-            "95% bootstrap intervals over clips"
+            "95% intervals over clips"
             + (", by artist," if task.groups is not None else "")
             + " and runs.",
         ],

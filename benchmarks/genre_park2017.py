@@ -25,12 +25,12 @@ from sklearn.svm import SVC
 
 from userlogfeat import FRONTENDS, ArtistEmbedder, LogMel, MusicnnEmbedder
 from userlogfeat.datasets.synthetic import make_listening_corpus
+from userlogfeat.evaluation.intervals import mean_interval
 
 SEED = 0
 N_LABELS = (2, 5, 10, 20)  # a class
 N_DRAWS = 30  # of labels and test artists
 N_FITS = 3  # of networks: seeds, and permutations of the artists
-N_RESAMPLED = 2000  # of the intervals
 BLIND = 1e-12  # a step that moves no weight: batch norm sees the songs, nothing learns
 ARMS = ("input", "random network", "permuted artists", "artists: last layer", "artists")
 
@@ -58,12 +58,9 @@ def few_labels(features, labels, artists, n_per_class, scale):
 
 
 def interval(values):
-    """Mean, and a 95 % bootstrap interval of it over draws."""
-    values = np.asarray(values)
-    rng = np.random.default_rng(SEED)
-    means = rng.choice(values, (N_RESAMPLED, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{values.mean():.3f} ({low:.3f} to {high:.3f})"
+    """Mean, and a 95 % interval of it over draws."""
+    mean, low, high = mean_interval(values, bounds=(0, 1))
+    return f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
 
 def hear(embedder, X, layer):
@@ -305,7 +302,7 @@ def tell(part, title, rows, notes, n_labels=N_LABELS):
         [
             *notes,
             f"Accuracy, mean of {N_DRAWS} draws of labels and test artists and of "
-            f"{N_FITS} networks, 95 % bootstrap interval over draws.",
+            f"{N_FITS} networks, 95 % interval over draws.",
         ],
         seed=SEED,
     )

@@ -29,13 +29,13 @@ from sklearn.svm import SVC
 
 import userlogfeat
 from userlogfeat import CFEmbedding, CFRegressor, read_logs
+from userlogfeat.evaluation.intervals import mean_interval
 
 SEED = 0
 MIN_LISTENERS = 3
 ALPHAS, REGULARIZATIONS = (1.0, 10.0, 40.0), (0.01, 1.0, 10.0)
 N_SEEDS = 5  # of the ALS, in the choice of its settings
 N_CONTROLS = 20  # permuted logs, random projections, ALS seeds
-N_BOOTSTRAP = 2000
 C_GRID = np.logspace(-1, 2, 7)
 WEIGHT_GRID = (0.25, 0.5, 1.0, 2.0)  # of the estimate beside the taggram
 FOLDER = Path(userlogfeat.__file__).parent / "pretrained" / "lastfm2k-musicnn"
@@ -196,10 +196,9 @@ def predict_genres(train, test, blocks, *, weights=(1.0,)):
     return search.predict(X_test) == test.genres, search.best_score_
 
 
-def interval(correct, rng):
-    """95% bootstrap interval of the mean, as text."""
-    draws = rng.choice(correct, size=(N_BOOTSTRAP, len(correct))).mean(axis=1)
-    low, high = np.quantile(draws, [0.025, 0.975])
+def interval(shares):
+    """95% interval of the mean, as text."""
+    _, low, high = mean_interval(shares, bounds=(0, 1))
     return f"{low:.3f} to {high:.3f}"
 
 
@@ -245,7 +244,7 @@ def compare_arms(logs, train, test, taught, settings, rng):
                 len(results),
                 f"{accuracies.mean():.3f}",
                 spread,
-                interval(np.mean([correct for correct, _ in results], axis=0), rng),
+                interval(np.mean([correct for correct, _ in results], axis=0)),
                 f"{np.mean([score for _, score in results]):.3f}",
             ]
         )
@@ -302,13 +301,13 @@ def main():
                 n_artists,
                 len(ranks),
                 f"{ranks.mean():.3f}",
-                interval(ranks, rng),
+                interval(ranks),
             ]
         ],
         [
             "Rank percentile of the true artist among the unseen test artists by the "
             "cosine of estimate and factor, mean over artists; chance is 0.5. The "
-            "interval is a bootstrap over artists.",
+            "interval is over artists.",
             f"ALS: alpha {settings[0]:g}, regularisation {settings[1]:g}, chosen by "
             "the same measure in artist-grouped cross-validation over the tracks that "
             f"teach, mean of {N_SEEDS} seeds: {'; '.join(als_rows)}.",

@@ -24,9 +24,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from userlogfeat import FeatureLookup, FeatureTable
-from userlogfeat.evaluation.bootstrap import bootstrap_interval
 from userlogfeat.evaluation.folds import gtzan_tracks
 from userlogfeat.evaluation.friedman import friedman_test
+from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.mirex.black_box import run_script
 from userlogfeat.mirex.evaluate import evaluate
 from userlogfeat.mirex.folds import read_folds
@@ -97,7 +97,7 @@ def measure_folds(data, work):
         truth = np.array([t for r in results for t in r.fold.truth.values()])
         genres = np.unique(truth).tolist()
         by_class[name] = {genre: correct[truth == genre].mean() for genre in genres}
-        mean, low, high = bootstrap_interval(correct, groups=artists, seed=SEED)
+        mean, low, high = mean_interval(correct, groups=artists)
         folds = [f"{r.accuracy:.3f}" for r in results]
         means = np.mean(list(by_class[name].values()))
         rows.append([name, *folds, f"{mean:.3f}", f"{low:.3f} to {high:.3f}"])

@@ -23,7 +23,7 @@ import recommendation_real as real
 from recommendation_sets import SETS
 from reporting import HERE, record
 
-from userlogfeat.evaluation.significance import bootstrap_interval
+from userlogfeat.evaluation.significance import mean_interval
 
 FOLDER = HERE / "recommendation_chen2021.fits"
 # Part -> (its module's methods and judge, seeds).
@@ -76,7 +76,7 @@ def cell(tables):
     tested = ~np.isnan(outcomes)
     if not tested.any():
         return "-"
-    mean, low, high = bootstrap_interval(outcomes, tested=tested)
+    mean, low, high = mean_interval(outcomes, tested=tested, bounds=(0, 1))
     return f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
 

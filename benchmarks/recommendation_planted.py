@@ -174,7 +174,7 @@ def words():
             "default. Nothing was chosen on these verdicts but this size.",
             "AUC and precision are means over users: precision is that of a user's n "
             "best of the judged held-out items, of which n are liked (chance is about "
-            "a half). 95% bootstrap intervals over users and seeds. Every user has "
+            "a half). 95% intervals over users and seeds. Every user has "
             "likes and dislikes in the test part, or is left out: none is, of the "
             "judges named above.",
             '"Shuffled users": the same embeddings, dealt to the users in another '

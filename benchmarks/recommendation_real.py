@@ -204,7 +204,7 @@ def words(name, seeds):
             "Negatives are sampled, not expressed: these logs hold no dislikes. Nets "
             f"learn from {DISLIKES:g} artists drawn for each played one; in the test "
             f"an artist that a user does not play counts as not relevant.{few}",
-            "95% bootstrap intervals over users and draws; of the last column (for "
+            "95% intervals over users and draws; of the last column (for "
             "each new artist, AUC of users who play it before users who do not) over "
             f"artists and draws. kNN: {N_NEIGHBOURS} tracks by cosine of standardised "
             f"features ({features}). Popularity and artist mean know nothing of a new "

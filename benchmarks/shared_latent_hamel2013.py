@@ -27,7 +27,7 @@ from userlogfeat import (
 )
 from userlogfeat.evaluation.folds import stratified_folds
 from userlogfeat.evaluation.learning_curves import learning_curve, standard_error
-from userlogfeat.evaluation.significance import bootstrap_difference, bootstrap_interval
+from userlogfeat.evaluation.significance import difference_interval, mean_interval
 from userlogfeat.evaluation.similarity import precision_at_k
 
 SEED = 0
@@ -126,12 +126,12 @@ def table_4(target, folds, curves, stem):
             scores = [curve.scores[-1, 0] for curve in kinds[kind]]
             cells.append(f"{np.mean(scores):.3f} ± {standard_error(scores):.3f}")
         drawn = {"groups": target.artists, "tested": ~np.isnan(right[name])}
-        cells.append(interval(bootstrap_interval(right[name], **drawn)))
+        cells.append(interval(mean_interval(right[name], **drawn)))
         for other in (BASE, PERMUTED):
             if name == other:
                 cells.append("")
                 continue
-            difference = bootstrap_difference(right[name], right[other], **drawn)
+            difference = difference_interval(right[name], right[other], **drawn)
             cells.append(interval(difference, "+"))
         rows.append(cells)
     record(
@@ -148,7 +148,7 @@ def table_4(target, folds, curves, stem):
         rows,
         [
             f"{target.note} {len(folds)} folds. Mean ± standard error over folds; "
-            "intervals are bootstraps over "
+            "intervals are over "
             + ("artists." if target.artists is not None else "clips."),
             "Linear regression of windows onto classes, averaged over the clip, as in "
             "the paper; ridge: its penalty chosen by 5 folds of the training part. "
@@ -221,12 +221,12 @@ def table_5(target, others, stem):
     for name, per_clip in found.items():
         cells = [name]
         for head, _ in columns:
-            cells.append(interval(bootstrap_interval(per_clip[head])))
+            cells.append(interval(mean_interval(per_clip[head], bounds=(0, 1))))
             base = found[BASE][head]
             cells.append(
                 ""
                 if name == BASE
-                else interval(bootstrap_difference(per_clip[head], base), "+")
+                else interval(difference_interval(per_clip[head], base), "+")
             )
         rows.append(cells)
     heads = [[f"precision@10, {head}", "minus base"] for head, _ in columns]
@@ -238,7 +238,7 @@ def table_5(target, others, stem):
         [
             "L1 distance between standardised features averaged over windows. The "
             "clips of one half are queries and candidates, the other half taught; "
-            "both halves in turn. Mean and 95% bootstrap over clips.",
+            "both halves in turn. Mean and 95% interval over clips.",
         ],
         seed=SEED,
     )

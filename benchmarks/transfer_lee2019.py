@@ -102,7 +102,7 @@ def report(name, frame, task):
         f"{len(task.y)} clips, {len(task.folds)} fold(s), "
         f"{frame['seed'].n_unique()} seed(s); {taught.min()} to {taught.max()} clips "
         f"teach. {task.note}".strip(),
-        "Mean and differences with 95% bootstrap intervals over "
+        "Mean and differences with 95% intervals over "
         + ("artists" if task.groups is not None else "clips")
         + " and seeds; p of the t-test over folds and seeds ("
         + ("corrected for folds that share clips" if corrected else "one test set")

@@ -1,6 +1,6 @@
 """What a comparison found: means with intervals, differences with paired tests.
 
-Intervals are a bootstrap over clips and seeds. Tests pair the scores of two arms in the
+Intervals are over clips and seeds. Tests pair the scores of two arms in the
 same fold under the same seed, and their p-values are corrected for how many there are
 in the table (Holm 1979).
 """
@@ -14,9 +14,9 @@ from userlogfeat._groups import as_column
 from userlogfeat._typing import Labels
 from userlogfeat.comparison.problem import PERMUTED
 from userlogfeat.evaluation.significance import (
-    bootstrap_interval,
     cohens_dz,
     holm,
+    mean_interval,
     paired_ttest,
     wilcoxon,
 )
@@ -25,6 +25,9 @@ _SETTING = ["n_labels", "channels"]
 _TESTS = ("p_ttest", "p_wilcoxon")
 _CONTRAST = ("difference", "diff_low", "diff_high", *_TESTS, "effect_size")
 _CELL = ["arm", *_SETTING, "seed", "fold"]
+# What the outcome of a clip can be, and so the interval of its mean.
+_NONE = (-np.inf, np.inf)
+_BOUNDS = {"accuracy": (0.0, 1.0), "r2": (-np.inf, 1.0)}
 _NEEDED = (*_CELL, "score", "metric", "clips", "outcome")
 
 
@@ -34,8 +37,6 @@ def summarise(
     against: Sequence[str] = ("base", PERMUTED),
     groups: Labels | None = None,
     corrected: bool = True,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
 ) -> pl.DataFrame:
     """Means, intervals and tests of what ``compare`` returned.
 
@@ -47,16 +48,12 @@ def summarise(
         Arms that all others are compared with; those that the frame lacks are left
         out.
     groups : array-like (n_clips,), optional
-        Artist of each clip of X, tested or not: the bootstrap then draws
-        artists with all their clips, since clips of one artist are not independent.
+        Artist of each clip of X, tested or not: intervals are
+        then over artists, since clips of one artist are not independent.
     corrected : bool
         Whether the t-test is the one that Nadeau and Bengio (2003) correct for folds
         that learn from the same clips. The plain one, which Lee et al. (2019) use,
         finds too many differences.
-    n_bootstrap : int
-        Draws.
-    seed : int
-        Of the draws.
 
     Returns
     -------
@@ -107,16 +104,15 @@ def summarise(
     groups = _check_groups(groups, frame)
     against = (against,) if isinstance(against, str) else tuple(against)
     against = [arm for arm in against if arm in frame["arm"]]
-    settings = {"n_bootstrap": n_bootstrap, "seed": seed}
     n_train = _training_size(frame) if corrected else None
     rows = []
     for (n_labels, channels), fits in frame.group_by(_SETTING, maintain_order=True):
         tables = _Tables(fits, groups)
         for arm in tables.arms:
             row = {"n_labels": n_labels, "channels": channels, "arm": arm}
-            row |= tables.describe(arm, **settings)
+            row |= tables.describe(arm)
             for other in against:
-                contrast = tables.compare(arm, other, n_train, **settings)
+                contrast = tables.compare(arm, other, n_train)
                 row |= {f"{name} to {other}": contrast[name] for name in _CONTRAST}
             rows.append(row)
     summary = pl.DataFrame(rows, schema=_schema(against), infer_schema_length=None)
@@ -147,9 +143,9 @@ class _Tables:
             count[self.seeds.index(row["seed"]), columns] += 1
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
-    def describe(self, arm, **settings):
+    def describe(self, arm):
         table = self.outcomes[arm]
-        interval = self._interval(table, settings)
+        interval = self._interval(table, _BOUNDS.get(self.metric, _NONE))
         return {
             "metric": self.metric,
             **dict(zip(("mean", "low", "high"), interval, strict=True)),
@@ -157,7 +153,7 @@ class _Tables:
             "n_seeds": int(np.isfinite(table).any(axis=1).sum()),
         }
 
-    def compare(self, arm, other, n_train, **settings):
+    def compare(self, arm, other, n_train):
         """The contrast of two arms in what both were fitted on."""
         nothing = dict.fromkeys(_CONTRAST)
         if arm == other or other not in self.fits:
@@ -175,7 +171,9 @@ class _Tables:
             self._table(self.fits[a].join(pairs.select(keys), on=keys, how="semi"))
             for a in (arm, other)
         ]
-        interval = self._interval(tables[0] - tables[1], settings)
+        low, high = _BOUNDS.get(self.metric, _NONE)
+        bounds = low - high, high - low
+        interval = self._interval(tables[0] - tables[1], bounds)
         values = (
             *interval,
             paired_ttest(first, second, **sizes).p_value,
@@ -184,13 +182,13 @@ class _Tables:
         )
         return dict(zip(_CONTRAST, values, strict=True))
 
-    def _interval(self, table, settings):
+    def _interval(self, table, bounds):
         tested = np.isfinite(table)
         seeds, clips = tested.any(axis=1), tested.any(axis=0)
         groups = None if self.groups is None else self.groups[clips]
         chosen = np.ix_(seeds, clips)
-        return bootstrap_interval(
-            table[chosen], tested=tested[chosen], groups=groups, **settings
+        return mean_interval(
+            table[chosen], tested=tested[chosen], groups=groups, bounds=bounds
         )
 
 

@@ -3,7 +3,7 @@
 All tests are two-sided and paired: entry i of both arrays is the same fold, seed or
 clip. p-values are defined in every case that evaluation meets: equal models give 1, and
 so does a single pair, which can refute nothing. Intervals are in
-:mod:`userlogfeat.evaluation.bootstrap`, and are names of this module too.
+:mod:`userlogfeat.evaluation.intervals`, and are names of this module too.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from scipy import stats
 
 from userlogfeat._check import check_positive
 from userlogfeat._typing import ArrayLike
-from userlogfeat.evaluation.bootstrap import (
+from userlogfeat.evaluation.intervals import (
     Interval,
-    bootstrap_difference,
-    bootstrap_interval,
+    difference_interval,
+    mean_interval,
 )
 
 __all__ = [
-    "bootstrap_difference",
-    "bootstrap_interval",
     "cohens_dz",
+    "difference_interval",
     "holm",
     "Interval",
+    "mean_interval",
     "paired_ttest",
     "PairedTest",
     "rank_biserial",

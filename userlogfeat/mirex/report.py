@@ -1,7 +1,7 @@
 """An evaluation as a page, as text and as tables for further work.
 
-Accuracies over all folds have a 95 % interval: the bootstrap over test clips or, where
-groups are known, over artists with all their clips.
+Accuracies over all folds have a 95 % interval, over test clips or, where groups are
+known, over artists with all their clips.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import polars as pl
 
 from userlogfeat._files import replace_file
 from userlogfeat._typing import PathLike
-from userlogfeat.evaluation.bootstrap import bootstrap_interval
+from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.mirex.report_parts import (
     artists_of,
     cost_table,
@@ -94,9 +94,7 @@ def _overall(evaluation):
     for name in evaluation.extractions:
         results = evaluation.of(name)
         correct = [right for result in results for right in result.correct]
-        interval = bootstrap_interval(
-            np.array(correct, float), groups=artists_of(results)
-        )
+        interval = mean_interval(np.array(correct, float), groups=artists_of(results))
         failed = [r for r in results if r.status != "ok"]
         rows.append(
             [

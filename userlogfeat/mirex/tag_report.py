@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from userlogfeat.evaluation.bootstrap import bootstrap_interval
+from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.mirex.report_parts import artists_of, differences_table
 from userlogfeat.mirex.tag_results import MEAN
 from userlogfeat.mirex.tag_scores import MEASURES
@@ -82,7 +82,7 @@ def _interval(results):
         return ["-", "-"]
     if artists is not None:
         artists = [a for a, ok in zip(artists, known, strict=True) if ok]
-    found = bootstrap_interval(values[known], groups=artists)
+    found = mean_interval(values[known], groups=artists, bounds=(0, 1))
     return [_text(found.mean), f"{_text(found.low)} to {_text(found.high)}"]
 
 
