@@ -169,9 +169,31 @@ def test_a_second_fit_in_another_mode_forgets_the_first(planted, teacher):
 
 
 def test_kd_epochs_lower_the_weight_to_nothing():
-    model = KDStudentClassifier(kd_weight=8.0, kd_epochs=4)
+    model = KDStudentClassifier(kd_weight=8.0, kd_epochs=4, max_epochs=6)
     assert [model._kd_weight(epoch) for epoch in range(6)] == [8, 6, 4, 2, 0, 0]
     assert KDStudentClassifier(kd_weight=8.0, kd_epochs=None)._kd_weight(99) == 8
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "fall"), [(500, 50), (200, 50), (40, 10), (8, 2), (3, 1)]
+)
+def test_the_weight_falls_within_what_is_run(max_epochs, fall):
+    """Was: 50 epochs whatever max_epochs, so that it never fell to 0."""
+    model = KDStudentClassifier(kd_weight=8.0, max_epochs=max_epochs)
+    weights = [model._kd_weight(epoch) for epoch in range(max_epochs)]
+    assert np.count_nonzero(weights) == fall
+    assert weights[-1] == 0
+    assert model._kd_weight(0) == 8
+
+
+def test_permuted_logs_do_not_hold_a_short_training_down(planted):
+    """Was: 0.38, where base had 0.56, as the weight never fell to 0 in 40 epochs."""
+    X, factors, y = planted
+    permuted = factors[np.random.default_rng(1).permutation(len(X))][:N_TRAIN]
+    settings = {"max_epochs": 40, "lr": 1e-2, "hidden": (32,)}
+    base = split_score(student(**settings), X, y)
+    kd = split_score(student(**settings), X, y, teacher_targets=permuted)
+    assert kd > base - 0.08
 
 
 def test_fix_learns_the_output_layer_alone(planted, teacher):
@@ -460,6 +482,8 @@ def test_the_bundled_teacher_fixes_and_distils(clips, musicnn):
         ({"mode": "distil"}, "Got mode='distil', expected one of"),
         ({"kd_weight": -1.0}, "Got kd_weight=-1.0"),
         ({"kd_epochs": 0}, "Got kd_epochs=0"),
+        ({"kd_epochs": "never"}, "Got kd_epochs='never'"),
+        ({"kd_epochs": 40, "max_epochs": 40}, "=40: the weight .* never reach 0"),
         ({"network": "cnn"}, "Got network='cnn'"),
         ({"network": torch.nn.Linear(2, 2)}, r"class \(not an instance\)"),
         ({"validation_fraction": 1.0}, "Got validation_fraction=1.0"),

@@ -129,3 +129,27 @@ def test_bad_labels():
         precision_at_k([[0], [1], [2]], ["a", float("nan"), "b"])
     with pytest.raises(TypeError, match="classes in labels cannot be compared"):
         precision_at_k([[0], [1], [2]], ["a", 1, "b"])
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        FEATURES * 1e-3 + 1e6,
+        FEATURES + 1e9 * RNG.integers(2, size=(len(FEATURES), 1)),  # two places
+    ],
+    ids=["offset", "far apart"],
+)
+def test_l2_is_exact_far_from_zero(features):
+    """Was: squares less products left rounding, and neighbours by chance."""
+    far = np.sqrt(np.square(features[:, None] - features[None]).sum(axis=2))
+    np.fill_diagonal(far, np.inf)
+    expected = np.argsort(far, axis=1, kind="stable")[:, :3]
+    np.testing.assert_array_equal(nearest_clips(features, 3, metric="l2"), expected)
+    assert nearest_clips(features[:1], 2, metric="l2").tolist() == [[-1, -1]]
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_cosines_of_tiny_and_huge_features(scale):
+    expected = nearest_clips(FEATURES, 5, metric="cosine")
+    found = nearest_clips(FEATURES * scale, 5, metric="cosine")
+    np.testing.assert_array_equal(found, expected)

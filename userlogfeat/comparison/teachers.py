@@ -21,6 +21,7 @@ from sklearn.utils.validation import has_fit_parameter
 from userlogfeat._groups import artist_groups
 from userlogfeat._typing import ArrayLike
 from userlogfeat.comparison.links import take
+from userlogfeat.evaluation.ranking import unit_rows
 
 if TYPE_CHECKING:
     from userlogfeat.comparison.links import Links, TeacherData
@@ -179,7 +180,7 @@ class FoldTeacher:
         """Mean of the factors as they are learned: of unit length where that is so."""
         factors, weight = self.factors[part].astype(np.float64), None
         if has_unit_factors(self.data):
-            factors = factors / np.linalg.norm(factors, axis=1, keepdims=True)
+            factors = unit_rows(factors)
         if self.data.sample_weight is not None:
             weight = self.data.sample_weight[self.rows[part]]
         return np.average(factors, axis=0, weights=weight)

@@ -89,12 +89,15 @@ def mean_of_artists(rows, artists):
 def nearest_artists(embeddings, artist_embeddings):
     """The number of the artist whose mean is nearest to each embedding."""
     artists = artist_embeddings.astype(np.float64)
+    # About their mean: squares of a common offset would leave rounding alone.
+    centre = artists.mean(axis=0)
+    artists = artists - centre
     halves = np.square(artists).sum(axis=1) / 2
     nearest = np.empty(len(embeddings), dtype=int)
     size = max(1, BLOCK // len(artists))
     for first in range(0, len(embeddings), size):
         # |x - a|^2 = |x|^2 - 2 (x a - |a|^2 / 2), of which the first is the same.
-        closeness = embeddings[first : first + size] @ artists.T - halves
+        closeness = (embeddings[first : first + size] - centre) @ artists.T - halves
         nearest[first : first + size] = closeness.argmax(axis=1)
     return nearest
 

@@ -180,12 +180,15 @@ class ContextEstimator(NetworkEstimator):
 def _moments_of_bands(store):
     """Mean and standard deviation of each band over all clips; 1 for constant bands."""
     n_frames, total, squares = 0, 0.0, 0.0
+    # About the first clip: squares of a large offset less its square are rounding.
+    origin = store[0].astype(np.float64).mean(axis=1, keepdims=True)
     for row in range(len(store)):
-        log_mel = store[row].astype(np.float64)
+        log_mel = store[row].astype(np.float64) - origin
         n_frames += log_mel.shape[1]
         total = total + log_mel.sum(axis=1)
         squares = squares + np.square(log_mel).sum(axis=1)
     mean = total / n_frames
     variance = squares / n_frames - mean**2
-    constant = variance <= 1e-12 * np.maximum(squares / n_frames, 1e-12)
+    mean = origin[:, 0] + mean
+    constant = variance <= 1e-14 * np.maximum(mean**2, 1e-10)  # rounding of float32
     return mean, np.sqrt(np.where(constant, 1.0, variance))

@@ -233,9 +233,3 @@ def make_optimizer(parameters, *, lr):
         momentum=CHEN_2021["momentum"],
         nesterov=True,
     )
-
-
-def unit(rows):
-    """Rows at unit length; zeros stay zeros."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1).astype(rows.dtype)

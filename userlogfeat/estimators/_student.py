@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 MODES = ("base", "fix", "init", "kd")
 # Steps of an epoch: with fewer, a few clips would wait in vain for their best epoch.
 MIN_STEPS = 10
+# Epochs over which the weight of the distillation falls, and at most so much of all.
+KD_EPOCHS, KD_SHARE = 50, 0.25
 N_UNITS = 40  # of the penultimate layer, where no teacher says it: Lee et al., 3.1
 
 
@@ -71,7 +73,7 @@ class StudentEstimator(NetworkEstimator):
         mode: Literal["base", "fix", "init", "kd"] | None = None,
         kd_weight: float = 1.0,
         *,
-        kd_epochs: int | None = 50,
+        kd_epochs: int | str | None = "auto",
         network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn",
         channels: int = 64,
         pools: Sequence[tuple[int, int]] | None = None,
@@ -374,14 +376,21 @@ class StudentEstimator(NetworkEstimator):
             monitor="task_loss",
             min_steps=MIN_STEPS,
             # While the teacher leads, the loss of the task may rise.
-            min_epochs=(self.kd_epochs or 0) if "teacher" in targets else 0,
+            min_epochs=(self._fall() or 0) if "teacher" in targets else 0,
         )
 
     def _kd_weight(self, epoch):
         """The weight of the distillation in an epoch, counted from 0."""
-        if self.kd_epochs is None:
+        fall = self._fall()
+        if fall is None:
             return self.kd_weight
-        return self.kd_weight * max(0.0, 1 - epoch / self.kd_epochs)
+        return self.kd_weight * max(0.0, 1 - epoch / fall)
+
+    def _fall(self):
+        """Epochs until the weight of the distillation is 0; None where it stays."""
+        if self.kd_epochs != "auto":
+            return self.kd_epochs
+        return max(1, min(KD_EPOCHS, int(self.max_epochs * KD_SHARE)))
 
     def _start_from_teacher(self, network):
         """mode="init": copy the teacher's weights, all but the output layer's."""
@@ -504,8 +513,20 @@ class StudentEstimator(NetworkEstimator):
             raise ValueError(
                 f"Got kd_weight={weight!r}, expected a finite number of 0 or more."
             )
-        if self.kd_epochs is not None:
-            check_positive(self.kd_epochs, "kd_epochs", integer=True)
+        self._check_kd_epochs()
+
+    def _check_kd_epochs(self):
+        if self.kd_epochs is None or self.kd_epochs == "auto":
+            return
+        check_positive(self.kd_epochs, "kd_epochs", integer=True)
+        if self.kd_epochs >= self.max_epochs:
+            raise ValueError(
+                f"Got kd_epochs={self.kd_epochs} and max_epochs={self.max_epochs}: the "
+                "weight of the distillation would never reach 0, and where the teacher "
+                "knows little it would hold the student down. Pass "
+                'kd_epochs="auto" or fewer, or train for longer; kd_epochs=None keeps '
+                "the weight on purpose, as the paper does."
+            )
 
     def _plain_parameters(self):
         parameters = super()._plain_parameters()

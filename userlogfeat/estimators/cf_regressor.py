@@ -37,6 +37,7 @@ from userlogfeat.estimators._network import (
     check_groups,
     warn_of_no_validation,
 )
+from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.frontends import resolve_front_end
 
 if TYPE_CHECKING:
@@ -283,6 +284,32 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
         estimate = self._embed(X).astype(np.float64)
         return estimate[:, 0] if self._single_output_ else estimate
 
+    def score(
+        self, X: Audio, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """R2 of the estimates to what is learned: factors of unit length, or raw ones.
+
+        The cosine and the rank of the own artist, which do not ask for lengths, are the
+        scorers of :mod:`userlogfeat.evaluation.factors`.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+        y : array-like (n_clips, n_factors)
+            Factors as in `fit`: brought to unit length by ``factor_norm="unit"``.
+        sample_weight : array-like (n_clips,), optional
+            Weights of the clips.
+
+        Returns
+        -------
+        float
+            Mean over factors; 1 is perfect, 0 the mean of `y`.
+        """
+        check_is_fitted(self)
+        y, single = self._as_learned(y)
+        return super().score(X, y[:, 0] if single else y, sample_weight)
+
     def transform(self, X: Audio) -> np.ndarray:
         """Layers of clips side by side, (n_clips, n_features), float32.
 
@@ -490,22 +517,25 @@ class CFRegressor(RegressorMixin, NetworkEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 "None: it learns to estimate the factors of each clip's item."
             )
-        y = check_array(y, dtype=np.float32, ensure_2d=False, input_name="y")
+        y, self._single_output_ = self._as_learned(y)
         check_consistent_length(features, y)
-        self._single_output_ = y.ndim == 1
-        if self._single_output_:
-            return y[:, None]
-        length = np.linalg.norm(y, axis=1, keepdims=True)
+        return y
+
+    def _as_learned(self, y):
+        """Factors (n_clips, n_factors) as they are learned; whether y was 1-D."""
+        y = check_array(y, dtype=np.float32, ensure_2d=False, input_name="y")
+        if y.ndim == 1:
+            return y[:, None], True
         if self.factor_norm == "unit" and y.shape[1] > 1:
-            empty = np.flatnonzero(length == 0)
+            empty = np.flatnonzero(~y.any(axis=1))
             if len(empty):
                 raise ValueError(
                     f"{len(empty)} rows of y are all zeros (first: row {empty[0]}): "
                     "items that nobody played have no direction to learn. Leave these "
                     'clips out, or pass factor_norm="raw".'
                 )
-            y = y / length
-        return y
+            y = unit_rows(y)
+        return y, False
 
     def _learn_head(self, features, y, weight, groups):
         from userlogfeat.training.heads import fit_mlp_head, fit_ridge_head

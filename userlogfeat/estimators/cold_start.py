@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import ArrayLike, Matrix, RandomState
+from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.thinning import thin_histories
 
 # What k0 is chosen from: the factor wherever there is one, then half octaves. With the
@@ -251,15 +252,15 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         estimates = np.float32(self.scale_) * estimates
         if self.factor_norm == "raw":
             return (weights * factors + (1 - weights) * estimates).astype(np.float32)
-        blend = weights * _unit(factors) + (1 - weights) * _unit(estimates)
-        return _unit(blend).astype(np.float32)
+        blend = weights * unit_rows(factors) + (1 - weights) * unit_rows(estimates)
+        return unit_rows(blend).astype(np.float32)
 
     def _losses(self, embedded, targets):
         """The loss of each row against factors of the full history."""
         if self.factor_norm == "raw":
             usual = (targets.astype(np.float64) ** 2).sum(axis=1).mean()
             return ((embedded - targets) ** 2).sum(axis=1) / usual
-        return 1 - (embedded * _unit(targets)).sum(axis=1)
+        return 1 - (embedded * unit_rows(targets)).sum(axis=1)
 
     def _fit_scale(self, X, factors):
         if self.factor_norm == "unit":
@@ -363,9 +364,3 @@ def _by_level(n_users, losses):
         for name, values in losses.items()
     }
     return {"n_users": levels, "n_items": n_items, **means}
-
-
-def _unit(rows):
-    """Rows of length 1; rows of zeros stay."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, 1)

@@ -60,9 +60,11 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         and ``"base"`` elsewhere.
     kd_weight : float
         Weight of the distillation loss beside that of the task; 1 in the paper.
-    kd_epochs : int or None
-        Epochs over which that weight falls to 0, in a straight line; None keeps it,
-        as the paper does. See the notes.
+    kd_epochs : int, "auto" or None
+        Epochs over which that weight falls to 0, in a straight line, fewer than
+        `max_epochs`. ``"auto"``: 50, or a quarter of `max_epochs` where that is less (a
+        single epoch is all distillation). None keeps the weight, as the paper does. See
+        the notes.
     network : {"se_cnn", "mlp"} or class
         ``"se_cnn"``: the paper's network on log-mel spectrograms. ``"mlp"``: fully
         connected, on precomputed features (2-D X). A class of ``torch.nn.Module`` is
@@ -178,7 +180,7 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         mode: Literal["base", "fix", "init", "kd"] | None = None,
         kd_weight: float = 10.0,
         *,
-        kd_epochs: int | None = 50,
+        kd_epochs: int | str | None = "auto",
         network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn",
         channels: int = 64,
         pools: Sequence[tuple[int, int]] | None = None,
@@ -323,9 +325,11 @@ class KDStudentRegressor(RegressorMixin, StudentEstimator):
         and ``"base"`` elsewhere.
     kd_weight : float
         Weight of the distillation loss beside that of the task; 1 in the paper.
-    kd_epochs : int or None
-        Epochs over which that weight falls to 0, in a straight line; None keeps it,
-        as the paper does. See the notes.
+    kd_epochs : int, "auto" or None
+        Epochs over which that weight falls to 0, in a straight line, fewer than
+        `max_epochs`. ``"auto"``: 50, or a quarter of `max_epochs` where that is less (a
+        single epoch is all distillation). None keeps the weight, as the paper does. See
+        the notes.
     network : {"se_cnn", "mlp"} or class
         ``"se_cnn"``: the paper's network on log-mel spectrograms. ``"mlp"``: fully
         connected, on precomputed features (2-D X). A class of ``torch.nn.Module`` is

@@ -34,8 +34,8 @@ from userlogfeat.estimators._listeners import (
     load_users,
     make_optimizer,
     save_users,
-    unit,
 )
+from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.feedback.triplets import check_verdicts
 from userlogfeat.networks.metric import (
     PAPER_CHANNELS,
@@ -344,8 +344,8 @@ class MetricEmbedder(ListenerEstimator):
         X : array-like of n_clips
             As in `fit`.
         """
-        clips = unit(self.transform(X).astype(np.float64))
-        return clips @ unit(self.users_.astype(np.float64)).T
+        clips = unit_rows(self.transform(X).astype(np.float64))
+        return clips @ unit_rows(self.users_.astype(np.float64)).T
 
     def score(self, X: Audio, y: Matrix) -> float:
         """Mean AUC of users: how often a clip they liked is before one they disliked.
@@ -370,7 +370,7 @@ class MetricEmbedder(ListenerEstimator):
         from userlogfeat.evaluation.recommendation import evaluate_ranking
 
         check_is_fitted(self)
-        embeddings = unit(self.transform(X))
+        embeddings = unit_rows(self.transform(X))
         verdicts = check_verdicts(y, embeddings).T.tocsr()
         if verdicts.shape[0] != len(self.users_):
             raise ValueError(
@@ -380,7 +380,7 @@ class MetricEmbedder(ListenerEstimator):
         liked = (verdicts > 0).astype(np.float32)
         result = evaluate_ranking(
             liked,
-            (unit(self.users_), embeddings),
+            (unit_rows(self.users_), embeddings),
             candidates=abs(verdicts),
         )
         auc = result.means["auc"]

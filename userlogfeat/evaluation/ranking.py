@@ -32,6 +32,24 @@ def iter_rows(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, n_factors) at length 1; rows of zeros stay.
+
+    Each is divided by its largest entry first, so that no square is 0 or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat.evaluation.ranking import unit_rows
+    >>> unit_rows(np.array([[3e200, 4e200], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+    rows = rows / np.where(largest > 0, largest, 1)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
+
+
 def top_items(
     scores: np.ndarray, k: int, *, candidates: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

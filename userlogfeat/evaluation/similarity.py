@@ -21,9 +21,10 @@ from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups, as_column
 from userlogfeat._labels import as_labels
 from userlogfeat._typing import ArrayLike, Labels
-from userlogfeat.evaluation.ranking import iter_rows, top_items
+from userlogfeat.evaluation.ranking import iter_rows, top_items, unit_rows
 
 METRICS = ("l1", "l2", "cosine")
+_NEAR = 1e-9  # squared distance beside squares, of which rounding is a part in 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +100,10 @@ def nearest_clips(
         groups = artist_groups(artists)
         check_consistent_length(features, groups)
     if metric == "cosine":
-        features = features / np.maximum(
-            np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float64).tiny
-        )
+        features = unit_rows(features)
+    elif metric == "l2":
+        # Of large numbers that are nearly equal, squares less products leave rounding.
+        features = features - features.mean(axis=0)
     squares = np.square(features).sum(axis=1)
     nearest = np.empty((len(features), k), dtype=np.int64)
     for rows in iter_rows(len(features), len(features)):
@@ -179,10 +181,19 @@ def precision_at_k(
 
 
 def _distances(features, squares, rows, metric):
-    """Distances of some rows to all; for "l2" squared, which has the same order."""
+    """Distances of some rows to all; for "l2" squared, which has the same order.
+
+    |x - y|^2 = |x|^2 - 2 x y + |y|^2 is fast, and exact but for the rounding of the
+    largest square; rows with a neighbour that is near beside that are computed singly.
+    """
     if metric == "l1":
         return cdist(features[rows], features, "cityblock")
     products = features[rows] @ features.T
     if metric == "cosine":
         return 1 - products
-    return squares[rows][:, None] - 2 * products + squares[None]
+    near = squares[rows][:, None] - 2 * products + squares[None]
+    if len(features) > 1:
+        nearest = np.partition(near, 1, axis=1)[:, 1]  # the first is the row itself
+        doubtful = nearest <= _NEAR * (squares[rows] + squares.max())
+        near[doubtful] = cdist(features[rows][doubtful], features, "sqeuclidean")
+    return near

@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import clone
 
 from userlogfeat._typing import ClipIds, PathLike
+from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.factor_files import DIGEST, ITEMS, read_popularity, read_side
 from userlogfeat.recommendation.users import positions, same_training
 from userlogfeat.tables import FeatureTable
@@ -246,8 +247,7 @@ def name_items(
             f"None of the {len(items.ids)} clips ({list(items.ids[:_SHOWN])}) has an "
             f"{by} in the catalogue ({list(catalogue.clips[:_SHOWN])})."
         )
-    lengths = np.linalg.norm(items.embeddings, axis=1, keepdims=True)
-    units = items.embeddings / np.where(lengths > 0, lengths, 1)
+    units = unit_rows(items.embeddings)
     sums = np.zeros((len(number), units.shape[1]), np.float32)
     np.add.at(sums, group[group >= 0], units[group >= 0])
     return Items(np.array(list(number)), sums, items.metric, items.failed)

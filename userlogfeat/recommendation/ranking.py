@@ -21,6 +21,7 @@ from userlogfeat.evaluation.ranking import (
     mask_of,
     refuse_nan,
     top_items,
+    unit_rows,
 )
 
 METRICS = ("dot", "cosine")
@@ -213,7 +214,7 @@ def mean_scores(
     users = check_embeddings(user_embeddings, "user_embeddings", items.shape[1])
     users = users[users.any(axis=1)]
     if metric == "cosine":
-        items, users = _unit(items), _unit(users)
+        items, users = unit_rows(items), unit_rows(users)
     total = users.sum(axis=0, dtype=np.float64) / max(len(users), 1)
     return (items @ total).astype(items.dtype)
 
@@ -255,7 +256,7 @@ def _search(queries, targets, k, exclude, metric, backend, index):
     """
     asked, known = (side.any(axis=1) for side in (queries, targets))
     if metric == "cosine":
-        queries, targets = _unit(queries), _unit(targets)
+        queries, targets = unit_rows(queries), unit_rows(targets)
     if not asked.any() or not known.any():
         chosen = np.full((len(queries), k), -1)
         return chosen, np.full((len(queries), k), -np.inf, np.float32)
@@ -330,11 +331,3 @@ def _sift(found, scores, keep, k):
         found = np.pad(found, ((0, 0), (0, missing)), constant_values=-1)
         scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
     return found, scores
-
-
-def _unit(embeddings):
-    """Rows of length 1; rows of zeros stay."""
-    largest = np.abs(embeddings).max(axis=1, keepdims=True, initial=0)
-    embeddings = embeddings / np.where(largest > 0, largest, 1)  # squares stay finite
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.where(lengths > 0, lengths, 1)

@@ -113,6 +113,7 @@ def _contrasts(features, labels):
     """
     order = np.argsort(labels, kind="stable")
     x = features[order].astype(np.float64)
+    x -= x.mean(axis=0)  # sums of a common offset would round the differences away
     counts = np.bincount(labels)
     first = np.repeat(np.cumsum(counts) - counts, counts)
     j = np.arange(len(x)) - first  # rows of the class that came before
