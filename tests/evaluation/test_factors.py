@@ -70,7 +70,7 @@ def test_score_is_of_what_is_learned(planted):
 
 @pytest.mark.parametrize("scorer", [cosine_scorer, own_artist_scorer, None])
 def test_searches_choose_by_them(planted, scorer):
-    X, factors, artists = planted
+    X, factors, _ = planted
     teacher = CFRegressor("mlp", random_state=0)
     grid = GridSearchCV(teacher, {"alphas": [[1.0], [1e7]]}, scoring=scorer, cv=2)
     assert grid.fit(X, factors).best_params_["alphas"] == [1.0]
