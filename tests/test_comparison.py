@@ -20,6 +20,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from userlogfeat import CFRegressor
 from userlogfeat.comparison import ARMS, SCHEMA, TeacherData, compare, summarise
+from userlogfeat.comparison.checks import check_cells, make_problem
 from userlogfeat.comparison.links import check_teacher_data, link_artists
 from userlogfeat.comparison.projection import input_statistics, random_projection
 from userlogfeat.comparison.teachers import FoldTeacher, permute_factors
@@ -676,6 +677,97 @@ def test_teacher_data_without_an_estimator(task, estimator, message):
     with pytest.raises(TypeError, match=message):
         run(task, teachers=make_teacher(task, estimator=estimator))
     assert fake.STUDENTS == []
+
+
+def mlp_student(**settings):
+    return KDStudentClassifier(network="mlp", max_epochs=2, **settings)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "settings", "message"),
+    [
+        (
+            mlp_student(),
+            {},
+            {},
+            r"'init' .* hidden=\(\) and the student hidden=\(256,\)",
+        ),
+        (
+            mlp_student(hidden=(8,)),
+            {"head": "mlp", "hidden": (8, 8)},
+            {},
+            r"hidden=\(8, 8\) and the student hidden=\(8,\)",
+        ),
+        (mlp_student(), {"network": "musicnn"}, {}, "network='musicnn' and the stud"),
+        (
+            KDStudentClassifier(max_epochs=2),
+            {"network": "se_cnn", "channels": 8},
+            {},
+            "channels=8 and the student channels=64",
+        ),
+        (mlp_student(), {}, {"channels": (8, 16)}, "all widths would be the same fits"),
+        (mlp_student(), {}, {"search": {"size": [3]}}, "Invalid parameter 'size'"),
+        (mlp_student(), {}, {"search": {"lr": [0.1, -1]}}, "Got lr=-1"),
+        (
+            mlp_student(),
+            {},
+            {"search": {"kd_epochs": [2]}, "arms": ("base", "kd")},
+            "kd_epochs=2 and max_epochs=2",
+        ),
+    ],
+)
+def test_what_no_fit_could_do_is_refused_before_the_first(
+    task, tmp_path, student, teacher, settings, message
+):
+    """Was: the comparison ended at "init", with the fits of one fold."""
+    X, _, artists = task
+    estimator = CFRegressor(**{"network": "mlp", **teacher})
+    teachers = TeacherData(estimator, X, np.ones((len(X), 2)), artists)
+    settings = {"teachers": teachers, "folder": tmp_path / "c", **settings}
+    with pytest.raises(ValueError, match=message):
+        run(task, student=student, **settings)
+    assert not (tmp_path / "c").exists()
+
+
+def test_teachers_that_init_can_start_from(task):
+    X, _, artists = task
+    factors = np.random.default_rng(0).normal(size=(15, 4))[artists]
+    estimator = CFRegressor("mlp", head="mlp", hidden=[8], max_epochs=1)
+    fitted = FrozenEstimator(clone(estimator).fit(X, factors))
+    plain = FrozenEstimator(Ridge().fit(X, factors))
+    data = TeacherData(estimator, X, factors, artists)
+    for teachers in (data, {"kd": fitted}, {"kd": plain}):
+        problem = make_problem(
+            *(mlp_student(hidden=(8,)), *task[:2]),
+            **{"teachers": teachers, "cv": 3, "seeds": 1, "groups": artists},
+            **{"search": None, "inner_cv": 3, "taught": ()},
+        )
+        if teachers == {"kd": plain}:
+            with pytest.raises(ValueError, match="has no network to start from"):
+                check_cells(problem, ("init",), (None,), (None,))
+        else:
+            assert len(check_cells(problem, ("init", "fix"), (None,), (None,))) == 6
+
+
+def test_the_frame_carries_its_groups(task, tmp_path):
+    """Was: a report of the frame had intervals over clips, not over artists."""
+    frame = run(task, arms=("base", "kd random projection"), folder=tmp_path / "c")
+    artists = task[2]
+    for row in frame.iter_rows(named=True):
+        np.testing.assert_array_equal(row["groups"], artists[row["clips"]])
+    own = summarise(frame)
+    assert own.equals(summarise(frame, groups=artists))
+    assert own["n_groups"].to_list() == [15, 15]
+    frame.write_parquet(tmp_path / "frame.parquet")
+    assert summarise(pl.read_parquet(tmp_path / "frame.parquet")).equals(own)
+    again = run(task, arms=("base", "kd random projection"), folder=tmp_path / "c")
+    assert summarise(again).equals(own)
+    clips = summarise(frame.drop("groups"))
+    assert clips["n_groups"].to_list() == [None, None]
+    assert not clips["low"].equals(own["low"])
+    other = frame.with_columns(pl.col("groups").list.eval(pl.element() + 1), seed=9)
+    with pytest.raises(ValueError, match="clip 0 in several groups"):
+        summarise(pl.concat([frame, other.cast({"seed": pl.Int64})]))
 
 
 def test_a_failing_cell_is_named_and_the_others_kept(task, tmp_path):

@@ -355,8 +355,8 @@ def contrast(low, high, p=0.01, against="base"):
             0.02,
             0.2,
             "r2",
-            "kd is above base by 0.011 (0.002 to 0.020); this does not survive Holm's "
-            "correction (p = 0.2).",
+            "kd is not distinguishable from base: a difference of 0.011 (0.002 to "
+            "0.020), which does not survive Holm's correction (p = 0.2).",
         ),
         # An end that is above zero is not written as zero.
         (
@@ -577,7 +577,8 @@ def test_fits_are_summarised(tmp_path, ax):
     text = "".join(Page(write_html(make_fits(), tmp_path / "r.html")).text)
     assert "kd is above base by 50.0 points" in text
     assert "Without kd from permuted logs, the gain may be regularisation" in text
-    assert "100.0 (100.0 to 100.0)" in text
+    assert "100.0 (91.2 to 100.0)" in text  # 40 clips: 0.025^(1 / 40) is 0.912
+    assert "intervals, over clips and seeds" in text
     assert "Effect size (d)" in text
     assert "∞" in text  # all four differences are 0.5
 
@@ -634,6 +635,24 @@ def test_page_is_whole_or_as_it_was(tmp_path):
     assert path.read_text() == "before"
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere.*Make it first"):
         write_html(make_summary(), tmp_path / "nowhere" / "r.html")
+
+
+def test_intervals_are_over_the_groups_of_the_frame(tmp_path):
+    """Was: the page forgot the artists that `compare` had."""
+    groups = [[2 * fold + clip // 10 for clip in range(20)] for fold in (0, 1)] * 4
+    fits = make_fits().with_columns(groups=pl.Series(groups))
+    text = "".join(Page(write_html(fits, tmp_path / "r.html")).text)
+    assert "intervals, over artists and seeds" in text
+    assert "100.0 (39.8 to 100.0)" in text  # 4 artists: 0.025^(1 / 4) is 0.398
+
+
+def test_what_is_counted_survives_the_correction(tmp_path):
+    """Was: the first sentence counted intervals, corrected p-values or not."""
+    path = write_html(make_summary(p=0.2), tmp_path / "r.html", metric="accuracy")
+    page = Page(path)
+    line = "above in 0 of 12 settings, below in 0, not distinguishable in 12."
+    assert f"kd against base: {line}" in page.text
+    assert "kd is above base" not in "".join(page.text)
 
 
 def test_many_settings_are_counted(tmp_path):

@@ -11,8 +11,8 @@ controls.
 
 ==========  =========================================================================
 run         ``compare``: cells, processes, resuming
-problem     what all cells share; ``checks`` refuses what cannot work, and ``splits``
-            folds that are none
+problem     what all cells share; ``checks`` refuses what cannot work, ``splits``
+            folds that are none, and ``students`` settings of which a fit would end
 links       ``TeacherData``; which artists teach, and are in the task
 teachers    a teacher for each fold, without its test artists; permuted logs
 projection  random targets

@@ -30,6 +30,7 @@ from userlogfeat.comparison.problem import (
     find_ready,
 )
 from userlogfeat.comparison.splits import check_folds
+from userlogfeat.comparison.students import check_students
 from userlogfeat.evaluation.folds import n_per_class
 
 _MODES = ("base", "fix", "init", "kd")
@@ -115,8 +116,9 @@ def check_cells(
     Raises
     ------
     ValueError
-        Where an arm is unknown or has no teacher, a class has too few labels, or
-        something is named twice or not at all.
+        Where an arm is unknown or has no teacher, or a student cannot start from it, a
+        class has too few labels, a setting of a student is none, or something is named
+        twice or not at all.
     """
     arms = (arms,) if isinstance(arms, str) else tuple(arms)
     _check_different("arms", arms)
@@ -130,6 +132,7 @@ def check_cells(
         _check_permutable(problem)
     for n in n_labels:
         _check_n_labels(problem, n)
+    check_students(problem, arms, channels)
     if channels != (None,) and any("channels" in c for c in problem.search):
         raise ValueError(
             "Got `channels` as an argument and in `search`, expected one of the two."

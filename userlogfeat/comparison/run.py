@@ -31,6 +31,7 @@ SCHEMA = {
     "n_train": pl.Int64,
     "n_test": pl.Int64,
     "clips": pl.List(pl.Int64),
+    "groups": pl.List(pl.Int64),
     "outcome": pl.List(pl.Float64),
     "params": pl.String,
     "seconds": pl.Float64,
@@ -120,8 +121,9 @@ def compare(
     polars.DataFrame
         One row a fit, with the columns of ``SCHEMA``: `arm`, `n_labels`, `channels`,
         `seed`, `fold`; `score` by `metric`, "accuracy" or "r2"; `n_train`, `n_test`;
-        `clips`, the rows of X in the test fold, and `outcome` of each: 1 where
-        correct and 0 where not, or the squared error; `params`, the settings that the
+        `clips`, the rows of X in the test fold; `groups`, the artist of each as a
+        number, null where not known; and `outcome` of each: 1 where correct and 0
+        where not, or the squared error; `params`, the settings that the
         search chose, as JSON; `seconds` of search, fit and test, without the
         teacher's training; `n_candidates` of the search; `n_taught`, clips that
         taught the teacher; `n_shared_train` and `n_shared_teacher`, artists of the
@@ -180,7 +182,17 @@ def compare(
         if folder is not None:
             store = stack.enter_context(CellFolder(folder, identify(problem)))
         rows = _run(problem, cells, store, n_jobs, verbose)
-    return pl.DataFrame([rows[cell] for cell in cells], schema=SCHEMA)
+    return pl.DataFrame(
+        [rows[cell] | {"groups": _groups_of(problem, cell)} for cell in cells],
+        schema=SCHEMA,
+    )
+
+
+def _groups_of(problem, cell):
+    """Artists of a cell's test clips: the frame has what its summary needs."""
+    if problem.groups is None:
+        return None
+    return problem.groups[problem.folds[cell.fold][1]].tolist()
 
 
 def _run(problem, cells, store, n_jobs, verbose):

@@ -48,8 +48,9 @@ def summarise(
         Arms that all others are compared with; those that the frame lacks are left
         out.
     groups : array-like (n_clips,), optional
-        Artist of each clip of X, tested or not: intervals are
-        then over artists, since clips of one artist are not independent.
+        Artist of each clip of X, tested or not: intervals are then over artists, since
+        clips of one artist are not independent. By default those that `compare` had,
+        which are in the frame; without its column `groups`, intervals are over clips.
     corrected : bool
         Whether the t-test is the one that Nadeau and Bengio (2003) correct for folds
         that learn from the same clips. The plain one, which Lee et al. (2019) use,
@@ -59,7 +60,8 @@ def summarise(
     -------
     polars.DataFrame
         One row for each `n_labels`, `channels` and `arm`: `metric`; `mean`, `low` and
-        `high`, the 95 % interval over clips and seeds; `n_clips`, `n_seeds`. For each
+        `high`, the 95 % interval over clips and seeds; `n_clips`,
+        `n_groups` (artists; null where intervals are over clips), `n_seeds`. For each
         arm in `against`, such as base: ``"difference to base"``, ``"diff_low to
         base"`` and ``"diff_high to base"``, the mean difference and its 95 %
         interval; ``"p_ttest to base"`` and ``"p_wilcoxon to base"``, two-sided,
@@ -150,6 +152,7 @@ class _Tables:
             "metric": self.metric,
             **dict(zip(("mean", "low", "high"), interval, strict=True)),
             "n_clips": int(np.isfinite(table).any(axis=0).sum()),
+            "n_groups": self._count_groups(table),
             "n_seeds": int(np.isfinite(table).any(axis=1).sum()),
         }
 
@@ -181,6 +184,11 @@ class _Tables:
             cohens_dz(first, second),
         )
         return dict(zip(_CONTRAST, values, strict=True))
+
+    def _count_groups(self, table):
+        if self.groups is None:
+            return None
+        return len(np.unique(self.groups[np.isfinite(table).any(axis=0)]))
 
     def _interval(self, table, bounds):
         tested = np.isfinite(table)
@@ -233,7 +241,7 @@ def _schema(against):
         "arm": pl.String,
         "metric": pl.String,
         **dict.fromkeys(("mean", "low", "high"), pl.Float64),
-        **dict.fromkeys(("n_clips", "n_seeds"), pl.Int64),
+        **dict.fromkeys(("n_clips", "n_groups", "n_seeds"), pl.Int64),
         **numbers,
     }
 
@@ -285,7 +293,7 @@ def _check(frame):
 def _check_groups(groups, frame):
     """A column with a group for each clip that was tested; None without `groups`."""
     if groups is None:
-        return None
+        return _groups_of_frame(frame)
     groups, last = as_column(groups, "groups"), frame["clips"].explode().max()
     if len(groups) <= last:
         raise ValueError(
@@ -293,4 +301,24 @@ def _check_groups(groups, frame):
             f"{last + 1} clips or more: expected the groups of all clips of X, as "
             "compare gets them, also of those that were not tested."
         )
+    return groups
+
+
+def _groups_of_frame(frame):
+    """The groups that `compare` had, a number for each clip; None where it had none."""
+    if "groups" not in frame.columns or frame["groups"].is_null().all():
+        return None
+    known = frame.filter(pl.col("groups").is_not_null()).select("clips", "groups")
+    pairs = known.explode("clips", "groups").unique()
+    if pairs["clips"].is_duplicated().any():
+        clip = pairs.filter(pairs["clips"].is_duplicated())["clips"].min()
+        raise ValueError(
+            f"The frame has clip {clip} in several groups: it is of comparisons with "
+            "different `groups`. Summarise them apart, or pass groups=, the artist of "
+            "each clip of X."
+        )
+    # Clips of fits without groups, in a joined frame, are groups of their own.
+    n_clips = frame["clips"].explode().max() + 1
+    groups = np.arange(n_clips) + pairs["groups"].max() + 1
+    groups[pairs["clips"].to_numpy()] = pairs["groups"].to_numpy()
     return groups

@@ -165,9 +165,9 @@ def _verdicts(summary, metric):
 
 _HOW_TO_READ = (
     "Brackets hold 95 % intervals. An arm is called above or below another where the "
-    "interval of their difference leaves out zero; “not distinguishable” does not mean "
-    "equal. Several comparisons are made: p values below are corrected for that after "
-    "Holm."
+    "interval of their difference leaves out zero and its p value, corrected after "
+    "Holm for the number of comparisons, is below 0.05; “not distinguishable” does not "
+    "mean equal."
 )
 
 
@@ -211,7 +211,16 @@ def _scores(summary, metric):
     for caption, header, rows in tables.score_tables(summary, metric):
         parts += [heading(caption, 3)] if caption else []
         parts.append(table(header, rows, numbers=True))
-    return [*parts, paragraph("Means with 95 % intervals, over clips and seeds.")]
+    return [
+        *parts,
+        paragraph(f"Means with 95 % intervals, over {_varied(summary)} and seeds."),
+    ]
+
+
+def _varied(summary):
+    """What intervals are over beside seeds, where the summary says it."""
+    by_artist = "n_groups" in summary.columns and summary["n_groups"].count() > 0
+    return "artists" if by_artist else "clips"
 
 
 def _differences(summary, metric):

@@ -52,6 +52,7 @@ def overview(
         ("Labelled clips a class", ", ".join(map(_or_all, _labels(summary)))),
         ("Channels of the network", ", ".join(map(str, channels)) or UNKNOWN),
         ("Clips tested", _range(summary, "n_clips")),
+        ("Artists tested", _range(summary, "n_groups")),
         ("Seeds", _range(summary, "n_seeds")),
     ]
     if fits is not None:

@@ -1,6 +1,7 @@
 """What a comparison says, in sentences.
 
-A difference is called one where its 95 % interval leaves out zero. Whether a gain is
+A difference is called one where its 95 % interval leaves out zero and its p value, if
+there is one, survives Holm's correction. Whether a gain is
 knowledge from the logs is said only against a teacher of *permuted* logs, which
 regularises as well and knows nothing.
 """
@@ -40,19 +41,19 @@ def verdict(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
     """
     c, unit = contrast, " points" if metric.is_share else ""
     end = f" {where}" if where else ""
-    if c.sign == 0:
+    if not c.holds:
         change, low, high = metric.amounts(c.difference, c.low, c.high)
-        return (
+        text = (
             f"{c.arm} is not distinguishable from {c.against}{end}: a difference of "
-            f"{change}{unit} ({low} to {high})."
+            f"{change}{unit} ({low} to {high})"
         )
+        if c.sign:
+            text += f", which does not survive Holm's correction (p = {c.p:.2g})"
+        return f"{text}."
     least, most = sorted((abs(c.low), abs(c.high)))
     change, least, most = metric.amounts(abs(c.difference), least, most)
     side = "above" if c.sign > 0 else "below"
-    text = f"{c.arm} is {side} {c.against} by {change}{unit} ({least} to {most}){end}"
-    if not c.holds:
-        text += f"; this does not survive Holm's correction (p = {c.p:.2g})"
-    return f"{text}."
+    return f"{c.arm} is {side} {c.against} by {change}{unit} ({least} to {most}){end}."
 
 
 def origin(to_base: Contrast | None, to_permuted: Contrast | None) -> str | None:
@@ -95,7 +96,9 @@ def tally(found: list[Contrast]) -> list[str]:
     """
     pairs = {}
     for contrast in found:
-        pairs.setdefault((contrast.arm, contrast.against), []).append(contrast.sign)
+        pairs.setdefault((contrast.arm, contrast.against), []).append(
+            contrast.sign if contrast.holds else 0
+        )
     if max(map(len, pairs.values())) < 2:
         return []
     lines = []

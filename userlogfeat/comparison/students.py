@@ -1,0 +1,136 @@
+"""What is known of every student before the first fit: its settings, its start.
+
+A comparison fits fold by fold, so an arm that cannot work would end it after the first
+ones, hours later.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from userlogfeat.comparison.arms import arm_candidates
+from userlogfeat.comparison.links import TeacherData
+from userlogfeat.comparison.problem import Problem, find_ready
+
+
+def check_students(
+    problem: Problem, arms: tuple[str, ...], channels: tuple[int | None, ...]
+) -> None:
+    """Refuse settings that a fit would refuse, for every arm, candidate and width.
+
+    Parameters
+    ----------
+    problem : Problem
+    arms : tuple of str
+        Known ones, which have a teacher where they need one.
+    channels : tuple of int or None
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where a parameter is unknown or has no such value, a width has no teacher, or
+        the teacher's network is not the one that ``"init"`` starts.
+    """
+    for arm in arms:
+        mode = arm.split()[0]
+        for width in channels:
+            ready = _ready(problem, arm, width)
+            for settings in arm_candidates(problem.search, mode):
+                student = _make(problem, mode, settings, width)
+                if mode == "init" and hasattr(student, "_start_from_teacher"):
+                    _check_start(problem, student, arm, ready, width)
+
+
+def _make(problem, mode, settings, width):
+    """The student with the settings of one cell, checked as its fit does it."""
+    if width is not None:
+        settings = settings | {"channels": width}
+        if getattr(problem.student, "network", None) == "mlp":
+            raise ValueError(
+                f'Got channels={width} for a student with network="mlp", which has '
+                "none: all widths would be the same fits. Search over `hidden`: "
+                "search={'hidden': [(64,), (256,)]}."
+            )
+    student = clone(problem.student).set_params(**settings, mode=mode)
+    if hasattr(student, "_check_parameters"):
+        student._check_parameters()
+    return student
+
+
+def _ready(problem, arm, width):
+    """The ready teachers of an arm at one width, as a list: one, or one a seed."""
+    ready = find_ready(problem.teachers, arm)
+    if isinstance(ready, dict) and width is not None and width not in ready:
+        raise ValueError(
+            f"Got channels={width}, but the teachers of {arm!r} are for channels "
+            f"{sorted(ready, key=str)}. Add one, or leave that width out."
+        )
+    return ready if isinstance(ready, list) else [ready]
+
+
+def _check_start(problem, student, arm, ready, width):
+    """Raise where a student of mode "init" has another network than its teacher."""
+    expected = _network_of(student.get_params(deep=False), head="mlp")
+    if isinstance(problem.teachers, TeacherData):
+        estimator = clone(problem.teachers.estimator)
+        if width is not None and "channels" in estimator.get_params(deep=False):
+            estimator.set_params(channels=width)
+        found = [_network_to_be(estimator)]
+    else:
+        found = [_network_of_ready(teacher, student.channels) for teacher in ready]
+    for network in found:
+        differs = [n for n in expected if network.get(n, expected[n]) != expected[n]]
+        if differs:
+            name = differs[0]
+            raise ValueError(
+                f"The arm {arm!r} starts from the teacher's weights, but the teacher "
+                f"has {name}={network[name]!r} and the student "
+                f"{name}={expected[name]!r}. "
+                "Give both the same network, channels, pools and hidden (a ridge head "
+                f"has hidden=()), or leave {arm!r} out of `arms`."
+            )
+
+
+def _network_to_be(estimator: BaseEstimator) -> dict[str, Any]:
+    """The network that an estimator will have, as far as its parameters say."""
+    if not hasattr(estimator, "_teacher_network"):
+        return {"network": type(estimator).__name__}
+    if type(estimator).__name__ != "CFRegressor":
+        return {}
+    return _network_of(estimator.get_params(deep=False))
+
+
+def _network_of(parameters, *, head=None):
+    """What decides the tensors of a network: its kind, then its sizes."""
+    network = parameters["network"]
+    if network == "se_cnn":
+        from userlogfeat.networks.se_cnn import PAPER_POOLS
+
+        pools = parameters["pools"] or PAPER_POOLS
+        sizes = {"channels": parameters["channels"], "pools": _pairs(pools)}
+        return {"network": network, **sizes}
+    if network == "mlp":
+        layers = (head or parameters["head"]) == "mlp"
+        hidden = np.atleast_1d(parameters["hidden"]).tolist() if layers else []
+        return {"network": network, "hidden": tuple(hidden)}
+    return {"network": network}
+
+
+def _network_of_ready(teacher, channels):
+    """The network of a model, an embedder or a frozen estimator; raises without one."""
+    from userlogfeat.estimators._teacher import resolve_teacher
+
+    resolved = resolve_teacher(teacher, channels=channels)
+    _ = resolved.network
+    spec = resolved.spec
+    if spec["name"] == "mlp":
+        return {"network": "mlp", "hidden": tuple(spec["head"][1:-1])}
+    if spec["name"] == "se_cnn":
+        sizes = {"channels": spec["channels"], "pools": _pairs(spec["pools"])}
+        return {"network": "se_cnn", **sizes}
+    return {} if spec["name"] == "custom" else {"network": spec["name"]}
+
+
+def _pairs(pools):
+    return tuple((int(bands), int(frames)) for bands, frames in pools)
