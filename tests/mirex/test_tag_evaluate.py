@@ -126,8 +126,8 @@ def test_the_report(folds, tmp_path):
     text = (tmp_path / "out" / "report.txt").read_text()
     lines = [" ".join(line.split()) for line in text.splitlines()]
     for line in (
-        "perfect 1.000 1.000 1.000 1.000 1.000 0.541 to 1.000 10 2 of 2",
-        "all 0.400 1.000 0.571 0.500 0.500 0.270 to 0.730 10 2 of 2",
+        "perfect 1.000 1.000 1.000 1.000 1.000 0.590 to 1.000 10 2 of 2",
+        "all 0.400 1.000 0.571 0.500 0.500 0.295 to 0.705 10 2 of 2",
         "all f2 0.400 1.000 0.571 0.500 0.500 5 5 ok",
         "perfect - all +0.500 +1.00 0.0833",
         "slow 2 1.000 1.000 1.000 1.000 0.400 1.000 0.571 0.500",
