@@ -83,8 +83,8 @@ def test_songs_of_several_clips(run, work):
     [
         (["--min-songs", "8"], "No artist has 8 songs or more: 4 artists have 22"),
         (["--context", "0.5"], "Pass a longer context"),
-        (["--artist", "who"], "Got artist='who', but the catalogue has"),
-        (["--duration", "1"], "shorter than context=3.0"),
+        (["--artist", "who"], "Got --artist who, but the catalogue has"),
+        (["--duration", "1"], "shorter than --context 3.0"),
     ],
 )
 def test_bad_inputs_write_nothing(run, work, options, message):

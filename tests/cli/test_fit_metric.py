@@ -169,15 +169,15 @@ def test_likes_as_told_for_artists(run, work):
     ("options", "message"),
     [
         (["--feedback", "explicit"], "no likes or dislikes. Name their columns"),
-        (["--feedback", "skips"], "without skipped=: name the column"),
+        (["--feedback", "skips"], "without --skipped: name the column"),
         (["--feedback", "skips", "--played", "share"], "--played, which --feedback sk"),
         (["--feedback", "counts"], "every pair of the logs has the same count"),
         (["--sample-dislikes", "0"], "played knows no dislikes"),
-        (["--min-liked", "99"], "min_liked=99"),
+        (["--min-liked", "99"], "--min-liked 99"),
         (["--users", "new"], "no users in new"),
         (["--users", "others"], r"None of the 40 users .* is among the 2 known"),
         (["--context", "2.5"], "'--context': .* equal to 3"),
-        (["--clip", "path"], "Got clip='path', but the catalogue has"),
+        (["--clip", "path"], "Got --clip path, but the catalogue has"),
     ],
 )
 def test_bad_inputs_write_nothing(run, work, tmp_path, options, message):

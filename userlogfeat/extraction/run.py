@@ -174,7 +174,7 @@ def _hearer(backend, session, master, clips_per_task):
     if unused:
         raise ValueError(
             f'Got {unused[0]}={given[unused[0]]!r} with backend="local", which has no '
-            f'cluster. Pass backend="spark" (--backend spark), or leave {unused[0]} '
+            f'cluster. Pass backend="spark", or leave {unused[0]} '
             "out."
         )
     from userlogfeat.extraction.local import hear

@@ -73,8 +73,8 @@ class BandNetwork(nn.Module):
             raise ValueError(
                 f"Got log-mel spectrograms of shape {tuple(x.shape)}, expected (clips, "
                 f"{n_bands} bands, {self.min_frames} frames or more): "
-                f"pools={self.pools} leave nothing of less. Pass a longer context, or "
-                "smaller pools, such as pools=(4, 2, 2, 2)."
+                f"pools={self.pools} leave nothing of less. Pass a longer context. "
+                "Or pass smaller ones, such as pools=(4, 2, 2, 2)."
             )
 
 
