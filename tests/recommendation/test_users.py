@@ -102,7 +102,8 @@ def test_new_users_of_a_tower(tower):
     ids, embedded = embed_users(folder, new_people())
     assert ids.tolist() == ["ann", "bob"]
     expected = fitted.transform(matrix([119, 111]))
-    np.testing.assert_allclose(embedded[:1], expected, rtol=1e-6)  # alone, and not
+    # Alone as in any batch, within what the contract of all estimators says.
+    np.testing.assert_allclose(embedded[:1], expected, rtol=1e-5)
     items = fitted.item_embeddings_
     assert (embedded[0] @ items[10:].T).mean() > (embedded[0] @ items[:10].T).mean()
 
