@@ -427,6 +427,20 @@ def test_table_is_copied_and_pickled_by_its_folder(tmp_path):
     assert repr(table) == f"FeatureTable({str(tmp_path)!r})"
 
 
+def test_reader_waits_for_writers_that_merge_without_a_pause(tmp_path, monkeypatch):
+    """Tries one right after the other all fell into the time of eight writers."""
+    table = write(tmp_path, "ab")
+    list_parts, until = FeatureTable.parts, time.monotonic() + 0.1
+
+    def busy(self):
+        if time.monotonic() < until:
+            raise FileNotFoundError("changed while it was listed")
+        return list_parts(self)
+
+    monkeypatch.setattr(FeatureTable, "parts", busy)
+    assert len(table.read()) == 2
+
+
 def test_reader_tries_again_when_a_part_was_merged_away(tmp_path, monkeypatch):
     write(tmp_path, ["a"], max_small_parts=9)
     write(tmp_path, ["b"], max_small_parts=9)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 OK = "ok"
 PARTS = f"part-{8 * '[0-9]'}.parquet"
 _BACKSLASHES = os.sep == "\\"
-READ_TRIES = 5  # another process may merge parts while we read
+READ_TRIES = 6  # another process may merge parts while we read
+READ_PAUSE = 0.01  # seconds before the second try; each further pause is twice as long
 _INDEX = ["clip", "clip_bytes", "status", "seconds", "size", "modified_ns"]
 
 
@@ -420,9 +422,10 @@ class FeatureTable:
 
     def _steady(self, read):
         """The answer of `read`, tried again where a part was merged away meanwhile."""
-        for _ in range(READ_TRIES):
+        for attempt in range(READ_TRIES):
             with contextlib.suppress(FileNotFoundError):
                 return read()
+            time.sleep(READ_PAUSE * 2**attempt)
         return read()
 
     def _first_part(self):
