@@ -430,7 +430,7 @@ def test_chunks_that_are_tried_twice_are_taken_once(
     check_complete(tmp_path / "t", clips)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_executor(spark_cluster, tmp_path):
     """kill -9 in the middle: the job ends by itself, with every file exactly once."""
     clips, journal = make_clips(tmp_path / "clips", 60), tmp_path / "journal"
@@ -448,7 +448,7 @@ def test_killed_executor(spark_cluster, tmp_path):
     assert max(loads.values()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_driver(spark, tmp_path):
     """kill -9; the same call does what is missing, beside workers that live on."""
     clips = make_clips(tmp_path / "clips", 60)

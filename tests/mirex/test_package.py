@@ -167,7 +167,7 @@ def test_readme_tells_what_was_measured(tmp_path, monkeypatch):
     assert "0.1 MiB, 4 KiB a clip" in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_runs_from_another_folder_with_its_own_library(submission, tmp_path):
     """Paths with spaces, relative lists, threads first."""
     clips = toy.write_clips(tmp_path / "audio clips", [0, 1] * 6)

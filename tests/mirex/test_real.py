@@ -40,7 +40,7 @@ def bare_python(folder):
     return python
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_packaged_scripts_where_this_library_is_not_installed(data, musicnn, tmp_path):
     """The plumbing only: six clips teach nothing about genre."""
     package = write_package(tmp_path / "my submission", measure=None)

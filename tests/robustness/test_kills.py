@@ -18,6 +18,7 @@ def kills(monkeypatch):
     return robustness_kills
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["Extraction", "Fit", "SavedWeights", "MirexFeatures"])
 def test_killed_and_started_again(kills, name, tmp_path):
     n_kills, n_runs, faults = kills.kill_writer(getattr(kills, name), 4, tmp_path)
