@@ -78,7 +78,7 @@ def test_a_library_that_does_not_load(install, code, said):
     assert f"Versions: lame-cpu 1.2, numpy {np.__version__}, torch " in message
     assert f"torch {metadata.version('torch')}, Python 3." in message
     assert "pip install 'userlogfeat[plots]' --upgrade" in message
-    assert caught.value.__cause__ is not None
+    assert isinstance(caught.value.__cause__, Exception)
 
 
 def test_a_part_that_a_library_lacks(install):
