@@ -1,0 +1,66 @@
+"""Code, docstrings and messages have the words of the field, and one word per thing."""
+
+import ast
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+import userlogfeat
+
+PACKAGE = Path(userlogfeat.__file__).parent
+# Words that say in a private way what torch, scikit-learn and music information
+# retrieval have a word for: encode, train, print, shard, overlap.
+PRIVATE = re.compile(
+    r"(?<![a-z])(hear|hears|heard|hearing|hearers?|teach|teaches|taught|tell|tells|told"
+    r"|telling|retaught|overheard)(?![a-z])",
+    re.IGNORECASE,
+)
+# How neither a docstring nor the text of a parameter begins.
+OPENING = re.compile(r"(What|Of|Whose|Say|Says)\b")
+# Parts of the package that are not rewritten yet.
+REWRITTEN: set[str] = set()
+FILES = sorted(
+    file
+    for file in PACKAGE.rglob("*.py")
+    if file.relative_to(PACKAGE).parts[0].removesuffix(".py") in REWRITTEN
+)
+
+
+def words(text):
+    """The text with identifiers cut into their words: ``hear_all`` is two."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).replace("_", " ")
+
+
+def openings(source):
+    """First words of the docstrings, and of the parameter texts in them."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            lines = (ast.get_docstring(node) or "").splitlines()
+            yield from lines[:1]
+            for line, below in itertools.pairwise(lines):
+                if re.match(r"\*{0,2}\w+(, \w+)* : ", line) and below.startswith(
+                    "    "
+                ):
+                    yield below.strip()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_private_words(file):
+    source = file.read_text()
+    lines = [
+        f"{number}: {line.strip()}"
+        for number, line in enumerate(source.splitlines(), 1)
+        if PRIVATE.search(words(line))
+    ]
+    assert lines == []
+    assert [text for text in openings(source) if OPENING.match(text)] == []
+
+
+def test_the_check_finds_what_it_looks_for():
+    assert PRIVATE.search(words("def hear_clips():"))
+    assert PRIVATE.search(words("It tells what it heard."))
+    assert not PRIVATE.search(words("The teacher shears the retellings."))
+    source = 'def f(n):\n    """Count.\n\n    n : int\n        Of clips.\n    """'
+    assert list(openings(source)) == ["Count.", "Of clips."]
