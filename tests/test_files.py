@@ -12,7 +12,7 @@ import pytest
 
 from userlogfeat import _files
 from userlogfeat._files import (
-    FileLock,
+    file_lock,
     fill_folder,
     is_described,
     make_below,
@@ -88,7 +88,7 @@ def test_rights_follow_the_umask(tmp_path, umask):
         pair(tmp_path, "", write=rewrite)
         with fill_folder(tmp_path / "filled") as folder:
             pair(folder, "", write=rewrite)
-        with FileLock(tmp_path / "lock"):
+        with file_lock(tmp_path / "lock"):
             pass
     finally:
         os.umask(before)
@@ -235,12 +235,12 @@ def test_a_lock_is_no_way_out_of_its_folder(tmp_path):
     folder.mkdir()
     (folder / ".lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
-        FileLock(folder / ".lock").__enter__()
+        file_lock(folder / ".lock").__enter__()
     assert os.listdir(tmp_path) == ["table"]
     (folder / ".lock").unlink()
     os.mkfifo(folder / ".lock")  # had been waited for, for ever
     with pytest.raises(OSError, match="No such device"):
-        FileLock(folder / ".lock").__enter__()
+        file_lock(folder / ".lock").__enter__()
 
 
 def test_sha256_of_a_known_text(tmp_path):
@@ -249,7 +249,7 @@ def test_sha256_of_a_known_text(tmp_path):
 
 
 def hold(path, seconds, started):
-    with FileLock(path):
+    with file_lock(path):
         started.set()
         time.sleep(seconds)
 
@@ -262,17 +262,17 @@ def test_lock_refuses_waits_and_dies_with_its_process(tmp_path):
     try:
         assert started.wait(30)
         with pytest.raises(BlockingIOError, match="Another process is writing"):
-            FileLock(tmp_path / "lock").__enter__()
+            file_lock(tmp_path / "lock").__enter__()
     finally:
         holder.kill()
-    with FileLock(tmp_path / "lock", on_locked="wait"):  # freed by the kill
+    with file_lock(tmp_path / "lock", on_locked="wait"):  # freed by the kill
         pass
     holder.join()
 
 
 def test_lock_checks_its_choice(tmp_path):
     with pytest.raises(ValueError, match="on_locked='queue'"):
-        FileLock(tmp_path / "lock", on_locked="queue")
+        file_lock(tmp_path / "lock", on_locked="queue").__enter__()
 
 
 @pytest.mark.parametrize("depth", [99, 101, 5000, 100_000])
@@ -394,9 +394,9 @@ class TestWithoutFcntl:
         assert described(tmp_path) == ("second", "second")
 
     def test_a_lock_refuses(self, tmp_path):
-        with FileLock(tmp_path / "lock"):
+        with file_lock(tmp_path / "lock"):
             with pytest.raises(BlockingIOError, match="Another process is writing"):
-                FileLock(tmp_path / "lock").__enter__()
+                file_lock(tmp_path / "lock").__enter__()
 
 
 class TestOpenFilesOnWindows:

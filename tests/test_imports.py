@@ -1,6 +1,7 @@
 """Imports go down only, and `import userlogfeat` is cheap."""
 
 import ast
+import graphlib
 import runpy
 import subprocess
 import sys
@@ -15,8 +16,9 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
     {"_typing"},
-    {"_check", "_groups", "_labels", "_optional", "_files", "_parquet", "_spark"}
-    | {"_text_lines", "_text_tables", "_threads"},
+    {"_check", "_digests", "_groups", "_labels", "_optional", "_parquet"}
+    | {"_text_lines", "_threads"},
+    {"_files", "_spark", "_text_tables"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}
@@ -29,10 +31,8 @@ ROWS = [
 ]
 # What may be imported from the same row.
 PAIRS = {
-    ("_spark", "_optional"),
     ("catalogue", "audio"),  # which suffixes are audio
     ("networks", "frontends"),  # its type alone
-    ("_text_tables", "_text_lines"),
     ("users", "training"),
     ("users", "weights"),
     ("id_tables", "catalogue"),
@@ -73,6 +73,39 @@ def dotted(path):
     return ".".join(["userlogfeat", *path.relative_to(PACKAGE).with_suffix("").parts])
 
 
+def run_imports(source, known):
+    """Those of the known modules that a source imports, late or not.
+
+    Imports for type checkers alone are none.
+    """
+    nodes, found = [ast.parse(source)], set()
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            nodes += node.orelse
+            continue
+        if isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= whole & known or {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        nodes += ast.iter_child_nodes(node)
+    return found & known
+
+
+def import_cycle(sources):
+    """The first cycle among modules, given as dict of dotted name to source."""
+    graph = {
+        name: run_imports(source, set(sources)) - {name}
+        for name, source in sources.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: dotted(path))
 def test_imports_go_down(path):
     me = dotted(path)
@@ -101,6 +134,25 @@ def test_an_upward_import_is_found(tmp_path):
     bad = tmp_path / "bad.py"
     bad.write_text("def f():\n    from userlogfeat.estimators.cf import CFEmbedding\n")
     assert imported(bad) == {"userlogfeat.estimators.cf"}
+
+
+def test_no_module_imports_itself_through_others():
+    """Inside of packages neither, and not inside of functions."""
+    sources = {
+        dotted(path).removesuffix(".__init__"): path.read_text() for path in MODULES
+    }
+    del sources["userlogfeat"]  # the map, which loads names on first use
+    assert import_cycle(sources) == []
+
+
+def test_a_cycle_by_a_late_import_is_found():
+    late = "def f():\n    from p import b\n"
+    assert set(import_cycle({"p.a": late, "p.b": "import p.a", "p.c": ""})) == {
+        "p.a",
+        "p.b",
+    }
+    types = "if TYPE_CHECKING:\n    from p.b import B\n"
+    assert import_cycle({"p.a": types, "p.b": "from p.a import A"}) == []
 
 
 def test_import_is_cheap():

@@ -8,9 +8,9 @@ import pytest
 
 from userlogfeat import _parquet
 from userlogfeat._parquet import (
+    decode_text,
     most_bytes,
     open_parquet,
-    plain,
     read_parquet,
     write_parquet,
 )
@@ -94,9 +94,9 @@ def test_only_text_is_decoded(tmp_path):
     with open_parquet(tmp_path / "a.parquet") as file:
         rows = file.read()
     assert pa.types.is_dictionary(rows.schema.field("a").type)
-    assert plain(rows, 1).to_pydict() == {"a": ["x"], "n": [1]}
+    assert decode_text(rows, 1).to_pydict() == {"a": ["x"], "n": [1]}
     with pytest.raises(ValueError, match="'a' is longer than 0 bytes"):
-        plain(rows, 0)
+        decode_text(rows, 0)
 
 
 def test_names_that_are_no_utf8(tmp_path):

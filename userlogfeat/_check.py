@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils.validation import check_array, validate_data
 
 _PATH_TYPES = (str, bytes, os.PathLike)
 _EXPECTED = (
@@ -60,6 +59,8 @@ def check_audio(X, estimator=None, *, reset=False):
     TypeError, ValueError
         Where X is none of these, is empty, or has NaN or infinite values.
     """
+    from sklearn.utils.validation import check_array, validate_data
+
     if isinstance(X, _PATH_TYPES):
         raise TypeError(
             f"Got the single path {X!r}, expected a list of paths: pass [{X!r}]."

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import filelock
 
+from userlogfeat._check import check_choice
+
 _WINDOWS = sys.platform == "win32"
 # Windows has neither, nor pipes that a stranger could put in a folder.
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
@@ -306,53 +308,50 @@ def sha256(path):
     return digest.hexdigest()
 
 
-class FileLock:
-    """An exclusive lock between processes, freed by the system when one dies.
+@contextlib.contextmanager
+def file_lock(path, *, on_locked="error"):
+    """Hold an exclusive lock between processes; the system frees it when one dies.
 
     Parameters
     ----------
     path : str or Path
         The lock file; it is created, and stays when the lock is released.
     on_locked : {"error", "wait"}
-        What to do while another process holds it.
+        Whether to raise or to wait while another process holds it.
 
     Raises
     ------
     BlockingIOError
         With ``on_locked="error"``, where another process holds the lock.
     """
-
-    def __init__(self, path, *, on_locked="error"):
-        if on_locked not in ("error", "wait"):
-            raise ValueError(
-                f'Got on_locked={on_locked!r}, expected "error" or "wait".'
-            )
-        self.path = Path(path)
-        self.on_locked = on_locked
-        self._lock = None
-
-    def __enter__(self):
-        with contextlib.suppress(FileNotFoundError):
-            mode = os.lstat(self.path).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):  # a pipe would wait
-                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(self.path))
-        lock = filelock.FileLock(self.path, thread_local=False)
-        try:
-            lock.acquire(
-                timeout=0 if self.on_locked == "error" else -1,
-                poll_interval=_LOCK_POLL,
-            )
-        except filelock.Timeout:
+    check_choice(on_locked, "on_locked", ("error", "wait"))
+    path = Path(path)
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):  # a pipe would wait
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(path))
+    with _lock(path, wait=on_locked == "wait") as locked:
+        if not locked:
             raise BlockingIOError(
-                f"Another process is writing to {self.path.parent}. Wait until it "
-                'ends, or pass on_locked="wait" (--on-locked wait).'
-            ) from None
-        self._lock = lock
-        return self
+                f"Another process is writing to {path.parent}. Wait until it ends, or "
+                'pass on_locked="wait" (--on-locked wait).'
+            )
+        yield
 
-    def __exit__(self, *exception):
-        self._lock.release()
-        self._lock = None
+
+@contextlib.contextmanager
+def _lock(path, *, wait):
+    """Hold a lock file: True, or False where it is taken."""
+    lock = filelock.FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=-1 if wait else 0, poll_interval=_LOCK_POLL)
+    except filelock.Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -401,16 +400,8 @@ def _folder_lock(folder, *, wait=False, beside=False):
     """
     if not filelock.has_fcntl:
         path = Path(f"{folder}.lock") if beside else folder / _LOCK_FILE
-        lock = filelock.FileLock(path, thread_local=False)
-        try:
-            lock.acquire(timeout=-1 if wait else 0, poll_interval=_LOCK_POLL)
-        except filelock.Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        with _lock(path, wait=wait) as locked:
+            yield locked
         return
     handle = os.open(folder, os.O_RDONLY | _FOLDER)
     try:

@@ -1,11 +1,10 @@
 """Parquet files of strangers: pages are checked, and memory is bounded.
 
-Parquet holds in few bytes what fills the memory: a word that is repeated, a million
-rows of one number, a row of a million numbers. So text is read as the words that are
-there, and written out only once it is known how long it is then; columns whose rows may
-be of any length are counted before they are read; and no file may grow more than
-``MAX_RATIO`` times (a page alone may have 2 GiB, by the format). Where a page has a
-checksum, it is compared.
+A few bytes of Parquet can fill the memory: a word that is repeated, a million rows of
+one number, a row of a million numbers. So text is read as a dictionary of its words,
+and decoded only once its full length is known; columns whose rows may be of any length
+are counted before they are read; and no file may grow more than ``MAX_RATIO`` times (a
+page alone may have 2 GiB, by the format). Where a page has a checksum, it is compared.
 """
 
 import contextlib
@@ -19,31 +18,31 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 MAX_BYTES = 1 << 32  # of a file's columns in memory
-MAX_RATIO = 1000  # of those to its own; tables of clips that failed reach a hundred
+MAX_RATIO = 1000  # of those to its own; tables of failed clips reach a hundred
 FREE_BYTES = 1 << 26  # below which the ratio does not matter
 _BATCH_ROWS = 1 << 14
-# Bytes of a value in memory, at least; of text the number of its word.
+# Least bytes of a value in memory; for text, those of the number of its word.
 _WIDTHS = {"BOOLEAN": 1 / 8, "INT32": 4, "FLOAT": 4, "BYTE_ARRAY": 4}
 _NARROW = {"INT_8": 1, "UINT_8": 1, "INT_16": 2, "UINT_16": 2}
 _OTHER_WIDTH = 8
 
 
 def most_bytes(n_bytes, *, at_most=MAX_BYTES):
-    """Bytes that a file of `n_bytes` may have in memory."""
+    """Return how many bytes a file of `n_bytes` may have in memory."""
     return min(at_most, FREE_BYTES + MAX_RATIO * n_bytes)
 
 
 def open_parquet(path, *, at_most=float("inf"), **settings):
-    """A Parquet file whose text comes as dictionaries: see :func:`plain`.
+    """Open a Parquet file whose text comes as dictionaries: see :func:`decode_text`.
 
     Parameters
     ----------
     path : str or Path
-        Of a regular file.
+        A regular file.
     at_most : int
-        Bytes in memory of the columns whose rows may be of any length.
+        Maximum bytes in memory of the columns whose rows may be of any length.
     **settings
-        Of ``pyarrow.parquet.ParquetFile``.
+        Arguments for ``pyarrow.parquet.ParquetFile``.
 
     Raises
     ------
@@ -65,20 +64,20 @@ def open_parquet(path, *, at_most=float("inf"), **settings):
     return pq.ParquetFile(
         as_file(path),
         page_checksum_verification=True,
-        read_dictionary=[c.path for c in _columns(metadata) if _is_words(c)],
+        read_dictionary=[c.path for c in _columns(metadata) if _is_text_column(c)],
         **settings,
     )
 
 
 def decoded_bytes(metadata, counts=lambda column: True):
-    """Bytes that a file's columns have in memory, at least; text as dictionaries.
+    """Return the least bytes of a file's columns in memory; text as dictionaries.
 
     Parameters
     ----------
     metadata : pyarrow.parquet.FileMetaData
         The number of values that it notes is the number that is read, up to a page.
     counts : callable
-        Which columns count.
+        Whether a column counts.
     """
     widths = {
         place: _width(column)
@@ -94,7 +93,7 @@ def decoded_bytes(metadata, counts=lambda column: True):
 
 
 def as_file(path, mode="rb"):
-    """The path, or an open file where it is no UTF-8, which pyarrow refuses."""
+    """Return the path, or an open file where pyarrow refuses it: it is no UTF-8."""
     try:
         os.fspath(path).encode("utf-8")
     except UnicodeEncodeError:
@@ -110,7 +109,7 @@ def write_parquet(path, table, **settings):
     path : str or Path
     table : pyarrow.Table
     **settings
-        Of ``pyarrow.parquet.ParquetWriter``.
+        Arguments for ``pyarrow.parquet.ParquetWriter``.
     """
     with parquet_writer(path, table.schema, **settings) as file:
         file.write_table(table)
@@ -118,14 +117,14 @@ def write_parquet(path, table, **settings):
 
 @contextlib.contextmanager
 def parquet_writer(path, schema, **settings):
-    """A ``pyarrow.parquet.ParquetWriter`` with checksums, whatever the file's name.
+    """Open a ``ParquetWriter`` of pyarrow with checksums, whatever the file's name.
 
     Parameters
     ----------
     path : str or Path
     schema : pyarrow.Schema
     **settings
-        Of ``pyarrow.parquet.ParquetWriter``.
+        Arguments for ``pyarrow.parquet.ParquetWriter``.
     """
     file = as_file(path, "wb")
     try:
@@ -138,15 +137,15 @@ def parquet_writer(path, schema, **settings):
             file.close()
 
 
-def plain(rows, n_most):
-    """Rows with text as text, once it is known how long it is.
+def decode_text(rows, n_most):
+    """Decode dictionaries of words to text, once its length is known.
 
     Parameters
     ----------
     rows : pyarrow.Table or RecordBatch
-        Of :func:`open_parquet`.
+        Read from a file of :func:`open_parquet`.
     n_most : int
-        Bytes that the text of all columns may have.
+        Maximum bytes of the text of all columns.
 
     Raises
     ------
@@ -155,7 +154,7 @@ def plain(rows, n_most):
     """
     n_bytes = 0
     for place, field in enumerate(rows.schema):
-        kind = _plain_type(field.type)
+        kind = _decoded_type(field.type)
         if kind == field.type:
             continue
         column = rows.column(place)
@@ -173,13 +172,13 @@ def plain(rows, n_most):
 
 
 def read_parquet(path, *, at_most=MAX_BYTES):
-    """A Parquet file, or a folder of them in the order of their names, as a table.
+    """Read a Parquet file, or a folder of them in the order of their names.
 
     Parameters
     ----------
     path : str or Path
     at_most : int
-        Bytes of a file's columns in memory.
+        Maximum bytes of a file's columns in memory.
 
     Returns
     -------
@@ -206,7 +205,7 @@ def _read_file(path, at_most):
     batches, n_bytes = [], 0
     with open_parquet(path, at_most=at_most) as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            batch = plain(batch, n_most - n_bytes)
+            batch = decode_text(batch, n_most - n_bytes)
             n_bytes += batch.nbytes
             if n_bytes > n_most:
                 raise ValueError(f"{path} has more than {n_most} bytes in memory")
@@ -222,20 +221,15 @@ def _read_file(path, at_most):
 
 
 def _is_text(kind):
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-    )
+    return kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
 
 
 def _columns(metadata):
-    """The leaves of a schema; of a list, what is in it."""
+    """Yield the leaves of a schema; for a list, its values."""
     return map(metadata.schema.column, range(len(metadata.schema)))
 
 
-def _is_words(column):
+def _is_text_column(column):
     decimal = column.logical_type.type == "DECIMAL"
     return column.physical_type == "BYTE_ARRAY" and not decimal
 
@@ -252,21 +246,21 @@ def _width(column):
     return _NARROW.get(column.converted_type, width)
 
 
-def _plain_type(kind):
-    """A type with text in the place of dictionaries of words."""
+def _decoded_type(kind):
+    """Return a type with text in the place of dictionaries of words."""
     if pa.types.is_dictionary(kind):
         return kind.value_type if _is_text(kind.value_type) else kind
     if pa.types.is_struct(kind):
-        return pa.struct([f.with_type(_plain_type(f.type)) for f in kind])
+        return pa.struct([f.with_type(_decoded_type(f.type)) for f in kind])
     if pa.types.is_map(kind):
         key, item = kind.key_field, kind.item_field
         return pa.map_(
-            key.with_type(_plain_type(key.type)),
-            item.with_type(_plain_type(item.type)),
+            key.with_type(_decoded_type(key.type)),
+            item.with_type(_decoded_type(item.type)),
             keys_sorted=kind.keys_sorted,
         )
     if _is_list(kind):
-        inner = kind.value_field.with_type(_plain_type(kind.value_type))
+        inner = kind.value_field.with_type(_decoded_type(kind.value_type))
         if pa.types.is_fixed_size_list(kind):
             return pa.list_(inner, kind.list_size)
         return pa.large_list(inner) if pa.types.is_large_list(kind) else pa.list_(inner)
@@ -274,15 +268,11 @@ def _plain_type(kind):
 
 
 def _is_list(kind):
-    return (
-        pa.types.is_list(kind)
-        or pa.types.is_large_list(kind)
-        or pa.types.is_fixed_size_list(kind)
-    )
+    return isinstance(kind, pa.ListType | pa.LargeListType | pa.FixedSizeListType)
 
 
 def _text_bytes(chunk):
-    """How many bytes the words of a column are, each as often as it is there."""
+    """Count the bytes of a column's words, each as often as it occurs."""
     kind = chunk.type
     if pa.types.is_struct(kind):
         return sum(map(_text_bytes, chunk.flatten()))

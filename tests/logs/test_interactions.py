@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse
 
 from userlogfeat import Interactions, _text_lines, read_logs
-from userlogfeat.logs import interactions
+from userlogfeat.logs import events
 from userlogfeat.logs import sources as log_sources
 
 # ann plays b twice (3 and 4 times), a twice in one row; bob plays a once.
@@ -120,7 +120,7 @@ def test_chunks_and_merging_change_nothing(
     """Counts and last items of a file and a frame, against plain loops."""
     monkeypatch.setattr(log_sources, "CHUNK_ROWS", chunk_rows)
     monkeypatch.setattr(_text_lines, "_BLOCK", 200)  # bytes: many blocks
-    monkeypatch.setattr(interactions, "_MERGE_ROWS", merge_rows)
+    monkeypatch.setattr(events, "_MERGE_ROWS", merge_rows)
     rng = np.random.default_rng(0)
     users, items = rng.integers(0, 12, 300), rng.integers(0, 9, 300)
     counts, times = rng.integers(0, 5, 300), rng.integers(0, 40, 300)

@@ -23,7 +23,7 @@ from userlogfeat.tables import (
     as_matrix,
     file_stamp,
 )
-from userlogfeat.tables import reader as table_reader
+from userlogfeat.tables import parts as table_parts
 from userlogfeat.tables import writer as table_writer
 
 SIZES = {"mean": 3, "max": 2}
@@ -87,14 +87,14 @@ def test_any_path_survives(tmp_path, name):
 
 def test_a_path_by_both_slashes_of_windows(tmp_path, monkeypatch):
     """`find_audio` has one there, users write the other, and nothing was found."""
-    monkeypatch.setattr(table_reader, "_BACKSLASHES", True)
+    monkeypatch.setattr(table_parts, "_BACKSLASHES", True)
     table = write(
         tmp_path, [r"C:\music\a.wav", b"C:\\music\\b.wav", Path("c") / "d.wav"]
     )
     assert table.clips() == ["C:/music/a.wav", "C:/music/b.wav", "c/d.wav"]
     names = ["C:/music/a.wav", r"C:\music/b.wav", r"c\d.wav"]
     assert table.lookup(names).statuses == ["ok"] * 3
-    monkeypatch.setattr(table_reader, "_BACKSLASHES", False)
+    monkeypatch.setattr(table_parts, "_BACKSLASHES", False)
     assert table.lookup([r"c\d.wav"]).statuses == [None]  # a name like any other
 
 

@@ -19,7 +19,7 @@ import joblib
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from userlogfeat._files import FileLock, remove_temporaries, replace_file
+from userlogfeat._files import file_lock, remove_temporaries, replace_file
 from userlogfeat._typing import PathLike
 from userlogfeat.comparison.links import TeacherData, n_rows
 
@@ -72,7 +72,7 @@ class CellFolder:
                 f"{str(self.folder)!r} holds other files and no {_DESCRIPTION}: it is "
                 "no folder of a comparison. Pass a new or empty one."
             )
-        self._lock = FileLock(self.folder / ".lock")
+        self._lock = file_lock(self.folder / ".lock")
         self._lock.__enter__()
         remove_temporaries(self.folder, "*.json")
         if not description.exists():

@@ -29,7 +29,7 @@ from userlogfeat import _spark
 from userlogfeat.extraction.chunks import write_chunks
 from userlogfeat.extraction.spark_tasks import REPORT, Assignment, hear_chunks
 from userlogfeat.extraction.tally import Tally, progress_bar
-from userlogfeat.tables.reader import row_names
+from userlogfeat.tables.parts import row_names
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

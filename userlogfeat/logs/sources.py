@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from userlogfeat._parquet import open_parquet, plain
+from userlogfeat._parquet import decode_text, open_parquet
 from userlogfeat._text_tables import SEPARATORS, TextTable, separator_hint, separator_of
 from userlogfeat._typing import Frame, PathLike
 
@@ -168,7 +168,7 @@ def _parquet_chunks(path, roles):
         require_columns(roles, file.schema_arrow.names, path.name, hint=".")
         used = list(dict.fromkeys(roles.values()))
         batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=used)
-        batches = (plain(batch, _MAX_TEXT) for batch in batches)
+        batches = (decode_text(batch, _MAX_TEXT) for batch in batches)
         n_rows = 0
         for chunk in _grouped(_as_tables(batches, path), roles, path):
             n_rows += chunk.table.num_rows

@@ -19,7 +19,7 @@ from userlogfeat._files import make_below
 from userlogfeat._typing import PathLike
 from userlogfeat.mirex.lists import find_clip
 from userlogfeat.tables import OK, FeatureTable, clip_name
-from userlogfeat.tables.reader import row_names
+from userlogfeat.tables.parts import row_names
 
 logger = logging.getLogger(__name__)
 

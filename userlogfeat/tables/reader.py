@@ -1,11 +1,11 @@
-"""The feature table: a folder of Parquet parts, one row a clip, whole at any moment.
+"""The feature table: a folder of Parquet parts, one row a clip, valid at any moment.
 
 Columns: `clip` (the path as given), `status` ("ok" or the class of the error),
-`message`, `seconds`, `size` and `modified_ns` (of the file when it was heard), and one
+`message`, `seconds`, `size` and `modified_ns` (of the file when it was read), and one
 fixed-size list of float32 a layer, NaN where the clip failed. (Not null: writing null
 fixed-size lists needs pyarrow 26.) Paths that are no valid UTF-8 are readable in `clip`
-and exact in `clip_bytes`, which is null elsewhere. Fingerprint of the model and sizes
-of the layers are in the schema metadata of every part.
+and exact in `clip_bytes`, which is null elsewhere. The fingerprint of the model and the
+sizes of the layers are in the schema metadata of every part.
 
 A row is replaced by a later row of the same clip: the one in the part of the higher
 number, or lower down in one part. A merged part lists, in its metadata, the parts it
@@ -18,51 +18,45 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from userlogfeat._parquet import open_parquet
-from userlogfeat._typing import ClipId, ClipIds, PathLike
+from userlogfeat._typing import ClipIds, PathLike
 from userlogfeat.tables.footers import (
     FIELDS,
-    FORMAT,
+    PARTS,
+    Part,
+    TableError,
+    decode_part,
     layer_fields,
-    plain_part,
+    part_errors,
     read_footer,
 )
+from userlogfeat.tables.parts import OK, as_matrix, clip_name, file_stamp, row_names
+from userlogfeat.tables.writer import TableWriter
 
-if TYPE_CHECKING:
-    from userlogfeat.tables.writer import TableWriter
-
-
-OK = "ok"
-PARTS = f"part-{8 * '[0-9]'}.parquet"
-_BACKSLASHES = os.sep == "\\"
+_T = TypeVar("_T")
 READ_TRIES = 6  # another process may merge parts while we read
 READ_PAUSE = 0.01  # seconds before the second try; each further pause is twice as long
 _INDEX = ["clip", "clip_bytes", "status", "seconds", "size", "modified_ns"]
 
 
-class TableError(ValueError):
-    """A feature table that is missing, damaged, foreign or of another model."""
-
-
 @dataclass(frozen=True)
 class Lookup:
-    """What a table holds about some clips, in their order.
+    """Rows of a table for some clips, in their order.
 
     Attributes
     ----------
     statuses : list of str or None
         "ok", the class of the error, or None for clips that are not in the table.
     seconds : ndarray (n_clips,), float64
-        Length of audio heard; NaN where unknown.
+        Length of the audio that was read, in s; NaN where unknown.
     layers : dict of str to ndarray (n_clips, size), float32
         NaN in the rows of clips that are not "ok".
     """
@@ -78,33 +72,13 @@ class Lookup:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What the name and the footer of one file of the table say."""
-
-    path: Path
-    stamp: tuple  # name, bytes, modification time, inode
-    n_rows: int
-    fingerprint: str
-    layer_sizes: dict[str, int]
-    layer_scales: dict[str, float]
-    made_by: str
-    users_digest: str | None
-    replaces: tuple
-
-    @property
-    def n_bytes(self) -> int:
-        """Length of the file."""
-        return self.stamp[1]
-
-
-@dataclass(frozen=True)
 class _Index:
-    """Where each clip's newest row is, and what the small columns say there."""
+    """The newest row of each clip, with the small columns of all rows."""
 
     key: tuple
-    parts: list
+    parts: list[Part]
     starts: np.ndarray  # (n_parts + 1,): first row of each part, all laid end to end
-    rows: dict  # clip -> row
+    rows: dict[str, int]  # clip -> row
     statuses: np.ndarray
     seconds: np.ndarray
     sizes: np.ndarray
@@ -117,68 +91,6 @@ class _Index:
         live = np.zeros(self.starts[-1], dtype=bool)
         live[np.fromiter(self.rows.values(), np.int64, len(self.rows))] = True
         return live
-
-
-def clip_name(clip: ClipId) -> str:
-    r"""A path as the table's key: str, with surrogate escapes where it is no UTF-8.
-
-    On Windows with forward slashes, however it is written there: what it means is the
-    same, and tables of relative paths are those of other systems.
-
-    Parameters
-    ----------
-    clip : str, bytes or path-like
-
-    Examples
-    --------
-    >>> clip_name(b"caf\xe9.wav")
-    'caf\udce9.wav'
-    """
-    name = os.fspath(clip)
-    if isinstance(name, bytes):
-        name = name.decode("utf-8", "surrogateescape")
-    try:
-        name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"Got clip {name!r}, which no file can be called ({error.reason}). Was it "
-            "read from a list in another encoding?"
-        ) from error
-    return str(name).replace("\\", "/") if _BACKSLASHES else str(name)
-
-
-def file_stamp(clip: ClipId) -> tuple[int, int]:
-    """Size in bytes and modification time in ns of a file; (-1, -1) if missing."""
-    try:
-        status = os.stat(clip)
-    except (OSError, ValueError):  # ValueError: a NUL in the path
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
-
-
-def as_matrix(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """A layer's column as an array, without a copy where it is one chunk.
-
-    Parameters
-    ----------
-    column : pyarrow Array or ChunkedArray of fixed-size lists of float32
-
-    Returns
-    -------
-    ndarray (n_clips, size), float32
-        Read-only where it shares the column's memory.
-    """
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    size = column.type.list_size
-    if not chunks:
-        return np.empty((0, size), dtype=np.float32)
-    arrays = [
-        chunk.values.slice(chunk.offset * size, len(chunk) * size)
-        .to_numpy()
-        .reshape(len(chunk), size)
-        for chunk in chunks
-    ]
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 class FeatureTable:
@@ -232,28 +144,28 @@ class FeatureTable:
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the model that made the features."""
-        return self._first_part().fingerprint
+        return self._notes().fingerprint
 
     @property
     def layer_sizes(self) -> dict[str, int]:
         """Size of each layer, by name."""
-        return dict(self._first_part().layer_sizes)
+        return dict(self._notes().layers)
 
     @property
     def layer_scales(self) -> dict[str, float]:
         """Factor that brings each layer to unit mean square; 1 where none is noted."""
-        part = self._first_part()
-        return {name: part.layer_scales.get(name, 1.0) for name in part.layer_sizes}
+        notes = self._notes()
+        return {name: notes.scales.get(name, 1.0) for name in notes.layers}
 
     @property
     def made_by(self) -> str:
-        """What made the features, for people: the embedder and its parameters."""
-        return self._first_part().made_by
+        """The embedder that made the features, with its parameters, for people."""
+        return self._notes().made_by
 
     @property
     def users_digest(self) -> str | None:
-        """Which users taught the model; None where that is not noted."""
-        return self._first_part().users_digest
+        """Digest of the users that the model was trained on; None if not noted."""
+        return self._notes().users_digest
 
     def clips(self) -> list[str]:
         """Paths of all clips as they were given, failed ones included: list of str."""
@@ -269,12 +181,12 @@ class FeatureTable:
         return {str(names[i]): int(counts[i]) for i in order}
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
-        """All rows, the newest of each clip.
+        """Read all rows, the newest of each clip.
 
         Parameters
         ----------
         columns : list of str, optional
-            Only these; all by default. Layers that are not asked for are not read.
+            Names; all by default. Layers that are not asked for are not read.
 
         Returns
         -------
@@ -292,14 +204,14 @@ class FeatureTable:
     def iter_batches(
         self, columns: list[str] | None = None, *, batch_size: int = 4096
     ) -> Iterator[pa.RecordBatch]:
-        """All rows, the newest of each clip, a batch at a time.
+        """Yield all rows, the newest of each clip, a batch at a time.
 
         Parameters
         ----------
         columns : list of str, optional
-            Only these; all by default.
+            Names of columns; all by default.
         batch_size : int
-            Rows of a batch, at most.
+            Maximum number of rows of a batch.
 
         Yields
         ------
@@ -327,7 +239,7 @@ class FeatureTable:
         clips : list of str, bytes or path-like
             Paths as they were given when the features were extracted.
         layers : list of str, optional
-            All by default.
+            Names of layers; all by default.
         unchanged : bool
             If true, only rows count whose file still has the size and modification
             time that it had then.
@@ -351,8 +263,6 @@ class FeatureTable:
 
         Its docstring explains the parameters.
         """
-        from userlogfeat.tables.writer import TableWriter
-
         return TableWriter(
             self, fingerprint=fingerprint, layer_sizes=layer_sizes, **settings
         )
@@ -376,8 +286,8 @@ class FeatureTable:
         return Lookup(statuses.tolist(), seconds, matrices)
 
     def _take(self, index, rows, layers):
-        """Rows of some layers, part by part; NaN for rows of -1."""
-        sizes = index.parts[0].layer_sizes
+        """Read rows of some layers, part by part; NaN for rows of -1."""
+        sizes = index.parts[0].notes.layers
         layers = list(sizes) if layers is None else list(layers)
         self._check_columns(layers, sizes)
         matrices = {
@@ -398,10 +308,10 @@ class FeatureTable:
         self._check_columns(columns or (), self._schema().names)
         live = index.live()
         for start, part in zip(index.starts, index.parts, strict=False):
-            with _part_errors(part.path), open_parquet(part.path) as file:
+            with part_errors(part.path), open_parquet(part.path) as file:
                 size = batch_size or max(1, part.n_rows)
                 for batch in file.iter_batches(batch_size=size, columns=columns):
-                    batch = plain_part(batch, part.n_bytes)
+                    batch = decode_part(batch, part)
                     stop = start + len(batch)
                     if live is not None:
                         batch = batch.filter(pa.array(live[start:stop]))
@@ -420,15 +330,15 @@ class FeatureTable:
                 f"Got {missing}, but {self.folder} has {list(known)}. Check the names."
             )
 
-    def _steady(self, read):
-        """The answer of `read`, tried again where a part was merged away meanwhile."""
+    def _steady(self, read: Callable[[], _T]) -> _T:
+        """Call `read`, again where a part was merged away meanwhile."""
         for attempt in range(READ_TRIES):
             with contextlib.suppress(FileNotFoundError):
                 return read()
             time.sleep(READ_PAUSE * 2**attempt)
         return read()
 
-    def _first_part(self):
+    def _notes(self):
         parts = self._steady(self.parts)
         if not parts:
             raise TableError(
@@ -436,18 +346,18 @@ class FeatureTable:
                 "as part-00000000.parquet. Make one with `userlogfeat extract CLIPS -o "
                 f"{self.folder}` or userlogfeat.extract()."
             )
-        return parts[0]
+        return parts[0].notes
 
     def parts(self) -> list[Part]:
-        """The parts that count, oldest first, after comparing their footers."""
+        """List the parts that count, oldest first, after comparing their footers."""
         paths = sorted(self.folder.glob(PARTS))
         parts = [self.footer(path) for path in paths]
         if sorted(self.folder.glob(PARTS)) != paths:
             raise FileNotFoundError(f"{self.folder} changed while it was listed")
         self._footers = {part.stamp: part for part in parts}
-        replaced = {name for part in parts for name in part.replaces}
+        replaced = {name for part in parts for name in part.notes.replaces}
         for part in parts:
-            if any(name >= part.path.name for name in part.replaces):
+            if any(name >= part.path.name for name in part.notes.replaces):
                 raise TableError(
                     f"{part.path} says that it replaces parts that are not older than "
                     "itself. It was renamed, or not written by userlogfeat: move it "
@@ -455,54 +365,22 @@ class FeatureTable:
                 )
         parts = [part for part in parts if part.path.name not in replaced]
         for part in parts:
-            if (part.fingerprint, part.layer_sizes) != (
-                parts[0].fingerprint,
-                parts[0].layer_sizes,
-            ):
+            if part.model != parts[0].model:
+                model, layers = part.model
+                other, others = parts[0].model
                 raise TableError(
-                    f"{part.path} is of model {part.fingerprint} with layers "
-                    f"{part.layer_sizes}, but {parts[0].path.name} beside it is of "
-                    f"{parts[0].fingerprint} with {parts[0].layer_sizes}. Two tables "
-                    "were copied into one folder: move one of them out."
+                    f"{part.path} is of model {model} with layers {layers}, but "
+                    f"{parts[0].path.name} beside it is of {other} with {others}. Two "
+                    "tables were copied into one folder: move one of them out."
                 )
         return parts
 
     def footer(self, path: Path) -> Part:
-        """What the name and the footer of a file say: a :class:`Part`."""
-        with _part_errors(path):
-            status = path.stat()
-        stamp = (path.name, status.st_size, status.st_mtime_ns, status.st_ino)
-        if stamp in self._footers:
-            return self._footers[stamp]
-        if path.is_dir():
-            raise TableError(
-                f"{path} is a folder, but the parts of a feature table are files. Move "
-                "it out, or rename it."
-            )
-        with _part_errors(path):
-            try:
-                n_rows, notes = read_footer(path)
-            except pa.ArrowException:
-                raise
-            except ValueError as error:
-                raise TableError(
-                    f"{path} is not of a {FORMAT!r} ({error}). Move it out of the "
-                    "folder, or update userlogfeat."
-                ) from error
-        return Part(
-            path,
-            stamp,
-            n_rows,
-            notes["fingerprint"],
-            notes["layers"],
-            notes["scales"],
-            notes["made_by"],
-            notes["users_digest"],
-            tuple(notes["replaces"]),
-        )
+        """Describe a file by its name and footer, which is read once."""
+        return read_footer(path, self._footers)
 
-    def index(self) -> Any:
-        """Where each clip's newest row is; kept until the parts change."""
+    def index(self) -> _Index:
+        """Find the newest row of each clip; kept until the parts change."""
         parts = self.parts()
         key = tuple(part.stamp for part in parts)
         if self._cached is None or self._cached.key != key:
@@ -517,7 +395,7 @@ class FeatureTable:
             self._check_rows(part, table)
             rows.update(zip(row_names(table), range(start, starts[-1]), strict=False))
             for name, values in columns.items():
-                values.append(_as_numpy(table[name]))
+                values.append(_as_array(table[name]))
         arrays = [
             np.concatenate(values) if values else np.empty(0)
             for values in columns.values()
@@ -534,31 +412,20 @@ class FeatureTable:
             )
 
     def read_part(self, part: Part, columns: Sequence[str] | None) -> pa.Table:
-        """All rows of one part, replaced ones included."""
-        with _part_errors(part.path), open_parquet(part.path) as file:
-            return plain_part(file.read(columns=columns), part.n_bytes)
+        """Read all rows of one part, replaced ones included."""
+        with part_errors(part.path), open_parquet(part.path) as file:
+            return decode_part(file.read(columns=columns), part)
 
     def iter_part(self, part: Part) -> Iterator[pa.Table]:
-        """All rows of one part, replaced ones included, a row group at a time."""
-        with _part_errors(part.path), open_parquet(part.path) as file:
+        """Yield all rows of one part, replaced ones included, a row group at a time."""
+        with part_errors(part.path), open_parquet(part.path) as file:
             for group in range(file.num_row_groups):
-                yield plain_part(
-                    file.read_row_group(group, use_threads=False), part.n_bytes
-                )
+                rows = file.read_row_group(group, use_threads=False)
+                yield decode_part(rows, part)
 
 
-def row_names(table: pa.Table) -> list[str]:
-    """Exact paths of the rows of a table with `clip` and `clip_bytes`."""
-    names = table["clip"].to_pylist()
-    odd = table["clip_bytes"]
-    if odd.null_count < len(odd):
-        for row in np.flatnonzero(pc.is_valid(odd).to_numpy()):
-            names[row] = odd[row].as_py().decode("utf-8", "surrogateescape")
-    return names
-
-
-def _as_numpy(column):
-    """A column as an array; equal strings are one object."""
+def _as_array(column):
+    """Return a column as an array; equal strings are one object."""
     if column.type != pa.string():
         return column.to_numpy()
     coded = column.combine_chunks().dictionary_encode()
@@ -566,17 +433,3 @@ def _as_numpy(column):
         coded = coded.unify_dictionaries().combine_chunks()
     words = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
     return words[coded.indices.to_numpy()]
-
-
-@contextlib.contextmanager
-def _part_errors(path):
-    """Name the part that cannot be read, and the way out."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError, TableError):
-        raise
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise TableError(
-            f"{path} is damaged ({str(error).strip()}). Delete that file and run the "
-            "extraction again: the clips whose rows it held are then done again."
-        ) from error

@@ -1,7 +1,7 @@
 """Writing a feature table so that a kill at any moment loses and doubles nothing.
 
 * A part is written under a hidden temporary name, synced, and renamed.
-* Rows are only ever added; see :mod:`userlogfeat.tables` for which of two counts.
+* Rows are only ever added; see :mod:`userlogfeat.tables.reader` which of two counts.
 * Small parts are merged into a new one, which lists the parts it replaces. From its
   rename on, readers ignore those; the next writer deletes them where a kill left any.
 * The lock belongs to the operating system, and is freed when the process dies.
@@ -25,16 +25,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import pyarrow as pa
 
 from userlogfeat._files import (
-    FileLock,
+    file_lock,
     move_file,
     remove_file,
     remove_temporaries,
     replace_file,
 )
 from userlogfeat._typing import ClipId
-from userlogfeat.tables.footers import FORMAT, row_bytes
-from userlogfeat.tables.parts import Rows, write_part
-from userlogfeat.tables.reader import OK, PARTS, TableError
+from userlogfeat.tables.footers import FORMAT, PARTS, TableError
+from userlogfeat.tables.parts import OK, Rows, write_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PART_BYTES = 8 << 20  # merged parts are at most so long; in memory, a few times that
+PART_BYTES = 8 << 20  # maximum length of merged parts; in memory, a few times that
 MAX_GROWTH = 32  # bytes in memory for one on disk, of a merged part
 FLUSH_BYTES = 4 << 20  # of features in memory before they become a part
 FLUSH_SECONDS = 10.0  # work that a kill can cost
@@ -70,24 +69,25 @@ class TableWriter:
     table : FeatureTable
         Its folder is made where it is missing.
     fingerprint : str
-        Of the model. A table of another one is refused.
+        Fingerprint of the model. A table of another one is refused.
     layer_sizes : dict of str to int
         Size of each layer.
     layer_scales : dict of str to float, optional
         Factor that brings each layer to unit mean square; noted, not applied.
     made_by : str
-        What makes the features, for people.
+        Description of the embedder, for people.
     users_digest : str, optional
-        Which users taught the model: see ``factor_files.digest_users``.
+        Digest of the users that the model was trained on: see
+        ``factor_files.digest_users``.
     on_locked : {"error", "wait"}
-        What to do while another process writes to the table.
+        Whether to raise or to wait while another process writes to the table.
     max_small_parts : int
         Parts of less than half of ``PART_BYTES`` that may stay when the writer closes.
         More are merged; a cache that is opened often does well with a few.
     flush_seconds : float
-        In s: the work that a kill may cost.
+        Work that a kill may cost, in s.
     flush_bytes : int
-        Features held in memory, at most.
+        Maximum size of the features held in memory.
 
     Raises
     ------
@@ -116,32 +116,33 @@ class TableWriter:
     ) -> None:
         self._rows = Rows(layer_sizes)
         self.table = table
-        self.fingerprint = fingerprint
-        self.layer_sizes = self._rows.layer_sizes
-        self.layer_scales = layer_scales or {}
-        self.made_by = made_by
-        self.users_digest = users_digest
+        self.notes = {  # in the metadata of every part
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "layers": self._rows.layer_sizes,
+            "scales": layer_scales or {},
+            "made_by": made_by,
+            "users_digest": users_digest,
+            "replaces": [],
+        }
         self.max_small_parts = max_small_parts
         self.flush_seconds = flush_seconds
         self.flush_bytes = flush_bytes
-        self._lock = FileLock(table.folder / _LOCK, on_locked=on_locked)
+        self._lock = file_lock(table.folder / _LOCK, on_locked=on_locked)
         self._failed = False
 
     def __enter__(self) -> Self:
-        with self._write_errors():
-            self._check_folder()
-            self.table.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.__enter__()
-        try:
+        with contextlib.ExitStack() as stack:
             with self._write_errors():
+                self._check_folder()
+                self.table.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(self._lock)
                 self._clean()
             self._check_model()
             self._number = self._newest()
-        except BaseException:
-            self._lock.__exit__()
-            raise
+            self._close = stack.pop_all().close  # the lock stays
         self._flushed = time.monotonic()
-        self._small = 0
+        self._n_small = 0
         self._adopted = []
         return self
 
@@ -152,7 +153,7 @@ class TableWriter:
                 if kind is None:
                     self._tidy(self.max_small_parts)
         finally:
-            self._lock.__exit__()
+            self._close()
 
     def add(
         self,
@@ -177,9 +178,9 @@ class TableWriter:
         status : str
             "ok", or the class of the error.
         message : str
-            What the error says.
+            The error's message.
         seconds : float
-            Length of audio heard.
+            Length of the audio that was read, in s.
         size, modified_ns : int
             :func:`file_stamp` of the file, taken before it was read.
         more : bool
@@ -204,30 +205,17 @@ class TableWriter:
         if len(self._rows):
             self._write([self._rows.as_arrow()])
             self._rows.clear()
-            self._small += 1
-            if self._small > MAX_SMALL_PARTS:
+            self._n_small += 1
+            if self._n_small > MAX_SMALL_PARTS:
                 self._tidy(1)
         self._flushed = time.monotonic()
 
-    @property
-    def notes(self) -> dict[str, Any]:
-        """What the metadata of every part says."""
-        return {
-            "format": FORMAT,
-            "fingerprint": self.fingerprint,
-            "layers": self.layer_sizes,
-            "scales": self.layer_scales,
-            "made_by": self.made_by,
-            "users_digest": self.users_digest,
-            "replaces": [],
-        }
-
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
-        """A hidden folder beside the parts, where other processes put theirs.
+        """Make a hidden folder beside the parts, where other processes put theirs.
 
-        Yields its whole path. It leaves its place at once and then goes: who still
-        works in it afterwards, for a run that has ended, meets an error and no table.
+        Yields its absolute path. At the end it is renamed and then removed: a process
+        that still works in it, for a run that has ended, meets an error and no table.
         """
         folder = self.table.folder.absolute() / f"{_STAGING}{secrets.token_hex(8)}"
         with self._write_errors():
@@ -243,15 +231,15 @@ class TableWriter:
         Parameters
         ----------
         path : Path
-            In a folder of :meth:`staging`, whole and synced, by ``write_part`` with
-            the :attr:`notes` of this writer. No clip is in two files of one run.
+            File in a folder of :meth:`staging`, complete and synced, written by
+            ``write_part`` with the :attr:`notes` of this writer. No clip is in two
+            files of one run.
         """
         part = self.table.footer(path)
-        if (part.fingerprint, part.layer_sizes) != (self.fingerprint, self.layer_sizes):
+        if part.model != self._model:
             raise TableError(
-                f"{path} is of model {part.fingerprint} with layers "
-                f"{part.layer_sizes}, but this run makes {self.fingerprint} with "
-                f"{self.layer_sizes}."
+                f"{path} is of model {part.model[0]} with layers {part.model[1]}, but "
+                f"this run makes {self._model[0]} with {self._model[1]}."
             )
         target = self._next_part()
         with self._write_errors():
@@ -259,6 +247,10 @@ class TableWriter:
         self._adopted.append(replace(part, path=target))
         if sum(map(_weight, self._adopted)) >= PART_BYTES:
             self._merge_adopted()
+
+    @property
+    def _model(self):
+        return self.notes["fingerprint"], self.notes["layers"]
 
     def _merge_adopted(self):
         """Merge without the index: these parts share no clip, and are the newest."""
@@ -277,7 +269,7 @@ class TableWriter:
             With 1, the table is left tidy: each clip is one row on disk too. With
             more, nothing is done until there are more small parts than this.
         """
-        self._small = 0
+        self._n_small = 0
         parts = self.table.parts()
         small = {p.path for p in parts if _weight(p) < PART_BYTES // 2}
         crowded = len(small) > max_small_parts
@@ -307,7 +299,7 @@ class TableWriter:
 
     @contextlib.contextmanager
     def _unmerged_without_room(self):
-        """Merge, unless the disk is too full for it: all rows are safe as they are."""
+        """Go on where the disk is too full for merging: all rows stay as they are."""
         try:
             yield
         except OSError as error:
@@ -323,7 +315,7 @@ class TableWriter:
                 remove_file(path)
 
     def _live_rows(self, group):
-        """Rows of several parts, those that a mask hides left out, as tables."""
+        """Yield the rows of several parts, those that a mask drops left out."""
         for part, mask in group:
             start = 0
             for rows in self.table.iter_part(part):
@@ -338,7 +330,7 @@ class TableWriter:
             write_part(path, tables, self.notes | {"replaces": list(replaces)})
 
     def _next_part(self):
-        """The path of a new part, later than all: nobody else names parts meanwhile.
+        """Return the path of a new part, later than all others.
 
         A number is given once. Were a write interrupted after its rename, the same rows
         would be written again as a later part, and replace those of the first.
@@ -347,7 +339,7 @@ class TableWriter:
         return self.table.folder / f"part-{self._number:08d}.parquet"
 
     def _newest(self):
-        """The number of the newest part, -1 where there is none."""
+        """Return the number of the newest part, -1 where there is none."""
         names = sorted(path.name for path in self.table.folder.glob(PARTS))
         number = int(names[-1][5:].partition(".")[0]) if names else -1
         if number > _MAX_NUMBER:
@@ -374,38 +366,37 @@ class TableWriter:
             )
 
     def _check_model(self):
-        parts = self.table.parts()
-        if not parts:
-            return
-        if parts[0].fingerprint != self.fingerprint:
-            raise TableError(
-                f"The table {self.table.folder} was made by another model or other "
-                f"settings (fingerprint {parts[0].fingerprint}, now "
-                f"{self.fingerprint}; made by: {parts[0].made_by or 'not noted'}). "
-                "Features of two models do not mix: write to another folder."
-            )
-        if parts[0].layer_sizes != self.layer_sizes:
-            raise TableError(
-                f"The table {self.table.folder} has layers {parts[0].layer_sizes}, but "
-                f"this run makes {self.layer_sizes}. Ask for the table's layers, or "
-                "write to another folder."
-            )
+        for part in self.table.parts()[:1]:  # all are of one model
+            fingerprint, layers = part.model
+            if fingerprint != self._model[0]:
+                raise TableError(
+                    f"The table {self.table.folder} was made by another model or other "
+                    f"settings (fingerprint {fingerprint}, now {self._model[0]}; made "
+                    f"by: {part.notes.made_by or 'not noted'}). Features of two models "
+                    "do not mix: write to another folder."
+                )
+            if layers != self._model[1]:
+                raise TableError(
+                    f"The table {self.table.folder} has layers {layers}, but this run "
+                    f"makes {self._model[1]}. Ask for the table's layers, or write to "
+                    "another folder."
+                )
 
     def _clean(self):
-        """Remove what a killed writer left: we hold the lock, so none is at work."""
-        remove_temporaries(self.table.folder, PARTS)
-        for path in self.table.folder.glob(f"{_STAGING}*"):
+        """Remove the leftovers of a killed writer: we hold the lock, so none works."""
+        folder = self.table.folder
+        remove_temporaries(folder, PARTS)
+        for path in folder.glob(f"{_STAGING}*"):
             _remove_staging(path)
-        for path in self.table.folder.glob(f"{_REMOVED}*"):
+        for path in folder.glob(f"{_REMOVED}*"):
             shutil.rmtree(path, ignore_errors=True)
-        live = {part.path.name for part in self.table.parts()}
-        for path in self.table.folder.glob(PARTS):
-            if path.name not in live:
-                remove_file(path)
+        live = {part.path for part in self.table.parts()}
+        for path in set(folder.glob(PARTS)) - live:
+            remove_file(path)
 
     @contextlib.contextmanager
     def _write_errors(self):
-        """Say what is kept, and what to do, when the system refuses to write."""
+        """Add to errors of the system which rows are kept, and the next step."""
         try:
             yield
         except BlockingIOError:
@@ -415,14 +406,13 @@ class TableWriter:
             raise OSError(
                 error.errno,
                 f"Could not write to the feature table {self.table.folder}: "
-                f"{error.strerror or error}. "
-                f"{_advice(error)}",
+                f"{error.strerror or error}. {_advice(error)}",
             ) from error
 
 
 def _weight(part):
-    """Bytes on disk; of failed rows, which hardly take any, those in memory count."""
-    return max(part.n_bytes, part.n_rows * row_bytes(part.layer_sizes) // MAX_GROWTH)
+    """Bytes on disk, or a part of those in memory: failed rows hardly take any."""
+    return max(part.n_bytes, part.memory // MAX_GROWTH)
 
 
 def _advice(error):

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from userlogfeat._spark import arrow_table, is_spark_frame, is_stopped, spark_session
 from userlogfeat._typing import Frame, PathLike
+from userlogfeat.logs.interactions import Interactions
 from userlogfeat.logs.on_spark.codes import numbered
 from userlogfeat.logs.on_spark.columns import checked_events
 from userlogfeat.logs.on_spark.formats import read_format
@@ -25,8 +26,6 @@ from userlogfeat.logs.on_spark.sources import read_source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-    from userlogfeat.logs.interactions import Interactions
 
 
 SIDES = ("user", "item")
@@ -74,8 +73,6 @@ class SparkInteractions:
             What ``read_logs`` of the same rows gives without a cluster. 12 bytes a
             pair, and the identifiers.
         """
-        from userlogfeat.logs.interactions import Interactions
-
         spark_session(session=self.user_items.sparkSession, purpose="collect()")
         shape = (self.n_users, self.n_items)
         last_items = None
