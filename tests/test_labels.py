@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 import pytest
 
-from userlogfeat._labels import as_labels, is_null, natural, plain
+from userlogfeat._labels import as_labels, is_null, natural, to_python
 
 NAN = float("nan")
 
@@ -82,6 +82,6 @@ def test_other_shapes():
 def test_single_values():
     assert [is_null(value) for value in (None, NAN, np.datetime64("NaT"))] == [True] * 3
     assert not any(map(is_null, (0, "", "nan", np.zeros(2))))
-    assert type(plain(np.str_("a"))) is str
-    assert type(plain(np.int64(1))) is int
+    assert type(to_python(np.str_("a"))) is str
+    assert type(to_python(np.int64(1))) is int
     assert natural(np.array([1, None], dtype=object)).tolist() == [1, None]

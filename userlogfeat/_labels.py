@@ -81,8 +81,8 @@ def natural(column):
     return np.asarray(column.tolist())
 
 
-def plain(value):
-    """A number or text of NumPy's as Python's own; anything else as it is."""
+def to_python(value):
+    """Turn a NumPy scalar into a Python one; return anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -109,9 +109,10 @@ def _check_kinds(values, name, of):
     if len(kinds) > 1:
         (kind, value), (other_kind, other) = list(kinds.items())[:2]
         raise TypeError(
-            f"The {of} in {name} cannot be compared: {plain(value)!r} is of kind "
-            f"{kind}, {plain(other)!r} of kind {other_kind}. Expected names or numbers "
-            f"of one type: pass [str(value) for value in {name}] to make all names."
+            f"The {of} in {name} cannot be compared: {to_python(value)!r} is of kind "
+            f"{kind}, {to_python(other)!r} of kind {other_kind}. Expected names or "
+            f"numbers of one type: pass [str(value) for value in {name}] to make all "
+            "names."
         )
 
 

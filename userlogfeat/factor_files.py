@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from userlogfeat._digests import json_digest
 from userlogfeat._files import parse_json, replace_file
 from userlogfeat._parquet import read_parquet, write_parquet
 from userlogfeat._typing import ArrayLike, PathLike
@@ -259,7 +260,7 @@ def read_side(
         made_by = notes["made_by"]
         if not isinstance(made_by, dict):
             raise ValueError("its notes are none")
-        if "digest" in notes and notes["digest"] != _digest(made_by):
+        if "digest" in notes and notes["digest"] != json_digest(made_by)[:16]:
             raise ValueError("its notes were changed: their digest does not fit")
         if notes.get("n_rows", len(matrix)) != len(matrix):
             raise ValueError(f"it has {len(matrix)} of {notes['n_rows']} rows")
@@ -319,13 +320,8 @@ def read_popularity(folder: PathLike) -> np.ndarray | None:
 
 def _noted(made_by, **more):
     """How factors were made, as JSON text."""
-    digest = _digest(json.loads(json.dumps(made_by)))
+    digest = json_digest(made_by)[:16]
     return json.dumps({"format": FORMAT, "made_by": made_by, "digest": digest} | more)
-
-
-def _digest(made_by):
-    text = json.dumps(made_by, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _matrix(lists):

@@ -167,7 +167,7 @@ class Catalogue:
         check_choice(by, "by", ("item", "artist", "album"))
         check_choice(unknown, "unknown", ("warn", "error", "ignore"))
         factors = np.asarray(factors)
-        ids = [_plain(value) for value in np.asarray(item_ids).tolist()]
+        ids = [_catalogue_id(value) for value in np.asarray(item_ids).tolist()]
         row_of = _rows_of_items(factors, ids)
         items = self.column(by).tolist()
         factor_rows = np.array([row_of.get(item, -1) for item in items], dtype=np.int64)
@@ -357,8 +357,8 @@ def _rows_of_items(factors, ids):
     return row_of
 
 
-def _plain(value):
-    """Ids of logs as the catalogue has them: whole floats as int, text stripped."""
+def _catalogue_id(value):
+    """Return an id of logs as a catalogue has it: int for 7.0, text stripped."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value.strip() if isinstance(value, str) else value

@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
+from userlogfeat._digests import json_digest
 from userlogfeat._files import file_lock, remove_temporaries, replace_file
 from userlogfeat._typing import PathLike
 from userlogfeat.comparison.links import TeacherData, n_rows
@@ -58,7 +59,7 @@ class CellFolder:
 
     def __init__(self, folder: PathLike, identity: dict[str, str]) -> None:
         self.folder, self.identity = Path(folder), identity
-        self._digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+        self._digest = json_digest(identity, sort_keys=False)
         self._lock = None
 
     def __enter__(self) -> Self:

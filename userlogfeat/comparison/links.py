@@ -5,7 +5,6 @@ artists of both sides get one numbering, from their ids and from clips that are 
 sides (:func:`link_artists`).
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from numbers import Integral
@@ -15,6 +14,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from userlogfeat._digests import array_digest
 from userlogfeat._groups import as_column, group_keys, is_missing
 from userlogfeat._typing import Audio, Labels
 
@@ -249,8 +249,7 @@ def _keys(X):
         if isinstance(row, str | bytes | os.PathLike):
             yield os.path.normpath(os.fspath(row))
         else:
-            values = np.ascontiguousarray(row, dtype=np.float32)
-            yield hashlib.blake2b(values.tobytes(), digest_size=16).digest()
+            yield array_digest([np.asarray(row, dtype=np.float32)], n_bytes=16)
 
 
 def _check_types(artists, groups):

@@ -6,12 +6,11 @@ and minimum over windows of 64 frames, of 200 mel bands; what no label has touch
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
+from userlogfeat._digests import json_digest
 from userlogfeat._typing import Device
 from userlogfeat.estimators._windows import WindowTransformer
 from userlogfeat.frontends import resolve_front_end
@@ -154,4 +153,4 @@ class MelStatistics(WindowTransformer):
             self.crop,
             self.short,
         ]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+        return json_digest(settings, sort_keys=False)[:16]

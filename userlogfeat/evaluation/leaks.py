@@ -323,7 +323,3 @@ def _shared(first, second, numbers, column):
     pairs = [(int(example[numbers[row]]), int(row), column[row]) for row in concerned]
     rows = first[np.isin(numbers[first], numbers[second[at_second]])], concerned
     return rows, pairs
-
-
-def _plain(value):
-    return value.item() if hasattr(value, "item") else value

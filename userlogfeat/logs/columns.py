@@ -52,7 +52,7 @@ class IdCodes:
 
     def encode(self, chunk: Chunk) -> np.ndarray:
         """Codes of a chunk's identifiers, int32 (n_rows,)."""
-        return self._encode(plain(chunk.table[self.role]), chunk)
+        return self._encode(to_array(chunk.table[self.role]), chunk)
 
     def _encode(self, column, chunk):
         self._check(column, chunk)
@@ -132,7 +132,7 @@ def read_counts(chunk: Chunk) -> np.ndarray:
     """
     if "count" not in chunk.table.column_names:
         return np.ones(chunk.table.num_rows, np.float32)
-    column = plain(chunk.table["count"])
+    column = to_array(chunk.table["count"])
     values = _as_float(column, chunk, "count")
     _refuse(np.isnan(values), chunk, "a missing or NaN count", "Remove these rows.")
     _refuse(
@@ -166,7 +166,7 @@ class Times:
         ValueError
             Where a time is missing, NaN or infinite, or not like the others.
         """
-        return self._read(plain(chunk.table["time"]), chunk)
+        return self._read(to_array(chunk.table["time"]), chunk)
 
     def check(self) -> None:
         """Refuse times of which some are seconds and the others a thousandth of it."""
@@ -266,14 +266,14 @@ def read_verdicts(chunk: Chunk) -> np.ndarray | None:
     """+1 liked, -1 disliked, 0 withdrawn, as float with NaN for neither, or None."""
     names = chunk.table.column_names
     if "verdict" in names:
-        column = plain(chunk.table["verdict"]).cast(pa.float32())
+        column = to_array(chunk.table["verdict"]).cast(pa.float32())
         return column.to_numpy(zero_copy_only=False)
     verdicts = None
     for role, value in (("liked", 1), ("disliked", -1)):
         if role in names:
             if verdicts is None:
                 verdicts = np.full(chunk.table.num_rows, np.nan, np.float32)
-            said = _as_bool(plain(chunk.table[role]), chunk, role)
+            said = _as_bool(to_array(chunk.table[role]), chunk, role)
             _refuse(
                 said & ~np.isnan(verdicts),
                 chunk,
@@ -295,7 +295,7 @@ def read_shares(chunk: Chunk) -> np.ndarray:
         Where a value is not a number, is missing or negative; a length is 0; or, of
         shares without a length, one is above 1.
     """
-    played = _as_float(plain(chunk.table["played"]), chunk, "played")
+    played = _as_float(to_array(chunk.table["played"]), chunk, "played")
     _refuse(
         ~(played >= 0) | np.isinf(played),
         chunk,
@@ -311,7 +311,7 @@ def read_shares(chunk: Chunk) -> np.ndarray:
             "lengths as well, with length=.",
         )
         return played
-    length = _as_float(plain(chunk.table["length"]), chunk, "length")
+    length = _as_float(to_array(chunk.table["length"]), chunk, "length")
     _refuse(
         ~(length > 0) | np.isinf(length),
         chunk,
@@ -323,14 +323,14 @@ def read_shares(chunk: Chunk) -> np.ndarray:
 
 def read_skips(chunk: Chunk) -> np.ndarray:
     """Whether each row was skipped, as bool; missing values are refused."""
-    column = plain(chunk.table["skipped"])
+    column = to_array(chunk.table["skipped"])
     missing = column.is_null(nan_is_null=True)
     _refuse(missing, chunk, "nothing in skipped=", "Remove these rows.")
     return _as_bool(column, chunk, "skipped")
 
 
-def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """One contiguous array; dictionaries (categories) decoded, text as large_string."""
+def to_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return one array; dictionaries (categories) decoded, text as large_string."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
         if isinstance(column, pa.ChunkedArray):  # an empty one, in some versions

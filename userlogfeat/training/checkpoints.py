@@ -20,6 +20,7 @@ import torch
 from skorch.history import History
 from tqdm.auto import tqdm
 
+from userlogfeat._digests import array_digest
 from userlogfeat._files import replace_file
 from userlogfeat._typing import PathLike
 from userlogfeat.training.processes import on_first
@@ -50,12 +51,8 @@ class Checkpoint:
     def __init__(
         self, folder: PathLike, settings: dict[str, Any], arrays: Iterable[np.ndarray]
     ) -> None:
-        digest = hashlib.blake2b(digest_size=12)
-        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-        for array in arrays:
-            array = np.asarray(array)
-            digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+        text = json.dumps(settings, sort_keys=True, default=str)
+        name = array_digest(arrays, text=text, n_bytes=12)
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(
@@ -63,14 +60,14 @@ class Checkpoint:
                 "each fit keeps a file of its own in it."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{digest.hexdigest()}.checkpoint"
+        self.path = folder / f"{name}.checkpoint"
 
     def read(self) -> dict[str, Any] | None:
         """What was kept, or None where there is nothing."""
         if not self.path.is_file():
             return None
         data = self.path.read_bytes()
-        if _digest(data[_DIGEST_SIZE:]) != data[:_DIGEST_SIZE]:
+        if _checksum(data[_DIGEST_SIZE:]) != data[:_DIGEST_SIZE]:
             raise ValueError(
                 f"The checkpoint {self.path} is damaged: its digest is not that of "
                 "what it holds. Delete it to start that fit again."
@@ -84,14 +81,14 @@ class Checkpoint:
         torch.save(state, buffer)
         with replace_file(self.path) as temporary:
             data = buffer.getvalue()
-            temporary.write_bytes(_digest(data) + data)
+            temporary.write_bytes(_checksum(data) + data)
 
     def remove(self) -> None:
         """Delete the file: the fit has ended."""
         self.path.unlink(missing_ok=True)
 
 
-def _digest(data):
+def _checksum(data):
     return hashlib.blake2b(data, digest_size=_DIGEST_SIZE).digest()
 
 

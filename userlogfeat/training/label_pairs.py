@@ -19,8 +19,8 @@ from userlogfeat._labels import (
     is_null,
     is_number,
     natural,
-    plain,
     say_missing,
+    to_python,
 )
 
 EXPECTED = (
@@ -65,7 +65,7 @@ def read_pairs(y: Any, n_clips: int) -> tuple[np.ndarray, np.ndarray, Sequence[A
 
 
 def _read_frame(y, n_clips):
-    names, matrix = [plain(name) for name in y.columns], np.asarray(y)
+    names, matrix = [to_python(name) for name in y.columns], np.asarray(y)
     if len(names) == 1:
         return read_pairs(matrix[:, 0], n_clips)
     if any(isinstance(name, tuple) for name in names):
@@ -126,9 +126,9 @@ def _as_matrix(rows):
     if repeated:
         raise ValueError(
             f"Got y as a list of rows of {max(sizes)} numbers, of which one is "
-            f"{[plain(value) for value in repeated[0]][:8]}: as an indicator it would "
-            "hold zeros and ones alone, as a collection each label once. Pass an array "
-            "for an indicator, sets for collections."
+            f"{[to_python(value) for value in repeated[0]][:8]}: as an indicator it "
+            "would hold zeros and ones alone, as a collection each label once. Pass an "
+            "array for an indicator, sets for collections."
         )
     return None
 
@@ -141,7 +141,7 @@ def _read_collections(y, n_clips):
             continue
         own = list(own) if _is_collection(own) else [own]
         clips += [clip] * len(own)
-        labels += map(plain, own)
+        labels += map(to_python, own)
     _check_collected(clips, labels)
     try:
         names = sorted(set(labels))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from userlogfeat._labels import as_labels, plain
+from userlogfeat._labels import as_labels, to_python
 from userlogfeat._typing import Labels
 from userlogfeat.training.label_pairs import EXPECTED, read_pairs
 
@@ -145,7 +145,7 @@ def _read_datasets(dataset, n_clips):
             "a clip."
         )
     names, places = np.unique(dataset, return_inverse=True)
-    return [plain(name) for name in names.tolist()], places.astype(np.int64)
+    return [to_python(name) for name in names.tolist()], places.astype(np.int64)
 
 
 def _as_objects(values):

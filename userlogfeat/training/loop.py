@@ -20,12 +20,13 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import PassthroughScoring
 from skorch.helper import predefined_split
 
+from userlogfeat._digests import array_digest
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.networks.memory import warn_of_halving
 from userlogfeat.networks.shares import average_gradients, hearing, sharing
 from userlogfeat.training.batches import Batches, Rows, SharedBatch
 from userlogfeat.training.checkpoints import BestEpoch, EpochBar, PatienceOver
-from userlogfeat.training.processes import digest, is_first, join, means_of_some
+from userlogfeat.training.processes import is_first, join, means_of_some
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -347,12 +348,12 @@ class TransferNet(skorch.NeuralNet):
 def _check_same(processes, network, inputs, targets, split, settings):
     """Raise in all processes unless all train the same network on the same data."""
     state = network.state_dict()
-    shapes = digest(np.array(tensor.shape) for tensor in state.values())
+    shapes = array_digest(np.array(tensor.shape) for tensor in state.values())
     processes.agree(
         {
             "the network": f"{type(network).__name__} {shapes}",
             "the number of clips": len(inputs),
-            "the split, which is drawn from y and groups": digest(split),
+            "the split, which is drawn from y and groups": array_digest(split),
             **settings,
         }
     )

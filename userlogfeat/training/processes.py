@@ -10,7 +10,6 @@ writing a file, the first one does, and the others hear how it went.
 from __future__ import annotations
 
 import atexit
-import hashlib
 import multiprocessing
 import os
 import pickle
@@ -302,16 +301,6 @@ def share_each(
             for outcome in outcomes[:n_left]:
                 yield _unpack(outcome)
             n_left -= min(processes.size, n_left)
-
-
-def digest(arrays: Iterable[np.ndarray]) -> str:
-    """A short string that is another where arrays differ."""
-    whole = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        array = np.ascontiguousarray(array)
-        whole.update(f"{array.dtype} {array.shape}".encode())
-        whole.update(array.view(np.uint8).reshape(-1).data)
-    return whole.hexdigest()
 
 
 def means_of_some(rows: Sequence[np.ndarray]) -> np.ndarray:

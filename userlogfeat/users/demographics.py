@@ -125,7 +125,7 @@ def as_frame(frame: Frame) -> pl.DataFrame:
 
 
 def _learn_column(values):
-    if _is_number(values):
+    if _is_numeric(values):
         known = _as_floats(values)
         known = known[~np.isnan(known)]
         mean = float(known.mean()) if len(known) else 0.0
@@ -138,7 +138,7 @@ def _learn_column(values):
 def _encode_number(values, column):
     if _is_missing(values):
         values = pl.Series(values.name, [None] * len(values), dtype=pl.Float64)
-    if not _is_number(values):
+    if not _is_numeric(values):
         raise _other_type(values, "numbers")
     values = _as_floats(values)
     missing = np.isnan(values)
@@ -149,7 +149,7 @@ def _encode_number(values, column):
 def _encode_category(values, column):
     if _is_missing(values):
         return np.zeros(len(values), np.int64)
-    if _is_number(values):
+    if _is_numeric(values):
         raise _other_type(values, "categories")
     code_of = {value: code for code, value in enumerate(column["values"], start=1)}
     return np.array([code_of.get(value, 0) for value in _as_text(values)], np.int64)
@@ -162,7 +162,7 @@ def _is_missing(values):
     return values.null_count() == len(values)
 
 
-def _is_number(values):
+def _is_numeric(values):
     """Whether a column holds numbers; one without any value is no number."""
     kind = values.dtype
     if kind.is_numeric():

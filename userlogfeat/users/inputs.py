@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._labels import is_null, to_python
 from userlogfeat._typing import ArrayLike, Frame, Labels, Matrix
 from userlogfeat.users.batches import Targets
 from userlogfeat.users.demographics import as_frame
@@ -161,7 +162,7 @@ def make_codes(
         number_of = {}
         numbers = [
             number_of.setdefault(value, len(number_of))
-            if there and value is not None and value == value  # NaN
+            if there and value is not None
             else -1
             for value, there in zip(values.tolist(), known.tolist(), strict=True)
         ]
@@ -202,17 +203,10 @@ def _check_attribute(values, name, n_items):
             "column of user_items, None where missing."
         )
     array = np.empty(n_items, dtype=object)
-    array[:] = [_plain(value) for value in values]
+    array[:] = [None if is_null(value) else to_python(value) for value in values]
     lists = [v for v in array if isinstance(v, list | dict | set | np.ndarray)]
     if lists:
         raise TypeError(
             f"The {name} holds {lists[0]!r}, expected one id an item: text or a number."
         )
     return array
-
-
-def _plain(value):
-    """A value of Python; None for pandas' NA, which has no truth."""
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    return value.item() if isinstance(value, np.generic) else value

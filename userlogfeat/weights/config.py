@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import platform
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from userlogfeat._digests import json_digest
 from userlogfeat._files import parse_json, read_described, read_whole, sha256
 from userlogfeat._typing import PathLike
 
@@ -202,7 +202,7 @@ def sealed(config: dict[str, Any]) -> str:
 def digest_of(config: dict[str, Any]) -> str:
     """SHA-256 of a config without the entry that holds it, in hexadecimal."""
     entries = {key: value for key, value in config.items() if key != "config_sha256"}
-    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+    return json_digest(entries)
 
 
 def check_training_data(data: Any, error: type[Exception]) -> None:

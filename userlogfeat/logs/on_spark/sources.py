@@ -17,7 +17,7 @@ from userlogfeat._spark import frame_of, is_spark_frame
 from userlogfeat._text_lines import COMPRESSED
 from userlogfeat._text_tables import SEPARATORS
 from userlogfeat._typing import Frame, PathLike
-from userlogfeat.logs.columns import plain
+from userlogfeat.logs.columns import to_array
 from userlogfeat.logs.sources import (
     PARQUET,
     arrow_table,
@@ -260,7 +260,7 @@ def _sent_to(session, frame, roles):
     require_columns(roles, names, "the frame", hint=".")
     table = arrow_table(frame, list(dict.fromkeys(roles.values())))
     for index, name in enumerate(table.column_names):
-        table = table.set_column(index, name, _signed(plain(table[name])))
+        table = table.set_column(index, name, _signed(to_array(table[name])))
     return frame_of(session, table)
 
 
