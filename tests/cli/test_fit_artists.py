@@ -13,7 +13,7 @@ import soundfile
 from userlogfeat import ArtistEmbedder, UserLogEmbedder, cli
 
 RATE = 22050
-SMALL = ("--channels", 8, "--units", 8, "--epochs", 3)
+SMALL = ("--set", "channels=8", "--set", "n_units=8", "--epochs", 3)
 COLUMNS = ("--clip", "file", "--item", "file", "--artist", "by")
 N_SONGS = 7
 
@@ -48,7 +48,7 @@ def work(world, tmp_path, monkeypatch):
 def test_the_whole_way(run, work):
     command = ("fit-artists", "tracks.csv", *COLUMNS, *SMALL)
     result = run(*command, "-o", "m", "--licence", "mine")
-    assert "21 of 23 clips, of 3 artists, taught the model in m" in result.stdout
+    assert "21 of 23 clips, of 3 artists, trained the model in m" in result.stdout
     assert re.search(r"the artist of \d+% of 3 clips of test songs", result.stdout)
     model = ArtistEmbedder.load("m")
     assert model.classes_.tolist() == ["a0", "a1", "a2"]
@@ -82,9 +82,9 @@ def test_songs_of_several_clips(run, work):
     ("options", "message"),
     [
         (["--min-songs", "8"], "No artist has 8 songs or more: 4 artists have 22"),
-        (["--context", "0.5"], "Pass a longer context"),
+        (["--set", "context=0.5"], "Pass a longer context"),
         (["--artist", "who"], "Got --artist who, but the catalogue has"),
-        (["--duration", "1"], "shorter than --context 3.0"),
+        (["--set", "duration=1"], "shorter than --set context=3.0"),
     ],
 )
 def test_bad_inputs_write_nothing(run, work, options, message):

@@ -43,7 +43,8 @@ def test_fit_cf_on_spark(run, tmp_path, spark):
     plays = [(f"u{u}", 10 * (u % 2) + i) for u in range(40) for i in range(u % 3, 10)]
     frame = pl.DataFrame(plays, ["who", "track"], orient="row")
     frame.write_parquet(tmp_path / "plays.parquet")
-    columns = ("--user", "who", "--item", "track", "--factors", 2, "--iterations", 10)
+    columns = ("--user", "who", "--item", "track", "--factors", 2)
+    columns += ("--set", "iterations=10")
     where = ("--backend", "spark", "--master", spark.sparkContext.master)
     url = f"file://{tmp_path}/plays.parquet"
     result = run("fit-cf", url, "-o", tmp_path / "f", *columns, *where)

@@ -15,7 +15,8 @@ from userlogfeat.factor_files import write_side
 from userlogfeat.recommendation.users import USERS, read_digest, read_users
 
 RATE = 22050
-SMALL = ("--channels", 8, "--duration", 3, "--batch-size", 32, "--epochs", 3)
+TINY = ("--set", "channels=8", "--set", "duration=3")
+SMALL = (*TINY, "--batch-size", 32, "--epochs", 3)
 FEW = ("--min-liked", 3, "--min-disliked", 3)
 
 
@@ -79,13 +80,23 @@ def share_right(frame):
 
 def test_the_whole_way(run, work):
     """Logs -> users -> a model -> new tracks for them, and for new people."""
-    run("fit-users", "liked.csv", "-o", "users", "--units", 8, "--epochs", 8, "-q")
+    run(
+        "fit-users",
+        "liked.csv",
+        "-o",
+        "users",
+        "--set",
+        "n_units=8",
+        "--epochs",
+        8,
+        "-q",
+    )
     command = ("fit-metric", "tracks.csv", "plays.csv", "--catalogue-item", "track")
     rule = ("--feedback", "played_ratio", "--played", "share")
     command += ("--users", "users", *SMALL, *FEW, *rule)
     result = run(*command, "-o", "m")
     assert "240 liked, 160 disliked; played_ratio" in result.stdout
-    assert "24 of 24 clips taught the model in m (best of 3 epochs: " in result.stdout
+    assert "24 of 24 clips trained the model in m (best of 3 epochs: " in result.stdout
     text = run("info", "m").stdout
     assert "MetricEmbedder" in text
     assert "160 disliked; played_ratio: liked from 0.8, disliked up to 0.2>" in text
@@ -114,7 +125,7 @@ def test_the_whole_way(run, work):
 
 def test_looked_up_users_and_drawn_dislikes(run, work):
     command = ("fit-metric", "tracks.csv", "liked.csv", "--catalogue-item", "track")
-    quick = ("--channels", 8, "--duration", 3, "--epochs", 1, *FEW, "--units", 4)
+    quick = (*TINY, "--epochs", 1, *FEW, "--set", "n_units=4")
     result = run(*command, *quick, "-o", "m")
     assert "(240 of them sampled, not expressed)" in result.stdout
     model = MetricEmbedder.load("m")
@@ -154,13 +165,13 @@ def test_likes_as_told_for_artists(run, work):
     command = ("fit-metric", "tracks.csv", "told.csv", "--catalogue-item", "track")
     rule = ("--feedback", "explicit", "--liked", "up", "--disliked", "down")
     low = ("--min-liked", 1, "--min-disliked", 1)
-    quick = ("--channels", 8, "--duration", 3, "--epochs", 1, *low, "--units", 4)
+    quick = (*TINY, "--epochs", 1, *low, "--set", "n_units=4")
     run(*command, *rule, *quick, "-o", "m", "--by", "artist", "-q")
     more = ("--by", "artist", "--min-liked", 5)
     result = run(*command, *rule, *quick, "-o", "m2", *more)
     n_kept = int(re.search(r"<Feedback: (\d+) users", result.stdout)[1])
     assert n_kept < 40
-    few = f"{40 - n_kept} of 40 users taught nothing: fewer than 5 likes or 1 dislikes"
+    few = f"{40 - n_kept} of 40 users were left out: fewer than 5 likes or 1 dislikes"
     assert few in result.stdout
     assert "explicit" in config()["training_data"]["feedback"]
 
@@ -176,7 +187,7 @@ def test_likes_as_told_for_artists(run, work):
         (["--min-liked", "99"], "--min-liked 99"),
         (["--users", "new"], "no users in new"),
         (["--users", "others"], r"None of the 40 users .* is among the 2 known"),
-        (["--context", "2.5"], "'--context': .* equal to 3"),
+        (["--set", "context=2.5"], "leave nothing of less. Pass a longer context"),
         (["--clip", "path"], "Got --clip path, but the catalogue has"),
     ],
 )

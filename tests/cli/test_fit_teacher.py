@@ -49,8 +49,8 @@ def test_a_network_is_trained_on_spectrograms(run, tmp_path, monkeypatch):
     make_listening_corpus(60, 24, folder=tmp_path / "corpus", random_state=0)
     monkeypatch.chdir(tmp_path)
     run("fit-cf", "corpus/logs.csv", "--count", "count", "--factors", "4", "-o", "f")
-    options = ["--network", "se_cnn", "--channels", "8", "--epochs", "1"]
-    options += ["--duration", "7.6", "--checkpoint", "kept", "--quiet"]
+    options = ["--network", "se_cnn", "--set", "channels=8", "--epochs", "1"]
+    options += ["--set", "duration=7.6", "--checkpoint", "kept", "--quiet"]
     run("fit-teacher", "corpus/catalogue.csv", "f", "-o", "teacher", *options)
     shown = run("info", "teacher").stdout
     assert "se_cnn" in shown

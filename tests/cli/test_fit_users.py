@@ -37,7 +37,7 @@ def plays(tmp_path, monkeypatch):
 
 
 def test_logs_become_a_tower_and_its_embeddings(run, plays):
-    quick = ("--units", 8, "--epochs", 8)
+    quick = ("--set", "n_units=8", "--epochs", 8)
     result = run("fit-users", "plays.csv", "-o", "u", *COLUMNS, *quick)
     assert "40 users, 20 items, 240 pairs" in result.stdout
     assert "-> 8 numbers each, in u (best of 8 epochs: " in result.stdout
@@ -67,7 +67,16 @@ def test_everything_that_is_known(run, plays):
         *("--catalogue", "tracks.csv", "--catalogue-item", "id"),
         *("--attribute", "artist", "--attribute", "year"),
         *("--demographics", "people.csv", "--demographics-user", "person"),
-        *("--category", "zip", "--units", 4, "--epochs", 1, "--licence", "mine"),
+        *(
+            "--category",
+            "zip",
+            "--set",
+            "n_units=4",
+            "--epochs",
+            1,
+            "--licence",
+            "mine",
+        ),
     )
     tower = UserEmbedding.load("u")
     assert tower.groups_ == ["user_items", "liked", "disliked"]
@@ -86,7 +95,7 @@ def test_everything_that_is_known(run, plays):
 def test_new_people_of_whom_only_demographics_are_known(run, plays):
     """The table's postcodes were read as numbers, and refused."""
     about = ("--demographics", "people.csv", "--demographics-user", "person")
-    options = (*about, "--category", "zip", "--units", 4, "--epochs", 2, "--quiet")
+    options = (*about, "--category", "zip", "--set", "n_units=4", "--epochs", 2, "-q")
     run("fit-users", "plays.csv", "-o", "u", *COLUMNS, *options)
     new = {"person": ["x", "y"], "age": [20, None], "zip": ["00", "01"]}
     pl.DataFrame(new).write_csv("new.csv")
@@ -113,12 +122,16 @@ def test_artist_and_album_are_the_default(run, plays):
     ("options", "message"),
     [
         (["--catalogue", "tracks.csv"], "no column 'item' in tracks.csv"),
-        (["--catalogue", "people.csv"], "no column artist or album. Say with --attr"),
+        (["--catalogue", "people.csv"], "no column artist or album. Name with --attr"),
         (["--catalogue", "gone.csv"], "gone.csv is not there"),
         (["--demographics", "people.csv"], "no column 'user' in people.csv"),
         (["--category", "zip"], "--category without --demographics"),
         (["--time", "hour"], "no column 'hour'"),
-        (["--units", "0"], "'--units'"),
+        (["--set", "n_units=0"], "Got --set n_units=0"),
+        (
+            ["--set", "units=8"],
+            "Got --set 'units=8', expected PARAMETER=VALUE",
+        ),
         (["--min-users-per-item", "41"], "leaves nothing of the logs"),
     ],
 )

@@ -125,7 +125,7 @@ def test_faiss_writes_the_same(run, work, judge):
         (["f", "f", "-o", "f"], "Got the output 'f', expected a name"),
         (["f", "f", "-o", "plays.csv"], "plays.csv exists. Pass another name, or --ov"),
         (["t", "f", "-o", "r.csv"], "no users in t.*fit-users"),
-        (["f", "gone.wav", "-o", "r.csv"], "no model that could hear .* --weights"),
+        (["f", "gone.wav", "-o", "r.csv"], "no model that could embed .* --weights"),
         (["f", "f", "-o", "r.csv", "-k", "0"], "'-k'"),
         (["f", "f", "-o", "r.csv", "--history", "gone.csv"], "no file or folder gone"),
         (["f", "f", "-o", "r.csv", "--exclude", "plays.csv"], "no column 'user'"),

@@ -18,14 +18,14 @@ from fake_embedder import FakeEmbedder
 from userlogfeat import cli
 from userlogfeat.estimators import user_log
 
-class Telling(FakeEmbedder):
+class Reporting(FakeEmbedder):
     def iter_features(self, X, **settings):
         for clip in super().iter_features(X, **settings):
             yield clip
             if clip.index == 5:
                 print("at work", flush=True)
 
-user_log.UserLogEmbedder = lambda *_, **settings: Telling(delay=0.02)
+user_log.UserLogEmbedder = lambda *_, **settings: Reporting(delay=0.02)
 cli.main()
 """
 

@@ -14,7 +14,8 @@ OPTIONS = {
     "time": "--time",
     "liked": "--liked",
     "disliked": "--disliked",
-    "epochs": "--epochs",
+    "max_epochs": "--epochs",
+    "lr": "--set lr=",
     "min_users_per_item": "--min-users-per-item",
     "overwrite": "--overwrite",
 }
@@ -30,6 +31,7 @@ OPTIONS = {
         ("through liked=, disliked=.", "through --liked, --disliked."),
         ("min_users_per_item=5 leaves none.", "--min-users-per-item 5 leaves none."),
         ("Got max_epochs=0.", "Got --epochs 0."),
+        ("Pass lr=0.1, or more.", "Pass --set lr=0.1, or more."),
         ("Pass overwrite=True.", "Pass --overwrite."),
         # What a command has no option for is no advice.
         ("No suffix. Pass separator=... if it is text.", "No suffix."),

@@ -2,16 +2,16 @@
 
 A command is a file of its own, and adds itself to `app` when it is imported; ``--help``
 shows them in the order of `COMMANDS`. What they share is in `options` (arguments),
-`errors` (exit codes) and `telling` (lines to the terminal). Heavy imports are inside
-the commands, so that ``--help`` is instant.
+`errors` (exit codes), `console` (lines on the terminal) and `fitting` (saved models).
+Heavy imports are inside the commands, so that ``--help`` is instant.
 """
 
 import warnings
 from importlib import import_module
 
 from userlogfeat.cli.application import app
+from userlogfeat.cli.console import show_warning
 from userlogfeat.cli.errors import INTERRUPTED, SOME_FAILED, STOPPED, TERMINATED, USAGE
-from userlogfeat.cli.telling import show_warning
 
 COMMANDS = [
     "extract",

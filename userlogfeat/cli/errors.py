@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer
 
-from userlogfeat.cli.telling import tell
-from userlogfeat.cli.wording import in_options, own_options
+from userlogfeat.cli.console import print_line
+from userlogfeat.cli.wording import in_options
 
 SOME_FAILED, USAGE, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -56,25 +56,31 @@ def _sigterm_stops():
 
 @contextlib.contextmanager
 def explained(kept: str = "Nothing was written.") -> Iterator[None]:
-    """Turn errors into one line and an exit code; `kept` is said of a stopped run."""
+    """Turn errors into one line and an exit code.
+
+    Parameters
+    ----------
+    kept : str
+        The end of the message where a signal stops the run: what is kept.
+    """
     try:
         with _sigterm_stops():
             yield
     except KeyboardInterrupt as error:
         terminated = isinstance(error, _Terminated)
-        tell(f"{'Terminated' if terminated else 'Interrupted'}. {kept}", err=True)
+        word = "Terminated" if terminated else "Interrupted"
+        print_line(f"{word}. {kept}", err=True)
         raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
     except Exception as error:
         if os.environ.get("USERLOGFEAT_DEBUG"):
             raise
         text, code = _explanation(error)
-        text = in_options(text, own_options())
-        tell(f"Error: {text}", err=True)
+        print_line(f"Error: {in_options(text)}", err=True)
         raise typer.Exit(code) from None
 
 
 def _explanation(error):
-    """What to tell of an error, and the exit code."""
+    """The message of an error, and the exit code."""
     from userlogfeat.audio.errors import AudioError
 
     if isinstance(error, AudioError):

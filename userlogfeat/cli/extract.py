@@ -2,44 +2,19 @@
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from userlogfeat._text_lines import list_lines, without_mark
 from userlogfeat._text_tables import separator_of
+from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
+from userlogfeat.cli.console import licence_notes_last, print_failures, print_line
 from userlogfeat.cli.errors import SOME_FAILED, explained
-from userlogfeat.cli.options import (
-    Backend,
-    BatchSize,
-    Device,
-    Jobs,
-    Master,
-    Output,
-    Precision,
-    Quiet,
-    Seconds,
-)
-from userlogfeat.cli.telling import licence_told_last, tell, tell_failures
 
 DEFAULT_LAYERS = ["max_pool", "embedding"]
-
-
-class OnError(StrEnum):
-    """What to do with a file that cannot be read."""
-
-    row = "row"
-    raise_ = "raise"
-
-
-class OnLocked(StrEnum):
-    """What to do while another process writes."""
-
-    error = "error"
-    wait = "wait"
 
 
 @app.command(
@@ -57,7 +32,7 @@ Then, in Python:
   polars.read_parquet("features/*.parquet")"""
 )
 def extract(
-    output: Output,
+    output: opt.Output,
     sources: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILES|FOLDERS", help="Folders are walked for audio."),
@@ -83,37 +58,31 @@ def extract(
             "those that the model has"
         ),
     ] = None,
-    duration: Seconds = None,
-    device: Device = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="auto: bf16 on a GPU, fp32 elsewhere.")
-    ] = Precision.auto,
-    batch_size: BatchSize = 16,
-    jobs: Jobs = 2,
+    duration: opt.Duration = None,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    batch_size: opt.BatchSize = 16,
+    n_jobs: opt.Jobs = 2,
     on_error: Annotated[
-        OnError, typer.Option(help="A bad file makes a row, or ends the run.")
-    ] = OnError.row,
+        Literal["row", "raise"],
+        typer.Option(help="A bad file makes a row, or ends the run."),
+    ] = "row",
     on_locked: Annotated[
-        OnLocked, typer.Option(help="While another process writes to OUTPUT.")
-    ] = OnLocked.error,
+        Literal["error", "wait"],
+        typer.Option(help="While another process writes to OUTPUT."),
+    ] = "error",
     retry_failed: Annotated[
         bool, typer.Option(help="Try clips again that failed in an earlier run.")
     ] = True,
-    backend: Annotated[
-        Backend,
-        typer.Option(help="This machine, or the workers of a Spark cluster."),
-    ] = Backend.local,
-    master: Master = None,
+    backend: opt.Backend = "local",
+    master: opt.Master = None,
     clips_per_task: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Files that a Spark task hears. Default: 16 to 64.",
-        ),
+        typer.Option(min=1, help="Files of a Spark task. Default: 16 to 64."),
     ] = None,
-    quiet: Quiet = False,
+    quiet: opt.Quiet = False,
 ) -> None:
-    """Features of audio files, into a table of Parquet parts.
+    """Extract features of audio files into a table of Parquet parts.
 
     Run the same command again after any stop: it does what is missing. Files that
     changed, and files that failed, are done again. A path is the row's name just as it
@@ -129,33 +98,33 @@ def extract(
             raise ValueError(
                 "Got no files: name files or folders, or pass --list FILE."
             )
-        plain = weights in MODELS  # the tagger itself, without what logs taught
+        plain = weights in MODELS  # the pretrained tagger, without a learned head
         embedder = (MusicnnEmbedder if plain else UserLogEmbedder)(
             weights,
             layer=tuple(layer or (["max_pool"] if plain else _own_layers(weights))),
             duration=duration,
             device=device,
-            precision=precision.value,
+            precision=precision,
             batch_size=batch_size,
-            n_jobs=jobs,
+            n_jobs=n_jobs,
         )
-        with licence_told_last(quiet):
+        with licence_notes_last(quiet):
             summary = extract_clips(
                 clips,
                 output,
                 embedder=embedder,
-                on_error=on_error.value,
-                on_locked=on_locked.value,
+                on_error=on_error,
+                on_locked=on_locked,
                 retry_failed=retry_failed,
                 progress=False if quiet else None,
-                backend=backend.value,
+                backend=backend,
                 master=master,
                 clips_per_task=clips_per_task,
             )
     if not quiet:
-        tell(str(summary))
+        print_line(str(summary))
     where = ": see `status` and `message` in the table"
-    tell_failures(summary.examples, summary.n_failed, where)
+    print_failures(summary.examples, summary.n_failed, where)
     raise typer.Exit(SOME_FAILED if summary.n_failed else 0)
 
 

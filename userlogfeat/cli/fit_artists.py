@@ -1,27 +1,16 @@
 """`userlogfeat fit-artists`: from audio and who made it to a saved model."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
+from userlogfeat.cli.console import print_line
 from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.options import (
-    BatchSize,
-    Description,
-    Device,
-    Jobs,
-    Licence,
-    NonCommercial,
-    Output,
-    Overwrite,
-    Precision,
-    Quiet,
-    Seed,
-    path_of,
-)
-from userlogfeat.cli.telling import tell
+from userlogfeat.cli.fitting import training_data, with_settings
 
 
 @app.command(
@@ -32,6 +21,10 @@ Examples:
   userlogfeat fit-artists my_music/ -o artists --licence "CC BY 4.0"
 
 \b
+--set reaches the other parameters of ArtistEmbedder: n_components=50, n_units=128,
+channels=64, context=5 and duration=30 (seconds), precision=bf16.
+
+\b
 Then:
   userlogfeat extract my_music/ -o features --weights artists --layer embedding
   UserLogEmbedder("artists", layer="embedding")         in Python
@@ -40,53 +33,39 @@ Then:
 def fit_artists(
     catalogue: Annotated[
         Path,
-        typer.Argument(
-            metavar="CATALOGUE",
-            help="csv, tsv or parquet: which clip is by which artist; or a folder "
+        opt.path_argument(
+            "CATALOGUE",
+            "csv, tsv or parquet: which clip is by which artist; or a folder "
             "artist/album/track.",
-            parser=path_of,
         ),
     ],
-    output: Output,
-    clip: Annotated[str, typer.Option(help="Column of paths.")] = "clip",
+    output: opt.Output,
+    clip: opt.Clip = "clip",
     item: Annotated[
         str, typer.Option(help="Column of songs; that of paths if a clip is a song.")
     ] = "item",
-    artist: Annotated[str | None, typer.Option(help="Column. Default: artist")] = None,
+    artist: opt.Artist = None,
     min_songs: Annotated[
         int, typer.Option(min=1, help="Artists with fewer are left out.")
     ] = 2,
-    components: Annotated[
-        int, typer.Option(min=1, help="Columns of the embedding, at most.")
-    ] = 100,
-    context: Annotated[float, typer.Option(help="Seconds heard at once.")] = 3.0,
-    duration: Annotated[
-        float | None, typer.Option(help="Seconds of a clip. Default: all of it")
-    ] = None,
-    channels: Annotated[int, typer.Option(min=1, help="Of the network.")] = 128,
-    units: Annotated[int, typer.Option(min=1, help="Of its last layer.")] = 256,
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder: a killed training goes on from it.")
-    ] = None,
-    licence: Licence = "not stated",
-    description: Description = None,
-    non_commercial: NonCommercial = False,
-    device: Device = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="auto: bf16 on a GPU, fp32 elsewhere.")
-    ] = Precision.auto,
-    batch_size: BatchSize = 64,
-    jobs: Jobs = 2,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    max_epochs: opt.Epochs = 100,
+    checkpoint: opt.Checkpoint = None,
+    settings: opt.Settings = None,
+    licence: opt.Licence = "not stated",
+    description: opt.Description = None,
+    non_commercial: opt.NonCommercial = False,
+    device: opt.Device = "auto",
+    batch_size: opt.BatchSize = 64,
+    n_jobs: opt.Jobs = 2,
+    random_state: opt.Seed = 0,
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
 ) -> None:
-    """Teach a network to tell artists apart (Park et al. 2018).
+    """Train a network to recognise artists by their songs (Park et al. 2018).
 
-    What it hears then is a feature for other tasks. Of each artist's songs it learns
-    from three quarters, is validated on 15 % and tested on 10 %. Clips without an
-    artist are left out.
+    Its embedding is a feature for other tasks. Of each artist's songs three quarters
+    train the network, 15 % validate and 10 % test it. Clips without an artist are left
+    out.
     """
     with explained():
         from userlogfeat._files import fill_folder
@@ -94,63 +73,48 @@ def fit_artists(
         from userlogfeat.estimators.artist import ArtistEmbedder
 
         check_output(output, overwrite)
-        whole = read_catalogue(catalogue, clip=clip, item=item, artist=artist)
-        table = whole.subset(_of_artists(whole, min_songs))
         embedder = ArtistEmbedder(
-            components,
-            channels=channels,
-            n_units=units,
-            context=context,
-            duration=duration,
-            max_epochs=epochs,
+            max_epochs=max_epochs,
             batch_size=batch_size,
-            n_jobs=jobs,
+            n_jobs=n_jobs,
             device=device,
-            precision=precision.value,
             checkpoint=checkpoint,
-            random_state=seed,
+            random_state=random_state,
             verbose=0 if quiet else 1,
-        ).fit(list(table.clips), table.artists, groups=table.groups("item"))
+        )
+        embedder = with_settings(embedder, settings)
+        everything = read_catalogue(catalogue, clip=clip, item=item, artist=artist)
+        table = everything.subset(_by_productive_artists(everything, min_songs))
+        embedder.fit(list(table.clips), table.artists, groups=table.groups("item"))
         n_artists = len(embedder.classes_)
         default = f"{len(table)} clips of {n_artists} artists of {catalogue.name}"
+        notes = training_data(description, default, licence, non_commercial)
         with fill_folder(output) as folder:
-            embedder.save(
-                folder,
-                training_data={
-                    "description": description or default,
-                    "licence": licence,
-                    "non_commercial": non_commercial,
-                },
-            )
+            embedder.save(folder, training_data=notes)
     if not quiet:
-        tell(
-            f"{len(table)} of {len(whole)} clips, of {n_artists} artists, taught the "
-            f"model in {output}"
+        print_line(
+            f"{len(table)} of {len(everything)} clips, of {n_artists} artists, trained "
+            f"the model in {output}"
         )
-        tell(_test_result(embedder))
+        print_line(_test_result(embedder))
 
 
-def _of_artists(table, min_songs):
-    """Which clips are by artists of so many songs."""
-    import numpy as np
-
-    artists, songs = table.artists, table.groups("item")
-    known = np.array([artist is not None for artist in artists])
-    pairs = {(artists[row], songs[row]) for row in np.flatnonzero(known)}
-    n_songs = {}
-    for artist, _ in pairs:
-        n_songs[artist] = n_songs.get(artist, 0) + 1
-    enough = [n_songs.get(artist, 0) >= min_songs for artist in artists]
+def _by_productive_artists(table, min_songs):
+    """Mask of the clips by artists with at least so many songs."""
+    pairs = set(zip(table.artists, table.groups("item"), strict=True))
+    n_songs = Counter(artist for artist, _ in pairs if artist is not None)
+    enough = [n_songs[artist] >= min_songs for artist in table.artists]
     if not any(enough):
         raise ValueError(
             f"No artist has {min_songs} songs or more: {len(n_songs)} artists have "
-            f"{len(pairs)} songs in all. Pass a smaller --min-songs, or more clips."
+            f"{n_songs.total()} songs in all. Pass a smaller --min-songs, or more "
+            "clips."
         )
-    return np.array(enough)
+    return enough
 
 
 def _test_result(embedder):
-    """How many test songs' artists it names, in words."""
+    """Accuracy on the test songs, in words."""
     n_test = len(embedder.test_clips_)
     if not n_test:
         return "No artist has songs enough to test on (six or more)."

@@ -1,40 +1,20 @@
 """`userlogfeat fit-cf`: from logs to factors."""
 
-from enum import StrEnum
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
+from userlogfeat.cli.console import print_line
 from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.options import (
-    Backend,
-    CountColumn,
-    Format,
-    ItemColumn,
-    Master,
-    Output,
-    Overwrite,
-    Quiet,
-    Seed,
-    UserColumn,
-    named_columns,
-    path_of,
-)
-from userlogfeat.cli.telling import tell
-
-
-class Weights(StrEnum):
-    """What the logs' matrix holds."""
-
-    count = "count"
-    binary = "binary"
+from userlogfeat.cli.fitting import with_settings
 
 
 def _source(value):
     """A path, or the URL of a file system that Spark reads."""
-    return value if "://" in value else str(path_of(value))
+    return value if "://" in value else str(opt.path_of(value))
 
 
 @app.command(
@@ -46,6 +26,9 @@ Examples:
       --alpha 10
   userlogfeat fit-cf s3a://logs/plays/ -o factors --backend spark \\
       --master spark://host:7077
+
+\b
+--set reaches the other parameters of CFEmbedding: regularization=0.1, iterations=30.
 
 \b
 OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
@@ -60,29 +43,29 @@ def fit_cf(
             parser=_source,
         ),
     ],
-    output: Output,
-    format: Format = None,
-    user: UserColumn = None,
-    item: ItemColumn = None,
-    count: CountColumn = None,
+    output: opt.Output,
+    format: opt.Format = None,
+    user: opt.User = None,
+    item: opt.Item = None,
+    count: opt.Count = None,
     weights: Annotated[
-        Weights, typer.Option(help="Learn from numbers of plays, or from ones.")
-    ] = Weights.count,
-    min_users_per_item: Annotated[int, typer.Option(min=0)] = 1,
-    min_items_per_user: Annotated[int, typer.Option(min=0)] = 1,
-    factors: Annotated[int, typer.Option(min=1, help="Length of a factor.")] = 40,
+        Literal["count", "binary"],
+        typer.Option(help="Learn from numbers of plays, or from ones."),
+    ] = "count",
+    min_users_per_item: opt.MinCount = 1,
+    min_items_per_user: opt.MinCount = 1,
+    n_factors: Annotated[
+        int, typer.Option("--factors", min=1, help="Length of a factor.")
+    ] = 40,
     alpha: Annotated[
         float, typer.Option(help="Confidence of a play: c = 1 + alpha * count.")
     ] = 40.0,
-    regularization: Annotated[float, typer.Option(help="Of the factors.")] = 0.01,
-    iterations: Annotated[int, typer.Option(min=1, help="Of ALS.")] = 15,
-    seed: Seed = 0,
-    backend: Annotated[
-        Backend, typer.Option(help="This machine, or a Spark cluster.")
-    ] = Backend.local,
-    master: Master = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    settings: opt.Settings = None,
+    random_state: opt.Seed = 0,
+    backend: opt.Backend = "local",
+    master: opt.Master = None,
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Learn factors of users and items from listening logs (Hu et al. 2008).
 
@@ -100,51 +83,43 @@ def fit_cf(
         from userlogfeat.logs import read_logs
 
         check_output(output, overwrite)
-        on_spark = backend is Backend.spark
+        on_spark = backend == "spark"
         if on_spark:
             from userlogfeat._spark import spark_session
 
             spark_session(master, purpose="--backend spark")
         elif master is not None:
             raise ValueError(f"--master {master} is of no use without --backend spark.")
+        cf = CFEmbedding(
+            n_factors=n_factors,
+            alpha=alpha,
+            backend="spark" if on_spark else "implicit",
+            random_state=random_state,
+        )
+        cf = with_settings(cf, settings)
         interactions = read_logs(
             logs,
             format,
-            **named_columns(user, item, count),
-            weights=weights.value,
+            **opt.given(user=user, item=item, count=count),
+            weights=weights,
             min_users_per_item=min_users_per_item,
             min_items_per_user=min_items_per_user,
-            backend=backend.value,
+            backend=backend,
         )
-        cf = CFEmbedding(
-            n_factors=factors,
-            regularization=regularization,
-            alpha=alpha,
-            iterations=iterations,
-            backend="spark" if on_spark else "implicit",
-            random_state=seed,
-        ).fit(interactions if on_spark else interactions.user_items)
-        if on_spark:
-            user_ids, item_ids = cf.user_ids_, cf.item_ids_
-        else:
-            user_ids, item_ids = interactions.user_ids, interactions.item_ids
-        made_by = {
-            "logs": PurePath(logs).name,
-            "weights": weights.value,
-            **cf.get_params(),
-        }
+        cf.fit(interactions if on_spark else interactions.user_items)
+        # Identifiers of logs on Spark are known once they are fitted.
+        ids = (
+            (cf.user_ids_, cf.item_ids_)
+            if on_spark
+            else (
+                interactions.user_ids,
+                interactions.item_ids,
+            )
+        )
+        made_by = {"logs": PurePath(logs).name, "weights": weights, **cf.get_params()}
+        made_by[DIGEST] = digest_users(ids[0], cf.user_factors_)
         popularity = None if on_spark else share_of_users(interactions.user_items)
-        made_by[DIGEST] = digest_users(user_ids, cf.user_factors_)
-        write_factors(
-            output,
-            Factors(
-                user_ids,
-                cf.user_factors_,
-                item_ids,
-                cf.item_factors_,
-                made_by=made_by,
-                popularity=popularity,
-            ),
-        )
+        factors = (ids[0], cf.user_factors_, ids[1], cf.item_factors_)
+        write_factors(output, Factors(*factors, made_by=made_by, popularity=popularity))
     if not quiet:
-        tell(f"{interactions} -> {factors} factors each, in {output}")
+        print_line(f"{interactions} -> {cf.n_factors} factors each, in {output}")

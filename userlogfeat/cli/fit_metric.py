@@ -1,58 +1,25 @@
 """`userlogfeat fit-metric`: from audio and logs to a model that lies among users."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
+from userlogfeat.cli.console import print_line
 from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.options import (
-    BatchSize,
-    By,
-    CountColumn,
-    Description,
-    Device,
-    DislikedColumn,
-    Format,
-    ItemColumn,
-    Jobs,
-    Licence,
-    LikedColumn,
-    NonCommercial,
-    Output,
-    Overwrite,
-    Precision,
-    Quiet,
-    Seed,
-    UserColumn,
-    items_of,
-    named_columns,
-    path_of,
-)
-from userlogfeat.cli.telling import tell
+from userlogfeat.cli.fitting import best_epoch, training_data, with_settings
 
-SHORTEST_CONTEXT = 3.0  # in s; the pools leave nothing of less
-
-
-class Rule(StrEnum):
-    """What makes a like, and a dislike."""
-
-    played = "played"
-    explicit = "explicit"
-    counts = "counts"
-    count_ranks = "count_ranks"
-    played_ratio = "played_ratio"
-    skips = "skips"
-
-
-class Objective(StrEnum):
-    """What the network minimises."""
-
-    metric = "metric"
-    multi = "multi"
-    binary = "binary"
+Rule = Literal["played", "explicit", "counts", "count_ranks", "played_ratio", "skips"]
+COLUMNS_OF_RULES = {  # what each rule looks at
+    "played": {"count"},
+    "explicit": {"count", "liked", "disliked"},
+    "counts": {"count"},
+    "count_ranks": {"count"},
+    "played_ratio": {"played", "length"},
+    "skips": {"skipped"},
+}
 
 
 @app.command(
@@ -76,6 +43,10 @@ Likes and dislikes (--feedback):
 --liked-from and --disliked-to change the numbers.
 
 \b
+--set reaches the other parameters of MetricEmbedder: objective=binary, n_negatives=4,
+context=10 and duration=60 (seconds), channels=64, n_units=64, precision=bf16.
+
+\b
 Then:
   userlogfeat recommend metric new_tracks/ -o new.csv
   userlogfeat extract my_music/ -o features --weights metric
@@ -83,47 +54,30 @@ Then:
   MetricEmbedder.load("metric")                         the same, with its users""",
 )
 def fit_metric(
-    catalogue: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CATALOGUE",
-            help="csv, tsv or parquet: which clip is which item.",
-            parser=path_of,
-        ),
-    ],
-    logs: Annotated[
-        Path,
-        typer.Argument(metavar="LOGS", help="csv, tsv or parquet.", parser=path_of),
-    ],
-    output: Output,
+    catalogue: opt.Catalogue,
+    logs: opt.Logs,
+    output: opt.Output,
     users: Annotated[
         Path | None,
-        typer.Option(
+        opt.path_option(
             help="Folder that fit-users or fit-cf wrote. Default: users are learned "
-            "beside the network, and new ones cannot be added.",
-            parser=path_of,
+            "beside the network, and new ones cannot be added."
         ),
     ] = None,
-    clip: Annotated[str, typer.Option(help="CATALOGUE's column of paths.")] = "clip",
-    catalogue_item: Annotated[
-        str | None,
-        typer.Option(
-            help="CATALOGUE's column of the logs' items. Default: item, or as --by says"
-        ),
-    ] = None,
-    artist: Annotated[
-        str | None, typer.Option(help="CATALOGUE's column. Default: artist")
-    ] = None,
-    by: Annotated[By, typer.Option(help="What the items of the logs are.")] = By.item,
-    format: Format = None,
-    user: UserColumn = None,
-    item: ItemColumn = None,
-    feedback: Annotated[
-        Rule, typer.Option(help="What is a like, and a dislike: see below.")
-    ] = Rule.played,
-    count: CountColumn = None,
-    liked: LikedColumn = None,
-    disliked: DislikedColumn = None,
+    clip: opt.Clip = "clip",
+    catalogue_item: opt.CatalogueItem = None,
+    artist: opt.Artist = None,
+    by: opt.By = "item",
+    format: opt.Format = None,
+    user: opt.User = None,
+    item: opt.Item = None,
+    count: opt.Count = None,
+    rule: Annotated[
+        Rule,
+        typer.Option("--feedback", help="What is a like, and a dislike: see below."),
+    ] = "played",
+    liked: opt.Liked = None,
+    disliked: opt.Disliked = None,
     played: Annotated[
         str | None, typer.Option(help="Column of the share, or the time, played.")
     ] = None,
@@ -131,57 +85,44 @@ def fit_metric(
         str | None, typer.Option(help="Column of the item's length, as --played.")
     ] = None,
     skipped: Annotated[str | None, typer.Option(help="Column: 1 or 0.")] = None,
-    liked_from: Annotated[float | None, typer.Option(help="Of the rule.")] = None,
-    disliked_to: Annotated[float | None, typer.Option(help="Of the rule.")] = None,
-    sample_dislikes: Annotated[
+    liked_from: Annotated[
+        float | None, typer.Option(help="Lowest number that is a like.")
+    ] = None,
+    disliked_to: Annotated[
+        float | None, typer.Option(help="Highest number that is a dislike.")
+    ] = None,
+    n_per_like: Annotated[
         float | None,
         typer.Option(
+            "--sample-dislikes",
             min=0,
             help="Dislikes to draw, for every like, from what a user never played. "
             "Default: 1 with --feedback played, else 0",
         ),
     ] = None,
     min_liked: Annotated[
-        int, typer.Option(min=1, help="Users with fewer teach nothing.")
+        int, typer.Option(min=1, help="Users with fewer likes are left out.")
     ] = 10,
-    min_disliked: Annotated[int, typer.Option(min=1, help="The same.")] = 10,
-    objective: Annotated[
-        Objective, typer.Option(help="Of the paper's table 1.")
-    ] = Objective.metric,
-    negatives: Annotated[
-        int, typer.Option(min=1, help="Disliked clips beside each liked one.")
-    ] = 1,
-    context: Annotated[
-        float, typer.Option(min=SHORTEST_CONTEXT, help="Seconds heard at once.")
-    ] = 3.0,
-    duration: Annotated[
-        float, typer.Option(help="Seconds of a clip, from its beginning.")
-    ] = 30.0,
-    channels: Annotated[int, typer.Option(min=1, help="Of the network.")] = 128,
-    units: Annotated[
-        int, typer.Option(min=1, help="Length of an embedding, without --users.")
-    ] = 40,
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder: a killed training goes on from it.")
-    ] = None,
-    licence: Licence = "not stated",
-    description: Description = None,
-    non_commercial: NonCommercial = False,
-    device: Device = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="auto: bf16 on a GPU, fp32 elsewhere.")
-    ] = Precision.auto,
-    batch_size: BatchSize = 256,
-    jobs: Jobs = 2,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    min_disliked: Annotated[
+        int, typer.Option(min=1, help="Users with fewer dislikes are left out.")
+    ] = 10,
+    max_epochs: opt.Epochs = 100,
+    checkpoint: opt.Checkpoint = None,
+    settings: opt.Settings = None,
+    licence: opt.Licence = "not stated",
+    description: opt.Description = None,
+    non_commercial: opt.NonCommercial = False,
+    device: opt.Device = "auto",
+    batch_size: opt.BatchSize = 256,
+    n_jobs: opt.Jobs = 2,
+    random_state: opt.Seed = 0,
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
 ) -> None:
-    """Teach a network to lie near those who like what it hears (Chen et al. 2021).
+    """Train a network to place audio near those who like it (Chen et al. 2021).
 
     The model recommends tracks that nobody has played. The epochs are validated on
-    artists that are not learned from, where the catalogue has artists.
+    artists that are not trained on, where the catalogue has artists.
     """
     with explained():
         from userlogfeat._files import fill_folder
@@ -191,70 +132,70 @@ def fit_metric(
         from userlogfeat.recommendation.users import keep_users, read_digest
 
         check_output(output, overwrite)
-        items = items_of(catalogue_item, by, artist)
-        table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
-        told = _read_feedback(
-            logs,
-            feedback.value,
-            format,
-            named_columns(user, item, count, liked=liked, disliked=disliked),
-            {"played": played, "length": length, "skipped": skipped},
-            {"liked_from": liked_from, "disliked_to": disliked_to},
-            sample_dislikes,
-            seed,
-        )
-        verdicts = told.keep_users(min_liked=min_liked, min_disliked=min_disliked)
-        y, embeddings, ids = _judge_clips(table.column(by.value), verdicts, users)
-        judged = y.getnnz(axis=1) > 0
-        table, y = table.subset(judged), y[judged]
-        groups = table.groups("artist") if "artist" in table.frame.columns else None
         embedder = MetricEmbedder(
-            "lookup" if users is None else embeddings,
-            objective=objective.value,
-            n_negatives=negatives,
-            n_units=units,
-            channels=channels,
-            context=context,
-            duration=duration,
-            max_epochs=epochs,
+            max_epochs=max_epochs,
             batch_size=batch_size,
-            n_jobs=jobs,
+            n_jobs=n_jobs,
             device=device,
-            precision=precision.value,
             checkpoint=checkpoint,
-            random_state=seed,
+            random_state=random_state,
             verbose=0 if quiet else 1,
-        ).fit(list(table.clips), y, groups=groups)
+        )
+        embedder = with_settings(embedder, settings)
+        items = opt.item_column(catalogue_item, by, artist)
+        table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
+        columns = opt.given(
+            count=count,
+            liked=liked,
+            disliked=disliked,
+            played=played,
+            length=length,
+            skipped=skipped,
+        )
+        _check_columns(rule, columns)
+        columns |= opt.given(user=user, item=item)
+        bounds = {"liked_from": liked_from, "disliked_to": disliked_to}
+        sampling = {"n_per_like": n_per_like, "random_state": random_state}
+        feedback = _read_feedback(logs, rule, format, columns, bounds, **sampling)
+        kept = feedback.keep_users(min_liked=min_liked, min_disliked=min_disliked)
+        y, embeddings, ids = _feedback_on_clips(table.column(by), kept, users)
+        rated = y.getnnz(axis=1) > 0
+        table, y = table.subset(rated), y[rated]
+        groups = table.groups("artist") if "artist" in table.frame.columns else None
+        embedder.set_params(users="lookup" if users is None else embeddings)
+        embedder.fit(list(table.clips), y, groups=groups)
         default = f"{len(table)} clips of {catalogue.name}, {logs.name}"
         with fill_folder(output) as folder:
             keep_users(folder, users, ids, embedder)
-            embedder.save(
-                folder,
-                training_data={
-                    "description": description or default,
-                    "licence": licence,
-                    "non_commercial": non_commercial,
-                    "feedback": repr(verdicts),
-                    DIGEST: read_digest(folder),
-                },
-            )
+            more = {"feedback": repr(kept), DIGEST: read_digest(folder)}
+            notes = training_data(description, default, licence, non_commercial, **more)
+            embedder.save(folder, training_data=notes)
     if not quiet:
-        losses = [epoch["valid_loss"] for epoch in embedder.history_]
-        tell(f"{verdicts}")
-        n_few = len(told.user_ids) - len(verdicts.user_ids)
+        print_line(f"{kept}")
+        n_few = len(feedback.user_ids) - len(kept.user_ids)
         if n_few:
-            tell(
-                f"{n_few} of {len(told.user_ids)} users taught nothing: fewer than "
+            print_line(
+                f"{n_few} of {len(feedback.user_ids)} users were left out: fewer than "
                 f"{min_liked} likes or {min_disliked} dislikes"
             )
-        tell(
-            f"{len(table)} of {len(judged)} clips taught the model in {output} (best "
-            f"of {len(losses)} epochs: {losses.index(min(losses)) + 1})"
+        print_line(
+            f"{len(table)} of {len(rated)} clips trained the model in {output} "
+            f"({best_epoch(embedder.history_)})"
         )
 
 
-def _read_feedback(logs, rule, format, named, of_plays, bounds, n_per_like, seed):
-    """Verdicts of the logs by a rule, with drawn dislikes where they are asked for."""
+def _check_columns(rule, columns):
+    """Refuse a column that the rule does not look at."""
+    unused = set(columns) - COLUMNS_OF_RULES[rule]
+    if unused:
+        raise ValueError(
+            f"Got --{min(unused)}, which --feedback {rule} does not look at. Leave it "
+            "out, or choose another rule."
+        )
+
+
+def _read_feedback(logs, rule, format, columns, bounds, *, n_per_like, random_state):
+    """Likes and dislikes in logs, by a rule, with drawn dislikes if asked for."""
     from userlogfeat.feedback import (
         RULES_OF_PLAYS,
         feedback_of_logs,
@@ -269,48 +210,28 @@ def _read_feedback(logs, rule, format, named, of_plays, bounds, n_per_like, seed
         raise ValueError(
             "--feedback played knows no dislikes: draw some, --sample-dislikes 1."
         )
-    _refuse_unused(rule, named | of_plays)
     if rule in RULES_OF_PLAYS:
         if format is not None or n_per_like:
             raise ValueError(
                 f"--feedback {rule} takes neither --format nor --sample-dislikes."
             )
-        return read_feedback(logs, rule, **named, **_given(of_plays), **bounds)
-    plays = read_logs(logs, format, **named)
-    verdicts = feedback_of_logs(plays, rule, **bounds)
+        return read_feedback(logs, rule, **columns, **bounds)
+    plays = read_logs(logs, format, **columns)
+    feedback = feedback_of_logs(plays, rule, **bounds)
     if n_per_like:
-        verdicts = sample_dislikes(
-            verdicts, plays.user_items, n_per_like=n_per_like, random_state=seed
+        feedback = sample_dislikes(
+            feedback,
+            plays.user_items,
+            n_per_like=n_per_like,
+            random_state=random_state,
         )
-    return verdicts
+    return feedback
 
 
-def _refuse_unused(rule, columns):
-    """Raise where a column is named that the rule does not look at."""
-    used = {
-        "explicit": {"count", "liked", "disliked"},
-        "counts": {"count"},
-        "count_ranks": {"count"},
-        "played": {"count"},
-        "played_ratio": {"played", "length"},
-        "skips": {"skipped"},
-    }[rule]
-    unused = set(_given(columns)) - used - {"user", "item"}
-    if unused:
-        raise ValueError(
-            f"Got --{min(unused)}, which --feedback {rule} does not look at. Leave it "
-            "out, or choose another rule."
-        )
+def _feedback_on_clips(items, feedback, folder):
+    """Likes and dislikes of clips, users' embeddings, and users' ids, in one order.
 
-
-def _given(columns):
-    return {role: name for role, name in columns.items() if name is not None}
-
-
-def _judge_clips(items, verdicts, folder):
-    """Verdicts on clips, users' embeddings, and users' ids, in one order.
-
-    Of a folder all users are kept, those without verdicts too.
+    All users of a folder are kept, also those who liked and disliked nothing.
     """
     import numpy as np
 
@@ -321,12 +242,12 @@ def _judge_clips(items, verdicts, folder):
         read_users,
     )
 
-    y = verdicts.of_clips(items)
+    y = feedback.of_clips(items)
     if folder is None:
-        return y, None, verdicts.user_ids
+        return y, None, feedback.user_ids
     ids, embeddings = read_users(folder)
-    columns = positions(verdicts.user_ids, ids)
+    columns = positions(feedback.user_ids, ids)
     if (columns < 0).all():
-        raise ValueError(nothing_shared("users", verdicts.user_ids, ids))
+        raise ValueError(nothing_shared("users", feedback.user_ids, ids))
     shape = (y.shape[0], len(ids))
     return move(y, np.arange(len(items)), columns, shape), embeddings, ids

@@ -1,45 +1,15 @@
 """`userlogfeat fit-teacher`: from factors and audio to a saved model."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
+from userlogfeat.cli.console import print_line
 from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.options import (
-    BatchSize,
-    By,
-    Description,
-    Device,
-    Jobs,
-    Licence,
-    NonCommercial,
-    Output,
-    Overwrite,
-    Precision,
-    Quiet,
-    Seconds,
-    Seed,
-    items_of,
-    path_of,
-)
-from userlogfeat.cli.telling import tell
-
-
-class Head(StrEnum):
-    """What learns the factors."""
-
-    ridge = "ridge"
-    mlp = "mlp"
-
-
-class Network(StrEnum):
-    """What hears the clips."""
-
-    musicnn = "musicnn"
-    se_cnn = "se_cnn"
+from userlogfeat.cli.fitting import training_data, with_settings
 
 
 @app.command(
@@ -51,60 +21,45 @@ Examples:
       --artist artist_id --licence "CC BY 4.0" --description "plays of 2024"
 
 \b
+--set reaches the other parameters of CFRegressor: model=MTT_musicnn, head=mlp,
+channels=128 and precision=bf16 of se_cnn, duration=30.
+
+\b
 Then:
   userlogfeat extract my_music/ -o features --weights teacher
   UserLogEmbedder("teacher")                            in Python""",
 )
 def fit_teacher(
-    catalogue: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CATALOGUE",
-            help="csv, tsv or parquet: which clip is which item.",
-            parser=path_of,
-        ),
-    ],
-    factors: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FACTORS", help="Folder that fit-cf wrote.", parser=path_of
-        ),
-    ],
-    output: Output,
-    clip: Annotated[str, typer.Option(help="Column of paths.")] = "clip",
-    item: Annotated[
-        str | None,
-        typer.Option(help="Column of the logs' items. Default: item, or as --by says"),
-    ] = None,
-    artist: Annotated[str | None, typer.Option(help="Column. Default: artist")] = None,
-    by: Annotated[By, typer.Option(help="What the items of the logs are.")] = By.item,
+    catalogue: opt.Catalogue,
+    factors: Annotated[Path, opt.path_argument("FACTORS", "Folder that fit-cf wrote.")],
+    output: opt.Output,
+    clip: opt.Clip = "clip",
+    item: opt.CatalogueItem = None,
+    artist: opt.Artist = None,
+    by: opt.By = "item",
     network: Annotated[
-        Network, typer.Option(help="se_cnn is trained whole: 10,000 clips or more.")
-    ] = Network.musicnn,
-    model: Annotated[str, typer.Option(help="The musicnn that hears.")] = "MSD_musicnn",
-    head: Annotated[Head, typer.Option(help="What learns on musicnn.")] = Head.ridge,
-    channels: Annotated[int, typer.Option(help="Of se_cnn: 32 to 256.")] = 64,
-    epochs: Annotated[int, typer.Option(help="At most so many.")] = 100,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder: a killed training goes on from it.")
-    ] = None,
-    precision: Annotated[
-        Precision, typer.Option(help="bf16 trains se_cnn about twice as fast.")
-    ] = Precision.auto,
-    licence: Licence = "not stated",
-    description: Description = None,
-    non_commercial: NonCommercial = False,
-    duration: Seconds = None,
-    device: Device = "auto",
-    batch_size: BatchSize = 32,
-    jobs: Jobs = 2,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+        Literal["musicnn", "se_cnn"],
+        typer.Option(
+            help="A head on the frozen musicnn, or se_cnn, which is trained as a "
+            "whole: 10,000 clips or more."
+        ),
+    ] = "musicnn",
+    max_epochs: opt.Epochs = 100,
+    checkpoint: opt.Checkpoint = None,
+    settings: opt.Settings = None,
+    licence: opt.Licence = "not stated",
+    description: opt.Description = None,
+    non_commercial: opt.NonCommercial = False,
+    device: opt.Device = "auto",
+    batch_size: opt.BatchSize = 32,
+    n_jobs: opt.Jobs = 2,
+    random_state: opt.Seed = 0,
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
 ) -> None:
-    """Teach a network to hear the factors, and save it.
+    """Train a network to predict the factors from audio, and save it.
 
-    The frozen musicnn network hears the clips; a small head learns the factors. Its
+    The frozen musicnn network embeds the clips; a small head learns the factors. Its
     regularisation is chosen with every artist on one side of each split, where the
     catalogue has artists. Or the network of Lee et al. (2019), se_cnn, is trained on
     the middle 30 s of each clip. Clips whose item the logs do not know are left out.
@@ -115,39 +70,31 @@ def fit_teacher(
         from userlogfeat.factor_files import read_factors
 
         check_output(output, overwrite)
-        known = read_factors(factors)
-        items = items_of(item, by, artist)
-        table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
-        rows, targets = table.align(known.item_factors, known.item_ids, by=by.value)
-        table = table.subset(rows)
-        groups = table.groups("artist") if "artist" in table.frame.columns else None
         teacher = CFRegressor(
-            network=network.value,
-            model=model,
-            head=head.value,
-            channels=channels,
-            max_epochs=epochs,
+            network=network,
+            max_epochs=max_epochs,
             checkpoint=checkpoint,
-            precision=precision.value,
-            verbose=0 if quiet or network is Network.musicnn else 1,
-            duration=duration,
+            verbose=0 if quiet or network == "musicnn" else 1,
             device=device,
             batch_size=batch_size,
-            n_jobs=jobs,
-            random_state=seed,
-        ).fit(list(table.clips), targets, groups=groups)
-        default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
-        teacher.save(
-            output,
-            training_data={
-                "description": description or default,
-                "licence": licence,
-                "non_commercial": non_commercial,
-                "factors": known.made_by,
-            },
+            n_jobs=n_jobs,
+            random_state=random_state,
         )
+        teacher = with_settings(teacher, settings)
+        known = read_factors(factors)
+        items = opt.item_column(item, by, artist)
+        table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
+        rows, targets = table.align(known.item_factors, known.item_ids, by=by)
+        table = table.subset(rows)
+        groups = table.groups("artist") if "artist" in table.frame.columns else None
+        teacher.fit(list(table.clips), targets, groups=groups)
+        default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
+        notes = training_data(
+            description, default, licence, non_commercial, factors=known.made_by
+        )
+        teacher.save(output, training_data=notes)
     if not quiet:
         chosen = ""
         if hasattr(teacher, "alpha_"):
             chosen = f", regularisation {teacher.alpha_:g}"
-        tell(f"{len(rows)} clips taught the teacher in {output}{chosen}")
+        print_line(f"{len(rows)} clips trained the teacher in {output}{chosen}")

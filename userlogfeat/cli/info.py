@@ -5,19 +5,20 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli.application import app
+from userlogfeat.cli.console import print_line
 from userlogfeat.cli.errors import explained
-from userlogfeat.cli.telling import tell
 
 
 @app.command()
 def weights() -> None:
-    """List the bundled weights, and what they were learned from."""
+    """List the bundled weights and their training data."""
     with explained():
         from userlogfeat.weights import find_model, list_weights, read_config
 
         for name in list_weights():
             data = read_config(find_model(name))["training_data"]
-            typer.echo(f"{name}\n  {data['description']}\n  licence: {data['licence']}")
+            description, licence = data["description"], data["licence"]
+            print_line(f"{name}\n  {description}\n  licence: {licence}")
 
 
 @app.command()
@@ -29,11 +30,11 @@ def info(
         ),
     ] = None,
 ) -> None:
-    """Say what something is. Without PATH: versions, and what is installed."""
+    """Describe a file or folder. Without PATH: versions, and what is installed."""
     with explained():
         from userlogfeat.inspection import describe
 
         lines = describe(path)
         width = max(map(len, lines))
         for name, value in lines.items():
-            tell(f"{name:{width}}  {value}")
+            print_line(f"{name:{width}}  {value}")

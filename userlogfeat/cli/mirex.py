@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
+from userlogfeat.cli.console import licence_notes_last, print_line
 from userlogfeat.cli.errors import SOME_FAILED, explained
-from userlogfeat.cli.options import Output, Quiet, path_of
-from userlogfeat.cli.telling import licence_told_last, tell
 
 LOG = "userlogfeat.log"  # in the scratch folder
 
@@ -22,32 +22,18 @@ app.add_typer(mirex, name="mirex")
 
 Scratch = Annotated[
     Path,
-    typer.Argument(
-        metavar="SCRATCH",
-        help="Folder for features and models; made if missing.",
-        parser=path_of,
-    ),
+    opt.path_argument("SCRATCH", "Folder for features and models; made if missing."),
 ]
-TrainList = Annotated[
-    Path,
-    typer.Argument(metavar="TRAINLIST", help="path TAB class a line.", parser=path_of),
-]
-TestList = Annotated[
-    Path, typer.Argument(metavar="TESTLIST", help="One path a line.", parser=path_of)
-]
+TrainList = Annotated[Path, opt.path_argument("TRAINLIST", "path TAB class a line.")]
+TestList = Annotated[Path, opt.path_argument("TESTLIST", "One path a line.")]
 OutputFile = Annotated[
     Path,
-    typer.Argument(
-        metavar="OUTPUT",
-        help="Gets path TAB class; of tags, path TAB tag TAB affinity.",
-        parser=path_of,
+    opt.path_argument(
+        "OUTPUT", "Gets path TAB class; of tags, path TAB tag TAB affinity."
     ),
 ]
 BinaryFile = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[BINARY]", help="Of tags: gets path TAB tag TAB 0|1.", parser=path_of
-    ),
+    Path | None, opt.path_argument("[BINARY]", "Of tags: gets path TAB tag TAB 0|1.")
 ]
 PipelineName = Annotated[
     str | None,
@@ -75,14 +61,12 @@ Tags = Annotated[
 @mirex.command()
 def extract(
     scratch: Scratch,
-    feature_list: Annotated[
-        Path, typer.Argument(metavar="LIST", help="One path a line.", parser=path_of)
-    ],
+    feature_list: Annotated[Path, opt.path_argument("LIST", "One path a line.")],
     pipeline: PipelineName = None,
-    threads: Threads = None,
-    quiet: Quiet = False,
+    n_threads: Threads = None,
+    quiet: opt.Quiet = False,
 ) -> None:
-    """Hear the clips of a list; keep their features in SCRATCH.
+    """Extract features of the clips of a list, and keep them in SCRATCH.
 
     Run it again after any stop: it does what is missing. Clips that cannot be read are
     warned of, here and in SCRATCH/userlogfeat.log.
@@ -94,11 +78,13 @@ def extract(
             scratch,
             feature_list,
             pipeline=pipeline,
-            n_threads=threads,
+            n_threads=n_threads,
             progress=False if quiet else None,
         )
     if not quiet:
-        tell(f"{n_read} clips have features in {scratch}, {n_failed} cannot be read")
+        print_line(
+            f"{n_read} clips have features in {scratch}, {n_failed} cannot be read"
+        )
 
 
 @mirex.command()
@@ -107,8 +93,8 @@ def train(
     train_list: TrainList,
     tags: Tags = False,
     pipeline: PipelineName = None,
-    threads: Threads = None,
-    quiet: Quiet = False,
+    n_threads: Threads = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Learn the classes, or tags, of a training list; keep the model in SCRATCH."""
     with _call(scratch, quiet):
@@ -119,11 +105,11 @@ def train(
             train_list,
             pipeline=pipeline,
             tags=tags,
-            n_threads=threads,
+            n_threads=n_threads,
             progress=False if quiet else None,
         )
     if not quiet:
-        tell(f"{train_list} was learned: {folder}")
+        print_line(f"{train_list} was learned: {folder}")
 
 
 @mirex.command()
@@ -134,11 +120,11 @@ def classify(
     binary: BinaryFile = None,
     train_list: Annotated[
         Path | None,
-        typer.Option(help="Take the model of this training list.", parser=path_of),
+        opt.path_option(help="Take the model of this training list."),
     ] = None,
     pipeline: PipelineName = None,
-    threads: Threads = None,
-    quiet: Quiet = False,
+    n_threads: Threads = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Give each clip of a test list a class, or affinities and 0|1 for all tags.
 
@@ -155,7 +141,7 @@ def classify(
             binary,
             train_list=train_list,
             pipeline=pipeline,
-            n_threads=threads,
+            n_threads=n_threads,
             progress=False if quiet else None,
         )
 
@@ -168,8 +154,8 @@ def train_and_classify(
     output: OutputFile,
     binary: BinaryFile = None,
     pipeline: PipelineName = None,
-    threads: Threads = None,
-    quiet: Quiet = False,
+    n_threads: Threads = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Learn from TRAINLIST and classify TESTLIST, in one run."""
     with _call(scratch, quiet):
@@ -182,7 +168,7 @@ def train_and_classify(
             output,
             binary,
             pipeline=pipeline,
-            n_threads=threads,
+            n_threads=n_threads,
             progress=False if quiet else None,
         )
 
@@ -195,13 +181,11 @@ Examples:
       --measure my_clips.txt -numThreads 4"""
 )
 def package(
-    folder: Annotated[
-        Path, typer.Argument(metavar="OUT", help="New folder.", parser=path_of)
-    ],
+    folder: Annotated[Path, opt.path_argument("OUT", "New folder.")],
     pipeline: PipelineName = None,
     tags: Tags = False,
-    name: Annotated[str, typer.Option(help="Of the submission.")] = "userlogfeat",
-    contact: Annotated[str, typer.Option(help="For the README.")] = "(fill in)",
+    name: Annotated[str, typer.Option(help="Name of the submission.")] = "userlogfeat",
+    contact: Annotated[str, typer.Option(help="Address for the README.")] = "(fill in)",
     measure: Annotated[
         str,
         typer.Option(
@@ -209,14 +193,14 @@ def package(
             '"planted": 24 planted clips of 30 s; "none".'
         ),
     ] = "planted",
-    threads: Threads = None,
-    quiet: Quiet = False,
+    n_threads: Threads = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Write the folder to hand in: scripts, model files, requirements, README.
 
     The scripts are run once, so that the README has measured figures.
     """
-    with explained(f"What was written is in {folder}."), licence_told_last(quiet):
+    with explained(f"What was written is in {folder}."), licence_notes_last(quiet):
         from userlogfeat.mirex.package import write_package
 
         try:
@@ -227,12 +211,12 @@ def package(
                 name=name,
                 contact=contact,
                 measure=None if measure == "none" else measure,
-                n_threads=threads,
+                n_threads=n_threads,
             )
         except RuntimeError as error:  # a script failed; its own words follow
             raise ValueError(str(error)) from error
     if not quiet:
-        tell(f"{folder} is ready: read its README.md, then run its setup.sh once")
+        print_line(f"{folder} is ready: read its README.md, then run its setup.sh once")
 
 
 @mirex.command(
@@ -245,29 +229,22 @@ Examples:
 def evaluate(
     folds: Annotated[
         Path,
-        typer.Argument(
-            metavar="FOLDER",
-            help="f1_train.txt, f1_evaluate.txt, ...; f1_test.txt, f1_train_groups.txt "
+        opt.path_argument(
+            "FOLDER",
+            "f1_train.txt, f1_evaluate.txt, ...; f1_test.txt, f1_train_groups.txt "
             "and f1_evaluate_groups.txt if there are any.",
-            parser=path_of,
         ),
     ],
     submissions: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SUBMISSION...", help="Folders of scripts.", parser=path_of
-        ),
+        list[Path], opt.path_argument("SUBMISSION...", "Folders of scripts.")
     ],
-    output: Output,
+    output: opt.Output,
     audio_root: Annotated[
         Path | None,
-        typer.Option(
-            help="Where relative paths of the lists start. Default: FOLDER",
-            parser=path_of,
-        ),
+        opt.path_option(help="Start of relative paths in the lists. Default: FOLDER"),
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(min=0.1, help="Of one call of a script, in s.")
+        float, typer.Option(min=0.1, help="Limit of one call of a script, in s.")
     ] = 86400.0,
     tags: Tags = False,
     keep_scratch: Annotated[
@@ -277,8 +254,8 @@ def evaluate(
             "folders; by default it is deleted."
         ),
     ] = False,
-    threads: Threads = None,
-    quiet: Quiet = False,
+    n_threads: Threads = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Run submissions on folds, as the organisers do, and report.
 
@@ -299,22 +276,22 @@ def evaluate(
             output,
             audio_root=audio_root,
             time_limit=time_limit,
-            n_threads=threads,
+            n_threads=n_threads,
             tags=tags,
             keep_scratch=keep_scratch,
         )
     if not quiet:
-        tell((output / "report.txt").read_text(encoding="utf-8").rstrip())
-        tell(f"\nA page of this is in {output / 'report.html'}")
+        print_line((output / "report.txt").read_text(encoding="utf-8").rstrip())
+        print_line(f"\nA page of this is in {output / 'report.html'}")
     failed = any(result.status != "ok" for result in evaluation.results)
     raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 @contextlib.contextmanager
 def _call(scratch, quiet):
-    """Explain errors, tell of licences once, and log to SCRATCH and to stderr."""
+    """Explain errors, note licences once, and log to SCRATCH and to stderr."""
     kept = f"What was written to {scratch} is kept: run the same again."
-    with explained(kept), licence_told_last(quiet), _logged(scratch):
+    with explained(kept), licence_notes_last(quiet), _logged(scratch):
         yield
 
 
@@ -331,7 +308,7 @@ def _logged(scratch):
     file = logging.FileHandler(scratch / LOG, encoding="utf-8", errors="replace")
     file.setFormatter(logging.Formatter("%(asctime)s %(process)d %(message)s"))
     level = logger.level
-    handlers = [file, _Teller(logging.WARNING)]
+    handlers = [file, _Printer(logging.WARNING)]
     for handler in handlers:
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -344,8 +321,8 @@ def _logged(scratch):
             handler.close()
 
 
-class _Teller(logging.Handler):
+class _Printer(logging.Handler):
     """Log records as lines of the command."""
 
     def emit(self, record):
-        tell(f"Warning: {record.getMessage()}", err=True)
+        print_line(f"Warning: {record.getMessage()}", err=True)

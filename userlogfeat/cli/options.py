@@ -1,131 +1,156 @@
-"""Options that several commands share, and their types."""
+"""The options of the commands: what several of them have is defined here, once.
 
-from enum import StrEnum
+A command's parameter has the library's name for it, whatever the option is called
+(``n_jobs: opt.Jobs`` is ``--jobs``): see `wording`.
+"""
+
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 
-class Precision(StrEnum):
-    """Of matrix products."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-class Backend(StrEnum):
-    """Where the work is done."""
-
-    local = "local"
-    spark = "spark"
-
-
-class By(StrEnum):
-    """What the items of the logs are."""
-
-    item = "item"
-    artist = "artist"
-    album = "album"
-
-
 def path_of(value: str) -> Path:
-    """A path as given; an empty one, of an unset variable of the shell, is refused."""
+    """Return a path as given; refuse an empty one, as of an unset shell variable."""
     if not str(value):
         raise typer.BadParameter('it is empty. For the present folder pass ".".')
     return Path(value)
 
 
-def named_columns(
-    user: str | None,
-    item: str | None,
-    count: str | None = None,
-    time: str | None = None,
-    liked: str | None = None,
-    disliked: str | None = None,
-) -> dict[str, str]:
-    """The columns that were named, as `read_logs` takes them."""
-    columns = {"user": user, "item": item, "count": count, "time": time}
-    columns |= {"liked": liked, "disliked": disliked}
-    return {role: name for role, name in columns.items() if name is not None}
+def path_argument(metavar: str, help: str) -> typer.models.ArgumentInfo:
+    """Return an argument that is a path."""
+    return typer.Argument(metavar=metavar, help=help, parser=path_of)
 
 
-def items_of(column: str | None, by: By, artist: str | None = None) -> str:
-    """The catalogue's column of what the items of the logs are.
+def path_option(*names: str, help: str) -> typer.models.OptionInfo:
+    """Return an option that is a path."""
+    return typer.Option(*names, help=help, parser=path_of)
+
+
+def given(**values: str | None) -> dict[str, str]:
+    """Keep the columns that were named; the library knows the defaults of others."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def item_column(column: str | None, by: str, artist: str | None = None) -> str:
+    """Return the catalogue's column of the items of the logs.
 
     Parameters
     ----------
     column : str or None
-        As named; None is that of `by`, so that a catalogue of artists needs no items.
-    by : By
+        As named. None is that of `by`: a catalogue of artists needs no items.
+    by : {"item", "artist", "album"}
+        Kind of the items of the logs.
     artist : str or None
         The catalogue's column of artists.
     """
-    columns = {By.artist: artist or "artist", By.album: "album", By.item: "item"}
-    return column or columns[by]
+    return column or {"artist": artist or "artist"}.get(by, by)
 
 
+# What is written, and how it is reported.
 Output = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", help="Folder to write; made if missing.", parser=path_of
-    ),
+    Path, path_option("--output", "-o", help="Folder to write; made if missing.")
 ]
 OutputFile = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", help="A .parquet, .csv or .tsv file.", parser=path_of
-    ),
+    Path, path_option("--output", "-o", help="A .parquet, .csv or .tsv file.")
 ]
-Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
-BatchSize = Annotated[int, typer.Option(min=1, help="Clips per pass of the network.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Threads that decode files.")]
-Seconds = Annotated[
-    float | None, typer.Option(help="Hear only so much of the middle of each clip.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bar and no summary.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace what is in OUTPUT.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bar and no summary.")]
+
+# Computation.
+Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(help="auto: bf16 on a GPU, fp32 elsewhere."),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Clips per pass of the network.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Threads that decode files.")]
+Duration = Annotated[
+    float | None, typer.Option(help="Seconds of each clip to use, from its middle.")
+]
 Seed = Annotated[
     int,
-    typer.Option(min=0, max=2**32 - 1, help="Same seed, same result (on one machine)."),
-]
-
-# Of listening logs.
-Logs = Annotated[
-    Path,
-    typer.Argument(
-        metavar="LOGS", help="csv, tsv or parquet; or a data set.", parser=path_of
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**32 - 1,
+        help="Same seed, same result (on one machine).",
     ),
 ]
-Format = Annotated[
-    str | None, typer.Option(help="A published data set, such as lastfm-360k.")
+Backend = Annotated[
+    Literal["local", "spark"], typer.Option(help="This machine, or a Spark cluster.")
 ]
-UserColumn = Annotated[str | None, typer.Option(help="Column. Default: user")]
-ItemColumn = Annotated[str | None, typer.Option(help="Column. Default: item")]
-CountColumn = Annotated[
-    str | None, typer.Option(help="Column of plays. Default: a row is one play")
-]
-TimeColumn = Annotated[str | None, typer.Option(help="Column of times of plays.")]
-LikedColumn = Annotated[
-    str | None, typer.Option(help="Column of what users said they liked: 1 or 0.")
-]
-DislikedColumn = Annotated[
-    str | None, typer.Option(help="Column of what users said they disliked: 1 or 0.")
-]
-
-# Of saved models.
-Licence = Annotated[str, typer.Option(help="Of logs and audio.")]
-Description = Annotated[str | None, typer.Option(help="Of logs and audio.")]
-NonCommercial = Annotated[
-    bool, typer.Option("--non-commercial", help="Loading the model then warns.")
-]
-
 Master = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Of the Spark cluster: spark://host:7077, yarn, local[4]. "
+        help="Spark cluster: spark://host:7077, yarn, local[4]. "
         "By default what Spark is configured for.",
     ),
 ]
+
+# Training.
+Epochs = Annotated[
+    int, typer.Option("--epochs", min=1, help="Maximum number of epochs.")
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="Folder: a killed training goes on from it.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PARAMETER=VALUE",
+        help="Set any other parameter of the model's class; may be repeated.",
+    ),
+]
+Licence = Annotated[str, typer.Option(help="Licence of the logs and the audio.")]
+Description = Annotated[
+    str | None, typer.Option(help="Description of the logs and the audio.")
+]
+NonCommercial = Annotated[
+    bool, typer.Option("--non-commercial", help="Loading the model then warns.")
+]
+
+# Columns of listening logs.
+Logs = Annotated[Path, path_argument("LOGS", "csv, tsv or parquet; or a data set.")]
+Format = Annotated[
+    str | None, typer.Option(help="A published data set, such as lastfm-360k.")
+]
+User = Annotated[str | None, typer.Option(help="Column. Default: user")]
+Item = Annotated[str | None, typer.Option(help="Column. Default: item")]
+Count = Annotated[
+    str | None, typer.Option(help="Column of plays. Default: a row is one play")
+]
+Time = Annotated[str | None, typer.Option(help="Column of times of plays.")]
+Liked = Annotated[
+    str | None, typer.Option(help="Column of what users said they liked: 1 or 0.")
+]
+Disliked = Annotated[
+    str | None, typer.Option(help="Column of what users said they disliked: 1 or 0.")
+]
+MinCount = Annotated[int, typer.Option(min=0)]
+
+# Catalogues, and their columns.
+Catalogue = Annotated[
+    Path, path_argument("CATALOGUE", "csv, tsv or parquet: which clip is which item.")
+]
+Clip = Annotated[str, typer.Option(help="CATALOGUE's column of paths.")]
+CatalogueItem = Annotated[
+    str | None,
+    typer.Option(
+        help="CATALOGUE's column of the logs' items. Default: item, or as --by says"
+    ),
+]
+Artist = Annotated[
+    str | None, typer.Option(help="CATALOGUE's column of artists. Default: artist")
+]
+By = Annotated[
+    Literal["item", "artist", "album"], typer.Option(help="What items of the logs are.")
+]
+
+# Tables of users.
+Demographics = Annotated[
+    Path | None, path_option(help="Table of what is known of users.")
+]
+DemographicsUser = Annotated[str, typer.Option(help="Its column of users.")]

@@ -1,52 +1,19 @@
 """`userlogfeat recommend`: the best items of users, into a file."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.errors import SOME_FAILED, check_file, explained
-from userlogfeat.cli.options import (
-    BatchSize,
-    By,
-    CountColumn,
-    Device,
-    DislikedColumn,
-    Format,
-    ItemColumn,
-    Jobs,
-    LikedColumn,
-    OutputFile,
-    Overwrite,
-    Quiet,
-    UserColumn,
-    items_of,
-    named_columns,
-    path_of,
-)
-from userlogfeat.cli.telling import (
-    licence_told_last,
+from userlogfeat.cli.console import (
+    licence_notes_last,
+    print_failures,
+    print_line,
     show_warning,
-    tell,
-    tell_failures,
 )
-
-
-class Metric(StrEnum):
-    """What a score is."""
-
-    auto = "auto"
-    dot = "dot"
-    cosine = "cosine"
-
-
-class Backend(StrEnum):
-    """What searches."""
-
-    exact = "exact"
-    faiss = "faiss"
+from userlogfeat.cli.errors import SOME_FAILED, check_file, explained
 
 
 @app.command(
@@ -61,7 +28,7 @@ Examples:
 
 \b
 ITEMS are one of:
-  audio files, or folders of them    heard by the model of USERS, or --weights
+  audio files, or folders of them    embedded by the model of USERS, or --weights
   a feature table                    of extract --weights MODEL
   a folder of fit-cf, fit-users      the items of the logs
 
@@ -73,28 +40,19 @@ user of whom nothing is known gets the most popular items.""",
 def recommend(
     users: Annotated[
         Path,
-        typer.Argument(
-            metavar="USERS",
-            help="Folder that fit-users, fit-metric or fit-cf wrote.",
-            parser=path_of,
-        ),
+        opt.path_argument("USERS", "Folder that fit-users, fit-cf or fit-metric made."),
     ],
-    items: Annotated[
-        list[Path], typer.Argument(metavar="ITEMS", help="See below.", parser=path_of)
-    ],
-    output: OutputFile,
+    items: Annotated[list[Path], opt.path_argument("ITEMS", "See below.")],
+    output: opt.OutputFile,
     k: Annotated[int, typer.Option("-k", min=1, help="Items for each user.")] = 10,
     exclude: Annotated[
         Path | None,
-        typer.Option(
-            help="Logs: what a user has played is not recommended.", parser=path_of
-        ),
+        opt.path_option(help="Logs: what a user has played is not recommended."),
     ] = None,
     history: Annotated[
         Path | None,
-        typer.Option(
-            help="Logs of new users: recommend to these, not to those of USERS.",
-            parser=path_of,
+        opt.path_option(
+            help="Logs of new users: recommend to these, not to those of USERS."
         ),
     ] = None,
     include_played: Annotated[
@@ -106,46 +64,40 @@ def recommend(
     ] = False,
     demographics: Annotated[
         Path | None,
-        typer.Option(
+        opt.path_option(
             help="Table of what is known of new users, as fit-users had it. With "
-            "--history, users that it does not have are left out.",
-            parser=path_of,
+            "--history, users that it does not have are left out."
         ),
     ] = None,
-    demographics_user: Annotated[
-        str, typer.Option(help="Its column of users.")
-    ] = "user",
-    format: Format = None,
-    user: UserColumn = None,
-    item: ItemColumn = None,
-    count: CountColumn = None,
-    liked: LikedColumn = None,
-    disliked: DislikedColumn = None,
+    demographics_user: opt.DemographicsUser = "user",
+    format: opt.Format = None,
+    user: opt.User = None,
+    item: opt.Item = None,
+    count: opt.Count = None,
+    liked: opt.Liked = None,
+    disliked: opt.Disliked = None,
     catalogue: Annotated[
-        Path | None,
-        typer.Option(help="Which clip is which item of the logs.", parser=path_of),
+        Path | None, opt.path_option(help="Which clip is which item of the logs.")
     ] = None,
-    clip: Annotated[str, typer.Option(help="CATALOGUE's column of paths.")] = "clip",
-    catalogue_item: Annotated[
-        str | None,
-        typer.Option(help="CATALOGUE's column of items. Default: as --by says"),
-    ] = None,
-    by: Annotated[By, typer.Option(help="What the items are.")] = By.item,
+    clip: opt.Clip = "clip",
+    catalogue_item: opt.CatalogueItem = None,
+    by: opt.By = "item",
     weights: Annotated[
-        str | None,
-        typer.Option(help="Model that hears audio. Default: that of USERS"),
+        str | None, typer.Option(help="Model of the audio. Default: that of USERS")
     ] = None,
     metric: Annotated[
-        Metric, typer.Option(help="auto: cosine of what is heard, dot of factors.")
-    ] = Metric.auto,
+        Literal["auto", "dot", "cosine"],
+        typer.Option(help="auto: cosine of audio embeddings, dot of factors."),
+    ] = "auto",
     backend: Annotated[
-        Backend, typer.Option(help="faiss: for many users; needs the extra `search`.")
-    ] = Backend.exact,
-    device: Device = "auto",
-    batch_size: BatchSize = 16,
-    jobs: Jobs = 2,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+        Literal["exact", "faiss"],
+        typer.Option(help="faiss: for many users; needs the extra `search`."),
+    ] = "exact",
+    device: opt.Device = "auto",
+    batch_size: opt.BatchSize = 16,
+    n_jobs: opt.Jobs = 2,
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Recommend items to users: known ones, or new ones by their histories.
 
@@ -153,6 +105,8 @@ def recommend(
     must be of one training: of fit-metric and its users, of fit-cf (and fit-teacher).
     """
     with explained():
+        from userlogfeat.catalogue import read_catalogue
+        from userlogfeat.logs import read_logs
         from userlogfeat.recommendation.files import check_suffix, write_recommendations
         from userlogfeat.recommendation.items import name_items
         from userlogfeat.recommendation.ranking import mean_scores
@@ -160,17 +114,24 @@ def recommend(
 
         check_suffix(output)
         check_file(output, overwrite)
-        columns = named_columns(user, item, count, liked=liked, disliked=disliked)
-        excluded = exclude and _read(exclude, format, columns)
-        played = history and _read(history, format, columns)
+        columns = opt.given(
+            user=user, item=item, count=count, liked=liked, disliked=disliked
+        )
+        excluded, played = (
+            None if path is None else read_logs(path, format, **columns)
+            for path in (exclude, history)
+        )
         people = _read_users(users, played, demographics, demographics_user)
-        with licence_told_last(quiet):
-            settings = {"device": device, "batch_size": batch_size, "n_jobs": jobs}
+        with licence_notes_last(quiet):
+            settings = {"device": device, "batch_size": batch_size, "n_jobs": n_jobs}
             found = _read_items(items, users, weights, settings)
         if catalogue is not None:
-            table = _read_catalogue(catalogue, clip, items_of(catalogue_item, by))
-            found = name_items(found, table, by=by.value)
-        score = found.metric if metric is Metric.auto else metric.value
+            column = opt.item_column(catalogue_item, by)
+            table = read_catalogue(
+                catalogue, clip=clip, item=column, artist_conflicts="ignore"
+            )
+            found = name_items(found, table, by=by)
+        score = found.metric if metric == "auto" else metric
         popularity = found.popularity
         if popularity is None:
             known = read_users(users)[1]
@@ -184,7 +145,7 @@ def recommend(
             metric=score,
             exclude=[logs for logs in left_out if logs is not None],
             popularity=popularity,
-            backend=backend.value,
+            backend=backend,
         )
         _note_unknown(people[1], users)
         if exclude is not None and n_excluded[0] == 0:
@@ -193,22 +154,16 @@ def recommend(
                 f"was left out. {_why_apart(excluded, people[0], found.ids)}"
             )
     if not quiet:
-        tell(
+        print_line(
             f"{n_written} recommendations, of {len(found.ids)} items for "
             f"{len(people[0])} users, in {output}"
         )
         if exclude is not None:
-            tell(f"{n_excluded[0]} pairs of {exclude} were left out")
+            print_line(f"{n_excluded[0]} pairs of {exclude} were left out")
         if played is not None and not include_played:
-            tell(f"{n_excluded[-1]} pairs of {history} were left out")
-    tell_failures(found.failed)
+            print_line(f"{n_excluded[-1]} pairs of {history} were left out")
+    print_failures(found.failed)
     raise typer.Exit(SOME_FAILED if found.failed else 0)
-
-
-def _read(path, format, columns):
-    from userlogfeat.logs import read_logs
-
-    return read_logs(path, format, **columns)
 
 
 def _why_apart(logs, user_ids, item_ids):
@@ -220,12 +175,6 @@ def _why_apart(logs, user_ids, item_ids):
         if (positions(ids, ours) < 0).all():
             return nothing_shared(what, ids, ours)
     return "These users have played other items."
-
-
-def _read_catalogue(path, clip, item):
-    from userlogfeat.catalogue import read_catalogue
-
-    return read_catalogue(path, clip=clip, item=item, artist_conflicts="ignore")
 
 
 def _note_unknown(embeddings, folder):
@@ -256,7 +205,7 @@ def _read_users(folder, logs, demographics, demographics_user):
 
 
 def _read_items(sources, users, weights, settings):
-    """The items: of a folder of factors, of a table, or heard now."""
+    """The items: of a folder of factors, of a table, or of audio files."""
     from userlogfeat.estimators.user_log import UserLogEmbedder
     from userlogfeat.recommendation.items import (
         has_factors,
@@ -279,7 +228,7 @@ def _read_items(sources, users, weights, settings):
     if embedder is None:
         raise ValueError(
             f"{sources[0]} is neither a feature table nor a folder of factors, and "
-            f"{users} has no model that could hear it as audio. Pass --weights MODEL, "
-            "the model that was taught these users."
+            f"{users} has no model that could embed it as audio. Pass --weights MODEL, "
+            "the model that was trained with these users."
         )
     return items_of_audio(sources, embedder, users=users if weights else None)

@@ -1,46 +1,35 @@
-"""Messages of the library in the words of the command line.
+"""Messages of the library, with options in the place of Python's keywords.
 
-The library speaks to those who write Python: ``item='track'``. A command has options:
-``--item track``. This is the one place where the first become the second.
+The library writes ``item='track'`` where a command has ``--item track``. Parameters of
+the commands have the library's names, whatever their options are called, so the options
+of the running command are all that is needed.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-# Parameters of the library whose options have other names.
-_OPTIONS = {
-    "n_factors": "factors",
-    "n_components": "components",
-    "n_units": "units",
-    "n_negatives": "negatives",
-    "n_per_like": "sample_dislikes",
-    "n_jobs": "jobs",
-    "n_threads": "threads",
-    "max_epochs": "epochs",
-    "random_state": "seed",
-    "rule": "feedback",
-    "text": "category",
-}
 _KEYWORD = re.compile(
     r"""(?<![\w./-])(?P<name>[a-z][a-z_]*)=(?!=)
     (?P<value>'[^']*'|"[^"]*"|\.\.\.|[+-]?\w+(?:\.\w+)?)?""",
     re.VERBOSE,
 )
 _ADVICE = re.compile(r"\s*(?:Or pass|Pass|Leave out|Give|Set) [^.]*?\b[a-z_]+=[^ ]*")
-_own: ContextVar[Mapping[str, str]] = ContextVar("options of the command")
 _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z(])")
+# Name of a parameter -> its option, in the command that runs.
+_options: ContextVar[Mapping[str, str]] = ContextVar("options")
 
 
-def in_options(text: str, options: Mapping[str, str]) -> str:
-    """A message with options in the place of keywords.
+def in_options(text: str, options: Mapping[str, str] | None = None) -> str:
+    """Replace the keywords in a message by options.
 
     Parameters
     ----------
     text : str
-    options : mapping of str to str
-        Name of a command's parameter -> its option, as of :func:`own_options`.
+        Message of the library.
+    options : mapping of str to str, optional
+        Name of a parameter -> its option; by default those of the running command.
 
     Returns
     -------
@@ -49,28 +38,28 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
 
     Examples
     --------
-    >>> in_options("Got item='a b' and n_units=3 (user=).", {"item": "--item",
-    ...     "units": "--units", "user": "--user"})
-    "Got --item 'a b' and --units 3 (--user)."
+    >>> options = {"item": "--item", "max_epochs": "--epochs", "lr": "--set lr="}
+    >>> in_options("Got item='a b' and max_epochs=3 (lr=).", options)
+    "Got --item 'a b' and --epochs 3 (--set lr=)."
     >>> in_options("No column. Pass separator=';' if it is text.", {})
     'No column.'
     """
+    options = _options.get({}) if options is None else options
     text = re.sub(r" ?\(Python: [^()]*\)", "", text)
     of_catalogue = "catalogue" in text
 
     def translate(found):
-        name = found["name"]
-        name = _OPTIONS.get(name, name)
+        name, value = found["name"], found["value"] or ""
         if of_catalogue and f"catalogue_{name}" in options:
             name = f"catalogue_{name}"
         if name not in options:
             return found[0]
-        value = found["value"] or ""
         if value in ("...", "True"):
             value = ""
         if " " not in value and len(value) > 2:
             value = value.strip("'\"")
-        return f"{options[name]} {value}".rstrip()
+        between = "" if options[name].endswith("=") else " "
+        return f"{options[name]}{between}{value}".rstrip()
 
     sentences = [_KEYWORD.sub(translate, part) for part in _SENTENCE.split(text)]
     kept = [part for part in sentences if not _ADVICE.match(part)]
@@ -78,15 +67,15 @@ def in_options(text: str, options: Mapping[str, str]) -> str:
 
 
 def note_options(command: Any) -> None:
-    """Note which options the command has that is about to run.
+    """Note the options of the command that is about to run.
 
     Parameters
     ----------
     command : click.Command
-        Of a group of commands, the options of all.
+        A command, or a group: then the options of all its commands.
     """
     commands = getattr(command, "commands", {}).values() or [command]
-    _own.set(
+    _options.set(
         {
             parameter.name: option
             for one in commands
@@ -97,6 +86,6 @@ def note_options(command: Any) -> None:
     )
 
 
-def own_options() -> Mapping[str, str]:
-    """The options of the command that runs: name of the parameter -> "--option"."""
-    return _own.get({})
+def note_settings(names: Iterable[str]) -> None:
+    """Note the parameters that ``--set`` takes, where they have no other option."""
+    _options.set({name: f"--set {name}=" for name in names} | dict(_options.get({})))
