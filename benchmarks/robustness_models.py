@@ -6,13 +6,13 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import torch
 from robustness_kinds import Kind, require
 
 from userlogfeat import FRONTENDS
-from userlogfeat.mirex.classifier import Affine, ArrayClassifier, SupportVectors
 from userlogfeat.mirex.features import Features
 from userlogfeat.mirex.models import Model, choose_model
 from userlogfeat.mirex.models import save_model as save_mirex_model
@@ -84,51 +84,32 @@ def small_tower(folder):
     save_tower(folder, tower.eval(), np.zeros(4, np.float32), entries)
 
 
+def mirex_features(seed, n_clips):
+    """Numbers in the place of features, for clips of a seed."""
+    X = np.random.default_rng(seed).normal(size=(n_clips, 5))
+    paths = [f"/{seed}/{i}.wav" for i in range(n_clips)]
+    of_clips = {"statuses": ["ok"] * n_clips, "reasons": [""] * n_clips, "paths": paths}
+    return Features(X=X, **of_clips, fingerprint="fp")
+
+
 def load_mirex(folder):
     """The classes that a MIREX model gives to eight clips."""
-    X = np.random.default_rng(1).normal(size=(8, 5))
-    paths = [f"/t{i}.wav" for i in range(8)]
-    of_clips = {"statuses": ["ok"] * 8, "reasons": [""] * 8, "paths": paths}
-    features = Features(X=X, **of_clips, fingerprint="fp")
+    features = mirex_features(1, 8)
     model = choose_model(folder, features, default_pipeline(), tags=False)
-    return [model.names[number] for number in model.classifier.predict(X)]
+    return model.trained.predict(features.X).tolist()
 
 
 def small_mirex(folder):
-    """Two affine steps and a support vector machine of three classes."""
-    rng = np.random.default_rng(0)
-    machine = SupportVectors(
-        rng.normal(size=(6, 4)),
-        rng.normal(size=(2, 6)),
-        rng.normal(size=3),
-        np.array([2, 2, 2]),
-        np.array([0.5]),
-    )
-    affine = Affine(rng.normal(size=(5, 4)), rng.normal(size=4))
-    clips = {f"/a/{i}.wav": "abc"[i % 3] for i in range(6)}
-    model = Model(
-        ArrayClassifier([affine], [machine]),
-        ["a", "b", "c"],
-        np.full(3, 1 / 3),
-        False,
-        clips,
-        "fp",
-        steps_of(default_pipeline()),
-    )
-    save_mirex_model(folder, model)
+    """The default pipeline, fitted to six clips of three classes."""
+    pipeline = default_pipeline()
+    model = Model.learn(pipeline, mirex_features(0, 6), list("abcabc"), tags=False)
+    save_mirex_model(folder, model, pipeline)
 
 
-def steps_of(pipeline):
-    """How a model notes its steps."""
-    from userlogfeat.mirex import models
-
-    return models._text_of(pipeline)
-
-
-MAKERS = {
-    "model": (small_model, load_model, CONFIG),
-    "tower": (small_tower, load_tower, CONFIG),
-    "mirex": (small_mirex, load_mirex, "model.json"),
+MAKERS = {  # how each is made and loaded, and its files
+    "model": (small_model, load_model, (CONFIG, TENSORS)),
+    "tower": (small_tower, load_tower, (CONFIG, TENSORS)),
+    "mirex": (small_mirex, load_mirex, ("*.skops",)),
 }
 
 
@@ -150,10 +131,10 @@ def model_kind():
     """Bytes of configs and weights: what is changed is never loaded."""
     home = Path(tempfile.mkdtemp(prefix="robustness-"))
     seeds, expected, places = {}, {}, {}
-    for name, (make, load, config) in MAKERS.items():
+    for name, (make, load, files) in MAKERS.items():
         make(home / name)
         expected[name] = answer(name, load(home / name))
-        for file in (config, TENSORS):
+        for file in files:
             places[f"{name} {file}"] = next((home / name).rglob(file))
             seeds[f"{name} {file}"] = places[f"{name} {file}"].read_bytes()
 
@@ -172,9 +153,9 @@ def sealed_kind():
     """Configs and weights of strangers, who write the digests anew."""
     home = Path(tempfile.mkdtemp(prefix="robustness-"))
     seeds, places = {}, {}
-    for name, (make, _, config) in MAKERS.items():
+    for name, (make, _, files) in MAKERS.items():
         make(home / name)
-        for file in (config, TENSORS):
+        for file in files:
             places[f"{name} {file}"] = next((home / name).rglob(file))
             seeds[f"{name} {file}"] = places[f"{name} {file}"].read_bytes()
 
@@ -182,14 +163,17 @@ def sealed_kind():
         name, file = seed.split()
         place = folder / "m" / places[seed].relative_to(home / name)
         shutil.copytree(home / name, folder / "m")
-        config = place.with_name(MAKERS[name][2])
-        entries = json.loads(config.read_text())
-        if file == TENSORS:
-            place.write_bytes(data)
-            entries["sha256"] = hashlib.sha256(data).hexdigest()
+        if name == "mirex":
+            replace_training(place, data)
         else:
-            entries = replaced(entries, data)
-        config.write_text(json.dumps(resealed(entries)))
+            config = place.with_name(CONFIG)
+            entries = json.loads(config.read_text())
+            if file == TENSORS:
+                place.write_bytes(data)
+                entries["sha256"] = hashlib.sha256(data).hexdigest()
+            else:
+                entries = replaced(entries, data)
+            config.write_text(json.dumps(resealed(entries)))
         loaded = MAKERS[name][1](folder / "m")
         before = sorted(path.name for path in folder.iterdir())
         require(before == ["m"], f"wrote {before}")
@@ -201,16 +185,21 @@ def sealed_kind():
     return Kind("sealed models", seeds, check, clear=clear)
 
 
+def replace_training(path, data):
+    """Entries of what a MIREX model was trained on are replaced."""
+    with ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    entries = replaced(json.loads(parts["training.json"]), data)
+    with ZipFile(path, "w") as file:
+        for name, part in {**parts, "training.json": json.dumps(entries)}.items():
+            file.writestr(name, part)
+
+
 def resealed(entries):
     """A config that vouches for itself."""
-    entries = {k: v for k, v in entries.items() if k not in ("config_sha256", "digest")}
-    key = (
-        "digest"
-        if entries["format"] == "userlogfeat mirex model 2"
-        else "config_sha256"
-    )
+    entries = {k: v for k, v in entries.items() if k != "config_sha256"}
     try:
-        return {**entries, key: digest_of(entries)}
+        return {**entries, "config_sha256": digest_of(entries)}
     except TypeError:
         return entries
 

@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_info
 
 from userlogfeat import FeatureLookup, UserLogEmbedder
-from userlogfeat.mirex.threads import threads
+from userlogfeat.mirex.submission import threads
 
 
 def test_threads_are_as_asked_inside_and_as_before_outside():

@@ -1,4 +1,4 @@
-"""An embedder of planted files: ``write_clips`` hides a class in a file, it hears it.
+"""An embedder of planted files: ``write_clips`` hides a class in a file.
 
 ``tests/mirex/toy.py:pipeline`` is a pipeline of one's own, and ``describable`` one that
 a description can hold but for its embedder. Run as a script it extracts.
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -35,10 +35,10 @@ class ToyEmbedder(BaseEstimator):
     def iter_features(self, X, *, on_error="raise"):
         for index, clip in enumerate(X):
             time.sleep(self.delay)
-            yield hear(index, clip)
+            yield encode(index, clip)
 
 
-def hear(index, clip):
+def encode(index, clip):
     error = layers = None
     if not Path(clip).exists():
         error = MissingAudioError(str(clip), "there is no such file", "Bring it.")
@@ -50,6 +50,19 @@ def hear(index, clip):
     return SimpleNamespace(
         index=index, clip=clip, seconds=seconds, layers=layers, error=error
     )
+
+
+class NearestMean(ClassifierMixin, BaseEstimator):
+    """A classifier of one's own."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.means_ = np.stack([X[y == name].mean(axis=0) for name in self.classes_])
+        return self
+
+    def predict(self, X):
+        distances = np.linalg.norm(X[:, None] - self.means_, axis=2)
+        return self.classes_[distances.argmin(axis=1)]
 
 
 def place_of(label, seed):

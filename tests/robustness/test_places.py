@@ -196,20 +196,6 @@ def test_a_clock_that_goes_back(tmp_path, kills, monkeypatch):
     assert len(FeatureTable(tmp_path / "t")) == len(clips)
 
 
-def test_the_newest_model_is_the_last_whatever_the_clock_says(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    from robustness_models import small_mirex
-
-    from userlogfeat.mirex import models
-
-    small_mirex(tmp_path)
-    (path,) = (tmp_path / "models").glob("*/model.json")
-    made = models._read_config(path)["made"]
-    monkeypatch.setattr("time.time_ns", lambda: 5)
-    small_mirex(tmp_path)
-    assert models._read_config(path)["made"] > made
-
-
 def test_audio_that_is_cut_while_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros(100_000), 8000, subtype="PCM_16")

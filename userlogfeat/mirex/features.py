@@ -1,9 +1,9 @@
 """Features of a task's clips, in a feature table of the scratch folder.
 
 The table is keyed by absolute path and has a folder of its own for each model and
-choice of layers, so folds, runs and submissions can share a scratch folder. What is
-there is not heard again. Only one process writes; others wait, and then find there what
-they need.
+choice of layers, so folds, runs and submissions can share a scratch folder. Clips that
+it has are not encoded again. Only one process writes; others wait, and then find there
+what they need.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _REASONS = {MISSING: "the table does not have it.", FOLDER: "it is a folder, no 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of clips, and which could be read.
+    """Features of clips, and which clips could be read.
 
     Attributes
     ----------
@@ -39,12 +39,12 @@ class Features:
     statuses : list of str (n_clips,)
         "ok", or the class of the error.
     reasons : list of str (n_clips,)
-        What the error says; empty where there is none.
+        Message of the error; empty where there is none.
     paths : list of str (n_clips,)
         Absolute paths.
     fingerprint : str
-        Of the model that heard them, with the layers that X has and whether they are
-        scaled: what is equal here is equal there.
+        Fingerprint of the embedder's model, with the layers that X has and whether
+        they are scaled: equal ones stand for equal features.
     """
 
     X: np.ndarray
@@ -55,7 +55,7 @@ class Features:
 
     @property
     def found(self) -> np.ndarray:
-        """Which clips have features: ndarray (n_clips,), bool."""
+        """Clips that have features: ndarray (n_clips,), bool."""
         return np.array([status == OK for status in self.statuses], dtype=bool)
 
 
@@ -67,7 +67,7 @@ def read_features(
     *,
     progress: bool | None = None,
 ) -> Features:
-    """Features of clips, hearing those that the scratch folder does not have.
+    """Read features of clips; those that the scratch folder lacks are extracted first.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ def read_features(
     scratch : str or Path
         Made where it is missing.
     clips : list of str
-        As a list has them.
+        Paths as a list has them.
     folder : str or Path
-        Of the list.
+        Folder of the list.
     progress : bool, optional
         Whether to show a bar; by default on a terminal.
 
@@ -89,66 +89,59 @@ def read_features(
     """
     paths = [find_clip(clip, folder) for clip in clips]
     if hasattr(embedder, "iter_features"):
-        table = _hear(embedder, scratch, paths, progress)
+        table = _extract(embedder, scratch, paths, progress)
         names, layers = paths, list(embedder.layer_sizes)
-        if not table.exists():  # a list of folders: nothing was heard
-            return _nothing(embedder, paths)
+        sizes, model = embedder.layer_sizes, embedder.fingerprint
         scales = getattr(embedder, "layer_scales", None)
     else:
-        table = _open(embedder)
+        table = FeatureTable(getattr(embedder.table, "folder", embedder.table))
         names = _as_in_table(table, clips, paths)
-        layer = embedder.layer
-        layers = [layer] if isinstance(layer, str) else layer
+        layers = [embedder.layer] if isinstance(embedder.layer, str) else embedder.layer
         layers = list(layers or table.layer_sizes)
-        scales = table.layer_scales
+        sizes, model, scales = table.layer_sizes, table.fingerprint, table.layer_scales
     if not getattr(embedder, "scale", True):
         scales = None
-    found = table.lookup(names, layers)
-    columns = [found.layers[name] * (scales[name] if scales else 1) for name in layers]
-    X = np.concatenate(columns, axis=1).astype(np.float64)
+    if table.exists():
+        found = table.lookup(names, layers)
+        parts = [
+            found.layers[part] * (scales[part] if scales else 1) for part in layers
+        ]
+        X, statuses = np.concatenate(parts, axis=1).astype(np.float64), found.statuses
+    else:  # a list of folders: there was nothing to extract
+        X = np.full((len(paths), sum(sizes[p] for p in layers)), np.nan)
+        statuses = [None] * len(paths)
     statuses = [
         status or (FOLDER if _is_folder(path) else MISSING)
-        for status, path in zip(found.statuses, paths, strict=True)
+        for status, path in zip(statuses, paths, strict=True)
     ]
-    reasons = _reasons(table, names, statuses)
-    fingerprint = _fingerprint(table.fingerprint, layers, scales)
-    return Features(X, statuses, reasons, paths, fingerprint)
-
-
-def _fingerprint(model, layers, scales):
-    return " ".join([model, *layers, *(["scaled"] if scales else [])])
-
-
-def _nothing(embedder, paths):
-    """Features of clips none of which is a file."""
-    X = np.full((len(paths), sum(embedder.layer_sizes.values())), np.nan)
-    statuses, reasons = [FOLDER] * len(paths), [_REASONS[FOLDER]] * len(paths)
-    scales = getattr(embedder, "scale", True) and hasattr(embedder, "layer_scales")
-    fingerprint = _fingerprint(embedder.fingerprint, embedder.layer_sizes, scales)
-    return Features(X, statuses, reasons, paths, fingerprint)
+    fingerprint = " ".join([model, *layers, *(["scaled"] if scales else [])])
+    return Features(X, statuses, _reasons(table, names, statuses), paths, fingerprint)
 
 
 def _reasons(table, names, statuses):
-    """What the table says of clips that failed, without their paths."""
-    if all(status == OK for status in statuses):
-        return [""] * len(names)
-    rows = table.read(["clip", "clip_bytes", "message"])
-    said = dict(zip(row_names(rows), rows["message"].to_pylist(), strict=True))
+    """Messages of the table about clips that failed, without their paths."""
+    messages = {}
+    if set(statuses) != {OK} and table.exists():
+        rows = table.read(["clip", "clip_bytes", "message"])
+        messages = dict(zip(row_names(rows), rows["message"].to_pylist(), strict=True))
     reasons = []
     for name, status in zip(map(clip_name, names), statuses, strict=True):
-        reason = said.get(name) or _REASONS.get(status, "")
+        reason = messages.get(name) or _REASONS.get(status, "")
         reasons.append(reason.removeprefix(f"{name!r}: ") if status != OK else "")
     return reasons
 
 
-def _hear(embedder, scratch, paths, progress):
-    """Extract what the table lacks."""
+def _extract(embedder, scratch, paths, progress):
+    """Extract what the table of the scratch folder lacks; return the table."""
     from userlogfeat.extraction import extract
 
-    folder = _folder_of(embedder, Path(scratch) / FEATURES)
-    make_below(scratch, FEATURES, folder.name)
+    layers = dict(embedder.layer_sizes)
+    table = FeatureTable(Path(scratch) / FEATURES / embedder.fingerprint)
+    if table.exists() and table.layer_sizes != layers:  # of another choice of layers
+        name = "-".join([embedder.fingerprint, *sorted(layers)])
+        table = FeatureTable(Path(scratch) / FEATURES / name)
+    make_below(scratch, FEATURES, Path(table.folder).name)
     files = [path for path in dict.fromkeys(paths) if not _is_folder(path)]
-    table = FeatureTable(folder)
     if not files:
         return table
     try:
@@ -156,26 +149,12 @@ def _hear(embedder, scratch, paths, progress):
             files, table, embedder=embedder, on_locked="wait", progress=progress
         )
     except BaseException:
-        _tell_kept(table, files)
+        with contextlib.suppress(Exception):  # the error that stopped it says more
+            n_kept = table.lookup(files, []).statuses.count(OK)
+            logger.warning("stopped: %d of %d clips have features", n_kept, len(files))
         raise
-    logger.info("%s: %s", folder, summary)
+    logger.info("%s: %s", table.folder, summary)
     return table
-
-
-def _folder_of(embedder, features):
-    """Its table; a table of other layers of the same model is left alone."""
-    folder, layers = features / embedder.fingerprint, dict(embedder.layer_sizes)
-    table = FeatureTable(folder)
-    if not table.exists() or table.layer_sizes == layers:
-        return folder
-    return features / "-".join([embedder.fingerprint, *sorted(layers)])
-
-
-def _tell_kept(table, files):
-    """Say what a run that was stopped has kept: not all that it heard, perhaps."""
-    with contextlib.suppress(Exception):  # the error that stopped it says more
-        kept = sum(status == OK for status in table.lookup(files, []).statuses)
-        logger.warning("stopped: %d of %d clips have features", kept, len(files))
 
 
 def _is_folder(path):
@@ -194,8 +173,3 @@ def _as_in_table(table, clips, paths):
         clip if clip in known else spelled.get(path, path)
         for clip, path in zip(clips, paths, strict=True)
     ]
-
-
-def _open(lookup):
-    table = lookup.table
-    return table if isinstance(table, FeatureTable) else FeatureTable(table)

@@ -3,19 +3,19 @@ r"""The files of a MIREX train/test task: lists of clips, labels and tags.
 No file has a header. A feature list has one path a line, a training list ``path TAB
 class``, and a test list is like a feature list; a TAB after its path, and whatever
 follows, is ignored. Output is ``path TAB class``, paths and order as in the test list.
-Of tags, the training list has a line for every pair of clip and tag, and there are two
+For tags, the training list has a line for every pair of clip and tag, and there are two
 outputs: ``path TAB tag TAB affinity``, and ``path TAB tag TAB 0|1``.
 
 Lists are UTF-8, with or without byte order mark, with any line end (LF, CRLF, or CR
-where there is no LF); paths that are no UTF-8 come out as they went in. Blank lines are
-left out. Spaces belong to the path. A clip that a test list repeats is repeated in the
-output; one that a training list repeats, with the same class, counts once, also where
-it is the same file by another path.
+where there is no LF); paths that are not UTF-8 are written as they were read. Blank
+lines are left out. Spaces belong to the path. A clip that a test list repeats is
+repeated in the output; one that a training list repeats, with the same class, counts
+once, also where it is the same file by another path.
 """
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ from userlogfeat._text_lines import list_lines
 from userlogfeat._typing import ArrayLike, PathLike
 
 MAX_LIST_BYTES = 1 << 28  # two million paths or more
-MAX_LINES = 10_000_000  # 3 GB
+MAX_LINES = 10_000_000  # 3 GB of memory
 _SHOWN = 3  # faulty lines that an error describes
 
 
 def read_clips(path: PathLike) -> list[str]:
-    r"""Clips of a feature list or a test list.
+    r"""Read the clips of a feature list or a test list.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def read_clips(path: PathLike) -> list[str]:
 
 
 def read_labels(path: PathLike) -> dict[str, str]:
-    r"""Clips and classes of a training list, or of an output.
+    r"""Read the clips and classes of a training list, or of an output.
 
     Parameters
     ----------
@@ -86,8 +86,7 @@ def read_labels(path: PathLike) -> dict[str, str]:
     {'a b.wav': 'jazz', 'c.wav': 'hip hop'}
     """
     labels, first = {}, {}
-    for number, clip, rest in _labelled(path):
-        label = rest[0] if rest else ""
+    for number, clip, label in _labelled(path):
         if labels.setdefault(clip, label) != label:
             raise ValueError(
                 f"{path} gives {clip!r} the class {labels[clip]!r} in line "
@@ -95,7 +94,7 @@ def read_labels(path: PathLike) -> dict[str, str]:
                 "or are these tags, of which a clip has several? Then pass --tags."
             )
         first.setdefault(clip, number)
-    missing = [number for number, label in _numbered(labels, first) if not label]
+    missing = [first[clip] for clip, label in labels.items() if not label]
     if missing:
         raise ValueError(
             f"{path} has no class in line {_some(missing)}, expected a path, a TAB and "
@@ -105,7 +104,7 @@ def read_labels(path: PathLike) -> dict[str, str]:
 
 
 def read_tags(path: PathLike) -> dict[str, set[str]]:
-    r"""Clips and tags of a training list with one line for each pair.
+    r"""Read the clips and tags of a training list with one line for each pair.
 
     Parameters
     ----------
@@ -114,7 +113,7 @@ def read_tags(path: PathLike) -> dict[str, set[str]]:
     Returns
     -------
     dict of str to set of str
-        Tags of each clip, in the order of the list. A line without tag makes a clip
+        Tags of each clip, in the order of the list. A line without a tag makes a clip
         that has none.
 
     Raises
@@ -131,8 +130,8 @@ def read_tags(path: PathLike) -> dict[str, set[str]]:
     {'a.wav': ['fast', 'loud'], 'b.wav': ['slow']}
     """
     tags = {}
-    for _, clip, rest in _labelled(path):
-        tags.setdefault(clip, set()).update(label for label in rest if label)
+    for _, clip, tag in _labelled(path):
+        tags.setdefault(clip, set()).update({tag} - {""})
     if not any(tags.values()):
         raise ValueError(
             f"{path} has no tags, expected a path, a TAB and a tag in every line. Is "
@@ -142,7 +141,7 @@ def read_tags(path: PathLike) -> dict[str, set[str]]:
 
 
 def read_training(path: PathLike, *, tags: bool = False) -> dict[str, Any]:
-    """Labels of a training list, one entry a file: whatever path a line calls it by.
+    """Read a training list with one entry a file, whatever path a line calls it by.
 
     Parameters
     ----------
@@ -153,7 +152,7 @@ def read_training(path: PathLike, *, tags: bool = False) -> dict[str, Any]:
     Returns
     -------
     dict of str to (str or set of str)
-        By the first path of each file, as the list has it.
+        Label of each file, by the first path that the list has for it.
 
     Raises
     ------
@@ -176,19 +175,31 @@ def read_training(path: PathLike, *, tags: bool = False) -> dict[str, Any]:
     return found
 
 
-def write_labels(path: PathLike, clips: list[str], labels: Sequence[str]) -> None:
+def write_clips(path: PathLike, clips: Iterable[str]) -> None:
+    """Write a feature list or a test list: one path a line.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written as a whole or not at all; its folder is made where it is missing.
+    clips : iterable of str
+    """
+    _write({path: [f"{clip}\n" for clip in clips]})
+
+
+def write_labels(path: PathLike, clips: Iterable[str], labels: Sequence[str]) -> None:
     """Write the classes of clips, or a training list: ``path TAB class``.
 
     Parameters
     ----------
     path : str or Path
-        Written whole or not at all; its folder is made where it is missing.
-    clips : list of str
+        Written as a whole or not at all; its folder is made where it is missing.
+    clips : iterable of str
         Paths as the test list has them.
     labels : sequence of str
     """
-    lines = [f"{clip}\t{label}\n" for clip, label in zip(clips, labels, strict=True)]
-    _write({path: lines})
+    pairs = zip(clips, labels, strict=True)
+    _write({path: [f"{clip}\t{label}\n" for clip, label in pairs]})
 
 
 def write_tags(
@@ -209,7 +220,7 @@ def write_tags(
         Paths as the test list has them.
     tags : list of str (n_tags,)
     affinities : array-like (n_clips, n_tags)
-        Greater: more so.
+        Greater where the tag is likelier.
     relevant : array-like (n_clips, n_tags) of bool
         Whether the clip has the tag.
 
@@ -223,22 +234,24 @@ def write_tags(
             f"Got {affinity_path} for affinities and for the 0|1 answers, expected two "
             "files."
         )
-    affinities, relevant = np.asarray(affinities), np.asarray(relevant)
-    pairs = [(i, j) for i in range(len(clips)) for j in range(len(tags))]
+    pairs = [f"{clip}\t{tag}" for clip in clips for tag in tags]
+    affinities, relevant = np.ravel(affinities), np.ravel(relevant)
     _write(
         {
             affinity_path: [
-                f"{clips[i]}\t{tags[j]}\t{affinities[i, j]:.6f}\n" for i, j in pairs
+                f"{pair}\t{value:.6f}\n"
+                for pair, value in zip(pairs, affinities, strict=True)
             ],
             binary_path: [
-                f"{clips[i]}\t{tags[j]}\t{int(relevant[i, j])}\n" for i, j in pairs
+                f"{pair}\t{int(value)}\n"
+                for pair, value in zip(pairs, relevant, strict=True)
             ],
         }
     )
 
 
 def find_clip(clip: str, folder: PathLike) -> str:
-    """The file that a line of a list means, as an absolute path.
+    """Find the file that a line of a list means, as an absolute path.
 
     A relative path is taken from the present folder, or where no file is there, from
     that of the list. Names of which the disk has the other Unicode form (é as one sign
@@ -247,7 +260,7 @@ def find_clip(clip: str, folder: PathLike) -> str:
     Parameters
     ----------
     clip : str
-        As the list has it.
+        Path as the list has it.
     folder : str or Path
         Folder of the list.
 
@@ -266,7 +279,7 @@ def find_clip(clip: str, folder: PathLike) -> str:
 
 
 def real_path(path: PathLike) -> str:
-    """The file that a path is in the end: absolute, without links.
+    """Resolve a path: absolute, without links.
 
     Parameters
     ----------
@@ -290,7 +303,7 @@ def _is_there(path):
 
 
 def read_lines(path: PathLike) -> list[tuple[int, str, list[str]]]:
-    """Number, path and further columns, if any, of every line that is not blank.
+    """Read number, path and further columns of every line that is not blank.
 
     Parameters
     ----------
@@ -329,19 +342,15 @@ def read_lines(path: PathLike) -> list[tuple[int, str, list[str]]]:
 
 
 def _labelled(path):
-    """As `read_lines`, with the blanks around labels dropped and one label at most."""
-    lines = [(n, c, [cell.strip() for cell in rest]) for n, c, rest in read_lines(path)]
+    """Read number, path and label, perhaps "", of every line."""
+    lines = [(n, c, [text.strip() for text in rest]) for n, c, rest in read_lines(path)]
     wide = [number for number, _, rest in lines if any(rest[1:])]
     if wide:
         raise ValueError(
             f"{path} has more than two columns in line {_some(wide)}, expected a path, "
             "a TAB and a label: no TAB can be in a path or in a label."
         )
-    return lines
-
-
-def _numbered(labels, first):
-    return [(first[clip], label) for clip, label in labels.items()]
+    return [(number, clip, rest[0] if rest else "") for number, clip, rest in lines]
 
 
 def _some(numbers):
@@ -361,5 +370,4 @@ def _write(files):
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = stack.enter_context(replace_file(path))
-            text = "".join(lines)
-            temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+            temporary.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))

@@ -1,38 +1,32 @@
 """Trained models in the scratch folder, one for every training list.
 
-A model is a folder with ``model.json`` and, where its steps can be kept as arrays,
-``model.safetensors``. Otherwise the list in model.json is the model: it is fitted again
-when it is needed (see :mod:`userlogfeat.mirex.classifier`).
+A model is one file: the fitted steps as `skops.io` writes them, and beside them in the
+same zip ``training.json``, which says what they were trained on. Loading runs no code
+of the file: it may hold scikit-learn's estimators and the types that the caller's own
+pipeline has, and nothing else. Arrays inside are not checked against each other:
+scikit-learn believes them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from userlogfeat._files import (
-    make_below,
-    parse_json,
-    read_described,
-    read_whole,
-    replace_file,
-    replace_pair,
-)
+from userlogfeat._files import make_below, parse_json, replace_file
 from userlogfeat._typing import PathLike
-from userlogfeat.mirex.classifier import ArrayClassifier
-from userlogfeat.mirex.features import read_features
-from userlogfeat.mirex.fitting import fit_classes, fit_tags
 from userlogfeat.mirex.lists import find_clip, read_training
+from userlogfeat.mirex.training import TrainedSteps, fit_classes, fit_tags
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -42,132 +36,168 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "userlogfeat mirex model 2"  # 1 had no digest of its own
-MODELS, CONFIG, TENSORS = "models", "model.json", "model.safetensors"
-MAX_CONFIG_BYTES = 1 << 28  # it lists the training clips
-MAX_TENSOR_BYTES = 1 << 32
-_WHOLE = 10**9  # letters of an estimator's repr: all of them
+FORMAT = "userlogfeat mirex model 3"
+MODELS, SUFFIX, TRAINING = "models", ".skops", "training.json"
+MAX_MODEL_BYTES = 1 << 32
+# Parts of scikit-learn's fitted classifiers that skops does not trust by itself.
+TRUSTED = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    "sklearn.gaussian_process.kernels.ConstantKernel",
+    "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF",
+    "sklearn.metrics._classification.accuracy_score",
+    "sklearn.metrics._classification.balanced_accuracy_score",
+    "sklearn.metrics._classification.f1_score",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.ManhattanDistance64",
+    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.metrics._scorer._Scorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.multiclass._ConstantPredictor",
+    "sklearn.multioutput._ConstantPredictor",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a training list taught.
+    """Trained steps, and what they were trained on.
 
     Attributes
     ----------
-    classifier : object
-        With ``predict(X)`` -> numbers of classes, or for tags ``affinities(X)``.
+    trained : TrainedSteps
     names : list of str
         Classes or tags, sorted.
     shares : ndarray (n_names,)
         Part of the training clips that have each, unreadable ones included.
     tags : bool
-    labels : dict of str to (str or list of str)
+        Whether clips may have several labels.
+    labels : dict of str to list of str
         Class, or tags, of each training clip, by absolute path.
     fingerprint : str
-        Of the model that heard the clips.
-    steps : str
-        What was fitted, to tell pipelines apart.
+        Which features the steps were fitted to.
+    pipeline : str
+        The steps before they were fitted, as text, to distinguish pipelines.
     """
 
-    classifier: object
+    trained: TrainedSteps
     names: list
     shares: np.ndarray
     tags: bool
     labels: dict
     fingerprint: str
-    steps: str
+    pipeline: str
 
     @property
-    def majority(self) -> int:
-        """Number of the commonest class, the first by name of equals."""
-        return int(np.argmax(self.shares))
+    def commonest(self) -> str:
+        """Most frequent class, the first by name of equals."""
+        return self.names[np.argmax(self.shares)]
 
     @classmethod
     def learn(
         cls, pipeline: Pipeline, features: Features, labels: list[Any], *, tags: bool
     ) -> Model:
-        """Fit.
+        """Fit the pipeline's steps to the clips whose features were found.
 
         Parameters
         ----------
         pipeline : Pipeline
         features : Features
-            Of the training clips.
+            Features of the training clips.
         labels : list of str, or of set of str
-            Class or tags of each.
+            Class or tags of each clip.
         tags : bool
 
         Returns
         -------
         Model
+
+        Raises
+        ------
+        ValueError
+            Where no clip with features has a tag.
         """
-        found, X = features.found, features.X[features.found]
-        sets = [set(label) if tags else {label} for label in labels]
-        shares = _shares(sets)
-        sets = [names for names, ok in zip(sets, found, strict=True) if ok]
-        known = sorted(set().union(*sets))
-        if not known:
+        lists = [sorted(label) if tags else [label] for label in labels]
+        found = features.found
+        readable = [own for own, ok in zip(lists, found, strict=True) if ok]
+        names = sorted(set().union(*readable))
+        if not names:
             raise ValueError("None of the training clips that can be read has a tag.")
-        indicator = np.array([[name in own for name in known] for own in sets])
+        X = features.X[found]
         if tags:
-            classifier = fit_tags(pipeline, X, indicator.astype(int))
+            y = np.array([[name in own for name in names] for own in readable])
+            trained = fit_tags(pipeline, X, y.astype(int))
         else:
-            y = indicator.argmax(axis=1)
-            classifier = fit_classes(pipeline, X, y, known, listed=shares)
-        kept = [sorted(label) if tags else label for label in labels]
+            trained = fit_classes(pipeline, X, [label for (label,) in readable])
+        shares = [np.mean([name in own for own in lists]) for name in names]
         return cls(
-            classifier,
-            known,
-            np.array([shares[name] for name in known]),
+            trained,
+            names,
+            np.array(shares),
             tags,
-            dict(zip(features.paths, kept, strict=True)),
+            dict(zip(features.paths, lists, strict=True)),
             features.fingerprint,
-            _text_of(pipeline),
+            _as_text(pipeline),
         )
 
 
-def save_model(scratch: PathLike, model: Model) -> Path:
+def save_model(scratch: PathLike, model: Model, pipeline: Pipeline) -> Path:
     """Write a model into the scratch folder, in place of one of the same list.
 
     Parameters
     ----------
     scratch : str or Path
     model : Model
+    pipeline : Pipeline
+        The pipeline that was trained: types in it are trusted.
 
     Returns
     -------
     Path
-        Its folder.
-    """
-    from safetensors.numpy import save_file
+        The model's file.
 
-    key = _key(model.labels, model.fingerprint, model.steps, model.tags)
-    folder = make_below(scratch, MODELS, key)
-    config = {
+    Raises
+    ------
+    ValueError
+        Where the fitted steps hold types that loading would not trust.
+    """
+    import skops.io
+
+    data, learned = skops.io.dumps(model.trained.steps), model.trained.learned
+    _load_steps(data, pipeline, "The trained pipeline")
+    entries = {
         "format": FORMAT,
-        "made": max(time.time_ns(), 1 + _newest(scratch)),
         "tags": model.tags,
         "names": model.names,
         "shares": model.shares.tolist(),
-        "fingerprint": model.fingerprint,
-        "steps": model.steps,
         "labels": model.labels,
-        "kinds": None,
-        "sha256": None,
+        "fingerprint": model.fingerprint,
+        "pipeline": model.pipeline,
+        "learned": None if learned is None else learned.tolist(),
     }
-    if not isinstance(model.classifier, ArrayClassifier):
-        with replace_file(folder / CONFIG) as temporary:
-            temporary.write_text(_sealed(config, None), encoding="ascii")
-        return folder
-    arrays, config["kinds"] = model.classifier.state()
-    replace_pair(
-        folder / TENSORS,
-        folder / CONFIG,
-        write=lambda path: save_file(arrays, path),
-        describe=lambda digest: _sealed(config, digest),
-    )
-    return folder
+    key = [entries[part] for part in ("labels", "fingerprint", "pipeline", "tags")]
+    key = hashlib.sha256(json.dumps(key).encode("ascii")).hexdigest()[:16]
+    folder = make_below(scratch, MODELS)
+    path = folder / f"{key}{SUFFIX}"
+    # The newest by its time, also where the clock was set back.
+    others = [other.stat().st_mtime_ns for other in folder.glob(f"*{SUFFIX}")]
+    made = max([time.time_ns(), *(time_ns + 1000 for time_ns in others)])
+    with replace_file(path) as temporary:
+        temporary.write_bytes(data)
+        with ZipFile(temporary, "a") as file:
+            file.writestr(TRAINING, json.dumps(entries))  # paths not in UTF-8: escaped
+        os.utime(temporary, ns=(made, made))
+    return path
 
 
 def choose_model(
@@ -178,213 +208,140 @@ def choose_model(
     tags: bool,
     train_list: PathLike | None = None,
 ) -> Model:
-    """The model for some test clips.
+    """Load the model for some test clips.
 
     Parameters
     ----------
     scratch : str or Path
     features : Features
-        Of the test clips.
+        Features of the test clips.
     pipeline : Pipeline
-        Only models of it count.
+        Only models of this pipeline count.
     tags : bool
     train_list : str or Path, optional
-        Only a model of this list counts.
+        Only the model of this list counts.
 
     Returns
     -------
     Model
-        That which learned from none of the test clips; of several, or where all did,
-        the newest.
+        The one that was trained on none of the test clips; of several, or where all
+        were trained on some, the newest.
 
     Raises
     ------
     ValueError
-        Where there is none.
+        Where there is none, or it is damaged or holds types that are not trusted.
     """
-    configs = _read_all(scratch, features.fingerprint, _text_of(pipeline), tags)
+    paths = sorted((Path(scratch) / MODELS).glob(f"*{SUFFIX}"))
+    expected = (FORMAT, tags, features.fingerprint, _as_text(pipeline))
+    models = {}
+    for path in paths:
+        entries = _read_training(path)
+        keys = ("format", "tags", "fingerprint", "pipeline")
+        if tuple(entries.get(key) for key in keys) == expected:
+            models[path] = entries
     if train_list is not None:
         labels = _labels_of(train_list, tags)
-        configs = [config for config in configs if config["labels"] == labels]
-    if not configs:
-        of = f" of {train_list}" if train_list else ""
+        models = {
+            p: entries for p, entries in models.items() if entries["labels"] == labels
+        }
+    if not models:
+        of_list = f" of {train_list}" if train_list else ""
         raise ValueError(
-            f"There is no model{of} of this pipeline{' for tags' if tags else ''} in "
-            f"{Path(scratch) / MODELS}. Run `userlogfeat mirex train {scratch} "
+            f"There is no model{of_list} of this pipeline{' for tags' if tags else ''} "
+            f"in {Path(scratch) / MODELS}. Run `userlogfeat mirex train {scratch} "
             f"TRAINLIST{' --tags' if tags else ''}` with the same --pipeline first."
         )
     tested = set(features.paths)
-    apart = [config for config in configs if tested.isdisjoint(config["labels"])]
-    chosen = max(apart or configs, key=lambda config: config["made"])
+    apart = [p for p, entries in models.items() if tested.isdisjoint(entries["labels"])]
+    chosen = max(apart or models, key=lambda path: path.stat().st_mtime_ns)
     if not apart:
-        shared = len(tested & set(chosen["labels"]))
-        logger.warning("%d of %d test clips were trained on", shared, len(tested))
+        n_shared = len(tested & set(models[chosen]["labels"]))
+        logger.warning("%d of %d test clips were trained on", n_shared, len(tested))
     elif len(apart) > 1 and train_list is None:
         logger.warning(
-            "%d models learned from none of the test clips: the newest, %s, is taken",
+            "%d models were trained on none of the test clips: the newest, %s, is used",
             len(apart),
-            chosen["folder"].name,
+            chosen.name,
         )
-    return _load(scratch, chosen, pipeline)
+    return _load_model(chosen, models[chosen], pipeline)
 
 
-def _load(scratch, config, pipeline):
-    names, labels = config["names"], config["labels"]
-    if config["kinds"] is None:
-        classifier = _fit_again(scratch, config, pipeline)
-    else:
-        classifier = _read_arrays(config)
-    shares = np.array(config["shares"])
+def _load_model(path, entries, pipeline):
+    learned = entries["learned"]
+    steps = _load_steps(path.read_bytes(), pipeline, str(path))
     return Model(
-        classifier,
-        names,
-        shares,
-        config["tags"],
-        labels,
-        config["fingerprint"],
-        config["steps"],
+        TrainedSteps(steps, None if learned is None else np.array(learned, bool)),
+        entries["names"],
+        np.array(entries["shares"]),
+        entries["tags"],
+        entries["labels"],
+        entries["fingerprint"],
+        entries["pipeline"],
     )
 
 
-def _fit_again(scratch, config, pipeline):
-    """Fit steps that were not kept, to the clips that they were fitted to."""
-    logger.info("fitting again: %s is not kept as arrays", config["steps"])
-    paths, tags = list(config["labels"]), config["tags"]
-    features = read_features(pipeline.steps[0][1], scratch, paths, ".")
-    labels = list(config["labels"].values())
-    return Model.learn(pipeline, features, labels, tags=tags).classifier
+def _load_steps(data, pipeline, name):
+    """Load fitted steps; what they hold is of trusted types only."""
+    import skops.io
 
-
-def _read_arrays(config):
-    """The classifier that the arrays of a model make."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    path = config["folder"] / TENSORS
     try:
-        data = read_described(path, config["sha256"], max_bytes=MAX_TENSOR_BYTES)
-        if data is None:
-            raise ValueError("its SHA-256 is not that in model.json")
-        classifier = ArrayClassifier.from_state(load(data), config["kinds"])
-        n_names = classifier.check(n_tags=len(config["names"]) if config["tags"] else 0)
-        if not config["tags"] and n_names > len(config["names"]):
-            raise ValueError(f"{n_names} classes, but {len(config['names'])} names")
-    except (SafetensorError, LookupError, TypeError, ValueError, OSError) as error:
+        # Classes of the caller's own pipeline may run: they have done so already.
+        own = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline.steps[1:]))
+        return skops.io.loads(data, trusted=[*TRUSTED, *own])
+    except Exception as error:  # skops raises whatever a damaged file makes it meet
         raise ValueError(
-            f"{path} is damaged, or of another model ({error}). Train again."
+            f"{name} cannot be loaded: {str(error).rstrip('.')}. A model holds "
+            "scikit-learn's estimators and importable classes of your own pipeline: "
+            "for others run `userlogfeat mirex train-and-classify`, which keeps none. "
+            "Or was the file damaged? Then train again."
         ) from error
-    return classifier
 
 
-def _read_all(scratch, fingerprint, steps, tags):
-    """What model.json says, of all models of one pipeline."""
-    found = []
-    for path in sorted((Path(scratch) / MODELS).glob(f"*/{CONFIG}")):
-        config = _read_config(path)
-        expected = (FORMAT, fingerprint, steps, tags)
-        keys = ("format", "fingerprint", "steps", "tags")
-        if tuple(config.get(key) for key in keys) == expected:
-            found.append({**config, "folder": path.parent})
-    return found
-
-
-def _newest(scratch):
-    """When the newest model was made, whatever the clock says now."""
-    made = [0]
-    for path in (Path(scratch) / MODELS).glob(f"*/{CONFIG}"):
-        with contextlib.suppress(ValueError, OSError):
-            found = _read_config(path).get("made")
-            made.append(found if _is_time(found) else 0)
-    return max(made)
-
-
-def _read_config(path):
-    """One model.json, checked; what other versions wrote comes as it is."""
+def _read_training(path):
+    """Read training.json of a model, checked; another format's comes as it is."""
     try:
-        config = parse_json(read_whole(path, max_bytes=MAX_CONFIG_BYTES))
-        if not isinstance(config, dict):
-            raise ValueError(f"it holds {type(config).__name__}")
-        digest = config.pop("digest", None)
-        if config.get("format") == FORMAT:
-            if digest != _digest(config):
-                raise ValueError("its digest does not fit")
-            wrong = [k for k, check in _ENTRIES.items() if not check(config.get(k))]
-            if not wrong and len(config["shares"]) != len(config["names"]):
-                wrong = ["shares"]
-            of_clip = list if config["tags"] is True else str
-            if not wrong and not _are(list(config["labels"].values()), of_clip):
-                wrong = ["labels"]
-            if wrong:
-                raise ValueError(f"its entry {wrong[0]!r} is none")
-    except IsADirectoryError as error:
-        raise ValueError(f"{path} is a folder. Delete it and train again.") from error
-    except ValueError as error:
+        with ZipFile(path) as file:
+            if sum(info.file_size for info in file.infolist()) > MAX_MODEL_BYTES:
+                raise ValueError(f"it has more than {MAX_MODEL_BYTES} bytes")
+            entries = parse_json(file.read(TRAINING))
+        if entries["format"] == FORMAT:
+            for name, fits in _CHECKS.items():
+                if not fits(entries[name], entries):
+                    raise ValueError(f"its entry {name!r} does not fit")
+    except Exception as error:
         raise ValueError(
-            f"{path} is damaged ({error}). Delete its folder and train again."
+            f"{path} is damaged ({error}). Delete it and train again."
         ) from error
-    return config
+    return entries
 
 
-def _are(value, kind):
-    return isinstance(value, list) and all(isinstance(entry, kind) for entry in value)
-
-
-def _is_time(value):
-    return type(value) is int and 0 <= value < 1 << 80  # of nanoseconds
-
-
-_ENTRIES = {
-    "made": _is_time,
-    "tags": lambda value: isinstance(value, bool),
-    "names": lambda value: _are(value, str) and 0 < len(value) == len(set(value)),
-    "shares": lambda value: (
-        _are(value, int | float) and all(0 <= share <= 1 for share in value)
+_CHECKS = {
+    "tags": lambda tags, _: isinstance(tags, bool),
+    "names": lambda names, _: names and names == sorted(set(names)),
+    "shares": lambda shares, all_: (
+        len(shares) == len(all_["names"]) and all(0 <= share <= 1 for share in shares)
     ),
-    "fingerprint": lambda value: isinstance(value, str),
-    "steps": lambda value: isinstance(value, str),
-    "labels": lambda value: (
-        isinstance(value, dict)
-        and all(isinstance(own, str) or _are(own, str) for own in value.values())
+    "labels": lambda labels, _: all(isinstance(own, list) for own in labels.values()),
+    "learned": lambda learned, all_: (
+        len(learned) == len(all_["names"]) if all_["tags"] else learned is None
     ),
-    "kinds": lambda value: value is None or _are(value, str),
-    "sha256": lambda value: value is None or isinstance(value, str),
 }
 
 
-def _sealed(config, sha256):
-    """The text of model.json; paths that are no UTF-8 are escaped."""
-    config = {**config, "sha256": sha256}
-    return json.dumps({**config, "digest": _digest(config)}, ensure_ascii=True) + "\n"
-
-
-def _digest(config):
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-
-
 def _labels_of(train_list, tags):
-    """Labels of a training list as model.json has them."""
-    labels = read_training(train_list, tags=tags)
+    """Labels of a training list as a model has them."""
     folder = Path(train_list).parent
     return {
-        find_clip(clip, folder): sorted(label) if tags else label
-        for clip, label in labels.items()
+        find_clip(clip, folder): sorted(label) if tags else [label]
+        for clip, label in read_training(train_list, tags=tags).items()
     }
 
 
-def _shares(sets):
-    names = sorted(set().union(*sets))
-    return {name: sum(name in own for own in sets) / len(sets) for name in names}
-
-
-def _text_of(pipeline):
-    """The steps that are fitted, for people and to be compared."""
+def _as_text(pipeline):
+    """The steps after the embedder as text, without addresses in memory."""
     texts = [
-        step.__repr__(_WHOLE) if isinstance(step, BaseEstimator) else repr(step)
+        step.__repr__(10**9) if isinstance(step, BaseEstimator) else repr(step)
         for _, step in pipeline.steps[1:]
     ]
-    text = " ".join(", ".join(texts).split())
-    return re.sub(r" at 0x[0-9a-f]+", "", text)  # where a function is in memory
-
-
-def _key(*parts):
-    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()[:16]
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(", ".join(texts).split()))

@@ -1,24 +1,28 @@
 """The four calls of a MIREX train/test submission.
 
-Extract features, train, classify, or both at once. All keep what they make in a scratch
-folder: the feature table (see :mod:`userlogfeat.mirex.features`), and one model for
-every training list (:mod:`userlogfeat.mirex.models`), so folds may run at once. Train
-and classify hear what was not extracted before.
+Extract features, train, classify, or the last two at once. All keep their results in a
+scratch folder: the feature table (see :mod:`userlogfeat.mirex.features`), and one model
+for every training list (:mod:`userlogfeat.mirex.models`), so folds may run at once.
+Train and classify extract the features that are missing.
 
-A clip that cannot be read is left out of training, and given the commonest class of the
-training list when it is to be classified (of tags: how common each is); both are logged
-as warnings.
+A clip that cannot be read is left out of training. When it is to be classified, it gets
+the commonest class of the training list, or for each tag the share of training clips
+that have it. Both are logged as warnings.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import clone
 
+from userlogfeat._check import check_positive
 from userlogfeat._typing import PathLike
 from userlogfeat.mirex.features import FEATURES, MISSING, read_features
 from userlogfeat.mirex.lists import (
@@ -30,7 +34,6 @@ from userlogfeat.mirex.lists import (
 )
 from userlogfeat.mirex.models import MODELS, Model, choose_model, save_model
 from userlogfeat.mirex.pipeline import load_pipeline
-from userlogfeat.mirex.threads import threads
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -47,11 +50,11 @@ def extract_features(
     n_threads: int | None = None,
     progress: bool | None = None,
 ) -> tuple[int, int]:
-    """Hear the clips of a list, and keep their features in the scratch folder.
+    """Extract features of the clips of a list, and keep them in the scratch folder.
 
-    It may be killed at any moment: the same call goes on. A kill costs what was heard
-    since features were last written: ten seconds, or where that is longer, the last
-    batches of clips.
+    It may be killed at any moment: the same call goes on. A kill costs the work since
+    features were last written: ten seconds, or where that is longer, the last batches
+    of clips.
 
     Parameters
     ----------
@@ -62,14 +65,15 @@ def extract_features(
     pipeline : str, Path or Pipeline, optional
         As for :func:`~userlogfeat.mirex.load_pipeline`.
     n_threads : int, optional
-        Threads that decode, and that compute; all processors by default.
+        Number of threads that decode, and that compute; by default one for each
+        processor that this process may use.
     progress : bool, optional
         Whether to show a bar; by default on a terminal.
 
     Returns
     -------
     n_read, n_failed : int
-        Clips that have features, and that have none; repeats count once.
+        Number of clips that have features, and that have none; repeats count once.
     """
     clips = list(dict.fromkeys(read_clips(clip_list)))
     with threads(n_threads, load_pipeline(pipeline)) as pipeline:
@@ -88,7 +92,7 @@ def train(
     n_threads: int | None = None,
     progress: bool | None = None,
 ) -> Path:
-    """Learn the classes of a training list; keep the model in the scratch folder.
+    """Train on a list; keep the model in the scratch folder.
 
     Parameters
     ----------
@@ -102,16 +106,17 @@ def train(
     Returns
     -------
     Path
-        Folder of the model.
+        The model's file.
 
     Raises
     ------
     ValueError
-        Where the list is at fault, or no clip of it can be read.
+        Where the list is at fault, no clip of it can be read, or the trained pipeline
+        cannot be kept.
     """
     with threads(n_threads, load_pipeline(pipeline, tags=tags)) as pipeline:
-        model = _learn(scratch, train_list, pipeline, tags, progress)
-    return save_model(scratch, model)
+        model = _train(scratch, train_list, pipeline, tags, progress)
+        return save_model(scratch, model, pipeline)
 
 
 def classify(
@@ -127,8 +132,8 @@ def classify(
 ) -> None:
     """Give every clip of a test list a class, or affinities and answers for all tags.
 
-    Of several models in the scratch folder, that is taken which learned from no clip of
-    the test list; of several such, the newest.
+    If the scratch folder has several models, the one that was trained on no clip of the
+    test list is used; of several such, the newest.
 
     Parameters
     ----------
@@ -137,11 +142,12 @@ def classify(
     test_list : str or Path
         One path a line.
     output : str or Path
-        Gets ``path TAB class``, or with `binary_output` ``path TAB tag TAB affinity``.
+        File for ``path TAB class``, or with `binary_output` ``path TAB tag TAB
+        affinity``.
     binary_output : str or Path, optional
-        For tags: gets ``path TAB tag TAB 0|1``.
+        For tags: file for ``path TAB tag TAB 0|1``.
     train_list : str or Path, optional
-        Says which model: the one that learned this list.
+        Names the model: the one that was trained on this list.
 
     Raises
     ------
@@ -172,7 +178,7 @@ def train_and_classify(
     n_threads: int | None = None,
     progress: bool | None = None,
 ) -> None:
-    """Learn from one list and classify another; no model is kept.
+    """Train on one list and classify another; no model is kept.
 
     Parameters
     ----------
@@ -190,13 +196,49 @@ def train_and_classify(
     _check_outputs([output, binary_output], [train_list, test_list], scratch)
     clips = read_clips(test_list)
     with threads(n_threads, load_pipeline(pipeline, tags=tags)) as pipeline:
-        model = _learn(scratch, train_list, pipeline, tags, progress)
+        model = _train(scratch, train_list, pipeline, tags, progress)
         features = _read(scratch, test_list, clips, pipeline, progress)
         _answer(model, clips, features, output, binary_output)
 
 
+@contextlib.contextmanager
+def threads(n_threads: int | None, pipeline: Pipeline) -> Iterator[Pipeline]:
+    """Hold torch and the linear algebra to a number of threads inside the block.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None: one for each processor that this process may use.
+    pipeline : Pipeline
+        Not changed.
+
+    Yields
+    ------
+    Pipeline
+        A copy whose embedder decodes with as many threads.
+    """
+    import joblib
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    if n_threads is None:
+        n_threads = joblib.cpu_count()
+    check_positive(n_threads, "n_threads", integer=True)
+    pipeline = clone(pipeline)
+    embedder = pipeline.steps[0][1]
+    if "n_jobs" in embedder.get_params():
+        embedder.set_params(n_jobs=n_threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        with threadpool_limits(n_threads):
+            yield pipeline
+    finally:
+        torch.set_num_threads(before)
+
+
 def _check_outputs(outputs, lists, scratch):
-    """Refuse outputs that would overwrite what we read, before any work is done."""
+    """Refuse outputs that would overwrite what is read, before any work is done."""
     outputs = [path for path in outputs if path is not None]
     if len({real_path(path) for path in outputs}) < len(outputs):
         raise ValueError(
@@ -230,75 +272,60 @@ def _is_same(path, other):
 
 
 def _read(scratch, path, clips, pipeline, progress):
-    """Features of the clips of a list, each heard once."""
+    """Read or extract features of the clips of a list."""
     embedder, folder = pipeline.steps[0][1], Path(path).parent
     return read_features(embedder, scratch, clips, folder, progress=progress)
 
 
-def _learn(scratch, train_list, pipeline, tags, progress):
-    """A model of a training list."""
+def _train(scratch, train_list, pipeline, tags, progress):
+    """Train on a list, and warn of what it loses."""
     labels = read_training(train_list, tags=tags)
-    clips = list(labels)
+    clips, values = list(labels), list(labels.values())
     features = _read(scratch, train_list, clips, pipeline, progress)
-    found = features.found
     _warn(clips, features, "is left out of training")
-    if features.statuses[0] == MISSING:
-        _hint_at_header(clips[0], list(labels.values()), train_list)
-    if not found.any():
+    if features.statuses[0] == MISSING and values[0] not in values[1:]:
+        logger.warning(
+            "the first line of %s names no file, %r, and no other line has its label: "
+            "if it is a header, delete it, for no list has one",
+            train_list,
+            clips[0],
+        )
+    if not features.found.any():
         raise ValueError(
             f"None of the {len(clips)} clips of {train_list} can be read, such as "
             f"{clips[0]!r}. Relative paths are taken from the present folder, or else "
             "from that of the list."
         )
-    known = [label for label, ok in zip(labels.values(), found, strict=True) if ok]
-    lost = _all_labels(labels.values()) - _all_labels(known)
+    model = Model.learn(pipeline, features, values, tags=tags)
+    lost = set().union(*model.labels.values()) - set(model.names)
     if lost:
         logger.warning(
             "no clip can be read of %s: never given", ", ".join(sorted(lost))
         )
-    return Model.learn(pipeline, features, list(labels.values()), tags=tags)
+    return model
 
 
 def _warn(clips, features, consequence):
-    """Of each clip without features: why, and what becomes of it."""
+    """Warn of each clip without features: why, and what becomes of it."""
     rows = zip(clips, features.statuses, features.reasons, strict=True)
     for clip, status, reason in rows:
         if status != "ok":
             logger.warning("%s: %r %s: %s", status, clip, consequence, reason)
 
 
-def _hint_at_header(clip, labels, train_list):
-    """A first line that names no file, and a label that no other line has."""
-    if labels[0] not in labels[1:]:
-        logger.warning(
-            "the first line of %s names no file, %r, and no other line has its label: "
-            "if it is a header, delete it, for no list has one",
-            train_list,
-            clip,
-        )
-
-
-def _all_labels(labels):
-    return {
-        name for label in labels for name in ({label} if type(label) is str else label)
-    }
-
-
 def _answer(model, clips, features, output, binary_output):
-    """Classify and write; unreadable clips get what is commonest."""
+    """Classify and write; unreadable clips get the commonest answer."""
     found = features.found
+    default = "the shares of the tags" if model.tags else model.commonest
+    _warn(clips, features, f"cannot be read, gets {default}")
     if model.tags:
         affinities = np.tile(model.shares, (len(clips), 1))
         if found.any():
-            affinities[found] = model.classifier.affinities(features.X[found])
-    else:
-        numbers = np.full(len(clips), model.majority)
-        if found.any():
-            numbers[found] = model.classifier.predict(features.X[found])
-    commonest = "the shares of the tags" if model.tags else model.names[model.majority]
-    _warn(clips, features, f"cannot be read, gets {commonest}")
-    if model.tags:
+            affinities[found] = model.trained.affinities(features.X[found])
         relevant = affinities >= 0.5
         write_tags(output, binary_output, clips, model.names, affinities, relevant)
     else:
-        write_labels(output, clips, [model.names[number] for number in numbers])
+        labels = np.full(len(clips), default, dtype=object)
+        if found.any():
+            labels[found] = model.trained.predict(features.X[found])
+        write_labels(output, clips, labels.tolist())

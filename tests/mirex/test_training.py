@@ -1,4 +1,4 @@
-"""What steps are taught: numbers of classes, weights of classes, and tags."""
+"""Steps are fitted to classes by name, with their weights, and to tags."""
 
 import importlib.util
 from pathlib import Path
@@ -18,8 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from userlogfeat.mirex.classifier import ArrayClassifier
-from userlogfeat.mirex.fitting import fit_classes, fit_steps, fit_tags
+from userlogfeat.mirex.training import fit_classes, fit_steps, fit_tags
 
 TOY = Path(__file__).with_name("toy.py")
 _spec = importlib.util.spec_from_file_location("toy", TOY)
@@ -42,6 +41,7 @@ TAGGERS = [
     OneVsRestClassifier(SVC()),
     GridSearchCV(SVC(), {"C": [1, 2]}, cv=2),
     GridSearchCV(KNeighborsClassifier(1), {"p": [1, 2]}, cv=2),
+    GridSearchCV(MultiOutputClassifier(LogisticRegression()), {}, cv=2),
     KNeighborsClassifier(1),
     DecisionTreeClassifier(random_state=0),
     LogisticRegression(),
@@ -75,23 +75,25 @@ def test_tags_that_some_all_or_one_clip_in_two_have(last):
         )
 
 
-def test_one_tag_is_kept_as_arrays():
-    X = np.array([[0.0, 1], [0, 1.1], [5, 0], [5, 0.1]])
-    y = np.array([[0], [0], [1], [1]])
-    for last in (SVC(), OneVsRestClassifier(SVC())):
-        fitted = fit_tags(make_pipeline(toy.ToyEmbedder(), PCA(1), last), X, y)
-        assert isinstance(fitted, ArrayClassifier)
-        kept = ArrayClassifier.from_state(*fitted.state())
-        kept.check(n_tags=1)
-        np.testing.assert_array_equal(kept.affinities(X) >= 0.5, y)
+def test_affinities_of_svms_are_their_decisions():
+    """The logistic function of the decision: 0.5 is the border of the two answers."""
+    rng = np.random.default_rng(0)
+    X, unseen = rng.standard_normal((90, 7)), rng.standard_normal((500, 7))
+    y = (X[:, :3] > 0.4).astype(int)
+    last = OneVsRestClassifier(SVC())
+    affinities = fit_tags(make_pipeline(toy.ToyEmbedder(), PCA(6), last), X, y)
+    affinities = affinities.affinities(unseen)
+    pipeline = make_pipeline(PCA(6), last).fit(X, y)
+    decisions = pipeline.decision_function(unseen)
+    np.testing.assert_allclose(affinities, 1 / (1 + np.exp(-decisions)), atol=1e-9)
+    np.testing.assert_array_equal(affinities > 0.5, pipeline.predict(unseen) == 1)
 
 
-def fit(last, names, *, listed=()):
-    """Of one class three times as many clips in the same place."""
-    X = np.zeros((8, 1))
-    y = np.array([0] * 6 + [1] * 2)
+def fit(last, names):
+    """Of the first class three times as many clips in the same place."""
+    labels = [names[0]] * 6 + [names[1]] * 2
     pipeline = make_pipeline(toy.ToyEmbedder(), last)
-    return fit_classes(pipeline, X, y, names, listed=listed).predict(X[:1])[0]
+    return fit_classes(pipeline, np.zeros((8, 1)), labels).predict(np.zeros((1, 1)))[0]
 
 
 def weighted(weights):
@@ -99,23 +101,20 @@ def weighted(weights):
 
 
 def test_weights_of_classes_by_name():
-    """The smaller class wins where it weighs more; ids that look like numbers too."""
-    assert fit(weighted(None), ["blues", "rock"]) == 0
-    assert fit(weighted({"rock": 9}), ["blues", "rock"]) == 1
-    assert fit(weighted({"blues": 9}), ["blues", "rock"]) == 0
-    assert fit(weighted({"gone": 9, "rock": 9}), ["a", "rock"], listed=["gone"]) == 1
-    assert fit(weighted({7: 9}), ["1", "7"]) == 1
+    """The smaller class wins where it weighs more."""
+    assert fit(weighted(None), ["blues", "rock"]) == "blues"
+    assert fit(weighted({"rock": 9}), ["blues", "rock"]) == "rock"
+    assert fit(weighted({"blues": 9}), ["blues", "rock"]) == "blues"
+    assert fit(weighted({7: 9}), ["1", "7"]) == "7"
     search = GridSearchCV(weighted({"rock": 9}), {"C": [1, 2]}, cv=2)
-    assert fit(search, ["blues", "rock"]) == 1
+    assert fit(search, ["blues", "rock"]) == "rock"
     for grid in ({"class_weight": [{"rock": 9}]}, [{"class_weight": [{"rock": 9}]}]):
         search = GridSearchCV(LogisticRegression(), grid, cv=2)
-        assert fit(search, ["blues", "rock"]) == 1
-    assert fit(OneVsRestClassifier(weighted({0: 1, 1: 9})), ["blues", "rock"]) == 1
+        assert fit(search, ["blues", "rock"]) == "rock"
+    last = OneVsRestClassifier(weighted({0: 1, 1: 9}))
+    assert fit(last, ["blues", "rock"]) == "rock"
 
 
 def test_weights_of_classes_that_there_are_not():
-    with pytest.raises(ValueError, match="has no class 'jazz': it has blues, rock"):
+    with pytest.raises(ValueError, match=r"classes.*'blues'.* are not in class_weight"):
         fit(weighted({"jazz": 3}), ["blues", "rock"])
-    inner = OneVsRestClassifier(weighted({"rock": 3}))
-    with pytest.raises(ValueError, match="Name classes in the last step of the pipel"):
-        fit(inner, ["blues", "rock"])
