@@ -97,7 +97,7 @@ def report(name, frame, task):
         searched = f"{task.note} Every arm is searched over {SEARCHES[name]}."
         task = replace(task, title=f"{task.title}, searched", note=searched)
     metric = "R2" if frame["metric"][0] == "r2" else "accuracy"
-    taught = frame.filter(frame["arm"] == "kd")["n_taught"]
+    taught = frame.filter(frame["arm"] == "kd")["n_teacher_clips"]
     notes = [
         f"{len(task.y)} clips, {len(task.folds)} fold(s), "
         f"{frame['seed'].n_unique()} seed(s); {taught.min()} to {taught.max()} clips "

@@ -57,7 +57,7 @@ def main():
         "teachers": targets_of(task, arguments.seeds),
         "cv": task.folds,
         "groups": task.groups,
-        "taught": np.unique(task.teachers.groups),
+        "teacher_artists": np.unique(task.teachers.groups),
         "seeds": arguments.seeds,
         "n_labels": labels,
         "n_jobs": arguments.jobs,

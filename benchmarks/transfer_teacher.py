@@ -97,7 +97,7 @@ def main():
         arms=("base", *choices),
         cv=task.folds,
         groups=task.groups,
-        taught=np.unique(task.teachers.groups),
+        teacher_artists=np.unique(task.teachers.groups),
         seeds=arguments.seeds,
         n_labels=arguments.labels,
         folder=HERE / arguments.folder,

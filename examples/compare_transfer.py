@@ -96,7 +96,7 @@ def main(arguments=None):
     )
     summary = summarise(frame, groups=corpus.catalogue.artists)
     show(summary)
-    taught = frame["n_taught"].drop_nulls()
+    taught = frame["n_teacher_clips"].drop_nulls()
     print(
         f"\n{len(frame)} fits; {taught.min()} to {taught.max()} clips teach, ", end=""
     )

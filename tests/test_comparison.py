@@ -19,9 +19,18 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
 
 from userlogfeat import CFRegressor
-from userlogfeat.comparison import ARMS, SCHEMA, TeacherData, compare, summarise
-from userlogfeat.comparison.checks import check_cells, make_problem
-from userlogfeat.comparison.links import check_teacher_data, link_artists
+from userlogfeat.comparison import (
+    DEFAULT_ARMS,
+    SCHEMA,
+    TeacherData,
+    compare,
+    summarise,
+)
+from userlogfeat.comparison.artist_overlap import (
+    check_teacher_data,
+    find_artist_overlap,
+)
+from userlogfeat.comparison.checks import check_fits, make_problem
 from userlogfeat.comparison.projection import input_statistics, random_projection
 from userlogfeat.comparison.teachers import FoldTeacher, permute_factors
 from userlogfeat.estimators.kd_student import KDStudentClassifier, KDStudentRegressor
@@ -82,10 +91,10 @@ def test_frame_has_a_row_for_each_cell(task):
         task, teachers=make_teacher(task), n_labels=(2, None), channels=(32, 64)
     )
     assert frame.schema == pl.Schema(SCHEMA)
-    assert len(frame) == len(ARMS) * 2 * 2 * 2 * 3
+    assert len(frame) == len(DEFAULT_ARMS) * 2 * 2 * 2 * 3
     cells = frame.select("arm", "n_labels", "channels", "seed", "fold")
     assert cells.is_unique().all()
-    assert frame["arm"].unique(maintain_order=True).to_list() == list(ARMS)
+    assert frame["arm"].unique(maintain_order=True).to_list() == list(DEFAULT_ARMS)
     assert set(frame.filter(n_labels=2)["n_train"]) == {6}
     for row in frame.iter_rows(named=True):
         assert row["n_test"] == len(row["clips"]) == len(row["outcome"])
@@ -113,7 +122,9 @@ def test_every_arm_sees_the_same_clips(task):
         cells.setdefault(key, []).append(fit)
     assert len(cells) == 2 * 2 * 3
     for fits in cells.values():
-        assert sorted(fit["mode"] for fit in fits) == sorted(a.split()[0] for a in ARMS)
+        assert sorted(fit["mode"] for fit in fits) == sorted(
+            a.split()[0] for a in DEFAULT_ARMS
+        )
         for fit in fits:
             np.testing.assert_array_equal(fit["y"], task[1][fit["rows"]])
             np.testing.assert_array_equal(fit["groups"], task[2][fit["rows"]])
@@ -143,7 +154,7 @@ def test_no_teacher_hears_an_artist_of_the_test(task):
         heard = teacher["rows"][teacher["rows"] < 1000]
         assert not set(artists[heard]) & set(artists[row["clips"]])
         assert set(heard) == set(np.flatnonzero(artists < 10)) - set(row["clips"])
-        assert row["n_taught"] == len(teacher["rows"])
+        assert row["n_teacher_clips"] == len(teacher["rows"])
     assert (frame["n_shared_teacher"] == 0).all()
     assert (frame["n_shared_train"] == 0).all()
     # Heads and teachers of permuted logs hear nothing else either.
@@ -267,11 +278,11 @@ def test_heads_share_strength_and_mean_of_the_teacher():
     artists = np.arange(48) // 4
     data = TeacherData(CFRegressor(network="mlp"), X, factors, artists, n_folds=4)
     data = check_teacher_data(data, 48)
-    links = link_artists(data, X, artists)
-    teacher = FoldTeacher(data, links, X, excluded=(), seed=0, permuted=False)
+    overlap = find_artist_overlap(data, X, artists)
+    teacher = FoldTeacher(data, overlap, X, excluded=(), seed=0)
     unit = factors / np.linalg.norm(factors, axis=1, keepdims=True)
     expected = np.empty_like(factors)
-    for train, held in GroupKFold(4).split(X, groups=links.teacher):
+    for train, held in GroupKFold(4).split(X, groups=overlap.teacher):
         mean, scale = X[train].mean(axis=0), X[train].std(axis=0)
         ridge = Ridge(alpha=teacher.estimator.alpha_)
         ridge.fit((X[train] - mean) / scale, unit[train])
@@ -291,8 +302,8 @@ def test_folds_cannot_be_told_by_the_mean_of_targets():
         X, factors, artists, n_folds=5,
     )  # fmt: skip
     data = check_teacher_data(data, 60)
-    links = link_artists(data, X, artists)
-    teacher = FoldTeacher(data, links, X, excluded=(), seed=0, permuted=False)
+    overlap = find_artist_overlap(data, X, artists)
+    teacher = FoldTeacher(data, overlap, X, excluded=(), seed=0)
     np.testing.assert_allclose(
         teacher.targets, np.tile(factors.mean(axis=0), (60, 1)), atol=1e-5
     )
@@ -305,14 +316,14 @@ def test_links_by_id_by_clip_and_by_both():
     data = check_teacher_data(data, 6)
     # Clip 5 is in the teacher as artist q; clip 4 is by the same artist as clip 5.
     groups = ["x", "x", "b", "z", "e", "e"]
-    links = link_artists(data, X, groups)
-    q, x, y, z = links.teacher
-    assert links.student[[4, 5]].tolist() == [q, q]
-    assert links.student[[0, 1]].tolist() == [x, x]
-    assert links.student[3] == z
-    assert links.student[2] not in (q, x, y, z)
-    assert links.shared([2, 3, 4]).tolist() == sorted([q, z])
-    alone = link_artists(data, X)  # by equal clips alone
+    overlap = find_artist_overlap(data, X, groups)
+    q, x, y, z = overlap.teacher
+    assert overlap.student[[4, 5]].tolist() == [q, q]
+    assert overlap.student[[0, 1]].tolist() == [x, x]
+    assert overlap.student[3] == z
+    assert overlap.student[2] not in (q, x, y, z)
+    assert overlap.common([2, 3, 4]).tolist() == sorted([q, z])
+    alone = find_artist_overlap(data, X)  # by equal clips alone
     assert np.isin(alone.student, alone.teacher).tolist() == [1, 0, 0, 0, 0, 1]
     told = check_teacher_data(
         TeacherData(
@@ -320,7 +331,7 @@ def test_links_by_id_by_clip_and_by_both():
         ),
         6,
     )
-    told = link_artists(told, X)
+    told = find_artist_overlap(told, X)
     assert np.isin(told.student, told.teacher).tolist() == [0, 0, 1, 0, 0, 0]
 
 
@@ -329,9 +340,9 @@ def test_links_of_paths(tmp_path):
         fake.FakeTeacher(), ["a/x.wav", "y.wav"], np.ones((2, 1)), [None, None]
     )
     data = check_teacher_data(data, 3)
-    links = link_artists(data, ["z.wav", Path("a/./x.wav"), "w.wav"])
-    assert np.isin(links.student, links.teacher).tolist() == [False, True, False]
-    assert len(set(links.teacher)) == 2  # missing artists are different ones
+    overlap = find_artist_overlap(data, ["z.wav", Path("a/./x.wav"), "w.wav"])
+    assert np.isin(overlap.student, overlap.teacher).tolist() == [False, True, False]
+    assert len(set(overlap.teacher)) == 2  # missing artists are different ones
 
 
 def test_ids_of_another_type_are_refused(task):
@@ -353,7 +364,7 @@ def test_ids_in_another_spelling_are_warned_of(task, change):
     assert len(caught) == 1
     assert caught[0].filename == __file__  # the line that called compare
     assert frame["n_shared_teacher"].is_null().all()
-    assert (frame.filter(arm="kd")["n_taught"] == 80).all()
+    assert (frame.filter(arm="kd")["n_teacher_clips"] == 80).all()
 
 
 def test_links_that_are_certain(task):
@@ -362,7 +373,7 @@ def test_links_that_are_certain(task):
 
     def certain(task, names, **settings):
         data = check_teacher_data(make_teacher(task, **settings), 60)
-        return link_artists(data, X, names).certain
+        return find_artist_overlap(data, X, names).certain
 
     other = (X + 1e-4, y, artists)
     assert certain(other, artists)  # ids are shared
@@ -377,7 +388,7 @@ def test_links_that_are_certain(task):
 def test_teacher_that_would_know_too_few_artists(task):
     X, _, artists = task
     data = TeacherData(fake.FakeTeacher(), X, np.ones((60, 2)), artists)
-    with pytest.raises(RuntimeError, match=r"arm='kd'.*1 artists are left to teach"):
+    with pytest.raises(RuntimeError, match=r"arm='kd'.*1 artists are left to train"):
         run(task, teachers=data, arms=("kd",), cv=[(np.arange(4), np.arange(4, 60))])
 
 
@@ -388,7 +399,7 @@ def test_teacher_hears_its_own_view_of_the_clips(task):
     frame = compare(
         fake.FakeStudent(), X + 1e6, y, teachers=teachers, arms=("kd",), groups=groups
     )
-    assert (frame["n_taught"] < 80).all()
+    assert (frame["n_teacher_clips"] < 80).all()
     assert (frame["n_shared_teacher"] == 0).all()
 
 
@@ -408,7 +419,9 @@ def test_search_is_the_same_for_all_arms_but_for_kd_weight(task):
     search = {"kd_weight": [0.1, 1.0], "shrink": [0.0, 0.9]}
     frame = run(task, teachers=make_teacher(task), search=search, seeds=1)
     n_candidates = dict(frame.select("arm", "n_candidates").unique().iter_rows())
-    assert n_candidates == {arm: 4 if arm.startswith("kd") else 2 for arm in ARMS}
+    assert n_candidates == {
+        arm: 4 if arm.startswith("kd") else 2 for arm in DEFAULT_ARMS
+    }
     chosen = [json.loads(params) for params in frame.filter(arm="kd")["params"]]
     assert all(settings.keys() == search.keys() for settings in chosen)
     assert json.loads(frame["params"][0]).keys() == {"shrink"}
@@ -524,7 +537,7 @@ def test_ready_targets(task):
     true, permuted = rng.normal(size=(60, 4)), rng.normal(size=(2, 60, 4))
     teachers = {"kd": true, "kd permuted logs": list(permuted), "kd twice": 2 * true}
     arms = ("base", *teachers, "kd random projection")
-    frame = run(task, teachers=teachers, arms=arms, taught=())
+    frame = run(task, teachers=teachers, arms=arms, teacher_artists=())
     assert frame["arm"].unique(maintain_order=True).to_list() == list(arms)
     for fit in fake.STUDENTS:
         if fit["mode"] == "kd":
@@ -546,7 +559,7 @@ def test_ready_teachers_reach_the_student(task):
         teachers=teachers,
         arms=("fix", "init", "kd"),
         channels=(32, 64),
-        taught=(),
+        teacher_artists=(),
     )
     for fit in fake.STUDENTS:
         expected = ready if fit["channels"] == 32 else wide
@@ -556,16 +569,19 @@ def test_ready_teachers_reach_the_student(task):
 
 def test_artists_that_taught_ready_teachers_are_counted(task):
     targets = {"kd": np.zeros((60, 2))}
-    with pytest.warns(UserWarning, match=r"4 artists of the test folds taught"):
+    with pytest.warns(UserWarning, match=r"4 artists of the test folds are in"):
         frame = run(
-            task, teachers=targets, arms=("base", "kd"), taught=[0, 1, 2, 3, 99]
+            task,
+            teachers=targets,
+            arms=("base", "kd"),
+            teacher_artists=[0, 1, 2, 3, 99],
         )
     assert frame.filter(arm="kd", seed=0)["n_shared_teacher"].sum() == 4
     nobody = np.where(task[2] == 0, -1, task[2])  # a missing artist taught nothing
     arms = {"teachers": targets, "arms": ("base", "kd")}
-    frame = run(task, groups=nobody, taught=[-1], **arms)
+    frame = run(task, groups=nobody, teacher_artists=[-1], **arms)
     assert frame.filter(arm="kd", seed=0)["n_shared_teacher"].sum() == 0
-    with pytest.warns(UserWarning, match=r"not known.*taught=\(\)"):
+    with pytest.warns(UserWarning, match=r"not known.*teacher_artists=\(\)"):
         frame = run(task, teachers=targets, arms=("base", "kd"))
     assert frame["n_shared_teacher"].is_null().all()
 
@@ -640,7 +656,7 @@ def test_masks_are_folds(task):
 )
 def test_bad_ready_teachers(task, teachers, arms, error, message):
     with pytest.raises(error, match=message):
-        run(task, teachers=teachers, arms=arms, taught=())
+        run(task, teachers=teachers, arms=arms, teacher_artists=())
 
 
 @pytest.mark.parametrize(
@@ -740,13 +756,13 @@ def test_teachers_that_init_can_start_from(task):
         problem = make_problem(
             *(mlp_student(hidden=(8,)), *task[:2]),
             **{"teachers": teachers, "cv": 3, "seeds": 1, "groups": artists},
-            **{"search": None, "inner_cv": 3, "taught": ()},
+            **{"search": None, "inner_cv": 3, "teacher_artists": ()},
         )
         if teachers == {"kd": plain}:
             with pytest.raises(ValueError, match="has no network to start from"):
-                check_cells(problem, ("init",), (None,), (None,))
+                check_fits(problem, ("init",), (None,), (None,))
         else:
-            assert len(check_cells(problem, ("init", "fix"), (None,), (None,))) == 6
+            assert len(check_fits(problem, ("init", "fix"), (None,), (None,))) == 6
 
 
 def test_the_frame_carries_its_groups(task, tmp_path):
@@ -895,8 +911,8 @@ def test_processes_give_what_one_gives(task, tmp_path):
     estimator = CFRegressor(network="mlp")
     factors = np.random.default_rng(0).normal(size=(15, 4))[artists]
     teachers = TeacherData(estimator, X, factors, artists)
-    one = run(task, teachers=teachers, student=fake.FakeStudent(), arms=ARMS)
-    two = run(task, teachers=teachers, arms=ARMS, n_jobs=2, folder=tmp_path)
+    one = run(task, teachers=teachers, student=fake.FakeStudent(), arms=DEFAULT_ARMS)
+    two = run(task, teachers=teachers, arms=DEFAULT_ARMS, n_jobs=2, folder=tmp_path)
     assert same(one, two)
     fake.STUDENTS.clear()
     assert same(one, run(task, teachers=teachers, folder=tmp_path))
@@ -1179,12 +1195,12 @@ def test_the_papers_network_in_all_arms_with_search(tmp_path):
         inner_cv=2,
         folder=tmp_path,
     )
-    assert frame["arm"].unique(maintain_order=True).to_list() == list(ARMS)
-    assert frame.height == 2 * len(ARMS)
+    assert frame["arm"].unique(maintain_order=True).to_list() == list(DEFAULT_ARMS)
+    assert frame.height == 2 * len(DEFAULT_ARMS)
     assert frame["score"].is_between(0, 1).all()
-    assert frame["n_taught"].to_list() == [None] * 2 + [16] * 8 + [None] * 2
+    assert frame["n_teacher_clips"].to_list() == [None] * 2 + [16] * 8 + [None] * 2
     assert frame["n_candidates"].to_list() == [1] * 6 + [2] * 6
-    assert summarise(frame).height == 2 * len(ARMS)
+    assert summarise(frame).height == 2 * len(DEFAULT_ARMS)
 
 
 def test_regression_with_real_students():

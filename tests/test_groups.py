@@ -8,7 +8,10 @@ import pytest
 
 from userlogfeat import TeacherData, read_catalogue
 from userlogfeat._groups import artist_groups, is_missing
-from userlogfeat.comparison.links import check_teacher_data, link_artists
+from userlogfeat.comparison.artist_overlap import (
+    check_teacher_data,
+    find_artist_overlap,
+)
 from userlogfeat.estimators import _artists
 from userlogfeat.estimators._network import check_groups
 from userlogfeat.evaluation.folds import stratified_folds
@@ -76,20 +79,20 @@ def test_links(missing):
     items = ["a", missing, "b", "b"]
     data = TeacherData(_Estimator(), 10 + X[:4], rng.normal(size=(4, 2)), items)
     data = check_teacher_data(data, 6)
-    links = link_artists(data, X, ["a", missing, missing, "c", "c", "b"])
-    assert len(set(links.student)) == 5  # a, two nobodies, c, b
-    assert len(set(links.teacher)) == 3
-    assert set(links.student) & set(links.teacher) == {
-        links.student[0],
-        links.student[5],
+    overlap = find_artist_overlap(data, X, ["a", missing, missing, "c", "c", "b"])
+    assert len(set(overlap.student)) == 5  # a, two nobodies, c, b
+    assert len(set(overlap.teacher)) == 3
+    assert set(overlap.student) & set(overlap.teacher) == {
+        overlap.student[0],
+        overlap.student[5],
     }
 
 
 def test_nobody_on_both_sides_is_no_id_of_another_type():
     X = np.arange(4.0)[:, None]
     data = TeacherData(_Estimator(), 10 + X, X, ["a", "b", None, "c"])
-    links = link_artists(check_teacher_data(data, 4), X, ["d", None, "e", "f"])
-    assert not links.certain  # and no error
+    overlap = find_artist_overlap(check_teacher_data(data, 4), X, ["d", None, "e", "f"])
+    assert not overlap.certain  # and no error
 
 
 def test_catalogues(tmp_path):

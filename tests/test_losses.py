@@ -11,6 +11,7 @@ from userlogfeat.losses import (
     distillation,
     draw_violators,
     harmonic,
+    make_loss,
     mse_cosine,
     sampled_softmax,
     softmax_of_many,
@@ -292,3 +293,22 @@ def test_a_softmax_over_many_classes_makes_few_logits(monkeypatch):
     np.testing.assert_allclose(losses.detach(), math.log(50_000), rtol=1e-6)
     assert len(sizes) == 10  # five blocks, forward and again backward
     assert max(sizes) == 80_000
+
+
+def test_losses_by_name():
+    """mse and cosine are the two parts of mse_cosine."""
+    rng = np.random.default_rng(0)
+    y, t = torch.from_numpy(rng.normal(size=(2, 6, 5)))
+    parts = [make_loss(name)(predicted=y, target=t) for name in ("mse", "cosine")]
+    torch.testing.assert_close(sum(parts), mse_cosine(y, t))
+
+
+def test_losses_that_do_not_fit():
+    with pytest.raises(ValueError, match="loss='mae', expected one of 'mse', 'cosine'"):
+        make_loss("mae")
+    with pytest.raises(
+        ValueError, match=r"'mse', a loss of predicted, target, but .*x"
+    ):
+        make_loss("mse", given=("x",))
+    with pytest.raises(ValueError, match=r"'alpha' for kd_loss='mse'.* are: none"):
+        make_loss("mse", {"alpha": 1}, option="kd_loss")

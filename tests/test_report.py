@@ -12,15 +12,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
+from userlogfeat.comparison.arms import ARMS, PERMUTED
 from userlogfeat.evaluation.leaks import leak_report
 from userlogfeat.report import ClasswiseDisplay, TransferDisplay, write_html
 from userlogfeat.report.classwise import wilson_interval
-from userlogfeat.report.frames import Contrast, contrast_column, contrasts, summarised
-from userlogfeat.report.style import STYLES, arm_styles
+from userlogfeat.report.findings import describe, explain_gain
+from userlogfeat.report.frames import Contrast, contrasts, make_results
+from userlogfeat.report.metric import Metric, setting_text
+from userlogfeat.report.style import arm_styles
 from userlogfeat.report.tables import p_value, setting_table
 from userlogfeat.report.transfer import SIZE
-from userlogfeat.report.verdicts import origin, verdict
-from userlogfeat.report.words import PERMUTED, Metric, place
 
 GAINS = {"base": 0.0, "init": 0.02, "kd": 0.048, PERMUTED: 0.004}
 CHANNELS, LABELS = (32, 64, 128, 256), (5, 20, None)
@@ -40,7 +41,7 @@ def difference(arm, against, p):
     change = GAINS[arm] - GAINS[against]
     numbers = {"difference": change, "diff_low": change - 0.009, "effect_size": 0.5}
     numbers |= {"diff_high": change + 0.009, "p_ttest_holm": p, "p_wilcoxon_holm": p}
-    return {contrast_column(name, against): x for name, x in numbers.items()}
+    return {f"{name} to {against}": x for name, x in numbers.items()}
 
 
 def make_summary(labels=LABELS, channels=CHANNELS, arms=tuple(GAINS), p=0.001):
@@ -152,7 +153,7 @@ def test_intervals_do_not_hide_each_other(ax):
 
 
 def test_arms_differ_without_colour():
-    looks = arm_styles([*STYLES, *(f"own {i}" for i in range(20))])
+    looks = arm_styles([*ARMS, *(f"own {i}" for i in range(20))])
     forms = [
         (look["marker"], look["linestyle"], look["markerfacecolor"] == "white")
         for look in looks.values()
@@ -160,7 +161,8 @@ def test_arms_differ_without_colour():
     assert len(set(forms)) == len(forms)
     assert len({look["marker"] for look in looks.values()}) >= 6
     brightness = [
-        np.dot(to_rgb(colour), (0.3, 0.59, 0.11)) for colour, *_ in STYLES.values()
+        np.dot(to_rgb(colour), (0.3, 0.59, 0.11))
+        for colour, *_ in (arm.look for arm in ARMS.values())
     ]
     assert max(brightness) < 0.75  # visible on white
     assert looks["kd"] == arm_styles(["kd"])["kd"]  # whatever else is drawn
@@ -271,7 +273,7 @@ def test_no_channels():
 def test_wrong_frames(change, message, tmp_path):
     frame = change(make_summary())
     with pytest.raises(ValueError, match=message):
-        summarised(frame)
+        make_results(frame)
     with pytest.raises(ValueError, match=message):
         TransferDisplay.from_comparison(frame, at=20)
     with pytest.raises(ValueError, match=message):
@@ -281,9 +283,9 @@ def test_wrong_frames(change, message, tmp_path):
 
 def test_frames_of_another_kind():
     with pytest.raises(TypeError, match=r"type DataFrame.*polars\.from_pandas"):
-        summarised(make_summary().to_pandas())
+        make_results(make_summary().to_pandas())
     with pytest.raises(ValueError, match=r"no finite score.*score=nan"):
-        summarised(make_fits(score=float("nan")))
+        make_results(make_fits(score=float("nan")))
 
 
 def test_one_of_several_metrics(ax):
@@ -298,7 +300,7 @@ def test_one_of_several_metrics(ax):
         mean_of("base", 20, 32)
     )
     with pytest.raises(ValueError, match="metric='f1', expected one of 'r2'"):
-        summarised(frame, "f1")
+        make_results(frame, "f1")
 
 
 def test_contrasts_are_by_setting():
@@ -369,25 +371,27 @@ def contrast(low, high, p=0.01, against="base"):
     ],
 )
 def test_verdicts(low, high, p, metric, words):
-    assert verdict(contrast(low, high, p), Metric(metric)) == words
+    assert describe(contrast(low, high, p), Metric(metric)) == words
 
 
 def test_places():
-    assert place(20) == "at 20 labels a class"
-    assert place(1, 64) == "at 1 label a class, 64 channels"
-    assert place(None) == "with all labels"
+    assert setting_text(20) == "at 20 labels a class"
+    assert setting_text(1, 64) == "at 1 label a class, 64 channels"
+    assert setting_text(None) == "with all labels"
 
 
 def test_a_gain_is_knowledge_only_against_permuted_logs():
     gain = contrast(0.01, 0.02)
-    assert "is knowledge" in origin(gain, contrast(0.01, 0.02, against=PERMUTED))
-    assert "not shown to be knowledge" in origin(gain, contrast(-0.01, 0.02))
-    assert "not shown to be knowledge" in origin(gain, contrast(0.01, 0.02, p=0.3))
-    assert "not knowledge" in origin(gain, contrast(-0.02, -0.01))
-    assert "may be regularisation alone" in origin(gain, None)
-    assert origin(contrast(-0.01, 0.02), gain) is None
-    assert origin(contrast(0.01, 0.02, p=0.3), gain) is None
-    assert origin(None, gain) is None
+    assert "is knowledge" in explain_gain(gain, contrast(0.01, 0.02, against=PERMUTED))
+    assert "not shown to be knowledge" in explain_gain(gain, contrast(-0.01, 0.02))
+    assert "not shown to be knowledge" in explain_gain(
+        gain, contrast(0.01, 0.02, p=0.3)
+    )
+    assert "not knowledge" in explain_gain(gain, contrast(-0.02, -0.01))
+    assert "may be regularisation alone" in explain_gain(gain, None)
+    assert explain_gain(contrast(-0.01, 0.02), gain) is None
+    assert explain_gain(contrast(0.01, 0.02, p=0.3), gain) is None
+    assert explain_gain(None, gain) is None
 
 
 @pytest.mark.parametrize(
@@ -565,7 +569,10 @@ def test_page_of_fits(tmp_path):
     assert "1.0 (2 of 4), 2.0 (2 of 4)" in text
     assert "3" in text  # seconds a fit
     assert "Planted numbers." in text
-    assert "At most 1 artists of the test clips taught the teacher of a fit." in text
+    assert (
+        "At most 1 artists of the test clips are in the teacher's training data"
+        " of a fit." in text
+    )
     assert "Without kd from permuted logs" not in text  # the summary has them
 
 

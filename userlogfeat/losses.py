@@ -1,20 +1,158 @@
-"""Losses, one function per equation."""
+"""Losses, one function per equation; those that are options are registered by name.
+
+A registered loss takes the tensors it needs by name, and its own parameters, which have
+defaults. Estimators offer the losses whose tensors they have: ``CFRegressor`` and the
+distillation of students have `predicted` and `target`, (n_clips, n_factors) each.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from userlogfeat._registry import Registry
+
 if TYPE_CHECKING:
     from torch import Tensor
 
+LossT = TypeVar("LossT", bound=Callable[..., Any])
 
-MOST_LOGITS = 1 << 24  # in memory at a time: 64 MB
+MAX_LOGITS = 1 << 24  # logits in memory at a time: 64 MB
 
 
+@dataclass(frozen=True)
+class Loss:
+    """A registered loss.
+
+    Attributes
+    ----------
+    function : callable
+        Function that returns a loss for each row, as a Tensor (n,).
+    needs : tuple of str
+        Names of the tensors that it takes: its arguments without a default.
+    parameters : dict of str to object
+        Its other arguments, and their defaults.
+    """
+
+    function: Callable[..., Tensor]
+    needs: tuple[str, ...] = field(init=False)
+    parameters: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        given = inspect.signature(self.function).parameters.values()
+        defaults = {p.name: p.default for p in given if p.default is not p.empty}
+        needs = tuple(p.name for p in given if p.name not in defaults)
+        object.__setattr__(self, "needs", needs)
+        object.__setattr__(self, "parameters", defaults)
+
+
+LOSSES = Registry("loss")
+FACTOR_LOSS = ("predicted", "target")  # what a loss of estimated factors may need
+
+
+def register_loss(name: str) -> Callable[[LossT], LossT]:
+    """Register the decorated function as a loss, an option of estimators.
+
+    Parameters
+    ----------
+    name : str
+        Name of the loss, which must be new.
+
+    Returns
+    -------
+    callable
+        Decorator of a function of tensors that returns a value for each clip, (n,).
+        Arguments without a default are the tensors it needs, by the names that
+        estimators give them; arguments with one are its parameters.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from userlogfeat.losses import LOSSES, make_loss, register_loss
+    >>> @register_loss("huber")
+    ... def huber(predicted, target, delta=1.0):
+    ...     loss = torch.nn.functional.huber_loss
+    ...     return loss(predicted, target, delta=delta, reduction="none").mean(dim=1)
+    >>> loss = make_loss("huber", {"delta": 2.0})
+    >>> loss(predicted=torch.zeros(1, 2), target=torch.tensor([[1.0, 3.0]]))
+    tensor([2.2500])
+    >>> del LOSSES["huber"]
+    """
+
+    def register(function: LossT) -> LossT:
+        LOSSES.add(name, Loss(function))
+        return function
+
+    return register
+
+
+def make_loss(
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    given: Sequence[str] = FACTOR_LOSS,
+    option: str = "loss",
+) -> Callable[..., Tensor]:
+    """Return a registered loss with its parameters set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the loss.
+    parameters : mapping of str to object, optional
+        Parameters of this loss; the others keep their defaults.
+    given : sequence of str
+        Names of the tensors that the estimator can give.
+    option : str
+        Name of the estimator's parameter, for messages.
+
+    Returns
+    -------
+    callable
+        Function of the tensors, by name, that returns a loss for each clip, (n,).
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss, it needs other tensors, or it has no such parameter.
+    """
+    loss = LOSSES.find(name, option)
+    if not set(loss.needs) <= set(given):
+        usable = [n for n, one in LOSSES.items() if set(one.needs) <= set(given)]
+        raise ValueError(
+            f"Got {option}={name!r}, a loss of {', '.join(loss.needs)}, but there are "
+            f"only {', '.join(given)} here: expected one of {', '.join(usable)}."
+        )
+    unknown = sorted(set(parameters or {}) - set(loss.parameters))
+    if unknown:
+        known = ", ".join(loss.parameters) or "none"
+        raise ValueError(
+            f"Got the parameter {unknown[0]!r} for {option}={name!r}, whose parameters "
+            f"are: {known}."
+        )
+    return partial(loss.function, **(parameters or {}))
+
+
+@register_loss("mse")
+def mse(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error, mean_j (y_j - t_j)^2, a value a clip."""
+    return ((predicted - target) ** 2).mean(dim=1)
+
+
+@register_loss("cosine")
+def cosine(predicted: Tensor, target: Tensor) -> Tensor:
+    """Cosine proximity, -cos(y, t), a value a clip: -1 for equal directions."""
+    return -F.cosine_similarity(predicted, target, dim=1)
+
+
+@register_loss("mse_cosine")
 def mse_cosine(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean squared error plus cosine proximity, a value a clip.
 
@@ -32,8 +170,7 @@ def mse_cosine(predicted: Tensor, target: Tensor) -> Tensor:
     Tensor (n_clips,)
         At least -1, which is reached where both are equal.
     """
-    squared = ((predicted - target) ** 2).mean(dim=1)
-    return squared - F.cosine_similarity(predicted, target, dim=1)
+    return mse(predicted, target) + cosine(predicted, target)
 
 
 def weighted_mean(losses: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -44,12 +181,16 @@ def weighted_mean(losses: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def distillation(
-    task: Tensor, penultimate: Tensor, teacher: Tensor, weight: float
+    task: Tensor,
+    penultimate: Tensor,
+    teacher: Tensor,
+    weight: float,
+    loss: Callable[..., Tensor] = mse_cosine,
 ) -> Tensor:
-    """The loss of a student: that of its task, and what its teacher tells it.
+    """Add the distillation term to the loss of a student's task.
 
-    L = L_task + weight * mean_i mse_cosine(h_i, t_i): Lee et al. (2019), section 3.2,
-    where the weight is 1.
+    L = L_task + weight * mean_i loss(h_i, t_i): Lee et al. (2019), section 3.2, where
+    the loss is `mse_cosine` and the weight is 1.
 
     Parameters
     ----------
@@ -58,15 +199,17 @@ def distillation(
     penultimate : Tensor (n_clips, n_units)
         Units h below the output layer.
     teacher : Tensor (n_clips, n_units)
-        What the teacher estimates for the same clips, t.
+        Estimates t of the teacher for the same clips.
     weight : float
-        Of the distillation; 0 leaves the task alone.
+        Weight of the distillation; 0 leaves the task alone.
+    loss : callable
+        Loss of `predicted` and `target`, a value a clip: see :func:`make_loss`.
 
     Returns
     -------
     Tensor ()
     """
-    return task + weight * mse_cosine(penultimate, teacher).mean()
+    return task + weight * loss(predicted=penultimate, target=teacher).mean()
 
 
 def sampled_softmax(
@@ -99,8 +242,9 @@ def sampled_softmax(
     negatives : Tensor (n_users, n_negatives)
         Scores s_j of the drawn items; one draw may serve all users.
     log_expected : Tensor (n_negatives,) or (n_users, n_negatives)
-        log(k q_j): how often the item is expected among the k draws. Zeros where the
-        negatives are all items, once each: the loss is then the exact cross-entropy.
+        log(k q_j): logarithm of the expected count of the item among the k draws. Zeros
+        if the negatives are all items, once each: the loss is then the exact
+        cross-entropy.
     is_target : Tensor of bool (n_users, n_negatives), optional
         Draws that are the user's own target.
 
@@ -116,8 +260,8 @@ def sampled_softmax(
     return torch.logsumexp(logits, dim=1) - positive
 
 
-def hinge(liked: Tensor, disliked: Tensor, margin: float) -> Tensor:
-    """How far the relevance of liked clips fails to lead, a value a triplet.
+def hinge(liked: Tensor, disliked: Tensor, margin: float = 0.2) -> Tensor:
+    """Hinge loss between the relevance of liked and disliked clips, a value a triplet.
 
     sum_j max(0, margin - r(u, x) + r(u, x_j)), over the disliked clips x_j of a user u
     who likes x. Lee, Lee, Park, Park, Nam (2018), "Deep content-user embedding model
@@ -131,18 +275,18 @@ def hinge(liked: Tensor, disliked: Tensor, margin: float) -> Tensor:
     disliked : Tensor (n, n_negatives)
         Relevance of the disliked ones.
     margin : float
-        By which the liked one is to lead; 0.2 in the paper, of a cosine.
+        Margin between liked and disliked; 0.2 in the paper, of a cosine.
 
     Returns
     -------
     Tensor (n,)
-        0 where it leads every disliked one by the margin.
+        0 where the liked clip is ahead of every disliked one by the margin.
     """
     return (margin - liked[:, None] + disliked).clamp(min=0).sum(dim=1)
 
 
 def pick_liked(logits: Tensor) -> Tensor:
-    """Cross-entropy of picking the first of several, a value a row.
+    """Softmax cross-entropy with the liked one first, a value a row.
 
     -log( exp(s_0) / sum_j exp(s_j) ), for scores s (n, 1 + n_negatives).
     """
@@ -152,7 +296,7 @@ def pick_liked(logits: Tensor) -> Tensor:
 
 
 def say_liked(logits: Tensor) -> Tensor:
-    """Cross-entropy of saying of each whether it is liked, a value a row.
+    """Binary cross-entropy of like and dislike, a value a row.
 
     -log sigmoid(s_0) - mean_j log sigmoid(-s_j), for scores s (n, 1 + n_negatives) with
     the liked one first: likes and dislikes weigh the same.
@@ -166,7 +310,7 @@ def softmax_of_many(
     bias: Tensor,
     target: Tensor,
     *,
-    block: int = MOST_LOGITS,
+    block: int = MAX_LOGITS,
 ) -> Tensor:
     """Exact cross-entropy of a softmax over any number of classes, a value a row.
 
@@ -180,11 +324,11 @@ def softmax_of_many(
         h, float32.
     weight : Tensor (n_classes, n_units)
     bias : Tensor (n_classes,)
-        Of the softmax layer.
+        Weights and bias of the softmax layer.
     target : Tensor (n,), int64
         The class y of each row.
     block : int
-        Most logits that are in memory at a time.
+        Maximum number of logits in memory at a time.
 
     Returns
     -------
@@ -216,7 +360,7 @@ def draw_violators(
     margin: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The outcome of WARP's search for a label that is ranked too high, for each row.
+    """Draw the outcome of WARP's search for a label ranked too high, for each row.
 
     Weston, Bengio, Usunier (2011), "Wsabie: scaling up to large vocabulary image
     annotation", algorithm 1, draws wrong labels with replacement until one violates the
@@ -230,13 +374,13 @@ def draw_violators(
     scores : Tensor (B, n_labels)
         Affinities s of all labels.
     positives : Tensor (B,), int64
-        The right label y that each row is learned by.
+        The right label y of each row.
     is_label : Tensor (B, n_labels) of bool
         All right labels of each row, which are never drawn.
     margin : float
-        By which the right label is to lead.
+        Margin between the right label and others.
     generator : torch.Generator, optional
-        On the device of `scores`.
+        Random generator, on the device of `scores`.
 
     Returns
     -------
@@ -254,10 +398,10 @@ def draw_violators(
     u = torch.rand(
         2, len(scores), device=scores.device, dtype=torch.float64, generator=generator
     )
-    share = (n_violators / n_wrong.clamp(min=1)).double()
-    # P(N > k) = (1 - share)^k, so N = 1 + floor(log(U) / log(1 - share)) for a uniform
-    # U in (0, 1]; no violators make it infinite, violators alone make it 1.
-    n_draws = 1 + torch.floor(torch.log1p(-u[0]) / torch.log1p(-share))
+    proportion = (n_violators / n_wrong.clamp(min=1)).double()
+    # P(N > k) = (1 - p)^k for a proportion p, so N = 1 + floor(log(U) / log(1 - p)) for
+    # a uniform U in (0, 1]; no violators make it infinite, violators alone make it 1.
+    n_draws = 1 + torch.floor(torch.log1p(-u[0]) / torch.log1p(-proportion))
     rank = torch.floor(n_wrong / n_draws.clamp(min=1))
     rank = torch.where(n_violators > 0, rank, 0.0)
     chosen = torch.floor(u[1] * n_violators).to(torch.int32)[:, None]
@@ -267,7 +411,7 @@ def draw_violators(
 
 
 def harmonic(n: Tensor) -> Tensor:
-    """1 + 1/2 + ... + 1/n of whole numbers n (a float tensor); 0 of 0."""
+    """Return 1 + 1/2 + ... + 1/n of integers n (a float tensor); 0 for n = 0."""
     return torch.digamma(n + 1) - torch.digamma(torch.ones_like(n))
 
 
@@ -298,7 +442,7 @@ def warp(
     margin : float
         1 in the paper.
     generator : torch.Generator, optional
-        Of the draws.
+        Random generator of the draws.
 
     Returns
     -------
@@ -316,7 +460,7 @@ def warp(
 def warp_of_ranks(
     scores: Tensor, positives: Tensor, is_label: Tensor, *, margin: float = 1.0
 ) -> Tensor:
-    """What WARP estimates, without draws: a value a row.
+    """Expectation of WARP's loss, without draws: a value a row.
 
     L(r) times the mean of max(0, margin - s_y + s_j) over the r wrong labels j that
     violate the margin: the rank is counted, not estimated. For validation, where the

@@ -1,11 +1,12 @@
-"""What a comparison refuses, and what it warns of, before the first fit.
+"""Checks of a comparison before the first fit: it can run for days.
 
-It can run for days, so no argument waits to be found wrong.
+Arguments that cannot work are refused, and leaks are warned of.
 """
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from numbers import Integral
 from typing import Any
 
@@ -15,28 +16,22 @@ from sklearn.model_selection import ParameterGrid
 from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups, as_column, is_missing
 from userlogfeat._typing import ArrayLike, Audio, Labels
-from userlogfeat.comparison.links import (
+from userlogfeat.comparison.arms import ARMS, MODES, PERMUTED, mode_of
+from userlogfeat.comparison.artist_overlap import (
     TeacherData,
     check_teacher_data,
-    link_artists,
+    find_artist_overlap,
     n_rows,
 )
-from userlogfeat.comparison.problem import (
-    ARMS,
-    PERMUTED,
-    PROJECTION,
-    Cell,
-    Problem,
-    find_ready,
-)
+from userlogfeat.comparison.problem import Fit, Problem, find_ready
 from userlogfeat.comparison.splits import check_folds
 from userlogfeat.comparison.students import check_students
+from userlogfeat.comparison.teachers import permute_factors
 from userlogfeat.evaluation.folds import n_per_class
 
-_MODES = ("base", "fix", "init", "kd")
-_PER_CELL = ("teacher", "mode", "random_state")  # set for every fit, never searched
+_SET_BY_COMPARE = ("teacher", "mode", "random_state")  # for every fit; never searched
 _SHOWN = 3  # examples in a message
-_MAX_SEED = 2**32 - 1  # of numpy and scikit-learn
+_MAX_SEED = 2**32 - 1  # limit of numpy and scikit-learn
 
 
 def make_problem(
@@ -50,14 +45,14 @@ def make_problem(
     groups: Labels | None,
     search: dict[str, Any] | list[dict[str, Any]] | None,
     inner_cv: int,
-    taught: Labels | None,
+    teacher_artists: Labels | None,
 ) -> Problem:
-    """Check the arguments of ``compare`` that all cells share.
+    """Check the arguments of ``compare`` that all fits share.
 
     Parameters
     ----------
-    student, X, y, teachers, cv, seeds, groups, search, inner_cv, taught
-        See ``compare``.
+    student, X, y, teachers, cv, seeds, groups, search, inner_cv, teacher_artists
+        Arguments of ``compare``.
 
     Returns
     -------
@@ -71,12 +66,12 @@ def make_problem(
                 f"Got {len(column)} rows of {name} for {n_clips} clips of X, expected "
                 "one a clip."
             )
-    seeds, links = _check_seeds(seeds), None
+    seeds, overlap = _check_seeds(seeds), None
     if isinstance(teachers, TeacherData):
         teachers = check_teacher_data(teachers, n_clips)
-        links = link_artists(teachers, X, groups)
-        if not links.certain:
-            _warn_of_strangers(teachers, groups)
+        overlap = find_artist_overlap(teachers, X, groups)
+        if not overlap.certain:
+            _warn_of_unknown_overlap(teachers, groups)
     elif teachers is not None:
         teachers = _check_ready(teachers, n_clips, seeds)
     check_positive(inner_cv, "inner_cv", integer=True)
@@ -87,21 +82,21 @@ def make_problem(
         groups=numbers,
         folds=check_folds(student, y, cv, numbers),
         teachers=teachers,
-        links=links,
+        overlap=overlap,
         seeds=seeds,
         search=_check_search(search),
         inner_cv=inner_cv,
     )
-    return _check_leaks(problem, groups, taught)
+    return _check_leaks(problem, groups, teacher_artists)
 
 
-def check_cells(
+def check_fits(
     problem: Problem,
     arms: Sequence[str],
     n_labels: int | Sequence[int | None] | None,
     channels: int | Sequence[int | None] | None,
-) -> list[Cell]:
-    """The cells of a comparison, in the order of its frame.
+) -> list[Fit]:
+    """Return the fits of a comparison, in the order of its frame.
 
     Parameters
     ----------
@@ -111,21 +106,19 @@ def check_cells(
 
     Returns
     -------
-    list of Cell
+    list of Fit
 
     Raises
     ------
     ValueError
-        Where an arm is unknown or has no teacher, or a student cannot start from it, a
-        class has too few labels, a setting of a student is none, or something is named
+        If an arm is unknown or has no teacher, a student cannot start from it, a class
+        has too few labels, a setting of a student is invalid, or something is named
         twice or not at all.
     """
     arms = (arms,) if isinstance(arms, str) else tuple(arms)
     _check_different("arms", arms)
-    n_labels, channels = (
-        _as_tuple("n_labels", n_labels),
-        _as_tuple("channels", channels),
-    )
+    n_labels = _as_tuple("n_labels", n_labels)
+    channels = _as_tuple("channels", channels)
     for arm in arms:
         _check_arm(problem, arm)
     if PERMUTED in arms and isinstance(problem.teachers, TeacherData):
@@ -137,13 +130,10 @@ def check_cells(
         raise ValueError(
             "Got `channels` as an argument and in `search`, expected one of the two."
         )
+    folds = range(len(problem.folds))
     return [
-        Cell(arm, n, c, seed, fold)
-        for arm in arms
-        for n in n_labels
-        for c in channels
-        for seed in problem.seeds
-        for fold in range(len(problem.folds))
+        Fit(*setting)
+        for setting in product(arms, n_labels, channels, problem.seeds, folds)
     ]
 
 
@@ -168,11 +158,13 @@ def _check_seeds(seeds):
         check_positive(seeds, "seeds", integer=True)
         return tuple(range(seeds))
     seeds = tuple(seeds)
-    whole = all(isinstance(s, Integral) and not isinstance(s, bool) for s in seeds)
-    if whole:
+    valid = len(seeds) > 0 and all(
+        isinstance(s, Integral) and not isinstance(s, bool) and 0 <= s <= _MAX_SEED
+        for s in seeds
+    )
+    if valid:
         seeds = tuple(int(seed) for seed in seeds)
-    distinct = whole and len(set(seeds)) == len(seeds) > 0
-    if not distinct or min(seeds) < 0 or max(seeds) > _MAX_SEED:
+    if not valid or len(set(seeds)) < len(seeds):
         raise ValueError(
             f"Got seeds={seeds}, expected a number of seeds, or different integers "
             f"from 0 to {_MAX_SEED}."
@@ -182,7 +174,7 @@ def _check_seeds(seeds):
 
 def _check_search(search):
     candidates = [{}] if not search else list(ParameterGrid(search))
-    for name in _PER_CELL:
+    for name in _SET_BY_COMPARE:
         if any(name in settings for settings in candidates):
             raise ValueError(
                 f"Got {name!r} in `search`, but it is set for every fit: see `arms`, "
@@ -192,12 +184,12 @@ def _check_search(search):
 
 
 def _check_ready(teachers, n_clips, seeds):
-    """Ready teachers by arm, their targets as float arrays."""
+    """Check ready teachers by arm; their targets become float arrays."""
     if not isinstance(teachers, dict):
         raise TypeError(
             f"Got teachers of type {type(teachers).__name__}, expected TeacherData "
-            "(which teaches anew for each fold), or a dict from arms to ready teachers "
-            "or targets."
+            "(teachers are then trained for each fold), or a dict from arms to ready "
+            "teachers or targets."
         )
     checked = {}
     for arm, ready in teachers.items():
@@ -228,14 +220,16 @@ def _check_targets(arm, ready, n_clips):
 
 
 def _check_arm(problem, arm):
-    mode, teachers = arm.split()[0], problem.teachers
-    own = isinstance(teachers, dict) and arm in teachers and mode in _MODES[1:]
+    mode, teachers = mode_of(arm), problem.teachers
+    own = isinstance(teachers, dict) and arm in teachers and mode in MODES[1:]
     if arm not in ARMS and not own:
         raise ValueError(
             f"Got the arm {arm!r}, expected one of {', '.join(map(repr, ARMS))}, or a "
             "key of a dict of ready teachers that begins with 'fix', 'init' or 'kd'."
         )
-    if arm in ("base", PROJECTION) or isinstance(teachers, TeacherData):
+    if isinstance(teachers, TeacherData) or (
+        arm in ARMS and not ARMS[arm].needs_teacher
+    ):
         return
     if find_ready(teachers, arm) is None:
         need = "a teacher" if mode == "kd" else "a teacher's network, not targets"
@@ -246,17 +240,13 @@ def _check_arm(problem, arm):
 
 
 def _check_permutable(problem):
-    """Raise where a fold's teacher has one item alone: it would keep its factors."""
-    for fold, excluded in enumerate(problem.excluded):
-        rows = ~np.isin(problem.links.teacher, excluded)
-        items = problem.teachers.items[rows]
-        if len(items) and artist_groups(items).max() == 0:
-            raise ValueError(
-                f"All {len(items)} clips that teach in fold {fold} have the item "
-                f"{items.tolist()[0]!r}, expected two or more items: "
-                "permuted logs give each the factors of another. Is TeacherData("
-                "items=...) the item of each clip? Else leave 'kd permuted logs' "
-                "out of `arms`."
+    """Raise if all clips of a fold's teacher have one item."""
+    for excluded in problem.excluded:
+        rows = ~np.isin(problem.overlap.teacher, excluded)
+        if rows.any():
+            data = problem.teachers
+            permute_factors(
+                data.factors[rows], data.items[rows], np.random.default_rng(0)
             )
 
 
@@ -268,7 +258,7 @@ def _check_n_labels(problem, n):
             f"Got n_labels={n} for a regression: it counts clips of each class."
         )
     for train, _ in problem.folds:
-        n_per_class(problem.y[train], n)  # raises where a class has fewer
+        n_per_class(problem.y[train], n)  # raises if a class has fewer
     if len(problem.search) > 1 and problem.groups is None and n < problem.inner_cv:
         raise ValueError(
             f"Got n_labels={n} and inner_cv={problem.inner_cv}: a search needs a clip "
@@ -276,51 +266,53 @@ def _check_n_labels(problem, n):
         )
 
 
-def _check_leaks(problem, groups, taught):
-    """Warn of artists on both sides; note those that taught ready teachers."""
+def _check_leaks(problem, groups, teacher_artists):
+    """Warn of artists on both sides; note those that ready teachers were trained on."""
     if problem.groups is None:
         return problem
     split = [np.intersect1d(*map(problem.groups.__getitem__, f)) for f in problem.folds]
     if any(map(len, split)):
         warnings.warn(
             f"{len(np.unique(np.concatenate(split)))} artists are in the training and "
-            "the test part of one fold: they flatter every arm. Pass cv=GroupKFold() "
-            "or a number to keep artists together; without `groups` nothing is said.",
+            "the test part of one fold, which raises the scores of every arm. Pass "
+            "cv=GroupKFold() or a number to keep artists together; without `groups` "
+            "there is no such warning.",
             stacklevel=4,
         )
     if not isinstance(problem.teachers, dict):
         return problem
-    if taught is None:
+    if teacher_artists is None:
         warnings.warn(
-            "Who taught the ready teachers is not known, so nothing is held out and "
-            "test artists cannot be counted. Pass taught=ids of these artists, or "
-            "taught=() for none of `groups`.",
+            "The training data of the ready teachers are not known, so nothing is held "
+            "out and test artists cannot be counted. Pass teacher_artists=ids of their "
+            "artists, or teacher_artists=() for none of `groups`.",
             stacklevel=4,
         )
         return problem
-    taught = {id for id in taught if not is_missing(id)}
-    known = np.array([id in taught for id in as_column(groups, "groups").tolist()])
+    trained = {id for id in teacher_artists if not is_missing(id)}
+    known = np.array([id in trained for id in as_column(groups, "groups").tolist()])
     tested = np.concatenate([test for _, test in problem.folds])
-    shared = np.unique(problem.groups[tested[known[tested]]])
-    if len(shared):
+    common = np.unique(problem.groups[tested[known[tested]]])
+    if len(common):
         warnings.warn(
-            f"{len(shared)} artists of the test folds taught the ready teachers: the "
-            "students hear of them. Pass TeacherData, which teaches without them.",
+            f"{len(common)} artists of the test folds are in the training data of the "
+            "ready teachers, which leak them to the students. Pass TeacherData, to "
+            "train teachers without them.",
             stacklevel=4,
         )
-    return replace(problem, taught=np.unique(problem.groups[known]))
+    return replace(problem, teacher_artists=np.unique(problem.groups[known]))
 
 
-def _warn_of_strangers(data, groups):
-    """Warn that test artists may teach, as nothing links the teacher and the task."""
+def _warn_of_unknown_overlap(data, groups):
+    """Warn that the teacher may learn test artists, as no id is on both sides."""
     theirs = data.items if data.groups is None else data.groups
     source = "items" if data.groups is None else "groups"
     warnings.warn(
         f"None of `groups` ({_examples(groups)}, ...) is among the {source} of "
         f"TeacherData ({_examples(theirs)}, ...), and not all of its clips are in X: "
-        "test artists may teach unnoticed, and n_shared_teacher is null. Pass "
-        "TeacherData(groups=...), the artist of each clip in the ids of `groups`. "
-        "Where nothing is shared, say so: also pass clips=numpy.full(n_clips, -1).",
+        "the teacher may be trained on test artists, and n_shared_teacher is null. "
+        "Pass TeacherData(groups=...), the artist of each clip in the ids of `groups`. "
+        "If nothing is shared, state it: also pass clips=numpy.full(n_clips, -1).",
         stacklevel=4,
     )
 

@@ -1,4 +1,4 @@
-"""What a comparison is about: its cells, and what they share."""
+"""The fits of a comparison, and the data and settings that they share."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,16 +8,14 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import GroupKFold, KFold
 
-from userlogfeat.comparison.links import Links
+from userlogfeat.comparison.arms import mode_of
+from userlogfeat.comparison.artist_overlap import ArtistOverlap
 from userlogfeat.comparison.projection import input_statistics
 from userlogfeat.evaluation.folds import n_per_class, stratified_folds
 
-PERMUTED, PROJECTION = "kd permuted logs", "kd random projection"
-ARMS = ("base", "fix", "init", "kd", PERMUTED, PROJECTION)
-
 
 @dataclass(frozen=True)
-class Cell:
+class Fit:
     """One fit of a comparison."""
 
     arm: str
@@ -29,7 +27,7 @@ class Cell:
     @property
     def mode(self) -> str:
         """The student's mode: base, fix, init or kd."""
-        return self.arm.split()[0]
+        return mode_of(self.arm)
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
@@ -37,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What all cells of a comparison share.
+    """The data and settings that all fits of a comparison share.
 
     Attributes
     ----------
@@ -51,14 +49,14 @@ class Problem:
         Rows of X.
     teachers : TeacherData, dict or None
         Checked.
-    links : Links or None
-        With TeacherData.
+    overlap : ArtistOverlap or None
+        Artists of student and teacher, where `teachers` is TeacherData.
     seeds : tuple of int
     search : list of dict
         Candidate settings of the student.
     inner_cv : int
-    taught : ndarray or None
-        Artists that taught ready teachers, where known.
+    teacher_artists : ndarray or None
+        Artists that ready teachers were trained on, where known.
     """
 
     student: Any
@@ -67,44 +65,44 @@ class Problem:
     groups: np.ndarray | None
     folds: list
     teachers: Any
-    links: Links | None
+    overlap: ArtistOverlap | None
     seeds: tuple
     search: list
     inner_cv: int
-    taught: np.ndarray | None = None
+    teacher_artists: np.ndarray | None = None
 
     @cached_property
     def statistics(self) -> np.ndarray:
-        """What a random projection reads, (n_clips, n): see `input_statistics`."""
+        """Input of a random projection, (n_clips, n): see `input_statistics`."""
         return input_statistics(self.X, self.student)
 
     @property
     def classifies(self) -> bool:
-        """Whether the task is to tell classes apart."""
+        """Whether the task is classification."""
         return is_classifier(self.student)
 
     @cached_property
     def excluded(self) -> list[tuple[Any, ...]]:
-        """For each fold the artists that a teacher must not hear, by `links`."""
-        if self.links is None:
+        """For each fold, the artists of `overlap` that a teacher must not see."""
+        if self.overlap is None:
             return [()] * len(self.folds)
-        return [tuple(self.links.shared(test).tolist()) for _, test in self.folds]
+        return [tuple(self.overlap.common(test).tolist()) for _, test in self.folds]
 
-    def training_rows(self, cell: Cell) -> np.ndarray:
-        """Rows of X that a cell's student learns from: the same for all arms."""
-        train = self.folds[cell.fold][0]
-        if cell.n_labels is None:
+    def training_rows(self, fit: Fit) -> np.ndarray:
+        """Return the rows of X that a student learns from: the same for all arms."""
+        train = self.folds[fit.fold][0]
+        if fit.n_labels is None:
             return train
         groups = None if self.groups is None else self.groups[train]
         return train[
-            n_per_class(self.y[train], cell.n_labels, seed=cell.seed, groups=groups)
+            n_per_class(self.y[train], fit.n_labels, seed=fit.seed, groups=groups)
         ]
 
 
 def make_folds(
     student: Any, y: np.ndarray, n_splits: int, groups: np.ndarray | None, *, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Folds for a student's task: by artist where `groups` are known.
+    """Draw folds for a student's task: by artist where `groups` are known.
 
     Parameters
     ----------
@@ -127,8 +125,8 @@ def make_folds(
 
 
 def find_ready(teachers: Any, arm: str) -> Any:
-    """The ready teacher of an arm; that of "kd" also serves "fix" and "init"."""
-    if not isinstance(teachers, dict):
+    """Return the ready teacher of an arm; that of "kd" serves "fix" and "init" too."""
+    if not isinstance(teachers, dict) or mode_of(arm) == "base":
         return None
     if arm in ("fix", "init") and arm not in teachers:
         ready = teachers.get("kd")

@@ -1,7 +1,7 @@
-"""Random targets: the control that knows the input and nothing of listeners.
+"""Random targets: the control with information on the input, and none on listeners.
 
-A student that learns to estimate a random linear map of what it hears is regularised as
-one that learns to estimate factors. What both gain over no targets is no knowledge.
+A student that learns to estimate a random linear map of its input is regularised like
+one that learns to estimate factors. A gain that both have is no knowledge.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from userlogfeat._typing import Audio
 
-_PROJECTION = 2  # the stream of random numbers, beside a cell's seed
+_PROJECTION = 2  # the stream of random numbers, beside a fit's seed
 
 
 def random_projection(
@@ -21,12 +21,12 @@ def random_projection(
     length: float | None,
     seed: int,
 ) -> np.ndarray:
-    """A random linear map of standardised features.
+    """Map standardised features by a random matrix.
 
     Parameters
     ----------
     features : ndarray (n_clips, n_features)
-        See `input_statistics`.
+        Features, as `input_statistics` returns them.
     train : ndarray of int
         Rows whose mean and deviation standardise the columns.
     n_factors : int
@@ -34,7 +34,7 @@ def random_projection(
         Root mean square length of the targets of `train`. None brings every row to
         unit length.
     seed : int
-        Of the map.
+        Seed of the matrix.
 
     Returns
     -------
@@ -52,15 +52,15 @@ def random_projection(
 
 
 def input_statistics(X: Audio, student: Any) -> np.ndarray:
-    """What a random projection reads of each clip.
+    """Return the input of a random projection for each clip.
 
-    Features as they are; of audio, the mean and the standard deviation over time of
+    Features as they are; for audio, the mean and the standard deviation over time of
     each band of the student's log-mel spectrogram.
 
     Parameters
     ----------
     X : array-like of n_clips
-        Features (n_clips, n_features) where the student has ``network="mlp"`` or no
+        Features (n_clips, n_features) if the student has ``network="mlp"`` or no
         `frontend`; else paths, waveforms or log-mel spectrograms.
     student : estimator
 
@@ -78,8 +78,8 @@ def input_statistics(X: Audio, student: Any) -> np.ndarray:
     from userlogfeat.estimators.log_mel import LogMel
 
     names = ("duration", "short", "sample_rate", "device")
-    heard = {name: settings[name] for name in names if name in settings}
-    log_mel = LogMel(settings["frontend"], **heard)
+    kept = {name: settings[name] for name in names if name in settings}
+    log_mel = LogMel(settings["frontend"], **kept)
     return np.stack(
         [_band_statistics(clip.layers["log_mel"]) for clip in log_mel.iter_features(X)]
     )

@@ -11,32 +11,32 @@ from sklearn.model_selection import check_cv
 from userlogfeat._check import check_positive
 from userlogfeat.comparison.problem import make_folds
 
-_FOLD_SEED = 0  # where `cv` is a number: one set of folds for all seeds
+_FOLD_SEED = 0  # if `cv` is a number: one set of folds for all seeds
 
 
 def check_folds(
     student: Any, y: np.ndarray, cv: Any, groups: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The outer folds as a list, whatever `cv` is.
+    """Return the outer folds as a list, whatever `cv` is.
 
     Parameters
     ----------
     student : estimator
     y : ndarray (n_clips,) or (n_clips, n_outputs)
     cv : int, splitter or iterable
-        See ``compare``.
+        Folds, as ``compare`` takes them.
     groups : ndarray (n_clips,) or None
 
     Returns
     -------
     list of (train, test)
-        Rows of X, also where `cv` gave masks.
+        Rows of X, also if `cv` has masks.
 
     Raises
     ------
     ValueError
-        Where there is no fold, or a part of one is empty, has rows that X has not, or
-        shares rows with the other part.
+        If there is no fold, or a part of one is empty, has rows that X has not, or
+        overlaps with the other part.
     """
     if isinstance(cv, Integral):
         check_positive(cv, "cv", integer=True)
@@ -45,7 +45,7 @@ def check_folds(
         folds = list(cv)
     else:
         splitter = check_cv(cv, y, classifier=is_classifier(student))
-        with warnings.catch_warnings():  # our own warning of shared artists says more
+        with warnings.catch_warnings():  # our own warning of common artists is clearer
             warnings.filterwarnings("ignore", "The groups parameter is ignored")
             folds = list(splitter.split(np.zeros(len(y)), y, groups))
     if not folds:
@@ -74,7 +74,7 @@ def _check_fold(number, fold, n_clips):
 
 
 def _check_rows(part, rows, n_clips):
-    """Row numbers, from these or from a mask."""
+    """Return row numbers, from row numbers or a mask."""
     rows = np.asarray(rows)
     if rows.dtype == bool:
         if rows.shape != (n_clips,):

@@ -1,7 +1,7 @@
-"""What is known of every student before the first fit: its settings, its start.
+"""Checks of every student before the first fit: its settings, and its start in init.
 
-A comparison fits fold by fold, so an arm that cannot work would end it after the first
-ones, hours later.
+A comparison fits fold by fold, so an arm that cannot work would otherwise end it hours
+later.
 """
 
 from typing import Any
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from userlogfeat.comparison.arms import arm_candidates
-from userlogfeat.comparison.links import TeacherData
+from userlogfeat.comparison.arms import mode_of
+from userlogfeat.comparison.artist_overlap import TeacherData
+from userlogfeat.comparison.fitting import arm_candidates
 from userlogfeat.comparison.problem import Problem, find_ready
 
 
@@ -23,17 +24,17 @@ def check_students(
     ----------
     problem : Problem
     arms : tuple of str
-        Known ones, which have a teacher where they need one.
+        Known arms, which have a teacher if they need one.
     channels : tuple of int or None
 
     Raises
     ------
     ValueError, TypeError
-        Where a parameter is unknown or has no such value, a width has no teacher, or
-        the teacher's network is not the one that ``"init"`` starts.
+        If a parameter is unknown or has no such value, a width has no teacher, or
+        ``"init"`` would start another network than the teacher's.
     """
     for arm in arms:
-        mode = arm.split()[0]
+        mode = mode_of(arm)
         for width in channels:
             ready = _ready(problem, arm, width)
             for settings in arm_candidates(problem.search, mode):
@@ -43,7 +44,7 @@ def check_students(
 
 
 def _make(problem, mode, settings, width):
-    """The student with the settings of one cell, checked as its fit does it."""
+    """Make the student of one fit, checked as in its own ``fit``."""
     if width is not None:
         settings = settings | {"channels": width}
         if getattr(problem.student, "network", None) == "mlp":
@@ -59,7 +60,7 @@ def _make(problem, mode, settings, width):
 
 
 def _ready(problem, arm, width):
-    """The ready teachers of an arm at one width, as a list: one, or one a seed."""
+    """Return the ready teachers of an arm at one width: one, or one a seed."""
     ready = find_ready(problem.teachers, arm)
     if isinstance(ready, dict) and width is not None and width not in ready:
         raise ValueError(
@@ -70,7 +71,7 @@ def _ready(problem, arm, width):
 
 
 def _check_start(problem, student, arm, ready, width):
-    """Raise where a student of mode "init" has another network than its teacher."""
+    """Raise if a student of mode "init" has another network than its teacher."""
     expected = _network_of(student.get_params(deep=False), head="mlp")
     if isinstance(problem.teachers, TeacherData):
         estimator = clone(problem.teachers.estimator)
@@ -93,7 +94,7 @@ def _check_start(problem, student, arm, ready, width):
 
 
 def _network_to_be(estimator: BaseEstimator) -> dict[str, Any]:
-    """The network that an estimator will have, as far as its parameters say."""
+    """Return the network that an estimator will have, as far as parameters decide."""
     if not hasattr(estimator, "_teacher_network"):
         return {"network": type(estimator).__name__}
     if type(estimator).__name__ != "CFRegressor":
@@ -102,7 +103,7 @@ def _network_to_be(estimator: BaseEstimator) -> dict[str, Any]:
 
 
 def _network_of(parameters, *, head=None):
-    """What decides the tensors of a network: its kind, then its sizes."""
+    """Return the kind and the sizes of a network, which decide its tensors."""
     network = parameters["network"]
     if network == "se_cnn":
         from userlogfeat.networks.se_cnn import PAPER_POOLS
@@ -118,7 +119,7 @@ def _network_of(parameters, *, head=None):
 
 
 def _network_of_ready(teacher, channels):
-    """The network of a model, an embedder or a frozen estimator; raises without one."""
+    """Return the network of a ready teacher; raise if it has none."""
     from userlogfeat.estimators._teacher import resolve_teacher
 
     resolved = resolve_teacher(teacher, channels=channels)

@@ -1,4 +1,4 @@
-"""What a comparison found: means with intervals, differences with paired tests.
+"""The summary of a comparison: means with intervals, differences with paired tests.
 
 Intervals are over clips and seeds. Tests pair the scores of two arms in the
 same fold under the same seed, and their p-values are corrected for how many there are
@@ -12,7 +12,7 @@ import polars as pl
 
 from userlogfeat._groups import as_column
 from userlogfeat._typing import Labels
-from userlogfeat.comparison.problem import PERMUTED
+from userlogfeat.comparison.arms import PERMUTED
 from userlogfeat.evaluation.significance import (
     cohens_dz,
     holm,
@@ -24,11 +24,11 @@ from userlogfeat.evaluation.significance import (
 _SETTING = ["n_labels", "channels"]
 _TESTS = ("p_ttest", "p_wilcoxon")
 _CONTRAST = ("difference", "diff_low", "diff_high", *_TESTS, "effect_size")
-_CELL = ["arm", *_SETTING, "seed", "fold"]
-# What the outcome of a clip can be, and so the interval of its mean.
+_FIT = ["arm", *_SETTING, "seed", "fold"]
+# Bounds of the outcome of a clip, and so of the interval of its mean.
 _NONE = (-np.inf, np.inf)
 _BOUNDS = {"accuracy": (0.0, 1.0), "r2": (-np.inf, 1.0)}
-_NEEDED = (*_CELL, "score", "metric", "clips", "outcome")
+_NEEDED = (*_FIT, "score", "metric", "clips", "outcome")
 
 
 def summarise(
@@ -38,23 +38,22 @@ def summarise(
     groups: Labels | None = None,
     corrected: bool = True,
 ) -> pl.DataFrame:
-    """Means, intervals and tests of what ``compare`` returned.
+    """Compute means, intervals and tests of the frame that ``compare`` returned.
 
     Parameters
     ----------
     frame : polars.DataFrame
-        Of ``compare``: one row a fit.
+        Frame of ``compare``: one row a fit.
     against : sequence of str
-        Arms that all others are compared with; those that the frame lacks are left
-        out.
+        Arms that all others are compared with, if the frame has them.
     groups : array-like (n_clips,), optional
         Artist of each clip of X, tested or not: intervals are then over artists, since
-        clips of one artist are not independent. By default those that `compare` had,
-        which are in the frame; without its column `groups`, intervals are over clips.
+        clips of one artist are not independent. By default the `groups` of `compare`,
+        which are in the frame; without that column, intervals are over clips.
     corrected : bool
-        Whether the t-test is the one that Nadeau and Bengio (2003) correct for folds
-        that learn from the same clips. The plain one, which Lee et al. (2019) use,
-        finds too many differences.
+        Whether to use the t-test of Nadeau and Bengio (2003), corrected for folds whose
+        training clips overlap. The plain test, which Lee et al. (2019) use, finds too
+        many differences.
 
     Returns
     -------
@@ -72,10 +71,10 @@ def summarise(
     Raises
     ------
     ValueError
-        Where columns are missing, a fit is there twice, the frame is of several
-        metrics, or `groups` are too few.
+        If columns are missing, a fit is there twice, the frame is of several metrics,
+        or `groups` are too few.
     TypeError
-        Where it is no polars.DataFrame.
+        If it is no polars.DataFrame.
 
     Notes
     -----
@@ -157,7 +156,7 @@ class _Tables:
         }
 
     def compare(self, arm, other, n_train):
-        """The contrast of two arms in what both were fitted on."""
+        """Compare two arms in the folds and seeds that both have."""
         nothing = dict.fromkeys(_CONTRAST)
         if arm == other or other not in self.fits:
             return nothing
@@ -169,7 +168,7 @@ class _Tables:
         sizes = {}
         if n_train is not None:
             sizes = {"n_train": n_train, "n_test": float(pairs["n_test"].mean())}
-        # Fits that one arm alone has are left out of both tables.
+        # Fits of one arm only are left out of both tables.
         tables = [
             self._table(self.fits[a].join(pairs.select(keys), on=keys, how="semi"))
             for a in (arm, other)
@@ -201,7 +200,7 @@ class _Tables:
 
 
 def _per_clip(row):
-    """What each clip adds to the score: its outcome, or its part of R2."""
+    """Return the contribution of each clip to the score: its outcome, or part of R2."""
     outcome = np.asarray(row["outcome"], dtype=np.float64)
     if row["metric"] != "r2":
         return outcome
@@ -212,7 +211,7 @@ def _per_clip(row):
 
 
 def _training_size(frame):
-    """Clips outside a test fold: those that students learn from, or are drawn from."""
+    """Return the number of clips outside a test fold."""
     n_clips = frame["clips"].explode().n_unique()
     return max(n_clips - frame["n_test"].mean(), frame["n_train"].max())
 
@@ -247,7 +246,7 @@ def _schema(against):
 
 
 def _columns(against):
-    """Names in order: each corrected p-value beside the plain one."""
+    """Return the columns in order: each corrected p-value beside the plain one."""
     columns = []
     for name in _schema(against):
         columns.append(name)
@@ -278,20 +277,20 @@ def _check(frame):
             f"The frame has several metrics: {', '.join(map(repr, sorted(metrics)))}. "
             "Summarise one at a time."
         )
-    cells = frame.select(_CELL)
-    if cells.is_duplicated().any():
-        row = cells.filter(cells.is_duplicated()).row(0, named=True)
+    fits = frame.select(_FIT)
+    if fits.is_duplicated().any():
+        row = fits.filter(fits.is_duplicated()).row(0, named=True)
         fit = ", ".join(f"{name}={value!r}" for name, value in row.items())
         raise ValueError(
-            f"The frame has {cells.is_duplicated().sum()} rows of fits that are there "
+            f"The frame has {fits.is_duplicated().sum()} rows of fits that are there "
             f"twice or more, such as {fit}: tests would count them as independent. "
-            f"Where they are copies, pass frame.unique({_CELL}, maintain_order=True); "
+            f"Where they are copies, pass frame.unique({_FIT}, maintain_order=True); "
             "runs with other folds or other students are summarised apart."
         )
 
 
 def _check_groups(groups, frame):
-    """A column with a group for each clip that was tested; None without `groups`."""
+    """Return a group for each clip; None without `groups`."""
     if groups is None:
         return _groups_of_frame(frame)
     groups, last = as_column(groups, "groups"), frame["clips"].explode().max()
@@ -305,7 +304,7 @@ def _check_groups(groups, frame):
 
 
 def _groups_of_frame(frame):
-    """The groups that `compare` had, a number for each clip; None where it had none."""
+    """Return the groups of `compare`, a number for each clip; None if it had none."""
     if "groups" not in frame.columns or frame["groups"].is_null().all():
         return None
     known = frame.filter(pl.col("groups").is_not_null()).select("clips", "groups")

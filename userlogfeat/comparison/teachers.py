@@ -1,15 +1,15 @@
 """Teachers for a comparison: trained again for every test fold, without its artists.
 
-A student that is compared with and without a teacher must not hear of the test through
-it. So a teacher is trained for each test fold on clips whose artist is not in it. And
-its estimates for clips that it learned from are better than those for new clips: a
-student would learn to trust them too much. So those are *out of fold*: each is by a
-head without the clip's artist (:attr:`FoldTeacher.targets`).
+A student must not learn about the test clips through its teacher. So a teacher is
+trained for each test fold on clips whose artist is not in it. Its estimates for clips
+that it was trained on are better than those for new clips, and a student would learn to
+trust them too much. So those are *out of fold*: each is by a head that was trained
+without the clip's artist (:attr:`FoldTeacher.targets`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +20,20 @@ from sklearn.utils.validation import has_fit_parameter
 
 from userlogfeat._groups import artist_groups
 from userlogfeat._typing import ArrayLike
-from userlogfeat.comparison.links import take
+from userlogfeat.comparison.artist_overlap import take
 from userlogfeat.evaluation.ranking import unit_rows
 
 if TYPE_CHECKING:
-    from userlogfeat.comparison.links import Links, TeacherData
+    from userlogfeat.comparison.artist_overlap import ArtistOverlap, TeacherData
 
 
-_PERMUTATION = 1  # the stream of random numbers that permutes, beside a cell's seed
+_CHANGE = 1  # the stream of random numbers that changes factors, beside a fit's seed
 
 
 def permute_factors(
     factors: np.ndarray, items: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Factors in which every item has another item's.
+    """Exchange the factors of items, so that every item has another item's.
 
     The items are put in a random cycle, and each gets the factors of the next: none
     keeps its own, and clips of one item stay together.
@@ -48,6 +48,11 @@ def permute_factors(
     -------
     ndarray (n_clips, n_factors)
 
+    Raises
+    ------
+    ValueError
+        If there is one item alone, which would keep its factors.
+
     Examples
     --------
     >>> import numpy as np
@@ -56,6 +61,13 @@ def permute_factors(
     array([2., 2., 1.])
     """
     item = artist_groups(items)  # missing ones are items of their own
+    if item.max() == 0:
+        raise ValueError(
+            f"All {len(items)} clips have the item {items.tolist()[0]!r}, expected two "
+            "or more items: permuted logs give each the factors of another. Is "
+            "TeacherData(items=...) the item of each clip? Else leave 'kd permuted "
+            "logs' out of `arms`."
+        )
     rows = [np.flatnonzero(item == i) for i in range(item.max() + 1)]
     cycle = rng.permutation(len(rows))
     permuted = np.empty_like(factors)
@@ -66,21 +78,21 @@ def permute_factors(
 
 
 class FoldTeacher:
-    """A teacher that heard no artist of one test fold; trained when first asked for.
+    """A teacher trained without the artists of one test fold, when first asked for.
 
     Parameters
     ----------
     data : TeacherData
         Checked.
-    links : Links
+    overlap : ArtistOverlap
     X : array-like
         The student's clips.
     excluded : sequence of int
-        Artists (in the numbers of `links`) that it must not hear.
+        Artists (in the numbers of `overlap`) that it must not be trained on.
     seed : int
-        Of the permutation; and of the estimator, where that has none.
-    permuted : bool
-        Whether to learn from permuted logs.
+        Seed of `change`; and of the estimator, where that has none.
+    change : callable, optional
+        Function from factors, items and a numpy Generator to the factors to learn.
     channels : int or None
         The estimator's parameter of this name, where it has one.
     """
@@ -88,68 +100,67 @@ class FoldTeacher:
     def __init__(
         self,
         data: TeacherData,
-        links: Links,
+        overlap: ArtistOverlap,
         X: ArrayLike,
         *,
         excluded: Sequence[int],
         seed: int,
-        permuted: bool,
+        change: Callable[..., np.ndarray] | None = None,
         channels: int | None = None,
     ) -> None:
-        self.data, self.links, self.seed = data, links, seed
-        self.heard = X if data.student_X is None else data.student_X
-        self.permuted, self.channels = permuted, channels
-        self.rows = np.flatnonzero(~np.isin(links.teacher, excluded))
-        n_artists = len(np.unique(links.teacher[self.rows]))
+        self.data, self.overlap, self.seed = data, overlap, seed
+        self.student_X = X if data.student_X is None else data.student_X
+        self.change, self.channels = change, channels
+        self.rows = np.flatnonzero(~np.isin(overlap.teacher, excluded))
+        n_artists = len(np.unique(overlap.teacher[self.rows]))
         if n_artists < 2:
             raise ValueError(
-                f"{n_artists} artists are left to teach from, of "
-                f"{len(np.unique(links.teacher))}: the others are in the test fold. "
+                f"{n_artists} artists are left to train a teacher on, of "
+                f"{len(np.unique(overlap.teacher))}: the others are in the test fold. "
                 "Expected two or more. Are `groups` and the teacher's `groups` ids of "
                 "one kind, or does one group hold everything?"
             )
 
     @property
-    def n_taught(self) -> int:
-        """Clips it learns from."""
+    def n_clips(self) -> int:
+        """Number of clips that it is trained on."""
         return len(self.rows)
 
     @cached_property
     def factors(self) -> np.ndarray:
-        """What it learns (n_taught, n_factors): permuted where asked for."""
+        """Factors that it is trained on (n_clips, n_factors), changed if asked for."""
         factors = self.data.factors[self.rows]
-        if not self.permuted:
+        if self.change is None:
             return factors
-        rng = np.random.default_rng([self.seed, _PERMUTATION])
-        return permute_factors(factors, self.data.items[self.rows], rng)
+        rng = np.random.default_rng([self.seed, _CHANGE])
+        return self.change(factors, self.data.items[self.rows], rng)
 
     @cached_property
     def estimator(self) -> Any:
-        """The teacher trained on all it may hear."""
-        return self._fit(np.arange(self.n_taught))
+        """The teacher, trained on all clips that it may be trained on."""
+        return self._fit(np.arange(self.n_clips))
 
     @cached_property
     def targets(self) -> np.ndarray:
         """Estimates for the student's clips (n_clips, n_factors), float64.
 
-        Of clips whose artist taught the teacher, each is by a head without that
-        artist. All heads have the whole teacher's strength of regularisation and its
-        mean. Else the folds could be told apart by both, and the mean of what a head
-        learned tells what it did not learn: a student would learn that.
+        The estimate for a clip whose artist the teacher was trained on is by a head
+        without that artist. All heads have the full teacher's strength of
+        regularisation and its mean. Otherwise both would identify the fold, and the
+        mean that a head learned would reveal the targets it has not seen.
         """
-        targets = np.empty((len(self.links.student), self.factors.shape[1]))
-        artist = self.links.teacher[self.rows]
-        own = np.isin(self.links.student, artist)
+        targets = np.empty((len(self.overlap.student), self.factors.shape[1]))
+        artist = self.overlap.teacher[self.rows]
+        own = np.isin(self.overlap.student, artist)
         self._estimate(self.estimator, np.flatnonzero(~own), targets)
         if not own.any():
             return targets
-        # What the heads of this teacher agree on.
         settings = {}
         if hasattr(self.estimator, "alpha_") and self._has("alphas"):
             settings["alphas"] = (self.estimator.alpha_,)
         folds = GroupKFold(min(self.data.n_folds, len(np.unique(artist))))
         for train, held in folds.split(artist, groups=artist):
-            rows = np.flatnonzero(np.isin(self.links.student, artist[held]))
+            rows = np.flatnonzero(np.isin(self.overlap.student, artist[held]))
             if len(rows):
                 head = self._fit(train, **settings)
                 self._estimate(head, rows, targets)
@@ -157,7 +168,7 @@ class FoldTeacher:
         return targets
 
     def _fit(self, part, **settings):
-        """The estimator fitted on a part of the clips it may hear."""
+        """Fit the estimator on a part of the clips that it may be trained on."""
         if self.channels is not None and self._has("channels"):
             settings["channels"] = self.channels
         if self._has("random_state") and self.data.estimator.random_state is None:
@@ -166,18 +177,18 @@ class FoldTeacher:
         rows = self.rows[part]
         metadata = {}
         if has_fit_parameter(estimator, "groups"):
-            metadata["groups"] = self.links.teacher[rows]
+            metadata["groups"] = self.overlap.teacher[rows]
         if self.data.sample_weight is not None:
             metadata["sample_weight"] = self.data.sample_weight[rows]
         return estimator.fit(take(self.data.X, rows), self.factors[part], **metadata)
 
     def _estimate(self, estimator, rows, targets):
         if len(rows):
-            estimate = estimator.predict(take(self.heard, rows))
+            estimate = estimator.predict(take(self.student_X, rows))
             targets[rows] = np.reshape(estimate, (len(rows), -1))
 
     def _mean(self, part=slice(None)):
-        """Mean of the factors as they are learned: of unit length where that is so."""
+        """Return the mean of the factors as they are learned, of unit length or raw."""
         factors, weight = self.factors[part].astype(np.float64), None
         if has_unit_factors(self.data):
             factors = unit_rows(factors)
@@ -190,6 +201,6 @@ class FoldTeacher:
 
 
 def has_unit_factors(data: TeacherData) -> bool:
-    """Whether the estimator brings factors to unit length before it learns them."""
+    """Return whether the estimator scales factors to unit length to learn them."""
     norm = getattr(data.estimator, "factor_norm", "raw")
     return norm == "unit" and data.factors.shape[1] > 1

@@ -24,7 +24,8 @@ from userlogfeat.mirex.report_parts import (
 from userlogfeat.mirex.scores import NO_ANSWER, SEVERAL
 from userlogfeat.mirex.tag_report import tag_sections
 from userlogfeat.mirex.tag_results import TagEvaluation
-from userlogfeat.report import markup
+from userlogfeat.report.page import Pictures, Section, Table, render_page
+from userlogfeat.report.plots import draw_plots
 
 if TYPE_CHECKING:
     from userlogfeat.mirex.results import Evaluation
@@ -52,7 +53,7 @@ def write_report(evaluation: Evaluation | TagEvaluation, folder: PathLike) -> No
     sections = report_sections(evaluation)
     texts = {name: frame.write_csv() for name, frame in evaluation.frames.items()}
     texts["report.txt"] = _as_text(sections)
-    texts["report.html"] = _as_page(sections)
+    texts["report.html"] = _as_page(sections, draw_plots("mirex", evaluation))
     for name, text in texts.items():
         with replace_file(folder / name) as temporary:
             temporary.write_text(_printable(text), encoding="utf-8")
@@ -194,15 +195,14 @@ def _as_text(sections):
     return "\n".join(lines)
 
 
-def _as_page(sections):
-    parts = []
-    for heading, header, rows, notes in sections:
-        parts += [
-            markup.heading(_printable(heading)),
-            markup.table(header, rows, numbers=True),
-            *(markup.paragraph(note) for note in notes),
-        ]
-    return markup.document(TITLE, parts, "Made by userlogfeat mirex evaluate.")
+def _as_page(sections, pictures):
+    figures = [Section("Figures", [Pictures(pictures)])] if pictures else []
+    tables = [
+        Section(_printable(heading), [Table(header, rows, numbers=True), *notes])
+        for heading, header, rows, notes in sections
+    ]
+    footer = "Made by userlogfeat mirex evaluate."
+    return render_page(TITLE, [*figures, *tables], footer)
 
 
 def _printable(text):

@@ -1,7 +1,27 @@
-"""Plots and pages of a comparison: what was measured, and how sure that is."""
+"""Plots and pages of a comparison: scores, differences and their uncertainty.
+
+================  ====================================================================
+comparison_page   ``write_html``: the page of a comparison
+page              a page of sections as HTML; ``templates/page.html`` is its markup
+plots             plots registered by name, each for a page
+transfer          scores of all arms by channels or labels
+classwise         recall of each class with two feature sets
+findings          differences in sentences
+tables            tables of a comparison
+frames            frames of a comparison, checked
+metric, style     how scores are written; how arms and axes look
+================  ====================================================================
+"""
 
 from userlogfeat.report.classwise import ClasswiseDisplay
-from userlogfeat.report.page import write_html
+from userlogfeat.report.comparison_page import write_html
+from userlogfeat.report.plots import Picture, register_plot
 from userlogfeat.report.transfer import TransferDisplay
 
-__all__ = ["ClasswiseDisplay", "TransferDisplay", "write_html"]
+__all__ = [
+    "ClasswiseDisplay",
+    "Picture",
+    "TransferDisplay",
+    "register_plot",
+    "write_html",
+]

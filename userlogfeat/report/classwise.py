@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import ArrayLike
-from userlogfeat.report.style import FONT, finish, in_per_cent, new_axes
+from userlogfeat.report.style import FONT, finish, new_axes, write_percentages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -189,7 +189,7 @@ class ClasswiseDisplay:
         ax.set_yticks(np.arange(n), names, parse_math=False)
         ax.set_ylim(n - 0.5, -0.5)  # the first class on top
         ax.set_xlim(-0.02, 1.02)
-        in_per_cent(ax.xaxis)
+        write_percentages(ax.xaxis)
         ax.set_xlabel("Recall (% of the class's clips)", fontsize=FONT)
         for row, gain in enumerate(self.recall[1] - self.recall[0]):
             self._at_right(f"{100 * gain:+.0f}", row, ax.get_yaxis_transform())

@@ -1,20 +1,24 @@
 """Frames of a comparison, checked: settings, arms and the differences between them."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import polars as pl
 
 from userlogfeat._check import check_choice
-from userlogfeat.report.words import ARMS, SIGNIFICANT, Metric, place
+from userlogfeat.comparison.arms import ARMS
+from userlogfeat.comparison.summary import summarise
+from userlogfeat.report.metric import Metric, setting_text
 
+SIGNIFICANT = 0.05
 _KEYS = ["n_labels", "channels", "arm"]
 _NUMBERS = ["mean", "low", "high"]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """The difference between two arms in one setting, with what supports it."""
+    """The difference between two arms in one setting, with its interval and tests."""
 
     arm: str
     against: str
@@ -36,39 +40,67 @@ class Contrast:
     def p(self) -> float | None:
         """The corrected p value: the t-test's, else Wilcoxon's, else None."""
         both = (self.p_ttest_holm, self.p_wilcoxon_holm)
-        return next((p for p in both if _is_number(p)), None)
+        return next((p for p in both if _is_finite(p)), None)
 
     @property
     def holds(self) -> bool:
-        """Whether there is a difference, which survives Holm's correction if made."""
+        """Whether there is a difference that survives Holm's correction, if made."""
         return self.sign != 0 and (self.p is None or self.p < SIGNIFICANT)
 
 
-def checked(
-    frame: pl.DataFrame, metric: str | None = None
-) -> tuple[pl.DataFrame, Metric]:
-    """Check what `compare` or `summarise` returned, and choose one metric.
+@dataclass(frozen=True)
+class Results:
+    """The results of a comparison in one metric: what a report shows.
+
+    Attributes
+    ----------
+    summary : polars.DataFrame
+        Frame of :func:`userlogfeat.comparison.summarise`.
+    fits : polars.DataFrame or None
+        Frame of :func:`userlogfeat.comparison.compare`, where it is known.
+    metric : Metric
+    """
+
+    summary: pl.DataFrame
+    fits: pl.DataFrame | None
+    metric: Metric
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms in the order in which they were registered, then others."""
+        return ordered_arms(self.summary)
+
+    def settings(self, column: str) -> list[int | None]:
+        """Return the values of `n_labels` or `channels`: see :func:`settings`."""
+        return settings(self.summary, column)
+
+
+def make_results(
+    frame: pl.DataFrame, metric: str | None = None, summary: pl.DataFrame | None = None
+) -> Results:
+    """Check the frame that `compare` or `summarise` returned, and choose one metric.
 
     Parameters
     ----------
     frame : polars.DataFrame
-        Of :func:`userlogfeat.comparison.compare` (one row a fit) or of
-        :func:`userlogfeat.comparison.summarise` (one row an arm and setting).
+        Frame of :func:`userlogfeat.comparison.compare` (one row a fit), which is
+        summarised, or of :func:`userlogfeat.comparison.summarise`.
     metric : str, optional
-        Which one, where the frame has several; the score's name, where it has none.
+        Name of the metric, where the frame has several; name of the score, where the
+        frame does not name it.
+    summary : polars.DataFrame, optional
+        Summary of `frame`, where it is not to be made here.
 
     Returns
     -------
-    frame : polars.DataFrame
-        Its rows of this metric.
-    metric : Metric
+    Results
 
     Raises
     ------
     TypeError
-        Where `frame` is no polars frame.
+        If `frame` is no polars frame.
     ValueError
-        Where columns are missing, there are no rows, only one arm, several metrics or
+        If columns are missing, or there are no rows, only one arm, several metrics or
         scores that are NaN.
     """
     if not isinstance(frame, pl.DataFrame):
@@ -77,39 +109,17 @@ def checked(
             " that compare or summarise returned (polars.from_pandas turns one of "
             "pandas into it)."
         )
-    frame, metric = _of_metric(frame, metric)
-    if has_fits(frame):
+    frame, metric = _select_metric(frame, metric)
+    fits = None
+    if "score" in frame.columns and "mean" not in frame.columns:
         _check(frame, ["score"])
-        return frame, Metric(metric)
-    _check(frame, _NUMBERS)
-    repeated = frame.filter(frame.select(_KEYS).is_duplicated())
-    if repeated.height:
-        raise ValueError(
-            f"The summary has several rows for {_where(repeated.row(0, named=True))}: "
-            "were summaries of several comparisons joined? Pass one at a time."
-        )
-    return frame, Metric(metric)
+        fits, frame = frame, summarise(frame) if summary is None else summary
+    frame, _ = _select_metric(frame, metric)
+    return Results(_check_summary(frame), fits, Metric(metric))
 
 
-def summarised(
-    frame: pl.DataFrame, metric: str | None = None
-) -> tuple[pl.DataFrame, Metric]:
-    """As :func:`checked`; the frame of `compare` is summarised."""
-    frame, metric = checked(frame, metric)
-    if not has_fits(frame):
-        return frame, metric
-    from userlogfeat.comparison import summarise
-
-    return checked(summarise(frame), metric.name)
-
-
-def has_fits(frame: pl.DataFrame) -> bool:
-    """Whether a frame is of `compare`: a row a fit, not yet summarised."""
-    return "score" in frame.columns and "mean" not in frame.columns
-
-
-def _of_metric(frame, metric):
-    """The rows of one metric, and its name."""
+def _select_metric(frame, metric):
+    """Return the rows of one metric, and its name."""
     if "metric" not in frame.columns or frame.height == 0:
         return frame, metric or "score"
     names = frame["metric"].unique(maintain_order=True).to_list()
@@ -125,6 +135,17 @@ def _of_metric(frame, metric):
     return frame.filter(pl.col("metric") == metric), metric
 
 
+def _check_summary(summary):
+    _check(summary, _NUMBERS)
+    repeated = summary.filter(summary.select(_KEYS).is_duplicated())
+    if repeated.height:
+        raise ValueError(
+            f"The summary has several rows for {_where(repeated.row(0, named=True))}: "
+            "were summaries of several comparisons joined? Pass one at a time."
+        )
+    return summary
+
+
 def _check(frame, numbers):
     """Raise unless the frame has the columns, rows, arms and finite `numbers`."""
     missing = [name for name in [*_KEYS, *numbers] if name not in frame.columns]
@@ -136,7 +157,7 @@ def _check(frame, numbers):
         )
     if frame.height == 0:
         raise ValueError("The frame has no rows: there is nothing to report.")
-    arms = frame["arm"].unique(maintain_order=True).to_list()
+    arms = frame["arm"].unique().to_list()
     if len(arms) < 2:
         raise ValueError(
             f"The frame has the arm {arms[0]!r} only, expected two or more: run compare"
@@ -156,29 +177,24 @@ def _check(frame, numbers):
         )
 
 
-def ordered_arms(summary: pl.DataFrame) -> list[str]:
-    """Arms in the order of ARMS; others after them, as they come."""
-    found = summary["arm"].unique(maintain_order=True).to_list()
+def ordered_arms(frame: pl.DataFrame) -> list[str]:
+    """Return arms in the order in which they were registered; others as they come."""
+    found = frame["arm"].unique(maintain_order=True).to_list()
     return [a for a in ARMS if a in found] + [a for a in found if a not in ARMS]
 
 
 def settings(summary: pl.DataFrame, column: str) -> list[int | None]:
-    """Values of `n_labels` or `channels`, ascending; None (all, or none) at the end."""
+    """Return the values of a column, ascending; None (all, or none) at the end."""
     values = summary[column].unique().to_list()
     return sorted(values, key=lambda value: (value is None, value))
 
 
 def _where(row):
-    return f"arm {row['arm']!r} {place(row['n_labels'], row['channels'])}"
-
-
-def contrast_column(name: str, against: str) -> str:
-    """Column of a summary with the number `name` of the differences to an arm."""
-    return f"{name} to {against}"
+    return f"arm {row['arm']!r} {setting_text(row['n_labels'], row['channels'])}"
 
 
 def contrasts(summary: pl.DataFrame) -> list[Contrast]:
-    """Every difference that a summary has.
+    """Return every difference that a summary has.
 
     Returns
     -------
@@ -186,24 +202,23 @@ def contrasts(summary: pl.DataFrame) -> list[Contrast]:
         By setting, then by the arm compared against, then by arm.
     """
     arms = ordered_arms(summary)
-    compared = [a for a in arms if contrast_column("difference", a) in summary.columns]
+    compared = [arm for arm in arms if f"difference to {arm}" in summary.columns]
     rows = {tuple(row[key] for key in _KEYS): row for row in summary.to_dicts()}
     found = []
-    for channels in settings(summary, "channels"):
-        for n_labels in settings(summary, "n_labels"):
-            for against in compared:
-                for arm in arms:
-                    row = rows.get((n_labels, channels, arm))
-                    if row is not None and arm != against:
-                        found.append(_contrast(row, against))
+    for channels, n_labels, against, arm in itertools.product(
+        settings(summary, "channels"), settings(summary, "n_labels"), compared, arms
+    ):
+        row = rows.get((n_labels, channels, arm))
+        if row is not None and arm != against:
+            found.append(_contrast(row, against))
     return [contrast for contrast in found if contrast is not None]
 
 
 def _contrast(row, against):
     def number(name):
-        return row.get(contrast_column(name, against))
+        return row.get(f"{name} to {against}")
 
-    if not all(map(_is_number, map(number, ("difference", "diff_low", "diff_high")))):
+    if not all(map(_is_finite, map(number, ("difference", "diff_low", "diff_high")))):
         return None  # the arm compared against was not run in this setting
     return Contrast(
         arm=row["arm"],
@@ -219,5 +234,5 @@ def _contrast(row, against):
     )
 
 
-def _is_number(value):
+def _is_finite(value):
     return value is not None and math.isfinite(value)

@@ -1,7 +1,8 @@
-"""How plots look: colours, markers and dashes of the arms, axes, legends.
+"""The look of plots: colours, markers and dashes of the arms, axes, legends.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart;
-markers and dashes do the same in print without colour. Controls have hollow markers.
+Arms bring their colour, marker and dashes (see ``comparison/arms.py``). Colours are
+those of Okabe and Ito (2008), which colour-blind readers can distinguish; markers and
+dashes do the same in print without colour. Controls have hollow markers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from userlogfeat._optional import import_optional
-from userlogfeat.report.words import CONTROLS
+from userlogfeat.comparison.arms import ARMS
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,27 +23,19 @@ if TYPE_CHECKING:
 
 
 SOLID = "-"
-# Arm -> colour, marker, dashes (points on and off, from 0).
-STYLES = {
-    "base": ("#000000", "o", SOLID),
-    "fix": ("#E69F00", "s", (0, (5, 1.5))),
-    "init": ("#56B4E9", "^", (0, (6, 1.5, 1, 1.5))),
-    "kd": ("#0072B2", "D", SOLID),
-    "kd permuted logs": ("#D55E00", "v", (0, (2, 1.5))),
-    "kd random projection": ("#CC79A7", "X", (0, (4, 1.5, 1, 1.5, 1, 1.5))),
-}
-# Of other arms, in turn. The counts have no common divisor: 60 arms look different.
+# Looks of arms that have none of their own, in turn. The lengths of the lists have no
+# common divisor, so that 60 arms look different.
 SPARE_COLOURS = ("#009E73", "#7F7F7F", "#0072B2")
 SPARE_MARKERS = ("P", "<", ">", "h", "*")
 SPARE_DASHES = ((0, (8, 2)), (0, (3, 3)), SOLID, (0, (1, 1)))
-FONT = 11  # points; readable where a phone shrinks the picture
-LEGEND_DROP = 44  # points below the axes: under the tick labels and the axis' name
-LEGEND_LETTERS = 13.5  # on an inch of axes; a mark takes as much as MARK letters
-MARK = 8
+FONT = 11  # points; readable when a phone shrinks the picture
+LEGEND_DROP = 44  # points below the axes: below the tick labels and the axis label
+LEGEND_LETTERS = 13.5  # letters of a legend on an inch of axes
+MARK = 8  # width of a mark and its line, in letters
 
 
 def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Keywords of ``Axes.errorbar`` for each arm; arms of STYLES always look the same.
+    """Return keywords of ``Axes.errorbar`` for each arm.
 
     Parameters
     ----------
@@ -51,20 +44,23 @@ def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict of str to dict
+        A registered arm with a look of its own always looks the same.
     """
     styles, n_spare = {}, 0
     for arm in arms:
-        if arm in STYLES:
-            colour, marker, dashes = STYLES[arm]
+        known = ARMS.get(arm)
+        if known is not None and known.look is not None:
+            colour, marker, dashes = known.look
         else:
             lists = (SPARE_COLOURS, SPARE_MARKERS, SPARE_DASHES)
             colour, marker, dashes = (of[n_spare % len(of)] for of in lists)
             n_spare += 1
+        hollow = known is not None and known.is_control
         styles[arm] = {
             "color": colour,
             "marker": marker,
             "linestyle": dashes,
-            "markerfacecolor": "white" if arm in CONTROLS else colour,
+            "markerfacecolor": "white" if hollow else colour,
             "markersize": 6,
             "linewidth": 1.5,
             "elinewidth": 1.2,
@@ -74,23 +70,23 @@ def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def plotting(module: str = "matplotlib") -> ModuleType:
-    """A module of matplotlib, or the command that installs it."""
+    """Import a module of matplotlib, or raise with the command that installs it."""
     return import_optional(module, extra="plots", purpose="A plot")
 
 
 def new_axes(size: tuple[float, float]) -> Axes:
-    """Axes of a new pyplot figure of `size` (width, height), in inches."""
+    """Make axes of a new pyplot figure of `size` (width, height), in inches."""
     plt = plotting("matplotlib.pyplot")
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
-    """A figure for a file, which pyplot does not know and need not close."""
+    """Make a figure for a file, which pyplot does not know and need not close."""
     return plotting("matplotlib.figure").Figure(figsize=size, layout="constrained")
 
 
-def in_per_cent(axis: Any) -> None:
-    """Write the shares on an axis as percentages; the sign is in the axis' name."""
+def write_percentages(axis: Any) -> None:
+    """Write proportions on an axis as percentages; the sign is in the axis label."""
     ticker = plotting("matplotlib.ticker")
     axis.set_major_formatter(
         ticker.FuncFormatter(lambda value, _: f"{100 * value:.4g}")
@@ -98,7 +94,7 @@ def in_per_cent(axis: Any) -> None:
 
 
 def finish(ax: Axes, handles: Any, *, title: str = "", grid: str = "y") -> None:
-    """Fonts, grid and frame, and a legend below the axes, where it hides nothing.
+    """Set fonts, grid and frame, and put a legend below the axes.
 
     `handles` is a dict of names to artists. Names are shown as they are: a dollar
     sign starts no formula.
@@ -127,12 +123,12 @@ def finish(ax: Axes, handles: Any, *, title: str = "", grid: str = "y") -> None:
 
 
 def _width(ax):
-    """Width of axes, in inches."""
+    """Return the width of axes, in inches."""
     return ax.figure.get_figwidth() * ax.get_position().width
 
 
 def _columns(names, width):
-    """Columns of a legend: three, or as many as fit below the axes."""
+    """Return the columns of a legend: three, or as many as fit below the axes."""
     for n in (3, 2):
         columns = [part for part in np.array_split(list(names), n) if len(part)]
         if (

@@ -1,19 +1,22 @@
-"""The tables of a report as text: a header and rows of cells, not yet escaped."""
+"""The tables of a report: headers and rows of text, not yet escaped."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from userlogfeat.report.frames import ordered_arms, settings
-from userlogfeat.report.words import ALL, ARMS
+from userlogfeat.comparison.arms import ARMS
+from userlogfeat.report.frames import ordered_arms
+from userlogfeat.report.metric import ALL
+from userlogfeat.report.page import Table
 
 if TYPE_CHECKING:
-    from userlogfeat.report.frames import Contrast
-    from userlogfeat.report.words import Metric
+    from userlogfeat.report.frames import Contrast, Results
+    from userlogfeat.report.metric import Metric
 
 
 UNKNOWN = "–"
@@ -29,27 +32,26 @@ CONTRAST_HEADER = (
 )
 
 
-def overview(
-    summary: pl.DataFrame, fits: pl.DataFrame | None, metric: Metric
-) -> list[tuple[str, str]]:
-    """What was compared: pairs of a name and a value.
+def overview(results: Results) -> list[tuple[str, str]]:
+    """Return names and values that describe the comparison.
 
     Parameters
     ----------
-    summary : polars.DataFrame
-    fits : polars.DataFrame or None
-        The frame of `compare`, where it is known.
-    metric : Metric
+    results : Results
 
     Returns
     -------
     list of (str, str)
     """
-    channels = [c for c in settings(summary, "channels") if c is not None]
+    summary, fits = results.summary, results.fits
+    channels = [c for c in results.settings("channels") if c is not None]
     pairs = [
-        ("Score", metric.label),
-        ("Arms", ", ".join(ordered_arms(summary))),
-        ("Labelled clips a class", ", ".join(map(_or_all, _labels(summary)))),
+        ("Score", results.metric.label),
+        ("Arms", ", ".join(results.arms)),
+        (
+            "Labelled clips a class",
+            ", ".join(map(_or_all, results.settings("n_labels"))),
+        ),
         ("Channels of the network", ", ".join(map(str, channels)) or UNKNOWN),
         ("Clips tested", _range(summary, "n_clips")),
         ("Artists tested", _range(summary, "n_groups")),
@@ -64,15 +66,12 @@ def overview(
     return pairs
 
 
-def arm_table(
-    summary: pl.DataFrame, fits: pl.DataFrame | None
-) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: arm, what it is, and, where fits are known, how long one takes.
+def arm_table(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows: arm, description and, of known fits, mean duration.
 
     Parameters
     ----------
-    summary : polars.DataFrame
-    fits : polars.DataFrame or None
+    results : Results
 
     Returns
     -------
@@ -80,64 +79,67 @@ def arm_table(
     rows : list of list of str
     """
     header, rows = ["Arm", "What it is"], []
-    timed = fits is not None and "seconds" in fits.columns
-    for arm in ordered_arms(summary):
-        row = [arm, ARMS.get(arm, "an arm of your own")]
+    timed = results.fits is not None and "seconds" in results.fits.columns
+    for name in results.arms:
+        arm = ARMS.get(name)
+        row = [name, "an arm of your own" if arm is None else arm.description]
         if timed:
-            mean = fits.filter(pl.col("arm") == arm)["seconds"].mean()
+            mean = results.fits.filter(pl.col("arm") == name)["seconds"].mean()
             row.append(UNKNOWN if mean is None else f"{mean:.3g}")
         rows.append(row)
     return header + ["Seconds a fit"] * timed, rows
 
 
-def score_tables(
-    summary: pl.DataFrame, metric: Metric
-) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Scores with intervals: arms down; labels across, or channels where they vary.
+def score_tables(results: Results) -> list[Table]:
+    """Return tables of scores: arms down; labels across, or channels where they vary.
 
     Parameters
     ----------
-    summary : polars.DataFrame
-    metric : Metric
+    results : Results
 
     Returns
     -------
-    list of (str, list of str, list of list of str)
-        Caption, header, rows: a table for each number of channels, or one for all
-        where there is a single number of labels.
+    list of Table
+        One for each number of channels, or one for all where there is a single number
+        of labels.
     """
-    channels, labels = settings(summary, "channels"), _labels(summary)
+    channels, labels = results.settings("channels"), results.settings("n_labels")
+    rows = {
+        (r["arm"], r["n_labels"], r["channels"]): r for r in results.summary.to_dicts()
+    }
+
+    def table(header, settings, caption=""):
+        scores = [
+            [
+                arm,
+                *(
+                    _score(rows.get((arm, *setting)), results.metric)
+                    for setting in settings
+                ),
+            ]
+            for arm in results.arms
+        ]
+        return Table(["Arm", *header], scores, caption=caption, numbers=True)
+
     if len(labels) == 1 and len(channels) > 1:
-        header = ["Arm", *(f"{c} channels" for c in channels)]
-        return [("", header, _pivot(summary, "channels", channels, metric))]
-    header, tables = ["Arm", *(f"{_or_all(n)} labels" for n in labels)], []
-    for value in channels:
-        part = summary.filter(pl.col("channels").eq_missing(value))
-        caption = "" if value is None else f"{value} channels"
-        tables.append((caption, header, _pivot(part, "n_labels", labels, metric)))
-    return tables
-
-
-def _pivot(summary, column, values, metric):
-    cells = {(row["arm"], row[column]): row for row in summary.to_dicts()}
-    rows = []
-    for arm in ordered_arms(summary):
-        found = [cells.get((arm, value)) for value in values]
-        rows.append(
-            [arm, *(UNKNOWN if r is None else _score(r, metric) for r in found)]
-        )
-    return rows
+        header = [f"{c} channels" for c in channels]
+        return [table(header, [(labels[0], c) for c in channels])]
+    header = [f"{_or_all(n)} labels" for n in labels]
+    return [
+        table(header, [(n, c) for n in labels], "" if c is None else f"{c} channels")
+        for c in channels
+    ]
 
 
 def _score(row, metric):
+    if row is None:
+        return UNKNOWN
     mean, low, high = (metric.score(row[name]) for name in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})"
 
 
-def contrast_table(
-    found: list[Contrast], metric: Metric
-) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of differences, without columns that say nothing.
+def contrast_table(found: list[Contrast], metric: Metric, caption: str = "") -> Table:
+    """Return a table of differences, without columns that are not informative.
 
     These are p values that are not known, and settings of which there is only one.
 
@@ -145,31 +147,29 @@ def contrast_table(
     ----------
     found : list of Contrast
     metric : Metric
+    caption : str
 
     Returns
     -------
-    header : list of str
-    rows : list of list of str
+    Table
     """
-    rows = [_contrast_row(contrast, metric) for contrast in found]
-    said = [
-        set(cells) != {UNKNOWN} and (len(set(cells)) > 1 or name not in _SETTINGS)
-        for name, cells in zip(CONTRAST_HEADER, zip(*rows, strict=True), strict=True)
+    columns = zip(*(_contrast_row(c, metric) for c in found), strict=True)
+    kept = [
+        (name, texts)
+        for name, texts in zip(CONTRAST_HEADER, columns, strict=True)
+        if set(texts) != {UNKNOWN} and (len(set(texts)) > 1 or name not in _SETTINGS)
     ]
-    header = [name for name, keep in zip(CONTRAST_HEADER, said, strict=True) if keep]
-    return header, [
-        [cell for cell, keep in zip(row, said, strict=True) if keep] for row in rows
-    ]
+    header, columns = zip(*kept, strict=True)
+    return Table(header, list(zip(*columns, strict=True)), caption, numbers=True)
 
 
 def _contrast_row(contrast, metric):
     change, low, high = metric.amounts(contrast.difference, contrast.low, contrast.high)
-    unit = " points" if metric.is_share else ""
     return [
         _or_all(contrast.n_labels),
         UNKNOWN if contrast.channels is None else str(contrast.channels),
         contrast.arm,
-        f"{change}{unit}",
+        f"{change}{metric.unit}",
         f"{low} to {high}",
         p_value(contrast.p_ttest_holm),
         p_value(contrast.p_wilcoxon_holm),
@@ -178,7 +178,7 @@ def _contrast_row(contrast, metric):
 
 
 def _effect(size):
-    """Cohen's d as text; it is infinite where all differences are the same."""
+    """Write Cohen's d; it is infinite where all differences are the same."""
     if size is None or math.isnan(size):
         return UNKNOWN
     text = "∞" if math.isinf(size) else f"{abs(size):.2f}"
@@ -186,7 +186,7 @@ def _effect(size):
 
 
 def p_value(p: float | None) -> str:
-    """A p value as text: two digits, and "< 0.0001" below that."""
+    """Write a p value: two digits, and "< 0.0001" below that."""
     if p is None or p != p:
         return UNKNOWN
     if p < 1e-4:
@@ -195,12 +195,12 @@ def p_value(p: float | None) -> str:
 
 
 def setting_table(fits: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: arm, parameter, the values that the search chose, how often.
+    """Return header and rows: arm, parameter, the values chosen and how often.
 
     Parameters
     ----------
     fits : polars.DataFrame
-        With a column `params`: a struct, or JSON.
+        Frame with a column `params`: a struct, or JSON.
 
     Returns
     -------
@@ -214,8 +214,7 @@ def setting_table(fits: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
         names = dict.fromkeys(name for params in chosen for name in params)
         for name in names:
             values = [str(params[name]) for params in chosen if name in params]
-            counts = {value: values.count(value) for value in dict.fromkeys(values)}
-            ranked = sorted(counts.items(), key=lambda pair: -pair[1])
+            ranked = Counter(values).most_common()
             words = [f"{value} ({n} of {len(values)})" for value, n in ranked]
             rows.append([arm, name, ", ".join(words)])
     return ["Arm", "Parameter", "Chosen (in how many fits)"], rows
@@ -226,10 +225,6 @@ def _params(value):
     if isinstance(value, str):
         value = json.loads(value)
     return {k: v for k, v in (value or {}).items() if v is not None}
-
-
-def _labels(summary):
-    return settings(summary, "n_labels")
 
 
 def _or_all(n_labels):

@@ -1,7 +1,8 @@
 """Scores of all arms by channels or labels: Figure 4 of Lee, Lee, Park, Lee (2019).
 
-Like scikit-learn's displays: a class method computes and draws, the object keeps the
-numbers, `plot` draws them again.
+``TransferDisplay`` is like scikit-learn's displays: a class method computes and draws,
+the object keeps the numbers, and `plot` draws them again. Reports of comparisons have
+one for each setting.
 """
 
 from __future__ import annotations
@@ -12,19 +13,30 @@ import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_choice
-from userlogfeat.report.frames import ordered_arms, settings, summarised
-from userlogfeat.report.style import FONT, arm_styles, finish, in_per_cent, new_axes
-from userlogfeat.report.words import ALL, place
+from userlogfeat.report.frames import make_results, ordered_arms, settings
+from userlogfeat.report.metric import ALL, setting_text
+from userlogfeat.report.plots import Picture, register_plot
+from userlogfeat.report.style import (
+    FONT,
+    arm_styles,
+    finish,
+    new_axes,
+    new_figure,
+    write_percentages,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from matplotlib.axes import Axes
 
-    from userlogfeat.report.words import Metric
+    from userlogfeat.report.frames import Results
+    from userlogfeat.report.metric import Metric
 
 
 BARS = "bars: 95 % intervals"
 SIZE = (5.6, 4.8)  # inches of a new figure
-SPREAD = 0.4  # of the gap between two ticks: how far apart the arms stand
+SPREAD = 0.4  # distance of the outer arms, as a fraction of the gap between ticks
 AXES = {
     "channels": "Channels of each convolution",
     "n_labels": "Labelled clips a class",
@@ -45,11 +57,11 @@ class TransferDisplay:
         Mean, low and high end of the 95 % interval of each arm; NaN where an arm was
         not run.
     x : {"channels", "n_labels"}
-        What the positions are.
+        Meaning of the positions.
     metric : Metric
         Name and unit of the scores.
     setting : str
-        What else was fixed, in words.
+        The setting that is the same for all scores, in words.
 
     Attributes
     ----------
@@ -101,23 +113,24 @@ class TransferDisplay:
         arms: list[str] | None = None,
         ax: Axes | None = None,
     ) -> TransferDisplay:
-        """Draw what `compare` or `summarise` returned.
+        """Draw the frame that `compare` or `summarise` returned.
 
         Parameters
         ----------
         frame : polars.DataFrame
             One row a fit (`compare`) or one row an arm and setting (`summarise`).
         x : {"channels", "n_labels"}, optional
-            The x axis. By default channels, where there are several, else n_labels.
+            Column of the x axis. By default channels, where there are several, else
+            n_labels.
         at : int or "all", optional
-            The value of the other one. Needed where the frame has several.
+            Value of the other column. Required where the frame has several.
         metric : str, optional
-            Which one, where the frame has several; the score's name, where it has
-            none. "accuracy" is drawn in per cent.
+            Name of the metric, where the frame has several; name of the score, where
+            the frame does not name it. "accuracy" is drawn in per cent.
         arms : list of str, optional
-            Those to draw. By default all.
+            Arms to draw. By default all.
         ax : matplotlib Axes, optional
-            By default a new figure of pyplot.
+            Axes to draw into. By default those of a new figure of pyplot.
 
         Returns
         -------
@@ -126,12 +139,13 @@ class TransferDisplay:
         Raises
         ------
         TypeError, ValueError
-            Where the frame is not one of a comparison, has one arm or scores that are
-            NaN, or does not have what is asked for.
+            If the frame is not one of a comparison, has one arm or scores that are NaN,
+            or lacks the setting or arm asked for.
         ImportError
-            Where matplotlib is missing.
+            If matplotlib is missing.
         """
-        summary, metric = summarised(frame, metric)
+        results = make_results(frame, metric)
+        summary, metric = results.summary, results.metric
         if x is None:
             x = "channels" if len(settings(summary, "channels")) > 1 else "n_labels"
         check_choice(x, "x", tuple(AXES))
@@ -152,7 +166,7 @@ class TransferDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default a new figure of pyplot.
+            Axes to draw into. By default those of a new figure of pyplot.
 
         Returns
         -------
@@ -177,7 +191,7 @@ class TransferDisplay:
         return self
 
     def _label(self, places, gap):
-        """Axes with names, units and ticks."""
+        """Write names, units and ticks on the axes."""
         ax = self.ax_
         ax.set_xscale("log", base=2)
         names = [ALL if value is None else str(value) for value in self.positions]
@@ -186,12 +200,12 @@ class TransferDisplay:
         ax.set_xlim(places[0] * 2 ** (-gap / 2), places[-1] * 2 ** (gap / 2))
         ax.set_xlabel(AXES[self.x], fontsize=FONT)
         ax.set_ylabel(self.metric.label, fontsize=FONT)
-        if self.metric.is_share:
-            in_per_cent(ax.yaxis)
+        if self.metric.is_proportion:
+            write_percentages(ax.yaxis)
 
 
 def _fix_other(summary, x, at):
-    """Rows with one value of the column that is not `x`, and that value in words."""
+    """Select one value of the other column; return its rows, and it in words."""
     other = "n_labels" if x == "channels" else "channels"
     values = settings(summary, other)
     value = None if at == ALL else at
@@ -208,7 +222,7 @@ def _fix_other(summary, x, at):
         raise ValueError(f"Got at={at!r}, but {other} in the frame are {listed}.")
     chosen = summary.filter(pl.col(other).eq_missing(value))
     if other == "n_labels":
-        words = place(value)
+        words = setting_text(value)
         return chosen, words
     return chosen, "" if value is None else f"{value} channels"
 
@@ -218,7 +232,7 @@ def _shown(value):
 
 
 def _scores(summary, x, positions, arms):
-    """Mean, low and high (3, n_positions) of each arm, NaN where it was not run."""
+    """Return mean, low and high (3, n_positions) of each arm; NaN where not run."""
     known = ordered_arms(summary)
     for arm in known if arms is None else arms:
         check_choice(arm, "arm", known)
@@ -232,7 +246,7 @@ def _scores(summary, x, positions, arms):
 
 
 def _places(positions):
-    """Positions as numbers on a logarithmic axis; all labels one step after the last.
+    """Return positions on a logarithmic axis; all labels are one step after the last.
 
     The step is the last one between two numbers, though no more than a factor of four.
     """
@@ -246,5 +260,41 @@ def _places(positions):
 
 
 def _dodge(n):
-    """Where n arms stand around a tick: from -1/2 to 1/2."""
+    """Return the places of n arms around a tick: from -1/2 to 1/2."""
     return np.zeros(1) if n == 1 else np.linspace(-0.5, 0.5, n)
+
+
+@register_plot("transfer", page="comparison")
+def draw_transfer(results: Results) -> Iterator[Picture]:
+    """Draw scores by labels for each number of channels, and the other way round.
+
+    Parameters
+    ----------
+    results : Results
+
+    Yields
+    ------
+    Picture
+    """
+    channels, labels = results.settings("channels"), results.settings("n_labels")
+    wanted = []
+    if len(labels) > 1 or len(channels) == 1:
+        wanted += [("n_labels", value) for value in channels]
+    if len(channels) > 1 and None not in channels:
+        wanted += [("channels", value) for value in labels]
+    for x, value in wanted:
+        figure = new_figure(SIZE)
+        display = TransferDisplay.from_comparison(
+            results.summary,
+            x=x,
+            at=ALL if value is None else value,
+            metric=results.metric.name,
+            ax=figure.subplots(),
+        )
+        arms = ", ".join(results.arms)
+        where = f", {display.setting}" if display.setting else ""
+        yield Picture(
+            figure,
+            f"{results.metric.label} of {arms} by {AXES[x].lower()}{where}. The "
+            "numbers are in the table of scores.",
+        )

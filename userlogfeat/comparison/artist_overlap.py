@@ -1,12 +1,12 @@
-"""Which clips teach the teacher, and which of the student's are by the same artists.
+"""Artists in the training data of a teacher and in the clips of its students.
 
-A comparison may not teach a student through the artists that it is tested on: so the
+A teacher must not be trained on the artists that its students are tested on. So the
 artists of both sides get one numbering, from their ids and from clips that are on both
-sides (:func:`link_artists`).
+sides (:func:`find_artist_overlap`).
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -23,36 +23,36 @@ _SHOWN = 3  # examples in a message
 
 @dataclass(frozen=True, eq=False)
 class TeacherData:
-    """A teacher yet to be trained, and the clips and factors that teach it.
+    """A teacher yet to be trained, with its training clips and their factors.
 
     Attributes
     ----------
     estimator : CFRegressor
-        Not fitted. Where its `random_state` is None, every seed of the comparison
+        Teacher, not fitted. If its `random_state` is None, every seed of the comparison
         trains a teacher of its own; with an integer, all seeds share one.
     X : array-like of n_clips
-        What it hears: as the estimator's ``fit`` takes it.
+        Training clips of the teacher, as the estimator's ``fit`` takes them.
     factors : array-like (n_clips, n_factors)
-        The factor of each clip's item, as ``Catalogue.align`` gives them.
+        Factor of each clip's item, as ``Catalogue.align`` gives them.
     items : array-like (n_clips,)
-        Item of each clip, or artist where the logs know artists. Permuted logs are
-        these with each other's factors.
+        Item of each clip, or artist where the logs know artists. In permuted logs,
+        these exchange their factors.
     clips : array-like (n_clips,) of int, optional
-        For each clip, the row of the student's X that is the same clip; -1 where it
-        is none. By default, rows that are equal (the same path, the same numbers).
-        All -1, together with `groups`, says that nothing is shared.
+        For each clip, the row of the student's X that is the same clip; -1 for none.
+        By default, rows that are equal (the same path, the same numbers). All -1,
+        together with `groups`, states that nothing is shared.
     groups : array-like (n_clips,), optional
         Artist of each clip, by default `items`. The ids must be those of the
-        ``groups`` that ``compare`` gets: that is how a test artist is recognised.
-        It warns where no id is on both sides.
+        ``groups`` that ``compare`` gets: they identify the test artists. If no id is on
+        both sides, ``compare`` warns.
     sample_weight : array-like (n_clips,), optional
         Weights of the clips when the teacher is trained.
     student_X : array-like, optional
-        The student's clips as the teacher hears them, where it does not hear the
-        student's own X (features for the teacher, spectrograms for the student).
+        The student's clips as input of the teacher, if it does not take the student's
+        own X (features for the teacher, spectrograms for the student).
     n_folds : int
-        Heads that estimate the teacher's own clips, each without one part of the
-        artists; two or more.
+        Number of heads that estimate the teacher's own clips, each trained without one
+        part of the artists; two or more.
     """
 
     estimator: Any
@@ -67,7 +67,7 @@ class TeacherData:
 
 
 @dataclass(frozen=True)
-class Links:
+class ArtistOverlap:
     """Artists of the student's and the teacher's clips, by one numbering.
 
     Attributes
@@ -75,22 +75,22 @@ class Links:
     student : ndarray (n_student_clips,), int
     teacher : ndarray (n_teacher_clips,), int
     certain : bool
-        False where the student's artists are known, but no id is on both sides and
-        there are clips that the teacher alone has: their artists may be the student's
-        under other names.
+        False if the student's artists are known, but no id is on both sides and the
+        teacher has clips of its own: their artists may be the student's under other
+        names.
     """
 
     student: np.ndarray
     teacher: np.ndarray
     certain: bool = True
 
-    def shared(self, rows: np.ndarray) -> np.ndarray:
-        """Numbers of the teacher's artists that are among `rows` of the student's."""
+    def common(self, rows: np.ndarray) -> np.ndarray:
+        """Return the teacher's artists that are in some rows of the student's clips."""
         return np.intersect1d(self.student[rows], self.teacher)
 
 
 def check_teacher_data(data: TeacherData, n_student_clips: int) -> TeacherData:
-    """The same data with arrays in place of sequences; raise where it cannot teach.
+    """Return the data with arrays for sequences; raise if no teacher can be trained.
 
     Parameters
     ----------
@@ -142,11 +142,12 @@ def check_teacher_data(data: TeacherData, n_student_clips: int) -> TeacherData:
             f"Got student_X of {n_rows(data.student_X)} rows, expected one for each of "
             f"the student's {n_student_clips} clips."
         )
-    plain = {**vars(data), **columns}
-    return TeacherData(**plain)
+    return replace(data, **columns)
 
 
-def link_artists(data: TeacherData, X: Audio, groups: Labels | None = None) -> Links:
+def find_artist_overlap(
+    data: TeacherData, X: Audio, groups: Labels | None = None
+) -> ArtistOverlap:
     """Number the artists of the student's and the teacher's clips together.
 
     Two clips are by one artist where their ids say so, or where they are the same
@@ -159,11 +160,11 @@ def link_artists(data: TeacherData, X: Audio, groups: Labels | None = None) -> L
     X : array-like of n_clips
         The student's clips.
     groups : ndarray (n_clips,), optional
-        Their artists. Without them a clip is linked by itself alone.
+        Their artists. Without them, only equal clips are by one artist.
 
     Returns
     -------
-    Links
+    ArtistOverlap
     """
     number = {}
     teacher = _numbers("teacher", _artists(data), number)
@@ -174,22 +175,22 @@ def link_artists(data: TeacherData, X: Audio, groups: Labels | None = None) -> L
     apart = groups is not None and student.min() >= n_teacher
     if apart and len(rows) == 0:
         _check_types(_artists(data), groups)
-    told = data.clips is not None and data.groups is not None
+    stated = data.clips is not None and data.groups is not None
     inside = len(np.unique(clips)) == len(teacher)  # every clip is the student's too
     edges = (np.ones(len(rows)), (student[rows], teacher[clips]))
     graph = coo_array(edges, shape=(len(number), len(number)))
     _, part = connected_components(graph, directed=False)
-    certain = not apart or told or inside
-    return Links(part[student], part[teacher], certain)
+    certain = not apart or stated or inside
+    return ArtistOverlap(part[student], part[teacher], certain)
 
 
 def n_rows(X: Audio) -> int:
-    """Number of clips in X, whatever holds them."""
+    """Return the number of clips in X, whatever holds them."""
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def take(X: Any, rows: np.ndarray) -> Any:
-    """Some clips of X: a list of a list, an array of an array, a frame of a frame."""
+    """Return some clips of X, in a container of the same kind."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]
     if isinstance(X, list | tuple):
@@ -198,7 +199,7 @@ def take(X: Any, rows: np.ndarray) -> Any:
 
 
 def _check_estimator(data):
-    """Raise where there is nothing to train, or too few heads."""
+    """Raise if there is nothing to train, or too few heads."""
     needed = ("fit", "predict", "get_params", "set_params")
     lacking = [name for name in needed if not hasattr(data.estimator, name)]
     if isinstance(data.estimator, type) or lacking:
@@ -209,11 +210,11 @@ def _check_estimator(data):
             "dict, teachers={'kd': ...}."
         )
     n_folds = data.n_folds
-    whole = isinstance(n_folds, Integral) and not isinstance(n_folds, bool)
-    if not whole or n_folds < 2:
+    is_integer = isinstance(n_folds, Integral) and not isinstance(n_folds, bool)
+    if not is_integer or n_folds < 2:
         raise ValueError(
             f"Got TeacherData with n_folds={n_folds!r}, expected an integer of 2 or "
-            "more: a clip that taught is estimated by a head without its artist."
+            "more: a training clip is estimated by a head without its artist."
         )
 
 
@@ -222,13 +223,13 @@ def _artists(data):
 
 
 def _numbers(side, ids, number):
-    """A number for each id; equal ids share one, missing ones have one each."""
+    """Number the ids; equal ids have one number, missing ones one each."""
     keys = group_keys(ids, side)
     return np.array([number.setdefault(key, len(number)) for key in keys])
 
 
 def _same_clips(data, X):
-    """Rows of the student's X, and rows of the teacher's, that are the same clips."""
+    """Return rows of the student's X and of the teacher's that are the same clips."""
     if data.clips is not None:
         clips = np.flatnonzero(data.clips >= 0)
         return data.clips[clips], clips
@@ -244,7 +245,7 @@ def _same_clips(data, X):
 
 
 def _keys(X):
-    """What tells clips apart: normal paths, or a digest of the numbers."""
+    """Yield the identity of each clip: its normal path, or a digest of its numbers."""
     for row in X.to_numpy() if hasattr(X, "iloc") else X:
         if isinstance(row, str | bytes | os.PathLike):
             yield os.path.normpath(os.fspath(row))
@@ -253,7 +254,7 @@ def _keys(X):
 
 
 def _check_types(artists, groups):
-    """Raise where no id is shared, but some would be if written as text."""
+    """Raise if no id is shared, but some would be if written as text."""
     theirs, ours = (
         {str(i): i for i in as_column(ids, "groups").tolist() if not is_missing(i)}
         for ids in (artists, groups)
@@ -263,5 +264,6 @@ def _check_types(artists, groups):
         shown = ", ".join(f"{ours[text]!r} and {theirs[text]!r}" for text in common)
         raise ValueError(
             "No id of `groups` is among the teacher's artists, but as text some are: "
-            f"{shown}. Test artists would teach. Bring both to one type."
+            f"{shown}. The teacher would be trained on test artists. Bring both to one "
+            "type."
         )

@@ -1,8 +1,8 @@
-"""The folder of a comparison: one file a finished cell, whole or absent.
+"""The folder of a comparison: one file for each finished fit.
 
 ``comparison.json`` holds digests of what defines the comparison (data, folds, student,
-teachers, search), so that a folder of another one is refused, and says which of these
-differ. A cell's file is named by a digest of the comparison and the cell.
+teachers, search): a folder of another comparison is refused, with the names of what
+differs. The file of a fit is named by a digest of the comparison and the fit.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from sklearn.frozen import FrozenEstimator
 from userlogfeat._digests import json_digest
 from userlogfeat._files import file_lock, remove_temporaries, replace_file
 from userlogfeat._typing import PathLike
-from userlogfeat.comparison.links import TeacherData, n_rows
+from userlogfeat.comparison.artist_overlap import TeacherData, n_rows
 
 if TYPE_CHECKING:
-    from userlogfeat.comparison.problem import Cell, Problem
+    from userlogfeat.comparison.problem import Fit, Problem
 
 
 FORMAT = 1
 _DESCRIPTION = "comparison.json"
-_NAME_LENGTH = 24  # hexadecimal digits of a cell's name
-# Parameters that change where and how loudly a student is fitted, or that are set for
-# every cell.
+_NAME_LENGTH = 24  # hexadecimal digits of a file's name
+_OLD_NAMES = {"n_taught": "n_teacher_clips"}  # columns of files by earlier versions
+# Parameters that do not change the result of a fit, or that are set for every fit.
 _IRRELEVANT = (
     *("checkpoint", "device", "n_jobs", "verbose"),
     *("mode", "random_state", "teacher"),
 )
 
 
-class CellFolder:
-    """Finished cells of one comparison; opened as a context, which locks it.
+class ResultStore:
+    """Finished fits of one comparison; opened as a context, which locks the folder.
 
     Parameters
     ----------
     folder : str or Path
-        New, or of the same comparison.
+        A new folder, or one of the same comparison.
     identity : dict of str to str
-        Digest of everything that defines the comparison: see `identify`.
+        Digests of everything that defines the comparison: see `identify`.
 
     Raises
     ------
     ValueError
-        Where the folder is of another comparison, or of something else.
+        If the folder is of another comparison, or of something else.
     BlockingIOError
-        Where another process is writing to it.
+        If another process is writing to it.
     """
 
     def __init__(self, folder: PathLike, identity: dict[str, str]) -> None:
@@ -106,33 +106,34 @@ class CellFolder:
                 "shuffles without a random_state.)"
             )
 
-    def path(self, cell: Cell) -> Path:
-        """The file of a cell."""
-        text = json.dumps([self._digest, vars(cell)], default=int)
+    def path(self, fit: Fit) -> Path:
+        """Return the file of a fit."""
+        text = json.dumps([self._digest, vars(fit)], default=int)
         name = hashlib.sha256(text.encode()).hexdigest()[:_NAME_LENGTH]
         return self.folder / f"{name}.json"
 
-    def read(self, cell: Cell) -> dict[str, Any] | None:
-        """The row of a cell; None where it is not finished."""
-        path = self.path(cell)
+    def read(self, fit: Fit) -> dict[str, Any] | None:
+        """Return the row of a fit; None if it is not finished."""
+        path = self.path(fit)
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            row = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise ValueError(
-                f"{path} is damaged ({error}): it holds one finished fit, {cell}. "
+                f"{path} is damaged ({error}): it holds one finished fit, {fit}. "
                 "Delete it, and that fit is made again."
             ) from error
+        return {_OLD_NAMES.get(name, name): value for name, value in row.items()}
 
-    def write(self, cell: Cell, row: dict[str, Any]) -> None:
-        """Keep the row of a finished cell."""
-        with replace_file(self.path(cell)) as path:
+    def write(self, fit: Fit, row: dict[str, Any]) -> None:
+        """Keep the row of a finished fit."""
+        with replace_file(self.path(fit)) as path:
             path.write_text(json.dumps(row), encoding="utf-8")
 
 
 def identify(problem: Problem) -> dict[str, str]:
-    """Digests of what defines a comparison, by name.
+    """Return digests of everything that defines a comparison, by name.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ def identify(problem: Problem) -> dict[str, str]:
     dict of str to str
         Paths count by name and size, arrays by content. The student's `device`,
         `n_jobs` and `verbose` do not count, nor do arms, seeds, numbers of labels or
-        of channels: more of these are added to a folder by another call.
+        of channels: another call can add more of these to a folder.
     """
     parts = {
         "X": _content(problem.X),
@@ -158,15 +159,15 @@ def identify(problem: Problem) -> dict[str, str]:
 
 
 def _describe(value, *, without=()):
-    """A value in plain types: estimators by class and parameters, classes by name.
+    """Return a value in plain types: estimators as class and parameters.
 
     Pickles, which `joblib.hash` reads, refuse classes defined in functions.
     """
     if isinstance(value, FrozenEstimator):
         return [_describe(type(value.estimator)), _describe(vars(value.estimator))]
     if isinstance(value, TeacherData):
-        heard = {name: _content(getattr(value, name)) for name in ("X", "student_X")}
-        return _describe({**vars(value), **heard})
+        clips = {name: _content(getattr(value, name)) for name in ("X", "student_X")}
+        return _describe({**vars(value), **clips})
     if isinstance(value, type | FunctionType):
         return value.__qualname__
     if hasattr(value, "state_dict"):
@@ -184,7 +185,7 @@ def _describe(value, *, without=()):
 
 
 def _content(X):
-    """X, or where it holds paths their names and sizes."""
+    """Return X, or where it holds paths their names and sizes."""
     if X is None:
         return None
     if hasattr(X, "ndim") and X.ndim > 1:

@@ -1,31 +1,31 @@
-"""What a comparison says, in sentences.
+"""Findings of a comparison, in sentences.
 
-A difference is called one where its 95 % interval leaves out zero and its p value, if
-there is one, survives Holm's correction. Whether a gain is
-knowledge from the logs is said only against a teacher of *permuted* logs, which
-regularises as well and knows nothing.
+A difference counts where its 95 % interval excludes zero and its p value, if there is
+one, survives Holm's correction. A gain is called knowledge from the logs only where it
+is larger than that of a teacher of *permuted* logs, which regularises as well and
+knows nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from userlogfeat.report.words import PERMUTED
+from userlogfeat.comparison.arms import PERMUTED
 
 if TYPE_CHECKING:
     from userlogfeat.report.frames import Contrast
-    from userlogfeat.report.words import Metric
+    from userlogfeat.report.metric import Metric
 
 
-def verdict(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
-    """One difference in a sentence.
+def describe(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
+    """Describe one difference in a sentence.
 
     Parameters
     ----------
     contrast : Contrast
     metric : Metric
     where : str
-        The setting, as :func:`place` words it.
+        The setting, in the words of :func:`setting_text`.
 
     Returns
     -------
@@ -34,12 +34,12 @@ def verdict(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
     Examples
     --------
     >>> from userlogfeat.report.frames import Contrast
-    >>> from userlogfeat.report.words import Metric, place
+    >>> from userlogfeat.report.metric import Metric, setting_text
     >>> kd = Contrast("kd", "base", 20, None, 0.048, 0.039, 0.057, 0.01, 0.02, 0.9)
-    >>> verdict(kd, Metric("accuracy"), where=place(20))
+    >>> describe(kd, Metric("accuracy"), where=setting_text(20))
     'kd is above base by 4.8 points (3.9 to 5.7) at 20 labels a class.'
     """
-    c, unit = contrast, " points" if metric.is_share else ""
+    c, unit = contrast, metric.unit
     end = f" {where}" if where else ""
     if not c.holds:
         change, low, high = metric.amounts(c.difference, c.low, c.high)
@@ -56,8 +56,8 @@ def verdict(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
     return f"{c.arm} is {side} {c.against} by {change}{unit} ({least} to {most}){end}."
 
 
-def origin(to_base: Contrast | None, to_permuted: Contrast | None) -> str | None:
-    """Whether a gain of kd over base is knowledge from the logs.
+def explain_gain(to_base: Contrast | None, to_permuted: Contrast | None) -> str | None:
+    """Explain whether a gain of kd over base is knowledge from the logs.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def origin(to_base: Contrast | None, to_permuted: Contrast | None) -> str | None
     Returns
     -------
     str or None
-        None where kd is not above base for certain: there is no gain to explain.
+        None where kd is not certainly above base: there is no gain to explain.
     """
     if to_base is None or to_base.sign <= 0 or not to_base.holds:
         return None
@@ -83,8 +83,8 @@ def origin(to_base: Contrast | None, to_permuted: Contrast | None) -> str | None
     )
 
 
-def tally(found: list[Contrast]) -> list[str]:
-    """How often an arm is above another; nothing where there is a single setting.
+def count_settings(found: list[Contrast]) -> list[str]:
+    """Count in how many settings an arm is above another.
 
     Parameters
     ----------
@@ -93,6 +93,7 @@ def tally(found: list[Contrast]) -> list[str]:
     Returns
     -------
     list of str
+        Empty where there is a single setting.
     """
     pairs = {}
     for contrast in found:
@@ -101,30 +102,27 @@ def tally(found: list[Contrast]) -> list[str]:
         )
     if max(map(len, pairs.values())) < 2:
         return []
-    lines = []
-    for (arm, against), signs in pairs.items():
-        if against != "base" and (arm, against) != ("kd", PERMUTED):
-            continue
-        lines.append(
-            f"{arm} against {against}: above in {signs.count(1)} of {len(signs)} "
-            f"settings, below in {signs.count(-1)}, not distinguishable in "
-            f"{signs.count(0)}."
-        )
-    return lines
+    return [
+        f"{arm} against {against}: above in {signs.count(1)} of {len(signs)} "
+        f"settings, below in {signs.count(-1)}, not distinguishable in "
+        f"{signs.count(0)}."
+        for (arm, against), signs in pairs.items()
+        if against == "base" or (arm, against) == ("kd", PERMUTED)
+    ]
 
 
 def sentences(
     group: list[Contrast], metric: Metric, where: str, *, brief: bool
 ) -> list[str]:
-    """What can be said of one setting: kd, where its gain comes from, other arms.
+    """Describe one setting: kd, the origin of its gain, other arms.
 
     Parameters
     ----------
     group : list of Contrast
-        Of one setting.
+        All contrasts of the setting.
     metric : Metric
     where : str
-        The setting, as :func:`place` words it.
+        The setting, in the words of :func:`setting_text`.
     brief : bool
         Whether to leave the other arms out.
 
@@ -136,9 +134,9 @@ def sentences(
     first = [("kd", "base"), ("kd", PERMUTED)]
     to_base, to_permuted = (pairs.get(pair) for pair in first)
     found = [c for c in (to_base, to_permuted) if c is not None]
-    lines = [verdict(c, metric, where=where) for c in found]
-    whence = origin(to_base, to_permuted)
-    lines += [] if whence is None else [whence]
+    lines = [describe(c, metric, where=where) for c in found]
+    origin = explain_gain(to_base, to_permuted)
+    lines += [] if origin is None else [origin]
     against = "base" if any(c.against == "base" for c in group) else group[0].against
     others = [p for p in pairs if p[1] == against and p not in first and not brief]
-    return lines + [verdict(pairs[pair], metric, where=where) for pair in others]
+    return lines + [describe(pairs[pair], metric, where=where) for pair in others]
