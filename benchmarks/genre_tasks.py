@@ -12,8 +12,7 @@ from sklearn.model_selection import (
 )
 
 from userlogfeat.datasets.fma import read_fma
-from userlogfeat.datasets.gtzan import read_gtzan
-from userlogfeat.evaluation.folds import fault_filtered, gtzan_tracks
+from userlogfeat.datasets.gtzan import fault_filtered, gtzan_tracks, read_gtzan
 
 SEED = 0
 N_FMA_DRAWS = 1  # of 7:3; the paper's number is not stated

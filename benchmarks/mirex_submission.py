@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from userlogfeat import FeatureLookup, FeatureTable
-from userlogfeat.evaluation.folds import gtzan_tracks
+from userlogfeat.datasets.gtzan import gtzan_tracks
 from userlogfeat.evaluation.friedman import friedman_test
 from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.mirex.black_box import run_script

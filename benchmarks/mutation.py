@@ -43,7 +43,7 @@ SEED = 0
 SLOWEST = 8.0  # s: tests that take longer are left out, and so kill nothing
 # Their tests leave threads of polars, beside which no child could run.
 COLD = (
-    "evaluation/fold_lists",
+    "datasets/gtzan",
     "evaluation/leaks",
     "evaluation/recommendation_splits",
     "feedback/rules",
@@ -67,7 +67,7 @@ MODULES = {
     "evaluation/learning_curves": "tests/evaluation/test_learning_curves.py",
     "evaluation/leaks": "tests/evaluation/test_leaks.py",
     "evaluation/thinning": "tests/evaluation/test_thinning.py",
-    "evaluation/fold_lists": "tests/evaluation/test_fold_lists.py",
+    "datasets/gtzan": "tests/datasets/test_gtzan_splits.py",
     "evaluation/recommendation": "tests/evaluation/test_recommendation.py",
     "evaluation/recommendation_splits": "tests/evaluation/"
     "test_recommendation_splits.py",

@@ -15,9 +15,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from userlogfeat import CFEmbedding, CFRegressor, read_logs
 from userlogfeat.comparison import TeacherData
+from userlogfeat.datasets.gtzan import artist_filtered, fault_filtered
 from userlogfeat.evaluation.folds import (
-    artist_filtered,
-    fault_filtered,
     stratified_folds,
 )
 

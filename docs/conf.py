@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import userlogfeat
+from userlogfeat.datasets import list_datasets
 
 project = "userlogfeat"
 author = "the userlogfeat developers"
@@ -26,3 +29,10 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "ignore_pattern": "demo\\.py",  # minutes, not seconds: `make demo`
 }
+
+# The list of data sets is made from their files.
+_generated = Path(__file__).parent / "generated"
+_generated.mkdir(exist_ok=True)
+(_generated / "data_sets.md").write_text(
+    f"# List of data sets\n\n{list_datasets()}", encoding="utf-8"
+)

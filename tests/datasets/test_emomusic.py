@@ -74,7 +74,7 @@ def test_the_split_as_folds(emomusic):
     assert train.tolist() == [0, 2]
     assert test.tolist() == [1]
     with pytest.raises(ValueError, match="2 clips to learn from, 0 to test"):
-        read_emomusic(emomusic).cv("validation")
+        read_emomusic(emomusic).cv(test="validation")
 
 
 def test_flat_archives(emomusic):

@@ -99,7 +99,7 @@ def test_the_published_short_clips():
 def test_split_as_folds(fma):
     clips = read_fma(fma)
     assert [rows.tolist() for rows in clips.cv()[0]] == [[0, 1], [2]]
-    assert [rows.tolist() for rows in clips.cv("validation")[0]] == [[0], [1]]
+    assert [rows.tolist() for rows in clips.cv(test="validation")[0]] == [[0], [1]]
     scores = cross_val_score(DummyClassifier(), clips.X, clips.y, cv=clips.cv())
     assert scores.tolist() == [0.0]  # ties go to the first in the alphabet, Hip-Hop
 

@@ -2,12 +2,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from userlogfeat.evaluation import copies
-from userlogfeat.evaluation.folds import (
+from userlogfeat.datasets.gtzan import (
     artist_filtered,
     fault_filtered,
     gtzan_tracks,
 )
+from userlogfeat.evaluation import copies
 from userlogfeat.evaluation.leaks import leak_report
 
 # Pairs of GTZAN whose audio is the same (Sturm 2013 lists them, and others).

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from userlogfeat import FeatureLookup, FeatureTable
-from userlogfeat.evaluation.folds import gtzan_tracks
+from userlogfeat.datasets.gtzan import gtzan_tracks
 from userlogfeat.mirex.folds import read_folds
 from userlogfeat.mirex.lists import read_labels, write_labels
 from userlogfeat.mirex.package import write_package

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.registry import register_dataset
 
 if TYPE_CHECKING:
     from userlogfeat.datasets.labelled_clips import LabelledClips
@@ -55,6 +56,7 @@ N_CLIPS = 3180
 _LAYOUT = "folders of audio named Alternative & Punk, Blues, ... World"
 
 
+@register_dataset("1517-Artists")
 def read_artists1517(
     folder: PathLike, *, missing: Literal["error", "ignore"] = "error"
 ) -> LabelledClips:

@@ -35,6 +35,7 @@ import polars as pl
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
+from userlogfeat.datasets.registry import register_dataset
 
 DANCES = (
     "Chacha",
@@ -56,6 +57,7 @@ _NO_ARTIST = {"", "various", "various artists"}
 _LAYOUT = "folders of audio named Chacha, Foxtrot, ... Wcswing"
 
 
+@register_dataset("Extended Ballroom")
 def read_ballroom(
     folder: PathLike,
     *,

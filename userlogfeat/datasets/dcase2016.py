@@ -43,6 +43,7 @@ from userlogfeat.datasets.folders import (
     read_text,
 )
 from userlogfeat.datasets.labelled_clips import LabelledClips
+from userlogfeat.datasets.registry import register_dataset
 
 N_FOLDS = 4
 PARTS = ("development", "evaluation")
@@ -54,6 +55,7 @@ _LAYOUTS = {
 }
 
 
+@register_dataset("DCASE 2016, task 1")
 def read_dcase2016(
     folder: PathLike,
     part: Literal["development", "evaluation", "both"] = "development",

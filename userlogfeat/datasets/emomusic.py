@@ -43,6 +43,7 @@ from userlogfeat.datasets.folders import (
     read_text,
 )
 from userlogfeat.datasets.labelled_clips import LabelledClips
+from userlogfeat.datasets.registry import register_dataset
 
 Y_COLUMNS = {
     "genre": ("label",),
@@ -59,6 +60,7 @@ _INFO = ("song_id", "artist", "song title", "genre", "mediaeval 2013 set")
 _STATIC = ("song_id", "mean_arousal", "mean_valence")
 
 
+@register_dataset("EmoMusic")
 def read_emomusic(
     folder: PathLike,
     *,

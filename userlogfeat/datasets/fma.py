@@ -38,6 +38,7 @@ from userlogfeat._check import check_choice
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
+from userlogfeat.datasets.registry import register_dataset
 
 # Seconds of sound in clips that should have 30 (wiki of github.com/mdeff/fma).
 SHORT_CLIPS = {
@@ -81,6 +82,7 @@ _NO_ALBUM = -1
 _METADATA = ("fma_metadata/tracks.csv", "tracks.csv")
 
 
+@register_dataset("FMA")
 def read_fma(
     folder: PathLike,
     subset: Literal["small", "medium"] = "small",

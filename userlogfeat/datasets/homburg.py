@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.registry import register_dataset
 
 if TYPE_CHECKING:
     from userlogfeat.datasets.labelled_clips import LabelledClips
@@ -45,6 +46,7 @@ N_CLIPS = 1886
 _LAYOUT = "folders of audio named alternative, blues, ... rock"
 
 
+@register_dataset("Homburg")
 def read_homburg(
     folder: PathLike, *, missing: Literal["error", "ignore"] = "error"
 ) -> LabelledClips:

@@ -1,42 +1,47 @@
-"""What every reader of a labelled data set returns: paths, labels, groups and split."""
+"""``LabelledClips``: paths, labels, groups and splits of a data set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_choice
-from userlogfeat._typing import ArrayLike
+from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.catalogue import Catalogue
 
 SPLITS = ("train", "validation", "test")
+OFFICIAL = "official"  # name of the split in the columns `split` or `fold`
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LabelledClips:
-    """The clips of a data set, in its own order, with all that its authors say of them.
+    """The clips of a data set, in its own order, with the annotations of its authors.
 
     Made by the ``read_...`` functions of ``userlogfeat.datasets``.
 
     Attributes
     ----------
     name : str
-        Of the set.
+        Name of the set.
     frame : polars.DataFrame
         One row a clip: `clip` (path), `item` (clips of one item are of one recording
         or song, and belong on one side of a split), `label`; where the set has them
         `artist`, `album`, the targets, `split`, `fold`, and columns of its own.
     y_columns : tuple of str
-        The columns that ``y`` is made of.
+        Columns of ``y``.
     target_names : tuple of str
         Columns of numbers to predict: those of ``targets``.
     left_out : tuple
         Items that are known to be bad, and were left out.
     missing : tuple of str
         Clips listed by the authors that have no file here (``missing="ignore"``).
+    published_splits : dict of str to callable
+        Splits from published lists: functions from items, a folder of lists and the
+        part to test to the pairs of :meth:`cv`.
     """
 
     name: str
@@ -45,6 +50,9 @@ class LabelledClips:
     target_names: tuple[str, ...] = ()
     left_out: tuple[Any, ...] = ()
     missing: tuple[str, ...] = ()
+    published_splits: Mapping[str, Callable[..., list[Any]]] = field(
+        default_factory=dict
+    )
 
     def __len__(self) -> int:
         return self.frame.height
@@ -66,7 +74,7 @@ class LabelledClips:
 
     @property
     def y(self) -> np.ndarray:
-        """What to predict: labels (n,) of str, a target (n,), or targets (n, k)."""
+        """Values to predict: labels (n,) of str, a target (n,), or targets (n, k)."""
         if self.y_columns == ("label",):
             return self.labels
         y = self.frame.select(self.y_columns).to_numpy().astype(np.float64)
@@ -127,17 +135,30 @@ class LabelledClips:
         """
         return replace(self, frame=self.catalogue().subset(rows).frame)
 
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Names of the splits that :meth:`cv` knows for this set."""
+        own = self.folds is not None or self.split is not None
+        return (*([OFFICIAL] if own else []), *self.published_splits)
+
     def cv(
-        self, test: Literal["test", "validation"] = "test"
+        self,
+        split: str | None = None,
+        lists: PathLike | None = None,
+        *,
+        test: Literal["test", "validation"] = "test",
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The authors' own split, as scikit-learn takes it: ``cv=clips.cv()``.
+        """Return a published split, as scikit-learn takes it: ``cv=clips.cv()``.
 
         Parameters
         ----------
+        split : str, optional
+            One of ``split_names``. By default "official", the authors' own.
+        lists : str or Path, optional
+            Folder with the lists of a split that others published.
         test : {"test", "validation"}
-            For sets with a split. "test": learn from all clips that are not of the
-            test part. "validation": learn from the train part only. Sets with folds
-            test each fold once.
+            Part to test. "test": all other parts are for training. "validation": the
+            train part alone is. Sets with folds test each fold once.
 
         Returns
         -------
@@ -147,22 +168,18 @@ class LabelledClips:
         Raises
         ------
         ValueError
-            Where the set has no split, or a side of it is empty.
+            If the set has no such split, or a side of it is empty.
         """
         check_choice(test, "test", ("test", "validation"))
-        if self.folds is not None:
-            pairs = [(self.folds != k, self.folds == k) for k in np.unique(self.folds)]
-        elif self.split is not None:
-            learned = self.split == "train"
-            if test == "test":
-                learned |= self.split == "validation"
-            pairs = [(learned, self.split == test)]
-        else:
-            raise ValueError(
-                f"{self.name} as read here has no split of its own. Use folds of "
-                "scikit-learn, such as StratifiedKFold(10) or, with groups, "
-                "StratifiedGroupKFold."
-            )
+        self._check_split(split)
+        if split in self.published_splits:
+            if lists is None:
+                raise ValueError(
+                    f"The split {split!r} of {self.name} is read from published lists: "
+                    f"pass their folder, cv({split!r}, FOLDER)."
+                )
+            return self.published_splits[split](self.items.tolist(), lists, test)
+        pairs = self._official_split(test)
         for train, tested in pairs:
             if not (train.any() and tested.any()):
                 raise ValueError(
@@ -173,6 +190,33 @@ class LabelledClips:
         return [
             (np.flatnonzero(train), np.flatnonzero(tested)) for train, tested in pairs
         ]
+
+    def _check_split(self, split):
+        names = self.split_names
+        advice = (
+            "Use folds of scikit-learn, such as StratifiedKFold(10) or, with groups, "
+            "StratifiedGroupKFold."
+        )
+        if not names:
+            raise ValueError(
+                f"{self.name} as read here has no split of its own. {advice}"
+            )
+        if split is None and OFFICIAL not in names:
+            raise ValueError(
+                f"{self.name} has no split of its own, but others published "
+                f"{' and '.join(map(repr, names))}: choose one, "
+                f"cv({names[0]!r}, FOLDER_OF_LISTS). {advice}"
+            )
+        if split is not None:
+            check_choice(split, "split", names)
+
+    def _official_split(self, test):
+        if self.folds is not None:
+            return [(self.folds != k, self.folds == k) for k in np.unique(self.folds)]
+        train = self.split == "train"
+        if test == "test":
+            train |= self.split == "validation"
+        return [(train, self.split == test)]
 
     def _column(self, name):
         if name not in self.frame.columns:

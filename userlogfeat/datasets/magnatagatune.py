@@ -36,6 +36,7 @@ from userlogfeat._check import check_positive
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
+from userlogfeat.datasets.registry import register_dataset
 
 EMPTY = (
     "6/norine_braun-now_and_zen-08-gently-117-146",
@@ -83,6 +84,7 @@ class TaggedClips(LabelledClips):
         return found
 
 
+@register_dataset("Magnatagatune")
 def read_magnatagatune(
     folder: PathLike,
     *,

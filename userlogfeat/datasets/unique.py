@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.registry import register_dataset
 
 if TYPE_CHECKING:
     from userlogfeat.datasets.labelled_clips import LabelledClips
@@ -34,6 +35,7 @@ N_CLIPS = 3115
 _LAYOUT = f"{N_GENRES} folders of audio files, one a genre"
 
 
+@register_dataset("Unique")
 def read_unique(
     folder: PathLike, *, missing: Literal["error", "ignore"] = "error"
 ) -> LabelledClips:

@@ -3,8 +3,8 @@
 Clips of one artist on both sides of a split flatter every classifier (Flexer and
 Schnitzer 2010, "Effects of album and artist filters in audio similarity computed for
 very large music databases"), so all that is drawn here can keep artists together.
-Splits that others published are read by :mod:`userlogfeat.evaluation.fold_lists`, and
-are names of this module too.
+Published splits belong to the data sets: see
+:meth:`userlogfeat.datasets.LabelledClips.cv`.
 """
 
 from collections.abc import Iterator
@@ -22,26 +22,6 @@ from sklearn.utils.multiclass import type_of_target
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups
 from userlogfeat._typing import ArrayLike, Labels, RandomState
-from userlogfeat.evaluation.fold_lists import (
-    artist_filtered,
-    emomusic_split,
-    fault_filtered,
-    fma_split,
-    gtzan_tracks,
-)
-
-__all__ = [
-    "artist_filtered",
-    "artist_groups",
-    "emomusic_split",
-    "fault_filtered",
-    "fma_split",
-    "gtzan_tracks",
-    "n_per_class",
-    "stratified_folds",
-    "stratified_split",
-    "StratifiedArtistKFold",
-]
 
 # A split by artist joins some of a number of folds: at most so many.
 _MAX_PARTS = 20

@@ -3,12 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from userlogfeat.evaluation.folds import (
+from userlogfeat.datasets.gtzan import (
     artist_filtered,
-    emomusic_split,
     fault_filtered,
-    fma_split,
     gtzan_tracks,
+    read_gtzan,
 )
 
 GENRES = "blues classical country disco hiphop jazz metal pop reggae rock".split()
@@ -126,33 +125,28 @@ def test_artist_filtered_without_lists(lists, tmp_path):
         artist_filtered(CLIPS, tmp_path / "empty")
 
 
-def test_fma_column():
-    column = np.array(["test", "training", "Validation ", "training", "valid"])
-    train, valid, test = fma_split(column)
-    assert (train.tolist(), valid.tolist(), test.tolist()) == ([1, 3], [2, 4], [0])
-
-
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
-        (["training", "validation"], "without rows of 'test'"),
-        (["training", "validation", "test", None], "split with 'none', expected"),
-        (["training", "small"], "split with 'small', expected 'train'"),
-        ([], r"shape \(0,\)"),
-    ],
-)
-def test_columns_that_are_no_split(column, message):
-    with pytest.raises(ValueError, match=message):
-        fma_split(column)
-
-
-def test_emomusic_column():
-    words = ["evaluation", "development", "development"]
-    for column in (words, [True, False, False], ["test", "train", "train"]):
-        train, test = emomusic_split(column)
-        assert (train.tolist(), test.tolist()) == ([1, 2], [0])
-    with pytest.raises(ValueError, match="split with 'validation'"):
-        emomusic_split([*words, "validation"])
+def test_the_splits_of_a_set(lists, tmp_path):
+    """Was: `cv` of GTZAN named no split, and the lists did not fit the clips read."""
+    for track in ("blues.00000", "blues.00001", "hiphop.00004", "pop.00002"):
+        folder = tmp_path / "genres" / track.split(".")[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{track}.wav").touch()
+    clips = read_gtzan(tmp_path, missing="ignore")  # in the order of the names
+    assert clips.split_names == ("fault_filtered", "artist_filtered")
+    with pytest.raises(
+        ValueError, match=r"'fault_filtered' and 'artist_filtered': cho"
+    ):
+        clips.cv()
+    with pytest.raises(ValueError, match=r"cv\('fault_filtered', FOLDER\)"):
+        clips.cv("fault_filtered")
+    with pytest.raises(ValueError, match="split='official', expected one of 'fault_f"):
+        clips.cv("official")
+    ((train, test),) = clips.cv("fault_filtered", lists)
+    assert (train.tolist(), test.tolist()) == ([0, 1, 3], [2])
+    ((train, valid),) = clips.cv("fault_filtered", lists, test="validation")
+    assert (train.tolist(), valid.tolist()) == ([0, 3], [1])
+    folds = clips.cv("artist_filtered", lists)
+    assert [test.tolist() for _, test in folds] == [[1, 3], [0, 2]]
 
 
 @pytest.mark.real
