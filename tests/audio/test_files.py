@@ -23,6 +23,7 @@ from userlogfeat.audio.errors import (
     UnreadableAudioError,
     UnsupportedAudioError,
 )
+from userlogfeat.audio.source import Source
 
 RATE = 16000
 
@@ -410,6 +411,25 @@ def test_joined_files(tmp_path, suffix, settings, between):
     match = f"several recordings.*the second begins at byte {len(data + between)}"
     for duration in (None, 0.1):
         refuse(path, UnsupportedAudioError, match, duration=duration)
+
+
+def test_a_long_flac_is_not_searched_byte_by_byte(tmp_path, monkeypatch):
+    """It took as long as decoding 15 s. Joined ones of equal length are found still."""
+    path = write(tmp_path / "a.flac", noise(10**6) / 100, subtype="PCM_16")
+    data, searched = path.read_bytes(), []
+    with monkeypatch.context() as patch:
+        patch.setattr(Source, "find", lambda *where: searched.append(where) or iter(()))
+        assert len(read_audio(path, sample_rate=RATE, duration=1.0)) == RATE
+    assert not searched
+    path.write_bytes(data + data)
+    match = f"several recordings.*the second begins at byte {len(data)}"
+    refuse(path, UnsupportedAudioError, match, duration=1.0)
+    other = write(tmp_path / "b.flac", noise(10**6)[::-1] / 2000, subtype="PCM_16")
+    assert other.stat().st_size < len(data)
+    for pair in ((data, other.read_bytes()), (other.read_bytes(), data)):
+        path.write_bytes(pair[0] + pair[1])
+        match = f"several recordings.*the second begins at byte {len(pair[0])}"
+        refuse(path, UnsupportedAudioError, match, duration=1.0)
 
 
 def header_field(data, mark, offset, value, order="little", n_bytes=4):

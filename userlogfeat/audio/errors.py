@@ -1,4 +1,4 @@
-"""What can be wrong with an audio file, in words: the fact and the way out.
+"""Errors about audio files: the file, the fact and the way out.
 
 The library that decodes (libsndfile) is quick, but its messages mislead: a text named
 .mp3 "does not exist". So its codes are told apart here by the file's first bytes.
@@ -9,7 +9,7 @@ import os
 import shlex
 from typing import Any
 
-from userlogfeat.audio.formats import EXTRA, describe_formats
+from userlogfeat.audio.formats import EXTRA, SIGNATURES, describe_formats
 
 # Codes of libsndfile, sndfile.h and src/common.h.
 UNRECOGNISED, UNSUPPORTED = 1, 4
@@ -18,37 +18,21 @@ _HEADER_FACTS = {
     32: "its header gives 0 channels",
     33: "its header gives more than 1024 channels",
 }
-# First bytes of formats that people meet and libsndfile does not read; within Ogg,
-# after the header of its first page.
-_FOREIGN = (
-    (4, b"ftyp", "AAC or ALAC audio in an MP4 file (M4A)"),
-    (0, b"\xff\xf1", "AAC audio (ADTS)"),
-    (0, b"\xff\xf9", "AAC audio (ADTS)"),
-    (0, b"ADIF", "AAC audio (ADIF)"),
-    (0, b"\x30\x26\xb2\x75", "Windows Media audio (WMA)"),
-    (0, b"\x1a\x45\xdf\xa3", "audio in a Matroska or WebM file"),
-    (0, b"wvpk", "WavPack audio"),
-    (0, b"MAC ", "Monkey's Audio (APE)"),
-    (0, b"MPCK", "Musepack audio"),
-    (0, b"MP+", "Musepack audio"),
-    (0, b"TTA1", "True Audio (TTA)"),
-    (0, b"#!AMR", "AMR audio"),
-    (28, b"\x7fFLAC", "FLAC audio in an Ogg file"),
-    (28, b"Speex   ", "Speex audio in an Ogg file"),
-)
+# A file may hold this much less than its header promises: encoders count roughly.
+TOLERATED_SECONDS, TOLERATED_SHARE = 0.1, 0.01
 
 
 class AudioError(ValueError):
-    """A clip that cannot be used; its class says what kind of fault it is.
+    """A clip that cannot be used, for a reason that its class names.
 
     Parameters
     ----------
     path : str
         The file, as text.
     fact : str
-        What was found.
+        Description of the fault.
     way_out : str
-        What the user can do.
+        Advice to the user.
     """
 
     def __init__(self, path: str, fact: str, way_out: str) -> None:
@@ -88,7 +72,7 @@ class TooLongAudioError(AudioError):
 
 
 def explain_system(name: str, error: OSError) -> AudioError:
-    """Why the system would not open a file."""
+    """Return the error of a file that the system does not open."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return MissingAudioError(
             name,
@@ -109,20 +93,30 @@ def explain_system(name: str, error: OSError) -> AudioError:
 
 
 def is_foreign(head: bytes, error: Any) -> bool:
-    """Whether a file is in another format than those libsndfile reads."""
+    """Return whether a file is in another format than those libsndfile reads."""
     return error.code in (UNRECOGNISED, UNSUPPORTED) or foreign_format(head) is not None
 
 
 def foreign_format(head: bytes) -> str | None:
-    """The format of a file that libsndfile does not read, in words, or None."""
-    for offset, mark, what in _FOREIGN:
+    """Return the format of a file that libsndfile does not read, in words, or None."""
+    for offset, mark, what in SIGNATURES:
         if head[offset:].startswith(mark):
             return what
     return None
 
 
 def explain_library(name: str, head: bytes, error: Any) -> AudioError:
-    """Why libsndfile would not open a file, from its first bytes and its code."""
+    """Return the error of a file that libsndfile does not open.
+
+    Parameters
+    ----------
+    name : str
+        Path, for the message.
+    head : bytes
+        First bytes of the file.
+    error : soundfile.LibsndfileError
+        Its code is explained by the first bytes.
+    """
     what = foreign_format(head)
     if what is not None:
         return UnsupportedAudioError(
@@ -160,7 +154,7 @@ def explain_library(name: str, head: bytes, error: Any) -> AudioError:
 
 
 def is_text(head: bytes) -> bool:
-    """Whether first bytes are those of a text."""
+    """Return whether first bytes are those of a text."""
     try:
         text = head[:-3].decode("utf-8")  # the last character may be cut
     except UnicodeDecodeError:
@@ -170,18 +164,57 @@ def is_text(head: bytes) -> bool:
     )
 
 
-def cut_off(name: str, fact: str) -> AudioError:
-    """The error of a file that holds less than its header promises."""
+def damaged(name: str, fact: str) -> AudioError:
+    """Return the error of a file that lacks some of its sound."""
     return CorruptAudioError(
         name,
         fact,
-        "The file is cut off: fetch it again. To keep what is there: "
+        "The file is damaged or cut off: fetch it again. To keep what is there: "
         + ffmpeg_command(name, "wav"),
     )
 
 
+def unsupported(name: str, fact: str) -> AudioError:
+    """Return the error of a file that has to be converted."""
+    command = ffmpeg_command(name, "flac")
+    return UnsupportedAudioError(name, fact, f"Convert it: {command}")
+
+
+def ends_early(name: str, promised: float, found: float, rate: int) -> AudioError:
+    """Return the error of a file with fewer samples than its header promises."""
+    return damaged(
+        name,
+        f"its header promises {promised / rate:.2f} s of audio, but it ends after "
+        f"{found / rate:.2f} s",
+    )
+
+
+def check_promise(
+    name: str,
+    promised: float,
+    found: float,
+    sample_rate: int,
+    tolerated: float = TOLERATED_SECONDS,
+) -> None:
+    """Raise where a file has fewer samples than its header promises.
+
+    Parameters
+    ----------
+    name : str
+        Path, for the message.
+    promised, found : float
+        Samples of each channel.
+    sample_rate : int
+        In Hz.
+    tolerated : float
+        Seconds that may be missing; 1 % may be missing in any case.
+    """
+    if promised - found > max(tolerated * sample_rate, TOLERATED_SHARE * promised):
+        raise ends_early(name, promised, found, sample_rate)
+
+
 def several(name: str, second: int) -> AudioError:
-    """The error of a file with another one behind it."""
+    """Return the error of a file with another one behind it."""
     return UnsupportedAudioError(
         name,
         "it is a file of several recordings, of which only the first would be read: "
@@ -191,7 +224,7 @@ def several(name: str, second: int) -> AudioError:
 
 
 def ffmpeg_command(name: str, suffix: str) -> str:
-    """The command that converts a file, ready to be pasted."""
+    """Return the command that converts a file, ready to be pasted."""
     if not name.isprintable():
         return f"ffmpeg -i INPUT OUTPUT.{suffix}"
     target = os.path.splitext(name)[0] + f".{suffix}"

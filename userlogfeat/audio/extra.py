@@ -1,4 +1,4 @@
-"""Formats that FFmpeg's decoders read: m4a, aac, wma, webm and what else there is.
+"""Decode what FFmpeg reads: m4a, aac, wma, webm and others.
 
 They come with PyAV, the extra `formats`. Such files say their length only roughly, and
 their decoders find no exact place. So each is decoded once to count its samples, and
@@ -6,8 +6,9 @@ read from its start: a crop is the crop of the whole file, for the cost of the w
 file. What was decoded is kept for reading while it is small.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,22 +16,25 @@ from userlogfeat._optional import import_optional
 from userlogfeat.audio.errors import (
     CorruptAudioError,
     EmptyAudioError,
-    UnsupportedAudioError,
-    cut_off,
-    ffmpeg_command,
+    check_promise,
+    damaged,
     several,
+    unsupported,
 )
 from userlogfeat.audio.formats import EXTRA
-from userlogfeat.audio.tags import read_at
+from userlogfeat.audio.source import Source
 
 _MAX_KEPT = 1 << 26  # samples of all channels, 256 MiB
 # Encoders put some 0.1 s before the sound, which not all of them say.
-_TOLERATED_SECONDS, _TOLERATED_SHARE = 0.25, 0.01
+_TOLERATED_SECONDS = 0.25
 _GUESSING = ("aac", "loas", "amr", "ac3", "eac3", "dts")  # durations from bit rates
-_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-_WHOLE = (b"TTA1", b"MAC ", b"MPCK", b"MP+")  # one of these a file
-_EBML, _EBML_TYPES = b"\x1a\x45\xdf\xa3", (b"webm", b"matroska")
-_STEP = 1 << 20  # bytes searched at a time
+# How files begin that are read to their first end only; a second one is looked for.
+_BEGINNINGS = (
+    re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),  # ASF
+    re.compile(rb"\x1a\x45\xdf\xa3.{0,56}(?:webm|matroska)", re.DOTALL),
+)
+_NUMBERED = (b"TTA1", b"MAC ", b"MPCK", b"MP+")  # the mark and two bytes of version
+_BEGINNING_BYTES = 68
 
 
 class ExtraSound:
@@ -38,23 +42,25 @@ class ExtraSound:
 
     Parameters
     ----------
-    file : binary file
-        Seekable.
-    name : str
-        For messages.
+    source : Source
+        The file.
 
     Attributes
     ----------
-    samplerate, channels, frames : int
-        In Hz; of the first part; samples of each channel, as counted.
+    samplerate : int
+        In Hz.
+    channels : int
+        Channels of the first part.
+    frames : int
+        Samples of each channel, as counted.
     extra_info : str
         Empty.
     """
 
     extra_info = ""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file, self._name = file, name
+    def __init__(self, source: Source) -> None:
+        self._source, self._name = source, source.name
         self._kept: list[np.ndarray] | None = []
         self._blocks: Iterator[np.ndarray] | None = None
         self._rest = _NOTHING
@@ -76,11 +82,11 @@ class ExtraSound:
         self.close()
 
     def close(self) -> None:
-        """Let go of what was kept."""
+        """Free the samples that were kept."""
         self._kept, self._blocks = [], None
 
     def read(self, frames: int, **_: Any) -> np.ndarray:
-        """The next samples, `frames` at most: ndarray (n, channels), float32."""
+        """Return the next samples, `frames` at most: (n, channels), float32."""
         if self._blocks is None:
             self._blocks = self._decode() if self._kept is None else iter(self._kept)
         if not len(self._rest):
@@ -91,11 +97,10 @@ class ExtraSound:
     def _decode(self):
         """Yield blocks (n, channels), float32, until the end of the file."""
         av = import_optional("av", extra=EXTRA, purpose="This format")
-        self._file.seek(0)
+        file = self._source.file
+        file.seek(0)
         try:
-            with av.open(
-                self._file, metadata_errors="replace", io_open=_refuse
-            ) as container:
+            with av.open(file, metadata_errors="replace", io_open=_refuse) as container:
                 stream = self._stream(container)
                 stream.codec_context.options = {"err_detect": "crccheck+explode"}
                 for frame in container.decode(stream):
@@ -111,11 +116,7 @@ class ExtraSound:
             )
         stream = container.streams.audio[0]
         if stream.codec_context is None:
-            raise UnsupportedAudioError(
-                self._name,
-                "there is no decoder for its sound",
-                "Convert it: " + ffmpeg_command(self._name, "flac"),
-            )
+            raise unsupported(self._name, "there is no decoder for its sound")
         self._is_open, self._promised = True, None
         if container.format.name not in _GUESSING:
             if stream.duration is not None:
@@ -129,11 +130,10 @@ class ExtraSound:
         if not self.samplerate:
             self.samplerate, self.channels = frame.sample_rate, n_channels
         elif frame.sample_rate != self.samplerate:
-            raise UnsupportedAudioError(
+            raise unsupported(
                 self._name,
                 f"it changes on the way, from {self.samplerate} Hz to "
                 f"{frame.sample_rate} Hz",
-                "Convert it: " + ffmpeg_command(self._name, "flac"),
             )
         samples = frame.to_ndarray()
         if samples.shape[0] != n_channels or not frame.format.is_planar:
@@ -155,31 +155,22 @@ class ExtraSound:
                 f"its header cannot be read, or none of its sound decoded ({error})",
                 "The file is damaged or cut off: fetch it again.",
             )
-        return CorruptAudioError(
-            self._name,
-            f"decoding failed at {self.frames / self.samplerate:.2f} s ({error})",
-            "The file is damaged or cut off: fetch it again. To keep what can be "
-            "decoded: " + ffmpeg_command(self._name, "wav"),
-        )
+        seconds = self.frames / self.samplerate
+        return damaged(self._name, f"decoding failed at {seconds:.2f} s ({error})")
 
     def _check_length(self):
         if not self.frames:
             return
-        if (second := _find_second(self._file)) is not None:
+        if (second := _find_second(self._source)) is not None:
             raise several(self._name, second)
-        seconds, promised = self.frames / self.samplerate, self._promised
-        if promised is not None and promised - seconds > max(
-            _TOLERATED_SECONDS, _TOLERATED_SHARE * promised
-        ):
-            raise cut_off(
-                self._name,
-                f"its header promises {promised:.2f} s of audio, but it ends after "
-                f"{seconds:.2f} s",
-            )
+        if self._promised is not None:
+            promised = self._promised * self.samplerate
+            rate, tolerated = self.samplerate, _TOLERATED_SECONDS
+            check_promise(self._name, promised, self.frames, rate, tolerated)
 
 
 def can_read() -> bool:
-    """Whether the extra is installed, and loads."""
+    """Return whether the extra is installed, and loads."""
     try:
         import_optional("av", extra=EXTRA, purpose="This format")
     except ImportError:
@@ -199,38 +190,33 @@ def _refuse(url, *_):
     raise _RefusedError(f"it asks for another file, {url!r}, which is not opened")
 
 
-def _find_second(file):
+def _find_second(source):
     """The byte where another file of a kind that is read to its first end begins."""
-    size, head = file.seek(0, 2), read_at(file, 0, 16)
+    head = source.read(0, _BEGINNING_BYTES)
     if head[4:8] == b"ftyp":
-        position = 0
-        while 8 <= (length := _box_length(file, position, size)):
-            position += length
-            if read_at(file, position + 4, 4) == b"ftyp":
-                return position
-        return None
-    mark = next((mark for mark in (_ASF, _EBML) if head.startswith(mark)), None)
-    if head.startswith(_WHOLE):
-        mark = head[:6]
-    position = 1
-    while mark is not None and position < size:
-        block = read_at(file, position, _STEP + 64)
-        at = block.find(mark)
-        while at >= 0:
-            types = _EBML_TYPES if mark == _EBML else (b"",)
-            if any(kind in block[at : at + 64] for kind in types):
-                return position + at
-            at = block.find(mark, at + 1)
-        position += _STEP
+        return _find_second_mp4(source)
+    beginnings = _BEGINNINGS
+    if head.startswith(_NUMBERED):
+        beginnings = (re.compile(re.escape(head[:6])),)
+    for beginning in beginnings:
+        if beginning.match(head):
+            return next(source.find(beginning, 1, _BEGINNING_BYTES), None)
     return None
 
 
-def _box_length(file, position, size):
-    head = read_at(file, position, 16)
-    length = int.from_bytes(head[:4], "big")
-    if length == 1:
-        length = int.from_bytes(head[8:16], "big")
-    return length if position + length < size else 0
+def _find_second_mp4(source):
+    position = length = 0
+    while position + length < source.size:
+        position += length
+        head = source.read(position, 16)
+        if position and head[4:8] == b"ftyp":
+            return position
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8:
+            break
+    return None
 
 
 _NOTHING = np.empty((0, 1), np.float32)

@@ -1,8 +1,8 @@
-"""Open audio files of any kind, and say clearly what is wrong with those that are not.
+"""Open audio files of any kind, and report clearly what is wrong with the others.
 
-libsndfile, which decodes, believes a suffix (a text named .au becomes noise) and leaves
-out in silence what a cut file lacks. So files are opened here by their content, and
-what was read is compared with what the header promised.
+libsndfile, which decodes, believes a suffix (a text named .au becomes noise), and
+silently leaves out what a cut file lacks. So files are opened here by their content,
+and what they hold is counted and compared with what the header promises.
 """
 
 import os
@@ -18,8 +18,10 @@ import numpy as np
 import soundfile
 
 from userlogfeat._typing import ClipId
-from userlogfeat.audio.chunks import MARKS, find_samples
+from userlogfeat.audio import chunks, flac, mp3, ogg
 from userlogfeat.audio.errors import (
+    TOLERATED_SECONDS,
+    TOLERATED_SHARE,
     UNSUPPORTED,
     AudioError,
     CorruptAudioError,
@@ -27,23 +29,18 @@ from userlogfeat.audio.errors import (
     MissingAudioError,
     NonFiniteAudioError,
     UnreadableAudioError,
-    UnsupportedAudioError,
-    cut_off,
+    damaged,
+    ends_early,
     explain_library,
     explain_system,
     ffmpeg_command,
     foreign_format,
     is_foreign,
     is_text,
-    several,
 )
 from userlogfeat.audio.extra import ExtraSound, UnknownFormatError, can_read
-from userlogfeat.audio.flac import find_layout as find_flac
-from userlogfeat.audio.mp3 import find_layout as find_mp3
-from userlogfeat.audio.ogg import MARK as OGG
-from userlogfeat.audio.ogg import find_fault
 from userlogfeat.audio.scale import MAX_PEAK, integer_full_scale
-from userlogfeat.audio.tags import skip_tags
+from userlogfeat.audio.source import Layout, Source
 from userlogfeat.audio.view import FileView
 
 _WINDOWS = sys.platform == "win32"
@@ -52,11 +49,8 @@ MAX_CHANNELS = 64
 _SAFE_PEAK = 2.0  # up to which samples need no second look
 BLOCK_SAMPLES = 1 << 22  # of all channels together, decoded at a time
 
-# A file may hold this much less than its header promises: encoders count roughly.
-_TOLERATED_SECONDS = 0.1
-_TOLERATED_SHARE = 0.01
-# Sizes that programs write when they cannot know the length (streams, pipes): about
-# 2 ** 31 (sox, arecord), about 2 ** 32 (ffmpeg), and of 64 bits the largest.
+# Sizes in bytes that programs write when they cannot know the length (streams, pipes):
+# about 2 ** 31 (sox, arecord), about 2 ** 32 (ffmpeg), and of 64 bits the largest.
 _UNKNOWN_BYTES = (
     (0x7FFF0000, 0x80010000),
     (0xFFFF0000, 0x100010000),
@@ -71,11 +65,11 @@ class AudioFile:
     Attributes
     ----------
     path : str
-        For messages.
+        Path, for messages.
     sample_rate : int
         In Hz.
     n_samples : int
-        Of each channel, as the header promises or as counted.
+        Samples of each channel, as the header promises or as counted.
     """
 
     def __init__(
@@ -152,21 +146,19 @@ class AudioFile:
         )
 
     def _decoding_failed(self, position, error):
-        return CorruptAudioError(
+        return damaged(
             self.path,
             f"decoding failed at {position / self.sample_rate:.2f} s of "
             f"{self.n_samples / self.sample_rate:.2f} s ({error.error_string})",
-            "The file is damaged or cut off: fetch it again. To keep what can be "
-            "decoded: " + ffmpeg_command(self.path, "wav"),
         )
 
     def _check_length(self, start, position, stop):
         missing = stop - position
         tolerated = max(
-            _TOLERATED_SECONDS * self.sample_rate, _TOLERATED_SHARE * (stop - start)
+            TOLERATED_SECONDS * self.sample_rate, TOLERATED_SHARE * (stop - start)
         )
         if missing > tolerated or (missing and position == start):
-            raise _ends_early(self.path, self.n_samples, position, self.sample_rate)
+            raise ends_early(self.path, self.n_samples, position, self.sample_rate)
 
 
 @contextmanager
@@ -189,25 +181,23 @@ def open_audio(path: ClipId) -> Iterator[AudioFile]:
     """
     name = as_text(path)
     with _open_bytes(path, name) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size == 0:
+        source = Source(file, name, os.fstat(file.fileno()).st_size)
+        if source.size == 0:
             raise EmptyAudioError(
                 name, "the file has 0 bytes", "Fetch it again, or drop it."
             )
-        head = file.read(512)
-        if head.startswith(OGG):
-            _check_pages(file, name, size)
+        head = source.read(0, 512)
         try:
-            sound, n_samples, seeks = _open_sound(file, name, head, size)
+            sound, n_samples, seeks = _open_sound(source, head)
         except soundfile.LibsndfileError as error:
-            sound, n_samples, seeks = _open_extra(file, name, head, error)
+            sound, n_samples, seeks = _open_extra(source, head, error)
         with sound:
             _check_header(name, sound, n_samples)
             yield AudioFile(name, sound, n_samples, seeks)
 
 
 def as_text(path: ClipId) -> str:
-    """A path as text, whatever its type and bytes; messages show its repr."""
+    """Return a path as text, whatever its type and bytes; messages show its repr."""
     return os.fsdecode(os.fspath(path))
 
 
@@ -238,153 +228,96 @@ def _open_bytes(path, name):
         ) from error
 
 
-def _check_pages(file, name, size):
-    fault, second = find_fault(file, size)
-    if fault is not None:
-        raise cut_off(name, f"it is an Ogg file of which {fault}")
-    if second is not None:
-        raise several(name, second)
-
-
-def _open_sound(file, name, head, size):
+def _open_sound(source, head):
     """The decoder of a file, its samples of each channel, and whether it seeks."""
-    if head.startswith(MARKS):
-        return _open_chunks(file, name, head, size)
-    flac = find_flac(file, skip_tags(file, 0), size)
-    if flac is not None:
-        return _open_flac(file, name, flac, size)
-    if _may_be_mp3(head):
-        return _open_mp3(file, name)
+    layout = _find_layout(source, head)
+    if layout.as_it_is:
+        sound = _open_descriptor(source.file)
+        n_samples = sound.frames
+    else:
+        view = FileView(source.file, layout.head, layout.pieces, layout.claimed)
+        sound = soundfile.SoundFile(view)
+        n_samples = min(sound.frames, layout.n_samples or sound.frames)
     try:
-        sound = _open_descriptor(file)
-    except soundfile.LibsndfileError:
-        if not name.lower().endswith(".mp3"):
-            raise
-        return _open_mp3(file, name)
-    if sound.format not in ("FLAC", "OGG"):
+        _check_behind(source.name, sound, layout)
+    except AudioError:
         sound.close()
-        # Of others the decoder does not say whether all is there.
-        raise soundfile.LibsndfileError(UNSUPPORTED)
-    return sound, sound.frames, sound.seekable()
+        raise
+    return sound, n_samples, layout.seeks and sound.seekable()
 
 
-def _open_extra(file, name, head, error):
+def _find_layout(source, head):
+    """Where the sound is; errors of libsndfile where no format is recognised."""
+    if head.startswith(chunks.MARKS):
+        return chunks.find_layout(source) or Layout()
+    if head.startswith(ogg.MARK):
+        layout = ogg.find_layout(source)
+        _check_format(source, "OGG")
+        return layout
+    layout = flac.find_layout(source)
+    if layout is not None:
+        return layout
+    if not _may_be_mp3(head):
+        try:
+            _check_format(source, "FLAC")
+            return Layout()
+        except soundfile.LibsndfileError:
+            if not source.name.lower().endswith(".mp3"):
+                raise
+    layout = mp3.find_layout(source)
+    if layout is None:
+        _open_descriptor(source.file).close()  # its error tells the format
+        raise CorruptAudioError(
+            source.name,
+            "it begins like an mp3, but no frames follow",
+            "The file is damaged: fetch it again.",
+        )
+    return layout
+
+
+def _check_format(source, name):
+    """Refuse other formats, of which the decoder does not say whether all is there."""
+    with _open_descriptor(source.file) as sound:
+        if sound.format != name:
+            raise soundfile.LibsndfileError(UNSUPPORTED)
+
+
+def _open_extra(source, head, error):
     """A file that libsndfile does not read, decoded by the extra `formats`."""
     if is_text(head) or not (is_foreign(head, error) and can_read()):
-        raise explain_library(name, head, error) from error
+        raise explain_library(source.name, head, error) from error
     try:
-        sound = ExtraSound(file, name)
+        sound = ExtraSound(source)
     except UnknownFormatError as unknown:
-        what = foreign_format(head)
-        if what is None:
-            raise explain_library(name, head, error) from error
+        known = foreign_format(head)
+        if known is None:
+            raise explain_library(source.name, head, error) from error
         raise CorruptAudioError(
-            name,
-            f"this is {what}, but its header cannot be read to its end",
+            source.name,
+            f"this is {known}, but its header cannot be read to its end",
             "The file is damaged or cut off: fetch it again.",
         ) from unknown
     return sound, sound.frames, False
 
 
-def _open_chunks(file, name, head, size):
-    """A wav, aiff, au, w64 or caf file."""
-    samples = find_samples(file, size)
-    if samples is None:
-        sound = _open_descriptor(file)
-        return sound, sound.frames, sound.seekable()
-    if samples.second is not None:
-        raise several(name, samples.second)
-    if samples.is_mpeg:
-        if samples.is_cut:
-            raise cut_off(name, "its header promises more bytes than it holds")
-        return _open_mp3(file, name, samples.start, samples.stop)
-    if samples.head:
-        view = FileView(file, samples.head, [(samples.start, size)])
-        sound = soundfile.SoundFile(view)
-    elif head[:4] != b"riff" or samples.stop == size:
-        sound = _open_descriptor(file)
-    else:
-        # Of w64 the decoder reads on to the end of the file.
-        sound = soundfile.SoundFile(FileView(file, b"", [(0, samples.stop)]))
-    _check_behind(name, sound, samples)
-    return sound, sound.frames, sound.seekable()
-
-
-def _check_behind(name, sound, samples):
-    n_bytes = samples.stop - samples.start
+def _check_behind(name, sound, layout):
+    """Refuse a file that goes on behind what its header promises."""
+    n_bytes = sum(stop - start for start, stop in layout.pieces)
     tolerated = max(
-        _TOLERATED_SHARE, _TOLERATED_SECONDS * sound.samplerate / max(1, sound.frames)
+        TOLERATED_SHARE, TOLERATED_SECONDS * sound.samplerate / max(1, sound.frames)
     )
-    if samples.n_behind > tolerated * n_bytes:
-        sound.close()
+    if layout.n_behind > tolerated * n_bytes:
         raise CorruptAudioError(
             name,
-            f"its header promises {n_bytes} bytes of audio, but {samples.n_behind} "
-            "more follow that are no part of the format",
+            f"its header promises {n_bytes} bytes of audio, but {layout.n_behind} more "
+            "follow that are no part of the format",
             "The header is damaged, or was not finished: fetch the file again, or "
             "convert it: " + ffmpeg_command(name, "wav"),
         )
 
 
-def _open_flac(file, name, flac, size):
-    if flac.second is not None:
-        raise several(name, flac.second)
-    n_samples, promised = flac.n_samples, flac.promised
-    if n_samples is None or n_samples == promised:
-        sound = _open_descriptor(file)
-        return sound, sound.frames, True
-    sound = soundfile.SoundFile(
-        FileView(file, flac.head, [(flac.start + len(flac.head), size)])
-    )
-    tolerated = _TOLERATED_SECONDS * sound.samplerate
-    if promised - n_samples > max(tolerated, _TOLERATED_SHARE * promised):
-        sound.close()
-        raise _ends_early(name, promised, n_samples, sound.samplerate)
-    return sound, n_samples, True
-
-
-def _ends_early(name, promised, n_samples, sample_rate):
-    return cut_off(
-        name,
-        f"its header promises {promised / sample_rate:.2f} s of audio, but it ends "
-        f"after {n_samples / sample_rate:.2f} s",
-    )
-
-
-def _open_mp3(file, name, start=0, stop=None):
-    """Frames of MPEG audio, from byte `start` to before `stop`."""
-    layout = find_mp3(file, start, stop)
-    if layout is None:
-        sound = _open_descriptor(file)  # which says what it is
-        sound.close()
-        raise CorruptAudioError(
-            name,
-            "it begins like an mp3, but no frames follow",
-            "The file is damaged: fetch it again.",
-        )
-    if layout.change is not None:
-        raise UnsupportedAudioError(
-            name,
-            f"it changes on the way: {layout.change}",
-            "Convert it: " + ffmpeg_command(name, "flac"),
-        )
-    if layout.fault is not None:
-        raise CorruptAudioError(
-            name,
-            layout.fault,
-            "The file is damaged or cut off: fetch it again. To keep what is there: "
-            + ffmpeg_command(name, "wav"),
-        )
-    if layout.as_it_is and start == 0 and stop is None:
-        sound = _open_descriptor(file)
-        return sound, sound.frames, True
-    view = FileView(file, layout.head, layout.pieces, layout.claimed)
-    sound = soundfile.SoundFile(view)
-    return sound, min(sound.frames, layout.n_samples), layout.exact
-
-
 def _open_descriptor(file):
-    # Given a path, libsndfile would believe the suffix.
+    # If it were given a path, libsndfile would believe the suffix.
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     if _WINDOWS:  # where libsndfile does not know what number Python has for a file
         view = SimpleNamespace(seek=file.seek, tell=file.tell, readinto=file.readinto)
@@ -427,7 +360,7 @@ def _check_header(name, sound, n_samples):
 
 
 def _check_promise(name, log):
-    """Compare the size in a header with the file's, as libsndfile's log tells them.
+    """Compare the size in a header with the file's, both of which libsndfile logs.
 
     libsndfile itself reads what is there: "data : 176400 (should be 956)".
     """
@@ -440,8 +373,8 @@ def _check_promise(name, log):
         return
     promised, held = map(int, found.groups())
     known = not any(low <= promised < high for low, high in _UNKNOWN_BYTES)
-    if known and held < (1 - _TOLERATED_SHARE) * promised:
-        raise cut_off(
+    if known and held < (1 - TOLERATED_SHARE) * promised:
+        raise damaged(
             name,
             f"its header promises {promised} bytes of audio, but it holds {held}",
         )

@@ -1,116 +1,94 @@
-"""How long a flac file is, by its last frame and not by its header.
+"""Count the samples of a flac file by its last frame, not by its header.
 
-The header (STREAMINFO) gives a number of samples, and the decoder reads no further:
-where that is too small, or of a file that another was joined to, the rest is left out
-without a word. Each frame gives its own place; so the last one says how many samples
-there are, once its checksum has shown that it is one. Files that were joined are found
-by the header of the second: that takes reading the bytes, not decoding them.
+The decoder reads as many samples as the header (STREAMINFO) promises. If that is too
+small, or another file was joined behind this one, it leaves the rest out silently. Each
+frame gives its own place, so the last one says how many samples there are, once its
+checksum has shown that it is one.
+
+Files that were joined are found by the header of the second. Looking at every byte for
+it would take as long as decoding 15 s. But if the last frame ends where the header
+promises, a second recording would be one of as many samples. Then it is enough to look
+at frames here and there: within one recording their numbers grow.
 
 Frames are described in RFC 9639, section 9.
 """
 
 import re
 from functools import lru_cache
-from typing import BinaryIO, NamedTuple
 
-from userlogfeat.audio.tags import before_tags, read_at
+from userlogfeat.audio.errors import check_promise, several
+from userlogfeat.audio.source import Layout, Source
 
-MARK = b"fLaC"
+_HEADER = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # the mark, and STREAMINFO's length
+_HEADER_BYTES = 42  # with STREAMINFO
 _BLOCK = slice(10, 12)  # bytes of the header: samples of a frame, the last one apart
+_MAX_FRAME = slice(15, 18)  # bytes of the largest frame; 0 if unknown
 _TOTAL = slice(18, 26)  # those whose last 36 bits are the samples of the file
 _MAX_TOTAL = (1 << 36) - 1
-_STEP = 1 << 20  # bytes searched at a time for another file
 _TAILS = (1 << 16, 1 << 20)  # bytes of the end searched for the last frame
 _TRIED = 4  # ends of a frame
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _BLOCKS = (0, 192, *(576 << n for n in range(4)), 0, 0, *(256 << n for n in range(8)))
 _CRC8, _CRC16 = (8, 0x07), (16, 0x8005)  # bits and polynomial
+# Samples to a byte: a second recording could hide between two places that are looked at
+# only if its frames were smaller than this, which is silence.
+_SAMPLES_PER_BYTE = 8
 
 
-class FlacLayout(NamedTuple):
-    """What a flac file holds.
-
-    Attributes
-    ----------
-    start : int
-        Its first byte: what is before it is a tag.
-    n_samples : int or None
-        Samples of each channel by its last frame; None where none was found.
-    promised : int
-        By its header; 0 where it does not say.
-    head : bytes
-        Its header, with the samples by the last frame.
-    second : int or None
-        The byte where another file begins.
-    """
-
-    start: int
-    n_samples: int | None
-    promised: int
-    head: bytes
-    second: int | None
-
-
-def find_layout(file: BinaryIO, start: int, size: int) -> FlacLayout | None:
-    """Find what a flac file holds.
-
-    Parameters
-    ----------
-    file : binary file
-        Seekable and buffered.
-    start, size : int
-        The byte where it begins, and the size of the file.
+def find_layout(source: Source) -> Layout | None:
+    """Find where a flac file ends.
 
     Returns
     -------
-    FlacLayout or None
-        None where it does not begin as flac files do.
+    Layout or None
+        None where the file does not begin as flac files do.
+
+    Raises
+    ------
+    AudioError
+        Where it holds less than its header promises, or another file follows.
     """
-    head = read_at(file, start, 42)
-    if len(head) < 42 or not _is_header(head):
+    start = source.skip_tags(0)
+    head = source.read(start, _HEADER_BYTES)
+    if len(head) < _HEADER_BYTES or not _HEADER.match(head):
         return None
-    second = _find_second(file, start + len(head), size)
     bits = int.from_bytes(head[_TOTAL], "big")
-    promised = bits & _MAX_TOTAL
-    block = int.from_bytes(head[_BLOCK], "big")
-    n_samples = _count(file, start + len(head), size, promised, block)
-    total = min(n_samples or 0, _MAX_TOTAL)
-    mended = (bits - promised + total).to_bytes(8, "big")
-    head = head[: _TOTAL.start] + mended + head[_TOTAL.stop :]
-    return FlacLayout(start, n_samples, promised, head, second)
+    promised, sample_rate = bits & _MAX_TOTAL, bits >> 44
+    first = _skip_metadata(source, start)
+    n_samples = _count(source, first, promised, head)
+    if n_samples != promised or not _is_in_order(source, first, promised, head):
+        second = next(source.find(_HEADER, first, 8), None)
+        if second is not None:
+            raise several(source.name, second)
+    if n_samples is None or n_samples == promised:
+        return Layout()
+    check_promise(source.name, promised, n_samples, sample_rate or 1)
+    total = (bits - promised + min(n_samples, _MAX_TOTAL)).to_bytes(8, "big")
+    head = head[: _TOTAL.start] + total + head[_TOTAL.stop :]
+    pieces = ((start + len(head), source.size),)
+    return Layout(pieces, as_it_is=False, head=head, n_samples=n_samples)
 
 
-def _is_header(data):
-    """Whether it begins with the mark and STREAMINFO."""
-    return data[:4] == MARK and data[4:8] in (b"\0\0\0\x22", b"\x80\0\0\x22")
+def _skip_metadata(source, start):
+    """The byte of the first frame, behind blocks such as comments and pictures."""
+    position, is_last = start + 4, False
+    while not is_last and position < source.size:
+        block = source.read(position, 4)
+        position += 4 + int.from_bytes(block[1:], "big")
+        is_last = len(block) < 4 or block[0] >= 0x80
+    return position if position < source.size else start + _HEADER_BYTES
 
 
-def _find_second(file, position, size):
-    while position < size:
-        block = read_at(file, position, _STEP + 8)
-        at = block.find(MARK)
-        while at >= 0:
-            if _is_header(block[at : at + 8]):
-                return position + at
-            at = block.find(MARK, at + 1)
-        position += _STEP
-    return None
+def _count(source, first, promised, head):
+    """Samples up to the end of the last frame; None if none is found.
 
-
-def _count(file, first, size, promised, block):
-    """Samples up to the end of the last frame.
-
-    One that ends where the header promises is believed, another by its checksum.
+    A frame that ends where the header promises is believed, others by their checksum.
     """
-    stop = before_tags(file, first, size)
+    stop = source.before_tags(first, source.size)
     for length in _TAILS:
         begin = max(first, stop - length)
-        tail = read_at(file, begin, stop - begin)
-        frames = [
-            (found.start(), end)
-            for found in _SYNC.finditer(tail)
-            if (end := _end_of(tail[found.start() :][:16], block)) is not None
-        ]
+        tail = source.read(begin, stop - begin)
+        frames = _frames(tail, head)
         if promised and any(end == promised for _, end in frames):
             return promised
         # What looks like the header of a frame may be within one.
@@ -122,6 +100,31 @@ def _count(file, first, size, promised, block):
         if begin == first:
             break
     return None
+
+
+def _is_in_order(source, first, promised, head):
+    """Whether frames at places all over the file follow one another."""
+    length = 3 * (int.from_bytes(head[_MAX_FRAME], "big") or 1 << 14)
+    step = promised // _SAMPLES_PER_BYTE
+    if step < 4 * length:
+        return False  # looking at every byte is as quick
+    block, last = int.from_bytes(head[_BLOCK], "big"), 0
+    for position in range(first, source.size - length, step):
+        ends = {end for _, end in _frames(source.read(position, length), head)}
+        # Two frames in a row are no accident.
+        here = min((end for end in ends if end + block in ends), default=0)
+        if here <= last:
+            return False
+        last = here
+    return True
+
+
+def _frames(data, head):
+    """The frames in some bytes: where each begins, and the sample after its last."""
+    block = int.from_bytes(head[_BLOCK], "big")
+    places = (found.start() for found in _SYNC.finditer(data))
+    ends = ((at, _end_of(data[at : at + 16], block)) for at in places)
+    return [(at, end) for at, end in ends if end is not None]
 
 
 def _end_of(header, block):

@@ -1,7 +1,7 @@
-"""The audio formats that are read: the one list of them.
+"""The one list of the audio formats that are read.
 
-Files are recognised by content, whatever their name. The suffixes here say what is
-taken from a folder by `find_audio`, `read_catalogue` and the data sets.
+Files are recognised by content, whatever their name. The suffixes here decide which
+files are taken from a folder by `find_audio`, `read_catalogue` and the data sets.
 """
 
 from collections.abc import Iterable
@@ -34,6 +34,25 @@ EXTRA_FORMATS = {
     "amr": (".amr",),
 }
 
+# First bytes of formats that libsndfile does not read (offset, bytes, name in words);
+# within Ogg they are behind the header of the first page.
+SIGNATURES = (
+    (4, b"ftyp", "AAC or ALAC audio in an MP4 file (M4A)"),
+    (0, b"\xff\xf1", "AAC audio (ADTS)"),
+    (0, b"\xff\xf9", "AAC audio (ADTS)"),
+    (0, b"ADIF", "AAC audio (ADIF)"),
+    (0, b"\x30\x26\xb2\x75", "Windows Media audio (WMA)"),
+    (0, b"\x1a\x45\xdf\xa3", "audio in a Matroska or WebM file"),
+    (0, b"wvpk", "WavPack audio"),
+    (0, b"MAC ", "Monkey's Audio (APE)"),
+    (0, b"MPCK", "Musepack audio"),
+    (0, b"MP+", "Musepack audio"),
+    (0, b"TTA1", "True Audio (TTA)"),
+    (0, b"#!AMR", "AMR audio"),
+    (28, b"\x7fFLAC", "FLAC audio in an Ogg file"),
+    (28, b"Speex   ", "Speex audio in an Ogg file"),
+)
+
 AUDIO_SUFFIXES = tuple(
     suffix
     for suffixes in (*FORMATS.values(), *EXTRA_FORMATS.values())
@@ -42,7 +61,7 @@ AUDIO_SUFFIXES = tuple(
 
 
 def describe_formats() -> str:
-    """The formats in words, for messages and documents.
+    """List the formats in words, for messages and documents.
 
     Examples
     --------

@@ -1,34 +1,37 @@
-"""How long an mp3 is, by its frames and not by what it says.
+"""Count the frames of an mp3, whatever its header promises.
 
-An mp3 is a chain of frames, each with its own header. Most encoders put a first frame
-before them that holds no sound but their number ("Xing", "Info" or "VBRI"), which the
-decoder believes: of two files joined it reads the first, and of one whose number is
-wrong a part. Where there is none the decoder guesses the length from the file's size
-and the first frames' bit rate, and never reads past its guess. So here the frames are
-counted (2 ms for three minutes). Where the count is another one, the decoder is given
-the file with the right number, or as if it were too large for any guess.
+An mp3 is a chain of frames, each with its own header. Most encoders write a first frame
+that holds no sound but the number of the others ("Xing", "Info" or "VBRI"). The decoder
+believes it: of two joined files it reads the first, and of one whose number is wrong a
+part. Without such a frame the decoder guesses the length from the file's size and the
+first bit rates, and never reads past its guess. So the frames are counted here (2 ms
+for three minutes). If the count differs, the decoder is given the file with the right
+number, or as if it were too large for any guess.
 
-What is between frames and is no tag is a fault, if it could have held 0.1 s of sound or
-more: it is where sound was. Layers I and II are chains of frames as well, and so is
-what a wav file may hold.
+Bytes between frames that are no tag are a fault if they could have held 0.1 s of sound
+or more: sound was there. Layers I and II are chains of frames as well, and so is what
+some wav files hold.
 
 The header is described in ISO/IEC 11172-3, section 2.4.1.3, and 13818-3; its extension
 to free bit rates, whose frames have one length, in section 2.4.2.3.
 """
 
-import io
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from userlogfeat.audio.tags import before_tags, read_at, skip_tags
+from userlogfeat.audio.errors import (
+    TOLERATED_SECONDS,
+    TOLERATED_SHARE,
+    check_promise,
+    damaged,
+    unsupported,
+)
+from userlogfeat.audio.source import Layout, Source
 
 _RUN = 4  # consecutive frames that make bytes an mp3
 _WINDOW = 1 << 16  # bytes searched for frames at a time
 _MAX_SEARCHED = 1 << 22  # of them in a whole file; a file made to be searched has more
-_TOLERATED_SECONDS = 0.1  # of other bytes between frames, and of missing frames
-_TOLERATED_SHARE = 0.01
 _MAX_FREE_LENGTH = 1 << 12  # bytes of a frame of free bit rate
 _LARGER = 64  # a claimed size: this many times the true one, beyond any guess
 
@@ -52,47 +55,8 @@ _RATES_MPEG1 = (44100, 48000, 32000)  # Hz
 _RATE_DIVISOR = {3: 1, 2: 2, 0: 4}  # by version: MPEG-1, MPEG-2, MPEG-2.5
 
 
-@dataclass(frozen=True)
-class Mp3Layout:
-    """Where the frames of an mp3 are.
-
-    Attributes
-    ----------
-    pieces : list of (int, int)
-        First byte, and the one after the last, of each chain of frames, without the
-        frame that says how many there are.
-    n_samples : int
-        Samples of each channel in all frames.
-    as_it_is : bool
-        Whether the decoder may read the file itself: it finds all frames, and the
-        number is right.
-    head : bytes
-        Otherwise, the frame with the right number; empty where the file has none.
-    exact : bool
-        Whether the decoder finds the place of a sample; else it must read up to it.
-    fault : str or None
-        What is missing of the file.
-    change : str or None
-        Where it goes on at another rate or with other channels.
-    """
-
-    pieces: list[tuple[int, int]]
-    n_samples: int
-    as_it_is: bool
-    head: bytes
-    exact: bool
-    fault: str | None = None
-    change: str | None = None
-
-    @property
-    def claimed(self) -> int | None:
-        """Size to claim, so that the decoder's guess is no limit; None for the true."""
-        n_bytes = sum(stop - start for start, stop in self.pieces)
-        return None if self.head else _LARGER * n_bytes
-
-
 class _Kind(NamedTuple):
-    """What all frames of a chain have in common."""
+    """The properties that all frames of a chain have in common."""
 
     version: int
     layer: int
@@ -106,7 +70,7 @@ class _Kind(NamedTuple):
 
     @property
     def n_samples(self) -> int:
-        """Of a frame."""
+        """Samples of each channel in a frame."""
         if self.layer == 1:
             return 384
         return 576 if self.layer == 3 and self.version != 3 else 1152
@@ -118,70 +82,74 @@ class _Kind(NamedTuple):
 
 
 def find_layout(
-    file: BinaryIO, start: int = 0, stop: int | None = None
-) -> Mp3Layout | None:
+    source: Source, start: int = 0, stop: int | None = None
+) -> Layout | None:
     """Find the frames of an mp3, and count them.
 
     Parameters
     ----------
-    file : binary file
-        Seekable and buffered.
+    source : Source
+        The file.
     start, stop : int
         First byte to look at, and the one after the last; by default all.
 
     Returns
     -------
-    Mp3Layout or None
-        None where there are no MPEG frames.
+    Layout or None
+        None where there are no MPEG frames. Its pieces are the chains of frames,
+        without the frame that gives their number.
+
+    Raises
+    ------
+    AudioError
+        Where sound is missing, or goes on at another rate or with other channels.
     """
-    stop = file.seek(0, io.SEEK_END) if stop is None else stop
-    ends = before_tags(file, start, stop), stop
-    after_tags = skip_tags(file, start)
+    stop = source.size if stop is None else stop
+    ends = source.before_tags(start, stop), stop
+    after_tags = source.skip_tags(start)
     # From the start on: a tag that gives a wrong size would hide frames.
     budget = after_tags - start + _MAX_SEARCHED
-    run, n_searched = _find_run(file, start, ends, budget)
+    run, n_searched = _find_run(source, start, ends, budget)
     for position in {start, after_tags}:
-        run = run or _free_run(file, position, ends)
+        run = run or _free_run(source, position, ends)
     if run is None:
         return None
     budget = _MAX_SEARCHED - max(0, n_searched - (after_tags - start))
-    counted = _count(file, run, ends, budget)
-    return _describe(file, run, counted, run[0] in (start, after_tags))
+    counted = _count(source, run, ends, budget)
+    return _describe(source, run, counted, run[0] in (start, after_tags))
 
 
 class _Counted(NamedTuple):
     pieces: list  # first byte, and the one after the last, of each chain of frames
     n_frames: int
     holes: list  # (seconds, first byte, bytes) of what is neither frame nor tag
-    change: str | None
 
 
-def _count(file, run, ends, budget):
+def _count(source, run, ends, budget):
     """Follow the chains of frames to the end of the file."""
-    position, kind = run
     pieces, holes, n_frames = [], [], 0
+    position, kind = run
     while True:
-        n_more, stop = _follow(file, position, ends[-1], kind)
+        n_more, stop = _follow(source, position, ends[-1], kind)
         n_frames += n_more
         pieces.append((position, stop))
         seconds = n_frames * kind.n_samples / kind.sample_rate
-        after = skip_tags(file, stop)
-        run, n_searched = _find_run(file, stop, ends, after - stop + budget, kind)
-        if run is None:
-            holes.append((seconds, after, max(0, ends[0] - after)))
-            return _Counted(pieces, n_frames, holes, None)
-        position, found = run
+        after = source.skip_tags(stop)
+        run, n_searched = _find_run(source, stop, ends, after - stop + budget, kind)
+        position, found = run or (ends[0], kind)
         holes.append((seconds, after, max(0, position - after)))
+        if run is None:
+            return _Counted(pieces, n_frames, holes)
         if found != kind:
             change = f"{kind} go over to {found} at {seconds:.2f} s, byte {position}"
-            return _Counted(pieces, n_frames, holes, change)
+            raise unsupported(source.name, f"it changes on the way: {change}")
         budget -= max(0, n_searched - (after - stop))
 
 
-def _describe(file, run, counted, starts_well):
+def _describe(source, run, counted, starts_well):
     (first, kind), (_, stop) = run, counted.pieces[0]
     n_frames, pieces, head = counted.n_frames, counted.pieces, b""
-    frame = read_at(file, first, _lengths(kind).get(read_at(file, first, 3)))
+    frame = source.read(first, _lengths(kind).get(source.read(first, 3)))
     promised, tag = _promise(frame, kind)
     if promised is not None:
         n_frames -= 1
@@ -190,46 +158,44 @@ def _describe(file, run, counted, starts_well):
         head = frame
         if n_frames != promised:
             head = _with_number(frame, tag, n_frames, pieces)
-    return Mp3Layout(
-        pieces=pieces,
-        n_samples=n_frames * kind.n_samples,
-        as_it_is=starts_well
-        and bool(head)
-        and len(pieces) == 1
-        and n_frames <= promised,
+    _check_all_there(source.name, counted, kind, n_frames, promised)
+    is_right = tag is not None and n_frames <= promised
+    n_bytes = sum(stop - start for start, stop in pieces)
+    return Layout(
+        pieces=tuple(pieces),
+        as_it_is=starts_well and is_right and len(pieces) == 1,
         head=head,
-        exact=kind.layer == 3 and kind.free_length is None,
-        fault=_fault(counted, kind, n_frames, promised),
-        change=counted.change,
+        n_samples=n_frames * kind.n_samples,
+        seeks=kind.layer == 3 and kind.free_length is None,
+        claimed=None if head else _LARGER * n_bytes,
     )
 
 
-def _fault(counted, kind, n_frames, promised):
-    """What is missing: frames that were promised, or what was between those there."""
+def _check_all_there(name, counted, kind, n_frames, promised):
+    """Raise where promised frames are missing, or what was between those there."""
     a_frame = kind.n_samples / kind.sample_rate  # seconds
-    if promised and counted.change is None:
-        missing = (promised - n_frames) * a_frame
-        if missing > max(_TOLERATED_SECONDS, _TOLERATED_SHARE * promised * a_frame):
-            return (
-                f"its header promises {promised * a_frame:.2f} s of audio, but it ends "
-                f"after {n_frames * a_frame:.2f} s"
-            )
-        if 0 <= missing < 2 * a_frame:  # all are there, whatever is between them
-            return None
+    if promised:
+        check_promise(
+            name,
+            promised * kind.n_samples,
+            n_frames * kind.n_samples,
+            kind.sample_rate,
+        )
+        if 0 <= promised - n_frames < 2:  # all are there, whatever is between them
+            return
     n_bytes = sum(stop - start for start, stop in counted.pieces)
-    tolerated = _TOLERATED_SECONDS * n_bytes / (max(1, counted.n_frames) * a_frame)
+    tolerated = TOLERATED_SECONDS * n_bytes / (max(1, counted.n_frames) * a_frame)
     in_all = sum(length for _, _, length in counted.holes)
-    worst = max(counted.holes, key=lambda hole: hole[2])
-    if worst[2] <= tolerated and in_all <= tolerated + _TOLERATED_SHARE * n_bytes:
-        return None
-    seconds, first, length = worst
-    return (
-        f"at {seconds:.2f} s, {length} bytes from byte {first} on are neither sound "
-        "nor a tag, so sound is missing there"
-    )
+    seconds, first, length = max(counted.holes, key=lambda hole: hole[2])
+    if length > tolerated or in_all > tolerated + TOLERATED_SHARE * n_bytes:
+        raise damaged(
+            name,
+            f"at {seconds:.2f} s, {length} bytes from byte {first} on are neither "
+            "sound nor a tag, so sound is missing there",
+        )
 
 
-def _find_run(file, position, ends, budget, kind=None):
+def _find_run(source, position, ends, budget, kind=None):
     """Find where consecutive frames start, at `position` or after it.
 
     Returns
@@ -241,19 +207,19 @@ def _find_run(file, position, ends, budget, kind=None):
     first, limit = position, min(ends[-1], position + budget)
     free_length = None if kind is None else kind.free_length
     while position < limit:
-        window = read_at(file, position, min(_WINDOW, limit - position) + 3)
+        window = source.read(position, min(_WINDOW, limit - position) + 3)
         for found in _HEADER.finditer(window):
             at = position + found.start()
-            run = _run_at(file, at, ends, free_length)
+            run = _run_at(source, at, ends, free_length)
             if run is not None and at < limit:
                 return (at, run), at - first
         position += _WINDOW
     return None, max(0, limit - first)
 
 
-def _run_at(file, position, ends, free_length=None):
+def _run_at(source, position, ends, free_length=None):
     """The kind of `_RUN` frames, or of as many as are left, that begin at a byte."""
-    header = read_at(file, position, 4)
+    header = source.read(position, 4)
     kind = _kind_of(header, free_length)
     if kind is None:
         return None
@@ -264,15 +230,15 @@ def _run_at(file, position, ends, free_length=None):
         position += length
         if position in ends:
             return kind
-        header = read_at(file, position, 4)
+        header = source.read(position, 4)
         if len(header) < 4:
             return None
     return kind
 
 
-def _free_run(file, position, ends):
+def _free_run(source, position, ends):
     """The same of frames of free bit rate, which do not say how long they are."""
-    window = read_at(file, position, _MAX_FREE_LENGTH)
+    window = source.read(position, _MAX_FREE_LENGTH)
     header = window[:4]
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0 or header[2] >> 4:
         return None
@@ -280,17 +246,17 @@ def _free_run(file, position, ends):
     for found in same.finditer(window, 24):
         slot = 4 if header[1] >> 1 & 3 == 3 else 1
         length = found.start() - (header[2] >> 1 & 1) * slot
-        kind = _run_at(file, position, ends, length)
+        kind = _run_at(source, position, ends, length)
         if kind is not None:
             return position, kind
     return None
 
 
-def _follow(file, position, stop, kind):
+def _follow(source, position, stop, kind):
     """Frames in a row from `position` on, whole ones, and the byte after the last."""
     lengths, mono, n_frames, length = _lengths(kind), kind.mono, 0, 0
     while position + 4 <= stop:
-        window = read_at(file, position, min(_MAX_SEARCHED, stop - position))
+        window = source.read(position, min(_MAX_SEARCHED, stop - position))
         at, last = 0, len(window) - 4
         while at <= last:
             length = lengths.get(window[at : at + 3])
@@ -305,7 +271,7 @@ def _follow(file, position, stop, kind):
 
 
 def _kind_of(header, free_length=None):
-    """What all frames of a chain have in common, from the header of one."""
+    """Return the properties of a chain from the header of one frame."""
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, _LAYERS.get(header[1] >> 1 & 3)
