@@ -11,16 +11,16 @@ from sklearn.metrics import (
 )
 
 from userlogfeat.evaluation import ranking
-from userlogfeat.evaluation.recommendation import (
+from userlogfeat.evaluation.recommendation import evaluate_ranking
+from userlogfeat.evaluation.recommendation_metrics import (
     auc,
-    evaluate_ranking,
+    average_precision,
     hit_rate,
     ndcg,
     precision,
     recall,
     reciprocal_rank,
 )
-from userlogfeat.evaluation.recommendation_metrics import average_precision
 
 N_USERS, N_ITEMS = 30, 40
 

@@ -1,4 +1,4 @@
-"""How well users' scores of items rank what they turned out to like.
+"""Evaluation of recommendations: how well scores rank the items that users liked.
 
 Task: for every user, some items are relevant (held-out plays or likes) and all
 candidates are scored; good scores put the relevant ones first.
@@ -11,14 +11,13 @@ scores, half a pair is counted (AUC), and equal scores are one threshold (averag
 precision), as in scikit-learn. A user without relevant items has no score: NaN, counted
 in the result and left out of the means.
 
-Metrics. Per user: AUC, average precision; at k: precision, recall, NDCG (Järvelin &
-Kekäläinen 2002, with gains of 0 and 1), reciprocal rank (its mean is the MRR) and hit
-rate. Of all lists together: coverage of the catalogue, and popularity bias
-(Abdollahpouri, Mansoury, Burke, Mobasher 2019, *The unfairness of popularity bias in
-recommendation*).
+Metrics are registered in ``userlogfeat.evaluation.recommendation_metrics``. Per user:
+AUC, average precision; at k: precision, recall, NDCG (Järvelin & Kekäläinen 2002, with
+gains of 0 and 1), reciprocal rank (its mean is the MRR) and hit rate. Of all lists
+together: coverage of the catalogue, and popularity bias.
 
-What is held out is dealt by ``userlogfeat.evaluation.recommendation_splits``: per user,
-by time, with users or items apart.
+``userlogfeat.evaluation.recommendation_splits`` holds out plays per user, by time, or
+with users or items apart.
 
 Chen, Liang, Ma, Gu (2021) report AUC and precision over each user's held-out liked and
 disliked tracks: ``relevance=liked, candidates=liked + disliked``.
@@ -37,52 +36,29 @@ from userlogfeat.evaluation.ranking import (
     score_blocks,
     top_items,
 )
-from userlogfeat.evaluation.recommendation_metrics import (
-    auc,
-    average_precision,
-    divide,
-    hit_rate,
-    ndcg,
-    precision,
-    recall,
-    reciprocal_rank,
-)
-
-__all__ = [
-    "RankingScores",
-    "auc",
-    "average_precision",
-    "evaluate_ranking",
-    "hit_rate",
-    "ndcg",
-    "precision",
-    "recall",
-    "reciprocal_rank",
-]
+from userlogfeat.evaluation.recommendation_metrics import RANKING_METRICS
 
 
 @dataclass(frozen=True, eq=False)
 class RankingScores:
-    """What :func:`evaluate_ranking` found.
+    """Result of :func:`evaluate_ranking`.
 
     Attributes
     ----------
     per_user : dict of str to ndarray of float64, shape (n_users,)
-        "auc", "average_precision" and, for each k, "precision@k", "recall@k",
-        "ndcg@k", "mrr@k", "hit_rate@k"; with `item_counts`, "popularity@k", the mean
-        count of the recommended items. NaN where undefined.
+        Registered metrics of the scopes "order" and "list": "auc", "average_precision"
+        and, for each k, "precision@k", "recall@k", "ndcg@k", "mrr@k", "hit_rate@k" and,
+        with `item_counts`, "popularity@k". NaN where undefined.
     overall : dict of str to float
-        For each k "coverage@k", the share of the items that are candidates of anyone
-        which are recommended to anyone; with `item_counts`, "popularity_lift@k", by how
-        much the recommended items are more popular than the relevant ones (0: alike,
-        1: twice as popular), both averaged in users first.
+        Registered metrics of the scope "catalogue": for each k "coverage@k" and, with
+        `item_counts`, "popularity_lift@k".
     n_users : int
         Rows of `relevance`.
     n_without_positives : int
-        Users without a relevant item: NaN everywhere, in no mean. They get a list of
-        recommendations all the same, which counts for coverage.
+        Number of users without a relevant item: NaN everywhere, in no mean. They get
+        recommendations all the same, which count for coverage.
     n_without_negatives : int
-        Users to whom every candidate is relevant: their AUC is NaN.
+        Number of users to whom every candidate is relevant: their AUC is NaN.
     """
 
     per_user: dict[str, np.ndarray]
@@ -122,9 +98,9 @@ def evaluate_ranking(
     exclude: Matrix | None = None,
     item_counts: ArrayLike | None = None,
 ) -> RankingScores:
-    """Judge scores of items by what users turned out to like.
+    """Evaluate scores of items by the items that users turned out to like.
 
-    A block of users at a time: users x items are never in memory at once, unless
+    Users are processed in blocks: users x items are never in memory at once, unless
     `scores` is such an array.
 
     Parameters
@@ -136,13 +112,13 @@ def evaluate_ranking(
         the scores (bring them to unit length for cosines); or a function of a slice of
         users that returns theirs, (n_slice, n_items). Infinite scores are in order.
     k : int or sequence of int
-        Length of the lists of recommendations.
+        Lengths of the lists of recommendations.
     candidates : csr matrix, shape (n_users, n_items), optional
-        What is ranked for each user: the stored entries that are not 0. By default all.
+        Items to rank for each user: the stored entries that are not 0. By default all.
     exclude : csr matrix, shape (n_users, n_items), optional
-        What is not ranked: the items a user has from training.
+        Items not to rank: those a user has from training.
     item_counts : array-like, shape (n_items,), optional
-        How many users had each item in training, for the popularity metrics.
+        Number of users who had each item in training, for the popularity metrics.
 
     Returns
     -------
@@ -151,7 +127,7 @@ def evaluate_ranking(
     Raises
     ------
     ValueError
-        Where shapes do not fit; a score is NaN; relevance is negative or NaN; or a
+        If shapes do not fit; a score is NaN; relevance is negative or NaN; or a
         relevant item of a user is excluded, or no candidate.
 
     Examples
@@ -177,27 +153,33 @@ def evaluate_ranking(
     n_users, n_items = relevance.shape
     item_counts = _check_counts(item_counts, n_items)
     n_relevant = np.diff(relevance.indptr)
-    whole = {name: np.full(n_users, np.nan) for name in ("auc", "average_precision")}
+    by_order = {name: np.full(n_users, np.nan) for name in _metrics("order")}
     top = np.empty((n_users, max(lengths)), dtype=np.int64)
     hits = np.zeros(top.shape, dtype=bool)
-    possible = np.zeros(n_items, dtype=bool)
+    is_candidate = np.zeros(n_items, dtype=bool)
     n_ranked = np.empty(n_users, dtype=np.int64)
     for rows, block in score_blocks(scores, relevance.shape):
         ranked = _ranked_mask(candidates, exclude, rows)
-        possible |= True if ranked is None else ranked.any(axis=0)
+        is_candidate |= True if ranked is None else ranked.any(axis=0)
         n_ranked[rows] = n_items if ranked is None else ranked.sum(axis=1)
         liked = mask_of(relevance, rows)
         chosen, _ = top_items(block, max(lengths), candidates=ranked)
         top[rows] = chosen
         hits[rows] = np.take_along_axis(liked, chosen.clip(0), axis=1) & (chosen >= 0)
-        _judge_order(whole, rows, block, ranked, relevance)
-    per_user = whole | _at_each(lengths, hits, n_relevant)
-    overall = _catalogue_metrics(lengths, top, possible)
+        _score_order(by_order, rows, block, ranked, relevance)
+    known = {"n_relevant": n_relevant, "is_candidate": is_candidate}
+    known["relevance"] = relevance
     if item_counts is not None:
-        popular, lift = _popularity(lengths, top, relevance, item_counts)
-        per_user, overall = per_user | popular, overall | lift
+        known["item_counts"] = item_counts
+    at_k, overall = {}, {}
+    for k in lengths:
+        known |= {"hits": hits[:, :k], "items": top[:, :k]}
+        for name, values in _compute("list", known).items():
+            at_k[f"{name}@{k}"] = np.where(n_relevant > 0, values, np.nan)
+        for name, value in _compute("catalogue", known).items():
+            overall[f"{name}@{k}"] = float(value)
     return RankingScores(
-        per_user=per_user,
+        per_user=by_order | at_k,
         overall=overall,
         n_users=n_users,
         n_without_positives=int((n_relevant == 0).sum()),
@@ -205,76 +187,40 @@ def evaluate_ranking(
     )
 
 
-def _judge_order(whole, rows, block, ranked, relevance):
-    """Fill in the metrics of the whole order for a block of users; sorts it."""
-    users = np.flatnonzero(np.diff(relevance.indptr[rows.start : rows.stop + 1]))
-    if len(users) == 0:
-        return
-    liked = [
-        relevance.indices[slice(*relevance.indptr[[u, u + 1]])]
-        for u in users + rows.start
-    ]
-    own = [block[user, items] for user, items in zip(users, liked, strict=True)]
-    ordered = block[users]  # a copy
-    if ranked is not None:
-        ordered[~ranked[users]] = np.nan  # sorted to the end
-    ordered.sort(axis=1)
-    ends = np.full(len(users), block.shape[1])
-    if ranked is not None:
-        ends = ranked[users].sum(axis=1)
-    for user, row, end, relevant in zip(users, ordered, ends, own, strict=True):
-        whole["auc"][rows.start + user] = auc(row[:end], relevant)
-        whole["average_precision"][rows.start + user] = average_precision(
-            row[:end], relevant
-        )
+def _metrics(scope):
+    return {n: m for n, m in RANKING_METRICS.items() if m.scope == scope}
 
 
-def _at_each(lengths, hits, n_relevant):
-    """The metrics at each k; NaN for users without relevant items."""
-    values = {}
-    for k in lengths:
-        first = hits[:, :k]
-        values[f"precision@{k}"] = precision(first)
-        values[f"recall@{k}"] = recall(first, n_relevant)
-        values[f"ndcg@{k}"] = ndcg(first, n_relevant)
-        values[f"mrr@{k}"] = reciprocal_rank(first)
-        values[f"hit_rate@{k}"] = hit_rate(first)
+def _compute(scope, known):
+    """Compute the metrics of a scope whose arguments are known."""
     return {
-        name: np.where(n_relevant > 0, value, np.nan) for name, value in values.items()
+        name: metric.function(**{need: known[need] for need in metric.needs})
+        for name, metric in _metrics(scope).items()
+        if set(metric.needs) <= set(known)
     }
 
 
-def _catalogue_metrics(lengths, top, possible):
-    """Coverage at each k: recommended to anyone, of what could be."""
-    coverage = {}
-    for k in lengths:
-        shown = np.unique(top[:, :k])
-        n_shown = int((shown >= 0).sum())
-        share = n_shown / possible.sum() if possible.any() else np.nan
-        coverage[f"coverage@{k}"] = float(share)
-    return coverage
-
-
-def _popularity(lengths, top, relevance, item_counts):
-    """Mean count of each user's list, and how far lists lie above what was liked."""
-    n_relevant = np.diff(relevance.indptr)
-    liked = divide((relevance > 0) @ item_counts, n_relevant)
-    per_user, lift = {}, {}
-    for k in lengths:
-        first = top[:, :k]
-        counts = np.where(first >= 0, item_counts[first], 0.0).sum(axis=1)
-        shown = divide(counts, (first >= 0).sum(axis=1))
-        per_user[f"popularity@{k}"] = np.where(n_relevant > 0, shown, np.nan)
-        both = ~np.isnan(shown) & ~np.isnan(liked)
-        usual = liked[both].mean() if both.any() else 0.0
-        lift[f"popularity_lift@{k}"] = (
-            float(shown[both].mean() / usual - 1) if usual > 0 else np.nan
-        )
-    return per_user, lift
+def _score_order(by_order, rows, block, ranked, relevance):
+    """Fill in the metrics of the whole order for a block of users."""
+    users = np.flatnonzero(np.diff(relevance.indptr[rows.start : rows.stop + 1]))
+    if len(users) == 0:
+        return
+    ordered = block[users]  # a copy
+    ends = np.full(len(users), block.shape[1])
+    if ranked is not None:
+        ordered[~ranked[users]] = np.nan  # sorted to the end
+        ends = ranked[users].sum(axis=1)
+    ordered.sort(axis=1)
+    for user, row, end in zip(users, ordered, ends, strict=True):
+        place = rows.start + user
+        liked = relevance.indices[slice(*relevance.indptr[[place, place + 1]])]
+        known = {"ordered": row[:end], "relevant": block[user, liked]}
+        for name, value in _compute("order", known).items():
+            by_order[name][place] = value
 
 
 def _ranked_mask(candidates, exclude, rows):
-    """Which items are ranked for a slice of users; None: all."""
+    """Return the items to rank for a slice of users as a mask; None: all."""
     if candidates is None and exclude is None:
         return None
     if candidates is None:
@@ -310,7 +256,7 @@ def _check_relevance(relevance):
 
 
 def _check_ranked(relevance, candidates, exclude):
-    """Raise where an item that is relevant to a user is not ranked for that user."""
+    """Raise if an item that is relevant to a user is not ranked for that user."""
     relevant = relevance > 0
     outside = None if exclude is None else relevant.multiply(exclude != 0)
     cause = "excluded: is one play in training and test?"

@@ -1,106 +1,104 @@
-"""The metrics of one user's ranking, one function each.
+"""Metrics of recommendations, one function each, registered by name.
 
-Those at k take `hits`, whether each of the k best items is relevant, for many users at
-once; those of the whole order take the sorted scores of one user. Conventions are in
-:mod:`userlogfeat.evaluation.recommendation`.
+A metric has one of three scopes. "order": of the whole order of one user's candidates.
+"list": of the k best items of each user. "catalogue": of the lists of all users
+together. :func:`~userlogfeat.evaluation.recommendation.evaluate_ranking` computes all
+registered ones; conventions are there.
 """
 
-import numpy as np
+from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from scipy import sparse
+
+from userlogfeat._registry import Registry
 from userlogfeat._typing import ArrayLike
 
+MetricT = TypeVar("MetricT", bound=Callable[..., Any])
 
-def precision(hits: np.ndarray) -> np.ndarray:
-    """Share of the k recommended items that are relevant, a value a user.
-
-    Divided by k, also where fewer than k items are relevant or can be recommended.
-
-    Parameters
-    ----------
-    hits : ndarray of bool, shape (n_users, k)
-        Whether each recommended item is relevant, best first; False where there is
-        none.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_users,)
-        In [0, 1].
-    """
-    return hits.mean(axis=1)
+# What evaluate_ranking can give to the metrics of each scope.
+GIVEN = {
+    "order": ("ordered", "relevant"),
+    "list": ("hits", "n_relevant", "items", "item_counts"),
+    "catalogue": ("items", "is_candidate", "relevance", "item_counts"),
+}
 
 
-def recall(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
-    """Share of the relevant items that are among the k recommended, a value a user.
+@dataclass(frozen=True)
+class RankingMetric:
+    """A registered metric; `needs` are the names of its arguments."""
 
-    Parameters
-    ----------
-    hits : ndarray of bool, shape (n_users, k)
-        As in :func:`precision`.
-    n_relevant : ndarray of int, shape (n_users,)
-        How many items are relevant to each user, recommended or not.
+    function: Callable[..., Any]
+    scope: str
+    needs: tuple[str, ...] = field(init=False)
 
-    Returns
-    -------
-    ndarray of float64, shape (n_users,)
-        In [0, 1]; NaN for users without relevant items.
-    """
-    return divide(hits.sum(axis=1), n_relevant)
+    def __post_init__(self) -> None:
+        needs = tuple(inspect.signature(self.function).parameters)
+        unknown = sorted(set(needs) - set(GIVEN[self.scope]))
+        if unknown:
+            raise ValueError(
+                f"Got a metric of scope {self.scope!r} with the argument "
+                f"{unknown[0]!r}, expected some of {', '.join(GIVEN[self.scope])}."
+            )
+        object.__setattr__(self, "needs", needs)
 
 
-def ndcg(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
-    """Normalised discounted cumulative gain at k, a value a user.
+RANKING_METRICS = Registry("metric")
 
-    The sum of 1 / log2(1 + rank) over the hits, divided by the most that is possible:
-    relevant items at all of the first min(k, n_relevant) ranks.
+
+def register_ranking_metric(
+    name: str, scope: Literal["order", "list", "catalogue"]
+) -> Callable[[MetricT], MetricT]:
+    """Register the decorated function as a metric of recommendations.
 
     Parameters
     ----------
-    hits : ndarray of bool, shape (n_users, k)
-    n_relevant : ndarray of int, shape (n_users,)
-        As in :func:`recall`.
+    name : str
+        Name of the metric, which must be new; scopes "list" and "catalogue" add "@k".
+    scope : {"order", "list", "catalogue"}
+        What the function judges, and so which arguments it may have:
+
+        - "order", for one user: `ordered` (n_candidates,), the scores of all
+          candidates, ascending; `relevant` (n_relevant,), the scores of the relevant
+          ones. It returns a float.
+        - "list", for all users: `hits` (n_users, k), whether each recommended item is
+          relevant, best first; `n_relevant` (n_users,); `items` (n_users, k), the
+          recommended items, -1 for none; `item_counts` (n_items,). It returns
+          (n_users,); users without relevant items are NaN whatever it returns.
+        - "catalogue": `items` and `item_counts` as above; `is_candidate` (n_items,),
+          whether the item is a candidate of anyone; `relevance`, csr (n_users,
+          n_items). It returns a float.
+
+        Metrics with the argument `item_counts` are computed where these are known.
 
     Returns
     -------
-    ndarray of float64, shape (n_users,)
-        In [0, 1]; NaN for users without relevant items.
+    callable
+        Decorator.
+
+    Examples
+    --------
+    >>> from userlogfeat.evaluation.recommendation_metrics import (
+    ...     RANKING_METRICS, register_ranking_metric)
+    >>> @register_ranking_metric("first_hit", "list")
+    ... def first_hit(hits):
+    ...     return hits[:, 0].astype(float)
+    >>> del RANKING_METRICS["first_hit"]
     """
-    k = hits.shape[1]
-    discounts = 1 / np.log2(np.arange(k) + 2)
-    ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.minimum(n_relevant, k)]
-    return divide(hits @ discounts, ideal)
+
+    def register(function: MetricT) -> MetricT:
+        RANKING_METRICS.add(name, RankingMetric(function, scope))
+        return function
+
+    return register
 
 
-def reciprocal_rank(hits: np.ndarray) -> np.ndarray:
-    """1 / rank of the first relevant item among the k recommended, a value a user.
-
-    Parameters
-    ----------
-    hits : ndarray of bool, shape (n_users, k)
-        As in :func:`precision`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_users,)
-        In [0, 1]; 0 where none of the k is relevant. The mean over users is the MRR.
-    """
-    return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
-
-
-def hit_rate(hits: np.ndarray) -> np.ndarray:
-    """Whether any of the k recommended items is relevant, a value (0, 1) a user.
-
-    Parameters
-    ----------
-    hits : ndarray of bool, shape (n_users, k)
-        As in :func:`precision`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_users,)
-    """
-    return hits.any(axis=1).astype(np.float64)
-
-
+@register_ranking_metric("auc", "order")
 def auc(ordered: np.ndarray, relevant: np.ndarray) -> float:
     """Area under the ROC curve of one user.
 
@@ -128,6 +126,7 @@ def auc(ordered: np.ndarray, relevant: np.ndarray) -> float:
     return pairs / (n_relevant * n_others)
 
 
+@register_ranking_metric("average_precision", "order")
 def average_precision(ordered: np.ndarray, relevant: np.ndarray) -> float:
     """Mean, over the relevant items of one user, of the precision down to each.
 
@@ -148,6 +147,170 @@ def average_precision(ordered: np.ndarray, relevant: np.ndarray) -> float:
     hits = len(own) - np.searchsorted(own, own, side="left")
     taken = len(ordered) - np.searchsorted(ordered, own, side="left")
     return float((hits / taken).mean())
+
+
+@register_ranking_metric("precision", "list")
+def precision(hits: np.ndarray) -> np.ndarray:
+    """Share of the k recommended items that are relevant, a value a user.
+
+    Divided by k, also where fewer than k items are relevant or can be recommended.
+
+    Parameters
+    ----------
+    hits : ndarray of bool, shape (n_users, k)
+        Whether each recommended item is relevant, best first; False where there is
+        none.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_users,)
+        In [0, 1].
+    """
+    return hits.mean(axis=1)
+
+
+@register_ranking_metric("recall", "list")
+def recall(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
+    """Share of the relevant items that are among the k recommended, a value a user.
+
+    Parameters
+    ----------
+    hits : ndarray of bool, shape (n_users, k)
+        As in :func:`precision`.
+    n_relevant : ndarray of int, shape (n_users,)
+        How many items are relevant to each user, recommended or not.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_users,)
+        In [0, 1]; NaN for users without relevant items.
+    """
+    return divide(hits.sum(axis=1), n_relevant)
+
+
+@register_ranking_metric("ndcg", "list")
+def ndcg(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
+    """Normalised discounted cumulative gain at k, a value a user.
+
+    The sum of 1 / log2(1 + rank) over the hits, divided by the most that is possible:
+    relevant items at all of the first min(k, n_relevant) ranks.
+
+    Parameters
+    ----------
+    hits : ndarray of bool, shape (n_users, k)
+    n_relevant : ndarray of int, shape (n_users,)
+        As in :func:`recall`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_users,)
+        In [0, 1]; NaN for users without relevant items.
+    """
+    k = hits.shape[1]
+    discounts = 1 / np.log2(np.arange(k) + 2)
+    ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.minimum(n_relevant, k)]
+    return divide(hits @ discounts, ideal)
+
+
+@register_ranking_metric("mrr", "list")
+def reciprocal_rank(hits: np.ndarray) -> np.ndarray:
+    """1 / rank of the first relevant item among the k recommended, a value a user.
+
+    Parameters
+    ----------
+    hits : ndarray of bool, shape (n_users, k)
+        As in :func:`precision`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_users,)
+        In [0, 1]; 0 where none of the k is relevant. The mean over users is the MRR.
+    """
+    return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
+
+
+@register_ranking_metric("hit_rate", "list")
+def hit_rate(hits: np.ndarray) -> np.ndarray:
+    """Whether any of the k recommended items is relevant, a value (0, 1) a user.
+
+    Parameters
+    ----------
+    hits : ndarray of bool, shape (n_users, k)
+        As in :func:`precision`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_users,)
+    """
+    return hits.any(axis=1).astype(np.float64)
+
+
+@register_ranking_metric("popularity", "list")
+def popularity(items: np.ndarray, item_counts: np.ndarray) -> np.ndarray:
+    """Mean count of the recommended items, a value a user.
+
+    Parameters
+    ----------
+    items : ndarray of int, shape (n_users, k)
+        Recommended items, -1 for none.
+    item_counts : ndarray of float64, shape (n_items,)
+        Number of users who had each item in training.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_users,)
+        NaN for users without a recommendation.
+    """
+    counts = np.where(items >= 0, item_counts[items], 0.0).sum(axis=1)
+    return divide(counts, (items >= 0).sum(axis=1))
+
+
+@register_ranking_metric("coverage", "catalogue")
+def coverage(items: np.ndarray, is_candidate: np.ndarray) -> float:
+    """Proportion of the candidates of anyone that are recommended to anyone.
+
+    Parameters
+    ----------
+    items : ndarray of int, shape (n_users, k)
+        Recommended items, -1 for none.
+    is_candidate : ndarray of bool, shape (n_items,)
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN without candidates.
+    """
+    n_shown = int((np.unique(items) >= 0).sum())
+    return n_shown / is_candidate.sum() if is_candidate.any() else np.nan
+
+
+@register_ranking_metric("popularity_lift", "catalogue")
+def popularity_lift(
+    items: np.ndarray, relevance: sparse.csr_matrix, item_counts: np.ndarray
+) -> float:
+    """Excess of the popularity of recommended items over that of relevant ones.
+
+    Both are averaged in users first. Abdollahpouri, Mansoury, Burke, Mobasher (2019),
+    *The unfairness of popularity bias in recommendation*.
+
+    Parameters
+    ----------
+    items : ndarray of int, shape (n_users, k)
+        Recommended items, -1 for none.
+    relevance : csr_matrix, shape (n_users, n_items)
+    item_counts : ndarray of float64, shape (n_items,)
+        Number of users who had each item in training.
+
+    Returns
+    -------
+    float
+        0: alike; 1: twice as popular; NaN where relevant items have no counts.
+    """
+    liked = divide((relevance > 0) @ item_counts, np.diff(relevance.indptr))
+    shown = popularity(items, item_counts)
+    both = ~np.isnan(shown) & ~np.isnan(liked)
+    usual = liked[both].mean() if both.any() else 0.0
+    return shown[both].mean() / usual - 1 if usual > 0 else np.nan
 
 
 def divide(a: ArrayLike, b: ArrayLike) -> np.ndarray:
