@@ -17,10 +17,11 @@ PRIVATE = re.compile(
     r"|telling|retaught|overheard)(?![a-z])",
     re.IGNORECASE,
 )
+FILE_POSITION = re.compile(r"(\.|def )tell\b|\btell=")  # method of Python's files
 # How neither a docstring nor the text of a parameter begins.
 OPENING = re.compile(r"(What|Of|Whose|Say|Says)\b")
 # Parts of the package that are not rewritten yet.
-REWRITTEN: set[str] = {"cli"}
+REWRITTEN: set[str] = {"audio", "cli", "extraction", "inspection"}
 FILES = sorted(
     file
     for file in PACKAGE.rglob("*.py")
@@ -52,7 +53,7 @@ def test_no_private_words(file):
     lines = [
         f"{number}: {line.strip()}"
         for number, line in enumerate(source.splitlines(), 1)
-        if PRIVATE.search(words(line))
+        if PRIVATE.search(words(FILE_POSITION.sub("", line)))
     ]
     assert lines == []
     assert [text for text in openings(source) if OPENING.match(text)] == []

@@ -1,4 +1,4 @@
-"""What a folder that this library wrote is: feature table, factors or saved model."""
+"""Describe what this library has written: feature tables, factors, saved models."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ _SHOWN = 3  # examples in a message
 
 
 def describe(path: PathLike | None = None) -> dict[str, Any]:
-    """What a table, factors or a model hold, for people to read.
+    """Describe a feature table, factors or a model in a few lines.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def _factors(folder):
 
 
 def _tower(folder):
-    """What a folder of factors has to say of the tower that made them, if one did."""
+    """Lines on the tower that made a folder of factors, if one did."""
     if not (Path(folder) / CONFIG).exists():
         return {}
     config = read_tower_config(folder)
@@ -131,7 +131,7 @@ def _model(name):
 
 
 def _data(config):
-    """What a model or a tower was learned from, and with."""
+    """Lines on the data and the libraries of a model or a tower."""
     data = config["training_data"]
     feedback = {"feedback": data["feedback"]} if "feedback" in data else {}
     return {

@@ -19,9 +19,10 @@ from userlogfeat.audio import (
     decode_ahead,
     find_audio,
     fit_length,
+    folders,
     read_audio,
 )
-from userlogfeat.audio import clips as clips_module
+from userlogfeat.audio import ahead as ahead_module
 
 RATE = 8000
 
@@ -348,7 +349,7 @@ def test_other_errors_are_raised_and_threads_end():
 
 def test_long_clips_do_not_all_wait(monkeypatch):
     """16 of them, decoded ahead, filled the memory whatever their lengths."""
-    monkeypatch.setattr(clips_module, "MAX_WAITING_BYTES", 2_000)
+    monkeypatch.setattr(ahead_module, "MAX_WAITING_BYTES", 2_000)
     begun = []
 
     def read(number):
@@ -363,7 +364,7 @@ def test_long_clips_do_not_all_wait(monkeypatch):
 
 
 def test_closed_while_threads_wait_for_room(monkeypatch):
-    monkeypatch.setattr(clips_module, "MAX_WAITING_BYTES", 1)
+    monkeypatch.setattr(ahead_module, "MAX_WAITING_BYTES", 1)
     decoded = decode_ahead(range(50), lambda number: np.zeros(9), n_threads=3)
     next(decoded)
     decoded.close()
@@ -410,7 +411,7 @@ def test_folders_that_a_disk_does_not_number(tmp_path, monkeypatch):
         return os.stat_result((*genuine(path, **settings)[:1], 0, 0, *8 * (0,)))
 
     with monkeypatch.context() as patch:
-        patch.setattr(clips_module, "os", SimpleNamespace(**vars(os) | {"stat": stat}))
+        patch.setattr(folders, "os", SimpleNamespace(**vars(os) | {"stat": stat}))
         assert find_audio([tmp_path]) == expected
     assert len(expected) == 3
 

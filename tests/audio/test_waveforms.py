@@ -18,7 +18,8 @@ from userlogfeat import (
     SharedLatentEmbedder,
     UserLogEmbedder,
 )
-from userlogfeat.audio.waveforms import check_sound, resample
+from userlogfeat.audio.resampling import resample
+from userlogfeat.audio.waveforms import check_sound
 
 RATE = 16000
 

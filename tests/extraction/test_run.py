@@ -73,6 +73,18 @@ def test_second_run_does_what_is_missing(tmp_path, clips):
     check_complete(tmp_path / "t", clips)
 
 
+def test_an_embedder_is_not_called_where_nothing_is_missing(tmp_path, clips):
+    """Embedders refuse an empty list of clips."""
+
+    class Unused(fake.FakeEmbedder):
+        def iter_features(self, X, *, on_error="raise"):
+            raise AssertionError("no clip was to be embedded")
+
+    run(clips, tmp_path / "t")
+    summary, _ = run(clips, tmp_path / "t", embedder=Unused(), progress=False)
+    assert (summary.n_done, summary.n_skipped, summary.failed) == (0, 10, {})
+
+
 def test_repeated_paths_are_one_row(tmp_path, clips):
     summary, log = run([clips[0], Path(clips[0]), clips[0].encode()], tmp_path / "t")
     assert log == clips[:1]

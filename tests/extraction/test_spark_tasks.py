@@ -14,7 +14,7 @@ from userlogfeat.audio import EmptyAudioError, MissingAudioError
 from userlogfeat.extraction import spark_tasks
 from userlogfeat.extraction.chunks import Todo, read_chunk, write_chunks
 from userlogfeat.extraction.local import as_row
-from userlogfeat.extraction.spark_tasks import Assignment, hear_chunk, hear_chunks
+from userlogfeat.extraction.spark_tasks import Assignment, embed_chunk, embed_chunks
 from userlogfeat.tables import FeatureTable, file_stamp
 
 NAMES = [f"{i}.wav" for i in range(7)]
@@ -113,13 +113,13 @@ def test_row_of_a_clip():
 def test_a_chunk_leaves_one_part(assign):
     assignment = assign(Embedder())
     here = os.getcwd()
-    reports = list(hear_chunks(assignment, [numbers([1]), numbers([2])]))
+    reports = list(embed_chunks(assignment, [numbers([1]), numbers([2])]))
     assert os.getcwd() == here
     assert [report.to_pydict()["clips"] for report in reports] == [[3], [1]]
     assert left(assignment) == ["00000001.parquet", "00000002.parquet", "clips.arrow"]
     rows = pq.read_table(Path(assignment.folder) / "00000001.parquet")
     assert rows["clip"].to_pylist() == NAMES[3:6]
-    assert hear_chunk(assignment, 1) == 3  # a second try puts the same again
+    assert embed_chunk(assignment, 1) == 3  # a second try puts the same again
     assert len(left(assignment)) == 3
 
 
@@ -132,10 +132,10 @@ def numbers(values):
 def test_error_that_ends_the_run_is_left_beside_the_part(assign):
     assignment = assign(Embedder(), on_error="raise")
     Path(assignment.working_folder, "4.wav").write_bytes(b"")
-    assert hear_chunk(assignment, 1) == 1
+    assert embed_chunk(assignment, 1) == 1
     assert left(assignment) == ["00000001.json", "00000001.parquet", "clips.arrow"]
-    told = json.loads((Path(assignment.folder) / "00000001.json").read_text())
-    assert told == {
+    left_over = json.loads((Path(assignment.folder) / "00000001.json").read_text())
+    assert left_over == {
         "class": "EmptyAudioError",
         "arguments": ["4.wav", "0 bytes", "Fill it."],
     }
@@ -148,44 +148,44 @@ def test_embedder_is_loaded_once(assign, monkeypatch):
         spark_tasks.pickle, "loads", lambda _: loads.append(1) or Embedder()
     )
     for number in range(3):
-        hear_chunk(assignment, number)
+        embed_chunk(assignment, number)
     assert loads == [1]
 
 
 def test_removed_files_are_rows_but_a_missing_disk_is_an_error(assign, tmp_path):
     assignment = assign(Embedder(), [*NAMES[:2], "gone.wav", "3.wav"])
     Path(assignment.working_folder, "1.wav").unlink()
-    assert hear_chunk(assignment, 0) == 3
+    assert embed_chunk(assignment, 0) == 3
     Path(assignment.working_folder, "3.wav").unlink()
-    assert hear_chunk(assignment, 1) == 1  # the only one of its chunk
+    assert embed_chunk(assignment, 1) == 1  # the only one of its chunk
     assignment = assign(Unmounted())
     with pytest.raises(FileNotFoundError, match=r"does not see '0\.wav'.*\(2 of 2\)"):
-        hear_chunk(assignment, 0)
+        embed_chunk(assignment, 0)
     assignment = assign(Embedder(), [str(tmp_path / "disk" / "a.wav")])
     todo = Todo([str(tmp_path / "disk" / "a.wav")], np.array([[5, 5]]))
     write_chunks(Path(assignment.folder), todo, 3)  # which the driver saw
     with pytest.raises(FileNotFoundError, match=r"disk/a\.wav'.*\(1 of 1\)"):
-        hear_chunk(assignment, 0)
+        embed_chunk(assignment, 0)
 
 
 def test_folders_that_are_not_seen_are_named(assign, tmp_path):
     assignment = assign(Embedder(), folder=str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match=r"does not see .*/nowhere, where the"):
-        hear_chunk(assignment, 0)
+        embed_chunk(assignment, 0)
     assignment = assign(Embedder(), working_folder="/nowhere")
     with pytest.raises(FileNotFoundError, match=r"Got '0\.wav', which starts from /no"):
-        hear_chunk(assignment, 0)
+        embed_chunk(assignment, 0)
     if os.geteuid():  # root may write anywhere
         Path(assign().folder).chmod(0o555)
         with pytest.raises(PermissionError, match="may not write to"):
-            hear_chunk(assign(Embedder()), 0)
+            embed_chunk(assign(Embedder()), 0)
 
 
 def test_another_model_or_version_is_refused(assign, monkeypatch):
     with pytest.raises(ValueError, match=r"\(fingerprint f, there g\)"):
-        hear_chunk(assign(Embedder(), fingerprint="g"), 0)
+        embed_chunk(assign(Embedder(), fingerprint="g"), 0)
     with pytest.raises(ValueError, match=r"but the driver 9\.9\. Install one version"):
-        hear_chunk(assign(Embedder(), version="9.9"), 0)
+        embed_chunk(assign(Embedder(), version="9.9"), 0)
     assert assign().version == userlogfeat.__version__
 
 
@@ -196,13 +196,13 @@ def test_a_task_ends_soon_after_its_run(assign, tmp_path, monkeypatch):
     assignment = assign(embedder)
     embedder.at_work = lambda: Path(assignment.folder, "clips.arrow").unlink()
     with pytest.raises(RuntimeError, match="The run has ended"):
-        hear_chunk(assignment, 0)
+        embed_chunk(assignment, 0)
     assert left(assignment) == []
     assignment = assign(Embedder())
     parents = iter([1, 2])
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
     with pytest.raises(RuntimeError, match="the executor of this task died"):
-        hear_chunk(assignment, 0)
+        embed_chunk(assignment, 0)
 
 
 def test_gpu_of_the_task_is_used(assign, monkeypatch):
@@ -215,5 +215,5 @@ def test_gpu_of_the_task_is_used(assign, monkeypatch):
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setattr(spark_tasks, "_task_context", Context)
-    hear_chunk(assign(Embedder()), 0)
+    embed_chunk(assign(Embedder()), 0)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"

@@ -1,28 +1,32 @@
-"""Audio files to waveforms, whatever they hold.
+"""Audio files as waveforms, whatever their format.
 
-======  ====================================================================
-clips   decode, downmix, resample, crop, fill, cut; decode ahead of the network
-files   open files by their content
-formats which formats are read, and their suffixes
-mp3     how long an mp3 is, where it does not say so itself
-ogg     whether all pages of an Ogg file are there
-scale   whether samples are in the range of integers
-errors  what is wrong with a file, and the way out
-======  ====================================================================
+==========  ================================================================
+clips       ``read_audio``: decode, downmix, resample, crop, fill; cut patches
+ahead       decode files in threads, ahead of the network
+folders     find the audio files in folders
+waveforms   check waveforms that are given as arrays
+resampling  soxr, block by block
+files       open files by their content
+formats     the list of formats and their suffixes
+chunks      wav, aiff, au, w64 and caf: find the samples
+flac, mp3   count the samples by the frames
+ogg         check that all pages are there
+extra       m4a, wma, webm, ...: decode by FFmpeg
+source      bytes, marks and tags of a file; ``Layout``, the result of the five above
+view        a file with another header, for the decoder
+scale       detect samples in the range of integers
+errors      one class for each kind of fault, with the way out
+==========  ================================================================
 """
 
-from userlogfeat.audio.clips import (
-    cut_patches,
-    decode_ahead,
-    find_audio,
-    fit_length,
-    read_audio,
-)
+from userlogfeat.audio.ahead import decode_ahead
+from userlogfeat.audio.clips import cut_patches, fit_length, read_audio
 from userlogfeat.audio.errors import (
     AudioError,
     EmptyAudioError,
     MissingAudioError,
 )
+from userlogfeat.audio.folders import find_audio
 
 __all__ = [
     "AudioError",

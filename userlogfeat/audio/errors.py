@@ -1,7 +1,7 @@
 """Errors about audio files: the file, the fact and the way out.
 
 The library that decodes (libsndfile) is quick, but its messages mislead: a text named
-.mp3 "does not exist". So its codes are told apart here by the file's first bytes.
+.mp3 "does not exist". So its codes are explained here by the file's first bytes.
 """
 
 import errno

@@ -3,7 +3,7 @@
 They come with PyAV, the extra `formats`. Such files say their length only roughly, and
 their decoders find no exact place. So each is decoded once to count its samples, and
 read from its start: a crop is the crop of the whole file, for the cost of the whole
-file. What was decoded is kept for reading while it is small.
+file. Decoded samples are kept for reading while they are few.
 """
 
 import re

@@ -168,7 +168,7 @@ def open_audio(path: ClipId) -> Iterator[AudioFile]:
     Parameters
     ----------
     path : str, bytes or Path
-        Of a regular file.
+        Path of a regular file.
 
     Yields
     ------
@@ -266,7 +266,7 @@ def _find_layout(source, head):
                 raise
     layout = mp3.find_layout(source)
     if layout is None:
-        _open_descriptor(source.file).close()  # its error tells the format
+        _open_descriptor(source.file).close()  # its error names the format
         raise CorruptAudioError(
             source.name,
             "it begins like an mp3, but no frames follow",

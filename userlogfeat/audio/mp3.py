@@ -349,7 +349,7 @@ def _with_number(frame, tag, n_frames, pieces):
         head[tag + 12 : tag + 16] = min(n_bytes, 0xFFFFFFFF).to_bytes(4, "big")
     padding = tag + _DELAYS + 1
     if flags == _HAS_ALL and len(head) > padding + 1:
-        # What the encoder filled up at the end: of the last of joined files another.
+        # Padding at the end, as of the first of joined files: that of the last differs.
         head[padding] &= 0xF0
         head[padding + 1] = 0
     return bytes(head)

@@ -1,8 +1,8 @@
-"""Whether samples are in the range of integers, where full scale should be 1.
+"""Detect samples in the range of integers, where full scale should be 1.
 
 A file or an array of 16-bit samples that was cast to float, and not divided, holds the
 right sound 32,768 times too loud. Networks that take logarithms of a spectrogram, as
-those here do, then answer with features of something else.
+those here do, then return features of something else.
 """
 
 import numpy as np
@@ -15,22 +15,22 @@ _HEADROOM = 2.0  # resampling overshoots full scale
 
 
 def integer_full_scale(waveform: np.ndarray, peak: float | None = None) -> int | None:
-    """What to divide samples by that are in the range of integers.
+    """Return the number to divide samples by that are in the range of integers.
 
     Parameters
     ----------
     waveform : ndarray, float
         Samples, of any shape.
     peak : float, optional
-        The largest of their absolute values, where it is known.
+        Largest of their absolute values, if it is known.
 
     Returns
     -------
     int or None
         32768, 8388608 or 2147483648: the full scale of 16, 24 or 32 bits, the lowest
-        that the samples do not exceed twofold. None where they are floats with full
-        scale 1: up to `MAX_PEAK`, or up to 2 if all are whole numbers. None also where
-        some are not finite or beyond all three: no division mends that.
+        that the samples do not exceed twofold. None if they are floats with full scale
+        1: up to `MAX_PEAK`, or up to 2 if all are whole numbers. None also if some are
+        not finite or beyond all three: no division mends that.
 
     Examples
     --------

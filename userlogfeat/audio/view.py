@@ -1,7 +1,7 @@
-"""A file as it would be with another beginning, or without some of its bytes.
+"""Show a file to decoders with another header, or without some of its bytes.
 
-Decoders believe what the first bytes of a file promise. Where that is wrong, they are
-given this in place of the file: the right promise, then the file's own bytes.
+Decoders believe what the header of a file promises. If that is wrong, they are given
+this in place of the file: the right header, then the file's own bytes.
 """
 
 import io
@@ -14,19 +14,19 @@ _TAG_BYTES = 128  # of the tag at the end of an mp3
 
 
 class FileView(io.RawIOBase):
-    """Some bytes, then pieces of a file.
+    """A header, then pieces of a file.
 
     Parameters
     ----------
     file : binary file
         Seekable.
     head : bytes
-        What comes first.
+        Bytes that come first.
     pieces : sequence of (int, int)
-        First byte, and the one after the last, of each piece of `file`.
+        First byte of each piece of `file`, and the byte after its last.
     claimed : int, optional
-        Its size in bytes as decoders see it; by default the true one. Where it is
-        larger, there are zeros at its end, where decoders look for a tag.
+        Size in bytes to show; by default the true one. If it is larger, there are zeros
+        at the end, where decoders look for a tag.
     """
 
     def __init__(
@@ -45,21 +45,21 @@ class FileView(io.RawIOBase):
         self._position = 0
 
     def seekable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move, and return where to."""
+        """Move to a position, and return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
         self._position = max(0, base[whence] + offset)
         return self._position
 
     def tell(self) -> int:
-        """The position, in bytes."""
+        """Return the position, in bytes."""
         return self._position
 
     def readinto(self, buffer: Any) -> int:

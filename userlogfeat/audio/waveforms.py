@@ -1,8 +1,8 @@
-"""Waveforms that are given as arrays: an array has no rate, and may be no sound.
+"""Check waveforms that are given as arrays: these have no rate, and may be no sound.
 
-Files say what they hold; arrays do not. What is refused here would be read without a
-word as something else: integers cast to float, channels side by side, features in
-place of samples, samples of another rate. A rate that is stated settles the last two.
+Files describe what they hold; arrays do not. The arrays refused here would silently be
+read as something else: integers cast to float, channels side by side, features in place
+of samples, samples of another rate. A rate that is stated settles the last two.
 """
 
 import warnings
@@ -10,7 +10,6 @@ import warnings
 import numpy as np
 
 from userlogfeat._check import check_positive
-from userlogfeat.audio.clips import _resample
 from userlogfeat.audio.scale import MAX_PEAK, integer_full_scale
 
 # Rates of recordings, in Hz: one at which all clips last whole seconds is theirs.
@@ -52,13 +51,13 @@ def check_sound(
     waveforms : ndarray (n_clips, n_samples), or list of ndarray (n_samples,)
         Float, finite.
     sample_rate : int or None
-        Stated rate of the waveforms, in Hz; None where it is not stated.
+        Stated rate of the waveforms, in Hz; None if it is not stated.
     model_rate : int
         Rate of the model, in Hz, which is then taken for theirs.
     seconds : float, optional
-        How much of a clip the model takes in: its duration, or its context.
+        Length of a clip that the model takes in: its duration, or its context.
     instead : str
-        What to do with features.
+        Advice for features.
 
     Raises
     ------
@@ -71,8 +70,7 @@ def check_sound(
     -----
     UserWarning
         Where samples are louder than float mixes are, or whole numbers, but too quiet
-        for integers; or
-        where, at a stated rate, no clip changes its sign.
+        for integers; or where, at a stated rate, no clip changes its sign.
     """
     lengths = {len(row) for row in waveforms}
     _check_peak(waveforms)
@@ -92,32 +90,6 @@ def check_sound(
                 f"{model_rate}, or what it is."
             )
         warnings.warn(f"{text} Subtract the mean of each.", stacklevel=4)
-
-
-def resample(waveform: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
-    """A waveform at another rate, as :func:`read_audio` resamples a whole file.
-
-    Parameters
-    ----------
-    waveform : ndarray (n_samples,)
-    rate_in, rate_out : int
-        In Hz.
-
-    Returns
-    -------
-    ndarray (ceil(n_samples * rate_out / rate_in),), float32
-        The waveform itself where the rates are equal.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from userlogfeat.audio.waveforms import resample
-    >>> resample(np.zeros(44100, np.float32), 44100, 16000).shape
-    (16000,)
-    """
-    if rate_in == rate_out:
-        return waveform
-    return _resample([np.asarray(waveform, np.float32)], int(rate_in), int(rate_out))
 
 
 def _check_peak(waveforms):

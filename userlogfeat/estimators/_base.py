@@ -15,7 +15,8 @@ from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._threads import limit_torch, n_decoders
 from userlogfeat._typing import Audio
 from userlogfeat.audio import decode_ahead, fit_length, read_audio
-from userlogfeat.audio.waveforms import check_rate, check_sound, resample
+from userlogfeat.audio.resampling import resample
+from userlogfeat.audio.waveforms import check_rate, check_sound
 from userlogfeat.networks.compiled import compile_where_wanted
 from userlogfeat.networks.memory import Halving
 

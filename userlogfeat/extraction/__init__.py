@@ -1,12 +1,12 @@
-"""Many clips into one feature table, again and again until all are in it.
+"""Features of many clips in one table, added to until all are in it.
 
 ===========  ================================================================
-run          ``extract``: what is missing, and who hears it
-tally        what a run did: ``ExtractionSummary``, counts, the bar
-local        hearing in this process
-spark        hearing on a cluster: the driver's side
-spark_tasks  hearing on a cluster: what a worker does
-chunks       how the clips are handed out to workers
+run          ``extract``: finds the clips that are missing, and has them embedded
+tally        ``ExtractionSummary``; counts of a run, and its bar
+local        embeds clips in this process
+spark        embeds clips on a cluster: the driver's side
+spark_tasks  embeds clips on a cluster: the tasks of the workers
+chunks       hands clips out to workers
 ===========  ================================================================
 """
 

@@ -1,6 +1,6 @@
-"""How clips are handed out to workers: in chunks, through a file that all of them see.
+"""Hand clips out to workers: in chunks, through a file that all of them see.
 
-The file is an Arrow stream with an index. A worker reads the one batch that it hears;
+The file is an Arrow stream with an index. A worker reads the one batch that it embeds;
 nothing of the list passes through Spark, whatever its length.
 """
 
@@ -22,14 +22,14 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Todo:
-    """What is to be heard.
+    """Clips to embed.
 
     Attributes
     ----------
     clips : list of str
         Paths as given.
     stamps : ndarray (n_clips, 2), int64
-        Size and time of change of each: see :func:`userlogfeat.tables.file_stamp`.
+        Size and modification time of each: see :func:`userlogfeat.tables.file_stamp`.
     """
 
     clips: list
@@ -45,16 +45,16 @@ def write_chunks(folder: Path, todo: Todo, size: int) -> list[int]:
     Parameters
     ----------
     folder : Path
-        That of the run.
+        Folder of the run.
     todo : Todo
         All clips of the run.
     size : int
-        Clips of a chunk; the last has what is left.
+        Number of clips in a chunk; the last has fewer.
 
     Returns
     -------
     list of int
-        Clips of each chunk.
+        Number of clips in each chunk.
     """
     sizes = []
     with (
@@ -78,9 +78,9 @@ def read_chunk(folder: Path, number: int) -> Todo:
     Parameters
     ----------
     folder : Path
-        That of the run.
+        Folder of the run.
     number : int
-        Which one, from 0.
+        Number of the chunk, from 0.
 
     Returns
     -------

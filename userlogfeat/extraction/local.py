@@ -1,72 +1,59 @@
-"""Hearing clips in this process."""
+"""Embed clips in this process."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
-from userlogfeat.extraction.tally import Tally, progress_bar
 from userlogfeat.tables import OK
 
 if TYPE_CHECKING:
     from userlogfeat.estimators._base import ClipFeatures
     from userlogfeat.extraction.chunks import Todo
+    from userlogfeat.extraction.tally import Tally
     from userlogfeat.tables.writer import TableWriter
 
 
-def hear(
+def embed_here(
     todo: Todo,
     writer: TableWriter,
     embedder: Any,
+    tally: Tally,
     *,
     on_error: Literal["row", "raise"],
-    progress: bool | None,
-    n_clips: int,
-) -> Tally:
+) -> None:
     """Run the embedder over clips, and give the writer one row each.
 
     Parameters
     ----------
     todo : Todo
-        What to hear.
+        Clips to embed; at least one.
     writer : TableWriter
         Open.
     embedder : estimator
-        What hears it.
-    on_error, progress
-        As of :func:`~userlogfeat.extract`.
-    n_clips : int
-        Clips asked for: the length of the bar.
-
-    Returns
-    -------
-    Tally
+        Makes the features.
+    tally : Tally
+        Gets each clip.
+    on_error : {"row", "raise"}
+        See :func:`~userlogfeat.extract`.
     """
-    tally = Tally()
-    if not len(todo):  # embedders refuse to hear nothing
-        return tally
     features = embedder.iter_features(todo.clips, on_error="yield")
-    with (
-        contextlib.closing(features),
-        progress_bar(tally, n_clips, len(todo), progress) as show,
-    ):
+    with contextlib.closing(features):
         for clip in features:
             if clip.error is not None and on_error == "raise":
                 raise clip.error
             row = as_row(clip, todo)
             writer.add(**row, more=getattr(clip, "more", False))
             tally.add(row["clip"], row["status"], row["message"], row["seconds"])
-            show(1)
-    return tally
 
 
 def as_row(features: ClipFeatures, todo: Todo) -> dict[str, Any]:
-    """The row of a table that a clip's features make: what ``TableWriter.add`` takes.
+    """Return a clip's features as the row that ``TableWriter.add`` takes.
 
     Parameters
     ----------
     features : ClipFeatures
-        Of an embedder that heard ``todo.clips``.
+        Result of an embedder for one of ``todo.clips``.
     todo : Todo
         Names and stamps.
     """

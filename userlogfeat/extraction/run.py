@@ -1,4 +1,4 @@
-"""From clips and a table to what is missing, and who hears it."""
+"""Find the clips that a table lacks, and have them embedded."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from userlogfeat._check import check_choice, check_positive
 from userlogfeat._typing import ClipId, PathLike
 from userlogfeat.extraction.chunks import Todo
-from userlogfeat.extraction.tally import ExtractionSummary
+from userlogfeat.extraction.local import embed_here
+from userlogfeat.extraction.tally import ExtractionSummary, Tally
 from userlogfeat.tables import OK, FeatureTable, clip_name, file_stamp
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 
 BACKENDS = ("local", "spark")
-# Threads that look at files. Those of a cluster are on a network disk, which answers
-# many at once, and late.
-LOOKING = {"local": 1, "spark": 32}
-_BLOCK = 1000  # files that a thread looks at
+# Threads that look up files. Those of a cluster are on a network disk, which answers
+# many requests at once, and late.
+N_THREADS = {"local": 1, "spark": 32}
+_BLOCK = 1000  # files that a thread looks up
 
 
 def extract(
@@ -42,12 +43,12 @@ def extract(
     master: str | None = None,
     clips_per_task: int | None = None,
 ) -> ExtractionSummary:
-    """Hear clips and write their features into a table; skip what is there.
+    """Embed clips and write their features into a table; skip those that are there.
 
     It may be stopped or killed at any moment: the same call goes on where it ended. A
-    clip is heard again where the size or the time of change of its file differs from
-    what the table has, or where it failed (unless ``retry_failed=False``). Features
-    whose file has since gone are kept.
+    clip is embedded again if the size or modification time of its file differs from the
+    table's, or if it failed (unless ``retry_failed=False``). Features whose file has
+    since gone are kept.
 
     Parameters
     ----------
@@ -55,33 +56,33 @@ def extract(
         Audio files; folders are walked for them. A path is the row's key just as it is
         given: ``a.wav`` and ``./a.wav`` are two clips. Repeated paths make one row.
     table : str, Path or FeatureTable
-        The folder to write; made where it is missing.
+        Folder to write; made if missing.
     embedder : estimator, optional
         :class:`~userlogfeat.UserLogEmbedder` (the default) or another with
         `iter_features`, `fingerprint` and `layer_sizes`.
     on_error : {"row", "raise"}
         A file that cannot be read becomes a row with its error, or ends the run.
     on_locked : {"error", "wait"}
-        What to do while another process writes to the table.
+        Whether to raise or to wait while another process writes to the table.
     retry_failed : bool
         Whether clips that failed in an earlier run are tried again. If false, those
         whose file has changed still are.
     progress : bool, optional
         Whether to show a bar with rate and remaining time; by default on a terminal.
     flush_seconds : float
-        In s: the work that a kill may cost, beside the batch that is being heard. On
-        Spark that is a task.
+        Work that a kill may cost, in s, beside the batch that is being embedded. On
+        Spark it costs a task.
     backend : {"local", "spark"}
-        Who hears: this process, or the workers of a Spark cluster. They must see the
-        files, and the folder of the table, under the same names as this process.
+        Whether this process embeds, or the workers of a Spark cluster. They must see
+        the files, and the folder of the table, under the same names as this process.
     session : SparkSession, optional
-        Where to run; by default the active session, or a new one.
+        Session to run in; by default the active one, or a new one.
     master : str, optional
         URL of the cluster for a new session, such as ``"spark://host:7077"`` or
         ``"local-cluster[2,1,2048]"``.
     clips_per_task : int, optional
-        Clips that a Spark task hears and adds as one part: the work that is lost, or
-        done again, where a worker dies. By default 16 to 64, by their number, and more
+        Clips that a Spark task embeds and adds as one part: the work that is lost, or
+        done again, when a worker dies. By default 16 to 64, by their number, and more
         from 1.3 million on. Workers with a GPU do well with a thousand.
 
     Returns
@@ -111,9 +112,9 @@ def extract(
     """
     from userlogfeat.audio import find_audio
 
-    if on_error not in ("row", "raise"):
-        raise ValueError(f'Got on_error={on_error!r}, expected "row" or "raise".')
-    hear = _hearer(backend, session, master, clips_per_task)
+    check_choice(on_error, "on_error", ("row", "raise"))
+    cluster = {"session": session, "master": master, "clips_per_task": clips_per_task}
+    _check_backend(backend, cluster)
     if isinstance(clips, str | bytes) or hasattr(clips, "__fspath__"):
         clips = [clips]
     clips = list(dict.fromkeys(map(clip_name, find_audio(map(clip_name, clips)))))
@@ -135,15 +136,15 @@ def extract(
         on_locked=on_locked,
         flush_seconds=flush_seconds,
     ) as writer:
-        todo, left = _missing(clips, table, retry_failed, LOOKING[backend])
-        tally = hear(
-            todo,
-            writer,
-            embedder,
-            on_error=on_error,
-            progress=progress,
-            n_clips=len(clips),
-        )
+        todo, left = _missing(clips, table, retry_failed, N_THREADS[backend])
+        with Tally(len(clips), len(todo), progress) as tally:
+            work = (todo, writer, embedder, tally)
+            if backend == "spark" and len(todo):
+                from userlogfeat.extraction.spark import embed_on_spark
+
+                embed_on_spark(*work, on_error=on_error, **cluster)
+            elif len(todo):
+                embed_here(*work, on_error=on_error)
     left_failed = left - Counter({OK: left[OK]})
     return ExtractionSummary(
         n_done=tally.counts.pop(OK, 0),
@@ -155,35 +156,26 @@ def extract(
     )
 
 
-def _hearer(backend, session, master, clips_per_task):
-    """The function that hears what is missing; raise where it could not."""
-    from userlogfeat._check import check_choice, check_positive
-
+def _check_backend(backend, cluster):
+    """Raise where the backend cannot run, or takes no settings of a cluster."""
     check_choice(backend, "backend", BACKENDS)
     if backend == "spark":
         from userlogfeat._spark import require_spark
-        from userlogfeat.extraction.spark import hear
 
         require_spark('backend="spark"')
-        if clips_per_task is not None:
-            check_positive(clips_per_task, "clips_per_task", integer=True)
-        settings = {"session": session, "master": master}
-        return partial(hear, clips_per_task=clips_per_task, **settings)
-    given = {"session": session, "master": master, "clips_per_task": clips_per_task}
-    unused = [name for name, value in given.items() if value is not None]
-    if unused:
-        raise ValueError(
-            f'Got {unused[0]}={given[unused[0]]!r} with backend="local", which has no '
-            f'cluster. Pass backend="spark", or leave {unused[0]} '
-            "out."
-        )
-    from userlogfeat.extraction.local import hear
-
-    return hear
+        if cluster["clips_per_task"] is not None:
+            check_positive(cluster["clips_per_task"], "clips_per_task", integer=True)
+        return
+    for name, value in cluster.items():
+        if value is not None:
+            raise ValueError(
+                f'Got {name}={value!r} with backend="local", which has no cluster. '
+                f'Pass backend="spark", or leave {name} out.'
+            )
 
 
 def _missing(clips, table, retry_failed, n_threads=1):
-    """What to hear, and a count of the rest by status."""
+    """Clips to embed, and a count of the others by status."""
     known = table.index()
     todo, stamps, left = [], [], Counter()
     for clip, stamp in zip(clips, _stamps(clips, n_threads), strict=True):
@@ -201,7 +193,7 @@ def _missing(clips, table, retry_failed, n_threads=1):
 
 
 def _stamps(clips, n_threads):
-    """Size and time of change of files, one after the other."""
+    """Yield size and modification time of each file, in order."""
     if n_threads == 1:
         yield from map(file_stamp, clips)
         return

@@ -1,14 +1,14 @@
-"""Hearing clips on a Spark cluster: the driver's side.
+"""Embed clips on a Spark cluster: the driver's side.
 
 Workers put finished parts into a staging folder inside the table's, and the driver,
 which holds the table's lock, renames them into the table as they come. So
 
 * features do not pass through the driver: of ten million tracks they are 32 GB;
 * a clip is in the table once, however often Spark tried its task;
-* what a worker wrote for a run that has ended is in no table, see
+* parts that workers write for a run that has ended are in no table, see
   :mod:`userlogfeat.extraction.spark_tasks`.
 
-A task is one chunk of clips. Spark tells it a number, and it reports a line; both are
+A task is one chunk of clips. Spark gives it a number, and it reports a line; both are
 Arrow batches.
 """
 
@@ -27,19 +27,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from userlogfeat import _spark
 from userlogfeat.extraction.chunks import write_chunks
-from userlogfeat.extraction.spark_tasks import REPORT, Assignment, hear_chunks
-from userlogfeat.extraction.tally import Tally, progress_bar
+from userlogfeat.extraction.spark_tasks import REPORT, Assignment, embed_chunks
 from userlogfeat.tables.parts import row_names
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from userlogfeat.extraction.chunks import Todo
+    from userlogfeat.extraction.tally import Tally
     from userlogfeat.tables.writer import TableWriter
 
 
 CLIPS_PER_TASK = (16, 64)  # a batch at least; some seconds of work, to hide Spark's own
-ENOUGH_TASKS = 1000  # to keep many cores busy, and none waiting long for the last
+ENOUGH_TASKS = 1000  # keep many cores busy, and the wait for the last one short
 MAX_TASKS = 20_000  # of a run: the driver keeps count of each
 POLL_SECONDS = 0.2  # between two looks for finished parts
 LATE_SECONDS = 60.0  # that a network file system may take to show a file
@@ -54,47 +54,35 @@ _TRACEBACK = "Traceback (most recent call last):"
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+)(?:: (.*))?$", re.MULTILINE)
 
 
-def hear(
+def embed_on_spark(
     todo: Todo,
     writer: TableWriter,
     embedder: Any,
+    tally: Tally,
     *,
     on_error: Literal["row", "raise"],
-    progress: bool | None,
-    n_clips: int,
     session: SparkSession | None = None,
     master: str | None = None,
     clips_per_task: int | None = None,
-) -> Tally:
-    """Let the workers of a cluster hear clips, and take their parts into the table.
+) -> None:
+    """Let the workers of a cluster embed clips, and take their parts into the table.
 
     Parameters
     ----------
     todo : Todo
-        What to hear.
+        Clips to embed; at least one.
     writer : TableWriter
         Open.
     embedder : estimator
         It is pickled; its weights must be found on the workers under the same name.
-    on_error, progress, session, master, clips_per_task
-        As of :func:`~userlogfeat.extract`.
-    n_clips : int
-        Clips asked for: the length of the bar.
-
-    Returns
-    -------
-    Tally
+    tally : Tally
+        Gets each clip.
+    on_error, session, master, clips_per_task
+        See :func:`~userlogfeat.extract`.
     """
-    tally = Tally()
-    if not len(todo):
-        return tally
     session = _spark.spark_session(master, session, settings=_QUIET)
-    size = clips_per_task or chunk_size(len(todo))
-    with (
-        writer.staging() as folder,
-        progress_bar(tally, n_clips, len(todo), progress) as show,
-    ):
-        sizes = write_chunks(folder, todo, size)
+    with writer.staging() as folder:
+        sizes = write_chunks(folder, todo, clips_per_task or chunk_size(len(todo)))
         assignment = Assignment(
             str(folder),
             os.getcwd(),
@@ -103,23 +91,24 @@ def hear(
             writer.notes,
             on_error,
         )
-        harvest = _Harvest(folder, sizes, writer, tally, show)
+        collector = _Collector(folder, len(sizes), writer, tally)
         job = _Job(session, assignment, len(sizes))
         try:
             with job:
-                while job.runs(POLL_SECONDS) and harvest.error is None:
-                    harvest.take()
+                while job.runs(POLL_SECONDS) and collector.error is None:
+                    collector.take()
         finally:  # tasks that ended meanwhile, whatever stopped the run
-            harvest.take()
-        if harvest.error is not None:
-            raise harvest.error
+            collector.take()
+        if collector.error is not None:
+            raise collector.error
         job.raise_error()
-        harvest.wait_for_rest()
-    return tally
+        collector.wait_for_rest()
 
 
 def chunk_size(n_clips: int) -> int:
-    """Clips of a task. Cores are not asked for: they may come while the run goes on.
+    """Return the number of clips in a task.
+
+    It does not depend on the number of cores: some may come while the run goes on.
 
     Examples
     --------
@@ -143,7 +132,7 @@ class _Job:
         self.tag = f"userlogfeat-{secrets.token_hex(8)}"
         self.error = None
         numbers = session.range(0, n_chunks, 1, n_chunks)  # a partition each
-        work = partial(hear_chunks, assignment)
+        work = partial(embed_chunks, assignment)
         self._frame = _spark.map_in_arrow(numbers, work, REPORT)
         # Not the thread itself is waited for: Thread.join, where Ctrl-C interrupts it,
         # takes it for ended (Python 3.11), and a stream of Arrow that a thread still
@@ -162,11 +151,11 @@ class _Job:
             self._ended.wait(POLL_SECONDS)
 
     def runs(self, seconds):
-        """Wait so long at most; whether it still runs."""
+        """Wait at most so long, and return whether the job still runs."""
         return not self._ended.wait(seconds)
 
     def raise_error(self):
-        """Raise what ended the job, if not success."""
+        """Raise the error that ended the job, if any."""
         if self.error is not None:
             raise explain_failure(self.error) from self.error
 
@@ -180,23 +169,20 @@ class _Job:
             self._ended.set()
 
 
-class _Harvest:
+class _Collector:
     """Takes finished parts out of the staging folder, each chunk once."""
 
-    def __init__(self, folder, sizes, writer, tally, show):
-        self.folder = folder
-        self.sizes = sizes
-        self.writer = writer
-        self.tally = tally
-        self.show = show
+    def __init__(self, folder, n_chunks, writer, tally):
+        self.folder, self.n_chunks = folder, n_chunks
+        self.writer, self.tally = writer, tally
         self.error = None
         self._taken = set()
 
     def take(self):
-        """Take what is there; ``error`` is then what ends the run, if anything does."""
+        """Take the parts that are there; set ``error`` to one that ends the run."""
         for path in sorted(self.folder.glob("[0-9]*.parquet")):
             if int(path.stem) not in self._taken:
-                self._take(int(path.stem), path)
+                self._take(path)
         for path in sorted(self.folder.glob("[0-9]*.json")):
             self.error = self.error or as_error(
                 json.loads(path.read_text(encoding="utf-8"))
@@ -205,10 +191,10 @@ class _Harvest:
     def wait_for_rest(self):
         """Take what the file system shows late; raise where something is missing."""
         deadline = time.monotonic() + LATE_SECONDS
-        while len(self._taken) < len(self.sizes) and time.monotonic() < deadline:
+        while len(self._taken) < self.n_chunks and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             self.take()
-        missing = set(range(len(self.sizes))) - self._taken
+        missing = set(range(self.n_chunks)) - self._taken
         if missing:
             raise FileNotFoundError(
                 f"Spark has done all tasks, but of {len(missing)} (the first is "
@@ -216,19 +202,18 @@ class _Harvest:
                 f"{LATE_SECONDS:g} s. Do driver and workers see the same folder there?"
             )
 
-    def _take(self, number, path):
+    def _take(self, path):
         table = self.writer.table
         rows = table.read_part(table.footer(path), _COLUMNS)
         self.writer.adopt(path)
-        self._taken.add(number)
+        self._taken.add(int(path.stem))
         columns = [rows[name].to_pylist() for name in _COLUMNS[2:]]
         for row in zip(row_names(rows), *columns, strict=True):
             self.tally.add(*row)
-        self.show(len(rows))
 
 
 def as_error(described: dict[str, Any]) -> Exception:
-    """The error of a file that ended a run, as the embedder gave it on a worker."""
+    """Return the error of a file that ended a run, as raised on a worker."""
     from userlogfeat.audio import errors
 
     kind = getattr(errors, described["class"], None)
@@ -238,12 +223,12 @@ def as_error(described: dict[str, Any]) -> Exception:
 
 
 def explain_failure(error: Exception) -> Exception:
-    """What ended a job, as an error of the class that a worker raised.
+    """Return the error that ended a job, in the class that a worker raised.
 
     Parameters
     ----------
     error : Exception
-        Of pyspark: a Python traceback among those of Java.
+        Error of pyspark: a Python traceback among those of Java.
 
     Returns
     -------
@@ -279,5 +264,5 @@ def _pickle(embedder):
         raise TypeError(
             f"Got embedder={embedder!r}, which cannot be sent to workers: pickling it "
             f"failed ({type(error).__name__}: {error}). It must hold no open files, "
-            "locks or loaded libraries; let it load those when it hears."
+            "locks or loaded libraries; let it load those when it embeds."
         ) from error

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: hear a chunk of clips, and put a part in its place.
+"""The tasks of a worker: embed a chunk of clips, and put a part in its place.
 
 The part is written under a hidden name, synced, and renamed to the number of its chunk
 in the staging folder of the run. A retried or speculative attempt puts the same file
@@ -32,30 +32,30 @@ from userlogfeat.tables.parts import Rows, write_part
 PART, ERROR = "{:08d}.parquet", "{:08d}.json"  # names of what a chunk leaves
 REPORT = "chunk long, clips long, seconds double, host string, process long"
 _REPORT = ["chunk", "clips", "seconds", "host", "process"]
-_LEASH_SECONDS = 1.0  # between two looks whether the run still goes on
+_LEASH_SECONDS = 1.0  # between two checks that the run still goes on
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What all tasks of a run are told.
+    """Description of a run, for all its tasks.
 
     Attributes
     ----------
     folder : str
-        Staging folder of the run, whole path.
+        Absolute path of the run's staging folder.
     working_folder : str
-        Where relative paths start.
+        Folder where relative paths start.
     embedder : bytes
-        Pickled.
+        The pickled embedder.
     fingerprint : str
-        Of the embedder, on the driver.
+        Fingerprint of the embedder on the driver.
     notes : dict
         Metadata of the parts: :attr:`TableWriter.notes`.
     on_error : {"row", "raise"}
-        What to do with a file that cannot be read.
+        Whether a file that cannot be read makes a row or ends the run.
     version : str
-        Of userlogfeat, on the driver.
+        Version of userlogfeat on the driver.
     """
 
     folder: str
@@ -67,15 +67,15 @@ class Assignment:
     version: str = userlogfeat.__version__
 
 
-def hear_chunks(
+def embed_chunks(
     assignment: Assignment, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Hear the chunks whose numbers come: what ``mapInArrow`` runs in a task.
+    """Embed the chunks whose numbers come in; ``mapInArrow`` runs this in a task.
 
     Parameters
     ----------
     assignment : Assignment
-        What to do.
+        Description of the run.
     batches : iterable of pyarrow.RecordBatch
         Numbers of chunks, in the first column.
 
@@ -87,19 +87,19 @@ def hear_chunks(
     for batch in batches:
         for number in batch.column(0).to_pylist():
             start = time.monotonic()
-            n_clips = hear_chunk(assignment, number)
+            n_clips = embed_chunk(assignment, number)
             values = [number, n_clips, time.monotonic() - start]
             values += [socket.gethostname(), os.getpid()]
             yield pa.record_batch([[value] for value in values], names=_REPORT)
 
 
-def hear_chunk(assignment: Assignment, number: int) -> int:
-    """Hear one chunk, and put its part, and an error that ends the run, in the folder.
+def embed_chunk(assignment: Assignment, number: int) -> int:
+    """Embed one chunk; put its part, and an error that ends the run, into the folder.
 
     Returns
     -------
     int
-        Clips heard.
+        Number of clips embedded.
     """
     folder = Path(assignment.folder)
     todo = _read(folder, number)
@@ -107,7 +107,7 @@ def hear_chunk(assignment: Assignment, number: int) -> int:
     embedder = _load(assignment)
     rows = Rows(assignment.notes["layers"])
     with _working_in(assignment.working_folder, todo):
-        error = _hear(embedder, todo, rows, assignment)
+        error = _embed(embedder, todo, rows, assignment)
     with _seen(folder):
         if len(rows):
             with _put(folder / PART.format(number)) as path:
@@ -119,7 +119,7 @@ def hear_chunk(assignment: Assignment, number: int) -> int:
 
 
 def set_threads(n_threads: int) -> None:
-    """Let this process compute in so many threads, whatever starts them.
+    """Limit the threads that this process computes in, whatever library starts them.
 
     A cluster runs as many tasks on a machine as it has cores for: were each to use all
     of them, they would stand in each other's way.
@@ -134,7 +134,7 @@ def set_threads(n_threads: int) -> None:
         sys.modules["torch"].set_num_threads(n_threads)
 
 
-def _hear(embedder, todo, rows, assignment):
+def _embed(embedder, todo, rows, assignment):
     """Fill `rows`; the error that ends the run, as JSON can hold it, or None."""
     features = embedder.iter_features(todo.clips, on_error="yield")
     check = _leash(Path(assignment.folder))
@@ -215,8 +215,8 @@ def _read(folder, number):
 def _put(path):
     """As ``replace_file``, where several attempts on several machines may write it.
 
-    Their temporary files are left alone: locks of files tell nothing between machines,
-    and the folder goes with all that is in it.
+    Their temporary files are left alone: file locks mean nothing between machines, and
+    the folder is removed with all that is in it.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     yield temporary
@@ -227,7 +227,7 @@ def _put(path):
 
 @contextlib.contextmanager
 def _seen(folder):
-    """Say what a worker lacks that cannot read or write the folder of a run."""
+    """Explain errors of a worker that cannot read or write the folder of a run."""
     try:
         yield
     except FileNotFoundError as error:
@@ -244,7 +244,7 @@ def _seen(folder):
 
 
 def _leash(folder):
-    """A function that raises where the run has ended, or the executor died."""
+    """Return a function that raises if the run has ended or the executor has died."""
     parent, looked = os.getppid(), time.monotonic()
 
     def check():

@@ -1,11 +1,9 @@
-"""What a run did, while it goes on and at its end."""
+"""Counts of a run, while it goes on and at its end."""
 
-import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from userlogfeat.tables import OK
 
@@ -14,7 +12,7 @@ MAX_EXAMPLES = 20  # failures that a summary describes
 
 @dataclass(frozen=True)
 class ExtractionSummary:
-    """What a run did.
+    """Results of a run.
 
     Attributes
     ----------
@@ -28,9 +26,9 @@ class ExtractionSummary:
     examples : list of (clip, status, message)
         The first failures of this run.
     audio_seconds : float
-        Audio heard, in s.
+        Audio embedded, in s.
     elapsed_seconds : float
-        Time the run took, in s.
+        Duration of the run, in s.
     """
 
     n_done: int = 0
@@ -47,7 +45,7 @@ class ExtractionSummary:
 
     @property
     def rate(self) -> float:
-        """Seconds of audio heard per second: 60 is sixty times real time."""
+        """Seconds of audio embedded per second: 60 is sixty times real time."""
         return self.audio_seconds / max(self.elapsed_seconds, 1e-9)
 
     def __str__(self) -> str:
@@ -61,13 +59,45 @@ class ExtractionSummary:
         return text
 
 
-@dataclass
 class Tally:
-    """Counts of a run that goes on: clips by status, first failures, seconds heard."""
+    """Counts of a run that goes on, and its progress bar; a context manager.
 
-    counts: Counter = field(default_factory=Counter)
-    examples: list[tuple[Any, str, str]] = field(default_factory=list)
-    seconds: float = 0.0
+    Parameters
+    ----------
+    n_clips, n_todo : int
+        Clips asked for, and those of them that are to be embedded.
+    progress : bool or None
+        Whether to show a bar; None shows it on a terminal.
+
+    Attributes
+    ----------
+    counts : Counter
+        Clips by status.
+    examples : list of (clip, status, message)
+        The first failures.
+    seconds : float
+        Audio embedded, in s.
+    """
+
+    def __init__(self, n_clips: int, n_todo: int, progress: bool | None) -> None:
+        from tqdm import tqdm
+
+        self.counts: Counter = Counter()
+        self.examples: list[tuple[Any, str, str]] = []
+        self.seconds = 0.0
+        hidden = (
+            None if progress is None else not progress
+        )  # None: unless on a terminal
+        self._start = time.monotonic()
+        self._bar = tqdm(
+            total=n_clips, initial=n_clips - n_todo, unit="clip", disable=hidden
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
 
     def add(self, clip: Any, status: str, message: str, seconds: float) -> None:
         """Count one clip."""
@@ -76,41 +106,10 @@ class Tally:
             self.seconds += seconds
         elif len(self.examples) < MAX_EXAMPLES:
             self.examples.append((clip, status, message))
-
-    @property
-    def n_failed(self) -> int:
-        """Clips without features."""
-        return sum(self.counts.values()) - self.counts[OK]
-
-
-@contextlib.contextmanager
-def progress_bar(
-    tally: Tally, n_clips: int, n_todo: int, progress: bool | None
-) -> Iterator[Callable[[int], None]]:
-    """Yield a function that shows a tally; call it with the number of clips added.
-
-    Parameters
-    ----------
-    tally : Tally
-        What to show.
-    n_clips, n_todo : int
-        Clips asked for, and those of them that are to be heard.
-    progress : bool or None
-        Whether to show a bar; None shows it on a terminal.
-    """
-    from tqdm import tqdm
-
-    hidden = None if progress is None else not progress  # None: unless on a terminal
-    with tqdm(
-        total=n_clips, initial=n_clips - n_todo, unit="clip", disable=hidden
-    ) as bar:
-        start = time.monotonic()
-
-        def show(n):
-            rate = tally.seconds / max(time.monotonic() - start, 1e-9)
-            bar.set_postfix_str(
-                f"{rate:.0f} x real time, {tally.n_failed} failed", False
+        if not self._bar.disable:
+            rate = self.seconds / max(time.monotonic() - self._start, 1e-9)
+            n_failed = self.counts.total() - self.counts[OK]
+            self._bar.set_postfix_str(
+                f"{rate:.0f} x real time, {n_failed} failed", refresh=False
             )
-            bar.update(n)
-
-        yield show
+        self._bar.update()
