@@ -92,9 +92,10 @@ def measure_folds(data, work):
     rows, by_class = [], {}
     for name in LAYERS:
         results = found.of(name)
-        correct = np.array([right for r in results for right in r.correct], float)
-        artists = [r.fold.groups[clip] for r in results for clip in r.fold.truth]
-        truth = np.array([t for r in results for t in r.fold.truth.values()])
+        answers = found.answers.filter(submission=name)
+        correct = answers["correct"].cast(float).to_numpy()
+        artists = [artist for r in results for artist in r.artists]
+        truth = answers["class"].to_numpy()
         genres = np.unique(truth).tolist()
         by_class[name] = {genre: correct[truth == genre].mean() for genre in genres}
         mean, low, high = mean_interval(correct, groups=artists)
@@ -155,8 +156,8 @@ def measure_folds(data, work):
 
 def _commonest(fold):
     """Accuracy of always answering the commonest class of the training list."""
-    taught, truth = list(fold.train.values()), list(fold.truth.values())
-    answer = max(sorted(set(taught)), key=taught.count)
+    trained, truth = list(fold.train.values()), list(fold.truth.values())
+    answer = max(sorted(set(trained)), key=trained.count)
     return truth.count(answer) / len(truth)
 
 

@@ -5,9 +5,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from userlogfeat.mirex.answers import read_answers
 from userlogfeat.mirex.evaluate import evaluate
 from userlogfeat.mirex.folds import read_folds
-from userlogfeat.mirex.scores import class_accuracies, confusion, read_answers
+from userlogfeat.mirex.scores import count_confusions, score_classes
+from userlogfeat.report.plots import PLOTS, Picture, register_plot
+from userlogfeat.report.style import new_figure
 
 # Classes are in the names of clips: "rock_3.wav".
 PERFECT = """while IFS= read -r clip; do
@@ -110,6 +113,23 @@ def test_the_report(folds, tmp_path):
     assert "a <b>" not in page
 
 
+def test_a_registered_plot_is_in_the_page(folds, tmp_path):
+    @register_plot("by fold", page="mirex")
+    def draw(evaluation):
+        figure = new_figure((4, 3))
+        figure.subplots().plot([result.accuracy for result in evaluation.results])
+        yield Picture(figure, "Accuracy of <folds>")
+
+    submission = submit(tmp_path / "a", TrainAndClassify=PERFECT)
+    try:
+        evaluate(folds, {"x": submission}, tmp_path / "out")
+    finally:
+        del PLOTS["mirex"]["by fold"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert 'alt="Accuracy of &lt;folds&gt;"' in page
+    assert "data:image/svg+xml" in page
+
+
 def test_what_a_submission_is_given(folds, tmp_path):
     """Absolute paths, no truth, one scratch folder, its threads first."""
     code = """echo "$@" >> arguments.txt; pwd >> arguments.txt"""
@@ -198,7 +218,7 @@ COUNTS_RUNS = f"""ls "$1" > found; touch "$1/features" "$1"/again
 
 
 def test_the_scratch_folder_is_empty_at_first(folds, tmp_path):
-    """What an earlier evaluation had heard was used, and the rest told as the cost."""
+    """Features of an earlier evaluation were used, and only the rest was the cost."""
     submissions = {"x": submit(tmp_path / "a", TrainAndClassify=COUNTS_RUNS)}
     work = tmp_path / "out" / "x"
     (work / "scratch" / "old").mkdir(parents=True)
@@ -214,7 +234,7 @@ def test_the_scratch_folder_is_empty_at_first(folds, tmp_path):
     assert evaluation.found_bytes == {"x": 1 << 20}
     assert sorted((work / "found").read_text().split()) == ["link", "old"]
     text = (tmp_path / "out" / "report.txt").read_text()
-    assert "That of x held 1.00 MiB of an earlier evaluation: what it took" in text
+    assert "folder of x held 1.00 MiB of an earlier evaluation: the costs here" in text
     evaluation = evaluate(one, submissions, tmp_path / "out")
     assert evaluation.found_bytes == {"x": 0}
     assert (work / "found").read_text() == ""
@@ -251,7 +271,7 @@ def test_no_submission(folds, tmp_path):
         (
             b"a\tpop\nb\tpolka\n",
             ["pop", "polka"],
-            ["classes that were not taught: polka"],
+            ["classes that are not in the training list: polka"],
         ),
         (
             b"a\tpop\nb\tpop\nc\tpop\n",
@@ -274,8 +294,10 @@ def test_no_submission(folds, tmp_path):
 )
 def test_answers_with_faults(tmp_path, raw, labels, fault):
     (tmp_path / "out.txt").write_bytes(raw)
-    answers = read_answers(tmp_path / "out.txt", ["a", "b"], {"pop", "rock"})
-    assert answers.labels == labels
+    truth = {"a": "pop", "b": "pop"}
+    answers = read_answers(tmp_path / "out.txt", truth, {"pop", "rock"})
+    assert answers.frame["answer"].to_list() == labels
+    assert answers.frame["correct"].to_list() == [name == "pop" for name in labels]
     assert len(answers.faults) == len(fault)
     for found, expected in zip(answers.faults, fault, strict=True):
         assert expected in found
@@ -283,9 +305,23 @@ def test_answers_with_faults(tmp_path, raw, labels, fault):
 
 def test_scores():
     truth, labels = ["a", "b", "a", "b", "b"], ["a", "a", "b", "b", "b"]
-    assert class_accuracies(truth, labels) == {"a": (2, 1), "b": (3, 2)}
-    counts = {("a", "a"): 1, ("a", "b"): 1, ("b", "a"): 1, ("b", "b"): 2}
-    assert confusion(truth, labels) == counts
+    same = {name: [name] * 5 for name in ("submission", "fold", "status")}
+    columns = {"result": [0] * 5, **same, "class": truth, "answer": labels}
+    correct = [a == b for a, b in zip(truth, labels, strict=True)]
+    answers = pl.DataFrame({**columns, "correct": correct})
+    scores = score_classes(answers).select("class", "n_clips", "n_correct").rows()
+    assert scores == [("(all)", 5, 3), ("a", 2, 1), ("b", 3, 2)]
+    counts = [("a", "a", 1), ("a", "b", 1), ("b", "a", 1), ("b", "b", 2)]
+    counted = count_confusions(answers).select("truth", "answer", "n_clips")
+    assert counted.rows() == counts
+
+
+def test_names_that_are_not_utf_8(tmp_path):
+    (tmp_path / "out.txt").write_bytes(b"caf\xe9.wav\tbl\xf6d\n")
+    truth = {"caf\udce9.wav": "bl\udcf6d"}
+    frame = read_answers(tmp_path / "out.txt", truth, {"x"}).frame
+    shown = r"bl\udcf6d"
+    assert frame.rows() == [(r"caf\udce9.wav", shown, shown, True)]
 
 
 def test_folds_are_in_the_order_of_their_numbers(tmp_path):

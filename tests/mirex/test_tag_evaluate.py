@@ -5,20 +5,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from typer.testing import CliRunner
 
 from userlogfeat import cli
+from userlogfeat.mirex.answers import no_tag_answers, read_tag_answers
 from userlogfeat.mirex.evaluate import evaluate
 from userlogfeat.mirex.folds import read_folds
-from userlogfeat.mirex.tag_scores import (
-    MEASURES,
-    TagAnswers,
-    clip_aucs,
-    no_tag_answers,
-    read_tag_answers,
-    tag_measures,
-)
+from userlogfeat.mirex.scores import MEASURES, score_clips, score_tags
 
 # Tags of a clip are in its name, "fast-loud-3.wav". $3: test list, $4, $5: outputs.
 ANSWER = """while IFS= read -r clip; do
@@ -176,14 +171,14 @@ def test_what_a_submission_is_given(folds, tmp_path):
     assert "fast\t" not in (work / "f1_test.txt").read_text()
 
 
-def test_tags_that_were_not_taught_are_named(folds, tmp_path):
+def test_tags_that_were_not_trained_are_named(folds, tmp_path):
     path = folds / "f1_evaluate.txt"
     path.write_text(path.read_text() + "none-f1.wav\tpolka\n")
     submission = submit(tmp_path / "a", TrainAndClassify=PERFECT)
     evaluation = evaluate(folds, {"x": submission}, tmp_path / "out", tags=True)
     assert "polka" not in evaluation.to_frame()["tag"]
     text = (tmp_path / "out" / "report.txt").read_text()
-    assert "Not taught in f1, so not scored: polka." in text
+    assert "Not trained in f1, so not scored: polka." in text
 
 
 def test_the_command(folds, tmp_path):
@@ -202,7 +197,7 @@ def test_the_command(folds, tmp_path):
         (
             "a\tx\tnan\nb\tx\thigh\n",
             "a\tx\t2\nb\n",
-            [np.nan, np.nan],
+            [None, None],
             [0, 0],
             [
                 "affinities: 2 lines are not path TAB tag TAB affinity",
@@ -233,7 +228,7 @@ def test_the_command(folds, tmp_path):
         (
             "a\tx\t1\nb\tx\t1\na\tx\t2\nc\tx\t1\nb\ty\t3\n",
             "a\tx\t1\nb\tx\t1\na\tx\t0\na\tx\t1\nb\tx\t1\n",
-            [np.nan, 1],
+            [None, 1],
             [0, 1],
             [
                 "affinities: 2 lines are of clips or tags that were not asked for",
@@ -247,37 +242,54 @@ def test_outputs_with_faults(tmp_path, affinity, binary, affinities, given, faul
     paths = [tmp_path / "affinity.txt", tmp_path / "binary.txt"]
     for path, text in zip(paths, (affinity, binary), strict=True):
         path.write_text(text)
-    answers = read_tag_answers(*paths, ["a", "b"], ["x"])
-    np.testing.assert_array_equal(answers.affinities[:, 0], affinities)
-    np.testing.assert_array_equal(answers.given[:, 0], np.array(given, bool))
+    answers = read_tag_answers(*paths, {"a": set(), "b": {"x"}}, ["x"])
+    assert answers.frame["affinity"].to_list() == affinities
+    assert answers.frame["given"].to_list() == list(map(bool, given))
+    assert answers.frame["relevant"].to_list() == [False, True]
     assert answers.faults == faults
 
 
 def test_outputs_that_are_not_there(tmp_path):
     Path(tmp_path / "b").write_text("")
-    answers = read_tag_answers(tmp_path / "a", tmp_path / "b", ["a"], ["x", "y"])
+    truth, tags = {"a": {"x"}}, ["x", "y"]
+    answers = read_tag_answers(tmp_path / "a", tmp_path / "b", truth, tags)
     assert answers.faults[0] == "there is no file of affinities"
     assert "is empty" in answers.faults[1]
-    truth = np.array([[True, False]])
-    measures = tag_measures(truth, answers)
-    assert [measures[name][0] for name in ("precision", "recall", "f")] == [0, 0, 0]
-    assert clip_aucs(truth, answers).tolist() == [0]
-    same = no_tag_answers(["a"], ["x", "y"], "it failed")
-    np.testing.assert_array_equal(same.affinities, answers.affinities)
+    frame = with_result(answers.frame)
+    measures = score_tags(frame).filter(tag="x").to_dicts()[0]
+    assert [measures[name] for name in ("precision", "recall", "f")] == [0, 0, 0]
+    assert score_clips(frame)["auc"].to_list() == [0]
+    same = no_tag_answers(truth, tags, "it failed")
+    assert_frame_equal(same.frame, answers.frame)
+
+
+def with_result(frame):
+    names = ("result", "submission", "fold", "status")
+    return frame.with_columns(pl.lit("x").alias(name) for name in names)
 
 
 def test_measures_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
+    tags = list("abcde")
     truth = rng.random((40, 5)) < 0.4
     affinities = np.round(rng.random((40, 5)) + 0.3 * truth, 1)  # with ties
-    answers = TagAnswers(list("abcde"), affinities > 0.6, affinities, [])
-    found = tag_measures(truth, answers)
-    expected = precision_recall_fscore_support(truth, answers.given)
+    given = affinities > 0.6
+    columns = {
+        "clip": np.repeat(np.arange(40), 5),
+        "tag": tags * 40,
+        "relevant": truth.ravel(),
+        "given": given.ravel(),
+        "affinity": affinities.ravel(),
+    }
+    frame = with_result(pl.DataFrame(columns))
+    found = score_tags(frame).filter(pl.col("tag") != "(mean)").sort("tag")
+    expected = precision_recall_fscore_support(truth, given)
     for name, values in zip(("precision", "recall", "f"), expected, strict=False):
         np.testing.assert_allclose(found[name], values)
     areas = roc_auc_score(truth, affinities, average=None)
     np.testing.assert_allclose(found["auc"], areas)
     mixed = truth.any(axis=1) & ~truth.all(axis=1)
     areas = roc_auc_score(truth[mixed].T, affinities[mixed].T, average=None)
-    np.testing.assert_allclose(clip_aucs(truth, answers)[mixed], areas)
-    assert np.isnan(clip_aucs(truth, answers)[~mixed]).all()
+    aucs = score_clips(frame)["auc"]
+    np.testing.assert_allclose(aucs.filter(mixed), areas)
+    assert aucs.filter(~mixed).null_count() == (~mixed).sum() > 0

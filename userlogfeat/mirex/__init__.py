@@ -1,11 +1,20 @@
-"""MIREX train/test submissions: the four calls, the folder to hand in, the judge.
+"""MIREX train/test submissions: the four calls, the folder to hand in, the evaluation.
 
-``lists`` reads and writes the files of the task, ``features`` keeps a feature table in
-the scratch folder, ``pipeline`` says what hears and what classifies, ``fitting``
-teaches it, ``classifier`` keeps what was learned as arrays and ``models`` on disk,
-``submission`` has the four calls, ``package`` makes the folder to hand in. The
-organisers' side: ``folds``, ``black_box`` and ``evaluate`` run submissions, ``scores``
-and ``tag_scores`` judge them, ``results``, ``tag_results`` and the reports tell.
+==============  ======================================================================
+lists           lists of clips, classes and tags, and the outputs
+pipeline        the default pipeline, or one's own, by name
+features        a feature table in the scratch folder
+training        fits the steps after the embedder, to classes or tags
+models          trained models in the scratch folder, kept by skops
+submission      the four calls: extract, train, classify, train and classify
+package         writes the folder to hand in
+measure         its run time, memory and scratch space
+folds           fold lists of the organisers
+black_box       runs a script within a time limit, and measures it
+evaluate        runs submissions on folds
+answers         reads their outputs, faults included
+scores, report  scores as tables; a page and a text of them
+==============  ======================================================================
 """
 
 from userlogfeat.mirex.lists import (

@@ -1,6 +1,6 @@
-"""Fold lists of a MIREX task: what is trained, what is tested, and the truth.
+"""Fold lists of a MIREX task: training clips, test clips, and the truth.
 
-A folder has, for every fold, ``NAME_train.txt`` (path TAB class; of tags, a line for
+A folder has, for every fold, ``NAME_train.txt`` (path TAB class; for tags, a line for
 each pair) and ``NAME_evaluate.txt`` (the truth of the test clips, alike). Where there
 is a ``NAME_test.txt`` (one path a line), its order is that of the test. Groups are
 optional: ``NAME_train_groups.txt`` and ``NAME_evaluate_groups.txt`` (path TAB artist).
@@ -33,11 +33,11 @@ class Fold:
     ----------
     name : str
     train : dict of str to str, or to set of str
-        Class, or tags, of each training clip, by path as in the lists.
+        Class or tags of each training clip, by path as in the lists.
     truth : dict of str to str, or to set of str
-        Those of each test clip, in the order of the test.
+        Class or tags of each test clip, in the order of the test.
     groups : dict of str to str or None
-        Artist of each clip of either.
+        Artist of each clip, of training and test.
     """
 
     name: str
@@ -46,12 +46,11 @@ class Fold:
     groups: dict | None
 
     def leaks(self) -> LeakReport:
-        """What train and test share.
+        """Report the tracks, and with groups the artists, of both training and test.
 
         Returns
         -------
         LeakReport
-            Of tracks and, with groups, of artists.
         """
         from userlogfeat.evaluation.leaks import leak_report
 
@@ -69,7 +68,7 @@ class Fold:
 
 
 def read_folds(folder: PathLike, *, tags: bool = False) -> list[Fold]:
-    """All folds of a folder, in the order of their names (f2 before f10).
+    """Read all folds of a folder, in the order of their names (f2 before f10).
 
     Parameters
     ----------

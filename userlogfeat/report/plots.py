@@ -2,7 +2,7 @@
 
 A plot is a function from the results that a page reports to pictures. The page
 "comparison" (``write_html``) passes a :class:`~userlogfeat.report.frames.Results`, the
-page "mirex" an :class:`~userlogfeat.mirex.results.Evaluation`.
+page "mirex" an :class:`~userlogfeat.mirex.scores.Evaluation`.
 """
 
 from __future__ import annotations
