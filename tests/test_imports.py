@@ -16,7 +16,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
     {"_typing"},
-    {"_check", "_digests", "_groups", "_labels", "_optional", "_parquet"}
+    {"_check", "_digests", "_groups", "_ids", "_labels", "_optional", "_parquet"}
     | {"_registry", "_text_lines", "_threads"},
     {"_files", "_spark", "_text_tables"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}

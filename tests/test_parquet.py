@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from userlogfeat import _parquet
+from userlogfeat import _parquet, read_logs
 from userlogfeat._parquet import (
     decode_text,
     most_bytes,
@@ -160,3 +160,26 @@ def test_rows_of_any_length_are_counted_before_they_are_read(
     monkeypatch.setattr(_parquet, "FREE_BYTES", 1_500_000)
     with pytest.raises(ValueError, match=r"lists of 1.6e\+06 bytes"):
         open_parquet(path)
+
+
+def hide_rows(path):
+    """Let the footer note 65 rows; the row groups still hold their 1111."""
+    data = path.read_bytes()
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    # A number of 64 bits in thrift: its type, and 2 * 1111 or 2 * 65 in two bytes.
+    footer = data[start:].replace(b"\x16\xae\x11", b"\x16\x82\x01", 1)
+    path.write_bytes(data[:start] + footer)
+    assert pq.read_metadata(path).num_rows == 65
+
+
+def test_rows_are_those_that_the_footer_notes(tmp_path):
+    path = tmp_path / "plays.parquet"
+    plays = {"user": [f"u{i}" for i in range(1111)], "item": ["x"] * 1111}
+    pq.write_table(pa.table(plays), path)
+    assert read_logs(path).user_items.shape == (1111, 1)
+    assert len(read_parquet(path)) == 1111
+    hide_rows(path)
+    with pytest.raises(ValueError, match=r"other than the 65 rows that it notes"):
+        read_parquet(path)
+    with pytest.raises(ValueError, match=r"has 1111 rows, and notes 65.* damaged"):
+        read_logs(path)

@@ -150,3 +150,18 @@ def test_users_of_another_training(run, work, factors):
         result = run("recommend", "g", items, "-o", "r.csv", "-q", code=cli.USAGE)
         assert "users in g are of different trainings" in result.stderr
     assert not Path("r.csv").exists()
+
+
+def test_artists_are_recommended_by_their_clips(run, work):
+    """Of a catalogue with tracks of artists: one row an artist, not one a clip."""
+    catalogue = {"clip": ["a.wav", "b.wav"], "item": [1, 2], "artist": ["Nico"] * 2}
+    pl.DataFrame(catalogue).write_csv("c.csv")
+    Path("a.wav").touch()
+    Path("b.wav").touch()
+    command = ("recommend", "f", "t", "--catalogue", "c.csv", "-k", 2, *work[:2])
+    result = run(*command, "--by", "artist", "-o", "artists.csv")
+    assert "40 recommendations, of 1 items for 40 users" in result.stdout
+    assert set(pl.read_csv("artists.csv")["item"]) == {"Nico"}
+    result = run(*command, "-o", "items.csv")
+    assert "80 recommendations, of 2 items for 40 users" in result.stdout
+    assert set(pl.read_csv("items.csv")["item"]) == {1, 2}

@@ -92,3 +92,38 @@ def test_a_failure_leaves_the_old_file(world, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["r.csv"]
     with pytest.raises(ValueError, match=r"'r.txt', expected .*\.parquet, \.csv"):
         write_recommendations("r.txt", *world, 2, metric="dot")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ['"Weird Al" Yankovic', 'The "5" Royales', "plain", '"'],
+        ["a\tb", "plain", '"c"', 'd"'],  # a tab in .tsv: quoted throughout
+        ['"a ""b"" c"', "a, b", "'s", "007"],
+    ],
+)
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv"])
+def test_our_reader_reads_ids_with_quotes(tmp_path, names, suffix):
+    """Fields of .tsv were quoted as in csv, which `read_logs` refuses."""
+    users = (np.array(names), np.eye(4))
+    items = (np.array([f'{name} "live"' for name in names]), np.eye(4))
+    path = tmp_path / f"r{suffix}"
+    write_recommendations(path, users, items, 1, metric="dot")
+    logs = read_logs(path, count="score")
+    assert logs.user_ids.tolist() == sorted(names)
+    assert logs.item_ids.tolist() == sorted(items[0])
+    places = [sorted(names).index(name) for name in names]
+    found = logs.user_items.toarray()
+    for place, item in zip(places, items[0], strict=True):
+        assert found[place, sorted(items[0]).index(item)] == 1
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\0b"])
+def test_ids_that_no_text_file_holds(tmp_path, name):
+    one = (np.array([name]), np.ones((1, 1)))
+    for suffix in (".csv", ".tsv"):
+        with pytest.raises(ValueError, match=r"line breaks or NUL .*Write \.parquet"):
+            write_recommendations(tmp_path / f"r{suffix}", one, one, 1, metric="dot")
+    path = tmp_path / "r.parquet"
+    assert write_recommendations(path, one, one, 1, metric="dot") == (1, [])
+    assert pl.read_parquet(path)["item"].to_list() == [name]

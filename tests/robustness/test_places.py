@@ -216,7 +216,7 @@ def test_audio_that_is_cut_while_it_is_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", ["tsv", "parquet"])
 def test_logs_that_change_while_they_are_read(tmp_path, monkeypatch, suffix):
-    from userlogfeat.logs import interactions
+    from userlogfeat.logs.events import Events
 
     path = tmp_path / f"plays.{suffix}"
     frame = pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"]})
@@ -225,13 +225,13 @@ def test_logs_that_change_while_they_are_read(tmp_path, monkeypatch, suffix):
     else:
         frame.write_parquet(path)
     assert read_logs(path).user_items.sum() == 2
-    genuine = interactions._Events.add
+    genuine = Events.add
 
     def add(self, chunk, pool):
         os.utime(path, (1, 1))
         return genuine(self, chunk, pool)
 
-    monkeypatch.setattr(interactions._Events, "add", add)
+    monkeypatch.setattr(Events, "add", add)
     with pytest.raises(ValueError, match="changed while it was read"):
         read_logs(path)
 

@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 
 from userlogfeat._files import replace_file
+from userlogfeat._ids import positions
+from userlogfeat._parquet import parquet_writer
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.recommendation.ranking import recommend
-from userlogfeat.recommendation.users import move, positions
+from userlogfeat.recommendation.users import move
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,19 +41,21 @@ def write_recommendations(
     Parameters
     ----------
     path : str or Path
-        A .parquet, .csv or .tsv file; whole or absent. One row a recommendation:
-        `user`, `rank` (from 1), `item`, `score`; users in their order, best first.
+        A .parquet, .csv or .tsv file, written as a whole or not at all. One row a
+        recommendation: `user`, `rank` (from 1), `item`, `score`; users in their order,
+        best first. :func:`userlogfeat.read_logs` reads it.
     users, items : (ids, embeddings)
-        Of n_users and n_items: array-like (n,) and (n, n_units).
+        Array-like (n,) and (n, n_units), for n_users users and n_items items.
     k : int
-        Items a user; fewer where fewer are left.
+        Number of items for each user; fewer where fewer are left.
     metric : {"dot", "cosine"}
-        As of :func:`userlogfeat.recommend`.
+        The score, as for :func:`userlogfeat.recommend`.
     exclude : sequence of Interactions
-        Who has played what: not recommended again. Other users and items count for
-        nothing.
+        Plays: these pairs are not recommended again. Other users and items are
+        ignored.
     popularity : array-like (n_items,), optional
-        For users of whom nothing is known, as of :func:`userlogfeat.recommend`.
+        Ranks the items for users of whom nothing is known, as for
+        :func:`userlogfeat.recommend`.
     backend : {"exact", "faiss"}
 
     Returns
@@ -59,12 +63,13 @@ def write_recommendations(
     n_written : int
         Rows of the file.
     n_excluded : list of int
-        Pairs of these users and items that were left out, by each of `exclude`.
+        Pairs of these users and items that were left out, for each of `exclude`.
 
     Raises
     ------
     ValueError
-        Where the suffix is not known, or embeddings do not fit each other.
+        Where the suffix is not known, embeddings do not fit each other, or a text file
+        cannot hold the ids.
     """
     user_ids, user_embeddings = users
     item_ids, item_embeddings = items
@@ -75,7 +80,7 @@ def write_recommendations(
     names = [pl.Series(np.asarray(ids).tolist()) for ids in (user_ids, item_ids)]
     step = max(1, _BLOCK_ROWS // k)
     n_written = 0
-    with replace_file(path) as temporary, _Writer(temporary, Path(path).suffix) as file:
+    with replace_file(path) as temporary, _open(temporary, path, names) as write:
         for start in range(0, len(user_ids), step):
             part = slice(start, start + step)
             chosen, scores = recommend(
@@ -88,13 +93,13 @@ def write_recommendations(
                 popularity=popularity,
             )
             frame = _rows(names[0][part], names[1], chosen, scores)
-            file.write(frame)
+            write(frame)
             n_written += frame.height
     return n_written, [logs.nnz for logs in excluded]
 
 
 def check_suffix(path: PathLike) -> None:
-    """Refuse a name that does not say how the file is laid out."""
+    """Refuse a name that does not determine the format of the file."""
     if Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(
             f"Got the output {str(path)!r}, expected a name that ends in "
@@ -109,7 +114,7 @@ def _known_pairs(logs, user_ids, item_ids):
 
 
 def _rows(user_ids, item_ids, chosen, scores):
-    """One row a recommendation, without the places that stayed empty."""
+    """Return one row a recommendation, without places that stayed empty."""
     users, places = np.nonzero(chosen >= 0)
     return pl.DataFrame(
         {
@@ -121,31 +126,32 @@ def _rows(user_ids, item_ids, chosen, scores):
     )
 
 
-class _Writer(contextlib.AbstractContextManager):
-    """A file that grows by frames; with its header also where there is none."""
+@contextlib.contextmanager
+def _open(temporary, path, names):
+    """Yield a function that adds the rows of a frame; the header is written at once."""
+    empty = _rows(*names, np.empty((0, 0), int), np.empty((0, 0)))
+    suffix = Path(path).suffix.lower()
+    if suffix == ".parquet":
+        schema = empty.to_arrow().schema
+        with parquet_writer(temporary, schema) as file:
+            yield lambda frame: file.write_table(frame.to_arrow().cast(schema))
+        return
+    layout = _layout(suffix, names)
+    with open(temporary, "wb") as file:
+        empty.write_csv(file, **layout)
+        yield lambda frame: frame.write_csv(file, include_header=False, **layout)
 
-    def __init__(self, path, suffix):
-        self.path, self.suffix = path, suffix.lower()
-        self.file, self.parquet = open(path, "wb"), None
-        self.empty = True
 
-    def write(self, frame):
-        """Add the rows of a frame."""
-        if self.suffix == ".parquet":
-            self._write_parquet(frame.to_arrow())
-        else:
-            separator = "\t" if self.suffix == ".tsv" else ","
-            frame.write_csv(self.file, include_header=self.empty, separator=separator)
-        self.empty = False
-
-    def _write_parquet(self, table):
-        import pyarrow.parquet as pq
-
-        if self.parquet is None:
-            self.parquet = pq.ParquetWriter(self.file, table.schema)
-        self.parquet.write_table(table.cast(self.parquet.schema))
-
-    def __exit__(self, *exception):
-        if self.parquet is not None:
-            self.parquet.close()
-        self.file.close()
+def _layout(suffix, names):
+    """Choose separator and quotes so that ``_text_tables`` reads the same ids."""
+    texts = [ids for ids in names if ids.dtype == pl.String]
+    if any(ids.str.contains("[\n\r\0]").any() for ids in texts):
+        raise ValueError(
+            "Some ids hold line breaks or NUL bytes, which no text file of "
+            "recommendations can hold. Write .parquet."
+        )
+    if suffix == ".csv":
+        return {"separator": ","}
+    # In .tsv quotes are letters like any other, unless the first line begins with one.
+    quoted = any(ids.str.contains('\t|""').any() for ids in texts)
+    return {"separator": "\t", "quote_style": "non_numeric" if quoted else "never"}

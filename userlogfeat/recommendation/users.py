@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._ids import nothing_shared, positions
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.factor_files import (
     DIGEST,
@@ -268,25 +269,6 @@ def move(
     kept = (row >= 0) & (column >= 0)
     entries = (pairs.data[kept], (row[kept], column[kept]))
     return sparse.csr_matrix(entries, shape=shape)
-
-
-def positions(ids: ArrayLike, known: ArrayLike) -> np.ndarray:
-    """Where each id is among the known ones, -1 where it is not: int64 (n_ids,)."""
-    place = {value: row for row, value in enumerate(np.asarray(known).tolist())}
-    found = [place.get(value, -1) for value in np.asarray(ids).tolist()]
-    return np.array(found, dtype=np.int64)
-
-
-def nothing_shared(what: str, ids: Any, known: Any) -> str:
-    """What to tell of two lists of ids that share none."""
-    ids, known = np.asarray(ids).tolist(), np.asarray(known).tolist()
-    advice = "Are these the right files and columns?"
-    if {str(value) for value in ids} & {str(value) for value in known}:
-        advice = "As text they would match: bring both to one type."
-    return (
-        f"None of the {len(ids)} {what} of the logs ({ids[:_SHOWN]}) is among the "
-        f"{len(known)} known ones ({known[:_SHOWN]}). {advice}"
-    )
 
 
 def _ids_of(logs, demographics):

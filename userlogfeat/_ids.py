@@ -1,0 +1,40 @@
+"""Two lists of ids side by side: of logs, tables and catalogues."""
+
+from typing import Any
+
+import numpy as np
+
+from userlogfeat._typing import ArrayLike
+
+_SHOWN = 3  # examples in a message
+AS_TEXT = "As text they would match: bring both to one type."
+
+
+def positions(ids: ArrayLike, known: ArrayLike) -> np.ndarray:
+    """Find each id among the known ones: its place, or -1, as int64 (n_ids,)."""
+    place = {value: row for row, value in enumerate(as_list(known))}
+    return np.array([place.get(value, -1) for value in as_list(ids)], dtype=np.int64)
+
+
+def nothing_shared(what: str, ids: ArrayLike, known: ArrayLike) -> str:
+    """Return the message for two lists of ids that share none."""
+    ids, known = as_list(ids), as_list(known)
+    advice = "Are these the right files and columns?"
+    if match_as_text(ids, known):
+        advice = AS_TEXT
+    return (
+        f"None of the {len(ids)} {what} of the logs ({ids[:_SHOWN]}) is among the "
+        f"{len(known)} known ones ({known[:_SHOWN]}). {advice}"
+    )
+
+
+def match_as_text(ids: list[Any], known: list[Any]) -> bool:
+    """Whether some ids would be the same if all were text: 7 and "7"."""
+    return bool({str(value) for value in ids} & {str(value) for value in known})
+
+
+def as_list(ids: ArrayLike) -> list[Any]:
+    """Ids as a list of Python's own types, in which 7 and 7.0 are one."""
+    if isinstance(ids, list):
+        return ids
+    return np.asarray(ids).tolist()
