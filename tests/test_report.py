@@ -10,12 +10,10 @@ import polars as pl
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from scipy.stats import binomtest
 
 from userlogfeat.comparison.arms import ARMS, PERMUTED
 from userlogfeat.evaluation.leaks import leak_report
 from userlogfeat.report import ClasswiseDisplay, TransferDisplay, write_html
-from userlogfeat.report.classwise import wilson_interval
 from userlogfeat.report.findings import describe, explain_gain
 from userlogfeat.report.frames import Contrast, contrasts, make_results
 from userlogfeat.report.metric import Metric, setting_text
@@ -459,10 +457,14 @@ def test_long_and_odd_classes(ax):
     ]
 
 
-def test_wilson_is_scipys():
-    for n_correct, n in ((0, 1), (1, 1), (3, 7), (50, 100), (0, 40)):
-        expected = binomtest(n_correct, n).proportion_ci(method="wilson")
-        np.testing.assert_allclose(wilson_interval(n_correct, n), expected, atol=1e-12)
+def test_intervals_of_recall_are_wilsons(ax):
+    """Of 5 right among 10: (0.237, 0.763), by Wilson (1927)."""
+    y = ["a"] * 10 + ["b"]
+    half = ["a"] * 5 + ["b"] * 6
+    display = ClasswiseDisplay.from_predictions(y, {"one": half, "two": y}, ax=ax)
+    row = display.classes.index("a")
+    ends = display.low[0, row], display.high[0, row]
+    np.testing.assert_allclose(ends, (0.2366, 0.7634), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_files_hold_the_same_corpus(tmp_path):
     ("settings", "message"),
     [
         ({"n_tastes": 1}, "n_tastes=1, expected 2 to 16"),
-        ({"n_tastes": 17}, "told apart by ear"),
+        ({"n_tastes": 17}, "distinguished by ear"),
         ({"n_users": 0}, "n_users=0"),
         ({"n_items": 2.5}, r"n_items=2\.5"),
         ({"n_items": 4, "n_artists": 5}, "every artist needs an item"),

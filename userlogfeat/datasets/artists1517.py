@@ -12,10 +12,9 @@ Layout, as its authors distribute it::
         Alternative & Punk/   *.mp3
         Blues/ Childrens/ ... World/
 
-Splits: none. Hamel et al. (2013) use ten folds. That songs of an artist can be kept
-together is what the set was made for, but no list of artists was at hand when this
-reader was written: `artist` is what stands before " - " in a file's name, and None
-where nothing does.
+Splits: none. Hamel et al. (2013) use ten folds. The set was made so that songs of an
+artist can be kept together, but no list of artists was at hand when this reader was
+written: `artist` is the part of a file's name before " - ", or None.
 """
 
 from __future__ import annotations
@@ -67,18 +66,18 @@ def read_artists1517(
     folder : str or Path
         ``1517-Artists``, or the folder just above it, or one of its genres.
     missing : {"error", "ignore"}
-        What to do where there are fewer than 3,180 songs, or genres without any.
+        Reaction to fewer than 3,180 songs, or genres without any.
 
     Returns
     -------
     LabelledClips
-        `item` is "genre/name of the file"; `artist` and `title` as far as the file's
-        name tells; no split. Whole songs: pass `duration` to what hears them.
+        `item` is "genre/name of the file"; `artist` and `title` from the file's name,
+        where it has them; no split. These are full songs: estimators have `duration`.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder is another, or songs are missing.
+        If it is the folder of something else, or songs are missing.
 
     Examples
     --------

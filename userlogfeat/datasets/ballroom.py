@@ -7,7 +7,7 @@ MLSP, 2016; "The Extended Ballroom dataset", ISMIR late-breaking session, 2016.
 Licence: none stated. The authors give metadata and a script that fetches the previews
 of a shop for ballroom music; the recordings belong to others.
 
-Layout, of what the script ``getExtendedBallroomDataset.py`` makes::
+Layout, as the script ``getExtendedBallroomDataset.py`` makes it::
 
     extendedballroom_v1.1/
         extendedballroom_v1.1.xml    <ballroom><Waltz><song id= artist= ... /></Waltz>
@@ -20,7 +20,7 @@ Each ``song`` of the xml has album, artist, title, bpm, id and hash, and element
 Splits: none by the authors. Lee et al. (2019) use ten stratified folds.
 
 Known faults: many songs repeat others, note for note or as another version, often
-in the same dance. ``items`` gives all that are linked in this way the id of the first,
+in the same dance. ``items`` gives all songs that repeat each other the id of the first,
 so that ``StratifiedGroupKFold`` can keep them together. Classes are uneven, from 23
 (Wcswing) to 529 clips (Waltz), and Slowwaltz (65) is a Waltz to many. "Various" is no
 artist, and `artist` is often the composer. Previews may be gone from the shop.
@@ -37,20 +37,11 @@ from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
-DANCES = (
-    "Chacha",
-    "Foxtrot",
-    "Jive",
-    "Pasodoble",
-    "Quickstep",
-    "Rumba",
-    "Salsa",
-    "Samba",
-    "Slowwaltz",
-    "Tango",
-    "Viennesewaltz",
-    "Waltz",
-    "Wcswing",
+DANCES = tuple(
+    (
+        "Chacha Foxtrot Jive Pasodoble Quickstep Rumba Salsa Samba Slowwaltz Tango "
+        "Viennesewaltz Waltz Wcswing"
+    ).split()
 )
 METADATA = "extendedballroom*.xml"
 _NO_ARTIST = {"", "various", "various artists"}
@@ -74,7 +65,7 @@ def read_ballroom(
         The xml file; by default it is looked for in the folder and in the one above.
         Without it the audio that is there is the set, and only labels are known.
     missing : {"error", "ignore"}
-        What to do where clips that the xml lists are not there.
+        Reaction to clips that the xml lists but that are not there.
 
     Returns
     -------
@@ -86,7 +77,7 @@ def read_ballroom(
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder or the xml is another, or clips are missing.
+        If folder or xml are of something else, or clips are missing.
 
     Examples
     --------
@@ -132,7 +123,7 @@ def _dance_and_song(path):
 
 
 def _find_metadata(root):
-    """The newest version of the xml beside the dances or above them, or None."""
+    """Return the newest xml next to the dances or above them, or None."""
     for place in (root, root.resolve().parent):
         found = sorted(place.glob(METADATA))
         if found:
@@ -147,7 +138,7 @@ def _without_metadata(audio):
 
 
 def _read_metadata(path):
-    """One row a song, in the order of the xml."""
+    """Read one row a song, in the order of the xml."""
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
@@ -181,7 +172,7 @@ def _read_metadata(path):
 
 
 def _first_of_repeats(songs):
-    """The first id among all songs that are linked to one, over any number of links."""
+    """Return the first id among all songs that repeat a song, directly or not."""
     order = {song.get("id"): number for number, song in enumerate(songs)}
     parent = {name: name for name in order}
 

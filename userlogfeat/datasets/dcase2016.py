@@ -21,7 +21,7 @@ Layout, from the README of the archives (44.1 kHz, 24 bits, stereo)::
 
 Splits: 1,170 development segments (78 a scene) in four folds by place; 390 for
 evaluation (26 a scene). Segments of one recording share the beginning of their names,
-which is their `item`; names of the evaluation part do not tell.
+which is their `item`; names of the evaluation part do not show it.
 
 Known faults: error.txt lists failures of a microphone and interference of phones, in
 parts of segments; none is left out, and the column `error_seconds` has their length.
@@ -73,7 +73,7 @@ def read_dcase2016(
         "development" has four folds, "both" a split: development to learn from
         ("train"), evaluation to test.
     missing : {"error", "ignore"}
-        What to do where segments that meta.txt lists are not there.
+        Reaction to segments that meta.txt lists but that are not there.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def read_dcase2016(
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder is another, segments are missing, or the lists disagree.
+        If the folder is of something else, segments are missing, or lists disagree.
 
     Examples
     --------
@@ -158,7 +158,7 @@ _IS_ROOT = {"development": _is_development, "evaluation": _is_evaluation}
 
 
 def _scene_list(root, part):
-    """The file with the scene of each segment."""
+    """Return the file with the scene of each segment."""
     names = ["meta.txt"]
     if part == "evaluation":
         names.append(f"{_SETUP}/evaluate.txt")
@@ -177,7 +177,7 @@ def _stem(name):
 
 
 def _read_list(path, n_fields):
-    """Fields of each line, parted by tabs; lines end as on any system."""
+    """Read the fields of each line, separated by tabs."""
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no file {str(path)!r}, which belongs to the set. {_AGAIN}"
@@ -188,13 +188,13 @@ def _read_list(path, n_fields):
         if len(row) < n_fields:
             raise ValueError(
                 f"Line {number} of {str(path)!r} is {chr(9).join(row)!r}, expected "
-                f"{n_fields} fields parted by tabs."
+                f"{n_fields} fields separated by tabs."
             )
     return [row[:n_fields] for row in rows]
 
 
 def _folds(root, stems):
-    """The fold that tests each segment, from 1; raise where lists are no partition."""
+    """Return the fold that tests each segment, from 1; raise if lists do not agree."""
     known, tested_in = set(stems), {}
     for k in range(1, N_FOLDS + 1):
         paths = [
@@ -224,7 +224,7 @@ def _folds(root, stems):
 
 
 def _error_seconds(root, stems):
-    """Length of the faults of each segment in s; None where there is no error.txt."""
+    """Return the length of the faults of each segment in s; None without error.txt."""
     path = root / "error.txt"
     if not path.is_file():
         return [None] * len(stems)

@@ -23,8 +23,8 @@ Splits: "Mediaeval 2013 set" is development (619 clips, here "train") or evaluat
 ten or more listeners, from 1 to 9; Choi et al. (2017) divide them by 9.
 
 Known faults: 256 of the 1,000 songs repeated others and are no longer listed; clips
-that are not listed are not read. Fields have tabs and spaces about them, and artists
-are spelled as they came. The split is not said to keep artists apart.
+that are not listed are not read. Fields have tabs and spaces around them, and the
+spelling of artists varies. The split is not said to keep artists apart.
 """
 
 import csv
@@ -74,10 +74,10 @@ def read_emomusic(
     folder : str or Path
         The folder with the annotations and the clips, or the one just below or above.
     target : {"genre", "valence", "arousal", "both"}
-        What ``y`` is: the genre; a mean rating, from 1 to 9; or valence and arousal in
-        two columns. All are there in any case, as ``labels`` and ``targets``.
+        Content of ``y``: the genre; a mean rating, from 1 to 9; or valence and arousal
+        in two columns. ``labels`` and ``targets`` have all of them in any case.
     missing : {"error", "ignore"}
-        What to do where clips that songs_info.csv lists are not there.
+        Reaction to clips that songs_info.csv lists but that are not there.
 
     Returns
     -------
@@ -88,8 +88,7 @@ def read_emomusic(
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder is another, clips are missing, or the tables are not those of
-        the set.
+        If the folder or the tables are of something else, or clips are missing.
 
     Examples
     --------
@@ -143,7 +142,7 @@ def _annotations(folder):
 
 
 def _join(info, static):
-    """One row a song, in the order of songs_info.csv."""
+    """Join the tables: one row a song, in the order of songs_info.csv."""
     ratings = {}
     for row in _read_table(static, _STATIC):
         ratings[_song(row, static)] = tuple(
@@ -172,7 +171,7 @@ def _join(info, static):
 
 
 def _read_table(path, needed):
-    """Rows as dicts, text without the tabs and spaces about it, names in lower case."""
+    """Read rows as dicts: text stripped of tabs and spaces, names in lower case."""
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"There is no file {str(path)!r}; songs_info.csv and "

@@ -42,31 +42,20 @@ from userlogfeat.datasets.registry import register_dataset
 
 # Seconds of sound in clips that should have 30 (wiki of github.com/mdeff/fma).
 SHORT_CLIPS = {
-    1486: 0.0,
-    5574: 0.0,
-    65753: 0.0,
-    80391: 0.0,
-    98558: 0.0,
-    98559: 0.0,
-    98560: 0.0,
+    **dict.fromkeys((1486, 5574, 65753, 80391, 98558, 98559, 98560), 0.0),
+    **dict.fromkeys(
+        (98571, 99134, 105247, 108925, 126981, 127336, 133297, 143992), 0.0
+    ),
     98565: 1.6,
     98566: 6.2,
     98567: 0.5,
     98568: 6.6,
     98569: 1.5,
-    98571: 0.0,
-    99134: 0.0,
-    105247: 0.0,
     108924: 27.4,
-    108925: 0.0,
-    126981: 0.0,
-    127336: 0.0,
-    133297: 0.0,
-    143992: 0.0,
 }
 SUBSETS = {"small": ("small",), "medium": ("small", "medium")}
 SPLIT_NAMES = {"training": "train", "validation": "validation", "test": "test"}
-# Columns of tracks.csv -> ours.
+# Columns of tracks.csv -> columns of LabelledClips.
 _COLUMNS = {
     ("track_id", ""): "item",
     ("track", "genre_top"): "label",
@@ -102,11 +91,11 @@ def read_fma(
         Clips of small are also taken from ``fma_medium``, where there is no
         ``fma_small``.
     metadata : str or Path, optional
-        ``tracks.csv``, where it is elsewhere.
+        Path of ``tracks.csv``, if it is elsewhere.
     keep_bad : bool
-        Keep ``SHORT_CLIPS``; most of them cannot be decoded.
+        Whether to keep ``SHORT_CLIPS``; most of them cannot be decoded.
     missing : {"error", "ignore"}
-        What to do where clips that tracks.csv lists are not there.
+        Reaction to clips that tracks.csv lists but that are not there.
 
     Returns
     -------
@@ -117,7 +106,7 @@ def read_fma(
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder or tracks.csv is another, or clips are missing.
+        If folder or tracks.csv are of something else, or clips are missing.
 
     Examples
     --------
@@ -169,7 +158,7 @@ def _tracks_file(folder):
 
 
 def _read_tracks(path):
-    """The columns that we use, as text, one row a track of any subset."""
+    """Read the columns that are used, as text, one row a track of any subset."""
     with open(path, encoding="utf-8", newline="") as file:
         header = list(islice(csv.reader(file), _HEADER_ROWS))
     short = len(header) < _HEADER_ROWS
@@ -200,7 +189,7 @@ def _read_tracks(path):
 
 
 def _choose(frame, subset, path):
-    """The tracks of a subset, in our types and words."""
+    """Select the tracks of a subset, and convert types and names of splits."""
     frame = frame.filter(pl.col("subset").is_in(SUBSETS[subset])).drop("subset")
     faults = frame.filter(
         pl.col("label").is_null() | ~pl.col("split").is_in(list(SPLIT_NAMES))
@@ -218,8 +207,8 @@ def _choose(frame, subset, path):
             f"In {str(path)!r} track {twice['item'][0]} is listed twice, expected "
             "once. Were two copies of tracks.csv put together?"
         )
-    whole = pl.col("item", "album", "artist_id").cast(pl.Int64)
-    frame = frame.with_columns(whole, pl.col("split").replace(SPLIT_NAMES))
+    ids = pl.col("item", "album", "artist_id").cast(pl.Int64)
+    frame = frame.with_columns(ids, pl.col("split").replace(SPLIT_NAMES))
     return frame.with_columns(
         pl.when(pl.col("album") != _NO_ALBUM).then(pl.col("album")).alias("album")
     )

@@ -1,4 +1,4 @@
-"""Finding a data set in a folder: its root, its audio, and what is not there."""
+"""Finding a data set in a folder: its root, its audio, and missing clips."""
 
 import os
 from collections.abc import Callable
@@ -25,11 +25,11 @@ def find_root(
     Parameters
     ----------
     folder : str or Path
-        Given by the user.
+        Folder given by the user.
     is_root : callable
-        From a Path that is a folder to bool.
+        Function from the Path of a folder to bool.
     name, layout : str
-        For messages: the set, and what its folder holds.
+        Name of the set and content of its folder, for messages.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def find_root(
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where it is not there, no folder, or several folders below qualify.
+        If it is missing, no folder, or several folders below qualify.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -76,16 +76,16 @@ def audio_by_name(
     Parameters
     ----------
     folders : list of Path
-        Searched to any depth; hidden files (such as the ``._`` files that macOS puts
-        into archives) are not seen.
+        Folders, searched to any depth; hidden files (such as the ``._`` files that
+        macOS puts into archives) are ignored.
     key : callable
-        From a Path to its name, by default the file name without suffix: a set
-        converted to another format is still found.
+        Function from a Path to its name, by default the file name without suffix, so
+        that a set converted to another format is found too.
 
     Returns
     -------
     dict
-        Of two files of one name, the first in the order of names.
+        Paths by name; of two files of one name, the first in the order of names.
     """
     found = {}
     for path in find_audio([folder for folder in folders if folder.is_dir()]):
@@ -103,7 +103,7 @@ def add_clips(
     listed: str,
     folder: Path,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Give each row its file as the column `clip`.
+    """Add the file of each row as the column `clip`.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def add_clips(
     missing : {"error", "ignore"}
         "ignore": rows without a file are left out.
     name, listed, folder : str
-        For messages: the set, what lists the clips, where audio was looked for.
+        Name of the set, its list of clips and its folder, for messages.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def add_clips(
     Raises
     ------
     FileNotFoundError
-        Where files are missing and are not to be ignored, or all are.
+        If files are missing and are not to be ignored, or all are missing.
     """
     check_choice(missing, "missing", ("error", "ignore"))
     paths = [audio.get(key) for key in wanted]
@@ -152,7 +152,7 @@ def add_clips(
 
 
 def read_text(path: PathLike) -> str:
-    """The text of a file in UTF-8, or else in Latin-1; without a byte-order mark."""
+    """Read a file as UTF-8, or else as Latin-1, without a byte-order mark."""
     data = Path(path).read_bytes()
     try:
         return data.decode("utf-8-sig")
@@ -161,7 +161,7 @@ def read_text(path: PathLike) -> str:
 
 
 def _folders(folder):
-    """Folders in a folder, in the order of names; none where it cannot be listed."""
+    """Return the folders in a folder, by name; none if it cannot be listed."""
     try:
         entries = sorted(folder.iterdir())
     except OSError:
@@ -184,7 +184,7 @@ def _wrong_folder(folder, is_root, name, layout):
 
 
 def _elsewhere(folder, is_root):
-    """The folder that was probably meant, two levels up or some levels down."""
+    """Return the folder that was probably meant, two levels up or some levels down."""
     above = Path(os.path.normpath(folder / ".." / ".."))
     if is_root(above):
         return above

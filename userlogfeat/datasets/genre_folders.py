@@ -1,4 +1,4 @@
-"""Sets that are published as one folder of audio for each genre, without a list."""
+"""Reader of sets that are one folder of audio for each genre, without a list."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -31,23 +31,23 @@ def read_genre_folders(
     folder : str or Path
         The folder with the genres, or the one just above, or one of the genres.
     name, layout : str
-        Of the set, and what its folder holds.
+        Name of the set and content of its folder.
     genres : sequence of str or None
         Names of the folders, whatever their case. None: every folder with audio files
         right in it is one. As any collection looks like that, the folder must be the
         one given, or be called like the set.
     n_clips : int
-        How many are published.
+        Number of published clips.
     artist_of : callable
-        From the name of a file without suffix to (artist or None, title).
+        Function from a file name without suffix to (artist or None, title).
     missing : {"error", "ignore"}
-        What to do where there are fewer clips, or genres without any.
+        Reaction to fewer clips, or genres without any.
 
     Returns
     -------
     LabelledClips
         `item` is "genre/name of the file"; `artist` and `title`; no split. Its
-        `missing` lists the genres without audio: which clips lack is not published.
+        `missing` lists the genres without audio: names of clips are not published.
     """
     check_choice(missing, "missing", ("error", "ignore"))
     root = find_root(
@@ -67,8 +67,8 @@ def read_genre_folders(
         lacking = f"; {', '.join(map(repr, absent))} have none" if absent else ""
         raise FileNotFoundError(
             f"{str(root)!r} holds {len(rows)} clips of {name}, of which {n_clips} are "
-            f"published{lacking}. Check that the archive is unpacked whole, or pass "
-            'missing="ignore" to do with what is there.'
+            f"published{lacking}. Check that all of the archive is unpacked, or pass "
+            'missing="ignore" to read the clips that are there.'
         )
     names = ("clip", "item", "label", "artist", "title")
     frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
@@ -76,9 +76,9 @@ def read_genre_folders(
 
 
 def split_name(stem: str, separator: str) -> tuple[str | None, str | None]:
-    """Artist and title of a file name; the artist is None where there is no separator.
+    """Split a file name into artist, or None without separator, and title.
 
-    Underscores, which stand for blanks and other characters, are read as blanks.
+    Underscores, which replace blanks and other characters, are read as blanks.
     """
     artist, found, title = stem.partition(separator)
     if not found:
@@ -91,20 +91,20 @@ def _words(text):
 
 
 def _is_root(path, genres, name, given):
-    """Whether a folder at or near the one given is that of the set."""
+    """Return whether a folder at or near the one given is that of the set."""
     found = _genre_folders(path, genres)
     if len(found) < (1 if genres else 2):
         return False
     if path == given:
         return True
-    if path == Path(os.path.normpath(given / "..")):  # it is another, beside the set
+    if path == Path(os.path.normpath(given / "..")):  # a folder next to the set
         if given.resolve() not in [place.resolve() for place in found.values()]:
             return False
     return genres is not None or path.name.casefold() == name.casefold()
 
 
 def _genre_folders(folder, genres):
-    """Genre -> its folder, of those with audio in them, in the order of names."""
+    """Map genres to folders that hold audio, in the order of names."""
     known = None if genres is None else {genre.casefold(): genre for genre in genres}
     found = {}
     for place in sorted(Path(folder).iterdir()):
@@ -121,7 +121,7 @@ def _genre_folders(folder, genres):
 
 
 def _holds_audio(folder):
-    """Whether audio files are right in a folder, not in one of its own."""
+    """Return whether audio files are in a folder itself, not below it."""
     try:
         names = os.listdir(folder)
     except OSError:  # not ours to read

@@ -51,17 +51,8 @@ from userlogfeat.datasets.folders import (
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
-GENRES = (
-    "blues",
-    "classical",
-    "country",
-    "disco",
-    "hiphop",
-    "jazz",
-    "metal",
-    "pop",
-    "reggae",
-    "rock",
+GENRES = tuple(
+    ("blues classical country disco hiphop jazz metal pop reggae rock").split()
 )
 TRACKS_PER_GENRE = 100
 UNREADABLE = ("jazz.00054",)
@@ -89,12 +80,12 @@ def read_gtzan(
     folder : str or Path
         ``genres``, or the folder just above or below it.
     artists : str, Path or mapping, optional
-        Who plays: Sturm's ``GTZANindex.txt`` (lines ``blues.00000.wav ::: artist :::
+        Artists: Sturm's ``GTZANindex.txt`` (lines ``blues.00000.wav ::: artist :::
         title``), or a mapping from track ("blues.00000") to artist.
     keep_bad : bool
-        Keep ``UNREADABLE``, in copies where it can be decoded.
+        Whether to keep ``UNREADABLE``, which some copies have intact.
     missing : {"error", "ignore"}
-        What to do where some of the 1,000 clips are not there.
+        Reaction to clips of the 1,000 that are not there.
 
     Returns
     -------
@@ -105,7 +96,7 @@ def read_gtzan(
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder is another, clips are missing, or the index is none.
+        If it is the folder of something else, clips are missing, or the index is none.
 
     Examples
     --------
@@ -157,7 +148,7 @@ def _has_genres(folder):
 
 
 def _artists(source):
-    """Artist of each track, None where the index does not know."""
+    """Return the artist of each track that the index knows."""
     if isinstance(source, Mapping):
         pairs = list(source.items())
     else:
@@ -169,9 +160,9 @@ def _artists(source):
         if track and artist is not None and artist.strip().lower() not in _UNKNOWN:
             known[track.group()] = artist.strip()
     if not known:
-        what = "The mapping" if isinstance(source, Mapping) else f"{str(source)!r}"
+        name = "The mapping" if isinstance(source, Mapping) else f"{str(source)!r}"
         raise ValueError(
-            f"{what} names no artist of a GTZAN track. Expected lines such as "
+            f"{name} names no artist of a GTZAN track. Expected lines such as "
             "'blues.00000.wav ::: John Lee Hooker ::: One Bourbon, One Scotch, One "
             "Beer' (GTZANindex.txt), or a mapping {'blues.00000': 'John Lee Hooker'}."
         )

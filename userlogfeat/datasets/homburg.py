@@ -31,16 +31,10 @@ if TYPE_CHECKING:
     from userlogfeat.datasets.labelled_clips import LabelledClips
 
 
-GENRES = (
-    "alternative",
-    "blues",
-    "electronic",
-    "folkcountry",
-    "funksoulrnb",
-    "jazz",
-    "pop",
-    "raphiphop",
-    "rock",
+GENRES = tuple(
+    (
+        "alternative blues electronic folkcountry funksoulrnb jazz pop raphiphop rock"
+    ).split()
 )
 N_CLIPS = 1886
 _LAYOUT = "folders of audio named alternative, blues, ... rock"
@@ -57,7 +51,7 @@ def read_homburg(
     folder : str or Path
         The folder with the genres, or the one just above it, or one of the genres.
     missing : {"error", "ignore"}
-        What to do where there are fewer than 1,886 clips, or genres without any.
+        Reaction to fewer than 1,886 clips, or genres without any.
 
     Returns
     -------
@@ -68,7 +62,7 @@ def read_homburg(
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder is another, or clips are missing.
+        If it is the folder of something else, or clips are missing.
 
     Examples
     --------

@@ -15,11 +15,11 @@ unpacks into sixteen folders::
         0/ 1/ ... 9/ a/ ... f/  or below mp3/ or audio/
             american_bach_soloists-j_s__bach_solo_cantatas-01-bwv54__i_aria-30-59.mp3
 
-Splits: none by the authors; what most papers use is taken: folders 0 to b to learn
-from, c to validate, d to f to test. It does not keep artists apart:
+Splits: none by the authors; as in most papers, folders 0 to b are for training, c for
+validation, d to f for testing. It does not keep artists apart:
 ``groups=clips.artists`` does, in folds of your own.
 
-Known faults: three files hold no audio (``EMPTY``) and are left out. Many tags say the
+Known faults: three files hold no audio (``EMPTY``) and are left out. Many tags mean the
 same ("no vocals", "no voice"), and many clips have none. A tag that a clip lacks may
 still be true of it: players did not tick lists.
 """
@@ -52,7 +52,7 @@ _SEGMENT = re.compile(r"-\d+-\d+$")  # seconds at which a clip starts and ends
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TaggedClips(LabelledClips):
-    """Clips with any number of tags each.
+    """Clips that may have several tags each.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class TaggedClips(LabelledClips):
 
     @property
     def y(self) -> np.ndarray:
-        """Which clip has which tag: ndarray (n, n_tags) of int8, 0 or 1."""
+        """Indicator of tags: ndarray (n, n_tags) of int8, 0 or 1."""
         return self.frame.select(self.tag_names).to_numpy().astype(np.int8)
 
     @property
@@ -98,9 +98,9 @@ def read_magnatagatune(
     folder : str or Path
         The folder with annotations_final.csv, or the one just above or below it.
     n_tags : int, optional
-        Only so many tags, those of the most clips; 50 is usual. None keeps all 188.
+        Number of tags to keep, the most frequent ones; 50 is usual. None keeps all 188.
     missing : {"error", "ignore"}
-        What to do where clips that the annotations list are not there.
+        Reaction to clips that the annotations list but that are not there.
 
     Returns
     -------
@@ -112,8 +112,7 @@ def read_magnatagatune(
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder is another, clips are missing, or the tables are not those of
-        the set.
+        If the folder or the tables are of something else, or clips are missing.
 
     Examples
     --------
@@ -158,7 +157,7 @@ def read_magnatagatune(
 
 
 def _read_annotations(path):
-    """The table, all columns as text, and the names of the tags."""
+    """Read the table, all columns as text, and the names of the tags."""
     table = _read_table(path, ("clip_id", "mp3_path"))
     tags = tuple(name for name in table.columns if name not in ("clip_id", "mp3_path"))
     strange = table.select(tags).filter(~pl.all_horizontal(pl.all().is_in(["0", "1"])))
@@ -183,7 +182,7 @@ def _read_table(path, needed):
 
 
 def _most_frequent(table, tags, n_tags):
-    """The tags of the most clips, the first in the table where equally many."""
+    """Return the tags of the most clips; of equally frequent ones the first."""
     check_positive(n_tags, "n_tags", integer=True)
     counts = table.select(pl.col(tags).cast(pl.Int64).sum()).row(0)
     order = np.argsort(-np.array(counts), kind="stable")[:n_tags]
@@ -191,7 +190,7 @@ def _most_frequent(table, tags, n_tags):
 
 
 def _describe(table, info, tags):
-    """One row a clip: item, label, artist, split, tags; album and title where known."""
+    """Return one row a clip: item, artist, split, tags; album and title if known."""
     keys = [_key(path) for path in table["mp3_path"]]
     songs = [_SEGMENT.sub("", key.split("/")[-1]) for key in keys]
     columns = {
@@ -215,6 +214,6 @@ def _describe(table, info, tags):
 
 
 def _key(path):
-    """Folder and name without suffix: "f/a_band-an_album-01-a_song-30-59"."""
+    """Return folder and name without suffix: "f/a_band-an_album-01-a_song-30-59"."""
     path = Path(path)
     return f"{path.parent.name}/{path.stem}"

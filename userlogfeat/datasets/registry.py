@@ -1,4 +1,4 @@
-"""Published data sets by name: a reader, and what the docstring of its file says.
+"""Published data sets by name: a reader, and facts from the docstring of its file.
 
 The docstring of a set's file is its documentation: the first line names it, and
 paragraphs that begin with "Citation:", "Licence:" and "Splits:" have the rest.

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-# What a taste pulls: name -> (value at -1, value at +1). Tempo, register and decay
-# are interpolated on a logarithmic scale, the others linearly.
+# Properties that tastes change: name -> (value at -1, value at +1). Tempo, register and
+# decay are interpolated on a logarithmic scale, the others linearly.
 SOUND = {
     "tempo": (70.0, 190.0),  # notes per minute
     "register": (150.0, 600.0),  # Hz, centre of the melody
     "brightness": (2.4, 0.7),  # exponent a of the amplitudes h**-a of the harmonics
-    "drums": (0.0, 1.0),  # amplitude beside the melody
+    "drums": (0.0, 1.0),  # amplitude relative to the melody
     "mode": (0.0, 1.0),  # probability that a note is from minor, not from major
     "decay": (0.06, 0.9),  # s, time constant of a note
     "vibrato": (0.0, 0.9),  # semitones, peak
@@ -19,9 +19,9 @@ SOUND = {
 LOGARITHMIC = ("tempo", "register", "decay")
 
 # Nuisances, at noise=1.
-SOUND_SPREAD = 0.15  # of a clip's sound about what its taste asks for; range is -1, 1
+SOUND_SPREAD = 0.15  # of a clip's sound around that of its taste; range is -1, 1
 LEVEL_RANGE = 20.0  # dB
-NOISE_RANGE = (-45.0, -12.0)  # dB, background noise beside the music
+NOISE_RANGE = (-45.0, -12.0)  # dB, background noise relative to the music
 EQUALISER_SPREAD = 10.0  # dB, of an artist's equaliser per band
 EQUALISER_BANDS = 8
 
@@ -40,7 +40,7 @@ def synthesise(
     noise: float,
     random_state: np.random.Generator,
 ) -> np.ndarray:
-    """One clip: a melody with chords and drums, equalised, in background noise.
+    """Synthesise a clip: a melody with chords and drums, equalised, in noise.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def synthesise(
     equaliser : ndarray (n_bands,)
         Gain in dB, bands equally spaced in octaves up to half the sample rate.
     n_samples, sample_rate : int
-        Length, and its rate in Hz.
+        Length, and sample rate in Hz.
     noise : float
         Strength of background noise and of changes of level.
     random_state : numpy Generator
@@ -94,7 +94,7 @@ def synthesise(
 
 
 def _compose(sound, n_notes, sample_rate, rng):
-    """Frequency of each note in Hz, and the third above it in semitones."""
+    """Draw the frequency of each note in Hz, and the third above it in semitones."""
     key = rng.integers(-6, 6)
     steps = rng.integers(-2, 3, size=n_notes)
     degree = np.abs(np.cumsum(steps) + 3) % 8 - 3  # a walk that stays near the key
@@ -106,7 +106,7 @@ def _compose(sound, n_notes, sample_rate, rng):
 
 
 def _wave_table(brightness, highest, sample_rate, size=2048):
-    """One period, of unit power, of every harmonic that no vibrato folds back."""
+    """Return one period, of unit power, of all harmonics below aliasing."""
     n_harmonics = max(int(0.45 * sample_rate / highest), 1)
     spectrum = np.zeros(size // 2 + 1)
     harmonics = np.arange(1, min(n_harmonics, size // 2 - 1) + 1)
@@ -115,7 +115,7 @@ def _wave_table(brightness, highest, sample_rate, size=2048):
 
 
 def _look_up(table, phase):
-    """The periodic function in `table` (its size a power of two), phase in periods."""
+    """Evaluate the periodic `table` (its size a power of two), phase in periods."""
     return table[(phase * len(table)).astype(np.int64) & (len(table) - 1)]
 
 

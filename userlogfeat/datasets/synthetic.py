@@ -1,12 +1,12 @@
-"""A planted corpus: tastes that shape the listening logs and can be heard.
+"""A planted corpus: tastes that shape both the listening logs and the audio.
 
-Every item is a point in a space of a few tastes. Users, who mix tastes too, play
-the items that suit them, and every taste pulls how an item *sounds*: tempo, register,
-brightness, drums, mode, decay, vibrato, chords. What the taste does not decide (key,
-level, background noise, melody, the artist's own equaliser) is a nuisance that fills
-most of what a spectrogram shows. So many logged clips teach which part of the sound
-matters, a handful of labelled clips does not, and permuted logs teach nothing. Nothing
-is downloaded, and there is no licence to mind.
+Every item is a mixture of a few tastes. Users, who mix tastes too, play the items that
+suit them, and every taste changes the *sound* of an item: tempo, register, brightness,
+drums, mode, decay, vibrato, chords. All that does not depend on taste (key, level,
+background noise, melody, the artist's own equaliser) is a nuisance and fills
+most of a spectrogram. So the relevant part of the sound can be learned from many logged
+clips, but not from a handful of labelled ones, nor from permuted logs. Nothing is
+downloaded, and there is no licence to observe.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from userlogfeat.datasets.synthesis import (
 
 # Tastes and listening.
 TASTE_WEIGHT = 0.2  # Dirichlet concentration: small = most items are of one taste
-ARTIST_WEIGHT = 12.0  # how tightly an artist's items sit about the artist's taste
+ARTIST_WEIGHT = 12.0  # concentration of an artist's items around the artist's taste
 POPULARITY_SLOPE = 0.7  # an item's popularity is its random rank to minus this
 LISTENING_YEAR = (1_672_531_200, 1_704_067_200)  # 2023, seconds since 1970
 
@@ -55,9 +55,9 @@ class ListeningCorpus:
     user_tastes : ndarray (n_users, n_tastes)
         The same for users.
     sounds : polars.DataFrame
-        One row a clip: what was synthesised, in the units of ``SOUND``.
+        One row a clip: the properties of its sound, in the units of ``SOUND``.
     sample_rate : int
-        Of `audio`, in Hz.
+        Sample rate of `audio`, in Hz.
     """
 
     logs: pl.DataFrame
@@ -91,21 +91,21 @@ def make_listening_corpus(
         Every item has one clip. Labels are "taste_0", "taste_1", ...: the strongest
         taste of the item.
     n_artists : int, optional
-        By default one for every four items.
+        Number of artists, by default one for every four items.
     plays_per_user : float
-        On average; users differ by a factor of about two either way.
+        Mean number of plays; users differ by a factor of about two either way.
     duration : float
-        Of a clip, in s.
+        Duration of a clip, in s.
     sample_rate : int
-        In Hz, at least 4000.
+        Sample rate in Hz, at least 4000.
     noise : float
         Strength of every nuisance; 0 leaves key and melody only.
     equaliser : {"artist", "item"}
-        Whose the equaliser is. With one for each artist, the artist is easily told by
-        what has nothing to do with taste; with one for each item, all that an artist's
-        items share is taste.
+        Owner of an equaliser. With one for each artist, the artist is easily recognised
+        by properties that have nothing to do with taste; with one for each item, the
+        items of an artist have nothing but taste in common.
     folder : str or Path, optional
-        Where to write ``audio/<artist>/<album>/<item>.flac``, ``catalogue.csv`` and
+        Folder for ``audio/<artist>/<album>/<item>.flac``, ``catalogue.csv`` and
         ``logs.csv``. It must be missing or empty. By default all stays in memory
         (4 bytes a sample: 192 MB for 1,000 clips of 3 s).
     random_state : int, numpy Generator or RandomState, optional
@@ -118,7 +118,7 @@ def make_listening_corpus(
     Raises
     ------
     ValueError
-        Where a number makes no sense, or `folder` holds files already.
+        If a number makes no sense, or `folder` already holds files.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def make_listening_corpus(
     if sample_rate < 4000:
         raise ValueError(f"Got sample_rate={sample_rate}, expected at least 4000 Hz.")
     folder = None if folder is None else _empty_folder(folder)
-    world, listening, heard = _seed_sequence(random_state).spawn(3)
+    world, listening, rendering = _seed_sequence(random_state).spawn(3)
     item_tastes, item_artist, equalisers = _make_items(
         n_items,
         n_tastes,
@@ -158,7 +158,10 @@ def make_listening_corpus(
             random_state=np.random.default_rng(seed),
         )
         for sound, item_equaliser, seed in zip(
-            sounds.iter_rows(named=True), equalisers, heard.spawn(n_items), strict=True
+            sounds.iter_rows(named=True),
+            equalisers,
+            rendering.spawn(n_items),
+            strict=True,
         )
     )
     table = _catalogue_table(item_tastes, item_artist)
@@ -176,7 +179,7 @@ def make_listening_corpus(
 
 
 def _make_items(n_items, n_tastes, n_artists, equaliser, rng):
-    """Tastes, artist and equaliser of each item."""
+    """Draw tastes, artist and equaliser of each item."""
     if n_artists > n_items:
         raise ValueError(
             f"Got n_artists={n_artists} for n_items={n_items}: every artist needs "
@@ -197,10 +200,10 @@ def _make_items(n_items, n_tastes, n_artists, equaliser, rng):
 
 
 def _choose_sounds(item_tastes, noise, rng):
-    """What each item sounds like: a frame with the columns of ``SOUND``."""
+    """Draw the sound of each item: a frame with the columns of ``SOUND``."""
     n_tastes = item_tastes.shape[1]
     # Rows of a Hadamard matrix: any two tastes differ in half of the properties, or
-    # in all of them; a plain mean of the properties does not tell them apart.
+    # in all of them; the mean of the properties does not distinguish them.
     signs = hadamard(len(SOUND))
     signs = rng.permutation(np.concatenate([signs, -signs]))[:n_tastes]
     pulls = item_tastes @ signs
@@ -216,7 +219,7 @@ def _choose_sounds(item_tastes, noise, rng):
 
 
 def _listen(n_users, item_tastes, plays_per_user, rng):
-    """Tastes of users, and their logs.
+    """Draw tastes of users, and their logs.
 
     A play: the user picks a taste, then an item of that taste by its popularity,
     p(item | user) = sum_t p(t | user) popularity_i taste_it / sum_j (same for j).
@@ -284,7 +287,7 @@ def _empty_folder(folder):
     if any(folder.iterdir()):
         raise ValueError(
             f"Got folder={str(folder)!r}, which holds files already. Pass a new or "
-            "empty folder, or delete what is there."
+            "empty folder, or delete its files."
         )
     return folder
 
@@ -302,12 +305,12 @@ def _check(n_users, n_items, n_tastes, n_artists, plays_per_user, duration, nois
     if not 2 <= n_tastes <= 2 * len(SOUND):
         raise ValueError(
             f"Got n_tastes={n_tastes}, expected 2 to {2 * len(SOUND)}: more could not "
-            "be told apart by ear."
+            "be distinguished by ear."
         )
 
 
 def _seed_sequence(random_state):
-    """A seed of our own; the global random state is neither read nor changed."""
+    """Return a seed; the global random state is neither read nor changed."""
     if isinstance(random_state, np.random.Generator):
         random_state = int(random_state.integers(2**63))
     elif isinstance(random_state, np.random.RandomState):

@@ -7,7 +7,7 @@ Licence: none stated; excerpts of well-known songs, collected for research.
 
 Layout, as its authors distribute it: a folder of audio for each genre. No list of the
 folders' names was at hand when this reader was written, so every folder with audio
-files right in it is taken for a genre, under its own name::
+files right in it is read as a genre of that name::
 
     unique/
         <genre>/   *.mp3
@@ -45,21 +45,20 @@ def read_unique(
     ----------
     folder : str or Path
         The folder with the genres. Any collection sorted into folders looks like it, so
-        no other is searched than the one just above or below, where that is called
-        ``unique``.
+        others are searched only just above or below, and only if called ``unique``.
     missing : {"error", "ignore"}
-        What to do where there are fewer than 3,115 clips, or not 14 genres.
+        Reaction to fewer than 3,115 clips, or not 14 genres.
 
     Returns
     -------
     LabelledClips
-        `item` is "genre/name of the file"; `artist` is what stands before " - " in the
-        name, or None; no split.
+        `item` is "genre/name of the file"; `artist` is the part of the name before
+        " - ", or None; no split.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError, ValueError
-        Where the folder is another, or clips or genres are missing.
+        If it is the folder of something else, or clips or genres are missing.
 
     Examples
     --------

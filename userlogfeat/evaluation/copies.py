@@ -1,4 +1,4 @@
-"""Near-duplicate audio: clips closer to each other than neighbours usually are.
+"""Near-duplicate audio: clips that are much closer than usual neighbours.
 
 Distances are cosine distances of standardised features, in [0, 2], taken in blocks:
 100,000 clips of 793 features need 0.3 GB for the scores and 0.1 GB for a block.
@@ -20,12 +20,12 @@ from userlogfeat._typing import ArrayLike
 COPY_RATIO = 0.1
 # float32 products of unit vectors err by about 1e-6: exact copies are always found.
 MIN_THRESHOLD = 1e-5
-_N_PROBES = 1000  # clips of each set whose nearest neighbours say what is usual
+_N_PROBES = 1000  # clips of each set whose nearest neighbours define the usual distance
 _BLOCK = 2048, 8192  # clips x clips compared at once: 64 MiB of float32
 
 
 def unit_scores(features: ArrayLike, clips: np.ndarray) -> np.ndarray:
-    """Features as unit vectors of standard scores over `clips`, float32."""
+    """Return features as unit vectors of standard scores over `clips`, float32."""
     features = np.asarray(features)
     if features.ndim != 2 or features.dtype.kind not in "fiu":
         raise ValueError(
@@ -42,7 +42,7 @@ def unit_scores(features: ArrayLike, clips: np.ndarray) -> np.ndarray:
     varies = scale > 1e-6 * np.abs(mean)
     if not varies.any():
         raise ValueError("Got features that are the same for all clips.")
-    scale[~varies] = np.inf  # columns that say nothing become 0
+    scale[~varies] = np.inf  # constant columns become 0
     for rows in blocks:
         scores = (features[rows] - mean) / scale
         length = np.linalg.norm(scores, axis=1, keepdims=True)
@@ -51,9 +51,9 @@ def unit_scores(features: ArrayLike, clips: np.ndarray) -> np.ndarray:
 
 
 def usual_distance(units: np.ndarray, sets: Iterable[np.ndarray]) -> float:
-    """Median distance of clips to the nearest other clip of their own set.
+    """Return the median distance of clips to the nearest other clip of their set.
 
-    Exact copies within a set are no neighbours, and so do not lower it.
+    Exact copies within a set do not count as neighbours, and so do not lower it.
     """
     nearest = []
     for rows in sets:
@@ -68,7 +68,7 @@ def usual_distance(units: np.ndarray, sets: Iterable[np.ndarray]) -> float:
     nearest = np.concatenate(nearest)
     if len(nearest) == 0:
         raise ValueError(
-            "No set has two different clips to tell the usual distance from. Pass "
+            "No set has two different clips to measure the usual distance. Pass "
             "threshold."
         )
     return float(np.median(nearest))
@@ -77,7 +77,7 @@ def usual_distance(units: np.ndarray, sets: Iterable[np.ndarray]) -> float:
 def near_copies(
     first: np.ndarray, second: np.ndarray, units: np.ndarray, threshold: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], list[tuple[int, int, float]]]:
-    """Rows of two sets at most `threshold` apart, and for each second its nearest."""
+    """Find rows of two sets at most `threshold` apart, and the nearest for each."""
     is_copy = np.zeros(len(first), dtype=bool)
     pairs = []
     for tested in _blocks(second, _BLOCK[0]):

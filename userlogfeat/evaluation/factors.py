@@ -1,9 +1,9 @@
-"""How well factors are estimated: the cosine, and the rank of the own artist.
+"""Accuracy of estimated factors: the cosine, and the rank of the own artist.
 
-R2 asks for every coordinate, and says little of what factors are for: directions, and
-which artist is meant. ``own artist``: of all artists (or items) in question, the share
-that is farther from the estimate, by the cosine, than the one the clip is of; 1 where
-it is always the nearest, 0.5 by chance.
+R2 measures every coordinate, but factors are used for their directions and to identify
+artists. Own-artist percentile: the proportion of all artists (or items) that are
+farther from the estimate, by the cosine, than the clip's own; 1 if that is always the
+nearest, 0.5 by chance.
 
 `cosine_scorer` and `own_artist_scorer` are scikit-learn scorers of estimators whose
 `predict` gives factors: ``GridSearchCV(CFRegressor(), grid, scoring=cosine_scorer)``.
@@ -34,7 +34,7 @@ def mean_cosine(factors: ArrayLike, estimates: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        Where shapes differ, values are not finite or factors are all zeros.
+        If shapes differ, values are not finite or factors are all zeros.
 
     Examples
     --------
@@ -49,25 +49,25 @@ def mean_cosine(factors: ArrayLike, estimates: ArrayLike) -> float:
 def own_artist_percentile(
     factors: ArrayLike, estimates: ArrayLike, *, artists: ArrayLike | None = None
 ) -> float:
-    """Share of the other artists that are farther from an estimate than its own.
+    """Proportion of other artists that are farther from an estimate than its own.
 
     Parameters
     ----------
     factors, estimates : array-like (n_clips, n_factors)
-        By the cosine; clips of one artist have the same factors.
+        Factors and estimates; clips of one artist have the same factors.
     artists : array-like (n_clips,), optional
-        Which rows are of one artist (or item); by default those with equal factors.
+        Artist (or item) of each row; by default rows with equal factors are of one.
 
     Returns
     -------
     float
         Mean over clips, then over artists, in [0, 1]; an artist that is as far as the
-        own counts for a half. 0.5 is chance.
+        own counts as one half. 0.5 is chance.
 
     Raises
     ------
     ValueError
-        As for :func:`mean_cosine`, and where there is one artist alone.
+        As for :func:`mean_cosine`, and if there is one artist alone.
 
     Examples
     --------
@@ -88,18 +88,18 @@ def own_artist_percentile(
         )
     if len(first) < 2:
         raise ValueError("Got factors of one artist, expected two or more to rank.")
-    candidates, shares = factors[first], np.empty(len(factors))
+    candidates, ranks = factors[first], np.empty(len(factors))
     for rows in iter_rows(len(factors), len(first)):
         cosines = estimates[rows] @ candidates.T
         right = np.take_along_axis(cosines, own[rows, None], axis=1)
         farther = (cosines < right).sum(axis=1)
         alike = (cosines == right).sum(axis=1) - 1
-        shares[rows] = (farther + alike / 2) / (len(first) - 1)
-    return float((np.bincount(own, shares) / np.bincount(own)).mean())
+        ranks[rows] = (farther + alike / 2) / (len(first) - 1)
+    return float((np.bincount(own, ranks) / np.bincount(own)).mean())
 
 
 def _check(factors, estimates):
-    """Both as rows of unit length, float64."""
+    """Return both as rows of unit length, float64."""
     factors, estimates = (
         check_array(table, dtype=np.float64, input_name=name)
         for table, name in ((factors, "factors"), (estimates, "estimates"))

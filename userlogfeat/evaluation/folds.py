@@ -1,8 +1,9 @@
-"""Which clips to learn from and which to test: folds, splits and small subsets.
+"""Training and test clips: folds, splits and small subsets.
 
-Clips of one artist on both sides of a split flatter every classifier (Flexer and
-Schnitzer 2010, "Effects of album and artist filters in audio similarity computed for
-very large music databases"), so all that is drawn here can keep artists together.
+Clips of one artist on both sides of a split raise the scores of every classifier
+(Flexer and Schnitzer 2010, "Effects of album and artist filters in audio similarity
+computed for very large music databases"), so all functions here can keep artists
+together.
 Published splits belong to the data sets: see
 :meth:`userlogfeat.datasets.LabelledClips.cv`.
 """
@@ -23,7 +24,7 @@ from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups
 from userlogfeat._typing import ArrayLike, Labels, RandomState
 
-# A split by artist joins some of a number of folds: at most so many.
+# Maximum number of folds, some of which make up the test part of a split by artist.
 _MAX_PARTS = 20
 
 
@@ -66,7 +67,7 @@ class StratifiedArtistKFold(StratifiedGroupKFold):
     shuffle : bool
         Whether to draw the order of the artists.
     random_state : int, RandomState instance or None
-        Of that order. An int gives the same folds in every call.
+        Seed of that order. An int gives the same folds in every call.
 
     Examples
     --------
@@ -112,7 +113,7 @@ class StratifiedArtistKFold(StratifiedGroupKFold):
         Raises
         ------
         ValueError
-            Where there are no groups, or fewer than folds.
+            If there are no groups, or fewer than folds.
         """
         if groups is None:
             raise ValueError(
@@ -136,7 +137,7 @@ class StratifiedArtistKFold(StratifiedGroupKFold):
 
 
 def _fill_empty_folds(fold_of, groups, n_splits):
-    """Give each empty fold a group of the largest fold that has two; in place.
+    """Move a group of the largest fold with two to each empty fold; in place.
 
     The group is that whose size is nearest to half of the fold.
     """
@@ -154,7 +155,7 @@ def _fill_empty_folds(fold_of, groups, n_splits):
 def stratified_folds(
     y: ArrayLike, n_splits: int = 10, *, groups: Labels | None = None, seed: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Folds with the classes in proportion: Lee et al. (2019), section 4, has ten.
+    """Draw folds with the classes in proportion: Lee et al. (2019), section 4: ten.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ def stratified_folds(
     groups : array-like (n_clips,), optional
         Artists, kept together by :class:`StratifiedArtistKFold`.
     seed : int
-        Of the order in which clips (artists) are dealt.
+        Seed of the order in which clips (artists) are assigned.
 
     Returns
     -------
@@ -175,8 +176,8 @@ def stratified_folds(
     Raises
     ------
     ValueError
-        Where a class has fewer clips than there are folds (without `groups`), or there
-        are fewer artists than folds.
+        If a class has fewer clips than there are folds (without `groups`), or there are
+        fewer artists than folds.
 
     Examples
     --------
@@ -202,19 +203,18 @@ def stratified_folds(
 def stratified_split(
     y: ArrayLike, *, test_size: float = 0.3, groups: Labels | None = None, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One split with the classes in proportion: Chen et al. (2021) have 7:3 on FMA.
+    """Draw a split with the classes in proportion: Chen et al. (2021): 7:3 on FMA.
 
     Parameters
     ----------
     y : array-like (n_clips,)
         One class a clip.
     test_size : float
-        Part of the clips to test, in (0, 1).
+        Proportion of test clips, in (0, 1).
     groups : array-like (n_clips,), optional
-        Artists to keep together. The sizes are then near `test_size`, as far as whole
-        artists allow.
+        Artists to keep together. The sizes are then only near `test_size`.
     seed : int
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
@@ -255,24 +255,24 @@ def n_per_class(
     seed: int = 0,
     fewer: Literal["error", "all"] = "error",
 ) -> np.ndarray:
-    """Rows of a subset with `n` clips of each class, for curves over few labels.
+    """Draw rows of a subset with `n` clips of each class, for curves over few labels.
 
-    The subsets of one seed are nested: that of 5 is part of that of 20, so a curve over
-    `n` is not disturbed by new draws.
+    The subsets of one seed are nested: that of 5 is part of that of 20, so that a curve
+    over `n` is not disturbed by new draws.
 
     Parameters
     ----------
     y : array-like (n_clips,)
         One class a clip.
     n : int
-        Clips of each class.
+        Number of clips of each class.
     groups : array-like (n_clips,), optional
         Artists, over which the clips of a class are spread: every artist gives one clip
         before any gives a second. A missing artist counts as one of its own.
     seed : int
-        Of the draw.
+        Seed of the draw.
     fewer : {"error", "all"}
-        What to do where a class has fewer than `n` clips. "all": take all it has.
+        Reaction to a class with fewer than `n` clips. "all": take all of them.
 
     Returns
     -------
@@ -282,7 +282,7 @@ def n_per_class(
     Raises
     ------
     ValueError
-        Where a class has fewer clips.
+        If a class has fewer clips.
 
     Examples
     --------
@@ -301,7 +301,7 @@ def n_per_class(
     if counts.min() < n and fewer == "error":
         raise ValueError(
             f"Class {classes.tolist()[counts.argmin()]!r} has {counts.min()} clips, "
-            f'expected n={n} or more. Pass fewer="all" to take what there is.'
+            f'expected n={n} or more. Pass fewer="all" to take all it has.'
         )
     chosen = []
     for label in range(len(classes)):
@@ -312,7 +312,7 @@ def n_per_class(
 
 
 def _round_robin(rows, groups, rng):
-    """Order rows so that every group has its k-th turn before any its next."""
+    """Order rows so that each group has its k-th row before any has its next."""
     found, inverse = np.unique(groups, return_inverse=True)
     turn = np.empty(len(rows), dtype=np.int64)
     for group in range(len(found)):

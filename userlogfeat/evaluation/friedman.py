@@ -1,4 +1,4 @@
-"""Several models on the same cases: Friedman's test, and which pairs of them differ.
+"""Several models on the same cases: Friedman's test, and the pairs that differ.
 
 Models are ranked within each case (a class, a fold, a data set), so cases that are hard
 for all do not hide a difference. Friedman (1937), "The use of ranks to avoid the
@@ -17,18 +17,18 @@ from userlogfeat._typing import ArrayLike
 
 @dataclass(frozen=True)
 class FriedmanTest:
-    """What Friedman's test found.
+    """Result of Friedman's test.
 
     Attributes
     ----------
     statistic : float
-        Chi-squared, corrected for ties; 0 where all models are equal in every case.
+        Chi-squared, corrected for ties; 0 if all models are equal in every case.
     p_value : float
-        That all models are alike; 1 where they are equal in every case.
+        p value of all models being alike; 1 if they are equal in every case.
     mean_ranks : ndarray (n_models,)
-        From 1, the worst in all cases, to n_models.
+        Mean ranks, from 1, the worst in all cases, to n_models.
     p_values : ndarray (n_models, n_models)
-        That two models are alike, corrected for the number of pairs.
+        p values of two models being alike, corrected for the number of pairs.
     """
 
     statistic: float
@@ -38,12 +38,12 @@ class FriedmanTest:
 
 
 def friedman_test(scores: ArrayLike) -> FriedmanTest:
-    """Whether models differ, and which.
+    """Test whether models differ, and which.
 
     Parameters
     ----------
     scores : array-like (n_cases, n_models)
-        Greater is better; two models or more.
+        Scores, the greater the better; two models or more.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def friedman_test(scores: ArrayLike) -> FriedmanTest:
     Raises
     ------
     ValueError
-        Where scores have another shape, or are not finite.
+        If scores have another shape, or are not finite.
 
     Examples
     --------

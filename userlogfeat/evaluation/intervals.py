@@ -1,10 +1,11 @@
-"""How sure a mean is: intervals over clips (or artists) and seeds that hold for few.
+"""Intervals of means over clips (or artists) and seeds, valid for few of them too.
 
 A score varies with the clips that were tested and with the seeds of training, and every
-clip meets every seed: the outcomes of one clip under ten seeds are not ten clips. So
-two standard errors are found, by leaving out a group of clips at a time, and a seed at
-a time (the jackknife, which is right for clusters of any size); each is multiplied by
-the quantile of its own t distribution, and the two are joined as independent errors:
+clip is tested under every seed: the outcomes of one clip under ten seeds are not ten
+clips. So there are two standard errors, found by leaving out one group of clips, and
+one seed, at a time (the jackknife, which is right for clusters of any size). Each is
+multiplied by the quantile of its own t distribution, and the two are combined as
+independent errors:
 
     half width^2 = (t_clips * se_clips)^2 + (t_seeds * se_seeds)^2
 
@@ -12,12 +13,12 @@ Howe (1974), "Approximate confidence limits on the mean of X + Y where X and Y a
 tabled independent random variables"; it covers somewhat more than its level, never
 less. Percentiles of a bootstrap cover less with few groups or seeds: 84 % in place of
 95 % with five artists. t_clips has the degrees of freedom of Kish's effective number of
-groups, since a few large ones say less than as many equal ones.
+groups, since a few large ones are less evidence than as many equal ones.
 
-Means of outcomes within bounds, such as shares, are skewed near these, and have the
-interval of Wilson (1927), "Probable inference, the law of succession, and statistical
-inference", for as many clips as would be as sure; within one bound, an interval of the
-logarithm. ``benchmarks/interval_coverage.py`` measures how often all this holds.
+Means of outcomes within bounds, such as proportions, are skewed near these, and have
+the interval of Wilson (1927), "Probable inference, the law of succession, and
+statistical inference", for the number of clips with the same error; within one bound,
+an interval of the logarithm. ``benchmarks/interval_coverage.py`` measures the coverage.
 """
 
 from typing import NamedTuple
@@ -50,7 +51,7 @@ def mean_interval(
     bounds: tuple[float, float] | None = None,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of a mean outcome, over clips and seeds.
+    """Compute the interval of a mean outcome, over clips and seeds.
 
     Parameters
     ----------
@@ -60,28 +61,28 @@ def mean_interval(
     tested : array-like (n_seeds, n_clips) of bool, optional
         False where a seed did not test a clip; the outcome there is ignored.
     groups : array-like (n_clips,), optional
-        Artists, for clips that are not independent: they vary instead of clips, with
-        all their clips. Missing ones (None, NaN, "", -1) are of their own.
+        Artists, for clips that are not independent: the interval is then over artists.
+        Missing ones (None, NaN, "", -1) are artists of their own.
     bounds : (float, float), optional
-        The least and the greatest possible outcome, infinite where there is none: (0,
-        1) for a share or an area under a curve, (-1, 1) for a difference of two, (0,
-        inf) for squared errors. The interval stays between. By default (0, 1) where all
-        outcomes are 0 or 1, and none elsewhere.
+        Minimum and maximum of possible outcomes, infinite without a bound: (0, 1) for a
+        proportion or an area under a curve, (-1, 1) for a difference of two, (0, inf)
+        for squared errors. The interval stays between. By default (0, 1) if all
+        outcomes are 0 or 1, else none.
     level : float
-        Probability that the interval is to cover, in (0, 1).
+        Confidence level, in (0, 1).
 
     Returns
     -------
     Interval
-        `mean`, `low` and `high`. With one seed it speaks of clips only. Where nothing
-        varies, or there is one group, the interval with two bounds is as wide as one
-        without a single exception in n groups allows; without bounds it is the mean
-        alone, and infinite for one group.
+        `mean`, `low` and `high`. With one seed it is over clips only. Where nothing
+        varies, or there is one group, the interval with two bounds is as wide as n
+        groups without an exception allow; without bounds it is the mean alone, and
+        infinite for one group.
 
     Raises
     ------
     ValueError
-        Where outcomes are not finite or out of bounds, or shapes do not fit.
+        If outcomes are not finite or out of bounds, or shapes do not fit.
 
     Examples
     --------
@@ -127,16 +128,16 @@ def difference_interval(
     bounds: tuple[float, float] | None = None,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of the mean of `first` minus `second`, paired.
+    """Compute the interval of the mean of `first` minus `second`, paired.
 
     Parameters
     ----------
     first, second : array-like (n_seeds, n_clips) or (n_clips,)
         Outcomes of two models for the same clips under the same seeds.
     tested, groups, level
-        Of :func:`mean_interval`.
+        As for :func:`mean_interval`.
     bounds : (float, float), optional
-        Of the differences; by default (-1, 1) where all outcomes are 0 or 1.
+        Bounds of the differences; by default (-1, 1) if all outcomes are 0 or 1.
 
     Returns
     -------
@@ -167,7 +168,7 @@ def difference_interval(
 
 
 def _check_outcomes(outcomes, tested):
-    """Outcomes, 0 where not tested, and the mask, both (n_seeds, n_clips) float64."""
+    """Return outcomes, 0 where not tested, and the mask, both (n_seeds, n_clips)."""
     outcomes = np.asarray(outcomes, np.float64)
     if outcomes.ndim not in (1, 2) or outcomes.size == 0:
         raise ValueError(
@@ -181,7 +182,7 @@ def _check_outcomes(outcomes, tested):
     outcomes, tested = np.atleast_2d(outcomes), np.atleast_2d(tested).astype(bool)
     if not np.isfinite(outcomes[tested]).all():
         raise ValueError(
-            "Got outcomes with NaN or infinity. Say where a seed did not test a clip: "
+            "Got outcomes with NaN or infinity. Pass where a seed tested a clip: "
             "tested=~numpy.isnan(outcomes)."
         )
     if not tested.any():
@@ -210,7 +211,7 @@ def _sum_by(table, groups):
 
 
 def _errors(sums, counts, quantile):
-    """Standard error of the mean, half width of its interval, number of groups."""
+    """Return the standard error of the mean, half its interval, number of groups."""
     by_group = _jackknife(sums.sum(axis=0), counts.sum(axis=0))
     by_seed = _jackknife(sums.sum(axis=1), counts.sum(axis=1))
     found = [(variance, df) for variance, df, n in (by_group, by_seed) if n > 1]
@@ -224,7 +225,7 @@ def _errors(sums, counts, quantile):
 
 
 def _jackknife(sums, counts):
-    """Variance of sum(sums) / sum(counts), its degrees of freedom, number of parts.
+    """Return the variance of sum(sums) / sum(counts), degrees of freedom, n parts.
 
     The mean without part j is (X - x_j) / (N - n_j); the variance is (K - 1) / K times
     the sum of their squared distances to the mean of all.
@@ -241,7 +242,7 @@ def _jackknife(sums, counts):
 
 
 def _of_equals(mean, bounds, n_groups, level):
-    """The interval where no group differs from another.
+    """Return the interval if no group differs from another.
 
     Had a share q of groups another outcome, all n would agree with probability
     (1 - q)^n: q can be as large as 1 - ((1 - level) / 2)^(1 / n), and they can be as
@@ -254,7 +255,7 @@ def _of_equals(mean, bounds, n_groups, level):
 
 
 def _wilson(mean, bounds, error, half, most):
-    """Wilson's interval for n clips, where p (1 - p) / n is the error squared."""
+    """Return Wilson's interval for n clips: p (1 - p) / n is the error squared."""
     low, high = bounds
     p, scaled = (mean - low) / (high - low), error / (high - low)
     # t^2 / n, with t = half / error.
@@ -267,7 +268,7 @@ def _wilson(mean, bounds, error, half, most):
 
 
 def _within(mean, bounds, half):
-    """Mean -+ half; on the scale of the logarithm where there is one bound."""
+    """Return mean -+ half; on the scale of the logarithm with one bound."""
     low, high = bounds
     if np.isfinite(low):
         factor = np.exp(half / (mean - low))

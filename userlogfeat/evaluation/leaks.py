@@ -1,6 +1,6 @@
-"""What train, test and the teacher's data share: tracks, artists, copies of audio.
+"""Overlap of train, test and the teacher's data: tracks, artists, copies of audio.
 
-A result is worth little where the test clips are known from elsewhere. Tracks and
+A result is worth little if the test clips are known from training. Tracks and
 artists are compared by their ids; copies that have other ids (GTZAN has some fifty:
 Sturm 2013, "The GTZAN dataset: its contents, its faults, their effects on evaluation,
 and its future use") by the cosine distance of their standardised features.
@@ -33,21 +33,20 @@ _KINDS = ("track", "artist", "audio")
 
 @dataclass(frozen=True, eq=False)
 class Leak:
-    """What two sets share, of one kind.
+    """Overlap of two sets, of one kind.
 
     Attributes
     ----------
     kind : {"track", "artist", "audio"}
-        Same track, same artist, or near-duplicate audio.
+        Kind: same track, same artist, or near-duplicate audio.
     sets : (str, str)
-        The names of the two sets, such as ("train", "test").
+        Names of the two sets, such as ("train", "test").
     rows : (ndarray, ndarray) of int64
-        Rows of each set that are concerned, ascending. To mend the leak, leave either
-        out.
+        Rows of each set that overlap, ascending. To remove the leak, leave either out.
     pairs : list of (int, int, object)
-        For every concerned row of the second set: one of the first with which it
-        shares (the nearest, for audio), that row itself, and what: the id of the track
-        or artist, or the distance.
+        For every overlapping row of the second set: a row of the first (the nearest,
+        for audio), that row itself, and the id of the track or artist in common, or the
+        distance.
     n_rows : (int, int)
         Sizes of the two sets.
     """
@@ -60,7 +59,7 @@ class Leak:
 
     @property
     def n_shared(self) -> int:
-        """Number of tracks or artists shared; for audio, of concerned test rows."""
+        """Number of tracks or artists in common; for audio, rows of the second set."""
         if self.kind == "audio":
             return len(self.pairs)
         return len({what for _, _, what in self.pairs})
@@ -90,10 +89,9 @@ class LeakReport:
     leaks : list of Leak
         One for each pair of sets and each kind that was compared, found or not.
     threshold : float or None
-        Cosine distance at or below which audio counts as a copy; None where there
-        were no features.
+        Cosine distance at or below which audio counts as a copy; None without features.
     not_compared : tuple of str
-        Kinds for which nothing was given.
+        Kinds for which no ids or features were given.
     """
 
     leaks: list[Leak]
@@ -102,13 +100,13 @@ class LeakReport:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing that was compared is shared."""
+        """Whether no overlap was found."""
         return not any(leak.pairs for leak in self.leaks)
 
     def get(
         self, first: str, second: str, kind: Literal["track", "artist", "audio"]
     ) -> Leak:
-        """The leak of one kind between two sets, such as ("train", "test", "artist").
+        """Return the leak of one kind between two sets: ("train", "test", "artist").
 
         Parameters
         ----------
@@ -135,13 +133,13 @@ class LeakReport:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Counts for a results file.
+        """Return counts for a results file.
 
         Returns
         -------
         dict of str to dict
-            "train/test artist", ... to {"n_shared", "n_first", "n_second"}: numbers
-            shared, and of concerned clips in either set.
+            "train/test artist", ... to {"n_shared", "n_first", "n_second"}: number in
+            common, and of overlapping clips in either set.
         """
         return {
             f"{'/'.join(leak.sets)} {leak.kind}": {
@@ -153,7 +151,7 @@ class LeakReport:
         }
 
     def to_frame(self) -> pl.DataFrame:
-        """All pairs.
+        """Return all pairs.
 
         Returns
         -------
@@ -186,7 +184,7 @@ def leak_report(
     features: ArrayLike | None = None,
     threshold: float | None = None,
 ) -> LeakReport:
-    """Find what train and test, and the teacher's data and either, share.
+    """Find the overlap of train and test, and of the teacher's data with both.
 
     All arrays are over the rows of one table of clips. For a teacher that learned from
     another table, put its rows below: ``np.concatenate([artists, teacher_artists])``.
@@ -194,13 +192,13 @@ def leak_report(
     Parameters
     ----------
     train, test, teacher : array-like
-        Rows, or boolean masks (n_clips,), of the clips to learn from, to test, and
-        from which the teacher learned.
+        Rows, or boolean masks (n_clips,), of the training clips, the test clips, and
+        the training clips of the teacher.
     tracks, artists : array-like (n_clips,), optional
-        Ids. Missing ones (None, NaN, "", -1) are shared with nobody. Without `tracks`
+        Ids. Missing ones (None, NaN, "", -1) overlap with none. Without `tracks`
         every row is a track.
     features : array-like (n_clips, n_features), optional
-        Of the audio; ten columns or more that say different things. They are
+        Features of the audio; ten columns or more that are not redundant. They are
         standardised over all sets, so their scales do not matter.
     threshold : float, optional
         Cosine distance, in (0, 2), at or below which two clips are copies. By default
@@ -214,8 +212,8 @@ def leak_report(
     Raises
     ------
     ValueError
-        Where rows or arrays do not fit together, an id is there as a number and as
-        text, or features are not finite.
+        If rows or arrays do not fit together, an id occurs as a number and as text, or
+        features are not finite.
 
     Examples
     --------
@@ -273,7 +271,7 @@ def leak_report(
 
 
 def _n_clips(tracks, artists, features):
-    """The number of clips that all arrays agree on, or None without any."""
+    """Return the number of clips, the same in all arrays, or None without any."""
     given = {"tracks": tracks, "artists": artists, "features": features}
     sizes = {name: len(array) for name, array in given.items() if array is not None}
     if len(set(sizes.values())) > 1:
@@ -283,18 +281,18 @@ def _n_clips(tracks, artists, features):
 
 
 def _check_types(kind, ids):
-    """Raise where an id is there in two types: it would be taken for two."""
+    """Raise if an id occurs in two types: it would count as two."""
     seen = {}
     for id in ids:
         if not is_missing(id) and seen.setdefault(str(id), id) != id:
             raise ValueError(
                 f"Got the {kind} ids {seen[str(id)]!r} and {id!r}, which differ in "
-                "type alone: what they share would go unnoticed. Bring all to one type."
+                "type alone: their overlap would go unnoticed. Bring all to one type."
             )
 
 
 def _rows(rows, name, n_clips):
-    """Row numbers, ascending, from row numbers or a mask."""
+    """Return row numbers, ascending, from row numbers or a mask."""
     rows = np.asarray(rows)
     if rows.dtype == bool and (n_clips is None or rows.shape == (n_clips,)):
         rows = np.flatnonzero(rows)
@@ -314,7 +312,7 @@ def _rows(rows, name, n_clips):
 
 
 def _shared(first, second, numbers, column):
-    """Rows of two sets with a number in common, and pairs of them."""
+    """Return rows of two sets with a number in common, and pairs of them."""
     _, at_first, at_second = np.intersect1d(
         numbers[first], numbers[second], return_indices=True
     )

@@ -1,4 +1,4 @@
-"""How accuracy grows with the examples of each class, with standard errors over folds.
+"""Accuracy by the number of examples of each class, with standard errors over folds.
 
 Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR", figure 3: in each of ten
 folds the classifier learns from a few clips a class of the training part, and is tested
@@ -23,12 +23,12 @@ class LearningCurve:
     Attributes
     ----------
     sizes : tuple of (int or None)
-        Examples of each class; None is all there are.
+        Numbers of examples of each class; None for all.
     scores : ndarray (n_sizes, n_folds)
         Accuracy of each fold, from 0 to 1.
     outcomes : ndarray (n_sizes, n_clips)
-        1 where a clip was classified right, 0 where not; the mean over the folds that
-        tested it; NaN for a clip that none tested.
+        1 for a clip that was classified correctly, 0 for others; the mean over the
+        folds that tested it; NaN for a clip that none tested.
     """
 
     sizes: tuple
@@ -42,15 +42,15 @@ class LearningCurve:
 
     @property
     def standard_error(self) -> np.ndarray:
-        """Of that mean: ndarray (n_sizes,)."""
+        """Standard error of that mean: ndarray (n_sizes,)."""
         return np.array([standard_error(row) for row in self.scores])
 
 
 def standard_error(scores: ArrayLike) -> float:
-    """Standard error of a mean over folds: s / sqrt(n), with s of n - 1.
+    """Compute the standard error of a mean over folds: s / sqrt(n), with s of n - 1.
 
-    Folds share training clips, so it is somewhat too small (Nadeau and Bengio 2003); it
-    is what a table means by "10-fold, standard error".
+    Training clips of folds overlap, so it is somewhat too small (Nadeau and Bengio
+    2003). Tables call it "10-fold, standard error".
 
     Parameters
     ----------
@@ -85,25 +85,25 @@ def learning_curve(
     groups: Labels | None = None,
     seed: int = 0,
 ) -> LearningCurve:
-    """Accuracy of a classifier that learns from a few clips of each class.
+    """Measure the accuracy of a classifier trained on a few clips of each class.
 
     Parameters
     ----------
     estimator : classifier
-        Cloned for every fit.
+        Classifier, cloned for every fit.
     X : list or array-like of n_clips
-        Whatever the classifier takes: rows, or arrays of windows.
+        Input of the classifier: rows, or arrays of windows.
     y : array-like (n_clips,)
         One class a clip.
     sizes : sequence of (int or None)
-        Clips of each class to learn from; a class of fewer gives all it has. None:
-        all. Of one fold, the fewer are among the more.
+        Numbers of training clips of each class; a class of fewer gives all it has.
+        None: all. Within a fold, smaller samples are part of larger ones.
     cv : list of (train, test), optional
         Folds; ten stratified ones by default, which keep `groups` together.
     groups : array-like (n_clips,), optional
         Artists: the few clips of a class are spread over them.
     seed : int
-        Of the folds and the draws.
+        Seed of the folds and the draws.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def learning_curve(
 
 
 def _draw(train, y, size, groups, seed):
-    """Rows of `train`, so many of each class."""
+    """Draw rows of `train`, `size` of each class."""
     if size is None:
         return train
     own = None if groups is None else groups[train]

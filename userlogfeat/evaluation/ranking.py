@@ -1,8 +1,8 @@
-"""The best of many scores, a block of users at a time, with every tie decided.
+"""The best of many scores, a block of users at a time, with ties resolved.
 
 Scores of all users x items do not fit in memory, and need not: a block of users is
 scored, ranked and forgotten. Of equal scores the item of the lower index comes first,
-for recommending as for evaluating, so that what is measured is what would be shown.
+in recommendation as in evaluation, so that both have the same lists.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +14,8 @@ from userlogfeat._typing import ArrayLike, Matrix
 
 # Scores held at once: 16 MiB of float32, small enough to stay near the processor.
 BLOCK_ENTRIES = 1 << 22
-# A row is searched again by its exact k-th score where more items than this times k
-# reach the bound: so a user to whom all items are alike costs no sort of them all.
+# If more items than this times k reach the bound, the row is searched again by its
+# exact k-th score, so that a user with equal scores for all items does not sort them.
 _MANY = 8
 
 
@@ -33,7 +33,7 @@ def iter_rows(n_rows: int, n_columns: int) -> Iterator[slice]:
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows (n, n_factors) at length 1; rows of zeros stay.
+    """Scale rows (n, n_factors) to length 1; rows of zeros stay.
 
     Each is divided by its largest entry first, so that no square is 0 or infinite.
 
@@ -53,16 +53,16 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
 def top_items(
     scores: np.ndarray, k: int, *, candidates: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k best items of each row, best first; of equal scores the lower index first.
+    """Return the k best items of each row; of equal scores the lower index first.
 
     Parameters
     ----------
     scores : ndarray of floats, shape (n_users, n_items)
         Without NaN.
     k : int
-        How many, at least 1.
+        Number of items, at least 1.
     candidates : ndarray of bool, shape (n_users, n_items), optional
-        The items that may be chosen; by default all.
+        Items that may be chosen; by default all.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def top_items(
 
 
 def _bound(scores, k):
-    """A number per row that its k best scores reach, and few others.
+    """Return a number per row that its k best scores reach, and few others.
 
     Deal the columns to n piles and take the k-th largest of the piles' maxima: k scores
     reach it (those maxima), so the k-th best score does. It takes one pass; selecting
@@ -124,7 +124,7 @@ def _bound(scores, k):
 
 
 def _exactly(scores, k, candidates):
-    """Mask of the k best of one row: the first of those equal to the k-th score."""
+    """Return a mask of the k best of one row, the first of those equal to the k-th."""
     allowed = np.ones(len(scores), bool) if candidates is None else candidates
     bound = np.partition(scores, len(scores) - k)[len(scores) - k]
     best = (scores > bound) & allowed
@@ -145,19 +145,19 @@ def score_blocks(
         Scores (n_users, n_items); or embeddings of users and items, whose scalar
         products are the scores; or a function of a slice of users that returns theirs.
     shape : (n_users, n_items)
-        What is expected.
+        Expected shape.
 
     Yields
     ------
     rows : slice
-        Which users.
+        Slice of users.
     block : ndarray of float32 or float64
         Their scores.
 
     Raises
     ------
     ValueError
-        Where shapes do not fit, or a score is NaN: with the user and the item.
+        If shapes do not fit, or a score is NaN; the message has user and item.
     """
     compute = _scorer(scores, shape)
     for rows in iter_rows(*shape):
@@ -173,7 +173,7 @@ def score_blocks(
 
 
 def _scorer(scores, shape):
-    """A function from a slice of users to their scores."""
+    """Return a function from a slice of users to their scores."""
     if callable(scores):
         return scores
     if isinstance(scores, tuple):
@@ -200,7 +200,7 @@ def _scorer(scores, shape):
 
 
 def as_floats(array: ArrayLike) -> np.ndarray:
-    """An array of float32 or float64: other floats of 16 bits become the first."""
+    """Return an array as float32 or float64; half precision becomes float32."""
     array = np.asarray(array)
     if array.dtype in (np.float32, np.float64):
         return array
@@ -208,7 +208,7 @@ def as_floats(array: ArrayLike) -> np.ndarray:
 
 
 def refuse_nan(block: np.ndarray, first_user: int) -> None:
-    """Raise where a block of scores has NaN, naming user and item."""
+    """Raise if a block of scores has NaN, naming user and item."""
     # The sum is NaN where any entry is (or where inf meets -inf): one cheap pass.
     with np.errstate(invalid="ignore", over="ignore"):
         if not np.isnan(block.sum()):
@@ -225,20 +225,20 @@ def refuse_nan(block: np.ndarray, first_user: int) -> None:
 def check_embeddings(
     embeddings: ArrayLike, name: str, n_factors: int | None = None
 ) -> np.ndarray:
-    """Embeddings as float32 or float64 (n_rows, n_factors); bad rows are named.
+    """Check embeddings (n_rows, n_factors); return them as float32 or float64.
 
     Parameters
     ----------
     embeddings : array-like (n_rows, n_factors)
     name : str
-        What to call them in errors.
+        Name for error messages.
     n_factors : int, optional
-        The number of columns they must have.
+        Required number of columns.
 
     Raises
     ------
     ValueError
-        Where they are not 2-D, have other columns, or NaN or infinite values.
+        If they are not 2-D, have another number of columns, or NaN or infinite values.
     """
     embeddings = as_floats(embeddings)
     if embeddings.ndim != 2:
@@ -264,12 +264,12 @@ def check_embeddings(
 def check_pairs(
     matrix: Matrix | None, name: str, shape: Sequence[int] | None
 ) -> sparse.csr_matrix | None:
-    """A users x items matrix as csr without stored zeros; None stays None.
+    """Return a users x items matrix as csr without stored zeros; None stays None.
 
     Raises
     ------
     ValueError
-        Where its shape is not `shape`, or lists are not as long as each other.
+        If its shape is not `shape`, or lists are of different lengths.
     """
     if matrix is None:
         return None
@@ -291,7 +291,7 @@ def check_pairs(
 
 
 def _dense(rows, name):
-    """Lists as a matrix, which they are where all rows are of one length."""
+    """Convert lists of one length to a matrix."""
     try:
         matrix = np.asarray(rows)
     except ValueError:
@@ -306,7 +306,7 @@ def _dense(rows, name):
 
 
 def mask_of(pairs: sparse.csr_matrix, rows: slice) -> np.ndarray:
-    """The stored pairs of a slice of users as a dense mask (n_rows, n_items)."""
+    """Return the stored pairs of a slice of users as a dense mask."""
     part = pairs[rows]
     mask = np.zeros(part.shape, bool)
     users = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))

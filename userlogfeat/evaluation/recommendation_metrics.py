@@ -21,7 +21,7 @@ from userlogfeat._typing import ArrayLike
 
 MetricT = TypeVar("MetricT", bound=Callable[..., Any])
 
-# What evaluate_ranking can give to the metrics of each scope.
+# Arguments that evaluate_ranking can pass to metrics of each scope.
 GIVEN = {
     "order": ("ordered", "relevant"),
     "list": ("hits", "n_relevant", "items", "item_counts"),
@@ -61,7 +61,7 @@ def register_ranking_metric(
     name : str
         Name of the metric, which must be new; scopes "list" and "catalogue" add "@k".
     scope : {"order", "list", "catalogue"}
-        What the function judges, and so which arguments it may have:
+        Scope of the metric, which decides the arguments it may have:
 
         - "order", for one user: `ordered` (n_candidates,), the scores of all
           candidates, ascending; `relevant` (n_relevant,), the scores of the relevant

@@ -1,13 +1,13 @@
-"""Which plays to learn from: splits per user, by time, with users or items apart.
+"""Splits of plays: per user, by time, with users or items apart.
 
 Each split answers another question. *Per user* (60/20/20 in Chen, Liang, Ma, Gu 2021):
-what else will a known user like, of known items. *By time*: the same, asked without a
-look into the future. *Users apart*: what will a new user like, after a few plays.
-*Items apart*: who will like what nobody has heard (cold start); with artists kept
-together, or else a model that knows the artist's other tracks is flattered.
+which other known items will a known user like? *By time*: the same, without a look into
+the future. *Users apart*: which items will a new user like, after a few plays? *Items
+apart*: who will like an item that nobody has played (cold start)? Keep artists together
+here, or models that know an artist's other tracks get too high scores.
 
-The first two deal out pairs and return matrices of the full shape; the others deal out
-whole rows or columns and return their numbers.
+The first two split pairs and return matrices of the full shape; the others split rows
+or columns and return their numbers.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ PARTS = (0.6, 0.2, 0.2)
 def split_per_user(
     user_items: Matrix, parts: Sequence[float] = PARTS, *, seed: int = 0
 ) -> tuple[sparse.csr_matrix, ...]:
-    """Deal out the items of each user, at random.
+    """Split the items of each user at random.
 
     Of n items, those up to n times the running sum of `parts`, rounded, go to each
     part; the first part has one at least: a user with one item is in the first alone.
@@ -35,22 +35,22 @@ def split_per_user(
     Parameters
     ----------
     user_items : csr matrix, shape (n_users, n_items)
-        Plays, or likes. Likes and dislikes are split each for itself, or at once as
+        Plays, or likes. Likes and dislikes are split separately, or together as
         ``liked - disliked``.
     parts : sequence of float
-        Shares, positive, of sum 1.
+        Sizes of the parts, positive, of sum 1.
     seed : int
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
     tuple of csr_matrix, shape (n_users, n_items)
-        One a part; their sum is `user_items`.
+        One for each part; their sum is `user_items`.
 
     Raises
     ------
     ValueError
-        Where user_items has NaN.
+        If user_items has NaN.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def split_per_user(
     user_items = check_pairs(user_items, "user_items", None)
     _refuse_nan(user_items)
     keys = np.random.default_rng(seed).random(user_items.nnz)
-    return _deal_pairs(user_items, keys, _check_parts(parts))
+    return _split_pairs(user_items, keys, _check_parts(parts))
 
 
 def split_by_time(
@@ -74,37 +74,37 @@ def split_by_time(
     cuts: Sequence[float] | None = None,
     per_user: bool = False,
 ) -> tuple[sparse.csr_matrix, ...]:
-    """Deal out pairs by their time: the past to learn from, what came after to test.
+    """Split pairs by their time: the past for training, later plays for testing.
 
     Parameters
     ----------
     user_items : csr matrix, shape (n_users, n_items)
-        Plays.
+        Plays of users.
     times : sparse matrix (n_users, n_items), or ndarray (nnz,)
-        When each user played each item: first for what is discovered, or last. A matrix
-        with an entry (0 too) where `user_items` has one, or an array in the order of
-        ``user_items.data``. Keep seconds since 1970 in float64 or int64: float32 knows
-        them to two minutes.
+        Time at which each user played each item, the first (for discoveries) or the
+        last. A matrix with an entry (0 too) where `user_items` has one, or an array in
+        the order of ``user_items.data``. Keep seconds since 1970 in float64 or int64:
+        float32 rounds them to two minutes.
     parts : sequence of float
-        Shares, positive, of sum 1.
+        Sizes of the parts, positive, of sum 1.
     cuts : sequence of float, optional
         In place of `parts`, the times at which each part but the first begins,
         ascending.
     per_user : bool
-        Whether each user's own latest are held out: every user is tested, but others'
-        plays of that time are learned from. Of equal times the lower item is first.
-        Otherwise the cuts are the same for everybody, and equal times stay together.
+        Whether to hold out each user's own latest plays: every user is tested, but
+        others' plays of that time are in training. Of equal times the lower item is
+        first. Otherwise the cuts are the same for everybody, and equal times stay
+        together.
 
     Returns
     -------
     tuple of csr_matrix, shape (n_users, n_items)
-        One a part; their sum is `user_items`. Users may have nothing in some.
+        One for each part; their sum is `user_items`. Users may have nothing in some.
 
     Raises
     ------
     ValueError
-        Where plays or times are NaN, times are missing, or a part is left without any
-        pair.
+        If plays or times are NaN, times are missing, or a part has no pair.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def split_by_time(
     if per_user:
         if cuts is not None:
             raise ValueError("Got cuts and per_user=True: cuts hold for everybody.")
-        return _deal_pairs(user_items, times, _check_parts(parts))
+        return _split_pairs(user_items, times, _check_parts(parts))
     if cuts is None:
         first = np.rint(_check_parts(parts)[:-1] * user_items.nnz).astype(np.int64)
         cuts = np.sort(times)[first.clip(0, user_items.nnz - 1)]
@@ -140,7 +140,7 @@ def split_by_time(
 def split_users(
     n_users: int, parts: Sequence[float] = PARTS, *, seed: int = 0
 ) -> tuple[np.ndarray, ...]:
-    """Deal out users: those of one part are unknown to the others.
+    """Split users: those of one part are unknown to the others.
 
     A test user needs a history to be embedded by, and items held out from it:
     ``history, held_out = split_per_user(user_items[test], (0.8, 0.2))``.
@@ -149,9 +149,9 @@ def split_users(
     ----------
     n_users : int
     parts : sequence of float
-        Shares, positive, of sum 1.
+        Sizes of the parts, positive, of sum 1.
     seed : int
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def split_users(
     Raises
     ------
     ValueError
-        Where a part would be empty.
+        If a part would be empty.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def split_users(
     >>> [len(part) for part in split_users(50)]
     [30, 10, 10]
     """
-    return _deal_groups(np.arange(_check_size(n_users, "n_users")), parts, seed)
+    return _split_groups(np.arange(_check_size(n_users, "n_users")), parts, seed)
 
 
 def split_items(
@@ -179,20 +179,20 @@ def split_items(
     artists: Labels | None = None,
     seed: int = 0,
 ) -> tuple[np.ndarray, ...]:
-    """Deal out items: those of one part were never heard in the others (cold start).
+    """Split items: those of one part are unknown to the others (cold start).
 
-    Learn from ``user_items[:, train]``, test on ``user_items[:, test]``.
+    Train on ``user_items[:, train]``, test on ``user_items[:, test]``.
 
     Parameters
     ----------
     n_items : int
     parts : sequence of float
-        Shares, positive, of sum 1.
+        Sizes of the parts, positive, of sum 1.
     artists : array-like (n_items,), optional
-        Kept together; sizes are then as near to `parts` as whole artists, in random
-        order, come. A missing artist is one of its own.
+        Artists to keep together; sizes are then only near `parts`. A missing artist is
+        one of its own.
     seed : int
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def split_items(
     Raises
     ------
     ValueError
-        Where a part would be empty.
+        If a part would be empty.
 
     Examples
     --------
@@ -216,11 +216,11 @@ def split_items(
         groups = artist_groups(artists)
         if len(groups) != n_items:
             raise ValueError(f"Got {len(groups)} artists for n_items={n_items}.")
-    return _deal_groups(groups, parts, seed)
+    return _split_groups(groups, parts, seed)
 
 
-def _deal_pairs(user_items, keys, ends):
-    """Each user's pairs in the order of `keys`, cut at the shares `ends`."""
+def _split_pairs(user_items, keys, ends):
+    """Order each user's pairs by `keys`, and cut them at the proportions `ends`."""
     sizes = np.diff(user_items.indptr)
     users = np.repeat(np.arange(len(sizes)), sizes)
     order = np.lexsort((keys, users))
@@ -235,7 +235,7 @@ def _deal_pairs(user_items, keys, ends):
 
 
 def _parts(user_items, part_of, n_parts):
-    """One matrix a part, of the pairs it got."""
+    """Return one matrix for each part."""
     users = np.repeat(np.arange(user_items.shape[0]), np.diff(user_items.indptr))
     matrices = []
     for part in range(n_parts):
@@ -247,43 +247,43 @@ def _parts(user_items, part_of, n_parts):
     return tuple(matrices)
 
 
-def _deal_groups(groups, parts, seed):
-    """Rows of each part; a group goes where its middle falls on the shares."""
+def _split_groups(groups, parts, seed):
+    """Return rows of each part; a group goes where its middle falls on the sizes."""
     ends = _check_parts(parts)
     sizes = np.bincount(groups)
     order = np.random.default_rng(seed).permutation(len(sizes))
     middles = np.cumsum(sizes[order]) - sizes[order] / 2
     part_of = np.empty(len(sizes), dtype=np.int64)
     part_of[order] = np.searchsorted(ends[:-1] * len(groups), middles)
-    dealt = tuple(np.flatnonzero(part_of[groups] == p) for p in range(len(ends)))
-    for part, rows in enumerate(dealt):
+    split = tuple(np.flatnonzero(part_of[groups] == p) for p in range(len(ends)))
+    for part, rows in enumerate(split):
         if len(rows) == 0:
             raise ValueError(
                 f"Part {part} of {list(parts)} would be empty: there are "
-                f"{len(sizes)} to deal out. Ask for fewer or larger parts."
+                f"{len(sizes)} to split. Ask for fewer or larger parts."
             )
-    return dealt
+    return split
 
 
 def _check_parts(parts):
-    """The running sum of the shares."""
-    shares = np.asarray(parts, dtype=np.float64)
-    good = shares.ndim == 1 and len(shares) > 1 and (shares > 0).all()
-    if not good or abs(shares.sum() - 1) > 1e-6:
+    """Return the running sum of the sizes."""
+    sizes = np.asarray(parts, dtype=np.float64)
+    good = sizes.ndim == 1 and len(sizes) > 1 and (sizes > 0).all()
+    if not good or abs(sizes.sum() - 1) > 1e-6:
         raise ValueError(
-            f"Got parts={parts!r}, expected two or more positive shares of sum 1."
+            f"Got parts={parts!r}, expected two or more positive sizes of sum 1."
         )
-    return np.cumsum(shares)
+    return np.cumsum(sizes)
 
 
 def _check_size(n, name):
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"Got {name}={n!r}, expected how many there are, 1 or more.")
+        raise ValueError(f"Got {name}={n!r}, expected their number, 1 or more.")
     return n
 
 
 def _check_times(user_items, times):
-    """Plays as csr without stored zeros, and the time of each pair in its order."""
+    """Return plays as csr without stored zeros, and the times in their order."""
     plays = sparse.csr_matrix(user_items)
     _refuse_nan(plays)
     if sparse.issparse(times):
@@ -311,13 +311,13 @@ def _check_times(user_items, times):
     order = np.lexsort((plays.indices, users))
     order = order[plays.data[order] != 0]
     if len(order) == 0:
-        raise ValueError("user_items holds no play: there is nothing to deal out.")
+        raise ValueError("user_items holds no play: there is nothing to split.")
     entries = (plays.data[order], (users[order], plays.indices[order]))
     pairs = sparse.csr_matrix(entries, shape=plays.shape)
     if pairs.nnz < len(order):
         raise ValueError(
-            "user_items stores some pairs more than once: which time is theirs? Keep "
-            "the first or the last time of each, and user_items.sum_duplicates()."
+            "user_items stores some pairs more than once, so their time is ambiguous. "
+            "Keep the first or the last time of each, and user_items.sum_duplicates()."
         )
     return pairs, times[order]
 

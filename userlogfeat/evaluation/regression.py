@@ -1,4 +1,4 @@
-"""How near estimates of numbers come: R2 and the squared correlation.
+"""Accuracy of estimated numbers: R2 and the squared correlation.
 
 Lee et al. (2019) report valence and arousal by a "correlation coefficient (r2)", which
 may be either; so both are here. Where they differ, R2 is the stricter: it asks that
@@ -16,7 +16,7 @@ _SINGLE, _DOUBLE = 1e-6, 1e-14
 def r2(
     y: ArrayLike, predicted: ArrayLike, *, per_target: bool = False
 ) -> float | np.ndarray:
-    """Coefficient of determination: the part of the variance that is explained.
+    """Coefficient of determination: the proportion of explained variance.
 
     1 - sum (y - predicted)^2 / sum (y - mean y)^2, for each target.
 
@@ -25,7 +25,7 @@ def r2(
     y, predicted : array-like (n_clips,) or (n_clips, n_targets)
         Targets and their estimates; two clips or more.
     per_target : bool
-        Whether to give each target's, not the mean over targets.
+        Whether to return a value for each target, not the mean over targets.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def r2(
     Raises
     ------
     ValueError
-        Where shapes differ, values are not finite, or there is one clip.
+        If shapes differ, values are not finite, or there is one clip.
 
     Examples
     --------
@@ -59,22 +59,22 @@ def squared_correlation(
 ) -> float | np.ndarray:
     """Square of Pearson's correlation between targets and estimates.
 
-    It does not see a wrong scale, offset or sign: estimates that fall where the target
-    rises score as those that rise. Read it beside :func:`r2`, which it is never below
-    (where the target varies).
+    It ignores wrong scale, offset and sign: estimates that fall where the target rises
+    score like those that rise. Read it together with :func:`r2`, which it is never
+    below (if the target varies).
 
     Parameters
     ----------
     y, predicted : array-like (n_clips,) or (n_clips, n_targets)
         Targets and their estimates; two clips or more.
     per_target : bool
-        Whether to give each target's, not the mean over targets.
+        Whether to return a value for each target, not the mean over targets.
 
     Returns
     -------
     float or ndarray (n_targets,)
         In [0, 1]. Where estimates or targets are constant the correlation is 0/0; it
-        is taken as 0, since a constant tells nothing about the target.
+        is set to 0, since a constant has no information on the target.
 
     Raises
     ------
@@ -98,18 +98,18 @@ def squared_correlation(
 
 
 def _unit(table):
-    """Columns with mean 0 and length 1."""
+    """Scale columns to mean 0 and length 1."""
     centred = table - table.mean(axis=0)
     return centred / np.linalg.norm(centred, axis=0)
 
 
 def _is_constant(table, rounding):
-    """Whether each column (n_clips, n_targets) varies by no more than rounding does."""
+    """Return whether each column (n_clips, n_targets) is constant but for rounding."""
     return np.ptp(table, axis=0) <= rounding * np.abs(table).max(axis=0)
 
 
 def _check_targets(y, predicted):
-    """Which columns are constant, and both as float64 (n_clips, n_targets)."""
+    """Return which columns are constant, and both as float64 (n_clips, n_targets)."""
     exact = np.asarray(y).dtype not in (np.float16, np.float32)
     y, predicted = np.asarray(y, np.float64), np.asarray(predicted, np.float64)
     if y.ndim == 1 and predicted.shape == (len(y), 1):

@@ -1,8 +1,8 @@
-"""Whether one model is better than another: paired tests, corrections, effect sizes.
+"""Paired tests of two models, corrections for several tests, effect sizes.
 
 All tests are two-sided and paired: entry i of both arrays is the same fold, seed or
-clip. p-values are defined in every case that evaluation meets: equal models give 1, and
-so does a single pair, which can refute nothing. Intervals are in
+clip. p-values are defined in every case: equal models give 1, and so does a single
+pair, which is no evidence. Intervals are in
 :mod:`userlogfeat.evaluation.intervals`, and are names of this module too.
 """
 
@@ -38,7 +38,7 @@ _ENUMERATED = 16  # so many signed ranks have 65,536 ways to be signed
 
 @dataclass(frozen=True)
 class PairedTest:
-    """What a paired test found.
+    """Result of a paired test.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def paired_ttest(
     Raises
     ------
     ValueError
-        Where scores are not finite, or the arrays differ in length.
+        If scores are not finite, or the arrays differ in length.
 
     Examples
     --------
@@ -126,8 +126,8 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> PairedTest:
     """Wilcoxon's signed-rank test, with zero differences ranked as Pratt does.
 
     Zeros are ranked with the others and their ranks then left out (Pratt 1959, "Remarks
-    on zeros and ties in the Wilcoxon signed rank procedures"). Where they are dropped
-    first, as is common, a model can look less sure for gaining more.
+    on zeros and ties in the Wilcoxon signed rank procedures"). If they are dropped
+    first, as is common, a model can seem less significant for gaining more.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> PairedTest:
 
 
 def _sign_flips(signed):
-    """Part of all ways to sign the ranks with a sum as far from 0 as that given."""
+    """Return the part of all signs of the ranks with a sum as far from 0."""
     sums = np.zeros(1)
     for rank in np.abs(signed):
         sums = np.concatenate([sums - rank, sums + rank])
@@ -215,8 +215,8 @@ def cohens_dz(first: ArrayLike, second: ArrayLike) -> float:
     """Cohen's d for pairs: the mean difference in units of its standard deviation.
 
     d_z = mean / sd of the differences, so t = d_z * sqrt(n_pairs). By custom 0.2 is
-    small, 0.5 medium and 0.8 large. It says how regular a gain is, not how large: ten
-    folds that all gain 0.001 have a large d_z.
+    small, 0.5 medium and 0.8 large. It measures how regular a gain is, not how
+    large: ten folds that all gain 0.001 have a large d_z.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def rank_biserial(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def _differences(first, second):
-    """First minus second, with differences that are rounding set to 0."""
+    """Return first minus second, with differences that are rounding set to 0."""
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.ndim != 1 or first.shape != second.shape or len(first) == 0:
         raise ValueError(
@@ -295,5 +295,5 @@ def _differences(first, second):
 
 
 def _all_equal(difference):
-    """Whether the differences are the same but for rounding."""
+    """Return whether the differences are the same but for rounding."""
     return np.ptp(difference) <= 1e3 * _ROUNDING * np.abs(difference).max()

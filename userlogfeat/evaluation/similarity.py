@@ -1,6 +1,6 @@
-"""How similar are a clip's nearest neighbours: precision at k.
+"""Similarity search: precision of a clip's k nearest neighbours.
 
-Every clip is a query. Its k nearest neighbours among all others are right where they
+Every clip is a query. Its k nearest neighbours among all others are correct if they
 have its label. Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR", measure
 features so, by L1 distance and k = 10.
 
@@ -34,10 +34,10 @@ class Precision:
     Attributes
     ----------
     mean : float
-        Over the clips that have a candidate.
+        Mean over the clips that have a candidate.
     clips : ndarray (n_clips,)
-        Share of each clip's neighbours that have its label; NaN for a clip without any
-        candidate.
+        Proportion of each clip's neighbours that have its label; NaN for a clip without
+        any candidate.
     per_class : dict
         Label -> mean over its clips.
     """
@@ -54,7 +54,7 @@ def nearest_clips(
     metric: Literal["l1", "l2", "cosine"] = "l1",
     artists: Labels | None = None,
 ) -> np.ndarray:
-    """The k nearest neighbours of each clip among all others.
+    """Find the k nearest neighbours of each clip among all others.
 
     Distances are computed a block of clips at a time, so that those between 100,000
     clips need not fit in memory: blocks take 32 MiB.
@@ -64,7 +64,7 @@ def nearest_clips(
     features : array-like (n_clips, n_features)
         Without NaN.
     k : int
-        How many.
+        Number of neighbours.
     metric : {"l1", "l2", "cosine"}
         Sum of absolute differences; Euclidean distance; angle (a clip of zeros is as
         far from all).
@@ -125,18 +125,17 @@ def precision_at_k(
     metric: Literal["l1", "l2", "cosine"] = "l1",
     artists: Labels | None = None,
 ) -> Precision:
-    """Share of each clip's k nearest neighbours that have its label.
+    """Compute the proportion of each clip's neighbours that have its label.
 
     Parameters
     ----------
     features : array-like (n_clips, n_features)
     labels : array-like (n_clips,)
-        One a clip.
+        Labels, one a clip.
     k : int
-        How many neighbours; 10 in the paper. A clip with fewer candidates is judged by
-        those it has.
+        Number of neighbours; 10 in the paper. Clips with fewer candidates have fewer.
     metric : {"l1", "l2", "cosine"}
-        Of nearness; L1 in the paper.
+        Distance measure; L1 in the paper.
     artists : array-like (n_clips,), optional
         Clips of the query's artist are left out.
 
@@ -147,9 +146,9 @@ def precision_at_k(
     Raises
     ------
     ValueError
-        Where lengths differ, features or labels have NaN, or no clip has a candidate.
+        If lengths differ, features or labels have NaN, or no clip has a candidate.
     TypeError
-        Where numbers and names are mixed in the labels.
+        If numbers and names are mixed in the labels.
 
     Examples
     --------
@@ -181,7 +180,7 @@ def precision_at_k(
 
 
 def _distances(features, squares, rows, metric):
-    """Distances of some rows to all; for "l2" squared, which has the same order.
+    """Compute distances of some rows to all; for "l2" squared, in the same order.
 
     |x - y|^2 = |x|^2 - 2 x y + |y|^2 is fast, and exact but for the rounding of the
     largest square; rows with a neighbour that is near beside that are computed singly.

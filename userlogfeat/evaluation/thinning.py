@@ -1,4 +1,4 @@
-"""Histories of items cut down to a few listeners: how well does an item do when new?"""
+"""Histories of items reduced to a few listeners, as those of new items are."""
 
 import numpy as np
 from scipy import sparse
@@ -7,7 +7,7 @@ from scipy import sparse
 def thin_histories(
     item_users: sparse.csr_matrix, rng: np.random.RandomState
 ) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
-    """Histories cut down to 1, 2, 4, ... listeners, at most half of an item's own.
+    """Reduce histories to 1, 2, 4, ... listeners, at most half of an item's own.
 
     Parameters
     ----------
@@ -18,17 +18,17 @@ def thin_histories(
     Returns
     -------
     thinned : csr_matrix, shape (n_thinned, n_users)
-        One row for each item and number of listeners; of one item, the fewer are among
-        the more.
+        One row for each item and number of listeners; smaller samples of an item are
+        part of larger ones.
     owners : ndarray of int, shape (n_thinned,)
         The item of each row.
     n_users : ndarray of int, shape (n_thinned,)
-        How many listeners are left.
+        Number of listeners that are left.
 
     Raises
     ------
     ValueError
-        Where no item has two listeners.
+        If no item has two listeners.
 
     Examples
     --------

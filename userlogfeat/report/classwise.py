@@ -6,7 +6,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import binomtest
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import ArrayLike
@@ -21,28 +21,28 @@ CONFIDENCE = 0.95
 # First and second feature set: colour, marker, face.
 LOOKS = (("#D55E00", "o", "white"), ("#0072B2", "D", "#0072B2"))
 WIDTH, ROW_HEIGHT, MARGINS = 5.8, 0.42, 1.5  # inches of a new figure
-LABEL_LETTERS = 24  # of a class, with its count, on one line
-DODGE = 0.16  # rows: how far a set is from the middle of its class
+LABEL_LETTERS = 24  # of a class with its count, on one line
+DODGE = 0.16  # distance of a set from the middle of its class, in rows
 _SHOWN = 3  # examples in a message
 
 
 class ClasswiseDisplay:
     """Recall of each class with two feature sets, and by how much they differ.
 
-    Recall is the share of a class's clips that are given this class. Intervals are
-    Wilson's (1927) for one share; they are not paired, and two that overlap can still
-    differ.
+    Recall is the proportion of a class's clips that are predicted as this class.
+    Intervals are Wilson's (1927) for one proportion; they are not paired, and two that
+    overlap can still differ.
 
     Parameters
     ----------
     classes : list of str
-        From the top of the figure down.
+        Classes, from the top of the figure down.
     counts : ndarray (n_classes,) of int
-        Clips of each class.
+        Number of clips of each class.
     recall, low, high : ndarray (2, n_classes)
-        Of each feature set, from 0 to 1, with the ends of its interval.
+        Recall with each feature set, from 0 to 1, and the ends of its interval.
     names : list of str
-        The two feature sets.
+        Names of the two feature sets.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class ClasswiseDisplay:
         order: Literal["difference", "count", "name"] = "difference",
         ax: Axes | None = None,
     ) -> ClasswiseDisplay:
-        """Draw from labels and two arrays of predicted labels.
+        """Draw the recall of two arrays of predicted labels.
 
         Parameters
         ----------
@@ -101,10 +101,11 @@ class ClasswiseDisplay:
             Predicted labels of two feature sets. Differences are the second's recall
             minus the first's.
         order : {"difference", "count", "name"}
-            What comes first: the class that gains most, the largest class, or the
-            first by name.
+            Order of the classes: the one that gains most first, the largest first, or
+            by name.
         ax : matplotlib Axes, optional
-            By default a new figure of pyplot, of a height that fits the classes.
+            Axes to draw into. By default those of a new figure of pyplot, of a height
+            that fits the classes.
 
         Returns
         -------
@@ -113,10 +114,10 @@ class ClasswiseDisplay:
         Raises
         ------
         ValueError
-            Where there are not two feature sets, lengths differ, labels are missing,
-            or none of the predicted labels is a true one.
+            If there are not two feature sets, lengths differ, labels are missing, or
+            none of the predicted labels is a true one.
         ImportError
-            Where matplotlib is missing.
+            If matplotlib is missing.
         """
         check_choice(order, "order", ORDERS)
         y_true, predictions = _check(y_true, predictions)
@@ -134,7 +135,7 @@ class ClasswiseDisplay:
             "name": np.zeros(len(classes)),
         }
         rows = np.argsort(keys[order], kind="stable")
-        low, high = wilson_interval(correct, counts)
+        low, high = _wilson(correct, counts)
         display = cls(
             [str(label) for label in classes[rows]],
             counts[rows],
@@ -151,7 +152,8 @@ class ClasswiseDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default a new figure of pyplot, of a height that fits the classes.
+            Axes to draw into. By default those of a new figure of pyplot, of a height
+            that fits the classes.
 
         Returns
         -------
@@ -182,7 +184,7 @@ class ClasswiseDisplay:
         return self
 
     def _label(self, n):
-        """Classes with counts at the left, differences at the right."""
+        """Write classes with counts at the left, differences at the right."""
         ax = self.ax_
         clips = zip(self.classes, self.counts, strict=True)
         names = [fill(f"{label} (n = {k})", LABEL_LETTERS) for label, k in clips]
@@ -203,42 +205,17 @@ class ClasswiseDisplay:
         )
 
 
-def wilson_interval(
-    n_correct: ArrayLike, n_clips: ArrayLike, confidence: float = CONFIDENCE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of Wilson's score interval of a share.
-
-    With p = n_correct / n_clips and z the normal quantile, both ends solve
-    (p - q)^2 = z^2 q (1 - q) / n_clips for q (Wilson 1927).
-
-    Parameters
-    ----------
-    n_correct, n_clips : array-like of int
-        Of shapes that broadcast; `n_clips` at least 1.
-    confidence : float
-        Between 0 and 1.
-
-    Returns
-    -------
-    low, high : ndarray
-        From 0 to 1.
-
-    Examples
-    --------
-    >>> low, high = wilson_interval(5, 10)
-    >>> print(round(float(low), 3), round(float(high), 3))
-    0.237 0.763
-    """
-    share, n = np.asarray(n_correct) / n_clips, np.asarray(n_clips)
-    z2 = norm.ppf((1 + confidence) / 2) ** 2
-    centre = share + z2 / (2 * n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2)))
-    ends = [(centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)]
-    return np.clip(ends[0], 0, 1), np.clip(ends[1], 0, 1)
+def _wilson(n_correct, n_clips):
+    """Return Wilson's interval of proportions (2, n_classes): its ends, each so."""
+    ends = [
+        [binomtest(k, n).proportion_ci(CONFIDENCE, method="wilson") for k, n in pairs]
+        for pairs in (zip(row, n_clips, strict=True) for row in n_correct)
+    ]
+    return np.moveaxis(np.array(ends), -1, 0)
 
 
 def _check(y_true, predictions):
-    """Labels as 1-D arrays of one length."""
+    """Return labels as 1-D arrays of one length."""
     if not hasattr(predictions, "items") or len(predictions) != 2:
         raise ValueError(
             f"Got predictions of {_kind(predictions)}, expected a dict of two: "
