@@ -7,14 +7,12 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.application import app
-from userlogfeat.cli.console import print_line
-from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.fitting import training_data, with_settings
+from userlogfeat.cli.fitting import Fit, fit_command
 
 
-@app.command(
+@fit_command(
     "fit-artists",
+    batch_size=64,
     epilog="""\b
 Examples:
   userlogfeat fit-artists tracks.csv -o artists
@@ -31,6 +29,7 @@ Then:
   ArtistEmbedder.load("artists")                        the same, with its artists""",
 )
 def fit_artists(
+    fit: Fit,
     catalogue: Annotated[
         Path,
         opt.path_argument(
@@ -39,7 +38,6 @@ def fit_artists(
             "artist/album/track.",
         ),
     ],
-    output: opt.Output,
     clip: opt.Clip = "clip",
     item: Annotated[
         str, typer.Option(help="Column of songs; that of paths if a clip is a song.")
@@ -48,55 +46,32 @@ def fit_artists(
     min_songs: Annotated[
         int, typer.Option(min=1, help="Artists with fewer are left out.")
     ] = 2,
-    max_epochs: opt.Epochs = 100,
-    checkpoint: opt.Checkpoint = None,
-    settings: opt.Settings = None,
-    licence: opt.Licence = "not stated",
-    description: opt.Description = None,
-    non_commercial: opt.NonCommercial = False,
-    device: opt.Device = "auto",
-    batch_size: opt.BatchSize = 64,
-    n_jobs: opt.Jobs = 2,
-    random_state: opt.Seed = 0,
-    overwrite: opt.Overwrite = False,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> list[str]:
     """Train a network to recognise artists by their songs (Park et al. 2018).
 
     Its embedding is a feature for other tasks. Of each artist's songs three quarters
     train the network, 15 % validate and 10 % test it. Clips without an artist are left
     out.
     """
-    with explained():
-        from userlogfeat._files import fill_folder
-        from userlogfeat.catalogue import read_catalogue
-        from userlogfeat.estimators.artist import ArtistEmbedder
+    from userlogfeat._files import fill_folder
+    from userlogfeat.catalogue import read_catalogue
+    from userlogfeat.estimators.artist import ArtistEmbedder
 
-        check_output(output, overwrite)
-        embedder = ArtistEmbedder(
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            n_jobs=n_jobs,
-            device=device,
-            checkpoint=checkpoint,
-            random_state=random_state,
-            verbose=0 if quiet else 1,
-        )
-        embedder = with_settings(embedder, settings)
-        everything = read_catalogue(catalogue, clip=clip, item=item, artist=artist)
-        table = everything.subset(_by_productive_artists(everything, min_songs))
-        embedder.fit(list(table.clips), table.artists, groups=table.groups("item"))
-        n_artists = len(embedder.classes_)
-        default = f"{len(table)} clips of {n_artists} artists of {catalogue.name}"
-        notes = training_data(description, default, licence, non_commercial)
-        with fill_folder(output) as folder:
-            embedder.save(folder, training_data=notes)
-    if not quiet:
-        print_line(
-            f"{len(table)} of {len(everything)} clips, of {n_artists} artists, trained "
-            f"the model in {output}"
-        )
-        print_line(_test_result(embedder))
+    embedder = fit.estimator(ArtistEmbedder)
+    everything = read_catalogue(catalogue, clip=clip, item=item, artist=artist)
+    table = everything.subset(_by_productive_artists(everything, min_songs))
+    embedder.fit(list(table.clips), table.artists, groups=table.groups("item"))
+    n_artists = len(embedder.classes_)
+    notes = fit.training_data(
+        f"{len(table)} clips of {n_artists} artists of {catalogue.name}"
+    )
+    with fill_folder(fit.output) as folder:
+        embedder.save(folder, training_data=notes)
+    return [
+        f"{len(table)} of {len(everything)} clips, of {n_artists} artists, trained the "
+        f"model in {fit.output}",
+        _test_result(embedder),
+    ]
 
 
 def _by_productive_artists(table, min_songs):

@@ -6,10 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.application import app
-from userlogfeat.cli.console import print_line
-from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.fitting import best_epoch, training_data, with_settings
+from userlogfeat.cli.fitting import Fit, best_epoch, fit_command
 
 Rule = Literal["played", "explicit", "counts", "count_ranks", "played_ratio", "skips"]
 COLUMNS_OF_RULES = {  # what each rule looks at
@@ -22,8 +19,9 @@ COLUMNS_OF_RULES = {  # what each rule looks at
 }
 
 
-@app.command(
+@fit_command(
     "fit-metric",
+    batch_size=256,
     epilog="""\b
 Examples:
   userlogfeat fit-metric tracks.csv plays.csv -o metric --users users
@@ -54,9 +52,9 @@ Then:
   MetricEmbedder.load("metric")                         the same, with its users""",
 )
 def fit_metric(
+    fit: Fit,
     catalogue: opt.Catalogue,
     logs: opt.Logs,
-    output: opt.Output,
     users: Annotated[
         Path | None,
         opt.path_option(
@@ -106,82 +104,56 @@ def fit_metric(
     min_disliked: Annotated[
         int, typer.Option(min=1, help="Users with fewer dislikes are left out.")
     ] = 10,
-    max_epochs: opt.Epochs = 100,
-    checkpoint: opt.Checkpoint = None,
-    settings: opt.Settings = None,
-    licence: opt.Licence = "not stated",
-    description: opt.Description = None,
-    non_commercial: opt.NonCommercial = False,
-    device: opt.Device = "auto",
-    batch_size: opt.BatchSize = 256,
-    n_jobs: opt.Jobs = 2,
-    random_state: opt.Seed = 0,
-    overwrite: opt.Overwrite = False,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> list[str]:
     """Train a network to place audio near those who like it (Chen et al. 2021).
 
     The model recommends tracks that nobody has played. The epochs are validated on
     artists that are not trained on, where the catalogue has artists.
     """
-    with explained():
-        from userlogfeat._files import fill_folder
-        from userlogfeat.catalogue import read_catalogue
-        from userlogfeat.estimators.metric import MetricEmbedder
-        from userlogfeat.factor_files import DIGEST
-        from userlogfeat.recommendation.users import keep_users, read_digest
+    from userlogfeat._files import fill_folder
+    from userlogfeat.catalogue import read_catalogue
+    from userlogfeat.estimators.metric import MetricEmbedder
+    from userlogfeat.factor_files import DIGEST
+    from userlogfeat.recommendation.users import keep_users, read_digest
 
-        check_output(output, overwrite)
-        embedder = MetricEmbedder(
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            n_jobs=n_jobs,
-            device=device,
-            checkpoint=checkpoint,
-            random_state=random_state,
-            verbose=0 if quiet else 1,
-        )
-        embedder = with_settings(embedder, settings)
-        items = opt.item_column(catalogue_item, by, artist)
-        table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
-        columns = opt.given(
-            count=count,
-            liked=liked,
-            disliked=disliked,
-            played=played,
-            length=length,
-            skipped=skipped,
-        )
-        _check_columns(rule, columns)
-        columns |= opt.given(user=user, item=item)
-        bounds = {"liked_from": liked_from, "disliked_to": disliked_to}
-        sampling = {"n_per_like": n_per_like, "random_state": random_state}
-        feedback = _read_feedback(logs, rule, format, columns, bounds, **sampling)
-        kept = feedback.keep_users(min_liked=min_liked, min_disliked=min_disliked)
-        y, embeddings, ids = _feedback_on_clips(table.column(by), kept, users)
-        rated = y.getnnz(axis=1) > 0
-        table, y = table.subset(rated), y[rated]
-        groups = table.groups("artist") if "artist" in table.frame.columns else None
-        embedder.set_params(users="lookup" if users is None else embeddings)
-        embedder.fit(list(table.clips), y, groups=groups)
+    embedder = fit.estimator(MetricEmbedder)
+    items = opt.item_column(catalogue_item, by, artist)
+    table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
+    columns = opt.given(
+        count=count,
+        liked=liked,
+        disliked=disliked,
+        played=played,
+        length=length,
+        skipped=skipped,
+    )
+    _check_columns(rule, columns)
+    columns |= opt.given(user=user, item=item)
+    bounds = {"liked_from": liked_from, "disliked_to": disliked_to}
+    sampling = {"n_per_like": n_per_like, "random_state": fit.options["random_state"]}
+    feedback = _read_feedback(logs, rule, format, columns, bounds, **sampling)
+    kept = feedback.keep_users(min_liked=min_liked, min_disliked=min_disliked)
+    y, embeddings, ids = _feedback_on_clips(table.column(by), kept, users)
+    rated = y.getnnz(axis=1) > 0
+    table, y = table.subset(rated), y[rated]
+    groups = table.groups("artist") if "artist" in table.frame.columns else None
+    embedder.set_params(users="lookup" if users is None else embeddings)
+    embedder.fit(list(table.clips), y, groups=groups)
+    with fill_folder(fit.output) as folder:
+        keep_users(folder, users, ids, embedder)
         default = f"{len(table)} clips of {catalogue.name}, {logs.name}"
-        with fill_folder(output) as folder:
-            keep_users(folder, users, ids, embedder)
-            more = {"feedback": repr(kept), DIGEST: read_digest(folder)}
-            notes = training_data(description, default, licence, non_commercial, **more)
-            embedder.save(folder, training_data=notes)
-    if not quiet:
-        print_line(f"{kept}")
-        n_few = len(feedback.user_ids) - len(kept.user_ids)
-        if n_few:
-            print_line(
-                f"{n_few} of {len(feedback.user_ids)} users were left out: fewer than "
-                f"{min_liked} likes or {min_disliked} dislikes"
-            )
-        print_line(
-            f"{len(table)} of {len(rated)} clips trained the model in {output} "
-            f"({best_epoch(embedder.history_)})"
-        )
+        more = {"feedback": repr(kept), DIGEST: read_digest(folder)}
+        embedder.save(folder, training_data=fit.training_data(default, **more))
+    lines = [
+        f"{kept}",
+        f"{len(table)} of {len(rated)} clips trained the model in {fit.output} "
+        f"({best_epoch(embedder.history_)})",
+    ]
+    n_users, n_kept = len(feedback.user_ids), len(kept.user_ids)
+    if n_kept < n_users:
+        few = f"fewer than {min_liked} likes or {min_disliked} dislikes"
+        lines.append(f"{n_users - n_kept} of {n_users} users were left out: {few}")
+    return lines
 
 
 def _check_columns(rule, columns):

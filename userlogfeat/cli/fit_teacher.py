@@ -6,13 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.application import app
-from userlogfeat.cli.console import print_line
-from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.fitting import training_data, with_settings
+from userlogfeat.cli.fitting import Fit, fit_command
 
 
-@app.command(
+@fit_command(
     "fit-teacher",
     epilog="""\b
 Examples:
@@ -30,9 +27,9 @@ Then:
   UserLogEmbedder("teacher")                            in Python""",
 )
 def fit_teacher(
+    fit: Fit,
     catalogue: opt.Catalogue,
     factors: Annotated[Path, opt.path_argument("FACTORS", "Folder that fit-cf wrote.")],
-    output: opt.Output,
     clip: opt.Clip = "clip",
     item: opt.CatalogueItem = None,
     artist: opt.Artist = None,
@@ -44,19 +41,7 @@ def fit_teacher(
             "whole: 10,000 clips or more."
         ),
     ] = "musicnn",
-    max_epochs: opt.Epochs = 100,
-    checkpoint: opt.Checkpoint = None,
-    settings: opt.Settings = None,
-    licence: opt.Licence = "not stated",
-    description: opt.Description = None,
-    non_commercial: opt.NonCommercial = False,
-    device: opt.Device = "auto",
-    batch_size: opt.BatchSize = 32,
-    n_jobs: opt.Jobs = 2,
-    random_state: opt.Seed = 0,
-    overwrite: opt.Overwrite = False,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> list[str]:
     """Train a network to predict the factors from audio, and save it.
 
     The frozen musicnn network embeds the clips; a small head learns the factors. Its
@@ -64,37 +49,23 @@ def fit_teacher(
     catalogue has artists. Or the network of Lee et al. (2019), se_cnn, is trained on
     the middle 30 s of each clip. Clips whose item the logs do not know are left out.
     """
-    with explained():
-        from userlogfeat.catalogue import read_catalogue
-        from userlogfeat.estimators.cf_regressor import CFRegressor
-        from userlogfeat.factor_files import read_factors
+    from userlogfeat.catalogue import read_catalogue
+    from userlogfeat.estimators.cf_regressor import CFRegressor
+    from userlogfeat.factor_files import read_factors
 
-        check_output(output, overwrite)
-        teacher = CFRegressor(
-            network=network,
-            max_epochs=max_epochs,
-            checkpoint=checkpoint,
-            verbose=0 if quiet or network == "musicnn" else 1,
-            device=device,
-            batch_size=batch_size,
-            n_jobs=n_jobs,
-            random_state=random_state,
-        )
-        teacher = with_settings(teacher, settings)
-        known = read_factors(factors)
-        items = opt.item_column(item, by, artist)
-        table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
-        rows, targets = table.align(known.item_factors, known.item_ids, by=by)
-        table = table.subset(rows)
-        groups = table.groups("artist") if "artist" in table.frame.columns else None
-        teacher.fit(list(table.clips), targets, groups=groups)
-        default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
-        notes = training_data(
-            description, default, licence, non_commercial, factors=known.made_by
-        )
-        teacher.save(output, training_data=notes)
-    if not quiet:
-        chosen = ""
-        if hasattr(teacher, "alpha_"):
-            chosen = f", regularisation {teacher.alpha_:g}"
-        print_line(f"{len(rows)} clips trained the teacher in {output}{chosen}")
+    silent = {"verbose": 0} if network == "musicnn" else {}
+    teacher = fit.estimator(CFRegressor, network=network, **silent)
+    known = read_factors(factors)
+    items = opt.item_column(item, by, artist)
+    table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
+    rows, targets = table.align(known.item_factors, known.item_ids, by=by)
+    table = table.subset(rows)
+    groups = table.groups("artist") if "artist" in table.frame.columns else None
+    teacher.fit(list(table.clips), targets, groups=groups)
+    default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
+    notes = fit.training_data(default, factors=known.made_by)
+    teacher.save(fit.output, training_data=notes)
+    chosen = ""
+    if hasattr(teacher, "alpha_"):
+        chosen = f", regularisation {teacher.alpha_:g}"
+    return [f"{len(rows)} clips trained the teacher in {fit.output}{chosen}"]

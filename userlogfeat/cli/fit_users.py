@@ -6,16 +6,14 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.application import app
-from userlogfeat.cli.console import print_line
-from userlogfeat.cli.errors import check_output, explained
-from userlogfeat.cli.fitting import best_epoch, training_data, with_settings
+from userlogfeat.cli.fitting import Fit, best_epoch, describe_factors, fit_command
 
 DEFAULT_ATTRIBUTES = ("artist", "album")
 
 
-@app.command(
+@fit_command(
     "fit-users",
+    leave_out=("checkpoint", "batch_size", "n_jobs"),
     epilog="""\b
 Examples:
   userlogfeat fit-users plays.csv -o users --user user_id --item track_id
@@ -37,8 +35,8 @@ fit-cf, one row an id. Then:
   UserEmbedding.load("users")                           in Python""",
 )
 def fit_users(
+    fit: Fit,
     logs: opt.Logs,
-    output: opt.Output,
     format: opt.Format = None,
     user: opt.User = None,
     item: opt.Item = None,
@@ -46,8 +44,8 @@ def fit_users(
     time: opt.Time = None,
     liked: opt.Liked = None,
     disliked: opt.Disliked = None,
-    min_users_per_item: opt.MinCount = 1,
-    min_items_per_user: opt.MinCount = 1,
+    min_users_per_item: opt.MinUsers = 1,
+    min_items_per_user: opt.MinItems = 1,
     catalogue: Annotated[
         Path | None, opt.path_option(help="Table of what is known of items.")
     ] = None,
@@ -70,97 +68,70 @@ def fit_users(
             help="Its column of numbers that are names (a postcode); may be repeated.",
         ),
     ] = None,
-    max_epochs: opt.Epochs = 100,
     batch_size: Annotated[int, typer.Option(min=1, help="Users in a step.")] = 512,
-    settings: opt.Settings = None,
-    licence: opt.Licence = "not stated",
-    description: opt.Description = None,
-    non_commercial: opt.NonCommercial = False,
-    device: opt.Device = "auto",
-    random_state: opt.Seed = 0,
-    overwrite: opt.Overwrite = False,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> list[str]:
     """Learn to embed users by what they played and who they are (Chen et al. 2021).
 
     New users need no training: `recommend --history` embeds them. With --time, the
     tower learns to predict each user's last item; without, one drawn anew in every
     epoch.
     """
-    with explained():
-        from userlogfeat._files import fill_folder
-        from userlogfeat.estimators.user_tower import UserEmbedding
-        from userlogfeat.factor_files import (
-            DIGEST,
-            Factors,
-            digest_users,
-            share_of_users,
-            write_factors,
-        )
-        from userlogfeat.id_tables import read_id_table, rows_for
-        from userlogfeat.logs import read_logs
+    from userlogfeat._files import fill_folder
+    from userlogfeat.estimators.user_tower import UserEmbedding
+    from userlogfeat.factor_files import write_factors
+    from userlogfeat.id_tables import read_id_table, rows_for
+    from userlogfeat.logs import read_logs
 
-        check_output(output, overwrite)
-        if text and demographics is None:
-            raise ValueError("Got --category without --demographics, whose it is.")
-        tower = UserEmbedding(
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            device=device,
-            random_state=random_state,
-            verbose=0 if quiet else 1,
-        )
-        tower = with_settings(tower, settings)
-        # Tables are read before the logs, which take longer: errors come early.
-        people = items = None
-        if demographics is not None:
-            people = read_id_table(
-                demographics, demographics_user, text=tuple(text or ())
-            )
-        if catalogue is not None:
-            items = _read_attributes(catalogue, catalogue_item, attribute)
-        columns = opt.given(
-            user=user, item=item, count=count, time=time, liked=liked, disliked=disliked
-        )
-        plays = read_logs(
-            logs,
-            format,
-            **columns,
-            min_users_per_item=min_users_per_item,
-            min_items_per_user=min_items_per_user,
-        )
-        known = {"liked": plays.liked, "disliked": plays.disliked}
-        if people is not None:
-            place = {"path": demographics, "id_column": demographics_user}
-            known["demographics"] = rows_for(people, plays.user_ids, **place)
-        attributes = None
-        if items is not None:
-            place = {"path": catalogue, "id_column": catalogue_item}
-            frame = rows_for(items, plays.item_ids, **place)
-            attributes = frame.to_dict(as_series=False)
-        tower.fit(
-            plays.user_items,
-            last_items=plays.last_items,
-            item_attributes=attributes,
-            **known,
-        )
-        embedded = tower.transform(plays.user_items, **known)
-        made_by = {"class": "UserEmbedding", "logs": logs.name, "seed": random_state}
-        made_by[DIGEST] = digest_users(plays.user_ids, embedded)
-        popularity = share_of_users(plays.user_items)
-        factors = (plays.user_ids, embedded, plays.item_ids, tower.item_embeddings_)
-        default = f"{plays} of {logs.name}"
-        notes = training_data(description, default, licence, non_commercial)
-        with fill_folder(output) as folder:
-            tower.save(folder, training_data=notes)
-            write_factors(
-                folder, Factors(*factors, made_by=made_by, popularity=popularity)
-            )
-    if not quiet:
-        print_line(
-            f"{plays} -> {embedded.shape[1]} numbers each, in {output} "
-            f"({best_epoch(tower.history_)})"
-        )
+    if text and demographics is None:
+        raise ValueError("Got --category without --demographics, whose it is.")
+    tower = fit.estimator(UserEmbedding, batch_size=batch_size)
+    # Tables are read before the logs, which take longer: errors come early.
+    people = items = attributes = None
+    if demographics is not None:
+        people = read_id_table(demographics, demographics_user, text=tuple(text or ()))
+    if catalogue is not None:
+        items = _read_attributes(catalogue, catalogue_item, attribute)
+    columns = opt.given(
+        user=user, item=item, count=count, time=time, liked=liked, disliked=disliked
+    )
+    plays = read_logs(
+        logs,
+        format,
+        **columns,
+        min_users_per_item=min_users_per_item,
+        min_items_per_user=min_items_per_user,
+    )
+    known = {"liked": plays.liked, "disliked": plays.disliked}
+    if people is not None:
+        place = {"path": demographics, "id_column": demographics_user}
+        known["demographics"] = rows_for(people, plays.user_ids, **place)
+    if items is not None:
+        place = {"path": catalogue, "id_column": catalogue_item}
+        frame = rows_for(items, plays.item_ids, **place)
+        attributes = frame.to_dict(as_series=False)
+    tower.fit(
+        plays.user_items,
+        last_items=plays.last_items,
+        item_attributes=attributes,
+        **known,
+    )
+    embedded = tower.transform(plays.user_items, **known)
+    made_by = {"class": "UserEmbedding", "logs": logs.name}
+    made_by["seed"] = fit.options["random_state"]
+    factors = describe_factors(
+        (plays.user_ids, embedded),
+        (plays.item_ids, tower.item_embeddings_),
+        made_by=made_by,
+        user_items=plays.user_items,
+    )
+    with fill_folder(fit.output) as folder:
+        notes = fit.training_data(f"{plays} of {logs.name}")
+        tower.save(folder, training_data=notes)
+        write_factors(folder, factors)
+    return [
+        f"{plays} -> {embedded.shape[1]} numbers each, in {fit.output} "
+        f"({best_epoch(tower.history_)})"
+    ]
 
 
 def _read_attributes(path, id_column, names):

@@ -1,38 +1,180 @@
-"""Parts of the commands that train a model."""
+"""Commands that learn from data: their common options, and the frame around them.
 
+Such a command is a function of a `Fit`, which holds the common options, and of its own
+arguments. It returns the lines to print at the end.
+"""
+
+import functools
+import inspect
 from ast import literal_eval
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
+from userlogfeat.cli.console import print_line
+from userlogfeat.cli.errors import check_output, explained
 from userlogfeat.cli.wording import note_settings
 
+# Parameter -> its option and default, in the order of --help.
+COMMON = {
+    "output": (opt.Output, inspect.Parameter.empty),
+    "max_epochs": (opt.Epochs, 100),
+    "checkpoint": (opt.Checkpoint, None),
+    "settings": (opt.Settings, None),
+    "licence": (opt.Licence, "not stated"),
+    "description": (opt.Description, None),
+    "non_commercial": (opt.NonCommercial, False),
+    "device": (opt.Device, "auto"),
+    "batch_size": (opt.BatchSize, 32),
+    "n_jobs": (opt.Jobs, 2),
+    "random_state": (opt.Seed, 0),
+    "overwrite": (opt.Overwrite, False),
+    "quiet": (opt.Quiet, False),
+}
 
-def with_settings(estimator: Any, settings: Sequence[str] | None) -> Any:
-    """Set parameters of an estimator that have no option of their own.
+
+class Fit:
+    """One run of a command that learns from data.
 
     Parameters
     ----------
-    estimator : estimator
-        Changed, and returned.
-    settings : sequence of str or None
-        Values of ``--set``: ``"channels=64"``, ``"objective=binary"``.
-
-    Raises
-    ------
-    ValueError
-        Where one is not of this form, or the estimator has no such parameter.
+    options : dict
+        Values of the common options, by the names of `COMMON`.
     """
-    known = estimator.get_params()
-    note_settings(known)
-    for setting in settings or ():
-        name, equals, value = setting.partition("=")
-        if not equals or name not in known:
-            raise ValueError(
-                f"Got --set {setting!r}, expected PARAMETER=VALUE with a parameter of "
-                f"{type(estimator).__name__}: {', '.join(known)}."
-            )
-        estimator.set_params(**{name: _parse(value)})
-    return estimator
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.output: Path = options["output"]
+
+    def estimator(self, kind: type, **parameters: Any) -> Any:
+        """Make an estimator with the options that are parameters of it.
+
+        Parameters
+        ----------
+        kind : type
+            Class of the estimator.
+        **parameters
+            Parameters that are no common options.
+
+        Raises
+        ------
+        ValueError
+            Where ``--set`` has another form, or the class has no such parameter.
+        """
+        estimator = kind(**parameters)
+        known = estimator.get_params()
+        note_settings(known)
+        common = {"verbose": 0 if self.options["quiet"] else 1} | self.options
+        common = {name: value for name, value in common.items() if name in known}
+        estimator.set_params(**common | parameters)
+        for setting in self.options["settings"] or ():
+            name, equals, value = setting.partition("=")
+            if not equals or name not in known:
+                raise ValueError(
+                    f"Got --set {setting!r}, expected PARAMETER=VALUE with a parameter "
+                    f"of {kind.__name__}: {', '.join(known)}."
+                )
+            estimator.set_params(**{name: _parse(value)})
+        return estimator
+
+    def training_data(self, default: str, **more: Any) -> dict[str, Any]:
+        """Return the notes on logs and audio that are saved with the model.
+
+        Parameters
+        ----------
+        default : str
+            Description of logs and audio, where the user gave none.
+        **more
+            Further notes.
+        """
+        return {
+            "description": self.options["description"] or default,
+            "licence": self.options["licence"],
+            "non_commercial": self.options["non_commercial"],
+            **more,
+        }
+
+
+def fit_command(
+    name: str, *, epilog: str, leave_out: Sequence[str] = (), **defaults: Any
+) -> Callable[[Callable], Callable]:
+    """Make a function a command that learns from data.
+
+    Parameters
+    ----------
+    name : str
+        Name of the command.
+    epilog : str
+        End of its help: examples, and the next steps.
+    leave_out : sequence of str
+        Common options that it does not have.
+    **defaults
+        Defaults of common options, where they differ from those of `COMMON`.
+    """
+    common = [
+        inspect.Parameter(
+            option,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=annotation,
+            default=defaults.get(option, default),
+        )
+        for option, (annotation, default) in COMMON.items()
+        if option not in leave_out
+    ]
+
+    def decorate(function):
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+
+        @functools.wraps(function)
+        def command(**values):
+            options = {option.name: values.pop(option.name) for option in common}
+            with explained():
+                check_output(options["output"], options["overwrite"])
+                lines = function(Fit(options), **values)
+            for line in () if options["quiet"] else lines:
+                print_line(line)
+
+        command.__signature__ = inspect.Signature([*own, *common])
+        return app.command(name, epilog=epilog)(command)
+
+    return decorate
+
+
+def describe_factors(
+    users: tuple[Any, Any],
+    items: tuple[Any, Any],
+    *,
+    made_by: dict[str, Any],
+    user_items: Any = None,
+) -> Any:
+    """Return factors with the digest of their users, and the popularity of the items.
+
+    Parameters
+    ----------
+    users, items : (ids, factors)
+        Identifiers, and a row of factors for each.
+    made_by : dict
+        Logs and settings they were made from.
+    user_items : csr matrix (n_users, n_items), optional
+        The plays; without them no popularity is noted.
+
+    Returns
+    -------
+    Factors
+    """
+    from userlogfeat.factor_files import DIGEST, Factors, digest_users, share_of_users
+
+    made_by = made_by | {DIGEST: digest_users(*users)}
+    popularity = None if user_items is None else share_of_users(user_items)
+    return Factors(*users, *items, made_by=made_by, popularity=popularity)
+
+
+def best_epoch(history: Sequence[dict[str, float]]) -> str:
+    """Describe which epoch was kept: the one with the lowest validation loss."""
+    losses = [epoch["valid_loss"] for epoch in history]
+    return f"best of {len(losses)} epochs: {losses.index(min(losses)) + 1}"
 
 
 def _parse(text):
@@ -41,25 +183,3 @@ def _parse(text):
         return literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def training_data(
-    description: str | None,
-    default: str,
-    licence: str,
-    non_commercial: bool,
-    **more: Any,
-) -> dict[str, Any]:
-    """Return the notes on logs and audio that are saved with a model."""
-    return {
-        "description": description or default,
-        "licence": licence,
-        "non_commercial": non_commercial,
-        **more,
-    }
-
-
-def best_epoch(history: Sequence[dict[str, float]]) -> str:
-    """Describe which epoch was kept: the one with the lowest validation loss."""
-    losses = [epoch["valid_loss"] for epoch in history]
-    return f"best of {len(losses)} epochs: {losses.index(min(losses)) + 1}"

@@ -129,7 +129,8 @@ Liked = Annotated[
 Disliked = Annotated[
     str | None, typer.Option(help="Column of what users said they disliked: 1 or 0.")
 ]
-MinCount = Annotated[int, typer.Option(min=0)]
+MinUsers = Annotated[int, typer.Option(min=0, help="Items of fewer are left out.")]
+MinItems = Annotated[int, typer.Option(min=0, help="Users of fewer are left out.")]
 
 # Catalogues, and their columns.
 Catalogue = Annotated[
