@@ -837,6 +837,7 @@ def test_interrupted_before_any_fit(task, tmp_path, moment):
     assert len(fake.STUDENTS) == n_fits
 
 
+@pytest.mark.long
 def test_killed_comparison_loses_the_running_fit_at_most(tmp_path):
     folder, log = tmp_path / "c", tmp_path / "log"
     command = [sys.executable, str(FAKE), str(folder), str(log), "0.05"]

@@ -285,8 +285,8 @@ CHECKED = {
             network="mlp",
             hidden=(16,),
             n_units=16,
-            max_epochs=30,
-            lr=0.05,
+            max_epochs=10,
+            lr=0.1,
             random_state=0,
         ),
         {},
@@ -318,11 +318,11 @@ CHECKED = {
         MINI_BATCH | {"check_regressors_train": TILED},
     ),
     "KDStudentClassifier": (
-        KDStudentClassifier(network="mlp", max_epochs=60, lr=1e-2, random_state=0),
+        KDStudentClassifier(network="mlp", max_epochs=12, lr=2e-2, random_state=0),
         MINI_BATCH,
     ),
     "KDStudentRegressor": (
-        KDStudentRegressor(network="mlp", max_epochs=60, lr=1e-2, random_state=0),
+        KDStudentRegressor(network="mlp", max_epochs=20, lr=2e-2, random_state=0),
         MINI_BATCH,
     ),
     "KDStudentClassifier se_cnn": (
@@ -356,11 +356,20 @@ CHECKED = {
     "WindowRegressionClassifier": (WindowRegressionClassifier(), {}),
 }
 
+# What other rows check as well, only slower: musicnn's network, a student's.
+LONG = ("MusicnnEmbedder", "KDStudentClassifier se_cnn")
+
 
 @pytest.mark.filterwarnings("ignore:Skipping check")
 @pytest.mark.filterwarnings("ignore:No clip of X changes its sign")
 @pytest.mark.filterwarnings("ignore:Waveform .* where full scale is 1")
-@pytest.mark.parametrize("name", CHECKED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in LONG else [])
+        for name in CHECKED
+    ],
+)
 def test_scikit_learns_checks(name):
     estimator, expected = CHECKED[name]
     results = check_estimator(estimator, expected_failed_checks=expected, on_fail=None)

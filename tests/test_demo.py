@@ -10,7 +10,7 @@ import pytest
 DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo.py"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(
     util.find_spec("musicnn") is None,
     reason="needs musicnn's weights: pip install --no-deps musicnn==0.1.0",

@@ -458,6 +458,7 @@ def test_find_audio_tells_of_folders_it_cannot_list(tmp_path, monkeypatch):
         assert find_audio([tmp_path]) == [f"{tmp_path}/a.wav"]
 
 
+@pytest.mark.long
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its reader of last resort
 def test_as_librosa_loads(data, judge):

@@ -208,8 +208,8 @@ def test_loading_is_late():
     assert embedder.get_params()["weights"] == "somewhere/else"
 
 
+@pytest.mark.long
 @pytest.mark.real
-@pytest.mark.slow
 def test_as_written_in_the_readme(data, tmp_path):
     """ESC-10 and GTZAN clips together, and ESC-10 alone: far above chance."""
     scenes = sorted((data / "esc10").glob("*/*.ogg"))

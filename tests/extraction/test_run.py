@@ -237,6 +237,7 @@ def n_rows(folder):
         return 0
 
 
+@pytest.mark.long
 def test_killed_at_twenty_random_moments(tmp_path, monkeypatch):
     """Every clip once, no part unreadable, and finished rows are never done again."""
     monkeypatch.syspath_prepend(FAKE.parent)

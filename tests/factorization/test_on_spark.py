@@ -80,8 +80,8 @@ def test_ranking_of_the_planted_corpus_is_as_good_as_the_local_one():
     assert_as_good(logs.user_items, n_factors=8, alpha=1.0, iterations=15)
 
 
+@pytest.mark.long
 @pytest.mark.real
-@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_ranking_of_hetrec_lastfm_is_as_good_as_the_local_one(data):
     logs = read_logs(

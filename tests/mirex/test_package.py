@@ -261,6 +261,7 @@ def test_what_cannot_be_handed_in(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.long
 def test_weights_of_code_of_ones_own(tmp_path):
     """Beside the file they come along; elsewhere they are refused, not forgotten."""
     source = Path(userlogfeat.__file__).parent / "pretrained" / "lastfm2k-musicnn"
@@ -300,6 +301,7 @@ def test_a_cache_of_ones_own_is_not_handed_in(tmp_path, caplog):
     assert "is left out: the scratch folder keeps features" in caplog.text
 
 
+@pytest.mark.long
 def test_modules_beside_the_file_are_missed(tmp_path):
     """The folder was written, and no script of it could run."""
     (tmp_path / "helper_beside.py").write_text("from sklearn.svm import SVC\n")

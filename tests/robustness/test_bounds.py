@@ -33,12 +33,14 @@ def measured(tmp_path_factory):
     return [json.loads(line) for line in found.stdout.splitlines()]
 
 
+@pytest.mark.long
 def test_memory_stays_within_its_bound(measured):
     beyond = [line for line in measured if line["peak"] > line["bound"]]
     assert beyond == []
     assert len(measured) == 15
 
 
+@pytest.mark.long
 def test_all_but_one_are_refused_in_words(measured):
     clear = ("TooLongAudioError", "CorruptAudioError", "ModelError", "TableError")
     for line in measured:

@@ -22,6 +22,7 @@ def kills(monkeypatch):
     return robustness_kills
 
 
+@pytest.mark.long
 def test_eight_processes_extract_and_read(tmp_path, kills):
     """Four into one table, two into others, two that read all the time."""
     clips = kills.make_clips(tmp_path / "clips")

@@ -107,6 +107,7 @@ def test_a_checkpoint_changes_nothing(kind, whole, tmp_path):
     assert os.listdir(tmp_path / "new" / "folder") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "seed"), [("teacher", 0), ("student", 1)])
 def test_killed_and_started_again(kind, seed, whole, tmp_path):
     """SIGKILL at a random step after the first epoch, in another process."""

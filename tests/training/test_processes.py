@@ -139,6 +139,7 @@ def test_they_go_on_after_errors(both):
     assert both[0]["after"] == both[1]["after"] == both[0]["mlp"]["weights"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "words"), [("stall", "gradients or moments were added up"), ("end", "")]
 )

@@ -19,7 +19,7 @@ def student():
     return KDStudentRegressor(network="mlp", batch_size=8, max_epochs=3, random_state=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_that_spark_started_have_the_losses_of_one(spark):
     """Two processes of this machine, and the function's result of the first.
 
