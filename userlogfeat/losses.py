@@ -54,7 +54,7 @@ class Loss:
 
 
 LOSSES = Registry("loss")
-FACTOR_LOSS = ("predicted", "target")  # what a loss of estimated factors may need
+FACTOR_LOSS = ("predicted", "target")  # tensors for a loss of estimated factors
 
 
 def register_loss(name: str) -> Callable[[LossT], LossT]:
@@ -385,10 +385,10 @@ def draw_violators(
     Returns
     -------
     violators : Tensor (B,), int64
-        Any label where there is no violator.
+        Any label if there is no violator.
     weights : Tensor (B,)
         L(floor(n / N)) with L(r) = 1 + 1/2 + ... + 1/r: the estimated rank of y, and
-        what it costs. 0 where there is no violator, or none was found in n draws,
+        its cost. 0 if there is no violator, or none was found in n draws,
         after which the loop gives up. For rows of one label n is the paper's Y - 1.
     """
     bound = scores.gather(1, positives[:, None]) - margin

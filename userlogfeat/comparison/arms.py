@@ -80,7 +80,7 @@ def register_arm(
     callable
         Decorator of a function ``(supervision, fit)`` that returns the student's
         parameter `teacher` and its targets (n_clips, n_factors), each None where there
-        is none. `supervision` trains teachers, and knows the comparison
+        is none. `supervision` trains teachers, and has the comparison
         (``supervision.problem``); `fit` has `arm`, `n_labels`, `channels`, `seed` and
         `fold`. Ready teachers that a user passes for the arm take its place.
 
@@ -145,7 +145,7 @@ def _init(supervision: Supervision, fit: Fit) -> Given:
 @register_arm(
     "kd",
     mode="kd",
-    description="learns the labels and, beside them, the teacher's estimate for each "
+    description="learns the labels and, in addition, the teacher's estimate for each "
     "clip",
     look=("#0072B2", "D", "-"),
 )
@@ -157,7 +157,7 @@ def _kd(supervision: Supervision, fit: Fit) -> Given:
     PERMUTED,
     mode="kd",
     description="control: as kd, from a teacher of logs with permuted items, which "
-    "know nothing about music",
+    "have no information on music",
     look=("#D55E00", "v", (0, (2, 1.5))),
     is_control=True,
 )

@@ -29,18 +29,18 @@ class TeacherData:
     ----------
     estimator : CFRegressor
         Teacher, not fitted. If its `random_state` is None, every seed of the comparison
-        trains a teacher of its own; with an integer, all seeds share one.
+        trains a teacher of its own; with an integer, all seeds have the same.
     X : array-like of n_clips
         Training clips of the teacher, as the estimator's ``fit`` takes them.
     factors : array-like (n_clips, n_factors)
         Factor of each clip's item, as ``Catalogue.align`` gives them.
     items : array-like (n_clips,)
-        Item of each clip, or artist where the logs know artists. In permuted logs,
-        these exchange their factors.
+        Item of each clip, or artist if the items of the logs are artists. In permuted
+        logs, these exchange their factors.
     clips : array-like (n_clips,) of int, optional
         For each clip, the row of the student's X that is the same clip; -1 for none.
         By default, rows that are equal (the same path, the same numbers). All -1,
-        together with `groups`, states that nothing is shared.
+        together with `groups`, states that there is no overlap.
     groups : array-like (n_clips,), optional
         Artist of each clip, by default `items`. The ids must be those of the
         ``groups`` that ``compare`` gets: they identify the test artists. If no id is on
@@ -114,14 +114,14 @@ def check_teacher_data(data: TeacherData, n_student_clips: int) -> TeacherData:
         raise ValueError(
             f"The factors of {len(bad)} clips contain NaN or infinity (rows "
             f"{', '.join(map(str, bad[:_SHOWN]))}, ...): leave out clips whose item "
-            "the logs do not know."
+            "is not in the logs."
         )
     columns = {"items": data.items, "factors": factors}
     for name in ("clips", "groups", "sample_weight"):
         if getattr(data, name) is not None:
             columns[name] = getattr(data, name)
     arrays = {name: np.asarray(values) for name, values in columns.items()}
-    for name in ("items", "groups"):  # NumPy would make NaN beside names a name
+    for name in ("items", "groups"):  # NumPy would turn NaN among names to text
         if name in columns and arrays[name].ndim == 1 and len(arrays[name]):
             arrays[name] = as_column(columns[name], name)
     columns = arrays
@@ -150,7 +150,7 @@ def find_artist_overlap(
 ) -> ArtistOverlap:
     """Number the artists of the student's and the teacher's clips together.
 
-    Two clips are by one artist where their ids say so, or where they are the same
+    Two clips are by one artist if they have the same id, or if they are the same
     clip: the numbers are the connected components of both relations.
 
     Parameters

@@ -312,7 +312,7 @@ def _warn_of_unknown_overlap(data, groups):
         f"TeacherData ({_examples(theirs)}, ...), and not all of its clips are in X: "
         "the teacher may be trained on test artists, and n_shared_teacher is null. "
         "Pass TeacherData(groups=...), the artist of each clip in the ids of `groups`. "
-        "If nothing is shared, state it: also pass clips=numpy.full(n_clips, -1).",
+        "If there is no overlap, state it: also pass clips=numpy.full(n_clips, -1).",
         stacklevel=4,
     )
 

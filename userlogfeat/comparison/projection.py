@@ -10,7 +10,7 @@ import numpy as np
 
 from userlogfeat._typing import Audio
 
-_PROJECTION = 2  # the stream of random numbers, beside a fit's seed
+_PROJECTION = 2  # stream of random numbers, in addition to a fit's seed
 
 
 def random_projection(

@@ -101,8 +101,8 @@ class ResultStore:
         if different:
             raise ValueError(
                 f"{str(self.folder)!r} holds another comparison: it differs in "
-                f"{', '.join(different)}. Pass a new folder, or what it was begun "
-                "with. (Folds differ from call to call where the splitter of `cv` "
+                f"{', '.join(different)}. Pass a new folder, or the original "
+                "arguments. (Folds differ from call to call where the splitter of `cv` "
                 "shuffles without a random_state.)"
             )
 

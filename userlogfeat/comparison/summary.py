@@ -23,7 +23,12 @@ from userlogfeat.evaluation.significance import (
 
 _SETTING = ["n_labels", "channels"]
 _TESTS = ("p_ttest", "p_wilcoxon")
-_CONTRAST = ("difference", "diff_low", "diff_high", *_TESTS, "effect_size")
+# Columns of a contrast; those that end with "_holm" are filled in at the end.
+_CONTRAST = (
+    *("difference", "diff_low", "diff_high"),
+    *("p_ttest", "p_ttest_holm", "p_wilcoxon", "p_wilcoxon_holm"),
+    "effect_size",
+)
 _FIT = ["arm", *_SETTING, "seed", "fold"]
 # Bounds of the outcome of a clip, and so of the interval of its mean.
 _NONE = (-np.inf, np.inf)
@@ -117,7 +122,7 @@ def summarise(
                 row |= {f"{name} to {other}": contrast[name] for name in _CONTRAST}
             rows.append(row)
     summary = pl.DataFrame(rows, schema=_schema(against), infer_schema_length=None)
-    return _correct(summary, against).select(_columns(against))
+    return _correct(summary, against)
 
 
 class _Tables:
@@ -178,8 +183,8 @@ class _Tables:
         interval = self._interval(tables[0] - tables[1], bounds)
         values = (
             *interval,
-            paired_ttest(first, second, **sizes).p_value,
-            wilcoxon(first, second).p_value,
+            *(paired_ttest(first, second, **sizes).p_value, None),
+            *(wilcoxon(first, second).p_value, None),
             cohens_dz(first, second),
         )
         return dict(zip(_CONTRAST, values, strict=True))
@@ -243,17 +248,6 @@ def _schema(against):
         **dict.fromkeys(("n_clips", "n_groups", "n_seeds"), pl.Int64),
         **numbers,
     }
-
-
-def _columns(against):
-    """Return the columns in order: each corrected p-value beside the plain one."""
-    columns = []
-    for name in _schema(against):
-        columns.append(name)
-        test, _, arm = name.partition(" to ")
-        if test in _TESTS:
-            columns.append(f"{test}_holm to {arm}")
-    return columns
 
 
 def _check(frame):

@@ -34,7 +34,7 @@ class Supervision:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self._teachers = {}
-        self._used = None
+        self._used: FoldTeacher | None = None
 
     def give(self, fit: Fit) -> tuple[Any, np.ndarray | None, FoldTeacher | None]:
         """Return the student's teacher, targets, and the teacher trained for them.
@@ -89,8 +89,8 @@ class Supervision:
                 change=change,
                 channels=fit.channels,
             )
-        self._used = self._teachers[key]
-        return self._used
+        teacher = self._used = self._teachers[key]
+        return teacher
 
     def random_projection(self, fit: Fit) -> np.ndarray:
         """Return a random projection of the student's input, as long as the factors.
@@ -112,7 +112,7 @@ class Supervision:
             seed=fit.seed,
         )
 
-    def _choose(self, ready, fit) -> Given:
+    def _choose(self, ready: Any, fit: Fit) -> Given:
         """Choose the ready teacher, or the ready targets, of one fit."""
         if isinstance(ready, list):
             ready = ready[self.problem.seeds.index(fit.seed)]

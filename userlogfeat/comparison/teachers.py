@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from userlogfeat.comparison.artist_overlap import ArtistOverlap, TeacherData
 
 
-_CHANGE = 1  # the stream of random numbers that changes factors, beside a fit's seed
+_CHANGE = 1  # stream of random numbers, in addition to a fit's seed
 
 
 def permute_factors(

@@ -20,8 +20,8 @@ Layout, from the README of the archives (44.1 kHz, 24 bits, stereo)::
                            meta.txt and no evaluate.txt)
 
 Splits: 1,170 development segments (78 a scene) in four folds by place; 390 for
-evaluation (26 a scene). Segments of one recording share the beginning of their names,
-which is their `item`; names of the evaluation part do not show it.
+evaluation (26 a scene). Names of segments of one recording begin alike, which is
+their `item`; names of the evaluation part do not show it.
 
 Known faults: error.txt lists failures of a microphone and interference of phones, in
 parts of segments; none is left out, and the column `error_seconds` has their length.

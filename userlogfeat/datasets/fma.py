@@ -18,7 +18,7 @@ Layout, of the archives named on github.com/mdeff/fma::
 a track.
 
 Splits: ``set/split`` is training, validation or test: 6,400, 800 and 800 clips of
-small, in equal shares of its 8 genres; 19,922, 2,505 and 2,573 of medium, whose 16
+small, in equal parts of its 8 genres; 19,922, 2,505 and 2,573 of medium, whose 16
 genres are uneven. No artist is on two sides.
 
 Known faults: the authors' wiki ("Excerpts shorter than 30s and erroneous audio length

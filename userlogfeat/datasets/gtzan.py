@@ -148,7 +148,7 @@ def _has_genres(folder):
 
 
 def _artists(source):
-    """Return the artist of each track that the index knows."""
+    """Return the artist of each track in the index."""
     if isinstance(source, Mapping):
         pairs = list(source.items())
     else:

@@ -137,7 +137,7 @@ class LabelledClips:
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """Names of the splits that :meth:`cv` knows for this set."""
+        """Names of the splits that :meth:`cv` has for this set."""
         own = self.folds is not None or self.split is not None
         return (*([OFFICIAL] if own else []), *self.published_splits)
 

@@ -83,7 +83,7 @@ def make_listening_corpus(
     folder: PathLike | None = None,
     random_state: RandomState | np.random.Generator = None,
 ) -> ListeningCorpus:
-    """Make a corpus of listening logs and the audio of the items they know.
+    """Make a corpus of listening logs and the audio of their items.
 
     Parameters
     ----------
@@ -194,9 +194,9 @@ def _make_items(n_items, n_tastes, n_artists, equaliser, rng):
             for artist in item_artist
         ]
     )
-    whose = item_artist if equaliser == "artist" else np.arange(n_items)
-    drawn = rng.standard_normal((whose.max() + 1, EQUALISER_BANDS))
-    return item_tastes, item_artist, EQUALISER_SPREAD * drawn[whose]
+    owner = item_artist if equaliser == "artist" else np.arange(n_items)
+    drawn = rng.standard_normal((owner.max() + 1, EQUALISER_BANDS))
+    return item_tastes, item_artist, EQUALISER_SPREAD * drawn[owner]
 
 
 def _choose_sounds(item_tastes, noise, rng):

@@ -158,10 +158,10 @@ def difference_interval(
         )
     kept = np.ones(first.shape, bool) if tested is None else np.asarray(tested, bool)
     if bounds is None:
-        shares = kept.shape == first.shape and all(
+        binary = kept.shape == first.shape and all(
             np.isin(table[kept], (0, 1)).all() for table in (first, second)
         )
-        bounds = (-1, 1) if shares else (-np.inf, np.inf)
+        bounds = (-1, 1) if binary else (-np.inf, np.inf)
     return mean_interval(
         first - second, tested=tested, groups=groups, bounds=bounds, level=level
     )
@@ -244,7 +244,7 @@ def _jackknife(sums, counts):
 def _of_equals(mean, bounds, n_groups, level):
     """Return the interval if no group differs from another.
 
-    Had a share q of groups another outcome, all n would agree with probability
+    Had a proportion q of groups another outcome, all n would agree with probability
     (1 - q)^n: q can be as large as 1 - ((1 - level) / 2)^(1 / n), and they can be as
     far away as a bound. For 0 and 1 this is the interval of Clopper and Pearson (1934).
     """

@@ -69,7 +69,7 @@ def top_items(
     items : ndarray of int64, shape (n_users, k)
         -1 where a row has fewer than k candidates.
     values : ndarray, shape (n_users, k)
-        Their scores, in the dtype of `scores`; -inf beside -1.
+        Their scores, in the dtype of `scores`; -inf for -1.
 
     Examples
     --------
@@ -218,7 +218,7 @@ def refuse_nan(block: np.ndarray, first_user: int) -> None:
         user, item = found[0]
         raise ValueError(
             f"The score of user {first_user + user} for item {item} is NaN, which has "
-            "no place in an order. Repair what made it, or leave the user or item out."
+            "no place in an order. Repair its source, or leave the user or item out."
         )
 
 

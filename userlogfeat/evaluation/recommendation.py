@@ -4,9 +4,9 @@ Task: for every user, some items are relevant (held-out plays or likes) and all
 candidates are scored; good scores put the relevant ones first.
 
 Conventions. An item is relevant where `relevance` is above 0; how far above plays no
-part. Metrics "at k" judge the k best candidates; of equal scores the item of the lower
+part. Metrics "at k" are of the k best candidates; of equal scores the item of the lower
 index comes first, as :func:`userlogfeat.recommend` has it. AUC and average precision
-judge the whole order and decide no tie: of a relevant and another item with equal
+are of the whole order and resolve no tie: of a relevant and another item with equal
 scores, half a pair is counted (AUC), and equal scores are one threshold (average
 precision), as in scikit-learn. A user without relevant items has no score: NaN, counted
 in the result and left out of the means.

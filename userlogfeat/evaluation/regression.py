@@ -9,7 +9,7 @@ import numpy as np
 
 from userlogfeat._typing import ArrayLike
 
-# Relative spread of what is constant but for rounding, in sums of some hundred terms.
+# Relative range of constants after rounding, in sums of some hundred terms.
 _SINGLE, _DOUBLE = 1e-6, 1e-14
 
 
@@ -30,7 +30,7 @@ def r2(
     Returns
     -------
     float or ndarray (n_targets,)
-        At most 1; 0 for the mean of `y`; negative for what is worse. Of a constant
+        At most 1; 0 for the mean of `y`; negative for worse estimates. For a constant
         target: 1 where all estimates are right, else 0 (as scikit-learn).
 
     Raises

@@ -24,7 +24,7 @@ from userlogfeat._typing import ArrayLike, Labels
 from userlogfeat.evaluation.ranking import iter_rows, top_items, unit_rows
 
 METRICS = ("l1", "l2", "cosine")
-_NEAR = 1e-9  # squared distance beside squares, of which rounding is a part in 1e6
+_NEAR = 1e-9  # squared distance relative to squares; rounding is far below
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,19 +171,19 @@ def precision_at_k(
         )
     right = ((labels[nearest] == labels[:, None]) & found).sum(axis=1)
     clips = np.where(n_found > 0, right / np.maximum(n_found, 1), np.nan)
-    judged = n_found > 0
+    has_any = n_found > 0
     per_class = {
-        label: float(clips[judged & (labels == label)].mean())
-        for label in np.unique(labels[judged]).tolist()
+        label: float(clips[has_any & (labels == label)].mean())
+        for label in np.unique(labels[has_any]).tolist()
     }
-    return Precision(float(clips[judged].mean()), clips, per_class)
+    return Precision(float(clips[has_any].mean()), clips, per_class)
 
 
 def _distances(features, squares, rows, metric):
     """Compute distances of some rows to all; for "l2" squared, in the same order.
 
     |x - y|^2 = |x|^2 - 2 x y + |y|^2 is fast, and exact but for the rounding of the
-    largest square; rows with a neighbour that is near beside that are computed singly.
+    largest square; rows with a neighbour near that limit are computed exactly.
     """
     if metric == "l1":
         return cdist(features[rows], features, "cityblock")

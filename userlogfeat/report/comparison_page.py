@@ -46,7 +46,7 @@ _HOW_TO_READ = (
     "Holm for the number of comparisons, is below 0.05; “not distinguishable” does not "
     "mean equal."
 )
-# Columns of compare's frame, and what they count.
+# Columns of compare's frame that count leaks, in words.
 _LEAKS = {
     "n_shared_train": "artists of the test clips are in the training part",
     "n_shared_teacher": "artists of the test clips are in the teacher's training data",
@@ -135,7 +135,7 @@ def write_html(
 
 
 def _findings(results):
-    """Sentences on what is above what, setting by setting."""
+    """Describe the differences in sentences, setting by setting."""
     found = contrasts(results.summary)
     if not found:
         return Section("In short", ["The summary has no differences between arms."])

@@ -2,8 +2,8 @@
 
 A difference counts where its 95 % interval excludes zero and its p value, if there is
 one, survives Holm's correction. A gain is called knowledge from the logs only where it
-is larger than that of a teacher of *permuted* logs, which regularises as well and
-knows nothing.
+is larger than that of a teacher of *permuted* logs, which regularises as well and has
+no knowledge.
 """
 
 from __future__ import annotations

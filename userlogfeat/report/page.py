@@ -1,7 +1,7 @@
 """A page of sections, as one HTML file: no scripts, no network, any browser.
 
-``templates/page.html`` has the markup and escapes every text. What a section holds is
-a paragraph (a str), a list of items (a list of str), or one of the blocks below.
+``templates/page.html`` has the markup and escapes every text. Sections hold paragraphs
+(str), lists of items (list of str), and the blocks defined here.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Picture:
         file = io.BytesIO()
         settings = plotting().rc_context({"svg.hashsalt": "report"})
         with warnings.catch_warnings(), settings:
-            # Letters that the font lacks: the tables beside the drawing have them.
+            # Letters that the font lacks; the tables on the page have them.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             self.figure.savefig(file, format="svg", metadata={"Date": None})
         data = base64.b64encode(file.getvalue()).decode()

@@ -44,7 +44,7 @@ def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict of str to dict
-        A registered arm with a look of its own always looks the same.
+        Registered arms with a look always have the same one.
     """
     styles, n_spare = {}, 0
     for arm in arms:
@@ -81,7 +81,7 @@ def new_axes(size: tuple[float, float]) -> Axes:
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
-    """Make a figure for a file, which pyplot does not know and need not close."""
+    """Make a figure for a file, outside pyplot, which need not be closed."""
     return plotting("matplotlib.figure").Figure(figsize=size, layout="constrained")
 
 
