@@ -99,7 +99,7 @@ def test_a_loaded_model_predicts_as_the_one_that_was_saved(tmp_path, steps):
     assert set(expected) == {"blues", "hip hop", "rock"}
     np.testing.assert_array_equal(loaded.trained.predict(X), expected)
     assert (loaded.names, loaded.labels) == (model.names, model.labels)
-    np.testing.assert_array_equal(loaded.shares, [1 / 3] * 3)
+    assert loaded.shares == [1 / 3] * 3
 
 
 @pytest.mark.filterwarnings("ignore:Label .* is present in all training")
@@ -205,7 +205,7 @@ def rewrite(path, **changes):
         {"shares": [1, 1]},
         {"names": ["a", "a", "c"]},
         {"labels": {"/a.wav": "a"}},
-        {"learned": [True, True, True]},
+        {"trained": [True, True, True]},
         {"tags": 2},
     ],
 )

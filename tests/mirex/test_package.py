@@ -23,14 +23,13 @@ from userlogfeat.mirex import measure, package
 from userlogfeat.mirex.black_box import Run
 from userlogfeat.mirex.lists import read_labels
 from userlogfeat.mirex.measure import Measured, measure_package
-from userlogfeat.mirex.package import write_package
-from userlogfeat.mirex.package_files import (
+from userlogfeat.mirex.package import write_package, write_readme
+from userlogfeat.mirex.pipeline import load_pipeline, write_description
+from userlogfeat.mirex.requirements import (
     direct_requirements,
     pinned_requirements,
     required_modules,
 )
-from userlogfeat.mirex.package_readme import write_readme
-from userlogfeat.mirex.pipeline import load_pipeline, write_description
 
 TOY = Path(__file__).with_name("toy.py")
 _spec = importlib.util.spec_from_file_location("toy", TOY)
@@ -154,7 +153,7 @@ def test_readme_has_what_organisers_ask_for(submission):
         assert line in text, line
 
 
-def test_readme_tells_what_was_measured(tmp_path, monkeypatch):
+def test_readme_has_what_was_measured(tmp_path, monkeypatch):
     run = Run([], "ok", 0, 61.25, 48.0, 512.4, "")
     runs = dict.fromkeys(["extractFeatures.sh", "TrainAndClassify.sh", "Train.sh"], run)
     found = Measured("planted clips of 30 s", 24, 720.0, 2, runs, 24 * 4096)
@@ -254,7 +253,7 @@ def test_what_cannot_be_handed_in(tmp_path):
     with pytest.raises(ValueError, match="full is not empty, expected a new folder"):
         write_package(tmp_path / "full")
     lookup = make_pipeline(FeatureLookup("table"), SVC())
-    with pytest.raises(ValueError, match="an embedder that hears new ones"):
+    with pytest.raises(ValueError, match="an embedder that takes new ones"):
         write_package(tmp_path / "a", pipeline=lookup)
     with pytest.raises(ValueError, match=r"pass it as file.py:function"):
         write_package(tmp_path / "b", pipeline=toy.pipeline())
@@ -359,7 +358,7 @@ def test_measuring_runs_all_scripts_on_halves(tmp_path):
 def test_measuring_a_submission_that_fails(tmp_path):
     (tmp_path / "list.txt").write_text("a\tx\n")
     folder = submit(tmp_path / "s", "echo no such module; exit 1")
-    with pytest.raises(RuntimeError, match=r"exit code 1, .* It said:\nno such module"):
+    with pytest.raises(RuntimeError, match=r"code 1, .* Its output:\nno such module"):
         measure_package(folder, tmp_path / "list.txt")
 
 

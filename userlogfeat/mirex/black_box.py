@@ -1,13 +1,13 @@
-"""Run a script that we know nothing of: time limit, wall time, peak memory, exit code.
+"""Run a script as a black box: time limit, wall time, peak memory, exit code.
 
-The script gets a session of its own, so that what it started ends with it; on Windows,
-which has none, that is what was seen to be started by it. Memory is the resident memory
-of all its processes together, looked at ten times a second; pages that they share count
-once in each. Linux and Windows keep the peak of each process, so what one held and gave
-back before a look is seen. Not seen are a peak of several together between two looks,
-and what a process takes after the last look at it, in its last tenth of a second. A
-script that is over before the first look has no peak (NaN). (That which ``wait4``
-reports is of no use: it counts what *we* held when the script was started.)
+The script gets a session of its own, and all processes in it end with the script. On
+Windows, which has no sessions, these are the processes that were seen to be its
+children. Memory is the resident memory of all its processes together, sampled ten times
+a second; pages that they share count once in each. Linux and Windows keep the peak of
+each process, so memory that one held and gave back before a sample is counted. Missed
+are a peak of several together between two samples, and what a process takes after its
+last sample. A script that ends before the first sample has no peak (NaN). (The peak of
+``wait4`` is of no use: it includes what *we* held when the script was started.)
 """
 
 import math
@@ -25,31 +25,31 @@ import psutil
 
 from userlogfeat._typing import PathLike
 
-_LOOKS = 0.1  # seconds between two looks at the processes
+_PERIOD = 0.1  # seconds between two samples of the processes
 _GRACE = 5.0  # seconds from asking the script to end to killing it
 _TAIL = 2000  # bytes of output that are kept in the result
 
 
 @dataclass(frozen=True)
 class Run:
-    """What became of a script.
+    """Outcome of a script.
 
     Attributes
     ----------
     command : list of str
     status : {"ok", "timed out", "failed", "cannot start"}
     exit_code : int or None
-        Negative: the signal that ended it.
+        Negative for the signal that ended it.
     seconds : float
         Wall time.
     cpu_seconds : float
-        Processor time, of all threads: what else ran hardly changes it. On Windows,
-        what was used at the last look.
+        Processor time of all threads: other programs hardly change it. On Windows,
+        up to the last sample.
     peak_mib : float
-        Peak of its resident memory, in MiB; NaN where the script was over before it
-        could be looked at.
+        Peak of its resident memory, in MiB; NaN where the script ended before the
+        first sample.
     output_tail : str
-        The end of what it wrote to stdout and stderr.
+        The end of its output to stdout and stderr.
     """
 
     command: list
@@ -66,12 +66,12 @@ class Run:
 
 
 def mib_text(mib: float) -> str:
-    """A size in words; what was not seen is no 0.
+    """Write a size of memory in words.
 
     Parameters
     ----------
     mib : float
-        In MiB; NaN where it is not known.
+        Size in MiB; NaN where it is not known.
 
     Examples
     --------
@@ -95,12 +95,12 @@ def run_script(
     ----------
     command : list of str or Path
     time_limit : float, optional
-        In s; then it is terminated, and killed if that does not help.
+        Time in s after which the script is terminated, and killed if that fails.
     log : str or Path, optional
-        Gets stdout and stderr, at the end of what is there.
+        File to which stdout and stderr are appended.
     cwd : str or Path, optional
     environment : dict of str to str, optional
-        Added to the present one.
+        Variables to add to the present ones.
 
     Returns
     -------
@@ -137,13 +137,13 @@ def run_script(
 
 
 def _cpu_of_children():
-    """Processor time of all children that have ended, in s; 0 on Windows."""
+    """Return processor time of all children that have ended, in s; 0 on Windows."""
     used = os.times()
     return used.children_user + used.children_system
 
 
 def _wait(process, watch, time_limit):
-    """Status and exit code; at the limit, all that it started is ended."""
+    """Return status and exit code; at the limit, end all its processes."""
     try:
         return "ok", process.wait(time_limit)
     except subprocess.TimeoutExpired:
@@ -151,22 +151,22 @@ def _wait(process, watch, time_limit):
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
         return "timed out", None
-    finally:  # also where we are interrupted, and for what it left behind
+    finally:  # also where we are interrupted, and for processes that it left behind
         watch.end("SIGKILL")
         process.wait()
 
 
 class _Watch:
-    """Looks at all processes of a script while the block runs."""
+    """Sample all processes of a script while the block runs."""
 
     def __init__(self, leader):
         self._leader = leader
         self._bytes, self._cpu = 0, {}
-        self._seen = {}  # by pid; of Windows, where those of the dead are not found
+        self._seen = {}  # by pid; on Windows, children of the dead are not found
         with suppress(psutil.Error):
             self._seen[leader] = psutil.Process(leader)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self):
         self._thread.start()
@@ -177,15 +177,15 @@ class _Watch:
         self._thread.join()
 
     def mib(self):
-        """The peak, in MiB; NaN where none was seen."""
+        """Return the peak, in MiB; NaN where there was no sample."""
         return self._bytes / 2**20 if self._bytes else float("nan")
 
     def cpu_seconds(self):
-        """Processor time that was seen to be used, in s."""
+        """Return processor time up to the last sample, in s."""
         return sum(self._cpu.values())
 
     def end(self, name):
-        """Signal all of them: SIGTERM or SIGKILL, which are one on Windows."""
+        """Signal all processes: SIGTERM or SIGKILL, which are the same on Windows."""
         if hasattr(os, "killpg"):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader, getattr(signal, name))
@@ -194,7 +194,7 @@ class _Watch:
             with suppress(psutil.Error):
                 process.kill()
 
-    def _look(self):
+    def _sample(self):
         while True:
             now = largest = 0
             for process in self._processes():
@@ -204,7 +204,7 @@ class _Watch:
                     largest = max(largest, _peak(process.pid, memory))
                     self._cpu[process.pid] = cpu.user + cpu.system
             self._bytes = max(self._bytes, now, largest)
-            if self._stop.wait(_LOOKS):
+            if self._stop.wait(_PERIOD):
                 return
 
     def _processes(self):
@@ -227,7 +227,7 @@ def _session(pid):
 
 
 def _peak(pid, memory):
-    """The most that one process has held, in bytes, where the system knows."""
+    """Return the peak of one process, in bytes; else what it holds now."""
     with suppress(OSError, IndexError, ValueError):
         status = Path(f"/proc/{pid}/status").read_bytes()
         return int(status.partition(b"VmHWM:")[2].split()[0]) * 1024  # in kB
@@ -237,14 +237,11 @@ def _peak(pid, memory):
 def _tail(log):
     if log is None:
         return ""
-    with open(log, "rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - _TAIL))
-        return file.read().decode("utf-8", "replace")
+    return Path(log).read_bytes()[-_TAIL:].decode("utf-8", "replace")
 
 
 def folder_bytes(folder: PathLike) -> int:
-    """Size of the files in a folder, in bytes.
+    """Return the size of the files in a folder, in bytes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a submission costs: its own scripts, run on clips, measured from outside."""
+"""Run time, memory and scratch space of a submission: its scripts, run on clips."""
 
 import sys
 import tempfile
@@ -6,29 +6,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from userlogfeat._typing import PathLike
-from userlogfeat.mirex.black_box import folder_bytes, run_script
-from userlogfeat.mirex.lists import find_clip, read_labels, read_tags, write_labels
+from userlogfeat.mirex.black_box import folder_bytes, mib_text, run_script
+from userlogfeat.mirex.lists import (
+    find_clip,
+    read_labels,
+    read_tags,
+    write_clips,
+    write_labels,
+)
 
 N_PLANTED, PLANTED_SECONDS = 24, 30.0
+EXTRACT, BOTH = "extractFeatures.sh", "TrainAndClassify.sh"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run of the scripts took.
+    """Costs of the scripts.
 
     Attributes
     ----------
     clips : str
-        What was heard, in words.
+        The measured clips, in words.
     n_clips : int
     audio_seconds : float
-        Of all clips; NaN where unknown.
+        Length of all clips; NaN where unknown.
     n_threads : int or None
-        As passed with -numThreads; None: not passed.
+        Number passed with -numThreads; None: not passed.
     runs : dict of str to Run
-        By script.
+        Runs by script.
     scratch_bytes : int
-        After all scripts.
+        Size of the scratch folder after all scripts.
     """
 
     clips: str
@@ -37,6 +44,22 @@ class Measured:
     n_threads: int | None
     runs: dict
     scratch_bytes: int
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Rows of a table: script, clips, wall and processor time, memory."""
+        half = f"about {self.n_clips // 2}"
+        counts = {EXTRACT: str(self.n_clips), BOTH: f"{half} each"}
+        return [
+            [
+                script,
+                counts.get(script, half),
+                f"{run.seconds:.1f} s",
+                f"{run.cpu_seconds:.1f} s",
+                mib_text(run.peak_mib),
+            ]
+            for script, run in self.runs.items()
+        ]
 
 
 def measure_package(
@@ -51,12 +74,13 @@ def measure_package(
     Parameters
     ----------
     folder : str or Path
-        Of the submission.
+        Folder of the submission.
     train_list : str or Path, optional
-        Labelled clips; by default planted ones are made.
+        Training list of the clips; by default planted ones are made.
     tags : bool
+        Whether the submission is to the tag task.
     n_threads : int, optional
-        Passed as -numThreads.
+        Number to pass with -numThreads.
 
     Returns
     -------
@@ -89,7 +113,7 @@ def measure_package(
             )
             if run.status != "ok":
                 raise RuntimeError(
-                    f"{folder / script} {run} on {len(labels)} {words}. It said:\n"
+                    f"{folder / script} {run} on {len(labels)} {words}. Its output:\n"
                     f"{run.output_tail.strip()}"
                 )
             runs[script] = run
@@ -98,7 +122,7 @@ def measure_package(
 
 
 def _plant(folder):
-    """Labels of planted clips, which are written into a folder."""
+    """Write planted clips into a folder; return their labels."""
     from userlogfeat.datasets.synthetic import make_listening_corpus
 
     corpus = make_listening_corpus(
@@ -116,7 +140,7 @@ def _plant(folder):
 
 
 def _read(train_list, tags):
-    """Labels, one a clip, by absolute path; of tags the first one."""
+    """Read labels, one a clip, by absolute path; of several tags the first."""
     labels = read_tags(train_list) if tags else read_labels(train_list)
     parent = Path(train_list).parent
     return {
@@ -135,7 +159,7 @@ def _seconds(clips):
 
 
 def _write_lists(work, labels, tags):
-    """Lists of all clips, of each second one of a class and of the others."""
+    """Write lists of all clips, and of halves of each class; return arguments."""
     halves = ([], [])
     seen = {}
     for clip, label in labels.items():
@@ -143,19 +167,14 @@ def _write_lists(work, labels, tags):
         halves[seen[label] % 2].append(clip)
     train, test = halves if halves[1] else (halves[0], halves[0])
     write_labels(work / "train.txt", train, [labels[clip] for clip in train])
-    (work / "test.txt").write_bytes(_lines(test))
-    (work / "all.txt").write_bytes(_lines(labels))
+    write_clips(work / "test.txt", test)
+    write_clips(work / "all.txt", labels)
     output = ["out.txt", "binary.txt"] if tags else ["out.txt"]
     output = [work / name for name in output]
     lists = [work / "train.txt", work / "test.txt"]
     return {
-        "extractFeatures.sh": [work / "all.txt"],
-        "TrainAndClassify.sh": [*lists, *output],
+        EXTRACT: [work / "all.txt"],
+        BOTH: [*lists, *output],
         "Train.sh": lists[:1],
         "Classify.sh": [lists[1], *output],
     }
-
-
-def _lines(clips):
-    text = "".join(f"{clip}\n" for clip in clips)
-    return text.encode("utf-8", "surrogateescape")

@@ -78,7 +78,7 @@ class Model:
     trained : TrainedSteps
     names : list of str
         Classes or tags, sorted.
-    shares : ndarray (n_names,)
+    shares : list of float (n_names,)
         Part of the training clips that have each, unreadable ones included.
     tags : bool
         Whether clips may have several labels.
@@ -91,10 +91,10 @@ class Model:
     """
 
     trained: TrainedSteps
-    names: list
-    shares: np.ndarray
+    names: list[str]
+    shares: list[float]
     tags: bool
-    labels: dict
+    labels: dict[str, list[str]]
     fingerprint: str
     pipeline: str
 
@@ -139,11 +139,11 @@ class Model:
             trained = fit_tags(pipeline, X, y.astype(int))
         else:
             trained = fit_classes(pipeline, X, [label for (label,) in readable])
-        shares = [np.mean([name in own for own in lists]) for name in names]
+        counts = [sum(name in own for own in lists) for name in names]
         return cls(
             trained,
             names,
-            np.array(shares),
+            [count / len(lists) for count in counts],
             tags,
             dict(zip(features.paths, lists, strict=True)),
             features.fingerprint,
@@ -175,16 +175,8 @@ def save_model(scratch: PathLike, model: Model, pipeline: Pipeline) -> Path:
 
     data, learned = skops.io.dumps(model.trained.steps), model.trained.learned
     _load_steps(data, pipeline, "The trained pipeline")
-    entries = {
-        "format": FORMAT,
-        "tags": model.tags,
-        "names": model.names,
-        "shares": model.shares.tolist(),
-        "labels": model.labels,
-        "fingerprint": model.fingerprint,
-        "pipeline": model.pipeline,
-        "learned": None if learned is None else learned.tolist(),
-    }
+    entries = {**vars(model), "format": FORMAT}
+    entries["trained"] = None if learned is None else learned.tolist()
     key = [entries[part] for part in ("labels", "fingerprint", "pipeline", "tags")]
     key = hashlib.sha256(json.dumps(key).encode("ascii")).hexdigest()[:16]
     folder = make_below(scratch, MODELS)
@@ -264,21 +256,11 @@ def choose_model(
             len(apart),
             chosen.name,
         )
-    return _load_model(chosen, models[chosen], pipeline)
-
-
-def _load_model(path, entries, pipeline):
-    learned = entries["learned"]
-    steps = _load_steps(path.read_bytes(), pipeline, str(path))
-    return Model(
-        TrainedSteps(steps, None if learned is None else np.array(learned, bool)),
-        entries["names"],
-        np.array(entries["shares"]),
-        entries["tags"],
-        entries["labels"],
-        entries["fingerprint"],
-        entries["pipeline"],
-    )
+    steps = _load_steps(chosen.read_bytes(), pipeline, str(chosen))
+    entries = {name: models[chosen][name] for name in Model.__dataclass_fields__}
+    learned = entries.pop("trained")
+    learned = None if learned is None else np.array(learned, bool)
+    return Model(TrainedSteps(steps, learned), **entries)
 
 
 def _load_steps(data, pipeline, name):
@@ -323,7 +305,7 @@ _CHECKS = {
         len(shares) == len(all_["names"]) and all(0 <= share <= 1 for share in shares)
     ),
     "labels": lambda labels, _: all(isinstance(own, list) for own in labels.values()),
-    "learned": lambda learned, all_: (
+    "trained": lambda learned, all_: (  # of tags, to which the steps were fitted
         len(learned) == len(all_["names"]) if all_["tags"] else learned is None
     ),
 }

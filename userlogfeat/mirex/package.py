@@ -1,16 +1,18 @@
 """The folder to hand in to MIREX: scripts, model files, requirements and a README.
 
-It holds all that runs, this library and musicnn's weights included, but the packages of
-PyPI, which ``setup.sh`` installs once; after that it runs offline, from any working
-directory, on a machine that has never seen this library. Run time, memory and scratch
-space in its README are measured: with the scripts themselves, on the machine that made
-the folder.
+It holds this library and musicnn's weights. Packages of PyPI are installed once by its
+``setup.sh``; after that it runs offline, from any working directory, on a machine that
+has never seen this library. Run time, memory and scratch space in its README are
+measured: with the scripts themselves, on the machine that made the folder. The scripts
+and the README are in ``templates/``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,30 +25,36 @@ from sklearn.base import clone
 
 import userlogfeat
 from userlogfeat._typing import PathLike
-from userlogfeat.mirex.package_files import (
-    ENVIRONMENT,
-    REQUIREMENTS,
-    SCRIPTS,
-    SETUP,
-    pinned_requirements,
-    required_modules,
-)
-from userlogfeat.mirex.package_readme import write_readme
+from userlogfeat.audio.formats import describe_formats
 from userlogfeat.mirex.pipeline import (
     describe_pipeline,
     load_pipeline,
     source_file,
     write_description,
 )
+from userlogfeat.mirex.requirements import (
+    direct_requirements,
+    pinned_requirements,
+    required_modules,
+)
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+    from userlogfeat.mirex.measure import Measured
 
 
 logger = logging.getLogger(__name__)
 
 PIPELINE, WEIGHTS, LIB = "pipeline", "weights", "lib"
 DESCRIPTION = "pipeline.json"
+# Scripts in MIREX's calling formats: our command, and the arguments.
+SCRIPTS = {
+    "extractFeatures.sh": ("extract", "FEATURELIST"),
+    "TrainAndClassify.sh": ("train-and-classify", "TRAINLIST TESTLIST {output}"),
+    "Train.sh": ("train", "TRAINLIST"),
+    "Classify.sh": ("classify", "TESTLIST {output}"),
+}
 
 
 def write_package(
@@ -66,17 +74,17 @@ def write_package(
     folder : str or Path
         Missing or empty.
     pipeline : str, Path or Pipeline, optional
-        As for :func:`~userlogfeat.mirex.load_pipeline`. Where a description can hold
-        it, the folder gets that; else the file of ``file.py:function``, alone.
+        As for :func:`~userlogfeat.mirex.load_pipeline`. The folder gets a description
+        where one can hold it, else the file of ``file.py:function``, alone.
     tags : bool
         Whether the submission is to the tag task.
     name, contact : str
-        For the README.
+        Name and address for the README.
     measure : {"planted"}, str, Path or None
-        What run time and memory are measured with: a training list of your own, or
-        24 planted clips of 30 s. None: they are not, and the README says so.
+        Clips to measure run time and memory with: a training list of your own, or 24
+        planted clips of 30 s. None: nothing is measured, and the README says so.
     n_threads : int, optional
-        Of the measurement.
+        Number of threads of the measurement.
 
     Returns
     -------
@@ -123,13 +131,13 @@ def _check(pipeline):
     if not hasattr(first, "iter_features"):
         raise ValueError(
             f"The pipeline starts with {type(first).__name__}, which knows the clips "
-            "of its table alone. A submission needs an embedder that hears new ones."
+            "of its table alone. A submission needs an embedder that takes new ones."
         )
 
 
 def _check_alone(folder, spec):
-    """Make the pipeline elsewhere, from the folder alone: its scripts were not run."""
-    if not spec.partition(":")[2]:  # a description: it needs no code but the library's
+    """Make the pipeline in another process, from the folder alone."""
+    if spec.endswith(DESCRIPTION):  # it needs no code but the library's
         return
     code = f"from userlogfeat.mirex import load_pipeline; load_pipeline({spec!r})"
     code = f"import os; os.chdir({str(folder.resolve())!r}); {code}"
@@ -152,7 +160,7 @@ def _check_alone(folder, spec):
 
 
 def _write_pipeline(folder, source, pipeline):
-    """Write what makes the pipeline; how to call it, as the scripts do."""
+    """Write a description or code of the pipeline; return its name for scripts."""
     described = describe_pipeline(pipeline)
     if described is not None:
         copied = clone(pipeline)
@@ -190,7 +198,7 @@ def _copy_weights(embedder, folder):
 
 
 def musicnn_models(pipeline: Pipeline) -> list[str]:
-    """Which of musicnn's networks a pipeline hears with.
+    """List musicnn's networks that a pipeline uses.
 
     Parameters
     ----------
@@ -250,17 +258,93 @@ def _write_metadata(folder, name):
 
 
 def _write_scripts(folder, spec, tags):
-    for name, template in SCRIPTS[tags].items():
-        path = folder / name
-        _write_script(path, template.replace("@PIPELINE@", spec))
-    environment = ENVIRONMENT.replace("@MODULES@", " ".join(required_modules()))
-    (folder / LIB / "environment.sh").write_text(
-        environment, encoding="utf-8", newline="\n"
-    )
+    """Write the four scripts, setup.sh and requirements.txt."""
+    for (name, (command, _)), usage in zip(SCRIPTS.items(), _usages(tags), strict=True):
+        command += " --tags" if tags and name == "Train.sh" else ""
+        text = _render("script.sh", usage=usage, command=command, pipeline=spec)
+        _write_script(folder / name, text)
+    text = _render("environment.sh", modules=required_modules())
+    _write_text(folder / LIB / "environment.sh", text)
     version = "{}.{}".format(*sys.version_info)
-    _write_script(folder / "setup.sh", SETUP.replace("@PYTHON@", version))
-    lines = [REQUIREMENTS, *pinned_requirements()]
-    (folder / "requirements.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    _write_script(folder / "setup.sh", _render("setup.sh", python=version))
+    text = _render("requirements.txt", pins=pinned_requirements())
+    _write_text(folder / "requirements.txt", text)
+
+
+def write_readme(
+    path: PathLike,
+    *,
+    name: str,
+    contact: str,
+    pipeline: Pipeline,
+    tags: bool,
+    measured: Measured | None,
+) -> None:
+    """Write the README of a submission: the fields that organisers ask for.
+
+    Parameters
+    ----------
+    path : str or Path
+    name, contact : str
+    pipeline : Pipeline
+    tags : bool
+        Whether the submission is to the tag task.
+    measured : Measured or None
+    """
+    data = None
+    if type(pipeline.steps[0][1]).__name__ == "UserLogEmbedder":
+        from userlogfeat.weights import find_model, read_config
+
+        data = read_config(find_model(pipeline.steps[0][1].weights))["training_data"]
+    text = _render(
+        "README.md",
+        name=name,
+        contact=contact,
+        steps=[" ".join(repr(step).split()) for _, step in pipeline.steps],
+        tags=tags,
+        usages=_usages(tags),
+        python=platform.python_version(),
+        direct=direct_requirements(),
+        formats=describe_formats(),
+        measured=measured,
+        machine=_machine(),
+        has_musicnn=(Path(path).parent / LIB / "musicnn").is_dir(),
+        data=data,
+    )
+    _write_text(path, text)
+
+
+def _usages(tags):
+    """How each script is called."""
+    output = "AFFINITIES BINARY" if tags else "OUTPUT"
+    return [
+        f"{name} [-numThreads N] SCRATCH {arguments.format(output=output)}"
+        for name, (_, arguments) in SCRIPTS.items()
+    ]
+
+
+def _machine():
+    """Name of the processor, and how many there are."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # Linux has a better name
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+        name = next(iter(names), name)
+    return f"{name}, {os.cpu_count()} processors"
+
+
+def _render(template, **values):
+    """Fill a template; nothing is escaped, for none is HTML."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("userlogfeat.mirex"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _copy(source, target, **settings):
@@ -268,7 +352,12 @@ def _copy(source, target, **settings):
     shutil.copytree(source, target, copy_function=shutil.copyfile, **settings)
 
 
+def _write_text(path, text):
+    """Write a text with the line ends of Unix, where it will run."""
+    Path(path).write_text(text, encoding="utf-8", newline="\n")
+
+
 def _write_script(path, text):
-    """Line ends of Unix, where it will run, and the right to run it."""
-    path.write_text(text, encoding="utf-8", newline="\n")
+    """Write a script, with the right to run it for all who may read it."""
+    _write_text(path, text)
     path.chmod(path.stat().st_mode | (path.stat().st_mode & 0o444) >> 2)

@@ -1,4 +1,4 @@
-"""What hears and what classifies: the default pipeline, or one's own.
+"""The pipeline of a submission: the default, or one's own by name or description.
 
 A pipeline is a scikit-learn ``Pipeline``. Its first step turns paths into features: an
 embedder such as :class:`~userlogfeat.UserLogEmbedder`, or a
@@ -11,7 +11,7 @@ An embedder has ``iter_features(paths, on_error="yield")``, ``fingerprint`` and
 folder: ``UserLogEmbedder(folder)``.
 
 A pipeline is given as a function in one's own code, or as a description: a JSON file of
-classes by name and their parameters, which holds no code and runs none.
+classes by name and their parameters. Reading a description runs no code of it.
 """
 
 import importlib
@@ -34,10 +34,8 @@ FORMAT = "userlogfeat pipeline 1"
 _EMBEDDER = ("iter_features", "fingerprint", "layer_sizes")
 N_COMPONENTS = 128  # Chen and Liang (2020); Park et al. (2017) use the features as are
 MAX_DESCRIPTION_BYTES = 1 << 20
-_WRITTEN = (
-    "cache"  # the parameter that names a folder to write: not a stranger's to say
-)
-# What a description may name, and where it is.
+_WRITTEN = "cache"  # the parameter that names a folder to write: not for strangers
+# Classes that a description may name, and their modules.
 _CLASSES = {
     "FeatureLookup": "userlogfeat.estimators.feature_lookup",
     "MelStatistics": "userlogfeat.estimators.mel_statistics",
@@ -62,8 +60,8 @@ def default_pipeline(*, tags: bool = False) -> Pipeline:
     Parameters
     ----------
     tags : bool
-        Whether clips have several labels: one SVM a tag then, with the clips that have
-        it weighing as much as the others together.
+        Whether clips have several labels: then there is one SVM for each tag, and the
+        clips that have it weigh as much as the others together.
 
     Returns
     -------
@@ -88,7 +86,7 @@ def default_pipeline(*, tags: bool = False) -> Pipeline:
 def load_pipeline(
     source: PathLike | Pipeline | None = None, *, tags: bool = False
 ) -> Pipeline:
-    """A pipeline by name.
+    """Load a pipeline by name.
 
     Parameters
     ----------
@@ -97,7 +95,7 @@ def load_pipeline(
         own only. A ``.json`` file that :func:`write_description` wrote. None: the
         default. A pipeline is returned as it is.
     tags : bool
-        Which default.
+        Whether the default is that for tags.
 
     Returns
     -------
@@ -106,8 +104,8 @@ def load_pipeline(
     Raises
     ------
     ValueError, TypeError
-        Where there is no such function, it gives no pipeline, the first step gives no
-        features that can be kept, or the last one is no classifier.
+        Where there is no such function, it returns no pipeline, the first step is no
+        embedder, or the last one is no classifier.
     """
     if source is None:
         return default_pipeline(tags=tags)
@@ -153,7 +151,7 @@ def check_pipeline(pipeline: Any, name: str) -> Pipeline:
 
 
 def _kind_of(step):
-    """What scikit-learn calls it; None for what tells it nothing of itself."""
+    """Return scikit-learn's type of an estimator; None where it has no tags."""
     try:
         return step.__sklearn_tags__().estimator_type
     except AttributeError:
@@ -166,7 +164,7 @@ def _has(embedder, name):
 
 
 def describe_pipeline(pipeline: Pipeline) -> dict[str, Any] | None:
-    """A pipeline as names of classes and their parameters, or None.
+    """Describe a pipeline as names of classes and their parameters.
 
     Parameters
     ----------
@@ -175,7 +173,7 @@ def describe_pipeline(pipeline: Pipeline) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        What JSON can hold; None where a class is not on the list of this module, or a
+        Values for JSON; None where a class is not on the list of this module, or a
         parameter is no number, text, list or listed estimator.
     """
     steps = [_describe(step) for _, step in pipeline.steps]
@@ -190,7 +188,7 @@ def write_description(path: PathLike, pipeline: Pipeline) -> None:
     Parameters
     ----------
     path : str or Path
-        Its name ends with ``.json``.
+        Name that ends with ``.json``.
     pipeline : Pipeline
 
     Raises
@@ -209,7 +207,7 @@ def write_description(path: PathLike, pipeline: Pipeline) -> None:
 
 
 def read_description(path: PathLike) -> Pipeline:
-    """The pipeline of a description; it names classes of a fixed list, and no code.
+    """Make the pipeline of a description, from classes of a fixed list.
 
     Parameters
     ----------
@@ -240,7 +238,7 @@ def read_description(path: PathLike) -> Pipeline:
 
 
 def source_file(source: Any) -> Path | None:
-    """The file of ``file.py:function``; None for anything else."""
+    """Return the file of ``file.py:function``; None for anything else."""
     where, _, name = str(source or "").rpartition(":")
     return Path(where) if name and where.endswith(".py") else None
 
@@ -288,7 +286,7 @@ def _describe(step):
 
 
 def _as_json(value):
-    """A parameter for JSON, or None."""
+    """Return a parameter for JSON, or None."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, str | int | float | bool):
