@@ -31,6 +31,7 @@ REWRITTEN: set[str] = {
     "extraction",
     "inspection",
     "losses",
+    "mirex",
     "report",
 }
 FILES = sorted(
