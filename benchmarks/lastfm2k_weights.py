@@ -262,7 +262,7 @@ def save_weights(data, teacher, settings):
     regressor.alpha_ = teacher.regressor.alpha_
     regressor._single_output_ = False
     regressor.layer_scales_ = {}
-    network = regressor._load_network(device="cpu", precision="fp32")
+    network = regressor.set_params(device="cpu", precision="fp32")._load_network()
     squares = dict.fromkeys(network.layer_sizes, 0.0)
     for clip in regressor.iter_features(paths, layers=tuple(squares)):
         for name in squares:

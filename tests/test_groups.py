@@ -13,7 +13,7 @@ from userlogfeat.comparison.artist_overlap import (
     find_artist_overlap,
 )
 from userlogfeat.estimators import _artists
-from userlogfeat.estimators._network import check_groups
+from userlogfeat.estimators._training import check_groups
 from userlogfeat.evaluation.folds import stratified_folds
 from userlogfeat.evaluation.leaks import leak_report
 from userlogfeat.evaluation.similarity import nearest_clips

@@ -221,3 +221,29 @@ def check_positive(value, name, *, integer=False):
     if not (number and whole and 0 < value < float("inf")):
         kind = "integer" if integer else "number"
         raise ValueError(f"Got {name}={value!r}, expected a positive finite {kind}.")
+
+
+def check_weights(sample_weight, n_clips):
+    """Weights of clips (n_clips,) as float32: ones for None, one number for all.
+
+    Raises
+    ------
+    ValueError
+        Where they are NaN, negative, or of another number of clips.
+    """
+    if sample_weight is None or isinstance(sample_weight, Real):
+        weight = 1.0 if sample_weight is None else sample_weight
+        return np.full(n_clips, weight, dtype=np.float32)
+    weight = check_array(
+        sample_weight, dtype=np.float32, ensure_2d=False, input_name="sample_weight"
+    )
+    if weight.shape != (n_clips,):
+        raise ValueError(
+            f"Got sample_weight of shape {weight.shape}, expected ({n_clips},): a "
+            "weight for each clip."
+        )
+    if (weight < 0).any():
+        raise ValueError("Negative values in data passed to `sample_weight`.")
+    if not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weight

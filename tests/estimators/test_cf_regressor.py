@@ -92,10 +92,7 @@ def test_save_and_load(network, clips, planted, tmp_path):
     teacher.save(tmp_path / "model", training_data=DATA)
     again = CFRegressor.load(tmp_path / "model")
     np.testing.assert_allclose(again.predict(X), teacher.predict(X), rtol=1e-6)
-    assert again.get_params() == teacher.get_params() | {
-        "alphas": list(teacher.alphas),
-        "hidden": list(teacher.hidden),
-    }
+    assert again.get_params() == teacher.get_params()
     embedder = UserLogEmbedder(tmp_path / "model", layer="embedding", scale=False)
     np.testing.assert_allclose(embedder.fit_transform(X), teacher.predict(X), rtol=1e-6)
 
@@ -285,9 +282,7 @@ def test_se_cnn_is_saved_and_loaded(tuned, tones, tmp_path):
     tuned.save(tmp_path, training_data=DATA)
     again = CFRegressor.load(tmp_path)
     np.testing.assert_allclose(again.predict(X), tuned.predict(X), rtol=1e-6)
-    pools = {"pools": [list(pool) for pool in POOLS], "hidden": [256]}
-    pools["alphas"] = list(tuned.alphas)
-    assert again.get_params() == tuned.get_params() | pools
+    assert again.get_params() == tuned.get_params()
     again.save(tmp_path / "again", training_data=DATA)
     np.testing.assert_array_equal(
         CFRegressor.load(tmp_path / "again").predict(X), again.predict(X)
@@ -479,7 +474,7 @@ def test_networks_of_ones_own_that_lack_something(tones):
         (
             np.zeros((4, 32000)),
             {"network": "mlp", "crop": "random"},
-            "hears each clip o",
+            "reads each clip o",
         ),
         (np.zeros((4, 32000)), {"layer": "max_pool"}, "Got layer='max_pool'.*block1"),
     ],

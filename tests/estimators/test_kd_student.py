@@ -23,6 +23,7 @@ from userlogfeat import (
     UserLogEmbedder,
 )
 from userlogfeat.estimators._teacher import _remembered
+from userlogfeat.estimators._training import Trainer
 from userlogfeat.weights import ModelError
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}
@@ -145,10 +146,10 @@ def test_the_model_that_is_kept_has_the_loss_that_chose_it(
 ):
     """Cross-entropy on the validation clips, of probabilities from raw features."""
     X, _, y = planted
-    splits, split = [], KDStudentClassifier._split
+    splits, split = [], Trainer.split
     monkeypatch.setattr(
-        KDStudentClassifier,
-        "_split",
+        Trainer,
+        "split",
         lambda self, *given: splits.append(split(self, *given)) or splits[-1],
     )
     model = student(None if mode == "base" else teacher, mode, max_epochs=4)
@@ -374,11 +375,14 @@ def test_artists_are_on_one_side_of_the_validation(planted, monkeypatch):
     X, _, y = planted
     artists = np.arange(600) // 10
     seen = []
-    monkeypatch.setattr(
-        KDStudentClassifier, "_train", lambda *a, split, **k: seen.append(split) or []
-    )
-    monkeypatch.setattr(KDStudentClassifier, "_as_teacher", lambda *a: None)
-    student().fit(X, y, groups=artists)
+    fit = Trainer.fit
+
+    def watch(self, *given, split, **settings):
+        seen.append(split)
+        return fit(self, *given, split=split, **settings)
+
+    monkeypatch.setattr(Trainer, "fit", watch)
+    student(max_epochs=1).fit(X, y, groups=artists)
     train, valid = seen[0]
     assert len(valid) > 60
     assert not set(artists[train]) & set(artists[valid])

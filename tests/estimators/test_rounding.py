@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from userlogfeat.estimators._artists import nearest_artists
-from userlogfeat.estimators._contexts import _moments_of_bands
+from userlogfeat.estimators._training import moments_of_bands
 from userlogfeat.training.discriminants import _contrasts
 
 RNG = np.random.default_rng(0)
@@ -19,11 +19,11 @@ def test_the_nearest_artist():
     np.testing.assert_array_equal(moved, expected)
 
 
-def test_moments_of_bands():
+def testmoments_of_bands():
     store = [RNG.normal(size=(3, n)) * [[1], [1e-2], [0]] for n in (5, 40)]
     everything = np.concatenate(store, axis=1)
     for offset in (0, 1e4):
-        mean, deviation = _moments_of_bands([clip + offset for clip in store])
+        mean, deviation = moments_of_bands([clip + offset for clip in store])
         np.testing.assert_allclose(mean - offset, everything.mean(axis=1), atol=1e-8)
         expected = [*everything.std(axis=1)[:2], 1]
         assert deviation == pytest.approx(expected, rel=1e-5)

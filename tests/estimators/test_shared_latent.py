@@ -307,7 +307,7 @@ def test_frames_per_clip_and_ragged_frames():
     ragged = [clip[:, : 10 + i % 10] for i, clip in enumerate(frames)]
     settings = FAST | {"frames_per_clip": 3}
     embedder = SharedLatentEmbedder(**settings)
-    drawn = embedder._hear_training(ragged, np.random.default_rng(0))
+    drawn = embedder._read_frames(ragged, np.random.default_rng(0))
     assert {len(clip) for clip in drawn} == {3}
     for clip, own in zip(ragged, drawn, strict=True):
         columns = {tuple(column) for column in clip.T}

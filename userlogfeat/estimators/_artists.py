@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from userlogfeat._groups import is_missing
 from userlogfeat._labels import as_labels, is_null, is_number
-from userlogfeat.estimators._network import check_groups
+from userlogfeat.estimators._training import check_groups
 from userlogfeat.training.songs import split_songs
 
 ARTISTS = "artists.safetensors"  # beside a saved model

@@ -17,6 +17,7 @@ from userlogfeat._typing import Audio
 from userlogfeat.audio import decode_ahead, fit_length, read_audio
 from userlogfeat.audio.resampling import resample
 from userlogfeat.audio.waveforms import check_rate, check_sound
+from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.compiled import compile_where_wanted
 from userlogfeat.networks.memory import Halving
 
@@ -60,8 +61,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
     """Base of the estimators that turn clips into features with a torch network.
 
     A subclass has the parameters `layer`, `duration`, `crop`, `short`, `sample_rate`,
-    `batch_size`, `n_jobs`, `device` and `precision`, and supplies ``_front_end()``,
-    the settings of the spectrograms, and ``_load_network()``: a module as
+    `batch_size`, `n_jobs`, `device` and `precision`, and supplies
+    ``_front_end()``, the settings of the spectrograms, where it has no `frontend`, and
+    ``_load_network()``: a module as
     :class:`userlogfeat.networks.teacher.PatchTeacher`, with `sample_rate`,
     `min_samples`, `n_bands`, `layer_sizes`, ``log_mel(waveforms)`` and
     ``forward(log_mels, layers)`` -> {layer: one tensor a clip}.
@@ -165,6 +167,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 batch, seconds = [], 0.0
         yield from self._hear_batch(network, layers, batch, memory)
 
+    def _front_end(self):
+        return resolve_front_end(self.frontend)
+
     def _check_clips(self, X, *, reset=False):
         """X as clips, waveforms as far as they can be sound; `reset` in ``fit``."""
         clips = check_audio(X, self, reset=reset)
@@ -221,7 +226,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
 
     def _heard_crop(self):
         """Which part is heard of a clip that is longer than that."""
-        return self.crop
+        return "middle" if self.crop == "random" else self.crop
 
     def _fit_waveform(self, rate, duration, short):
         """A function that brings a waveform to a rate and `duration`, as for files."""

@@ -256,7 +256,7 @@ def _hash(estimator):
     tensors = {
         name: tensor.numpy(force=True) for name, tensor in network.state_dict().items()
     }
-    settings = estimator._plain_parameters()
+    settings = estimator._json_parameters()
     return joblib.hash([type(estimator).__name__, settings, spec, tensors])
 
 

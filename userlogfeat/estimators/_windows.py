@@ -1,6 +1,10 @@
-"""What the estimators share that aggregate frames over windows of time."""
+"""Statistics of frames over windows of time, for the estimators after Hamel et al."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -16,13 +20,18 @@ from userlogfeat._check import (
 from userlogfeat._typing import ArrayLike, Audio
 from userlogfeat.audio.waveforms import MANY, MAX_CHANNELS
 from userlogfeat.estimators._base import AudioTransformer, resolve_device
+from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.frame_statistics import (
     STATISTICS,
+    WINDOW,
     FrameTeacher,
     WindowStatistics,
 )
 from userlogfeat.networks.mel import LogMelSpectrogram
+
+if TYPE_CHECKING:
+    from userlogfeat.frontends import FrontEnd
 
 POOLINGS = ("mean", "max", "meanstd", None)
 
@@ -31,12 +40,49 @@ def _gives_rows(estimator):
     return estimator.pooling is not None
 
 
+@estimator
+class WindowParameters(ClipParameters):
+    """Windows of frames, and the statistics over each.
+
+    Parameters
+    ----------
+    frontend : str or FrontEnd
+        Settings of the spectrograms of paths and waveforms: see :class:`LogMel`.
+    window : int or None
+        Frames of a window: 64, 1.5 s, in the paper. None takes a clip as one window.
+    window_hop : int or None
+        Frames between the starts of windows; None is `window`, so that they do not
+        overlap.
+    statistics : sequence of {"mean", "var", "max", "min"}
+        Statistics over the frames of a window, side by side in this order.
+    pooling : {"mean", "max", "meanstd", None}
+        How the windows of a clip become one row; ``"meanstd"`` is the mean and the
+        standard deviation. None gives a list with one (n_windows, n_features) array a
+        clip, as :class:`WindowRegressionClassifier` takes them.
+    duration : float or None
+        Maximum number of seconds to read of each clip; None is that of the front end's
+        paper: 30 for ``"hamel2013"``. A shorter clip is read whole. To read whole songs
+        pass the length of the longest, or more.
+    crop : {"start", "middle"}
+        Which part of a clip that is longer; the paper takes the start.
+    short : {"repeat", "pad"}
+        How a clip shorter than one window is filled: with itself again, or with zeros
+        at its end. Frames are always repeated.
+    """
+
+    _: KW_ONLY
+    frontend: str | FrontEnd = "hamel2013"
+    window: int | None = WINDOW
+    window_hop: int | None = None
+    statistics: Sequence[Literal["mean", "var", "max", "min"]] = STATISTICS
+    pooling: Literal["mean", "max", "meanstd"] | None = "mean"
+    crop: Literal["start", "middle"] = "start"
+
+
 class WindowTransformer(AudioTransformer):
     """Base of the estimators whose features are statistics over windows of frames.
 
-    A subclass has the parameters `frontend`, `window`, `window_hop`, `statistics`,
-    `pooling`, `duration`, `crop`, `short`, `sample_rate`, `batch_size`,
-    `n_jobs` and `device`.
+    A subclass has the parameters of :class:`WindowParameters`.
     """
 
     precision = "fp32"  # there is little to multiply
@@ -120,9 +166,6 @@ class WindowTransformer(AudioTransformer):
 
     def _load_network(self):
         return self._make_teacher().to(resolve_device(self.device))
-
-    def _front_end(self):
-        return resolve_front_end(self.frontend)
 
     def _heard_duration(self):
         settings = self._front_end()

@@ -1,4 +1,4 @@
-"""Students: small task models that a teacher of listening logs helps to learn.
+"""Students: small task models that learn with the help of a teacher.
 
 After Lee, Lee, Park, Lee (2019), "Enhancing music features by knowledge transfer from
 user-item log data", section 3.2: a network for the task is the teacher's network with
@@ -8,56 +8,102 @@ one of three ways, `fix`, `init` or `kd`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+import copy
+import os
+from dataclasses import KW_ONLY
+from functools import partial
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import assert_all_finite, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
+from userlogfeat._check import check_audio, check_choice, check_positive, check_weights
 from userlogfeat._labels import is_null
-from userlogfeat._typing import Audio, Device, PathLike, RandomState
-from userlogfeat.estimators._student import StudentEstimator
+from userlogfeat._typing import ArrayLike, Audio, Labels
+from userlogfeat.audio import AudioError
+from userlogfeat.estimators._base import (
+    as_tensor,
+    feature_names,
+    resolve_device,
+    resolve_precision,
+)
+from userlogfeat.estimators._designs import ClipDesign
+from userlogfeat.estimators._parameters import (
+    TrainingParameters,
+    check_network,
+    check_training,
+    estimator,
+)
+from userlogfeat.estimators._teacher import resolve_teacher, teach
+from userlogfeat.estimators._trained import TrainedTransformer
+from userlogfeat.estimators._training import (
+    Trainer,
+    TrainingData,
+    clip_duration,
+    read_clips,
+)
+from userlogfeat.losses import distillation, weighted_mean
+from userlogfeat.networks.mlp import (
+    FeatureTeacher,
+    expect_standardised,
+    read_rows,
+    standardise_input,
+)
+from userlogfeat.networks.shares import whole
+from userlogfeat.networks.teacher import with_output
+from userlogfeat.training import seeded
+from userlogfeat.training.batches import ArrayInputs
+from userlogfeat.training.heads import moments
+from userlogfeat.training.processes import share_rows
+from userlogfeat.weights.config import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from userlogfeat.frontends import FrontEnd
+
+MODES = ("base", "fix", "init", "kd")
+# Minimum steps of an epoch: with fewer, a few clips would not be learned in time.
+MIN_STEPS = 10
+# Epochs over which the weight of the distillation falls, and at most this share of all.
+KD_EPOCHS, KD_SHARE = 50, 0.25
+N_UNITS = 40  # of the penultimate layer, where no teacher says it: Lee et al., 3.1
 
 
-def _check_labels(y):
-    """Raise where labels of any type are missing."""
-    missing = [row for row, label in enumerate(y) if is_null(label)]
-    if missing:
-        raise ValueError(
-            f"y has no label in {len(missing)} rows (first: row {missing[0]}). Drop "
-            "these clips, or give the class a name."
-        )
+@estimator
+class _Student(TrainingParameters, TrainedTransformer):
+    """What the classifier and the regressor have in common: all but the task.
 
-
-class KDStudentClassifier(ClassifierMixin, StudentEstimator):
-    """Classify clips with a network that a teacher of listening logs helps to learn.
+    A subclass supplies `_check_task`, `_task_loss`, `_fitted_task` and `_restore_task`.
 
     Parameters
     ----------
     teacher : str, Path, UserLogEmbedder, FrozenEstimator, dict or None
-        Who teaches, with its embedding: the name of a bundled model or the folder of
-        a saved one; a :class:`UserLogEmbedder` (its `cache` is used, its `layer` is
-        not); ``sklearn.frozen.FrozenEstimator(fitted)`` of a :class:`CFRegressor` or
-        anything that predicts; or a dict from `channels` to one of these, for a grid
-        over channels. What it says of a clip is remembered, so that a search asks it
-        once a clip.
+        The name of a bundled model or the folder of a saved one; a
+        :class:`UserLogEmbedder` (its `cache` is used, its `layer` is not);
+        ``sklearn.frozen.FrozenEstimator(fitted)`` of a :class:`CFRegressor` or anything
+        that predicts; or a dict from `channels` to one of these, for a grid over
+        channels. Only its embedding is used. Embeddings are remembered, so that a
+        search computes them once a clip.
     mode : {None, "base", "fix", "init", "kd"}
         ``"base"``: from scratch, without the teacher. ``"fix"``: the teacher's
-        embedding as it is, and only an output layer learns; works with any teacher.
-        ``"init"``: from the teacher's weights, all of which learn; needs a teacher of
-        the same architecture. ``"kd"``: from scratch, while the penultimate units
-        learn to be the teacher's embedding. None is ``"kd"`` where there is a teacher
-        and ``"base"`` elsewhere.
+        embedding as it is, and only an output layer is trained; works with any teacher.
+        ``"init"``: from the teacher's weights, all of which are trained; needs a
+        teacher of the same architecture. ``"kd"``: from scratch, while the penultimate
+        units are trained to be the teacher's embedding. None is ``"kd"`` where there is
+        a teacher and ``"base"`` elsewhere.
     kd_weight : float
         Weight of the distillation loss beside that of the task; 1 in the paper.
     kd_epochs : int, "auto" or None
@@ -71,60 +117,429 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         built as ``network((bands, frames), n_units, n_outputs)`` and has
         ``penultimate(x)`` and ``output(h)``.
     channels : int
-        Maps of every convolution of the paper's network: 32, 64, 128 or 256 there.
+        Feature maps of every convolution of the paper's network: 32, 64, 128 or 256
+        there.
     pools : sequence of (int, int) or None
         Bands and frames of its max-pooling; None is the paper's, which needs 48 bands
         and 320 frames.
     hidden : sequence of int
         Units of the layers below the penultimate one, with ``network="mlp"``.
+    duration : float or None
+        Seconds to read of each clip; None is the front end's (30 s).
+    crop : {"middle", "start", "random"}
+        Which part of a clip that is longer. ``"random"``: another one in every epoch,
+        and the middle in `predict`.
+    sample_rate : int or None
+        Sample rate of waveforms in X, in Hz, from which they are resampled. None is
+        the rate of `frontend` (with ``mode="fix"``, of the teacher). Files carry their
+        own.
+    max_epochs, patience : int
+        Maximum number of epochs, and the number without a lower validation loss *of
+        the task* after which training stops early. The weights of the best epoch are
+        kept.
+    validation_fraction : float
+        Share of the clips that validate each epoch. Every class of two clips or more
+        gives at least one.
+    """
+
+    teacher: Any = None
+    mode: Literal["base", "fix", "init", "kd"] | None = None
+    kd_weight: float = 1.0
+    _: KW_ONLY
+    kd_epochs: int | str | None = "auto"
+    network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn"
+    crop: Literal["middle", "start", "random"] = "middle"
+    max_epochs: int = 200
+    patience: int = 20
+    validation_fraction: float = 0.2
+
+    layer = "embedding"
+
+    def fit(
+        self,
+        X: Audio,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: Labels | None = None,
+        teacher_targets: ArrayLike | None = None,
+    ) -> Self:
+        """Learn the task.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Paths, waveforms or log-mel spectrograms; features with ``network="mlp"``.
+        y : array-like (n_clips,) or (n_clips, n_targets)
+            Labels, or the targets of a regression.
+        sample_weight : array-like (n_clips,), optional
+            Weights of the clips in the loss of the task.
+        groups : array-like (n_clips,), optional
+            Artist of each clip: clips of one artist are on one side of the split that
+            validates the epochs.
+        teacher_targets : array-like (n_clips, n_units), optional
+            What the teacher says of each clip, instead of asking it: needed where it
+            cannot hear X, and where its estimates for clips that taught it are to be
+            out of fold. Not looked at by ``mode="base"`` and ``"init"``. To pass it
+            through a search or a pipeline, enable scikit-learn's metadata routing and
+            call ``set_fit_request(teacher_targets=True)``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Where X, y or teacher_targets are NaN or differ in length, the mode needs a
+            teacher and there is none, or the teacher does not fit the student.
+        AudioError
+            Where a file cannot be read.
+        """
+        self._check_parameters()
+        mode = self._resolve_mode(teacher_targets)
+        self._forget()
+        if mode == "fix":
+            data = self._embed_fixed(X, teacher_targets)
+        else:
+            data = read_clips(self, X, ClipDesign(self))
+        targets = {}
+        if mode == "kd":
+            targets["teacher"] = self._ask_teacher(data.rows, teacher_targets)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None: it learns to predict y."
+            )
+        check_consistent_length(np.empty((len(data), 1)), y)
+        targets["y"], targets["weight"] = self._check_task(y, sample_weight)
+        trainer = Trainer(self, min_steps=MIN_STEPS)
+        classes = targets["y"] if isinstance(self, ClassifierMixin) else None
+        split = trainer.split(len(data), groups, classes)
+        if mode == "fix":
+            self._fit_output(data, targets, trainer, split)
+        else:
+            self._fit_network(mode, data, targets, trainer, split)
+        self.mode_ = mode
+        return self
+
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Names of the columns of `transform`: ``embedding_0``, ``embedding_1``, ..."""
+        check_is_fitted(self)
+        return feature_names({"embedding": self._n_units_})
+
+    def transform(self, X: Audio) -> np.ndarray:
+        """Embed clips: the penultimate units (n_clips, n_units), float32.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+        """
+        check_is_fitted(self)
+        return self._embed(X)
+
+    def _resolve_mode(self, teacher_targets):
+        """The mode that None means, after checking that it has the teacher it needs."""
+        taught = self.teacher is not None
+        if self.mode is None:
+            return "kd" if taught or teacher_targets is not None else "base"
+        if self.mode in ("fix", "init") and not taught:
+            raise ValueError(
+                f"Got mode={self.mode!r} and teacher=None: pass the name or folder of "
+                'a saved model as teacher, or mode="base".'
+            )
+        if self.mode == "kd" and not taught and teacher_targets is None:
+            raise ValueError(
+                'Got mode="kd" and neither teacher nor teacher_targets: there is '
+                'nothing to distil. Pass one of them, or mode="base".'
+            )
+        return self.mode
+
+    def _embed_fixed(self, X, teacher_targets):
+        """The teacher's embedding, standardised, as input of an output layer.
+
+        Estimates of unit length are small numbers; with them as they are, the output
+        layer would hardly move in the steps that few labels give it.
+        """
+        if self._reads_features:
+            clips = validate_data(self, X, dtype=np.float32)
+        else:
+            clips = check_audio(X, self, reset=True).rows
+        embedding = self._ask_teacher(clips, teacher_targets)
+        self.teacher_ = self._teacher()
+        self._n_units_ = self._ask_teacher(clips[:1], None).shape[1]
+        if embedding.shape[1] != self._n_units_:
+            raise ValueError(
+                f"Got teacher_targets of {embedding.shape[1]} columns, but the teacher "
+                f'gives {self._n_units_} units, on which mode="fix" will predict.'
+            )
+        mean, scale = moments(embedding)
+        inputs = ArrayInputs((embedding - mean) / scale)
+        return TrainingData(inputs, embedding.shape[1:], clips, mean, scale)
+
+    def _fit_output(self, data, targets, trainer, split):
+        """mode="fix": train the output layer alone."""
+        with seeded(trainer.seed):
+            output = torch.nn.Sequential(
+                torch.nn.Linear(self._n_units_, self._n_outputs_)
+            )
+        network = FeatureTeacher(torch.nn.Identity(), output)
+        self.history_ = self._train(network, data, targets, trainer, split)
+        output = output.cpu().requires_grad_(False)
+        mean, scale = torch.from_numpy(data.mean), torch.from_numpy(data.scale)
+        standardise_input(output, mean, scale)
+        self.output_ = output[0]
+
+    def _fit_network(self, mode, data, targets, trainer, split):
+        """All other modes: train a network."""
+        self._n_units_ = N_UNITS
+        if mode == "kd":
+            self._n_units_ = targets["teacher"].shape[1]
+        elif mode == "init":
+            self._n_units_ = self._teacher().network.layer_sizes["embedding"]
+        sizes = {"n_units": self._n_units_, "n_outputs": self._n_outputs_}
+        design = ClipDesign(self)
+        network = design.build(data, seed=trainer.seed, **sizes)
+        if mode == "init":
+            self._start_from_teacher(network, data)
+        self.history_ = self._train(network, data, targets, trainer, split)
+        self.network_ = data.for_raw_input(network, self._n_units_)
+        self._spec = design.spec(data, **sizes)
+
+    def _train(self, network, data, targets, trainer, split):
+        def objective(net, x, batch, epoch):
+            hidden = whole(net.penultimate(x))
+            task = self._task_loss(net.output(hidden).float(), batch["y"])
+            task = weighted_mean(task, batch["weight"])
+            loss = task
+            if "teacher" in batch:
+                weight = self._kd_weight(epoch)
+                loss = distillation(task, hidden.float(), batch["teacher"], weight)
+            return {"loss": loss, "task_loss": task}
+
+        return trainer.fit(
+            network,
+            data.inputs,
+            targets,
+            objective=objective,
+            split=split,
+            monitor="task_loss",
+            # While the teacher leads, the loss of the task may rise.
+            min_epochs=(self._fall() or 0) if "teacher" in targets else 0,
+        )
+
+    def _kd_weight(self, epoch):
+        """The weight of the distillation in an epoch, counted from 0."""
+        fall = self._fall()
+        if fall is None:
+            return self.kd_weight
+        return self.kd_weight * max(0.0, 1 - epoch / fall)
+
+    def _fall(self):
+        """Epochs until the weight of the distillation is 0; None where it stays."""
+        if self.kd_epochs != "auto":
+            return self.kd_epochs
+        return max(1, min(KD_EPOCHS, int(self.max_epochs * KD_SHARE)))
+
+    def _start_from_teacher(self, network, data):
+        """mode="init": copy the teacher's weights, all but the output layer's."""
+        teacher = self._teacher().network
+        teacher = copy.deepcopy(getattr(teacher, "network", teacher)).cpu()
+        if self._reads_features and hasattr(teacher, "head"):
+            mean, scale = torch.from_numpy(data.mean), torch.from_numpy(data.scale)
+            _check_same(teacher, network)
+            expect_standardised(teacher.head, mean, scale)
+        state = _check_same(teacher, network)
+        network.load_state_dict(state, strict=False)
+
+    def _teacher(self):
+        device = resolve_device(self.device)
+        return resolve_teacher(
+            self.teacher,
+            channels=self.channels,
+            sample_rate=self._rate_for_teacher(),
+            settings={
+                "short": self.short,
+                "batch_size": self.batch_size,
+                "n_jobs": self.n_jobs,
+                "device": str(device),
+                "precision": resolve_precision(self.precision, device),
+            },
+        )
+
+    def _rate_for_teacher(self):
+        """Rate at which the teacher takes waveforms, in Hz; None for its own."""
+        if self.sample_rate is not None:
+            return self.sample_rate
+        fixed = self._reads_features or self.mode == "fix"
+        return None if fixed else self._front_end().sample_rate
+
+    def _ask_teacher(self, clips, teacher_targets):
+        """What the teacher says of every clip (n_clips, n_units), float32."""
+        if teacher_targets is None:
+            teacher = self._teacher()
+            if self._reads_features and teacher.hears_audio:
+                raise ValueError(
+                    f"The teacher reads audio, and X of shape {np.shape(clips)} has "
+                    "features of clips (network='mlp'). Pass fit(..., "
+                    "teacher_targets=) with what the teacher says of each clip, or a "
+                    "teacher that was trained on such features."
+                )
+            try:
+                targets = share_rows(clips, partial(teach, teacher))
+            except (AudioError, ModelError):
+                raise  # of a file, which the student cannot hear either; of a folder
+            except ValueError as error:
+                raise ValueError(
+                    f"The teacher cannot hear X: {error} If X is of another kind than "
+                    "what the teacher learned from, pass fit(..., teacher_targets=) "
+                    "with what it says of each clip."
+                ) from error
+        else:
+            targets = teacher_targets
+        targets = check_array(targets, dtype=np.float32, input_name="teacher_targets")
+        if len(targets) != len(clips):
+            raise ValueError(
+                f"Got teacher_targets of {len(targets)} rows for {len(clips)} clips, "
+                "expected one row a clip."
+            )
+        return targets
+
+    def _embed(self, X):
+        """Penultimate units (n_clips, n_units), float32."""
+        if hasattr(self, "network_"):
+            return super()._embed(X)
+        teacher = copy.copy(self.teacher_)
+        teacher.sample_rate = self._rate_for_teacher()
+        if self._reads_features:
+            X = validate_data(self, X, dtype=np.float32, reset=False)
+        else:
+            X = check_audio(X, self).rows
+        return teach(teacher, X)
+
+    def _outputs(self, X):
+        """Outputs (n_clips, n_outputs), float64, of the output layer."""
+        check_is_fitted(self)
+        if not hasattr(self, "network_") or self._reads_features:
+            output = getattr(self, "output_", None) or self.network_.output
+            outputs = read_rows(output, as_tensor(self._embed(X))).numpy()
+        else:
+            clips = self.iter_features(X, layers=("output",))
+            outputs = np.stack([clip.layers["output"] for clip in clips])
+        return outputs.astype(np.float64)
+
+    def _heard_duration(self):
+        return clip_duration(self)
+
+    def _teacher_network(self):
+        """The torch module that is saved, and how `weights` builds it."""
+        if hasattr(self, "network_"):
+            return self.network_, self._spec
+        spec = {**self.teacher_.spec, "n_outputs": self._n_outputs_}
+        return with_output(self.teacher_.network, self.output_), spec
+
+    def _saved_scales(self, network):
+        return dict.fromkeys(network.layer_sizes, 1.0)
+
+    def _json_parameters(self):
+        parameters = super()._json_parameters()
+        # A teacher that is an object is no part of the model.
+        named = isinstance(self.teacher, str | os.PathLike)
+        parameters["teacher"] = str(self.teacher) if named else None
+        if isinstance(parameters.get("class_weight"), dict):
+            parameters["class_weight"] = None  # of the fit, not of the model
+        return parameters
+
+    def _fitted(self, folder):
+        return {"mode": self.mode_, **self._fitted_task()}
+
+    def _restore(self, saved, folder):
+        super()._restore(saved, folder)
+        self._n_units_ = saved.layer_sizes["embedding"]
+        self.mode_ = saved.config["fitted"]["mode"]
+        self._restore_task(saved.config["fitted"])
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_network(self.network, ("se_cnn", "mlp"))
+        check_training(self)
+        check_choice(self.mode, "mode", (None, *MODES))
+        weight = self.kd_weight
+        number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not (number and 0 <= weight < float("inf")):
+            raise ValueError(
+                f"Got kd_weight={weight!r}, expected a finite number of 0 or more."
+            )
+        self._check_kd_epochs()
+
+    def _check_kd_epochs(self):
+        if self.kd_epochs is None or self.kd_epochs == "auto":
+            return
+        check_positive(self.kd_epochs, "kd_epochs", integer=True)
+        if self.kd_epochs >= self.max_epochs:
+            raise ValueError(
+                f"Got kd_epochs={self.kd_epochs} and max_epochs={self.max_epochs}: the "
+                "weight of the distillation would never reach 0, and where the teacher "
+                "knows little it would hold the student down. Pass "
+                'kd_epochs="auto" or fewer, or train for longer; kd_epochs=None keeps '
+                "the weight on purpose, as the paper does."
+            )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "mode_")
+
+
+def _check_same(teacher, network):
+    """The teacher's tensors without its output layer, which must be the student's."""
+
+    def shapes(module):
+        return {
+            name: tuple(tensor.shape)
+            for name, tensor in module.state_dict().items()
+            if not name.startswith("output.")
+        }
+
+    expected, found = shapes(network), shapes(teacher)
+    if expected != found:
+        name = next(n for n in (*expected, *found) if expected.get(n) != found.get(n))
+        raise ValueError(
+            'mode="init" starts from the teacher\'s weights, but it has another '
+            f"architecture: {name!r} has shape {found.get(name)} in the teacher and "
+            f"{expected.get(name)} in the student. Give the student the teacher's "
+            'network, channels, pools and hidden, or use mode="kd" or "fix".'
+        )
+    state = teacher.state_dict()
+    return {name: state[name] for name in found}
+
+
+def _check_labels(y):
+    """Raise where labels of any type are missing."""
+    missing = [row for row, label in enumerate(y) if is_null(label)]
+    if missing:
+        raise ValueError(
+            f"y has no label in {len(missing)} rows (first: row {missing[0]}). Drop "
+            "these clips, or give the class a name."
+        )
+
+
+@estimator
+class KDStudentClassifier(ClassifierMixin, _Student):
+    """Classify clips with a network that is trained with the help of a teacher.
+
+    Parameters
+    ----------
     class_weight : dict, "balanced" or None
         Weights of the classes in the loss of the task.
-    frontend : str or FrontEnd
-        Spectrograms of clips: see :class:`LogMel`.
-    duration : float or None
-        Seconds to hear of each clip; None is the front end's (30 s).
-    crop : {"middle", "start", "random"}
-        Which part, where a clip is longer. ``"random"``: another one in every epoch,
-        and the middle when it predicts.
-    short : {"repeat", "pad"}
-        What to do where a clip is shorter than `duration`.
-    sample_rate : int or None
-        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
-        for that of `frontend` (with ``mode="fix"`` of
-        the teacher). Files know theirs.
-    freq_mask, time_mask : int
-        SpecAugment while training: the widest masks, in bands and frames; 0 for none.
-    max_epochs, patience : int
-        At most so many epochs, stopping after so many without a lower validation loss
-        *of the task*; the epoch of the least is kept.
-    batch_size : int
-        Clips per step of the training, and per pass through the network.
-    lr : float
-        Step of Adam.
-    validation_fraction : float
-        Share of the clips that the epochs are validated on; every class
-        of two clips or more gives at least one.
-    n_jobs : int
-        Threads that decode files ahead of the network.
-    device : str or torch.device
-        ``"auto"`` is the GPU where there is one.
-    precision : {"auto", "fp32", "bf16"}
-        Of the network's matrix products, in training as well; ``"auto"`` is bf16 on a
-        GPU only.
-    checkpoint : str, Path or None
-        A folder in which the training is kept after every epoch. The same fit goes on
-        from there when it was killed, and ends the same.
-    random_state : int, RandomState or None
-        Of initial weights, batches, crops and validation clips.
-    verbose : int
-        1 shows a progress bar of the epochs.
 
     Attributes
     ----------
     classes_ : ndarray (n_classes,)
         The labels.
     mode_ : str
-        What `mode` meant.
+        The mode, where `mode` is None.
     network_ : torch.nn.Module
         The trained network, front end or standardisation included; all modes but
         ``"fix"``.
@@ -174,66 +589,9 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
     ['base', 'kd', 'fix']
     """
 
-    def __init__(
-        self,
-        teacher: Any = None,
-        mode: Literal["base", "fix", "init", "kd"] | None = None,
-        kd_weight: float = 10.0,
-        *,
-        kd_epochs: int | str | None = "auto",
-        network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn",
-        channels: int = 64,
-        pools: Sequence[tuple[int, int]] | None = None,
-        hidden: Sequence[int] = (256,),
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
-        frontend: str | FrontEnd = "lee2019",
-        duration: float | None = None,
-        crop: Literal["middle", "start", "random"] = "middle",
-        short: Literal["repeat", "pad"] = "repeat",
-        sample_rate: int | None = None,
-        freq_mask: int = 0,
-        time_mask: int = 0,
-        max_epochs: int = 200,
-        patience: int = 20,
-        batch_size: int = 32,
-        lr: float = 1e-3,
-        validation_fraction: float = 0.2,
-        n_jobs: int = 2,
-        device: Device = "auto",
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
-        checkpoint: PathLike | None = None,
-        random_state: RandomState = None,
-        verbose: int = 0,
-    ) -> None:
-        super().__init__(
-            teacher,
-            mode,
-            kd_weight,
-            kd_epochs=kd_epochs,
-            network=network,
-            channels=channels,
-            pools=pools,
-            hidden=hidden,
-            frontend=frontend,
-            duration=duration,
-            crop=crop,
-            short=short,
-            sample_rate=sample_rate,
-            freq_mask=freq_mask,
-            time_mask=time_mask,
-            max_epochs=max_epochs,
-            patience=patience,
-            batch_size=batch_size,
-            lr=lr,
-            validation_fraction=validation_fraction,
-            n_jobs=n_jobs,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
+    kd_weight: float = 10.0
+    _: KW_ONLY
+    class_weight: dict[Any, float] | Literal["balanced"] | None = None
 
     def predict(self, X: Audio) -> np.ndarray:
         """Labels (n_clips,) of clips.
@@ -264,9 +622,7 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         self._n_outputs_ = len(self.classes_)
-        weight = _check_sample_weight(
-            sample_weight, codes[:, None], dtype=np.float32, ensure_non_negative=True
-        )
+        weight = check_weights(sample_weight, len(codes))
         if self.class_weight is not None:
             of_class = compute_sample_weight(self.class_weight, y)
             weight = (weight * of_class).astype(np.float32)
@@ -276,13 +632,6 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
                 "negative or all 0: nothing can be learned. Give positive weights."
             )
         return codes.astype(np.int64), weight
-
-    def _split(self, y, seed, groups):
-        from userlogfeat.training import validation_split
-
-        return validation_split(
-            len(y), self.validation_fraction, seed=seed, y=y, groups=groups
-        )
 
     def _task_loss(self, outputs, y):
         return F.cross_entropy(outputs, y, reduction="none")
@@ -301,90 +650,22 @@ class KDStudentClassifier(ClassifierMixin, StudentEstimator):
         self._n_outputs_ = len(self.classes_)
 
 
-class KDStudentRegressor(RegressorMixin, StudentEstimator):
-    """Estimate numbers, such as valence, with the help of a teacher of listening logs.
+@estimator
+class KDStudentRegressor(RegressorMixin, _Student):
+    """Estimate numbers, such as valence, with the help of a teacher.
 
     One target or several; its `score` is R2. The paper's "correlation coefficient
     (r2)" is :func:`userlogfeat.evaluation.regression.squared_correlation`.
 
     Parameters
     ----------
-    teacher : str, Path, UserLogEmbedder, FrozenEstimator, dict or None
-        Who teaches, with its embedding: the name of a bundled model or the folder of
-        a saved one; a :class:`UserLogEmbedder` (its `cache` is used, its `layer` is
-        not); ``sklearn.frozen.FrozenEstimator(fitted)`` of a :class:`CFRegressor` or
-        anything that predicts; or a dict from `channels` to one of these, for a grid
-        over channels. What it says of a clip is remembered, so that a search asks it
-        once a clip.
-    mode : {None, "base", "fix", "init", "kd"}
-        ``"base"``: from scratch, without the teacher. ``"fix"``: the teacher's
-        embedding as it is, and only an output layer learns; works with any teacher.
-        ``"init"``: from the teacher's weights, all of which learn; needs a teacher of
-        the same architecture. ``"kd"``: from scratch, while the penultimate units
-        learn to be the teacher's embedding. None is ``"kd"`` where there is a teacher
-        and ``"base"`` elsewhere.
-    kd_weight : float
-        Weight of the distillation loss beside that of the task; 1 in the paper.
-    kd_epochs : int, "auto" or None
-        Epochs over which that weight falls to 0, in a straight line, fewer than
-        `max_epochs`. ``"auto"``: 50, or a quarter of `max_epochs` where that is less (a
-        single epoch is all distillation). None keeps the weight, as the paper does. See
-        the notes.
-    network : {"se_cnn", "mlp"} or class
-        ``"se_cnn"``: the paper's network on log-mel spectrograms. ``"mlp"``: fully
-        connected, on precomputed features (2-D X). A class of ``torch.nn.Module`` is
-        built as ``network((bands, frames), n_units, n_outputs)`` and has
-        ``penultimate(x)`` and ``output(h)``.
-    channels : int
-        Maps of every convolution of the paper's network: 32, 64, 128 or 256 there.
-    pools : sequence of (int, int) or None
-        Bands and frames of its max-pooling; None is the paper's, which needs 48 bands
-        and 320 frames.
-    hidden : sequence of int
-        Units of the layers below the penultimate one, with ``network="mlp"``.
-    frontend : str or FrontEnd
-        Spectrograms of clips: see :class:`LogMel`.
-    duration : float or None
-        Seconds to hear of each clip; None is the front end's (30 s).
-    crop : {"middle", "start", "random"}
-        Which part, where a clip is longer. ``"random"``: another one in every epoch,
-        and the middle when it predicts.
-    short : {"repeat", "pad"}
-        What to do where a clip is shorter than `duration`.
-    sample_rate : int or None
-        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
-        for that of `frontend` (with ``mode="fix"`` of
-        the teacher). Files know theirs.
-    freq_mask, time_mask : int
-        SpecAugment while training: the widest masks, in bands and frames; 0 for none.
-    max_epochs, patience : int
-        At most so many epochs, stopping after so many without a lower validation loss
-        *of the task*; the epoch of the least is kept.
-    batch_size : int
-        Clips per step of the training, and per pass through the network.
-    lr : float
-        Step of Adam.
     validation_fraction : float
-        Share of the clips that the epochs are validated on.
-    n_jobs : int
-        Threads that decode files ahead of the network.
-    device : str or torch.device
-        ``"auto"`` is the GPU where there is one.
-    precision : {"auto", "fp32", "bf16"}
-        Of the network's matrix products, in training as well; ``"auto"`` is bf16 on a
-        GPU only.
-    checkpoint : str, Path or None
-        A folder in which the training is kept after every epoch. The same fit goes on
-        from there when it was killed, and ends the same.
-    random_state : int, RandomState or None
-        Of initial weights, batches, crops and validation clips.
-    verbose : int
-        1 shows a progress bar of the epochs.
+        Share of the clips (or groups) that validate each epoch.
 
     Attributes
     ----------
     mode_ : str
-        What `mode` meant.
+        The mode, where `mode` is None.
     network_ : torch.nn.Module
         The trained network, front end or standardisation included; all modes but
         ``"fix"``.
@@ -442,17 +723,7 @@ class KDStudentRegressor(RegressorMixin, StudentEstimator):
         self._target_mean_, scale = y.mean(axis=0), y.std(axis=0)
         self._target_scale_ = np.where(scale > 0, scale, 1.0)
         y = (y - self._target_mean_) / self._target_scale_
-        weight = _check_sample_weight(
-            sample_weight, y, dtype=np.float32, ensure_non_negative=True
-        )
-        return y.astype(np.float32), weight
-
-    def _split(self, y, seed, groups):
-        from userlogfeat.training import validation_split
-
-        return validation_split(
-            len(y), self.validation_fraction, seed=seed, groups=groups
-        )
+        return y.astype(np.float32), check_weights(sample_weight, len(y))
 
     def _task_loss(self, outputs, y):
         return (outputs - y).square().mean(dim=1)

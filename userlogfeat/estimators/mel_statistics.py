@@ -6,21 +6,20 @@ and minimum over windows of 64 frames, of 200 mel bands; what no label has touch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from userlogfeat._digests import json_digest
-from userlogfeat._typing import Device
-from userlogfeat.estimators._windows import WindowTransformer
+from userlogfeat.estimators._parameters import estimator
+from userlogfeat.estimators._windows import WindowParameters, WindowTransformer
 from userlogfeat.frontends import resolve_front_end
-from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
 
 if TYPE_CHECKING:
     from userlogfeat.frontends import FrontEnd
 
 
-class MelStatistics(WindowTransformer):
+@estimator
+class MelStatistics(WindowParameters, WindowTransformer):
     """Mean, variance, maximum and minimum of mel bands over windows of time.
 
     There is nothing to learn. Given frames of any other making, such as activations of
@@ -28,37 +27,8 @@ class MelStatistics(WindowTransformer):
 
     Parameters
     ----------
-    frontend : str or FrontEnd
-        Spectrograms of paths and waveforms: see :class:`LogMel`.
-    window : int or None
-        Frames of a window: 64, 1.5 s, in the paper. None takes a clip as one window.
-    window_hop : int or None
-        Frames between the starts of windows; None is `window`, so that they do not
-        overlap.
-    statistics : sequence of {"mean", "var", "max", "min"}
-        Which, side by side in this order.
-    pooling : {"mean", "max", "meanstd", None}
-        How the windows of a clip become one row; ``"meanstd"`` is the mean and the
-        standard deviation. None gives a list with one (n_windows, n_features) array a
-        clip, as :class:`WindowRegressionClassifier` takes them.
-    duration : float or None
-        Seconds that are read of each clip at most; None is that of the front end's
-        paper: 30 for ``"hamel2013"``. A shorter clip is read whole. To read whole
-        songs pass the length of the longest, or more.
-    crop : {"start", "middle"}
-        Which part, where a clip is longer; the paper takes the start.
-    short : {"repeat", "pad"}
-        How a clip shorter than one window is filled: with itself again, or with zeros
-        at its end. Frames are always repeated.
-    sample_rate : int or None
-        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
-        for that of `frontend`. Files know theirs.
     batch_size : int
         Clips transformed before the next are asked for.
-    n_jobs : int
-        Threads that decode files.
-    device : str or torch.device
-        ``"auto"`` is the GPU where there is one.
 
     Attributes
     ----------
@@ -98,34 +68,7 @@ class MelStatistics(WindowTransformer):
 
     layer = "base"
 
-    def __init__(
-        self,
-        frontend: str | FrontEnd = "hamel2013",
-        *,
-        window: int | None = WINDOW,
-        window_hop: int | None = None,
-        statistics: Sequence[Literal["mean", "var", "max", "min"]] = STATISTICS,
-        pooling: Literal["mean", "max", "meanstd"] | None = "mean",
-        duration: float | None = None,
-        crop: Literal["middle", "start"] = "start",
-        short: Literal["repeat", "pad"] = "repeat",
-        sample_rate: int | None = None,
-        batch_size: int = 16,
-        n_jobs: int = 2,
-        device: Device = "auto",
-    ) -> None:
-        self.frontend = frontend
-        self.window = window
-        self.window_hop = window_hop
-        self.statistics = statistics
-        self.pooling = pooling
-        self.duration = duration
-        self.crop = crop
-        self.short = short
-        self.sample_rate = sample_rate
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.device = device
+    frontend: str | FrontEnd = "hamel2013"
 
     @property
     def layer_sizes(self) -> dict[str, int]:

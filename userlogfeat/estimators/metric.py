@@ -1,48 +1,55 @@
-"""An audio network that learns to lie near the users who like what it hears.
+"""`MetricEmbedder`: embed clips near the users who like them.
 
 After Chen, Liang, Ma, Gu (2021), "Learning audio embeddings with user listening data
 for content-based music recommendation". Users are points, from a user tower or any
-other embedding, or learned at the same time; clips are brought near those who like them
-and away from those who dislike them. A clip that nobody has heard yet then has a place
+other embedding, or trained at the same time; clips are brought near those who like them
+and away from those who dislike them. A clip that nobody has played yet then has a place
 among the users, and its embedding is a feature for other tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import KW_ONLY
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from safetensors.numpy import load_file, save_file
+from sklearn.utils.validation import check_array, check_is_fitted
 
-from userlogfeat._typing import (
-    ArrayLike,
-    Audio,
-    Device,
-    Labels,
-    Matrix,
-    PathLike,
-    RandomState,
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat._files import replace_file, sha256
+from userlogfeat._typing import ArrayLike, Audio, Labels, Matrix
+from userlogfeat.estimators._base import as_tensor
+from userlogfeat.estimators._designs import ContextDesign, check_contexts
+from userlogfeat.estimators._parameters import (
+    TrainingParameters,
+    check_network,
+    check_training,
+    estimator,
 )
-from userlogfeat.estimators._base import AudioTransformer, as_tensor, feature_names
-from userlogfeat.estimators._listeners import (
-    CHEN_2021,
-    MIN_STEPS,
-    TABLE_1,
-    USERS,
-    ListenerEstimator,
-    load_users,
-    make_optimizer,
-    save_users,
-)
+from userlogfeat.estimators._trained import TrainedTransformer
+from userlogfeat.estimators._training import Trainer, embedding_scale, read_clips
 from userlogfeat.evaluation.ranking import unit_rows
-from userlogfeat.feedback.triplets import check_verdicts
+from userlogfeat.evaluation.recommendation import evaluate_ranking
+from userlogfeat.feedback.triplets import (
+    TripletInputs,
+    TripletSampler,
+    check_verdicts,
+    say_nothing_to_draw,
+)
+from userlogfeat.losses import hinge, pick_liked, say_liked
 from userlogfeat.networks.metric import (
     PAPER_CHANNELS,
+    PAPER_POOLS,
     PAPER_UNITS,
+    ContextMean,
     ListenersAndAudio,
+    MetricCNN,
 )
-from userlogfeat.networks.mlp import read_rows
+from userlogfeat.training import DecayingSGD, seeded
+from userlogfeat.weights.config import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,10 +57,43 @@ if TYPE_CHECKING:
     from userlogfeat.frontends import FrontEnd
 
 
-__all__ = ["CHEN_2021", "TABLE_1", "MetricEmbedder"]
+# Chen, Liang, Ma, Gu 2021, audio model and its experiments.
+CHEN_2021: dict[str, Any] = {
+    "context": 3.0,  # stated: 3 or 10 s
+    "duration": 30.0,  # stated: contexts are from the first 30 s
+    "margin": 0.2,  # stated
+    "lr": 0.1,  # stated
+    "decay": 1e-6,  # stated, of the learning rate: lr / (1 + decay * step)
+    "momentum": 0.9,  # stated, Nesterov's
+    "temperature": 0.1,  # not stated; 1 would bound the softmax of two cosines by 0.88
+    "batch_size": 256,  # not stated
+}
+
+# The rows of the paper's table 1: users= is theirs (an array) where it is not here.
+TABLE_1 = {
+    "Basic-Binary": {"objective": "binary", "n_negatives": 1},
+    "DCUE-1vs1": {"objective": "metric", "n_negatives": 1, "users": "lookup"},
+    "Multi-1vs1": {"objective": "multi", "n_negatives": 1},
+    "Multi-1vs4": {"objective": "multi", "n_negatives": 4},
+    "Metric-1vs1": {"objective": "metric", "n_negatives": 1},
+    "Metric-1vs4": {"objective": "metric", "n_negatives": 4},
+}
+
+# The paper's descent.
+DESCENT = partial(
+    DecayingSGD,
+    decay=CHEN_2021["decay"],
+    momentum=CHEN_2021["momentum"],
+    nesterov=True,
+)
+MIN_STEPS = 20  # of an epoch, so that few likes are not left before they are learned
+USERS = "users.safetensors"  # beside a saved model
+# Draws that an epoch is validated on: as many as there are likes, within these bounds.
+FEWEST_VALIDATION, MOST_VALIDATION = 500, 5000
 
 
-class MetricEmbedder(ListenerEstimator):
+@estimator
+class MetricEmbedder(TrainingParameters, TrainedTransformer):
     """Embed clips among the users who like and dislike them.
 
     Every example is a user, a clip the user liked and one or several the user disliked.
@@ -63,7 +103,7 @@ class MetricEmbedder(ListenerEstimator):
     ----------
     users : array-like (n_users, n_units) or "lookup"
         Embeddings of the users, in the order of the columns of y: they stay as they
-        are. ``"lookup"`` learns one for each user beside the network, as the deep
+        are. ``"lookup"`` trains one for each user beside the network, as the deep
         content-user embedding does.
     objective : {"metric", "multi", "binary"}
         ``"metric"``: the hinge loss, which wants the liked clip ahead of each disliked
@@ -73,9 +113,9 @@ class MetricEmbedder(ListenerEstimator):
     n_negatives : int
         Disliked clips of an example; 1 or 4 in the paper.
     margin : float
-        Of the hinge loss, between cosines.
+        Margin of the hinge loss, between cosines.
     temperature : float
-        Cosines are divided by it in ``"multi"`` and ``"binary"``.
+        Divisor of the cosines in ``"multi"`` and ``"binary"``.
     network : {"metric", "mlp"} or class
         ``"metric"``: the paper's, on log-mel spectrograms. ``"mlp"``: fully connected,
         on precomputed features (2-D X). A class of ``torch.nn.Module`` is built as
@@ -84,57 +124,28 @@ class MetricEmbedder(ListenerEstimator):
     n_units : int
         Size of the embeddings with ``users="lookup"``; an array says it itself.
     channels : int
-        Maps of the convolutions. The paper does not state its sizes: see
+        Feature maps of the convolutions. The paper does not state its sizes: see
         :mod:`userlogfeat.networks.metric`.
     pools : sequence of int or None
         Frames of the max-pooling after each convolution but the last; None is
         (4, 4, 4, 2), which needs 128 frames.
-    hidden : sequence of int
-        Hidden units with ``network="mlp"``.
-    frontend : str or FrontEnd
-        Spectrograms of clips: see :class:`LogMel`.
     context : float
-        Seconds that the network takes in at once; 3 or 10 in the paper. While it
-        trains, another context of a clip is heard each time, anywhere in what
-        `duration` leaves. Elsewhere all contexts that follow each other there are
-        heard; their embeddings are brought to unit length and averaged.
+        Seconds that the network takes in at once; 3 or 10 in the paper. In training, a
+        random context of a clip is read each time, anywhere in what `duration` leaves.
+        Elsewhere all consecutive contexts are read; their embeddings are normalised to
+        unit length and averaged.
     duration : float or None
         Seconds of a clip to take contexts from; 30 in the paper, from its beginning.
         None: all of it.
-    crop : {"start", "middle"}
-        Which part, where a clip is longer than `duration`.
-    short : {"repeat", "pad"}
-        What to do where a clip is shorter than `duration` or one context.
-    sample_rate : int or None
-        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
-        for that of `frontend`. Files know theirs.
-    freq_mask, time_mask : int
-        SpecAugment while training: the widest masks, in bands and frames; 0 for none.
     max_epochs, patience : int
-        At most so many epochs, stopping after so many without a lower validation loss;
-        the epoch of the least is kept. An epoch has as many examples as there are
-        likes to draw.
+        Maximum number of epochs, and the number without a lower validation loss after
+        which training stops early. The weights of the best epoch are kept. An epoch has
+        as many examples as there are likes to draw.
     batch_size : int
-        Examples per step of the training, and clips per pass through the network.
+        Examples per training step, and clips per pass through the network.
     lr : float
-        First step of the gradient descent, with Nesterov's momentum of 0.9; it shrinks
-        as ``lr / (1 + 1e-6 * step)``.
-    validation_fraction : float
-        Share of the clips (or groups) that the epochs are validated on.
-    n_jobs : int
-        Threads that decode files ahead of the network.
-    device : str or torch.device
-        ``"auto"`` is the GPU where there is one.
-    precision : {"auto", "fp32", "bf16"}
-        Of the network's matrix products, in training as well; ``"auto"`` is bf16 on a
-        GPU only.
-    checkpoint : str, Path or None
-        A folder in which the training is kept after every epoch. The same fit goes on
-        from there when it was killed, and ends the same.
-    random_state : int, RandomState or None
-        Of initial weights, examples, contexts and validation clips.
-    verbose : int
-        1 shows a progress bar of the epochs.
+        First learning rate of the gradient descent, with Nesterov's momentum of 0.9; it
+        decays as ``lr / (1 + 1e-6 * step)``.
 
     Attributes
     ----------
@@ -189,70 +200,24 @@ class MetricEmbedder(ListenerEstimator):
     True
     """
 
-    layer = "embedding"
+    users: ArrayLike | Literal["lookup"] = "lookup"
+    objective: Literal["metric", "multi", "binary"] = "metric"
+    n_negatives: int = 1
+    _: KW_ONLY
+    margin: float = CHEN_2021["margin"]
+    temperature: float = CHEN_2021["temperature"]
+    network: Literal["metric", "mlp"] | type[nn.Module] = "metric"
+    n_units: int = PAPER_UNITS
+    channels: int = PAPER_CHANNELS
+    frontend: str | FrontEnd = "chen2021"
+    context: float = CHEN_2021["context"]
+    duration: float | None = CHEN_2021["duration"]
+    crop: Literal["start", "middle"] = "start"
+    batch_size: int = CHEN_2021["batch_size"]
+    lr: float = CHEN_2021["lr"]
 
-    def __init__(
-        self,
-        users: ArrayLike | Literal["lookup"] = "lookup",
-        objective: Literal["metric", "multi", "binary"] = "metric",
-        n_negatives: int = 1,
-        *,
-        margin: float = CHEN_2021["margin"],
-        temperature: float = CHEN_2021["temperature"],
-        network: Literal["metric", "mlp"] | type[nn.Module] = "metric",
-        n_units: int = PAPER_UNITS,
-        channels: int = PAPER_CHANNELS,
-        pools: Sequence[int] | None = None,
-        hidden: Sequence[int] = (256,),
-        frontend: str | FrontEnd = "chen2021",
-        context: float = CHEN_2021["context"],
-        duration: float | None = CHEN_2021["duration"],
-        crop: Literal["start", "middle"] = "start",
-        short: Literal["repeat", "pad"] = "repeat",
-        sample_rate: int | None = None,
-        freq_mask: int = 0,
-        time_mask: int = 0,
-        max_epochs: int = 100,
-        patience: int = 10,
-        batch_size: int = CHEN_2021["batch_size"],
-        lr: float = CHEN_2021["lr"],
-        validation_fraction: float = 0.1,
-        n_jobs: int = 2,
-        device: Device = "auto",
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
-        checkpoint: PathLike | None = None,
-        random_state: RandomState = None,
-        verbose: int = 0,
-    ) -> None:
-        self.users = users
-        self.objective = objective
-        self.n_negatives = n_negatives
-        self.margin = margin
-        self.temperature = temperature
-        self.network = network
-        self.n_units = n_units
-        self.channels = channels
-        self.pools = pools
-        self.hidden = hidden
-        self.frontend = frontend
-        self.context = context
-        self.duration = duration
-        self.crop = crop
-        self.short = short
-        self.sample_rate = sample_rate
-        self.freq_mask = freq_mask
-        self.time_mask = time_mask
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.lr = lr
-        self.validation_fraction = validation_fraction
-        self.n_jobs = n_jobs
-        self.device = device
-        self.precision = precision
-        self.checkpoint = checkpoint
-        self.random_state = random_state
-        self.verbose = verbose
+    layer = "embedding"
+    _crops = ("start", "middle")
 
     def fit(self, X: Audio, y: Matrix, *, groups: Labels | None = None) -> Self:
         """Train the network.
@@ -283,55 +248,40 @@ class MetricEmbedder(ListenerEstimator):
         AudioError
             Where a file cannot be read.
         """
-        from userlogfeat.training import seeded
-
         self._check_parameters()
         self._forget()
-        inputs, shape, _ = self._hear_training(X)
-        if len(inputs) < 2:
-            raise ValueError("Got n_samples = 1: clips are told apart, so two or more.")
-        verdicts = check_verdicts(y, inputs)
+        design = ContextDesign(self, MetricCNN, PAPER_POOLS)
+        data = read_clips(self, X, design)
+        if len(data) < 2:
+            raise ValueError(
+                "Got n_samples = 1: a metric compares clips, so pass two or more."
+            )
+        verdicts = check_verdicts(y, data.inputs)
         users = self._check_users(verdicts)
-        seed = self._seed()
-        triplets = self._make_triplets(inputs, verdicts, seed, groups)
+        trainer = Trainer(self, optimizer=DESCENT, min_steps=MIN_STEPS)
+        triplets = self._make_triplets(data.inputs, verdicts, trainer, groups)
         n_units = self.n_units if users is None else users.shape[1]
-        audio = self._make_network(shape, n_units=n_units, seed=seed)
-        with seeded(seed + 1):
+        audio = design.build(data, n_units=n_units, seed=trainer.seed)
+        if not data.reads_features:
+            audio = ContextMean(audio, design.n_frames)
+        with seeded(trainer.seed + 1):
             table = verdicts.shape[1] if users is None else as_tensor(users)
             network = ListenersAndAudio(audio, table, n_units)
-        self.history_ = self._train(
+        self.history_ = trainer.fit(
             network,
             triplets,
             {},
             objective=self._loss,
             split=triplets.split,
-            seed=seed,
-            min_steps=MIN_STEPS,
-            optimizer=make_optimizer,
+            arrays=[network.users.numpy(force=True), *triplets.arrays],
         )
         self.drawn_users_ = triplets.sampler.users
-        self.users_ = self._keep_users(network.users)
-        self.network_ = self._as_teacher(network.audio, shape, n_units)
-        self._spec = self._network_spec(shape, n_units=n_units)
-        self.layer_scales_ = {"embedding": self._scale_of(inputs)}
+        self.users_ = self._trained_users(network.users)
+        self.network_ = data.for_raw_input(network.audio, n_units)
+        self._spec = design.spec(data, n_units=n_units)
+        scale = embedding_scale(self._load_network(), data, self.batch_size)
+        self.layer_scales_ = {"embedding": scale}
         return self
-
-    def transform(self, X: Audio) -> np.ndarray:
-        """Embeddings (n_clips, n_units), float32, of clips.
-
-        With audio they are means of unit vectors, at most of length 1. What they say of
-        users is in their direction.
-
-        Parameters
-        ----------
-        X : array-like of n_clips
-            As in `fit`.
-        """
-        check_is_fitted(self)
-        if not self._reads_features:
-            return AudioTransformer.transform(self, X)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
-        return read_rows(self.network_.head, as_tensor(X)).numpy()
 
     def predict(self, X: Audio) -> np.ndarray:
         """Relevance of clips to users, (n_clips, n_users), float64, from -1 to 1.
@@ -367,8 +317,6 @@ class MetricEmbedder(ListenerEstimator):
         ValueError
             Where no user has both.
         """
-        from userlogfeat.evaluation.recommendation import evaluate_ranking
-
         check_is_fitted(self)
         embeddings = unit_rows(self.transform(X))
         verdicts = check_verdicts(y, embeddings).T.tocsr()
@@ -390,61 +338,134 @@ class MetricEmbedder(ListenerEstimator):
             )
         return float(auc)
 
-    def get_feature_names_out(
-        self, input_features: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Names of the columns: ``embedding_0``, ``embedding_1``, ..."""
-        check_is_fitted(self)
-        return feature_names(self.network_.layer_sizes)
+    def _loss(self, network, x, batch, epoch):
+        """The objective of `fit_network`, for a TripletBatch."""
+        relevance = network.relevance(x.clips, x.users, x.places)
+        if self.objective == "metric":
+            losses = hinge(relevance[:, 0], relevance[:, 1:], self.margin)
+        else:
+            logits = relevance / self.temperature
+            losses = (pick_liked if self.objective == "multi" else say_liked)(logits)
+        return {"loss": losses.mean()}
 
-    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
-        """Write the model to a folder that `UserLogEmbedder` and `load` read.
+    def _make_triplets(self, inputs, verdicts, trainer, groups):
+        """Draws from the clips to train on, and from those to validate on."""
+        train, valid = trainer.split(len(inputs), groups)
+        sampler = TripletSampler(verdicts, self.n_negatives, clips=train)
+        if not sampler.n_likes:
+            raise ValueError(say_nothing_to_draw(verdicts))
+        if isinstance(self.users, str):  # rows of others are random, and stay so
+            trained = np.isin(np.arange(verdicts.shape[1]), sampler.users)
+            verdicts = verdicts.multiply(trained[None]).tocsr()
+        held = TripletSampler(verdicts, self.n_negatives, clips=valid)
+        validation = None
+        if held.n_likes:
+            n = min(max(held.n_likes, FEWEST_VALIDATION), MOST_VALIDATION)
+            validation = held.draw(n, np.random.default_rng(trainer.seed))
+        return TripletInputs(inputs, sampler, sampler.n_likes, validation)
 
-        The embeddings of the users are in a file of their own, ``users.safetensors``.
-        `UserLogEmbedder` needs it not: leave it out of what you share, if users are not
-        to be shared.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Made where it is missing.
-        training_data : dict
-            What it learned from: ``description`` (str), ``licence`` (str) and
-            ``non_commercial`` (bool); loading warns where the last is true.
-        """
-        from userlogfeat.weights import check_training_data
-
-        check_is_fitted(self)
-        check_training_data(training_data, ValueError)
-        fitted = save_users(folder, self.users_, self.drawn_users_)
-        self._save(folder, "MetricEmbedder", fitted, training_data)
-
-    @classmethod
-    def load(cls, folder: PathLike, *, network: type[nn.Module] | None = None) -> Self:
-        """The fitted estimator that `save` wrote to a folder.
-
-        Parameters
-        ----------
-        folder : str or Path
-            As given to `save`.
-        network : type, optional
-            The class of the network, where it is one of your own.
-
-        Raises
-        ------
-        ModelError
-            Where the folder is damaged, foreign or changed.
-        """
-        from userlogfeat.weights import explained, find_model, load_fitted
-
-        saved, parameters = load_fitted(folder, cls.__name__, network=network)
-        with explained(folder):
-            users = load_users(find_model(folder) / USERS, saved.config["fitted"])
-            if parameters["users"] is None:
-                parameters["users"] = users["users"]
-            embedder = cls(**parameters)
-            embedder.users_, embedder.drawn_users_ = (
-                users["users"],
-                users["drawn_users"],
+    def _check_users(self, verdicts):
+        """The users' embeddings (n_users, n_units) float32; None of a lookup table."""
+        if isinstance(self.users, str):
+            return None
+        if self.users is None:
+            raise TypeError(
+                "Got users=None, expected 'lookup', or an array (n_users, n_units) of "
+                "embeddings, such as UserEmbedding(...).fit_transform(user_items)."
             )
-            return embedder._restore(saved)
+        users = check_array(self.users, dtype=np.float32, input_name="users")
+        if len(users) != verdicts.shape[1]:
+            raise ValueError(
+                f"Got users of shape {users.shape} for y of {verdicts.shape[1]} users, "
+                "expected a row for each column of y, in the same order."
+            )
+        judged = np.bincount(verdicts.indices, minlength=len(users)) > 0
+        empty = np.flatnonzero(judged & ~users.any(axis=1))
+        if len(empty):
+            raise ValueError(
+                f"The embeddings of {len(empty)} users are all zeros (first: row "
+                f"{empty[0]}): nothing is near them or far. Leave these users out of "
+                "users and y, or give them the mean embedding."
+            )
+        return np.ascontiguousarray(users)
+
+    def _trained_users(self, users):
+        """The users' embeddings after training, as an array."""
+        users = users.numpy(force=True).copy()
+        if isinstance(self.users, str):
+            learned = np.zeros(len(users), bool)
+            learned[self.drawn_users_] = True
+            users[~learned] = 0
+        return users
+
+    def _heard_duration(self):
+        return None if self.duration is None else float(self.duration)
+
+    def _json_parameters(self):
+        """The parameters as JSON holds them; an array of users has its own file."""
+        users = self.users if isinstance(self.users, str) else None
+        return super()._json_parameters() | {"users": users}
+
+    def _fitted(self, folder):
+        return save_users(folder, self.users_, self.drawn_users_)
+
+    def _restore(self, saved, folder):
+        super()._restore(saved, folder)
+        users = load_users(folder / USERS, saved.config["fitted"])
+        self.users_, self.drawn_users_ = users["users"], users["drawn_users"]
+        if self.users is None:
+            self.users = self.users_
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_network(self.network, ("metric", "mlp"))
+        check_training(self)
+        check_choice(self.objective, "objective", ("metric", "multi", "binary"))
+        for name in ("n_negatives", "n_units", "channels"):
+            check_positive(getattr(self, name), name, integer=True)
+        for name in ("margin", "temperature"):
+            check_positive(getattr(self, name), name)
+        if isinstance(self.users, str) and self.users != "lookup":
+            raise ValueError(
+                f"Got users={self.users!r}, expected 'lookup' or an array (n_users, "
+                "n_units) of embeddings, such as those of a user tower."
+            )
+        check_contexts(self)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def save_users(folder, users, drawn_users):
+    """Write the users of a model; returns what its config must say of them.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made where it is missing.
+    users : ndarray of float32, shape (n_users, n_units)
+    drawn_users : ndarray of int
+        Those that were learned from.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with replace_file(folder / USERS) as temporary:
+        save_file({"users": users, "drawn_users": drawn_users}, temporary)
+    return {"users_sha256": sha256(folder / USERS)}
+
+
+def load_users(path, fitted):
+    """The users' file of a saved model, checked."""
+    if not path.is_file():
+        raise ModelError(
+            f"{path} is missing: the model was shared without its users. Load it with "
+            "UserLogEmbedder, which needs none."
+        )
+    if sha256(path) != fitted["users_sha256"]:
+        raise ModelError(
+            f"{path} has another SHA-256 than the model's config says: the users are "
+            "damaged or of another model. Copy the folder again."
+        )
+    return load_file(path)

@@ -11,23 +11,37 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from dataclasses import KW_ONLY
+from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._typing import ArrayLike, Audio, Device, Labels, PathLike, RandomState
-from userlogfeat.estimators._base import feature_names
-from userlogfeat.estimators._latent import LatentTransformer
-from userlogfeat.networks.frame_statistics import STATISTICS, WINDOW
+from userlogfeat._typing import ArrayLike, Audio, Labels, RandomState
+from userlogfeat.estimators._base import as_tensor, feature_names, resolve_device
+from userlogfeat.estimators._label_search import (
+    DISTANCES,
+    LabelNeighbour,
+    LabelSearch,
+)
+from userlogfeat.estimators._parameters import check_share, estimator
+from userlogfeat.estimators._trained import TrainedTransformer
+from userlogfeat.estimators._training import check_groups, iter_log_mels, scale_of
+from userlogfeat.estimators._windows import WindowParameters, WindowTransformer
+from userlogfeat.networks.mel import LogMelSpectrogram
+from userlogfeat.networks.mlp import FeatureTeacher, mlp
+from userlogfeat.training import seeded, validation_split
+from userlogfeat.training.heads import moments
 from userlogfeat.training.label_sets import read_label_sets
-
-if TYPE_CHECKING:
-    from userlogfeat.frontends import FrontEnd
-
+from userlogfeat.training.processes import refuse
+from userlogfeat.training.shared_maps import (
+    LabelledFrames,
+    SharedMaps,
+    fit_shared_maps,
+)
 
 # Hamel, Davies, Yoshii, Goto 2013, the embedding.
 HAMEL_2013: dict[str, Any] = {
@@ -39,36 +53,8 @@ HAMEL_2013: dict[str, Any] = {
 }
 
 
-def _cosine_distance(embeddings, one):
-    lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(one)
-    return np.maximum(0.0, 1 - embeddings @ one / np.maximum(lengths, 1e-24))
-
-
-_DISTANCES = {
-    "l1": lambda embeddings, one: np.abs(embeddings - one).sum(axis=1),
-    "l2": lambda embeddings, one: np.linalg.norm(embeddings - one, axis=1),
-    "cosine": _cosine_distance,
-}
-
-
-class LabelNeighbour(NamedTuple):
-    """A label near another one.
-
-    Attributes
-    ----------
-    label : object
-    dataset : object
-        The data set it is of; None where there is only one.
-    distance : float
-        Between the two embeddings, 0 or more: by L1, unless asked for another.
-    """
-
-    label: Any
-    dataset: Any
-    distance: float
-
-
-class SharedLatentEmbedder(LatentTransformer):
+@estimator
+class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransformer):
     """Embed frames and the labels of several data sets into one space.
 
     Parameters
@@ -82,10 +68,6 @@ class SharedLatentEmbedder(LatentTransformer):
     layer : str or sequence of str
         What `transform` gives: ``"embedding"``, statistics of the embedded frames;
         ``"base"``, those of the frames themselves, as :class:`MelStatistics`; or both.
-    frontend : str or FrontEnd
-        Spectrograms of paths and waveforms: see :class:`LogMel`.
-    window, window_hop, statistics, pooling
-        Of the statistics: see :class:`MelStatistics`.
     frames_per_clip : int or None
         So many frames of each clip are learned from, drawn at random; None takes all.
         They are kept in memory: 200 bands of a 30 s clip take 1 MB.
@@ -93,12 +75,6 @@ class SharedLatentEmbedder(LatentTransformer):
         Of the loss.
     max_norm : float or None
         The longest that a band's or a label's embedding may be. None: no limit.
-    duration, crop, short
-        How much is read of each clip: see :class:`MelStatistics`. The paper takes the
-        first 30 s.
-    sample_rate : int or None
-        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
-        for that of `frontend`. Files know theirs.
     max_epochs, patience : int
         At most so many epochs, stopping after so many without a lower validation loss;
         the epoch of the least is kept. An epoch goes once through the largest data set,
@@ -109,10 +85,6 @@ class SharedLatentEmbedder(LatentTransformer):
         Step of the gradient descent.
     validation_fraction : float
         Share of each data set's clips (or groups) that the epochs are validated on.
-    n_jobs : int
-        Threads that decode files.
-    device : str or torch.device
-        ``"auto"`` is the GPU where there is one.
     random_state : int, RandomState or None
         Of the first values, the batches, the draws of WARP and the validation clips.
     verbose : int
@@ -179,58 +151,20 @@ class SharedLatentEmbedder(LatentTransformer):
     ('B', 'high')
     """
 
-    def __init__(
-        self,
-        n_components: int = HAMEL_2013["n_components"],
-        *,
-        network: Literal["linear", "mlp"] = "linear",
-        layer: str | Sequence[str] = "embedding",
-        frontend: str | FrontEnd = "hamel2013",
-        window: int | None = WINDOW,
-        window_hop: int | None = None,
-        statistics: Sequence[Literal["mean", "var", "max", "min"]] = STATISTICS,
-        pooling: Literal["mean", "max", "meanstd"] | None = "mean",
-        frames_per_clip: int | None = None,
-        margin: float = HAMEL_2013["margin"],
-        max_norm: float | None = HAMEL_2013["max_norm"],
-        duration: float | None = None,
-        crop: Literal["middle", "start"] = "start",
-        short: Literal["repeat", "pad"] = "repeat",
-        sample_rate: int | None = None,
-        max_epochs: int = 50,
-        patience: int = 5,
-        batch_size: int = HAMEL_2013["batch_size"],
-        lr: float = HAMEL_2013["lr"],
-        validation_fraction: float = 0.1,
-        n_jobs: int = 2,
-        device: Device = "auto",
-        random_state: RandomState = None,
-        verbose: int = 0,
-    ) -> None:
-        self.n_components = n_components
-        self.network = network
-        self.layer = layer
-        self.frontend = frontend
-        self.window = window
-        self.window_hop = window_hop
-        self.statistics = statistics
-        self.pooling = pooling
-        self.frames_per_clip = frames_per_clip
-        self.margin = margin
-        self.max_norm = max_norm
-        self.duration = duration
-        self.crop = crop
-        self.short = short
-        self.sample_rate = sample_rate
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.lr = lr
-        self.validation_fraction = validation_fraction
-        self.n_jobs = n_jobs
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    n_components: int = HAMEL_2013["n_components"]
+    _: KW_ONLY
+    network: Literal["linear", "mlp"] = "linear"
+    layer: str | Sequence[str] = "embedding"
+    frames_per_clip: int | None = None
+    margin: float = HAMEL_2013["margin"]
+    max_norm: float | None = HAMEL_2013["max_norm"]
+    max_epochs: int = 50
+    patience: int = 5
+    batch_size: int = HAMEL_2013["batch_size"]
+    lr: float = HAMEL_2013["lr"]
+    validation_fraction: float = 0.1
+    random_state: RandomState = None
+    verbose: int = 0
 
     def fit(
         self,
@@ -274,8 +208,6 @@ class SharedLatentEmbedder(LatentTransformer):
         AudioError
             Where a file cannot be read.
         """
-        from userlogfeat.training.processes import refuse
-
         self._check_parameters()
         refuse(type(self).__name__)
         self._forget()
@@ -285,7 +217,7 @@ class SharedLatentEmbedder(LatentTransformer):
                 "None: it learns from the labels of clips."
             )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        clips = self._hear_training(X, np.random.default_rng(seed))
+        clips = self._read_frames(X, np.random.default_rng(seed))
         sets = read_label_sets(y, len(clips), dataset)
         maps, mean, scale = self._learn(clips, sets, groups, seed)
         self._keep(maps, mean, scale, sets)
@@ -307,9 +239,6 @@ class SharedLatentEmbedder(LatentTransformer):
             ``network="mlp"`` the `n_components` of the embedding itself. With
             ``pooling=None`` a list with one (n_windows, n_features) array a clip.
         """
-        check_is_fitted(self)
-        if self._reads_features:
-            return self._read_features(X)["embedding"]
         return super().transform(X)
 
     def decision_function(self, X: Audio, *, dataset: Any = None) -> np.ndarray:
@@ -331,7 +260,7 @@ class SharedLatentEmbedder(LatentTransformer):
             Columns of an indicator that had no 1 in `fit` are not among them.
         """
         check_is_fitted(self)
-        columns = self._columns_of(dataset)
+        columns = self._search.columns(dataset)
         if self._reads_features:
             return self._read_features(X)["affinity"][:, columns]
         clips = self.iter_features(X, layers=("affinity",))
@@ -370,17 +299,11 @@ class SharedLatentEmbedder(LatentTransformer):
         """
         check_is_fitted(self)
         check_positive(k, "k", integer=True)
-        check_choice(metric, "metric", tuple(_DISTANCES))
-        row = self._find_label(label, dataset)
-        columns = self._columns_of(among)
-        others = columns[columns != row]
-        embeddings = self.label_embeddings_.astype(np.float64)
-        distances = _DISTANCES[metric](embeddings[others], embeddings[row])
-        order = np.argsort(distances, kind="stable")[:k]
-        return [
-            LabelNeighbour(self.labels_[i], self.label_datasets_[i], float(distance))
-            for i, distance in zip(others[order], distances[order], strict=True)
-        ]
+        check_choice(metric, "metric", tuple(DISTANCES))
+        row = self._search.find(label, dataset)
+        return self._search.nearest(
+            self.label_embeddings_, row, k, among=among, metric=metric
+        )
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -392,104 +315,214 @@ class SharedLatentEmbedder(LatentTransformer):
         check_is_fitted(self)
         if self._reads_features:
             return feature_names(self.network_.layer_sizes)
-        return super().get_feature_names_out(input_features)
+        return WindowTransformer.get_feature_names_out(self, input_features)
 
-    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
-        """Write the model to a folder that `UserLogEmbedder` and `load` read.
+    @property
+    def _search(self):
+        return LabelSearch(self.labels_, self.label_datasets_)
 
-        Parameters
-        ----------
-        folder : str or Path
-            Made where it is missing.
-        training_data : dict
-            What it learned from: ``description`` (str), ``licence`` (str) and
-            ``non_commercial`` (bool); loading warns where the last is true.
-        """
-        from userlogfeat.weights import save_model
+    def _read_frames(self, X, rng):
+        """Frames of each clip to train on: list of (n_frames, n_features)."""
+        if self._reads_features:
+            X = validate_data(self, X, dtype=np.float32)
+            return list(X[:, None])
+        clips = self._check_clips(X, reset=True)
+        spectrograms = clips.rows
+        if clips.kind != "log_mel":
+            mel = LogMelSpectrogram(self._front_end()).to(resolve_device(self.device))
+            plain = self._make_teacher()
+            spectrograms = iter_log_mels(
+                self,
+                clips,
+                mel,
+                plain.min_samples,
+                self._heard_duration(),
+                any_length=plain.any_length,
+            )
+        return [self._choose_frames(log_mel, rng) for log_mel in spectrograms]
 
-        check_is_fitted(self)
+    def _choose_frames(self, log_mel, rng):
+        n_frames, wanted = log_mel.shape[1], self.frames_per_clip
+        if wanted is not None and n_frames > wanted:
+            chosen = np.sort(rng.choice(n_frames, wanted, replace=False))
+            log_mel = log_mel[:, chosen]
+        return np.ascontiguousarray(log_mel.T, dtype=np.float32)
+
+    def _learn(self, clips, sets, groups, seed):
+        """The maps of standardised frames, and what the frames were standardised by."""
+        parts = self._split(clips, sets, groups, seed)
+        used = np.concatenate([train for train, _ in parts])
+        mean, scale = moments(np.concatenate([clips[row] for row in used]))
+        device = resolve_device(self.device)
+        train, valid = (
+            [
+                self._gather(clips, rows[side], place, sets, mean, scale)
+                for place, rows in enumerate(parts)
+            ]
+            for side in (0, 1)
+        )
+        maps = SharedMaps(
+            len(mean),
+            self.n_components,
+            [data.labels.shape[1] for data in train],
+            max_norm=self.max_norm,
+            margin=self.margin,
+            generator=torch.Generator(device).manual_seed(seed),
+            device=device,
+        )
+        self.history_ = fit_shared_maps(
+            train,
+            valid,
+            maps,
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            verbose=self.verbose,
+        )
+        return maps, mean, scale
+
+    def _split(self, clips, sets, groups, seed):
+        """Rows to learn from and to validate on, of each data set's labelled clips."""
+        groups = check_groups(groups, clips)
+        n_labels = np.diff(sets.indicators.indptr)
+        parts = []
+        for place in range(len(sets.datasets)):
+            rows = np.flatnonzero((n_labels > 0) & (sets.clip_datasets == place))
+            own, single = sets.indicators[rows], (n_labels[rows] == 1).all()
+            train, valid = validation_split(
+                len(rows),
+                self.validation_fraction,
+                seed=seed,
+                y=own.indices if single else None,
+                groups=None if groups is None else groups[rows],
+            )
+            parts.append((rows[train], rows[valid]))
+        return parts
+
+    def _gather(self, clips, rows, place, sets, mean, scale):
+        """Standardised frames of some clips of one data set, with their labels."""
+        device = resolve_device(self.device)
+        n_frames = [len(clips[row]) for row in rows]
+        frames = [clips[row] for row in rows] or [np.empty((0, len(mean)), np.float32)]
+        frames = np.concatenate(frames)
+        frames -= mean.astype(np.float32)
+        frames /= scale.astype(np.float32)
+        return LabelledFrames(
+            torch.from_numpy(frames).to(device),
+            torch.from_numpy(np.repeat(np.arange(len(rows)), n_frames)).to(device),
+            sets.indicators[rows][:, sets.columns(place)],
+        )
+
+    def _keep(self, maps, mean, scale, sets):
+        """The maps as a torch module of raw frames, and as arrays."""
+        V = maps.features.double().cpu() / torch.from_numpy(scale)[:, None]  # V'
+        W = torch.cat(maps.labels).cpu()
+        with seeded(0):  # the caller's random numbers are left: all values are set
+            network = self._make_network(len(mean), len(W))
+        linear, labels = _maps_of(network)
+        with torch.no_grad():
+            linear.weight.copy_(V.T)
+            linear.bias.copy_(-torch.from_numpy(mean) @ V)
+            labels.weight.copy_(W)
+        self.network_ = network.eval().requires_grad_(False)
+        self.labels_, self.label_datasets_ = sets.labels, sets.label_datasets
+        self._note_embeddings()
+
+    def _make_network(self, n_features, n_labels):
+        if not self._reads_features:
+            maps = {"n_components": self.n_components, "n_labels": n_labels}
+            return self._make_teacher(**maps)
+        output = torch.nn.Linear(self.n_components, n_labels)
+        torch.nn.init.zeros_(output.bias)
+        return FeatureTeacher(mlp((n_features, self.n_components)), output)
+
+    def _note_embeddings(self):
+        features, labels = _maps_of(self.network_)
+        self.feature_embedding_ = features.weight.numpy(force=True).T.copy()
+        self.feature_offset_ = features.bias.numpy(force=True).copy()
+        self.label_embeddings_ = labels.weight.numpy(force=True).copy()
+
+    def _measure_scales(self, clips):
+        """The factor that brings each layer to unit mean square."""
+        if self._reads_features:
+            frames = np.concatenate(clips)
+            layers = {"embedding": frames @ self.feature_embedding_}
+            layers["embedding"] += self.feature_offset_
+            squares = {"embedding": np.square(layers["embedding"]).mean()}
+        else:
+            network, squares = self._pooled(self._load_network()), {}
+            for frames in clips:
+                log_mel = as_tensor(frames.T).to(resolve_device(self.device))
+                heard = network([log_mel], tuple(network.layer_sizes))
+                for name, (values,) in heard.items():
+                    square = values.square().mean().item() / len(clips)
+                    squares[name] = squares.get(name, 0.0) + square
+        return {k: scale_of(v) for k, v in squares.items()}
+
+    def _read_features(self, X):
+        """Embedding and affinities of precomputed features."""
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        # In double precision: float32 sums differ with a row's place in the batch.
+        embedding = X.astype(np.float64) @ self.feature_embedding_
+        embedding += self.feature_offset_
+        layers = {
+            "embedding": embedding,
+            "affinity": embedding @ self.label_embeddings_.T,
+        }
+        return {name: values.astype(np.float32) for name, values in layers.items()}
+
+    def _embed(self, X):
+        return self._read_features(X)["embedding"]
+
+    def _pooled(self, network):
+        """The network with one row a clip, for which windows apart are averaged."""
+        if self._reads_features:
+            return network
+        network = copy.copy(network)
+        network.pooling = self.pooling or "mean"
+        return network
+
+    def _load_network(self):
+        device = resolve_device(self.device)
+        network = copy.copy(self.network_)
+        if not self._reads_features:
+            plain = self._make_teacher()
+            network.statistics, network.pooling = plain.statistics, plain.pooling
+        return network.to(device)
+
+    def _teacher_network(self):
+        return self._pooled(self.network_), self._network_spec()
+
+    def _network_spec(self):
+        """How `weights` builds this network again."""
+        n_in, n_labels = len(self.feature_embedding_), len(self.labels_)
+        if self._reads_features:
+            head = [n_in, int(self.n_components)]
+            return {"name": "mlp", "head": head, "n_outputs": n_labels}
+        return {
+            "name": "frames",
+            "n_bands": n_in,
+            "n_components": int(self.n_components),
+            "n_labels": n_labels,
+            "window": self.window and int(self.window),
+            "window_hop": self.window_hop and int(self.window_hop),
+            "statistics": list(self.statistics),
+            "pooling": self.pooling or "mean",
+        }
+
+    def _fitted(self, folder):
         names = {"labels": self.labels_, "datasets": self.label_datasets_}
-        save_model(
-            folder,
-            self._pooled(self.network_),
-            estimator={
-                "class": type(self).__name__,
-                "parameters": self._plain_parameters(),
-                "fitted": {key: list(values) for key, values in names.items()},
-            },
-            spec=self._network_spec(),
-            layer_scales=self.layer_scales_,
-            training_data=training_data,
-        )
+        return {key: list(values) for key, values in names.items()}
 
-    @classmethod
-    def load(cls, folder: PathLike) -> Self:
-        """The fitted estimator that `save` wrote to a folder.
-
-        Parameters
-        ----------
-        folder : str or Path
-            As given to `save`.
-
-        Raises
-        ------
-        ModelError
-            Where the folder is damaged, foreign or changed.
-        """
-        from userlogfeat.weights import explained, load_fitted
-
-        saved, parameters = load_fitted(folder, cls.__name__)
-        with explained(folder):
-            for name in ("layer", "statistics"):  # lists in JSON
-                if isinstance(parameters[name], list):
-                    parameters[name] = tuple(parameters[name])
-            embedder = cls(**parameters)
-            embedder.network_ = copy.deepcopy(saved.network)
-            embedder.layer_scales_ = saved.layer_scales
-            fitted = saved.config["fitted"]
-            embedder.labels_ = np.array(fitted["labels"], dtype=object)
-            embedder.label_datasets_ = np.array(fitted["datasets"], dtype=object)
-            if embedder._reads_features:
-                embedder.n_features_in_ = embedder.network_.head[0].in_features
-            else:
-                embedder._n_units_in = embedder.network_.n_bands
-            embedder._note_embeddings()
-            return embedder
-
-    def _find_label(self, label, dataset):
-        """Row of a label; of that of one data set where several have it."""
-        if isinstance(label, np.ndarray):
-            raise ValueError(
-                f"Got label={label!r}, expected one of labels_. Ask for one at a time."
-            )
-        of = self._columns_of(dataset)
-        rows = of[[self.labels_[i] == label for i in of]]
-        if len(rows) == 1:
-            return int(rows[0])
-        where = "" if dataset is None else f" in data set {dataset!r}"
-        if len(rows) == 0:
-            some = ", ".join(repr(self.labels_[i]) for i in of[:8])
-            raise ValueError(
-                f"There is no label {label!r}{where}; the {len(of)} labels there begin "
-                f"with {some}."
-            )
-        owners = [self.label_datasets_[i] for i in rows]
-        raise ValueError(
-            f"The label {label!r} is in {len(rows)} data sets: {owners}. Pass dataset= "
-            "to say which is meant."
-        )
-
-    def _columns_of(self, dataset):
-        """Places in `labels_` of a data set's labels; of all for None."""
-        if dataset is None:
-            return np.arange(len(self.labels_))
-        if isinstance(dataset, np.ndarray):
-            raise ValueError(f"Got dataset={dataset!r}, expected the name of one.")
-        own = np.flatnonzero([name == dataset for name in self.label_datasets_])
-        if len(own) == 0:
-            known = list(dict.fromkeys(self.label_datasets_.tolist()))
-            raise ValueError(f"Got dataset {dataset!r}, expected one of {known}.")
-        return own
+    def _restore(self, saved, folder):
+        super()._restore(saved, folder)
+        fitted = saved.config["fitted"]
+        self.labels_ = np.array(fitted["labels"], dtype=object)
+        self.label_datasets_ = np.array(fitted["datasets"], dtype=object)
+        if not self._reads_features:
+            self._n_units_in = self.network_.n_bands
+        self._note_embeddings()
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -505,19 +538,16 @@ class SharedLatentEmbedder(LatentTransformer):
             check_positive(self.frames_per_clip, "frames_per_clip", integer=True)
         layers = ("embedding",) if self._reads_features else ("base", "embedding")
         self._check_layers(dict.fromkeys(layers))
-        fraction = self.validation_fraction
-        if not (isinstance(fraction, Real) and 0 < fraction < 1):
-            raise ValueError(
-                f"Got validation_fraction={fraction!r}, expected a share between 0 "
-                "and 1."
-            )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
+        check_share(self.validation_fraction, "validation_fraction")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.requires_fit = True
-        tags.target_tags.required = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _maps_of(network):
+    """The linear layers of features and of labels."""
+    if isinstance(network, FeatureTeacher):
+        return network.head[0], network.output
+    return network.features, network.labels

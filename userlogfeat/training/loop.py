@@ -321,7 +321,7 @@ class TransferNet(skorch.NeuralNet):
         x = x.to(device, non_blocking=True)
         targets = {name: t.to(device) for name, t in targets.items()}
         if part == "train" and self.augment is not None:
-            x = self.augment(x) if share is None else self._augment_share(x, share)
+            x = self._augmented(x, share)
         bf16 = self.precision == "bf16"
         with hearing(share), torch.autocast(device.type, torch.bfloat16, bf16):
             try:
@@ -335,14 +335,15 @@ class TransferNet(skorch.NeuralNet):
                 self.history.record_batch(f"{part}_{name}", value.item())
         return {"loss": losses["loss"], "y_pred": None}
 
-    def _augment_share(self, x, share):
-        """Augmentation drawn as for the whole batch."""
-        if isinstance(x, torch.Tensor):
-            return share.augment(self.augment, x)
-        augmented = share.augment(
-            lambda clips: self.augment(x.with_clips(clips)).clips, x.clips
-        )
-        return x.with_clips(augmented)
+    def _augmented(self, x, share):
+        """Inputs, or the clips of triplets, augmented as those of the whole batch."""
+        triplets = not isinstance(x, torch.Tensor)
+        clips = x.clips if triplets else x
+        if share is None:
+            clips = self.augment(clips)
+        else:
+            clips = share.augment(self.augment, clips)
+        return x.with_clips(clips) if triplets else clips
 
 
 def _check_same(processes, network, inputs, targets, split, settings):

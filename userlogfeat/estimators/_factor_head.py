@@ -1,0 +1,192 @@
+"""One way to train a `CFRegressor`: a head, on features or on a frozen encoder.
+
+The encoder stays as it is. Its output of each clip is computed once, and a ridge
+regression or an MLP from there to the factors is trained: the right choice under about
+10,000 tracks.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from userlogfeat._check import check_audio
+from userlogfeat.estimators._base import (
+    AudioTransformer,
+    as_tensor,
+    resolve_device,
+    resolve_precision,
+)
+from userlogfeat.estimators._training import Trainer, check_groups
+from userlogfeat.frontends import FrontEnd, resolve_front_end
+from userlogfeat.networks.mlp import FeatureTeacher, read_rows
+from userlogfeat.training.heads import fit_mlp_head, fit_ridge_head
+from userlogfeat.training.processes import share_rows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from userlogfeat.weights.models import SavedModel
+
+
+class FactorHead:
+    """Train, apply and save a head.
+
+    Parameters
+    ----------
+    regressor : CFRegressor
+        Gets `head_`, and `alpha_` or `history_`.
+    """
+
+    def __init__(self, regressor: Any) -> None:
+        self.regressor = regressor
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any
+    ) -> dict[str, np.floating]:
+        """Train the head; return the mean square of every layer.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups
+            See ``CFRegressor.fit``.
+        """
+        regressor = self.regressor
+        if regressor._reads_features:
+            features = validate_data(
+                regressor, X, dtype=np.float32, ensure_min_samples=2
+            )
+            squares = {}
+        else:
+            AudioTransformer.fit(regressor, X)
+            features, squares = self._encode(X)
+        y, weight = regressor._check_targets(features, y, sample_weight)
+        self._fit_head(features, y, weight, check_groups(groups, features))
+        squares["embedding"] = np.square(self._apply(features)).mean()
+        return squares
+
+    def embed(self, X: Any) -> np.ndarray:
+        """Estimate factors (n_clips, n_factors), float32."""
+        regressor = self.regressor
+        if regressor._reads_features:
+            X = validate_data(regressor, X, dtype=np.float32, reset=False)
+            return self._apply(X)
+        clips = regressor.iter_features(X, layers=("embedding",))
+        return np.stack([clip.layers["embedding"] for clip in clips])
+
+    def load_network(self) -> nn.Module:
+        """The encoder with the head, where it is trained, on the chosen device."""
+        regressor = self.regressor
+        if regressor._reads_features:
+            return FeatureTeacher(regressor.head_)
+        device = resolve_device(regressor.device)
+        precision = resolve_precision(regressor.precision, device)
+        return self._load_encoder(device=device, precision=precision)
+
+    def saved_network(self) -> tuple[nn.Module, dict[str, Any]]:
+        """The torch module that is saved, and how `weights` builds it."""
+        regressor = self.regressor
+        head = copy.deepcopy(regressor.head_).cpu()
+        sizes = [head[0].in_features] + [
+            layer.out_features for layer in head if hasattr(layer, "out_features")
+        ]
+        spec = {"name": regressor.network, "head": sizes}
+        if regressor._reads_features:
+            return FeatureTeacher(head), spec
+        network = self._load_encoder(device="cpu", precision="fp32")
+        return network, spec | {
+            "model": regressor.model,
+            "patch_hop": network.patch_hop,
+            "head_layer": regressor.head_layer,
+            "head_pooling": regressor.head_pooling,
+        }
+
+    def restore(self, saved: SavedModel) -> None:
+        """Take over the head of a saved model."""
+        head = self.regressor.head_ = copy.deepcopy(saved.network.head)
+        if self.regressor._reads_features:
+            self.regressor.n_features_in_ = head[0].in_features
+
+    def front_end(self) -> FrontEnd:
+        """Settings of the encoder's spectrograms."""
+        return resolve_front_end("musicnn")
+
+    def duration(self) -> float | None:
+        """Seconds of each clip to read; None for all of it."""
+        return self.regressor.duration
+
+    def check(self) -> None:
+        """Raise where parameters do not suit a head."""
+        if self.regressor._reads_features:
+            self.regressor._check_layers({"embedding": None})
+        if self.regressor.crop == "random":
+            raise ValueError(
+                f'Got crop="random" with network={self.regressor.network!r}, whose '
+                'training reads each clip once. Pass crop="middle" or "start".'
+            )
+
+    def _encode(self, X):
+        """What the head reads (n_clips, n), and the mean square of every layer."""
+        regressor = self.regressor
+        sizes = self.load_network().trunk.layer_sizes
+        names = (*sizes, "head_input")
+
+        def encode(rows):  # what the head reads, then a column for each layer
+            encoded = []
+            for clip in regressor.iter_features(rows, layers=names):
+                squares = [np.square(clip.layers[name]).mean() for name in sizes]
+                encoded.append(np.concatenate([clip.layers["head_input"], squares]))
+            return np.stack(encoded)
+
+        encoded = share_rows(check_audio(X, regressor).rows, encode)
+        if len(encoded) < 2:
+            raise ValueError(
+                "Got n_samples = 1: a head is learned from two clips or more."
+            )
+        features, squares = np.split(encoded, [-len(sizes)], axis=1)
+        means = squares.mean(axis=0, dtype=np.float64).tolist()
+        return np.ascontiguousarray(features), dict(zip(sizes, means, strict=True))
+
+    def _fit_head(self, features, y, weight, groups):
+        regressor = self.regressor
+        data = {"sample_weight": weight, "groups": groups}
+        data["seed"] = Trainer(regressor).seed
+        if regressor.head == "ridge":
+            regressor.head_, regressor.alpha_ = fit_ridge_head(
+                features, y, alphas=regressor.alphas, **data
+            )
+            return
+        regressor.head_, regressor.history_ = fit_mlp_head(
+            features,
+            y,
+            hidden=np.atleast_1d(regressor.hidden).tolist(),
+            max_epochs=regressor.max_epochs,
+            batch_size=regressor.batch_size,
+            lr=regressor.lr,
+            patience=regressor.patience,
+            validation_fraction=regressor.validation_fraction,
+            device=resolve_device(regressor.device),
+            verbose=regressor.verbose,
+            **data,
+        )
+
+    def _apply(self, features):
+        return read_rows(self.regressor.head_, as_tensor(features)).numpy()
+
+    def _load_encoder(self, *, device, precision):
+        from userlogfeat.weights.musicnn import make_musicnn_teacher
+
+        regressor = self.regressor
+        head = copy.deepcopy(getattr(regressor, "head_", None))  # none yet in fit
+        return make_musicnn_teacher(
+            regressor.model,
+            patch_hop=regressor.patch_hop,
+            head=head if head is None else head.to(device),
+            head_layer=regressor.head_layer,
+            head_pooling=regressor.head_pooling,
+            device=device,
+            precision=precision,
+        )
