@@ -234,6 +234,8 @@ def check_weights(sample_weight, n_clips):
     if sample_weight is None or isinstance(sample_weight, Real):
         weight = 1.0 if sample_weight is None else sample_weight
         return np.full(n_clips, weight, dtype=np.float32)
+    from sklearn.utils.validation import check_array
+
     weight = check_array(
         sample_weight, dtype=np.float32, ensure_2d=False, input_name="sample_weight"
     )

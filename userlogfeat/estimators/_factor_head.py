@@ -20,6 +20,7 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
+from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups
 from userlogfeat.frontends import FrontEnd, resolve_front_end
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
@@ -166,6 +167,7 @@ class FactorHead:
             max_epochs=regressor.max_epochs,
             batch_size=regressor.batch_size,
             lr=regressor.lr,
+            loss=resolve_loss(regressor.loss, "loss"),
             patience=regressor.patience,
             validation_fraction=regressor.validation_fraction,
             device=resolve_device(regressor.device),

@@ -1,11 +1,12 @@
 """The other way to train a `CFRegressor`: a network, on spectrograms.
 
 The network of Lee et al. (2019), section 3.1, or one of the user's own, is trained from
-scratch with MSE + cosine proximity between its penultimate units and the factors.
+scratch; its penultimate units estimate the factors.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from userlogfeat._threads import limit_torch
 from userlogfeat.estimators._base import resolve_device
 from userlogfeat.estimators._designs import ClipDesign
+from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import Trainer, clip_duration, read_clips
 from userlogfeat.frontends import FrontEnd, resolve_front_end
@@ -55,7 +57,9 @@ class FactorNetwork:
             network,
             data.inputs,
             {"factors": y, "weight": weight},
-            objective=lambda net, *batch: estimate_factors(net.penultimate, *batch),
+            objective=partial(
+                estimate_factors, loss=resolve_loss(regressor.loss, "loss")
+            ),
             split=trainer.split(len(data), groups),
         )
         regressor.network_ = data.for_raw_input(network, n_units)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, dataclass_transform
@@ -202,6 +202,22 @@ def check_hidden(hidden: Sequence[int]) -> None:
     """Raise unless all numbers of hidden units are positive integers."""
     for units in np.atleast_1d(np.asarray(hidden, dtype=object)):
         check_positive(units, "hidden", integer=True)
+
+
+def resolve_loss(loss: Any, option: str) -> Callable[..., Any]:
+    """Return the registered loss that a parameter names.
+
+    Parameters
+    ----------
+    loss : str or (str, dict)
+        Name of the loss; or the name, and parameters of that loss.
+    option : str
+        Name of the parameter, for messages.
+    """
+    from userlogfeat.losses import make_loss
+
+    name, parameters = (loss, None) if isinstance(loss, str) else loss
+    return make_loss(name, parameters, option=option)
 
 
 def check_share(value: Any, name: str) -> None:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._spark import is_spark_frame
 from userlogfeat._typing import Matrix, RandomState
+from userlogfeat.estimators._parameters import estimator
 from userlogfeat.factorization import fit_als, fold_in
 
 BACKENDS = ("implicit", "spark")
@@ -29,6 +30,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+@estimator
 class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Embed users and items by collaborative filtering of their plays.
 
@@ -109,25 +111,14 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     array([[0., 0., 1., 1.]], dtype=float32)
     """
 
-    def __init__(
-        self,
-        n_factors: int = SETTINGS["n_factors"],
-        regularization: float = SETTINGS["regularization"],
-        alpha: float = SETTINGS["alpha"],
-        iterations: int = SETTINGS["iterations"],
-        backend: Literal["implicit", "spark"] = "implicit",
-        factors_folder: str | None = None,
-        random_state: RandomState | np.random.Generator = None,
-        verbose: bool = False,
-    ) -> None:
-        self.n_factors = n_factors
-        self.regularization = regularization
-        self.alpha = alpha
-        self.iterations = iterations
-        self.backend = backend
-        self.factors_folder = factors_folder
-        self.random_state = random_state
-        self.verbose = verbose
+    n_factors: int = SETTINGS["n_factors"]
+    regularization: float = SETTINGS["regularization"]
+    alpha: float = SETTINGS["alpha"]
+    iterations: int = SETTINGS["iterations"]
+    backend: Literal["implicit", "spark"] = "implicit"
+    factors_folder: str | None = None
+    random_state: RandomState | np.random.Generator = None
+    verbose: bool = False
 
     def fit(self, user_items: Matrix, y: Any = None) -> Self:
         """Learn the factors of users and items.

@@ -31,6 +31,7 @@ from userlogfeat.estimators._parameters import (
     check_network,
     check_training,
     estimator,
+    resolve_loss,
 )
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import scale_of
@@ -69,7 +70,10 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     head : {"ridge", "mlp"}
         ``"ridge"``: a linear map in closed form, its regularisation chosen among
         `alphas` by cross-validation, over groups (artists) where `fit` is given them.
-        ``"mlp"``: layers of `hidden` units, trained with MSE + cosine proximity.
+        ``"mlp"``: layers of `hidden` units, trained with `loss`.
+    loss : str or (str, dict)
+        Loss of networks and MLP heads, registered in :mod:`userlogfeat.losses`; the
+        default is the paper's. With a dict, parameters of that loss.
     head_layer : str
         Layer of the encoder that the head reads.
     head_pooling : {"mean", "max", "meanstd"}
@@ -131,6 +135,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     _: KW_ONLY
     model: str = "MSD_musicnn"
     head: Literal["ridge", "mlp"] = "ridge"
+    loss: str | tuple[str, dict[str, Any]] = "mse_cosine"
     head_layer: str = "taggram"
     head_pooling: Literal["mean", "max", "meanstd"] = "meanstd"
     patch_hop: float = 1.0
@@ -282,6 +287,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         check_network(self.network, ("se_cnn", "musicnn", "mlp"))
         check_training(self)
         check_choice(self.head, "head", ("ridge", "mlp"))
+        resolve_loss(self.loss, "loss")
         check_choice(self.head_pooling, "head_pooling", ("mean", "max", "meanstd"))
         check_choice(self.factor_norm, "factor_norm", ("unit", "raw"))
         check_positive(self.patch_hop, "patch_hop")

@@ -8,6 +8,7 @@ whose histories are thinned to 1, 2, 4, ... listeners.
 """
 
 import copy
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -24,6 +25,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import ArrayLike, Matrix, RandomState
+from userlogfeat.estimators._parameters import estimator
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.thinning import thin_histories
 
@@ -32,6 +34,7 @@ from userlogfeat.evaluation.thinning import thin_histories
 K0_GRID = (0.0, *(2.0 ** np.arange(-3, 12.5, 0.5)).tolist())
 
 
+@estimator
 class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Blend the CF factors of items with what is estimated from their audio.
 
@@ -117,22 +120,13 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     [True, False, False]
     """
 
-    def __init__(
-        self,
-        cf: Any,
-        *,
-        k0: Literal["auto"] | float = "auto",
-        full_weight: float = 0.95,
-        factor_norm: Literal["unit", "raw"] = "unit",
-        validation_fraction: float = 0.2,
-        random_state: RandomState = None,
-    ) -> None:
-        self.cf = cf
-        self.k0 = k0
-        self.full_weight = full_weight
-        self.factor_norm = factor_norm
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    cf: Any
+    _: KW_ONLY
+    k0: Literal["auto"] | float = "auto"
+    full_weight: float = 0.95
+    factor_norm: Literal["unit", "raw"] = "unit"
+    validation_fraction: float = 0.2
+    random_state: RandomState = None
 
     def fit(self, X: ArrayLike, item_users: Matrix) -> Self:
         """Measure how many listeners an estimate is worth.

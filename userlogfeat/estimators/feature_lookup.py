@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from typing import Any, Self
 
 import numpy as np
@@ -9,11 +10,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from userlogfeat._check import check_audio
 from userlogfeat._typing import ArrayLike, ClipIds, PathLike
+from userlogfeat.estimators._parameters import estimator
 from userlogfeat.tables import OK, FeatureTable, clip_name
 
 N_NAMED = 5  # clips that an error names
 
 
+@estimator
 class FeatureLookup(TransformerMixin, BaseEstimator):
     """Looks the features of clips up in a feature table.
 
@@ -45,16 +48,10 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
            [1., 2.]], dtype=float32)
     """
 
-    def __init__(
-        self,
-        table: PathLike | FeatureTable,
-        *,
-        layer: str | Sequence[str] | None = None,
-        scale: bool = True,
-    ) -> None:
-        self.table = table
-        self.layer = layer
-        self.scale = scale
+    table: PathLike | FeatureTable
+    _: KW_ONLY
+    layer: str | Sequence[str] | None = None
+    scale: bool = True
 
     def fit(self, X: ClipIds, y: Any = None) -> Self:
         """Check the table and the layers; there is nothing to learn.

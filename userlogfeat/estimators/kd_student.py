@@ -46,6 +46,7 @@ from userlogfeat.estimators._parameters import (
     check_network,
     check_training,
     estimator,
+    resolve_loss,
 )
 from userlogfeat.estimators._teacher import resolve_teacher, teach
 from userlogfeat.estimators._trained import TrainedTransformer
@@ -111,6 +112,11 @@ class _Student(TrainingParameters, TrainedTransformer):
         `max_epochs`. ``"auto"``: 50, or a quarter of `max_epochs` where that is less (a
         single epoch is all distillation). None keeps the weight, as the paper does. See
         the notes.
+    kd_loss : str or (str, dict)
+        Distillation loss between the penultimate units and the teacher's embedding,
+        registered in :mod:`userlogfeat.losses`; the default is the paper's. With a
+        dict, parameters of that loss. All parameters of distillation (``kd_...``) are
+        used with ``mode="kd"`` alone.
     network : {"se_cnn", "mlp"} or class
         ``"se_cnn"``: the paper's network on log-mel spectrograms. ``"mlp"``: fully
         connected, on precomputed features (2-D X). A class of ``torch.nn.Module`` is
@@ -147,6 +153,7 @@ class _Student(TrainingParameters, TrainedTransformer):
     kd_weight: float = 1.0
     _: KW_ONLY
     kd_epochs: int | str | None = "auto"
+    kd_loss: str | tuple[str, dict[str, Any]] = "mse_cosine"
     network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn"
     crop: Literal["middle", "start", "random"] = "middle"
     max_epochs: int = 200
@@ -310,6 +317,8 @@ class _Student(TrainingParameters, TrainedTransformer):
         self._spec = design.spec(data, **sizes)
 
     def _train(self, network, data, targets, trainer, split):
+        kd_loss = resolve_loss(self.kd_loss, "kd_loss")
+
         def objective(net, x, batch, epoch):
             hidden = whole(net.penultimate(x))
             task = self._task_loss(net.output(hidden).float(), batch["y"])
@@ -317,7 +326,8 @@ class _Student(TrainingParameters, TrainedTransformer):
             loss = task
             if "teacher" in batch:
                 weight = self._kd_weight(epoch)
-                loss = distillation(task, hidden.float(), batch["teacher"], weight)
+                given = (hidden.float(), batch["teacher"], weight)
+                loss = distillation(task, *given, kd_loss)
             return {"loss": loss, "task_loss": task}
 
         return trainer.fit(
@@ -474,6 +484,7 @@ class _Student(TrainingParameters, TrainedTransformer):
                 f"Got kd_weight={weight!r}, expected a finite number of 0 or more."
             )
         self._check_kd_epochs()
+        resolve_loss(self.kd_loss, "kd_loss")
 
     def _check_kd_epochs(self):
         if self.kd_epochs is None or self.kd_epochs == "auto":

@@ -19,6 +19,7 @@ from userlogfeat._typing import (
     RandomState,
 )
 from userlogfeat.estimators._base import resolve_device
+from userlogfeat.estimators._parameters import estimator
 from userlogfeat.estimators._users import EmptyHistoryWarning, TowerEstimator
 from userlogfeat.networks.user_tower import N_HIDDEN, N_UNITS, UserTower
 from userlogfeat.training import seeded
@@ -38,6 +39,7 @@ __all__ = ["EmptyHistoryWarning", "UserEmbedding"]
 PAPER_K = 200  # Chen et al. 2021, section 3.1: hit rate among the 200 best
 
 
+@estimator
 class UserEmbedding(TowerEstimator):
     """Embed users by what they played, liked and disliked, and who they are.
 
@@ -122,35 +124,19 @@ class UserEmbedding(TowerEstimator):
     [5, 6, 7, 8, 9]
     """
 
-    def __init__(
-        self,
-        n_units: int = N_UNITS,
-        hidden: tuple[int, ...] = (N_HIDDEN,),
-        n_negatives: int = 1000,
-        negatives: Literal["popularity", "uniform"] = "popularity",
-        dropout: float = 0.5,
-        max_epochs: int = 100,
-        patience: int = 10,
-        batch_size: int = 512,
-        lr: float = 1e-2,
-        validation_fraction: float = 0.1,
-        device: Device = "auto",
-        random_state: RandomState = None,
-        verbose: int = 0,
-    ) -> None:
-        self.n_units = n_units
-        self.hidden = hidden
-        self.n_negatives = n_negatives
-        self.negatives = negatives
-        self.dropout = dropout
-        self.max_epochs = max_epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.lr = lr
-        self.validation_fraction = validation_fraction
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    n_units: int = N_UNITS
+    hidden: tuple[int, ...] = (N_HIDDEN,)
+    n_negatives: int = 1000
+    negatives: Literal["popularity", "uniform"] = "popularity"
+    dropout: float = 0.5
+    max_epochs: int = 100
+    patience: int = 10
+    batch_size: int = 512
+    lr: float = 1e-2
+    validation_fraction: float = 0.1
+    device: Device = "auto"
+    random_state: RandomState = None
+    verbose: int = 0
 
     def fit(
         self,

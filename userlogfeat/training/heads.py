@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,6 +144,7 @@ def fit_mlp_head(
     max_epochs: int,
     batch_size: int,
     lr: float,
+    loss: Callable[..., Tensor] = mse_cosine,
     patience: int,
     validation_fraction: float,
     sample_weight: np.ndarray,
@@ -151,7 +153,7 @@ def fit_mlp_head(
     seed: int,
     verbose: int,
 ) -> tuple[nn.Sequential, list[dict[str, Any]]]:
-    """A multilayer perceptron as head, trained with MSE + cosine proximity.
+    """Train a multilayer perceptron as head.
 
     Parameters
     ----------
@@ -163,6 +165,8 @@ def fit_mlp_head(
         Hidden units of each layer.
     max_epochs, batch_size, lr, patience, validation_fraction
         As the estimators' parameters of these names.
+    loss : callable
+        Loss of `predicted` and `target`, a value a clip.
     sample_weight : ndarray (n_clips,), float32
         Weights of the clips in the loss.
     groups : ndarray (n_clips,) or None
@@ -191,7 +195,7 @@ def fit_mlp_head(
             "factors": torch.from_numpy(factors),
             "weight": torch.from_numpy(sample_weight),
         },
-        objective=estimate_factors,
+        objective=partial(estimate_factors, loss=loss),
         split=validation_split(
             len(features), validation_fraction, seed=seed, groups=groups
         ),
@@ -207,10 +211,16 @@ def fit_mlp_head(
 
 
 def estimate_factors(
-    head: nn.Module, x: Tensor, batch: dict[str, Tensor], epoch: int
+    network: nn.Module,
+    x: Tensor,
+    batch: dict[str, Tensor],
+    epoch: int,
+    *,
+    loss: Callable[..., Tensor],
 ) -> dict[str, Tensor]:
-    """The objective of a teacher: `mse_cosine` against the factors."""
-    losses = mse_cosine(whole(head(x)).float(), batch["factors"])
+    """Objective of a teacher: a loss between its estimates and the factors."""
+    estimate = getattr(network, "penultimate", network)
+    losses = loss(predicted=whole(estimate(x)).float(), target=batch["factors"])
     return {"loss": weighted_mean(losses, batch["weight"])}
 
 
