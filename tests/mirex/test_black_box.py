@@ -48,7 +48,7 @@ def test_a_script_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("deaf", [False, True])
 def test_the_time_limit_ends_all_that_was_started(tmp_path, monkeypatch, deaf):
-    """Also a grandchild, and one that does not hear SIGTERM."""
+    """Also a grandchild, and one that ignores SIGTERM."""
     monkeypatch.setattr("userlogfeat.mirex.black_box._GRACE", 0.2)
     trap = "trap '' TERM; " if deaf else ""
     code = (

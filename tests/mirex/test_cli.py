@@ -69,7 +69,7 @@ def test_tags(clips):
     assert Path("b.txt").read_text() == Path("binary.txt").read_text()
 
 
-def test_warnings_are_told_and_logged(clips):
+def test_warnings_are_printed_and_logged(clips):
     Path("test.txt").write_text(f"{clips[7]}\ngone.wav\n")
     lists = ("s", "train.txt", "test.txt", "out.txt")
     result = run("train-and-classify", *lists, *OWN, "--quiet")

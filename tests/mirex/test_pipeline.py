@@ -62,7 +62,7 @@ def test_a_function_of_a_file_or_a_module(tmp_path, monkeypatch):
         (f"{TOY}:nothing", "There is no function 'nothing' in"),
         (f"{TOY}:no_features", "starts with StandardScaler, expected UserLogEmbedder"),
         (f"{TOY}:ToyEmbedder", "Got ToyEmbedder from .*, expected a scikit-learn Pipe"),
-        # These were found out after all clips were heard.
+        # These were found out after all clips were encoded.
         (
             make_pipeline(UserLogEmbedder(), PCA(5)),
             r"ends with PCA\(n_components=5\), expected a classifier",
@@ -165,7 +165,7 @@ def test_statistics_of_spectrograms(tmp_path):
     pipeline = make_pipeline(MelStatistics(), SVC())
     train_and_classify(tmp_path / "s", *lists, pipeline=pipeline)
     assert lists[2].read_text() == "".join(lines[4:])
-    lists[2].unlink()  # once more, where nothing is left to hear
+    lists[2].unlink()  # once more, where nothing is left to extract
     train_and_classify(tmp_path / "s", *lists, pipeline=pipeline)
     assert lists[2].read_text() == "".join(lines[4:])
     assert [path.name for path in (tmp_path / "s" / "features").iterdir()] == [

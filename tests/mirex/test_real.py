@@ -42,7 +42,7 @@ def bare_python(folder):
 
 @pytest.mark.long
 def test_packaged_scripts_where_this_library_is_not_installed(data, musicnn, tmp_path):
-    """The plumbing only: six clips teach nothing about genre."""
+    """The plumbing only: nothing is learned of genre from six clips."""
     package = write_package(tmp_path / "my submission", measure=None)
     audio = data.resolve() / "gtzan_clips"
     names = [f"{genre}.0000{i}" for i in range(4) for genre in ("blues", "jazz", "pop")]

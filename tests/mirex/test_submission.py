@@ -58,7 +58,7 @@ def warnings_of(caplog):
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-def test_train_and_classify_hears_what_was_planted(task, caplog):
+def test_train_and_classify_finds_what_was_planted(task, caplog):
     train_and_classify("scratch", "train.txt", "test.txt", "out.txt", pipeline=PIPELINE)
     answers = read_labels("out.txt")
     assert list(answers) == list(task)[15:]
@@ -83,7 +83,7 @@ def test_nothing_in_the_scratch_folder_is_a_pickle(task):
     assert kept - {".skops", ".parquet", ""} == set()
 
 
-def test_what_was_heard_is_not_heard_again(task):
+def test_clips_are_encoded_once(task):
     extract_features("scratch", "train.txt", pipeline=PIPELINE)
     for clip in list(task)[:15]:  # gone, but the features are there
         os.remove(clip)
@@ -327,7 +327,7 @@ def test_one_class(task, caplog):
 
 
 def test_folds_in_one_scratch_folder_have_their_own_models(task):
-    """The labels of fold 2 are shifted: an answer tells which model gave it."""
+    """The labels of fold 2 are shifted: an answer shows which model gave it."""
     clips = list(task)
     shifted = {clip: NAMES[(i + 1) % 3] for i, clip in enumerate(clips)}
     write("train2.txt", [f"{clip}\t{shifted[clip]}" for clip in clips[15:]])
@@ -353,7 +353,7 @@ def test_the_newest_of_several_models_or_the_one_named(task, caplog):
     assert set(read_labels("out.txt").values()) == set(NAMES)
 
 
-def test_test_clips_that_were_trained_on_are_told(task, caplog):
+def test_test_clips_that_were_trained_on_are_reported(task, caplog):
     train("scratch", "train.txt", pipeline=PIPELINE)
     write("test.txt", list(task)[10:20])
     classify("scratch", "test.txt", "out.txt", pipeline=PIPELINE)
@@ -410,7 +410,7 @@ def test_tags(task, at_once):
     assert gone == pytest.approx({"all": 1, **dict.fromkeys(NAMES, 1 / 3)}, abs=1e-6)
 
 
-def test_tags_for_classes_are_told_apart(task):
+def test_tags_in_place_of_classes_are_noticed(task):
     lines = Path("train.txt").read_text().splitlines()
     write("train.txt", [*lines, f"{next(iter(task))}\trock"])
     with pytest.raises(ValueError, match="Then pass --tags"):
@@ -429,7 +429,7 @@ def run_fold(number):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_two_folds_at_once(task):
-    """The second waits for the table, and then hears only what is missing."""
+    """The second waits for the table, and then extracts only what is missing."""
     clips = list(task)
     for number, part in ((1, clips[:15]), (2, clips[15:])):
         rest = [clip for clip in clips if clip not in part]
@@ -448,14 +448,14 @@ def test_two_folds_at_once(task):
 
 
 def extract_in_a_hurry():
-    """What is heard is kept at once, not after ten seconds."""
+    """Features are kept at once, not after ten seconds."""
     extraction.extract = partial(extraction.extract, flush_seconds=0.01)
     extract_features("scratch", "all.txt", pipeline=f"{TOY}:slow")
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_a_killed_extraction_goes_on(task):
-    """kill -9 while it hears; then the features are those of a run that was not."""
+    """kill -9 during extraction; then the features are those of a run that was not."""
     write("all.txt", task)
     run = multiprocessing.get_context("fork").Process(target=extract_in_a_hurry)
     run.start()

@@ -1,7 +1,6 @@
 """An embedder of planted files: ``write_clips`` hides a class in a file.
 
-``tests/mirex/toy.py:pipeline`` is a pipeline of one's own, and ``describable`` one that
-a description can hold but for its embedder. Run as a script it extracts.
+``tests/mirex/toy.py:pipeline`` is a pipeline of one's own.
 """
 
 import time

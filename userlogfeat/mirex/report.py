@@ -112,12 +112,11 @@ def _class_sections(evaluation):
 
 def _confusion(evaluation, name):
     counts = evaluation.confusion_frame().filter(submission=name)
-    wide = counts.pivot("answer", index="truth", values="n_clips").fill_null(0)
-    last = [answer for answer in (SEVERAL, NO_ANSWER) if answer in wide.columns]
-    answers = sorted({*wide["truth"], *wide.columns[1:]} - set(last)) + last
-    never = [answer for answer in answers if answer not in wide.columns]
-    wide = wide.with_columns(pl.lit(0).alias(answer) for answer in never)
-    rows = wide.select("truth", *answers).rows()
+    truths, given = counts["truth"].unique().sort(), set(counts["answer"])
+    last = [answer for answer in (SEVERAL, NO_ANSWER) if answer in given]
+    answers = sorted({*truths, *given} - set(last)) + last
+    n_clips = {(truth, answer): n for _, truth, answer, n in counts.rows()}
+    rows = [[truth, *(n_clips.get((truth, a), 0) for a in answers)] for truth in truths]
     return _section(f"Confusion of {name}", ["truth, given", *answers], rows)
 
 

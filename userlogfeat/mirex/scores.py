@@ -122,29 +122,22 @@ class Evaluation:
         """
         if not self.tags:
             return score_classes(self.answers).drop("result")
-        clips = self.clips_frame(keep_result=True)
-        means = clips.group_by("result").agg(clip_auc=pl.mean("auc"), tag=pl.lit(MEAN))
-        scores = score_tags(self.answers)
-        frame = scores.join(means, on=["result", "tag"], how="left")
+        clips = score_clips(self.answers).group_by("result")
+        means = clips.agg(clip_auc=pl.mean("auc"), tag=pl.lit(MEAN))
+        frame = score_tags(self.answers).join(means, on=["result", "tag"], how="left")
         frame = frame.sort("result", pl.col("tag") != MEAN, "tag")
         columns = ["submission", "fold", "tag", "n_clips", *_COUNTS, *MEASURES]
         return frame.select(*columns, "clip_auc", "status")
 
-    def clips_frame(self, *, keep_result: bool = False) -> pl.DataFrame:
+    def clips_frame(self) -> pl.DataFrame:
         """Return the area under the ROC curve of each clip, over its tags.
-
-        Parameters
-        ----------
-        keep_result : bool
-            Whether to keep `result`, the number of the result.
 
         Returns
         -------
         polars.DataFrame
             `submission`, `fold`, `clip`, `auc`: null for clips with all tags or none.
         """
-        frame = score_clips(self.answers)
-        return frame if keep_result else frame.drop("result")
+        return score_clips(self.answers).drop("result")
 
     def confusion_frame(self) -> pl.DataFrame:
         """Return the confusions over all folds, tidy.
@@ -185,11 +178,13 @@ class Evaluation:
     @property
     def frames(self) -> dict[str, pl.DataFrame]:
         """Tables of the evaluation, by the name of their files."""
-        more = {"confusion.csv": self.confusion_frame} | {"clips.csv": self.clips_frame}
-        name = "clips.csv" if self.tags else "confusion.csv"
+        if self.tags:
+            details = {"clips.csv": self.clips_frame()}
+        else:
+            details = {"confusion.csv": self.confusion_frame()}
         return {
             "results.csv": self.to_frame(),
-            name: more[name](),
+            **details,
             "runs.csv": self.runs_frame(),
         }
 
