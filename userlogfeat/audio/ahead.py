@@ -26,14 +26,14 @@ def decode_ahead(
     At most `ahead` clips are read before they are asked for, and ``MAX_WAITING_BYTES``
     of them at most wait, so memory does not grow with the number of files, nor with
     their lengths beyond that. Closing the iterator, or leaving its loop by an
-    exception, stops the threads once they are done with the files in their hands.
+    exception, stops the threads once they are done with the files they are reading.
 
     Parameters
     ----------
     paths : iterable
         Anything `read` understands; a generator is advanced in the caller's thread.
     read : callable
-        From one of them to a waveform.
+        Function of one of them that returns a waveform.
     n_threads : int
         Number of threads.
     ahead : int
@@ -88,7 +88,7 @@ def _decode_ahead(numbered, read, n_threads, ahead):
 
 
 class _Room:
-    """Where decoded clips wait: `MAX_WAITING_BYTES`; the next one always may."""
+    """Room for decoded clips: `MAX_WAITING_BYTES`, and always the next one."""
 
     def __init__(self):
         self._changed = threading.Condition()
@@ -113,7 +113,7 @@ class _Room:
             self._changed.notify_all()
 
     def close(self):
-        """Let those go that wait: nobody wants their clips."""
+        """Release the threads that wait: their clips are no longer needed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -46,11 +46,11 @@ from userlogfeat.audio.view import FileView
 _WINDOWS = sys.platform == "win32"
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
 MAX_CHANNELS = 64
-_SAFE_PEAK = 2.0  # up to which samples need no second look
-BLOCK_SAMPLES = 1 << 22  # of all channels together, decoded at a time
+_SAFE_PEAK = 2.0  # samples up to it are not checked further
+BLOCK_SAMPLES = 1 << 22  # decoded at a time, of all channels together
 
 # Sizes in bytes that programs write when they cannot know the length (streams, pipes):
-# about 2 ** 31 (sox, arecord), about 2 ** 32 (ffmpeg), and of 64 bits the largest.
+# about 2 ** 31 (sox, arecord) or 2 ** 32 (ffmpeg), and the largest of 64 bits.
 _UNKNOWN_BYTES = (
     (0x7FFF0000, 0x80010000),
     (0xFFFF0000, 0x100010000),
@@ -216,7 +216,7 @@ def _open_bytes(path, name):
                 "this is no regular file, but a pipe, socket or device",
                 "Write its content to a file first.",
             )
-        # Without a buffer: libsndfile moves the place in the file behind its back.
+        # Without a buffer: libsndfile would move the position in the file unnoticed.
         return open(path, "rb", buffering=0)
     except OSError as error:
         raise explain_system(name, error) from error
@@ -237,7 +237,9 @@ def _open_sound(source, head):
     else:
         view = FileView(source.file, layout.head, layout.pieces, layout.claimed)
         sound = soundfile.SoundFile(view)
-        n_samples = min(sound.frames, layout.n_samples or sound.frames)
+        n_samples = sound.frames
+        if layout.n_samples is not None:
+            n_samples = min(n_samples, layout.n_samples)
     try:
         _check_behind(source.name, sound, layout)
     except AudioError:
@@ -251,16 +253,13 @@ def _find_layout(source, head):
     if head.startswith(chunks.MARKS):
         return chunks.find_layout(source) or Layout()
     if head.startswith(ogg.MARK):
-        layout = ogg.find_layout(source)
-        _check_format(source, "OGG")
-        return layout
+        return ogg.find_layout(source)
     layout = flac.find_layout(source)
     if layout is not None:
         return layout
     if not _may_be_mp3(head):
         try:
-            _check_format(source, "FLAC")
-            return Layout()
+            return _unknown_layout(source)
         except soundfile.LibsndfileError:
             if not source.name.lower().endswith(".mp3"):
                 raise
@@ -275,11 +274,15 @@ def _find_layout(source, head):
     return layout
 
 
-def _check_format(source, name):
-    """Refuse other formats, of which the decoder does not say whether all is there."""
+def _unknown_layout(source):
+    """The layout of a flac file with an unusual header; other formats are refused.
+
+    The decoder does not report whether all of their samples are there.
+    """
     with _open_descriptor(source.file) as sound:
-        if sound.format != name:
+        if sound.format != "FLAC":
             raise soundfile.LibsndfileError(UNSUPPORTED)
+    return Layout()
 
 
 def _open_extra(source, head, error):
@@ -319,7 +322,7 @@ def _check_behind(name, sound, layout):
 def _open_descriptor(file):
     # If it were given a path, libsndfile would believe the suffix.
     os.lseek(file.fileno(), 0, os.SEEK_SET)
-    if _WINDOWS:  # where libsndfile does not know what number Python has for a file
+    if _WINDOWS:  # Python's numbers of open files mean nothing to libsndfile there
         view = SimpleNamespace(seek=file.seek, tell=file.tell, readinto=file.readinto)
         return soundfile.SoundFile(view)
     return soundfile.SoundFile(file.fileno(), closefd=False)
@@ -353,7 +356,7 @@ def _check_header(name, sound, n_samples):
     if n_samples > _UNKNOWN_SAMPLES:
         raise CorruptAudioError(
             name,
-            "its header does not say how long it is, as of a stream that was piped",
+            "its header does not give its length, like that of a stream that was piped",
             "Write it again: " + ffmpeg_command(name, "flac"),
         )
     _check_promise(name, sound.extra_info)

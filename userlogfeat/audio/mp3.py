@@ -172,7 +172,7 @@ def _describe(source, run, counted, starts_well):
 
 
 def _check_all_there(name, counted, kind, n_frames, promised):
-    """Raise where promised frames are missing, or what was between those there."""
+    """Raise where promised frames are missing, or sound between those there."""
     a_frame = kind.n_samples / kind.sample_rate  # seconds
     if promised:
         check_promise(
@@ -237,7 +237,7 @@ def _run_at(source, position, ends, free_length=None):
 
 
 def _free_run(source, position, ends):
-    """The same of frames of free bit rate, which do not say how long they are."""
+    """The same for frames of free bit rate, which do not give their length."""
     window = source.read(position, _MAX_FREE_LENGTH)
     header = window[:4]
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0 or header[2] >> 4:
@@ -319,7 +319,7 @@ def _frame_length(second, third, free_length=None):
 
 
 def _promise(frame, kind):
-    """How many frames follow, by the first one, and where its length tag stands.
+    """Number of frames that follow, by the first one, and the byte of its length tag.
 
     Returns
     -------
