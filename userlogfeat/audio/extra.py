@@ -1,9 +1,9 @@
 """Decode what FFmpeg reads: m4a, aac, wma, webm and others.
 
-They come with PyAV, the extra `formats`. Such files say their length only roughly, and
-their decoders find no exact place. So each is decoded once to count its samples, and
-read from its start: a crop is the crop of the whole file, for the cost of the whole
-file. Decoded samples are kept for reading while they are few.
+It comes with PyAV, the extra `formats`. Such files give their length only roughly, and
+their decoders do not seek exactly. So each is decoded once to count its samples, and
+read from its start: a crop equals the crop of the whole file, and costs as much as the
+whole file. Decoded samples are kept for reading while they are few.
 """
 
 import re
@@ -25,10 +25,10 @@ from userlogfeat.audio.formats import EXTRA
 from userlogfeat.audio.source import Source
 
 _MAX_KEPT = 1 << 26  # samples of all channels, 256 MiB
-# Encoders put some 0.1 s before the sound, which not all of them say.
+# Encoders put some 0.1 s before the sound, and not all of them note it.
 _TOLERATED_SECONDS = 0.25
 _GUESSING = ("aac", "loas", "amr", "ac3", "eac3", "dts")  # durations from bit rates
-# How files begin that are read to their first end only; a second one is looked for.
+# Beginnings of files that are decoded to their first end only: a second is searched.
 _BEGINNINGS = (
     re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),  # ASF
     re.compile(rb"\x1a\x45\xdf\xa3.{0,56}(?:webm|matroska)", re.DOTALL),

@@ -3,7 +3,7 @@
 Workers put finished parts into a staging folder inside the table's, and the driver,
 which holds the table's lock, renames them into the table as they come. So
 
-* features do not pass through the driver: of ten million tracks they are 32 GB;
+* features do not pass through the driver: for ten million tracks they are 32 GB;
 * a clip is in the table once, however often Spark tried its task;
 * parts that workers write for a run that has ended are in no table, see
   :mod:`userlogfeat.extraction.spark_tasks`.
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
     from userlogfeat.tables.writer import TableWriter
 
 
-CLIPS_PER_TASK = (16, 64)  # a batch at least; some seconds of work, to hide Spark's own
+CLIPS_PER_TASK = (16, 64)  # at least a batch; seconds of work, to hide Spark's own
 ENOUGH_TASKS = 1000  # keep many cores busy, and the wait for the last one short
-MAX_TASKS = 20_000  # of a run: the driver keeps count of each
-POLL_SECONDS = 0.2  # between two looks for finished parts
+MAX_TASKS = 20_000  # of a run, as the driver keeps a record of each
+POLL_SECONDS = 0.2  # between two searches for finished parts
 LATE_SECONDS = 60.0  # that a network file system may take to show a file
 
 _QUIET = {"spark.ui.showConsoleProgress": "false"}  # the bar is ours
 _COLUMNS = ["clip", "clip_bytes", "status", "message", "seconds"]
 
 _KEPT = "What was done before is kept, and the same call again goes on from there."
-_ADVICE = f"(Every try of a task on the cluster ended so. {_KEPT})"
+_ADVICE = f"(Every attempt at a task on the cluster ended so. {_KEPT})"
 _TRACEBACK = "Traceback (most recent call last):"
-# After its indented lines: class and message, which may go on over more lines.
+# Behind its indented lines: class and message, which may continue on more lines.
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+)(?:: (.*))?$", re.MULTILINE)
 
 
@@ -134,9 +134,9 @@ class _Job:
         numbers = session.range(0, n_chunks, 1, n_chunks)  # a partition each
         work = partial(embed_chunks, assignment)
         self._frame = _spark.map_in_arrow(numbers, work, REPORT)
-        # Not the thread itself is waited for: Thread.join, where Ctrl-C interrupts it,
-        # takes it for ended (Python 3.11), and a stream of Arrow that a thread still
-        # reads when Python ends aborts the process.
+        # An event is waited for, not the thread: Thread.join, if Ctrl-C interrupts it,
+        # takes the thread for ended (Python 3.11), and an Arrow stream that a thread
+        # still reads when Python ends aborts the process.
         self._ended = threading.Event()
         self._thread = InheritableThread(self._run, session=session, daemon=True)
 
