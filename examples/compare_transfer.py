@@ -19,20 +19,20 @@ import numpy as np
 
 from userlogfeat import CFEmbedding, CFRegressor, LogMel, read_logs
 from userlogfeat.comparison import TeacherData, compare, summarise
-from userlogfeat.datasets.synthetic import make_listening_corpus
+from userlogfeat.datasets import make_listening_corpus
 from userlogfeat.estimators.kd_student import KDStudentClassifier
 
 ARMS = ("base", "fix", "kd", "kd permuted logs", "kd random projection")
 
 
-def hear(corpus):
-    """Features of clips: mean and deviation over time of the log-mel bands."""
+def compute_features(corpus):
+    """Compute features of clips: mean and deviation over time of the log-mel bands."""
     log_mels = LogMel("musicnn").fit_transform(corpus.audio)
     return np.hstack([log_mels.mean(axis=2), log_mels.std(axis=2)])
 
 
 def make_teacher(corpus, features):
-    """What a teacher can learn: clips, and the ALS factors of their items."""
+    """Return training data of a teacher: clips, and the ALS factors of their items."""
     logs = read_logs(corpus.logs, count="count", weights="binary")
     cf = CFEmbedding(random_state=0).fit(logs.user_items)
     rows, factors = corpus.catalogue.align(
@@ -72,7 +72,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     corpus = make_listening_corpus(n_items=options.items, duration=1.5, random_state=0)
-    features = hear(corpus)
+    features = compute_features(corpus)
     student = KDStudentClassifier(
         kd_weight=10.0,
         network="mlp",
@@ -96,11 +96,12 @@ def main(arguments=None):
     )
     summary = summarise(frame, groups=corpus.catalogue.artists)
     show(summary)
-    taught = frame["n_teacher_clips"].drop_nulls()
+    n_clips = frame["n_teacher_clips"].drop_nulls()
     print(
-        f"\n{len(frame)} fits; {taught.min()} to {taught.max()} clips teach, ", end=""
+        f"\n{len(frame)} fits; teachers of {n_clips.min()} to {n_clips.max()} clips, ",
+        end="",
     )
-    print(f"of no test artist; {time.perf_counter() - start:.0f} s")
+    print(f"none by a test artist; {time.perf_counter() - start:.0f} s")
     return summary
 
 

@@ -1,4 +1,4 @@
-"""Comparisons: what each arm sees, what no teacher hears, and resuming."""
+"""Comparisons: what each arm sees, what no teacher is trained on, and resuming."""
 
 import importlib.util
 import json
@@ -151,19 +151,19 @@ def test_no_teacher_hears_an_artist_of_the_test(task):
     fits = [fit for fit in fake.STUDENTS if fit["mode"] == "fix"]
     for fit, row in zip(fits, frame.filter(arm="fix").iter_rows(named=True)):  # noqa: B905
         teacher = fake.TEACHERS[fit["teacher"].estimator.number_]
-        heard = teacher["rows"][teacher["rows"] < 1000]
-        assert not set(artists[heard]) & set(artists[row["clips"]])
-        assert set(heard) == set(np.flatnonzero(artists < 10)) - set(row["clips"])
+        trained = teacher["rows"][teacher["rows"] < 1000]
+        assert not set(artists[trained]) & set(artists[row["clips"]])
+        assert set(trained) == set(np.flatnonzero(artists < 10)) - set(row["clips"])
         assert row["n_teacher_clips"] == len(teacher["rows"])
     assert (frame["n_shared_teacher"] == 0).all()
     assert (frame["n_shared_train"] == 0).all()
-    # Heads and teachers of permuted logs hear nothing else either.
+    # Heads and teachers of permuted logs are trained on nothing else either.
     for fold, row in enumerate(frame.filter(arm="kd").iter_rows(named=True)):
         kd = [fit for fit in fake.STUDENTS if fit["mode"] == "kd"][2 * fold :][:2]
         for number in np.concatenate([fit["targets"][:, 0] for fit in kd]):
-            heard = fake.TEACHERS[int(number)]["rows"]
-            heard = heard[heard < 1000]
-            assert not set(artists[heard]) & set(artists[row["clips"]])
+            trained = fake.TEACHERS[int(number)]["rows"]
+            trained = trained[trained < 1000]
+            assert not set(artists[trained]) & set(artists[row["clips"]])
 
 
 def test_targets_of_own_clips_are_out_of_fold(task):
@@ -175,12 +175,12 @@ def test_targets_of_own_clips_are_out_of_fold(task):
     n_own = 0
     for fit in kd:
         for clip, number in zip(fit["rows"], fit["targets"][:, 0], strict=True):
-            heard = fake.TEACHERS[int(number)]["rows"]
-            heard = heard[heard < 1000]
-            assert artists[clip] not in artists[heard]
+            trained = fake.TEACHERS[int(number)]["rows"]
+            trained = trained[trained < 1000]
+            assert artists[clip] not in artists[trained]
             n_own += artists[clip] < 10
     assert n_own == 3 * 2 * 40  # arms; every clip is in training twice
-    # A clip that did not teach is estimated by the whole teacher.
+    # A clip that the teacher was not trained on is estimated by the full teacher.
     whole = {int(f["targets"][:, 0][artists[f["rows"]] >= 10][0]) for f in kd}
     assert len(whole) == 3 * 2
 
@@ -203,7 +203,7 @@ def test_each_teacher_is_trained_once(task):
     assert {teacher["random_state"] for teacher in fake.TEACHERS} == {7}
 
 
-def test_strangers_are_taught_by_one_teacher(task):
+def test_strangers_have_one_teacher(task):
     """No artist is on both sides: nothing is excluded, one teacher serves all folds."""
     X, y, groups = task
     stated = {"groups": 100 + np.arange(40) // 4, "clips": np.full(40, -1)}
@@ -295,7 +295,7 @@ def test_folds_cannot_be_told_by_the_mean_of_targets():
     """Without the shared mean, a head's mean is what the held-out factors are not."""
     rng = np.random.default_rng(2)
     X, artists = rng.normal(size=(60, 3)), np.arange(60) // 3
-    factors = rng.normal(size=(20, 5))[artists]  # nothing of them can be heard
+    factors = rng.normal(size=(20, 5))[artists]  # unrelated to the audio
     alphas = (1e9,)
     data = TeacherData(
         CFRegressor(network="mlp", factor_norm="raw", alphas=alphas),
@@ -325,14 +325,14 @@ def test_links_by_id_by_clip_and_by_both():
     assert overlap.common([2, 3, 4]).tolist() == sorted([q, z])
     alone = find_artist_overlap(data, X)  # by equal clips alone
     assert np.isin(alone.student, alone.teacher).tolist() == [1, 0, 0, 0, 0, 1]
-    told = check_teacher_data(
+    stated = check_teacher_data(
         TeacherData(
             fake.FakeTeacher(), teacher_X, data.factors, data.items, [2, -1, -1, -1]
         ),
         6,
     )
-    told = find_artist_overlap(told, X)
-    assert np.isin(told.student, told.teacher).tolist() == [0, 0, 1, 0, 0, 0]
+    stated = find_artist_overlap(stated, X)
+    assert np.isin(stated.student, stated.teacher).tolist() == [0, 0, 1, 0, 0, 0]
 
 
 def test_links_of_paths(tmp_path):
@@ -354,7 +354,7 @@ def test_ids_of_another_type_are_refused(task):
 
 @pytest.mark.parametrize("change", [{}, {"clips": np.full(80, -1)}])
 def test_ids_in_another_spelling_are_warned_of(task, change):
-    """Was: artists of other names and clips, so 0 test artists were said to teach."""
+    """Was: artists of other names and clips, so 0 test artists were counted."""
     X, y, groups = task
     teachers = make_teacher((X + 1e-4, y, groups), **change)
     names = np.array([f"artist {number}" for number in groups])
@@ -378,7 +378,7 @@ def test_links_that_are_certain(task):
     other = (X + 1e-4, y, artists)
     assert certain(other, artists)  # ids are shared
     assert certain(other, None)  # no artists: nothing is counted
-    assert certain(task, names, other=0)  # every clip that teaches is the student's
+    assert certain(task, names, other=0)  # every training clip is the student's
     assert not certain(task, names)  # those of artists 100, 101, ... are not
     stated = {"clips": np.full(80, -1), "groups": np.arange(80)}
     assert certain(other, names, **stated)
@@ -392,7 +392,7 @@ def test_teacher_that_would_know_too_few_artists(task):
         run(task, teachers=data, arms=("kd",), cv=[(np.arange(4), np.arange(4, 60))])
 
 
-def test_teacher_hears_its_own_view_of_the_clips(task):
+def test_teacher_has_its_own_view_of_the_clips(task):
     """The student's clips in the teacher's features, where these are not X."""
     X, y, groups = task
     teachers = make_teacher(task, student_X=X)
@@ -445,9 +445,9 @@ def test_inner_folds_keep_artists_whole_and_slice_targets(task):
             held = set(last) - set(rows)
             assert not set(artists[list(held)]) & set(artists[rows])
     for fit in fake.STUDENTS:
-        if fit["mode"] == "kd":  # the target's estimator never heard the clip's artist
-            heard = [fake.TEACHERS[int(n)]["rows"] for n in fit["targets"][:, 0]]
-            for clip, rows in zip(fit["rows"], heard, strict=True):
+        if fit["mode"] == "kd":  # the target's estimator never saw the clip's artist
+            trained = [fake.TEACHERS[int(n)]["rows"] for n in fit["targets"][:, 0]]
+            for clip, rows in zip(fit["rows"], trained, strict=True):
                 assert artists[clip] not in artists[rows[rows < 1000]]
 
 
@@ -484,7 +484,7 @@ def test_projection_has_the_shape_of_the_factors(task):
 def test_statistics_of_audio_are_of_its_bands():
     from userlogfeat import LogMel
 
-    class Hears(fake.FakeStudent):
+    class Features(fake.FakeStudent):
         def __init__(self, *, network="se_cnn", frontend="musicnn", duration=None):
             self.network = network
             self.frontend = frontend
@@ -495,8 +495,8 @@ def test_statistics_of_audio_are_of_its_bands():
     log_mels = LogMel("musicnn").fit_transform(waveforms)
     expected = np.hstack([log_mels.mean(axis=2), log_mels.std(axis=2)])
     for X in (waveforms, list(waveforms), log_mels):
-        np.testing.assert_allclose(input_statistics(X, Hears()), expected, rtol=1e-4)
-    features = input_statistics(waveforms, Hears(network="mlp"))
+        np.testing.assert_allclose(input_statistics(X, Features()), expected, rtol=1e-4)
+    features = input_statistics(waveforms, Features(network="mlp"))
     np.testing.assert_array_equal(features, waveforms)
 
 
@@ -567,7 +567,7 @@ def test_ready_teachers_reach_the_student(task):
         assert fit["targets"] is None
 
 
-def test_artists_that_taught_ready_teachers_are_counted(task):
+def test_artists_of_ready_teachers_are_counted(task):
     targets = {"kd": np.zeros((60, 2))}
     with pytest.warns(UserWarning, match=r"4 artists of the test folds are in"):
         frame = run(
@@ -577,7 +577,9 @@ def test_artists_that_taught_ready_teachers_are_counted(task):
             teacher_artists=[0, 1, 2, 3, 99],
         )
     assert frame.filter(arm="kd", seed=0)["n_shared_teacher"].sum() == 4
-    nobody = np.where(task[2] == 0, -1, task[2])  # a missing artist taught nothing
+    nobody = np.where(
+        task[2] == 0, -1, task[2]
+    )  # a missing artist is in no training data
     arms = {"teachers": targets, "arms": ("base", "kd")}
     frame = run(task, groups=nobody, teacher_artists=[-1], **arms)
     assert frame.filter(arm="kd", seed=0)["n_shared_teacher"].sum() == 0

@@ -49,11 +49,11 @@ def test_distillation_is_the_task_and_the_mean_over_clips(weight):
     """L_task + weight * mean_i mse_cosine(h_i, t_i), the paper's with weight 1."""
     rng = np.random.default_rng(0)
     h, t = rng.normal(size=(2, 6, 5))
-    told = sum(loop_mse_cosine(a, b) for a, b in zip(h, t, strict=True)) / 6
+    distilled = sum(loop_mse_cosine(a, b) for a, b in zip(h, t, strict=True)) / 6
     task = torch.tensor(0.7, dtype=torch.float64)
     found = distillation(task, torch.from_numpy(h), torch.from_numpy(t), weight)
     assert found.shape == ()
-    assert found.item() == pytest.approx(0.7 + weight * told, rel=1e-12)
+    assert found.item() == pytest.approx(0.7 + weight * distilled, rel=1e-12)
 
 
 def test_distillation_known_values():

@@ -135,7 +135,7 @@ def test_perfect_reversed_and_constant_scores():
     assert set(perfect.means.values()) - {perfect.overall["coverage@2"]} == {1.0}
     worst = evaluate_ranking(relevance, -scores, k=2).means
     assert (worst["auc"], worst["ndcg@2"], worst["mrr@2"]) == (0, 0, 0)
-    # Nothing told apart: half of all pairs; the lists are of the lowest indices.
+    # Nothing distinguished: half of all pairs; the lists are of the lowest indices.
     constant = evaluate_ranking(relevance, 0 * scores, k=3).means
     assert constant["auc"] == 0.5
     assert constant["average_precision"] == pytest.approx(2 / 6)
