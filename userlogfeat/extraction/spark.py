@@ -48,7 +48,7 @@ _QUIET = {"spark.ui.showConsoleProgress": "false"}  # the bar is ours
 _COLUMNS = ["clip", "clip_bytes", "status", "message", "seconds"]
 
 _KEPT = "What was done before is kept, and the same call again goes on from there."
-_ADVICE = f"(Every attempt at a task on the cluster ended so. {_KEPT})"
+_ADVICE = f"(Every try of a task on the cluster ended so. {_KEPT})"
 _TRACEBACK = "Traceback (most recent call last):"
 # Behind its indented lines: class and message, which may continue on more lines.
 _RAISED = re.compile(r"^(?:\w+\.)*(\w+)(?:: (.*))?$", re.MULTILINE)
