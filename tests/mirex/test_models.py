@@ -227,10 +227,11 @@ def test_other_files_beside_it_do_no_harm(tmp_path):
     assert choose(tmp_path).names == ["blues", "hip hop", "rock"]
 
 
-def test_a_folder_in_the_place_of_a_file(tmp_path):
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_folder_or_pipe_in_the_place_of_a_file(tmp_path, make):
     _, path = save(tmp_path, default())
     path.unlink()
-    path.mkdir()
+    make(path)
     with pytest.raises(ValueError, match=r"[Tt]rain again"):
         choose(tmp_path)
 

@@ -181,9 +181,9 @@ def save_model(scratch: PathLike, model: Model, pipeline: Pipeline) -> Path:
     key = hashlib.sha256(json.dumps(key).encode("ascii")).hexdigest()[:16]
     folder = make_below(scratch, MODELS)
     path = folder / f"{key}{SUFFIX}"
-    # The newest by its time, also where the clock was set back.
-    others = [other.stat().st_mtime_ns for other in folder.glob(f"*{SUFFIX}")]
-    made = max([time.time_ns(), *(time_ns + 1000 for time_ns in others)])
+    # It is the newest by its time, also where the clock was set back.
+    times = [other.stat().st_mtime_ns for other in folder.glob(f"*{SUFFIX}")]
+    made = max([time.time_ns(), *(time_ns + 1000 for time_ns in times)])
     with replace_file(path) as temporary:
         temporary.write_bytes(data)
         with ZipFile(temporary, "a") as file:
@@ -224,19 +224,10 @@ def choose_model(
     ValueError
         Where there is none, or it is damaged or holds types that are not trusted.
     """
-    paths = sorted((Path(scratch) / MODELS).glob(f"*{SUFFIX}"))
-    expected = (FORMAT, tags, features.fingerprint, _as_text(pipeline))
-    models = {}
-    for path in paths:
-        entries = _read_training(path)
-        keys = ("format", "tags", "fingerprint", "pipeline")
-        if tuple(entries.get(key) for key in keys) == expected:
-            models[path] = entries
+    models = _read_models(scratch, features.fingerprint, _as_text(pipeline), tags)
     if train_list is not None:
         labels = _labels_of(train_list, tags)
-        models = {
-            p: entries for p, entries in models.items() if entries["labels"] == labels
-        }
+        models = {path: own for path, own in models.items() if own["labels"] == labels}
     if not models:
         of_list = f" of {train_list}" if train_list else ""
         raise ValueError(
@@ -245,7 +236,7 @@ def choose_model(
             f"TRAINLIST{' --tags' if tags else ''}` with the same --pipeline first."
         )
     tested = set(features.paths)
-    apart = [p for p, entries in models.items() if tested.isdisjoint(entries["labels"])]
+    apart = [path for path, own in models.items() if tested.isdisjoint(own["labels"])]
     chosen = max(apart or models, key=lambda path: path.stat().st_mtime_ns)
     if not apart:
         n_shared = len(tested & set(models[chosen]["labels"]))
@@ -280,9 +271,22 @@ def _load_steps(data, pipeline, name):
         ) from error
 
 
+def _read_models(scratch, *expected):
+    """Read training.json of the models of a fingerprint and pipeline, by path."""
+    found, keys = {}, ("fingerprint", "pipeline", "tags")
+    for path in sorted((Path(scratch) / MODELS).glob(f"*{SUFFIX}")):
+        entries = _read_training(path)
+        is_ours = entries["format"] == FORMAT
+        if is_ours and tuple(entries[key] for key in keys) == expected:
+            found[path] = entries
+    return found
+
+
 def _read_training(path):
     """Read training.json of a model, checked; another format's comes as it is."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is no regular file")
         with ZipFile(path) as file:
             if sum(info.file_size for info in file.infolist()) > MAX_MODEL_BYTES:
                 raise ValueError(f"it has more than {MAX_MODEL_BYTES} bytes")
