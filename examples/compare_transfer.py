@@ -101,7 +101,7 @@ def main(arguments=None):
         f"\n{len(frame)} fits; teachers of {n_clips.min()} to {n_clips.max()} clips, ",
         end="",
     )
-    print(f"none by a test artist; {time.perf_counter() - start:.0f} s")
+    print(f"of no test artist; {time.perf_counter() - start:.0f} s")
     return summary
 
 
