@@ -4,7 +4,7 @@
 ranking  ``recommend``, ``nearest_users``: exact and blocked, or by faiss;
          ``mean_scores``, for users of whom nothing is known
 users    users in a folder: known by their ids, new by what they played
-items    items to recommend: factors, a feature table, or audio heard now
+items    items to recommend: factors, a feature table, or audio embedded now
 files    recommendations as a file, a block of users at a time
 =======  ===================================================================
 """

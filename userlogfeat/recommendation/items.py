@@ -1,23 +1,27 @@
-"""Items to recommend: of a folder of factors, a feature table, or audio heard now.
+"""Items to recommend: factors of a folder, a feature table, or audio embedded now.
 
-What is heard lies among the users in its direction alone, so audio is compared by
-cosine; factors by the scalar product they were learned for.
+Audio embeddings lie among the users in their direction alone, so audio is compared by
+cosine; factors by the scalar product that they were learned for.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from os.path import abspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.base import clone
 
+from userlogfeat._groups import number_keys
+from userlogfeat._ids import positions
 from userlogfeat._typing import ClipIds, PathLike
+from userlogfeat.audio import find_audio
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.factor_files import DIGEST, ITEMS, read_popularity, read_side
-from userlogfeat.recommendation.users import positions, same_training
+from userlogfeat.recommendation.users import read_digest
 from userlogfeat.tables import FeatureTable
 
 if TYPE_CHECKING:
@@ -40,9 +44,9 @@ class Items:
     metric : {"dot", "cosine"}
         How they are compared with users.
     failed : list of (clip, status, message)
-        Clips that could not be heard.
+        Clips that could not be embedded.
     popularity : ndarray of float32, shape (n_items,), or None
-        Share of the users who played each, where it is known.
+        Fraction of the users who played each, where it is known.
     """
 
     ids: np.ndarray
@@ -58,7 +62,7 @@ def has_factors(folder: PathLike) -> bool:
 
 
 def items_of_factors(folder: PathLike, *, users: PathLike | None = None) -> Items:
-    """Items of a folder of `fit-cf` or `fit-users`; those that nobody played left out.
+    """Read the items of `fit-cf` or `fit-users`; those without plays are left out.
 
     Parameters
     ----------
@@ -73,18 +77,16 @@ def items_of_factors(folder: PathLike, *, users: PathLike | None = None) -> Item
     Raises
     ------
     ValueError
-        Where it is known that users and items are of different trainings.
+        Where users and items are known to be of different trainings.
     """
     ids, embeddings, made_by = read_side(folder, ITEMS)
-    if users is not None and same_training(users, made_by.get(DIGEST)) is False:
-        raise ValueError(
-            _other_training(
-                f"The items in {folder}",
-                users,
-                f"Take both from one folder, or users of a model that was taught those "
-                f"of {folder}. Where these were trained again, train the model again.",
-            )
-        )
+    _same_training(
+        f"The items in {folder}",
+        made_by.get(DIGEST),
+        users,
+        "Take both from one folder, or users of a model that was trained on those of "
+        f"{folder}. Where these were trained again, train the model again.",
+    )
     known = embeddings.any(axis=1)
     popularity = read_popularity(folder)
     popularity = None if popularity is None else popularity[known]
@@ -97,17 +99,17 @@ def items_of_table(
     model: UserLogEmbedder | None = None,
     users: PathLike | None = None,
 ) -> Items:
-    """Clips of a feature table that have an embedding.
+    """Read the clips of a feature table that have an embedding.
 
     Parameters
     ----------
     table : str or Path
-        Of ``userlogfeat extract`` with the layer "embedding".
+        Table of ``userlogfeat extract`` with the layer "embedding".
     model : UserLogEmbedder, optional
         The model that should have made it; else a warning.
     users : str or Path, optional
         Folder of the users they are for. A warning where neither the table nor `model`
-        tells that these users taught it.
+        notes that it was trained on these users.
 
     Returns
     -------
@@ -117,8 +119,8 @@ def items_of_table(
     Raises
     ------
     ValueError
-        Where the table lacks the layer, or no clip of it was heard; or it is known that
-        its model was taught other users.
+        Where the table lacks the layer, or all of its clips failed; or its model is
+        known to be trained on other users.
     """
     table = FeatureTable(table)
     if LAYER not in table.layer_sizes:
@@ -127,24 +129,21 @@ def items_of_table(
             f"but not {LAYER!r}, which lies among the users. Extract it: userlogfeat "
             f"extract --layer {LAYER} --weights MODEL."
         )
-    same = users is not None and same_training(users, table.users_digest)
-    if users is not None and same is False:
-        advice = "userlogfeat extract --weights MODEL."
-        raise ValueError(
-            _other_training(
-                f"The table {table.folder}",
-                users,
-                f"Extract it with the model that was taught these users: {advice}",
-            )
-        )
+    noted = _same_training(
+        f"The table {table.folder}",
+        table.users_digest,
+        users,
+        "Extract it with the model that was trained on these users: userlogfeat "
+        "extract --weights MODEL.",
+    )
     if model is not None:
         _check_model(table, model)
-    elif same is None:
+    elif not noted:
         _warn_unknown(f"the model of the table {table.folder}", users)
     clips = table.clips()
     found = table.lookup(clips, [LAYER])
     if not found.found.any():
-        raise ValueError(f"None of the {len(clips)} clips of {table.folder} was heard.")
+        raise ValueError(f"None of the {len(clips)} clips of {table.folder} is usable.")
     ids = np.array(clips, dtype=object)[found.found]
     return Items(ids, found.layers[LAYER][found.found], "cosine")
 
@@ -152,16 +151,16 @@ def items_of_table(
 def items_of_audio(
     clips: ClipIds, model: UserLogEmbedder, *, users: PathLike | None = None
 ) -> Items:
-    """Hear clips with a model.
+    """Embed clips with a model.
 
     Parameters
     ----------
     clips : list of str or Path
-        Files; folders are walked for them.
+        Files; folders are searched for them.
     model : UserLogEmbedder
     users : str or Path, optional
-        Folder of the users they are for. A warning where the model does not tell that
-        these users taught it.
+        Folder of the users they are for. A warning where the model does not note that
+        it was trained on these users.
 
     Returns
     -------
@@ -170,24 +169,15 @@ def items_of_audio(
     Raises
     ------
     ValueError
-        Where there is no clip, or it is known that the model was taught other users.
+        Where there is no clip, or the model is known to be trained on other users.
     AudioError
-        Where none can be heard: that of the first.
+        Where no clip can be read: the error of the first.
     """
-    from userlogfeat.audio import find_audio
-
     if users is not None:
-        same = same_training(users, model.users_digest)
         name = f"model {str(model.weights)!r}"
-        if same is False:
-            raise ValueError(
-                _other_training(
-                    f"The estimates of {name}",
-                    users,
-                    "Pass --weights MODEL, the model that was taught these users.",
-                )
-            )
-        if same is None:
+        advice = "Pass --weights MODEL, the model that was trained on these users."
+        estimates = f"The estimates of {name}"
+        if not _same_training(estimates, model.users_digest, users, advice):
             _warn_unknown(name, users)
     paths = list(dict.fromkeys(str(path) for path in find_audio(clips)))
     if not paths:
@@ -211,12 +201,12 @@ def name_items(
     *,
     by: Literal["item", "artist", "album"] = "item",
 ) -> Items:
-    """Clips become the items of a catalogue; several of one item are averaged.
+    """Turn clips into the items of a catalogue; several of one item are averaged.
 
     Parameters
     ----------
     items : Items
-        Whose ids are clips.
+        Their ids are clips.
     catalogue : Catalogue
     by : {"item", "artist", "album"}
 
@@ -231,40 +221,47 @@ def name_items(
     ValueError
         Where none is left.
     """
-    from os.path import abspath
-
     place = positions(
         [abspath(clip) for clip in items.ids], [abspath(c) for c in catalogue.clips]
     )
     column = catalogue.column(by).tolist()
-    names = [column[row] if row >= 0 else None for row in place]
-    number = {}
-    group = np.array(
-        [-1 if n is None else number.setdefault(n, len(number)) for n in names]
-    )
-    if not number:
+    named = [row for row, at in enumerate(place) if at >= 0 and column[at] is not None]
+    if not named:
         raise ValueError(
             f"None of the {len(items.ids)} clips ({list(items.ids[:_SHOWN])}) has an "
             f"{by} in the catalogue ({list(catalogue.clips[:_SHOWN])})."
         )
+    names = [column[at] for at in place[named]]
     units = unit_rows(items.embeddings)
-    sums = np.zeros((len(number), units.shape[1]), np.float32)
-    np.add.at(sums, group[group >= 0], units[group >= 0])
-    return Items(np.array(list(number)), sums, items.metric, items.failed)
+    sums = np.zeros((len(set(names)), units.shape[1]), np.float32)
+    np.add.at(sums, number_keys(names), units[named])
+    ids = np.array(list(dict.fromkeys(names)))
+    return Items(ids, sums, items.metric, items.failed)
 
 
-def _other_training(what, users, advice):
-    return (
-        f"{what} and the users in {users} are of different trainings: their numbers "
-        "mean different things, and so would any recommendation. Expected both of one "
-        f"training. {advice}"
-    )
+def _same_training(what, digest, users, advice):
+    """Whether a digest is noted on both sides (or no users are given).
+
+    Raises a ValueError where the two differ.
+    """
+    if users is None:
+        return True
+    own = read_digest(users)
+    if own is None or digest is None:
+        return False
+    if own != digest:
+        raise ValueError(
+            f"{what} and the users in {users} are of different trainings: their "
+            "numbers mean different things, and so would any recommendation. Expected "
+            f"both of one training. {advice}"
+        )
+    return True
 
 
 def _warn_unknown(what, users):
     warnings.warn(
-        f"It is not noted which users taught {what}. If they are not those in {users}, "
-        "the recommendations mean nothing.",
+        f"It is not noted on which users {what} was trained. If they are not those in "
+        f"{users}, the recommendations mean nothing.",
         stacklevel=3,
     )
 

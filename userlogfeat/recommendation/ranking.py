@@ -1,9 +1,8 @@
 """Recommend items to users, and find the users of a new item, from their embeddings.
 
 Exact and in blocks by default: no more than a block of users x items is ever in memory.
-What is asked of embeddings is only that one model made both sides: ``CFEmbedding``, or
-a user tower and the audio network trained against it (Chen, Liang, Ma, Gu 2021), whose
-relevance is the cosine.
+Both sides must come from one model: ``CFEmbedding``, or a user tower and the audio
+network trained against it (Chen, Liang, Ma, Gu 2021), whose relevance is the cosine.
 """
 
 import warnings
@@ -39,7 +38,7 @@ def recommend(
     index: str = "Flat",
     popularity: ArrayLike | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k items of the highest scores for each user.
+    """Find the k items of the highest scores for each user.
 
     Parameters
     ----------
@@ -47,29 +46,29 @@ def recommend(
         Float32 is computed in float32, float64 in float64.
     item_embeddings : array-like, shape (n_items, n_factors)
     k : int
-        How many items, at least 1.
+        Number of items, at least 1.
     exclude : csr matrix, shape (n_users, n_items), optional
-        Items that are not recommended to a user, such as those the user has: entries
-        that are stored and not 0.
+        Items that are not recommended to a user, such as those that the user has:
+        entries that are stored and not 0.
     metric : {"dot", "cosine"}
         The score: the scalar product, or the cosine.
     backend : {"exact", "faiss"}
         "faiss": the library of that name (``pip install 'userlogfeat[search]'``), for
         many users or for an approximate `index`.
     index : str
-        Of backend "faiss", what ``faiss.index_factory`` builds: "Flat" is exact, others
-        are faster and miss some items.
+        For backend "faiss", a description for ``faiss.index_factory``: "Flat" is exact,
+        others are faster and miss some items.
     popularity : array-like, shape (n_items,), optional
-        How users whose embedding is zeros, of whom nothing is known, rank items: the
-        share of users who played each, or its :func:`mean_scores`. It is their score.
+        Score of each item for users whose embedding is zeros, of whom nothing is known:
+        the fraction of users who played it, or its :func:`mean_scores`.
 
     Returns
     -------
     items : ndarray of int64, shape (n_users, k)
         Rows of `item_embeddings`, best first. Of equal scores the lower index comes
-        first (of a faiss index: among those it finds). -1 where fewer than k are left,
-        and for users of whom nothing is known without `popularity`. An item of zeros,
-        which nobody played, is not recommended by its score.
+        first (with faiss: among those it finds). -1 where fewer than k are left, and
+        for users of whom nothing is known without `popularity`. An item of zeros, which
+        nobody played, is not recommended by its score.
     scores : ndarray of float32 or float64, shape (n_users, k)
         Their scores; -inf beside -1.
 
@@ -78,7 +77,7 @@ def recommend(
     ValueError
         Where shapes do not fit; or embeddings are NaN or infinite, with the row.
     ImportError
-        Where faiss is asked for and missing, with the command that installs it.
+        Where faiss is missing, with the command that installs it.
 
     Warns
     -----
@@ -105,9 +104,7 @@ def recommend(
     array([[ 2,  1, -1],
            [ 1,  2,  0]])
     """
-    check_positive(k, "k", integer=True)
-    check_choice(metric, "metric", METRICS)
-    check_choice(backend, "backend", BACKENDS)
+    _check_settings(k, metric, backend)
     users = check_embeddings(user_embeddings, "user_embeddings")
     items = check_embeddings(item_embeddings, "item_embeddings", users.shape[1])
     exclude = check_pairs(exclude, "exclude", (len(users), len(items)))
@@ -129,23 +126,22 @@ def nearest_users(
     backend: Literal["exact", "faiss"] = "exact",
     index: str = "Flat",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k users of the highest scores for each item: who may like a new track.
+    """Find the k users of the highest scores for each item: who may like a new track.
 
-    :func:`recommend` with the sides exchanged: the score of a pair is the same, and so
-    are ties, NaN and what is left.
+    :func:`recommend` with the sides exchanged: scores, ties and NaN are the same.
 
     Parameters
     ----------
     item_embeddings : array-like, shape (n_items, n_factors)
-        Of new items, such as an audio network's estimates.
+        New items, such as an audio network's estimates.
     user_embeddings : array-like, shape (n_users, n_factors)
     k : int
-        How many users, at least 1.
+        Number of users, at least 1.
     exclude : csr matrix, shape (n_items, n_users), optional
         Users that an item is not for: a row an item.
     metric, backend, index
-        As of :func:`recommend`. With "dot", users with long embeddings (of large
-        histories) come first for many items; "cosine" asks for their taste alone.
+        As in :func:`recommend`. With "dot", users with long embeddings (from large
+        histories) come first for many items; "cosine" compares their taste alone.
 
     Returns
     -------
@@ -157,7 +153,7 @@ def nearest_users(
     Raises
     ------
     ValueError, ImportError
-        As :func:`recommend`.
+        As in :func:`recommend`.
 
     Examples
     --------
@@ -166,9 +162,7 @@ def nearest_users(
     >>> users, scores
     (array([[2, 1]]), array([[1.4, 0.8]]))
     """
-    check_positive(k, "k", integer=True)
-    check_choice(metric, "metric", METRICS)
-    check_choice(backend, "backend", BACKENDS)
+    _check_settings(k, metric, backend)
     items = check_embeddings(item_embeddings, "item_embeddings")
     users = check_embeddings(user_embeddings, "user_embeddings", items.shape[1])
     if exclude is not None and np.shape(exclude) != (len(items), len(users)):
@@ -188,7 +182,7 @@ def mean_scores(
     *,
     metric: Literal["dot", "cosine"] = "dot",
 ) -> np.ndarray:
-    """Mean over known users of the score of each item: what most of them like.
+    """Average the score of each item over all known users.
 
     Parameters
     ----------
@@ -196,7 +190,7 @@ def mean_scores(
     user_embeddings : array-like, shape (n_users, n_factors)
         Users of zeros, of whom nothing is known, are left out.
     metric : {"dot", "cosine"}
-        As of :func:`recommend`.
+        As in :func:`recommend`.
 
     Returns
     -------
@@ -217,6 +211,12 @@ def mean_scores(
         items, users = unit_rows(items), unit_rows(users)
     total = users.sum(axis=0, dtype=np.float64) / max(len(users), 1)
     return (items @ total).astype(items.dtype)
+
+
+def _check_settings(k, metric, backend):
+    check_positive(k, "k", integer=True)
+    check_choice(metric, "metric", METRICS)
+    check_choice(backend, "backend", BACKENDS)
 
 
 def _fill_unknown(found, users, popularity, items, exclude):
@@ -249,10 +249,10 @@ def _warn_of_unknown(queries, what, advice):
 
 
 def _search(queries, targets, k, exclude, metric, backend, index):
-    """Rows of `targets` of the highest scores for each of `queries`, and the scores.
+    """Find the rows of `targets` of the highest scores for each of `queries`.
 
-    Zeros on either side are of what nothing is known: all their scores would be 0,
-    better than those of what is known to be disliked.
+    Where an embedding is zeros, nothing is known: all scores would be 0, better than
+    those of items known to be disliked.
     """
     asked, known = (side.any(axis=1) for side in (queries, targets))
     if metric == "cosine":
@@ -287,10 +287,10 @@ def _search_exact(queries, targets, k, exclude, known):
 
 
 def _search_faiss(queries, targets, k, exclude, index, known):
-    """As `_search_exact`, from a faiss index, which cannot leave pairs out.
+    """Do what `_search_exact` does with a faiss index, which cannot leave pairs out.
 
-    So k more than the most that any of a block's users has excluded are looked up and
-    sifted; blocks are of users with like numbers.
+    So k more items are looked up than any user of a block has excluded, and filtered;
+    blocks are of users with similar numbers.
     """
     faiss = import_optional("faiss", extra="search", purpose='backend="faiss"')
     n_factors = targets.shape[1]
@@ -316,12 +316,12 @@ def _search_faiss(queries, targets, k, exclude, index, known):
         if exclude is not None:
             excluded = mask_of(exclude, rows)
             keep &= ~np.take_along_axis(excluded, found, axis=1)
-        chosen[rows], scores[rows] = _sift(found, found_scores, keep, k)
+        chosen[rows], scores[rows] = _filter(found, found_scores, keep, k)
     return chosen, scores
 
 
-def _sift(found, scores, keep, k):
-    """The first k of what is kept, by score and then by index; -1 and -inf after."""
+def _filter(found, scores, keep, k):
+    """Take the first k that are kept, by score and then by index; then -1 and -inf."""
     found = np.where(keep, found, -1)
     scores = np.where(keep, scores, -np.inf)
     order = np.lexsort((found, -scores, ~keep), axis=1)[:, :k]

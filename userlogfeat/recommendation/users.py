@@ -40,7 +40,7 @@ _SHOWN = 3  # examples in a message
 
 
 def find_users(folder: PathLike) -> Path:
-    """The folder that holds the users: this one, or the one below an audio model.
+    """Find the folder that holds the users: this one, or one below an audio model.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def find_users(folder: PathLike) -> Path:
 
 
 def read_users(folder: PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """Known users and their embeddings.
+    """Read the known users and their embeddings.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def read_users(folder: PathLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_digest(folder: PathLike) -> str | None:
-    """Which training the users of a folder are of; None where it is not noted.
+    """Read which training the users of a folder are of; None if it is not noted.
 
     Parameters
     ----------
@@ -90,35 +90,18 @@ def read_digest(folder: PathLike) -> str | None:
     Returns
     -------
     str or None
-        As :func:`userlogfeat.factor_files.digest_users` made it.
+        Digest by :func:`userlogfeat.factor_files.digest_users`.
     """
     return read_side(find_users(folder), USERS)[2].get(DIGEST)
 
 
-def same_training(folder: PathLike, digest: str | None) -> bool | None:
-    """Whether a digest is that of the users in a folder; None where one is not noted.
-
-    Parameters
-    ----------
-    folder : str or Path
-    digest : str or None
-        Of items, or of what made them.
-
-    Returns
-    -------
-    bool or None
-    """
-    own = read_digest(folder)
-    return None if own is None or digest is None else own == digest
-
-
 def category_columns(folder: PathLike) -> list[str]:
-    """Columns of demographics that a tower reads as categories: a list of str.
+    """List the columns of demographics that a tower reads as categories.
 
     Parameters
     ----------
     folder : str or Path
-        With users of any kind; only a tower has such columns.
+        Folder of users of any kind; only a tower has such columns.
     """
     folder = find_users(folder)
     if not (folder / CONFIG).is_file():
@@ -135,13 +118,13 @@ def keep_users(
     Parameters
     ----------
     folder : str or Path
-        Of the model.
+        Folder of the model.
     source : str or Path, or None
-        Where its users are from: copied, so that new users can be embedded. None: they
-        were learned beside the network.
+        Folder of its users, which is copied, so that new users can be embedded. None:
+        they were learned beside the network.
     ids : array-like, shape (n_users,)
     embedder : MetricEmbedder
-        Of whose `users_` those are kept that were learned from.
+        Its `users_` are kept, if they were drawn in training.
     """
     below = Path(folder) / BELOW
     if source is not None:
@@ -162,24 +145,24 @@ def embed_users(
     logs: Interactions | None = None,
     demographics: pl.DataFrame | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Embed new users, by their histories and who they are.
+    """Embed new users, by their histories and their demographics.
 
     Parameters
     ----------
     folder : str or Path
-        Of a user tower, or of factors, which fold users in.
+        Folder of a user tower, or of factors, into which users are folded.
     logs : Interactions, optional
-        Their histories; items that the folder does not know count for nothing.
+        Their histories; items that the folder does not know are ignored.
     demographics : polars.DataFrame, optional
-        Of a user tower: the columns of its training, beside "id". With `logs`, users
+        For a user tower: the columns of its training, beside "id". With `logs`, users
         that these do not have are left out; without, all are embedded, and must be new.
 
     Returns
     -------
     ids : ndarray, shape (n_users,)
     embeddings : ndarray of float32, shape (n_users, n_units)
-        Of users of whom nothing is known zeros (of factors), or the mean of all (of a
-        tower, with its warning).
+        For users of whom nothing is known: zeros with factors, or the mean of all with
+        a tower, with its warning.
 
     Raises
     ------
@@ -214,7 +197,7 @@ def embed_users(
 def histories_for(
     logs: Interactions | None, user_ids: ArrayLike, item_ids: ArrayLike
 ) -> dict[str, sparse.csr_matrix]:
-    """Matrices of logs for given users and items, in their order.
+    """Reorder the matrices of logs to given users and items.
 
     Parameters
     ----------
@@ -254,7 +237,7 @@ def move(
     columns: np.ndarray,
     shape: tuple[int, ...],
 ) -> sparse.csr_matrix:
-    """A matrix with its rows and columns at other places; -1 leaves them out.
+    """Put the rows and columns of a matrix at other places; -1 leaves them out.
 
     Parameters
     ----------
@@ -262,7 +245,7 @@ def move(
     rows, columns : ndarray of int, shapes (n,) and (m,)
         Where each goes.
     shape : tuple of int
-        Of the result.
+        Shape of the result.
     """
     pairs = sparse.coo_matrix(matrix)
     row, column = rows[pairs.row], columns[pairs.col]
@@ -272,13 +255,16 @@ def move(
 
 
 def _ids_of(logs, demographics):
-    """Users of the logs; without logs, those of the demographics."""
+    """List the users of the logs; without logs, those of the demographics."""
     others = [] if demographics is None else demographics["id"].to_list()
     ids = others if logs is None else np.asarray(logs.user_ids).tolist()
     if not ids:
         raise ValueError("Got neither histories nor demographics of new users.")
     if others and type(ids[0]) is not type(others[0]):
-        _mixed([ids[0], others[0]])
+        raise ValueError(
+            "The users of the histories and those of the demographics have ids of "
+            f"different types ({ids[0]!r} and {others[0]!r}): bring both to one type."
+        )
     return np.array(ids)
 
 
@@ -292,13 +278,6 @@ def _refuse_known(ids, folder):
             "demographics alone, their histories would be forgotten. Keep new users "
             "only in the table; known ones get theirs without it."
         )
-
-
-def _mixed(ids):
-    raise ValueError(
-        "The users of the histories and those of the demographics have ids of "
-        f"different types ({ids[0]!r} and {ids[-1]!r}): bring both to one type."
-    )
 
 
 def _by_tower(folder, histories, demographics, ids):
