@@ -1,4 +1,4 @@
-"""What X is: paths, waveforms, log-mel spectrograms or precomputed features."""
+"""Checks of X (paths, waveforms, log-mel spectrograms) and of parameters."""
 
 import os
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_CHANNELS = 2  # of waveforms stacked as channels; no spectrogram has so few 
 
 @dataclass(frozen=True)
 class Clips:
-    """The rows of X, and what they are.
+    """The rows of X, and their kind.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ def are_channels(shape):
 
 
 def _as_paths(X):
-    """X as a list of paths, or None where it holds no paths."""
+    """Return X as a list of paths, or None where it holds no paths."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "fiubc":
         return None
     if not isinstance(X, list | tuple):
@@ -201,7 +201,7 @@ def _several_channels(shape):
 
 
 def _forget_features(estimator):
-    """Drop what an earlier fit on arrays noted: paths have no number of features."""
+    """Drop the notes of an earlier fit on arrays: paths have no features."""
     for name in ("n_features_in_", "feature_names_in_", "_n_axes_in"):
         if hasattr(estimator, name):
             delattr(estimator, name)

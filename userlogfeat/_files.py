@@ -1,11 +1,11 @@
-"""Files that are whole or absent, and locks that die with their process.
+"""Files that are complete or absent, and locks that die with their process.
 
-Files and folders may come from strangers: nothing is written through a link, a pipe or
-a device is not waited for, and what is read at once has a limit.
+Files and folders may come from strangers: nothing is written through a link, pipes and
+devices are not waited for, and files that are read at once have a maximum length.
 
-What a file is written in is a hidden folder beside it, so that what a library leaves
-there of its own goes with it (safetensors renames a file onto the one it is given). The
-folder is locked while it is in use: others can tell it from what a killed process left.
+A file is written in a hidden folder beside it, so that temporary files of a library go
+with it (safetensors renames a file onto the one it is given). The folder is locked
+while it is in use: others can distinguish it from the leftovers of a killed process.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ import filelock
 from userlogfeat._check import check_choice
 
 _WINDOWS = sys.platform == "win32"
-# Windows has neither, nor pipes that a stranger could put in a folder.
+# Windows has neither of the two, nor pipes that a stranger could put in a folder.
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 _FOLDER = getattr(os, "O_DIRECTORY", 0)
 _TRIES = 40  # on Windows, which renames no file onto one that is open
@@ -46,9 +46,9 @@ def replace_file(path):
 
     A reader sees the old file or the new one, never a part. The bytes are on disk
     before the rename, so this holds for a power cut too. On an exception the
-    temporary file is removed and `path` is left as it was. What a killed process left
-    of the same file is removed by the next one that writes it. The file's rights
-    follow the umask, whatever a library gave it.
+    temporary file is removed and `path` is left as it was. Leftovers of a killed
+    process are removed by the next one that writes the file. The file's rights follow
+    the umask, whatever a library gave it.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ def replace_file(path):
 def replace_pair(path, description, *, write, describe):
     """Replace a file, and beside it the text that holds its SHA-256, as one.
 
-    The new file waits under a hidden name that has its SHA-256 until the text is
+    The new file waits under a hidden name that contains its SHA-256 until the text is
     there, and is renamed then. At any moment, also after a kill, :func:`read_described`
-    finds the file that the text speaks of. Writers to one folder take turns.
+    finds the file of that text. Writers to one folder take turns.
 
     Parameters
     ----------
     path, description : Path
-        In one folder, which exists.
+        Two files in one folder, which exists.
     write : callable
         Given a path, writes the file there.
     describe : callable
@@ -105,16 +105,16 @@ def is_described(path):
 
 
 def read_described(path, digest, *, max_bytes=None):
-    """The bytes of a file that :func:`replace_pair` wrote, checked.
+    """Read a file that :func:`replace_pair` wrote, and check it.
 
-    They are read once: what was checked is what is returned, whatever is written to
+    It is read once: the bytes that are checked are returned, even if somebody writes to
     the file meanwhile.
 
     Parameters
     ----------
     path : Path
     digest : str
-        The SHA-256 that its description has.
+        The SHA-256 in its description.
     max_bytes : int, optional
 
     Returns
@@ -122,7 +122,7 @@ def read_described(path, digest, *, max_bytes=None):
     bytes or None
         None where there is no file of this SHA-256.
     """
-    # The first again: it may have been renamed while we looked.
+    # The first again: it may have been renamed meanwhile.
     for place in (path, _staged(path, digest), path):
         try:
             data = read_whole(place, max_bytes=max_bytes)
@@ -134,20 +134,20 @@ def read_described(path, digest, *, max_bytes=None):
 
 
 def read_whole(path, *, max_bytes=None):
-    """The bytes of a regular file.
+    """Read the bytes of a regular file.
 
     Parameters
     ----------
     path : str or Path
     max_bytes : int, optional
-        The most it may have.
+        Maximum length of the file.
 
     Raises
     ------
     ValueError
         Where it is a pipe or a device, which might never end, or has more bytes.
     """
-    with open(path, "rb", opener=_open_at_once) as file:
+    with open(path, "rb", opener=_open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(
                 f"{path} is no regular file, but a pipe, socket or device. Write its "
@@ -162,7 +162,7 @@ def read_whole(path, *, max_bytes=None):
 
 
 def parse_json(text):
-    """What a text of JSON holds, of bounded depth: Python's own functions recurse.
+    """Parse JSON of bounded depth: Python's own functions recurse.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def parse_json(text):
         value = json.loads(text)
         level = [value]
         for _ in range(MAX_DEPTH):
-            level = [inner for outer in level for inner in _inner(outer)]
+            level = [inner for outer in level for inner in _children(outer)]
             if not level:
                 return value
     raise ValueError(f"it is nested more than {MAX_DEPTH} times")
@@ -189,14 +189,14 @@ def make_below(folder, *names):
     Parameters
     ----------
     folder : str or Path
-        As the user named it: this one may be a link.
+        A folder that the user named: this one may be a link.
     *names : str
-        One below the other.
+        Names of folders, one below the other.
 
     Returns
     -------
     Path
-        Of the lowest.
+        The lowest folder.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def move_file(path, target):
     Parameters
     ----------
     path, target : Path
-        Readers see what was at `target`, or all of what was at `path`.
+        Readers see the old file at `target`, or the one from `path`.
     """
     _rename(path, target)
     _sync_folder(target.parent)
@@ -235,7 +235,7 @@ def remove_file(path):
     Parameters
     ----------
     path : Path
-        Of a file that a later writer would remove as well.
+        File that a later writer would remove as well.
     """
     try:
         path.unlink(missing_ok=True)
@@ -245,14 +245,14 @@ def remove_file(path):
 
 
 def remove_temporaries(folder, pattern):
-    """Remove what killed processes left of files, given that none writes now.
+    """Remove temporary files of killed processes, given that none writes now.
 
     Parameters
     ----------
     folder : Path
-        Whose lock we hold.
+        Folder whose lock we hold.
     pattern : str
-        Of the names of the files, as for ``Path.glob``.
+        Pattern of the names of the files, as for ``Path.glob``.
     """
     for path in folder.glob(f".{pattern}.*"):
         if path.is_dir() and not path.is_symlink():
@@ -265,9 +265,9 @@ def remove_temporaries(folder, pattern):
 def fill_folder(folder):
     """Yield a temporary folder; move the files in it to `folder` on success.
 
-    All are written before the first is moved: a folder of files that belong together
-    is not left with some of them. Files of other names stay. On an exception nothing
-    has changed. What a killed process left is removed by the next one.
+    All are written before the first is moved, so that files that belong together stay
+    together. Files of other names stay. On an exception nothing has changed. Leftovers
+    of a killed process are removed by the next one.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ def fill_folder(folder):
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with _working_folder(folder, _FILLING) as temporary:
-            filled = temporary / "files"  # locked by who writes a pair into it
+            filled = temporary / "files"  # a pair that is written into it locks it
             filled.mkdir()
             yield filled
             _move_all(filled, folder)
@@ -356,7 +356,7 @@ def _lock(path, *, wait):
 
 @contextlib.contextmanager
 def _temporary(path):
-    """Where to write a file, removed at the end if still there; the mode it gets."""
+    """Yield where to write a file, and its mode; removed at the end if still there."""
     with _working_folder(path.parent, f".{path.name}") as folder:
         temporary = folder / path.name
         temporary.touch()
@@ -365,7 +365,7 @@ def _temporary(path):
 
 @contextlib.contextmanager
 def _working_folder(parent, prefix):
-    """A new hidden folder, locked, and removed at the end with all that is in it."""
+    """Yield a new hidden folder, locked; it is removed at the end with its files."""
     _remove_leftovers(parent, prefix)
     with contextlib.ExitStack() as stack:
         folder, locked = None, False
@@ -392,11 +392,11 @@ def _remove_leftovers(parent, prefix):
 
 @contextlib.contextmanager
 def _folder_lock(folder, *, wait=False, beside=False):
-    """Lock a folder: True, or False where it is taken, None where nothing is known.
+    """Lock a folder: True, or False where it is taken, None where locks are missing.
 
     It gets no lock file: the folder itself is locked. Windows opens no folders; there
-    it is a lock file, in the folder or beside it, that goes with the lock. Some network
-    file systems know no such locks.
+    a lock file is used, in the folder or beside it, which goes with the lock. Some
+    network file systems have no such locks.
     """
     if not filelock.has_fcntl:
         path = Path(f"{folder}.lock") if beside else folder / _LOCK_FILE
@@ -417,7 +417,7 @@ def _folder_lock(folder, *, wait=False, beside=False):
 
 @contextlib.contextmanager
 def _system_errors(path):
-    """A full disk is an OSError, also where a library in Rust makes it its own."""
+    """Raise an OSError for a full disk, also where a library in Rust does not."""
     try:
         yield
     except OSError:
@@ -430,7 +430,7 @@ def _system_errors(path):
         raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def _inner(value):
+def _children(value):
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
@@ -450,13 +450,13 @@ def _all_staged(path):
     return path.parent.glob(f".{path.name}.{_DIGEST_LETTERS * '[0-9a-f]'}")
 
 
-def _open_at_once(path, flags):
-    """Open a file without waiting for who writes to a pipe."""
+def _open_without_waiting(path, flags):
+    """Open a file; do not wait for the writer of a pipe."""
     return os.open(path, flags | _NO_WAITING)
 
 
 def _finish(path, mode):
-    """See a file to the disk, with the rights of one that was made in place."""
+    """Sync a file to the disk, with the rights of one that was made in place."""
     if path.stat().st_mode != mode:
         path.chmod(stat.S_IMODE(mode))
     with open(path, "rb+") as file:

@@ -1,8 +1,7 @@
-"""Groups of clips: which clips are by one artist, and what a missing artist is.
+"""Groups of clips: those by one artist, and clips whose artist is missing.
 
-Everything that keeps artists apart asks here: folds, the splits that validate epochs,
-intervals over artists, searches for leaks, the artists that a teacher and a student
-have in common, catalogues.
+Used by everything that keeps artists apart: folds, the splits that validate epochs,
+intervals over artists, searches for leaks, artist overlap, catalogues.
 """
 
 from collections.abc import Iterable
@@ -49,13 +48,13 @@ def is_missing(value: Any) -> bool:
 
 
 def group_keys(ids: Labels, side: str = "clip") -> list[Any]:
-    """A hashable for each clip: its id, or its own place where the id is missing.
+    """Return a hashable for each clip: its id, or its place where the id is missing.
 
     Parameters
     ----------
     ids : array-like (n_clips,)
     side : str
-        Sets clips without an id apart from those of another collection.
+        Name of the collection: clips without an id differ from those of another one.
 
     Returns
     -------
@@ -69,15 +68,15 @@ def group_keys(ids: Labels, side: str = "clip") -> list[Any]:
 
 
 def number_keys(keys: Iterable[Any]) -> np.ndarray:
-    """Numbers of hashables (n,), int64, counted from 0 in order of appearance."""
+    """Number hashables from 0, in order of appearance: (n,), int64."""
     number = {}
     return np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
 
 
 def as_column(values: Labels, name: str) -> np.ndarray:
-    """A 1-D array in which None, numbers and text keep their types."""
+    """Return a 1-D array in which None, numbers and text keep their types."""
     column = values
-    if not hasattr(values, "__array__"):  # NumPy would turn None's company to text
+    if not hasattr(values, "__array__"):  # NumPy would turn numbers beside None to text
         column = np.empty(len(values), dtype=object)
         column[:] = list(values)
     column = np.asarray(column)

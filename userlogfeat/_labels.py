@@ -7,25 +7,25 @@ from sklearn.utils.validation import column_or_1d
 
 
 def as_labels(values, *, name, of, is_missing=None, advice="Leave these clips out."):
-    """A column of labels, artists or ids, checked.
+    """Check a column of labels, artists or ids, and return it as an array.
 
     NumPy reads ``["rock", nan]`` and ``["rock", 1]`` as texts; here these are refused.
 
     Parameters
     ----------
     values : array-like (n_clips,)
-        A column (n_clips, 1) is taken with scikit-learn's warning.
+        A column (n_clips, 1) is accepted with scikit-learn's warning.
     name, of : str
-        For messages: what the caller calls `values`, and its entries in the plural.
+        For messages: the caller's name of `values`, and its entries in the plural.
     is_missing : callable, optional
         From an entry to bool; None, NaN and pandas.NA by default.
     advice : str
-        What to do about missing ones.
+        Advice for missing ones, in the message.
 
     Returns
     -------
     ndarray (n_clips,)
-        Of the type that NumPy gives them; objects stay objects.
+        With the type that NumPy gives them; objects stay objects.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def as_labels(values, *, name, of, is_missing=None, advice="Leave these clips ou
 
 
 def say_missing(rows, first, *, name, of, advice):
-    """Message for the rows of missing entries, of which `first` is the first."""
+    """Return the message for missing entries; `first` is the first of them."""
     if isinstance(first, str | bytes):
         held = "an empty name"
     elif is_null(first):
@@ -67,7 +67,7 @@ def say_missing(rows, first, *, name, of, advice):
 
 
 def is_null(value):
-    """Whether a value is None, NaN, or the NA of pandas, which is not even itself."""
+    """Whether a value is None, NaN, or the NA of pandas."""
     try:
         return value is None or bool(value != value)
     except (TypeError, ValueError):  # NA has no truth; an array has several
@@ -75,7 +75,7 @@ def is_null(value):
 
 
 def natural(column):
-    """Objects as an array of the type that they have; with None, as they are."""
+    """Give an array of objects the type of its values; with None it stays as it is."""
     if column.dtype != object or any(value is None for value in column):
         return column
     return np.asarray(column.tolist())
@@ -92,7 +92,7 @@ def is_number(value):
 
 
 def _keep_types(values):
-    """An array; of a list of single values one of objects, which keep their types."""
+    """Return an array; for a list of single values one of objects, to keep types."""
     listed = isinstance(values, list | tuple)
     if not listed or any(isinstance(v, list | tuple | np.ndarray) for v in values):
         return np.asarray(values)

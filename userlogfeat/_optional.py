@@ -4,11 +4,11 @@ import platform
 import sys
 from importlib import import_module, metadata
 
-_BESIDE = ("numpy", "torch")  # which many compiled libraries are built for
+_BUILT_FOR = ("numpy", "torch")  # compiled libraries fit certain versions of these
 
 
 def import_optional(module, *, extra, purpose):
-    """Import `module`, or say which extra brings it, or why it does not load.
+    """Import `module`; otherwise name the extra that installs it, or the reason.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def import_optional(module, *, extra, purpose):
     extra : str
         The extra of userlogfeat that installs it.
     purpose : str
-        What it is needed for, as the subject of "needs": ``"plot"``.
+        The feature that needs it, as the subject of a sentence: ``"plot"``.
 
     Raises
     ------
@@ -46,11 +46,11 @@ def import_optional(module, *, extra, purpose):
 
 
 def _versions(library):
-    """Those of a library and of what it may be built for."""
+    """List the versions of a library and of those that it may be built for."""
     names = metadata.packages_distributions().get(library, [library])
     found = [
         f"{name} {metadata.version(name)}"
-        for name in dict.fromkeys([*names, *_BESIDE])
+        for name in dict.fromkeys([*names, *_BUILT_FOR])
         if _is_installed(name)
     ]
     return ", ".join([*found, f"Python {platform.python_version()}", sys.platform])

@@ -1,4 +1,4 @@
-"""Spark sessions: found or started, with clear words where Spark cannot run.
+"""Spark sessions: found or started, with a clear message where Spark cannot run.
 
 Nothing here imports pyspark before it is asked for. Spark's own engine is written in
 Scala and runs on Java, which pip does not bring.
@@ -22,7 +22,7 @@ _INSTALL_JAVA = (
     f"openjdk-{MIN_JAVA}-jre-headless; conda: conda install -c conda-forge openjdk), "
     "and set JAVA_HOME to its folder or have `java` on the PATH."
 )
-_JAVA_SAYS = re.compile(r"^: (?:[\w.$]+: )?(.*)$", re.MULTILINE)
+_JAVA_MESSAGE = re.compile(r"^: (?:[\w.$]+: )?(.*)$", re.MULTILINE)
 
 
 def require_spark(purpose):
@@ -31,7 +31,7 @@ def require_spark(purpose):
     Parameters
     ----------
     purpose : str
-        What it is needed for, as the subject of "needs": ``'backend="spark"'``.
+        The feature that needs it, as the subject of a sentence: ``'backend="spark"'``.
 
     Returns
     -------
@@ -60,23 +60,23 @@ def require_spark(purpose):
 def spark_session(
     master=None, session=None, *, purpose='backend="spark"', settings=None
 ):
-    """The session that is given or runs already, or else a new one.
+    """Return the session that is given or runs already, or else a new one.
 
     A new session has Spark's own settings, those of ``spark-submit`` included: memory
-    and cores are chosen by whoever starts it. Its workers run this Python where they
-    are on this machine; elsewhere ``PYSPARK_PYTHON`` says which.
+    and cores are set by whoever starts it. Its workers run this Python where they are
+    on this machine; elsewhere the one of ``PYSPARK_PYTHON``.
 
     Parameters
     ----------
     master : str, optional
-        Of a new session: ``"local[8]"``, ``"spark://host:7077"``, ``"yarn"``. By
-        default what Spark is configured for, or all cores of this machine.
+        Master of a new session: ``"local[8]"``, ``"spark://host:7077"``, ``"yarn"``. By
+        default the configured one, or all cores of this machine.
     session : SparkSession, optional
         Used as it is.
     purpose : str
         For messages, as in :func:`require_spark`.
     settings : dict of str to str, optional
-        Of Spark, for a new session.
+        Spark's settings of a new session.
 
     Returns
     -------
@@ -139,8 +139,8 @@ def is_stopped(session):
 
 
 def java_reason(error):
-    """What Java says in an error of py4j or pyspark, in one line."""
-    found = _JAVA_SAYS.search(str(error))
+    """Extract Java's message from an error of py4j or pyspark, in one line."""
+    found = _JAVA_MESSAGE.search(str(error))
     text = found.group(1) if found else str(error).strip().partition("\n")[0]
     return text.rstrip(".")
 
@@ -154,36 +154,36 @@ def is_spark_frame(obj):
 
 
 def map_in_arrow(frame, function, schema):
-    """``frame.mapInArrow``, without its word on new pandas, which is not used.
+    """Call ``frame.mapInArrow``, without its warning of new pandas, which is not used.
 
     Parameters
     ----------
     frame : pyspark.sql.DataFrame
     function : callable
         From an iterator over ``pyarrow.RecordBatch`` to one; runs on the executors,
-        once for each partition. What it names must be importable there.
+        once for each partition. Names that it uses must be importable there.
     schema : str
-        Columns it yields: ``"user int, factors array<float>"``.
+        Columns that it yields: ``"user int, factors array<float>"``.
 
     Returns
     -------
     pyspark.sql.DataFrame
     """
-    with _no_word_on_pandas():
+    with _no_warning_of_pandas():
         return frame.mapInArrow(function, schema)
 
 
 def frame_of(session, table):
-    """A ``pyarrow.Table`` as a Spark DataFrame."""
-    with _no_word_on_pandas():
+    """Make a Spark DataFrame of a ``pyarrow.Table``."""
+    with _no_warning_of_pandas():
         return session.createDataFrame(table)
 
 
 def arrow_table(frame):
-    """A Spark DataFrame as a ``pyarrow.Table`` in this process.
+    """Bring a Spark DataFrame to this process, as a ``pyarrow.Table``.
 
     It comes a partition at a time, so that neither Java's memory here nor
-    ``spark.driver.maxResultSize`` bound it.
+    ``spark.driver.maxResultSize`` limits it.
     """
     import pyarrow as pa
 
@@ -202,12 +202,11 @@ def arrow_table(frame):
 
 
 def cut_plan(frame):
-    """The same rows, without the plan that made them.
+    """Return the same rows, without the plan that made them.
 
-    Of frames that are made of themselves again and again the plan grows with every
-    round, and much faster than the number of rounds where one is joined with itself.
-    What was lost with an executor is still made anew. The rows cross to Java's own and
-    back once.
+    Where each round makes a frame from the last one, the plan grows with every round,
+    and much faster where a frame is joined with itself. Rows that are lost with an
+    executor are still made anew. The rows cross to Java's own and back once.
     """
     from pyspark.sql import DataFrame
 
@@ -217,12 +216,12 @@ def cut_plan(frame):
 
 
 def _started(builder, master):
-    """A session; or why there is none, in one line where Java takes fifty."""
+    """Start a session; raise a one-line reason where Java prints fifty lines."""
     from pyspark import SparkContext
 
     running = SparkContext._active_spark_context
     try:
-        with _no_word_on_pandas():
+        with _no_warning_of_pandas():
             return builder.getOrCreate()
     except Exception as error:
         half = SparkContext._active_spark_context
@@ -237,7 +236,7 @@ def _started(builder, master):
 
 
 @contextlib.contextmanager
-def _no_word_on_pandas():
+def _no_warning_of_pandas():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
         yield
@@ -262,9 +261,9 @@ def _require_java(purpose):
 
 
 def _java_version(java):
-    """The feature release of a Java, 8 or 17, or None where it does not say."""
+    """Return the feature release of a Java, 8 or 17, or None where it is unknown."""
     try:
-        told = subprocess.run(
+        printed = subprocess.run(
             [java, "-version"],
             capture_output=True,
             encoding="utf-8",
@@ -273,5 +272,5 @@ def _java_version(java):
         ).stderr
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r'version "(?:1\.)?(\d+)', told)  # "1.8.0_392", "17.0.15"
+    found = re.search(r'version "(?:1\.)?(\d+)', printed)  # "1.8.0_392", "17.0.15"
     return int(found.group(1)) if found else None

@@ -1,7 +1,7 @@
 """Text files as lines: compressed or not, whatever their line ends and marks.
 
-UTF-8 with or without byte order mark; lines end with LF, CRLF or CR, mixed as they may
-be. What is another kind of file is told so.
+UTF-8 with or without byte order mark; lines end with LF, CRLF or CR, also mixed. Other
+kinds of files are recognised, and refused by name.
 """
 
 import codecs
@@ -30,14 +30,14 @@ _BEGINNINGS = {
 
 
 class LineBlocks:
-    """A text file as blocks of whole lines, all of which end with LF.
+    """A text file as blocks of complete lines, all of which end with LF.
 
     Parameters
     ----------
     path : Path
-        Of a regular file, perhaps compressed: .gz, .bz2, .zst, .lz4.
+        A regular file, perhaps compressed: .gz, .bz2, .zst, .lz4.
     max_bytes : int, optional
-        The most that it may have, uncompressed.
+        Maximum length, uncompressed.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class LineBlocks:
 
 
 def list_lines(raw: bytes, path: PathLike) -> list[str]:
-    """The lines of a list, such as of paths, without their ends; blank ones too.
+    """Split a list, such as of paths, into lines without their ends; also blank ones.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def list_lines(raw: bytes, path: PathLike) -> list[str]:
     Returns
     -------
     list of str
-        What is no UTF-8 as surrogates, as in names of files.
+        Bytes that are no UTF-8 are surrogates, as in names of files.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def list_lines(raw: bytes, path: PathLike) -> list[str]:
 
 
 def without_mark(data: bytes, path: PathLike) -> bytes:
-    """The beginning of a file without byte order mark; refused where it is no text."""
+    """Drop the byte order mark of a file's beginning; raise where it is no text."""
     if data.startswith(_UTF16):
         raise unreadable(
             path, "is in UTF-16, expected UTF-8. Convert it: iconv -f utf-16 -t utf-8"
@@ -132,19 +132,19 @@ def without_mark(data: bytes, path: PathLike) -> bytes:
 
 
 def unreadable(path: PathLike, reason: str) -> ValueError:
-    """The error of a text file."""
+    """Return the error of a text file."""
     return ValueError(f"{path} could not be read: it {reason.rstrip('.')}.")
 
 
 def shown(line: bytes) -> str:
-    """A line for a message."""
+    """Quote the beginning of a line for a message."""
     text = line[: 4 * _SHOWN_LETTERS].decode("utf-8", "backslashreplace")
     more = "..." if len(text) > _SHOWN_LETTERS else ""
     return f"{text[:_SHOWN_LETTERS]!r}{more}"
 
 
 def _whole_lines(data, *, is_last):
-    """Lines that end with LF, and what is left; of the last data all of it."""
+    """Split data into lines that end with LF, and a rest; the last data has none."""
     held = b""
     if b"\r" in data:
         if not is_last and data.endswith(b"\r"):

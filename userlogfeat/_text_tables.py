@@ -13,11 +13,11 @@ Quotes
     unless its first line begins with one. Backslashes escape nothing.
 Names and values
     Blanks around names are dropped. A column without name, such as the row numbers that
-    pandas writes, cannot be asked for. Empty text, and ``\N``, is a missing value.
-    Fields stay text until their meaning is known: "007" is not 7.
+    pandas writes, is not read. Empty text, and ``\N``, is a missing value. Fields stay
+    text until their meaning is known: "007" is not 7.
 
-What breaks a rule was cut, joined or written by other rules, and could be read in more
-than one way: it is refused, with the numbers of its lines, counted from 1.
+Lines that break a rule were cut, joined or written by other rules, and could be read in
+more than one way: they are refused, with their numbers, counted from 1.
 """
 
 import codecs
@@ -59,16 +59,16 @@ class TextTable:
     ----------
     path : str or Path
     separator : str, optional
-        By default as the suffix says: "," of .csv, a tab of .tsv, .tab, .txt and .dat.
+        By default "," for .csv, a tab for .tsv, .tab, .txt and .dat.
     columns : list of str, optional
         The names, where the file has no line of them.
     max_bytes : int, optional
-        The most that the file may have, uncompressed.
+        Maximum length of the file, uncompressed.
 
     Attributes
     ----------
     names : list of str
-        Of the columns.
+        Names of the columns.
 
     Raises
     ------
@@ -137,7 +137,7 @@ class TextTable:
                 yield pending.popleft().result().rename_columns(used)
 
     def _first_line(self):
-        """The first line that is not blank, its number, and the rest of its block."""
+        """Return the first line that is not blank, its number, and the rest."""
         for number, block in self._blocks:
             table = block.lstrip(b"\n")
             if table:
@@ -164,7 +164,7 @@ class TextTable:
         yield from self._blocks
 
     def _settings(self, places):
-        """Of Arrow's reader: the columns are called by their places."""
+        """Settings for Arrow's reader: the columns are called by their places."""
         used = [str(place) for place in places]
         return {
             "read_options": arrow_csv.ReadOptions(
@@ -184,7 +184,7 @@ class TextTable:
         }
 
     def _parse(self, block, number, settings):
-        """The rows of a block, whose first line has this number."""
+        """Parse a block, whose first line has this number."""
         odd = self._odd_lines(block)
         if odd is not None:
             self._refuse_faults(block, number, odd)
@@ -205,7 +205,7 @@ class TextTable:
         return table
 
     def _odd_lines(self, block):
-        """Lines that may break a rule which Arrow does not check; None: surely none."""
+        """Find lines that may break a rule which Arrow does not check; None if none."""
         suspects = []
         if self.quoted and b'"' in block:
             suspects.append(_odd_quotes(block, self.separator))
@@ -241,7 +241,7 @@ class TextTable:
             self._refuse(f"has {noun} {listed}{more} {fault}")
 
     def _fault(self, line, number):
-        """What is wrong with a line, and what to do, as the end of a sentence."""
+        """Describe the fault of a line, with advice, as the end of a sentence."""
         if b"\0" in line:
             return f"with NUL bytes. {NUL_ADVICE}"
         if line.removeprefix(codecs.BOM_UTF8) == self._header:
@@ -280,7 +280,7 @@ class TextTable:
         return f"{fact}. Where a value is missing, its separator must be there"
 
     def _fields(self, line):
-        """The fields of a line; None where its quotes break the rules."""
+        """Split a line into fields; None where its quotes break the rules."""
         if not self.quoted or '"' not in line:
             return line.split(self.separator)
         other = re.escape(self.separator)
@@ -307,12 +307,12 @@ def read_text(
     columns: list[str] | None = None,
     max_bytes: float = float("inf"),
 ) -> pa.Table:
-    """A text file as a whole: all columns that have a name, as text.
+    """Read a complete text file: all columns that have a name, as text.
 
     Parameters
     ----------
     path, separator, columns, max_bytes
-        As of :class:`TextTable`.
+        As in :class:`TextTable`.
 
     Returns
     -------
@@ -322,7 +322,7 @@ def read_text(
     Raises
     ------
     ValueError
-        As of :class:`TextTable`.
+        As in :class:`TextTable`.
     """
     table = TextTable(path, separator=separator, columns=columns, max_bytes=max_bytes)
     used = [name for name in table.names if name]
@@ -333,7 +333,7 @@ def read_text(
 
 
 def separator_hint(names: list[str]) -> str:
-    """What to do where a column is missing because it was not parted from the others.
+    """Advise on a missing column where the file may have another separator.
 
     Parameters
     ----------
@@ -343,7 +343,7 @@ def separator_hint(names: list[str]) -> str:
     Returns
     -------
     str
-        "" where that is not the reason.
+        "" where that cannot be the reason.
     """
     others = [sign for sign in _OTHER_SEPARATORS if sign in "".join(names)]
     if len(names) > 1 or not others:
@@ -355,12 +355,12 @@ def separator_hint(names: list[str]) -> str:
 
 
 def whole_numbers(column: pa.Array) -> pa.Array:
-    """Identifiers as int64 where nothing is lost by that, else as they are.
+    """Turn identifiers into int64 where nothing is lost; else return them unchanged.
 
     Parameters
     ----------
     column : pyarrow.Array of text
-        Blanks around it dropped, null where a value is missing.
+        Without blanks around values, null where a value is missing.
 
     Returns
     -------
@@ -378,7 +378,7 @@ def whole_numbers(column: pa.Array) -> pa.Array:
 
 
 def separator_of(path: Path) -> str | None:
-    """The separator that a name stands for, compressed or not; None if it is no text's.
+    """Return the separator for the suffix of a file; None if it is no text's.
 
     Parameters
     ----------
@@ -391,7 +391,7 @@ def separator_of(path: Path) -> str | None:
 
 
 def _odd_quotes(block, separator):
-    """Lines, from 0, whose quotes are not just around fields, or doubled there."""
+    """Find lines, from 0, with quotes neither around fields nor doubled in them."""
     signs = np.frombuffer(block, np.uint8)
     quotes = np.flatnonzero(signs == ord('"'))
     lines = np.searchsorted(np.flatnonzero(signs == ord("\n")), quotes)
@@ -407,7 +407,7 @@ def _odd_quotes(block, separator):
 
 
 def _lines_with(block, text):
-    """Lines, from 0, that hold a text."""
+    """Find lines, from 0, that hold a text."""
     lines = block[:-1].split(b"\n")
     return np.array([place for place, line in enumerate(lines) if text in line], int)
 

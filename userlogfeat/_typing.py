@@ -18,7 +18,7 @@ ClipId: TypeAlias = str | bytes | os.PathLike[str]
 
 ClipIds: TypeAlias = ArrayLike | Sequence[ClipId]
 
-# What estimators hear: files, waveforms of different lengths, spectrograms, features.
+# Input of estimators: files, waveforms of different lengths, spectrograms, features.
 Audio: TypeAlias = ClipIds | Sequence[ArrayLike]
 
 # A name or number of each clip or item; None where it is unknown.
@@ -27,7 +27,7 @@ Labels: TypeAlias = ArrayLike | Sequence[str | int | None]
 # Users by items, or the other way round.
 Matrix: TypeAlias = Union[ArrayLike, "sparse.spmatrix", "sparse.sparray"]
 
-# Of scikit-learn; what takes numpy's Generator as well says so.
+# As in scikit-learn; functions that also take numpy's Generator say so.
 RandomState: TypeAlias = int | np.random.RandomState | None
 
 Device: TypeAlias = Union[str, "torch.device"]

@@ -512,7 +512,9 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_wrong_settings():
-    with pytest.raises(ValueError, match="weights='log', expected \"count\""):
+    with pytest.raises(
+        ValueError, match="weights='log', expected one of 'count', 'binary'"
+    ):
         read_logs(PLAYS, weights="log")
     with pytest.raises(ValueError, match="min_users_per_item=-1, expected 0 or more"):
         read_logs(PLAYS, min_users_per_item=-1)

@@ -37,7 +37,7 @@ from scipy import sparse
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._typing import ArrayLike, Frame, PathLike
 from userlogfeat.feedback.sampling import sample_dislikes
-from userlogfeat.logs.columns import IdCodes, read_shares, read_skips
+from userlogfeat.logs.columns import IdCodes, read_fractions, read_skips
 from userlogfeat.logs.sources import iter_chunks
 
 if TYPE_CHECKING:
@@ -383,7 +383,7 @@ def _ranks(counts):
 
 def _add_up(chunks, rule):
     """Sums of the rule's numbers and numbers of plays, a csr matrix each; and ids."""
-    read = {"played_ratio": read_shares, "skips": lambda chunk: ~read_skips(chunk)}
+    read = {"played_ratio": read_fractions, "skips": lambda chunk: ~read_skips(chunk)}
     user_codes, item_codes = IdCodes("user"), IdCodes("item")
     parts = [
         (user_codes.encode(chunk), item_codes.encode(chunk), read[rule](chunk))

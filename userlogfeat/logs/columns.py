@@ -1,6 +1,7 @@
 """Checked columns of logs: identifiers become codes, counts and times numbers.
 
-Every check names the rows that fail it, counted from 0 without the header.
+Every check names the rows that fail it, counted from 0 without the header. Checks that
+a cluster has too are named constants: what is wrong, and the advice.
 """
 
 from __future__ import annotations
@@ -17,10 +18,27 @@ if TYPE_CHECKING:
     from userlogfeat.logs.sources import Chunk
 
 
+NO_COUNT = ("a missing or NaN count", "Remove these rows.")
+NEGATIVE_COUNT = (
+    "a negative count",
+    "Counts are numbers of plays. Give ratings or dislikes through liked=, disliked=.",
+)
+INFINITE_COUNT = ("an infinite count", "Correct or remove these rows.")
+NO_TIME = ("no time", "Remove these rows, or leave time= out.")
+BOTH_VERDICTS = ("both liked and disliked", "A row can be one of them.")
+NO_FLAG = (
+    "a number in {role}= other than 1 and 0",
+    "Ratings, percentages and times are no flags: make the column true where they mean "
+    "it, such as ratings of 4 and more.",
+)
+NUMBER_FORMAT = (
+    "Write numbers with a point and without separators of thousands or spaces."
+)
+
 _SHOWN_ROWS = 5  # in an error message
-_SAMPLE = 1000  # rows that say what most of a column are
+_SAMPLE = 1000  # rows to find out whether most of a column are numbers or dates
 _NUMBERS = "numbers"
-# What text may be, as time; tried in order.
+# Types of text as time, tried in order.
 _TIMES = {
     "whole numbers": pa.int64(),
     _NUMBERS: pa.float64(),
@@ -51,7 +69,7 @@ class IdCodes:
         self.is_text = False
 
     def encode(self, chunk: Chunk) -> np.ndarray:
-        """Codes of a chunk's identifiers, int32 (n_rows,)."""
+        """Return the codes of a chunk's identifiers, int32 (n_rows,)."""
         return self._encode(to_array(chunk.table[self.role]), chunk)
 
     def _encode(self, column, chunk):
@@ -76,7 +94,7 @@ class IdCodes:
         return codes
 
     def in_order(self) -> tuple[np.ndarray, np.ndarray]:
-        """The identifiers, sorted, and the rank of each code.
+        """Return the identifiers, sorted, and the rank of each code.
 
         Identifiers read from text become int64 where nothing is lost by that: see
         :func:`userlogfeat._text_tables.whole_numbers`.
@@ -123,7 +141,7 @@ class IdCodes:
 
 
 def read_counts(chunk: Chunk) -> np.ndarray:
-    """A chunk's play counts as float32, or ones where it has none.
+    """Return a chunk's play counts as float32, or ones where it has none.
 
     Raises
     ------
@@ -134,16 +152,9 @@ def read_counts(chunk: Chunk) -> np.ndarray:
         return np.ones(chunk.table.num_rows, np.float32)
     column = to_array(chunk.table["count"])
     values = _as_float(column, chunk, "count")
-    _refuse(np.isnan(values), chunk, "a missing or NaN count", "Remove these rows.")
-    _refuse(
-        values < 0,
-        chunk,
-        "a negative count",
-        "Counts are numbers of plays. Give ratings or dislikes through liked=, "
-        "disliked=.",
-    )
-    too_large = values > np.finfo(np.float32).max
-    _refuse(too_large, chunk, "an infinite count", "Correct or remove these rows.")
+    _refuse(np.isnan(values), chunk, *NO_COUNT)
+    _refuse(values < 0, chunk, *NEGATIVE_COUNT)
+    _refuse(values > np.finfo(np.float32).max, chunk, *INFINITE_COUNT)
     return values.astype(np.float32)
 
 
@@ -159,7 +170,7 @@ class Times:
         self._is_epoch = True  # whether all numbers look like times since 1970
 
     def read(self, chunk: Chunk) -> np.ndarray:
-        """A chunk's times as int64 (whole numbers, microseconds of dates) or float64.
+        """Return a chunk's times: int64 (whole numbers, dates in us) or float64.
 
         Raises
         ------
@@ -169,7 +180,7 @@ class Times:
         return self._read(to_array(chunk.table["time"]), chunk)
 
     def check(self) -> None:
-        """Refuse times of which some are seconds and the others a thousandth of it."""
+        """Refuse times in several units, such as seconds and milliseconds."""
         if self._is_epoch and len(self._rows) > 1:
             listed = ", ".join(f"{u} ({row})" for u, row in self._rows.items())
             raise ValueError(
@@ -179,19 +190,15 @@ class Times:
 
     def _read(self, column, chunk):
         missing = column.is_null(nan_is_null=True)
-        _refuse(missing, chunk, "no time", "Remove these rows, or leave time= out.")
+        _refuse(missing, chunk, *NO_TIME)
         kind, times = _numbers_or_dates(column)
         if times is None:
             if _is_string(column) and not column.equals(_stripped(column)):
                 return self._read(_stripped(column), chunk)
             raise _unread_times(column, chunk)
         if times.dtype.kind == "f":
-            _refuse(
-                ~np.isfinite(times),
-                chunk,
-                "a time that is NaN or infinite",
-                "Remove these rows, or leave time= out.",
-            )
+            bad = ~np.isfinite(times)
+            _refuse(bad, chunk, "a time that is NaN or infinite", NO_TIME[1])
         self._kind = self._kind or kind
         if kind != self._kind:
             raise ValueError(
@@ -214,7 +221,7 @@ class Times:
 
 
 def _numbers_or_dates(column):
-    """What a column of times holds, in words, and its values; or None twice."""
+    """Read a column of times: its kind, in words, and its values; or None twice."""
     if pa.types.is_integer(column.type):
         return _NUMBERS, column.cast(pa.int64()).to_numpy()
     if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
@@ -235,7 +242,7 @@ def _numbers_or_dates(column):
 
 
 def _unread_times(column, chunk):
-    """The error of times that cannot be read; of text with the rows at fault."""
+    """Return the error for unreadable times; for text raise one with the rows."""
     if _is_string(column):
         _refuse_other_times(column, chunk)
     return ValueError(
@@ -263,7 +270,10 @@ def _refuse_other_times(column, chunk):
 
 
 def read_verdicts(chunk: Chunk) -> np.ndarray | None:
-    """+1 liked, -1 disliked, 0 withdrawn, as float with NaN for neither, or None."""
+    """Return verdicts as float: +1 liked, -1 disliked, 0 withdrawn, NaN none; or None.
+
+    None stands for logs without such columns.
+    """
     names = chunk.table.column_names
     if "verdict" in names:
         column = to_array(chunk.table["verdict"]).cast(pa.float32())
@@ -273,27 +283,22 @@ def read_verdicts(chunk: Chunk) -> np.ndarray | None:
         if role in names:
             if verdicts is None:
                 verdicts = np.full(chunk.table.num_rows, np.nan, np.float32)
-            said = _as_bool(to_array(chunk.table[role]), chunk, role)
-            _refuse(
-                said & ~np.isnan(verdicts),
-                chunk,
-                "both liked and disliked",
-                "A row can be one of them.",
-            )
-            verdicts[said] = value
+            flags = _as_bool(to_array(chunk.table[role]), chunk, role)
+            _refuse(flags & ~np.isnan(verdicts), chunk, *BOTH_VERDICTS)
+            verdicts[flags] = value
     return verdicts
 
 
-def read_shares(chunk: Chunk) -> np.ndarray:
-    """Which share of the item each row played, 0 to 1, as float64.
+def read_fractions(chunk: Chunk) -> np.ndarray:
+    """Return the fraction of the item that each row played, 0 to 1, as float64.
 
     The column "played", or "played" / "length" where there is a length, at most 1.
 
     Raises
     ------
     ValueError
-        Where a value is not a number, is missing or negative; a length is 0; or, of
-        shares without a length, one is above 1.
+        Where a value is not a number, is missing or negative; a length is 0; or,
+        without lengths, a fraction is above 1.
     """
     played = _as_float(to_array(chunk.table["played"]), chunk, "played")
     _refuse(
@@ -306,7 +311,7 @@ def read_shares(chunk: Chunk) -> np.ndarray:
         _refuse(
             played > 1,
             chunk,
-            "a share played above 1",
+            "a fraction played above 1",
             "Divide percentages by 100; of seconds, name the column of the items' "
             "lengths as well, with length=.",
         )
@@ -352,7 +357,7 @@ def _is_string(column):
 
 
 def _stripped(column):
-    """Text without the blanks around it, null where nothing is left."""
+    """Strip blanks around text; null where nothing is left."""
     column = pc.utf8_trim_whitespace(column)
     return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
 
@@ -379,7 +384,7 @@ def _as_float(column, chunk, role):
             bad,
             chunk,
             f"a {role} that is not a number, such as {first!r}",
-            "Write numbers with a point and without separators of thousands or spaces.",
+            NUMBER_FORMAT,
         )
     raise ValueError(
         f"The column {role}= of {chunk.origin} is of type {column.type}, expected "
@@ -388,7 +393,7 @@ def _as_float(column, chunk, role):
 
 
 def _casts(text, kind):
-    """Whether a text is read as this type; null is missing, which is told apart."""
+    """Whether a text is read as this type; null is, since others check for it."""
     try:
         pa.scalar(text, pa.large_string()).cast(kind)
     except pa.ArrowException:
@@ -401,24 +406,20 @@ def _as_bool(column, chunk, role):
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         known = ~np.isnan(values)
-        _refuse(
-            known & (values != 0) & (values != 1),
-            chunk,
-            f"a number in {role}= other than 1 and 0",
-            "Ratings, percentages and times are no flags: make the column true where "
-            "they mean it, such as ratings of 4 and more.",
-        )
+        what, advice = NO_FLAG
+        bad = known & (values != 0) & (values != 1)
+        _refuse(bad, chunk, what.format(role=role), advice)
         return known & (values == 1)
     if _is_string(column):
         column = _stripped(column)
     try:
-        said = column.cast(pa.bool_())
+        flags = column.cast(pa.bool_())
     except pa.ArrowException as error:
         raise ValueError(
             f"The column {role}= of {chunk.origin} is of type {column.type}, expected "
             "true and false, or 1 and 0."
         ) from error
-    return pc.fill_null(said, False).to_numpy(zero_copy_only=False)
+    return pc.fill_null(flags, False).to_numpy(zero_copy_only=False)
 
 
 def _refuse(bad, chunk, what, advice):

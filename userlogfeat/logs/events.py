@@ -16,7 +16,7 @@ _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
 
 
 class Events:
-    """The rows read so far, as codes and numbers."""
+    """Rows read so far, as codes and numbers."""
 
     def __init__(self):
         self.user_codes, self.item_codes = IdCodes("user"), IdCodes("item")
@@ -26,7 +26,7 @@ class Events:
         self.n_rows = self.n_plays = self.n_merged = 0
 
     def add(self, chunk, pool):
-        """Take a chunk in; users and items are looked up side by side."""
+        """Add a chunk; users and items are looked up in parallel."""
         users, items = pool.map(
             lambda codes: codes.encode(chunk), (self.user_codes, self.item_codes)
         )
@@ -34,9 +34,8 @@ class Events:
         times = self.times.read(chunk) if "time" in chunk.table.column_names else None
         self.n_rows += len(users)
         if verdicts is not None:
-            told = ~np.isnan(verdicts)
             rows = (users, items, verdicts, times)
-            self.verdicts.append(_pick(rows, told))
+            self.verdicts.append(_pick(rows, ~np.isnan(verdicts)))
         rows = (users, items, counts, times)
         # A row of count 0 says that nothing was played: it is no last item either.
         self.plays.append(rows if counts.all() else _pick(rows, counts > 0))
@@ -46,7 +45,7 @@ class Events:
             self.n_plays = self.n_merged = len(self.plays[0][0])
 
     def interactions(self, weights, min_users_per_item, min_items_per_user):
-        """Everything as matrices, with the identifiers in order."""
+        """Return all rows as matrices, with the identifiers in order."""
         if not self.n_plays:
             what = "no rows" if not self.n_rows else f"{self.n_rows} rows, no play"
             raise ValueError(f"The logs hold {what}: there is nothing to learn from.")
@@ -67,8 +66,8 @@ class Events:
             last_items = _last_items(users, items, times, kept)
         liked = disliked = None
         if self.verdicts:
-            told = _joined(_in_order(self.verdicts, *ranks))
-            liked, disliked = _liked_disliked(*told, shape)
+            verdicts = _joined(_in_order(self.verdicts, *ranks))
+            liked, disliked = _liked_disliked(*verdicts, shape)
         return Interactions(
             _part(user_items, kept),
             user_ids[kept[0]],
@@ -80,7 +79,7 @@ class Events:
 
 
 def _add_up(users, items, counts, shape):
-    """Plays of each pair; by float64 where float32 would lose single ones."""
+    """Add up the plays of each pair, in float64 where float32 would lose some."""
     user_items = sparse.coo_matrix((counts, (users, items)), shape=shape).tocsr()
     if user_items.data.max(initial=0) < _EXACT:
         return user_items
@@ -90,7 +89,7 @@ def _add_up(users, items, counts, shape):
 
 
 def _enough(user_items, min_users_per_item, min_items_per_user):
-    """Users and items that have enough of each other: two boolean masks.
+    """Find users and items that have enough of each other: two boolean masks.
 
     The largest part of the logs in which every item has `min_users_per_item` users
     and every user `min_items_per_user` items. It does not depend on the order in
@@ -124,7 +123,7 @@ def _refuse_nothing(kept, name, minimum, numbers):
 
 
 def _last_items(users, items, times, kept):
-    """Column, among the kept ones, of each kept user's latest play of a kept item."""
+    """Find each kept user's latest play of a kept item: its column among the kept."""
     latest = np.full(len(kept[0]), times.min())
     for part in _slices(len(users)):
         rows = kept[1][items[part]]
@@ -139,12 +138,12 @@ def _last_items(users, items, times, kept):
 
 
 def _slices(n_rows):
-    """Parts of many rows, so that what is made of them is small."""
+    """Split many rows into parts, to keep temporary arrays small."""
     return [slice(s, s + CHUNK_ROWS) for s in range(0, n_rows, CHUNK_ROWS)]
 
 
 def _liked_disliked(users, items, verdicts, times, shape):
-    """Two matrices, from the latest verdict of each pair."""
+    """Make two matrices from the latest verdict of each pair."""
     order = np.arange(len(users)) if times is None else np.argsort(times, kind="stable")
     pairs = users[order].astype(np.int64) * shape[1] + items[order]
     # Of equal pairs, unique finds the first: so look from the end.

@@ -1,4 +1,4 @@
-"""Where five published listening logs keep their users, items and plays.
+"""Readers of five published listening logs.
 
 Each reader turns a file, or the folder it was unpacked into, into chunks with the
 columns `user` and `item` and, where the data set has them, `count`, `time` and
@@ -43,21 +43,26 @@ _MAX_SLICE = 1 << 28  # bytes of a slice of playlists; the published ones have 3
 _log = logging.getLogger(__name__)
 
 LASTFM_360K = ["user", "mbid", "name", "count"]
-TASTE_PROFILE = ["user", "item", "count"]
+# Data sets that are one tab-separated file: its name, roles, columns without header.
+TAB_SEPARATED = {
+    "hetrec-lastfm-2k": (
+        "user_artists.dat",
+        {"user": "userID", "item": "artistID", "count": "weight"},
+        None,
+    ),
+    "taste-profile": (
+        "train_triplets.txt",
+        {"user": "user", "item": "item", "count": "count"},
+        ["user", "item", "count"],
+    ),
+}
 YAMBDA = {"user": "uid", "item": "item_id", "time": "timestamp"}
 YAMBDA_FILES = ("multi_event.parquet", "listens.parquet")
 YAMBDA_VERDICTS = {"like": 1, "dislike": -1, "unlike": 0, "undislike": 0}
 
 
-def hetrec_lastfm_2k(source: PathLike) -> Iterator[Chunk]:
-    """Chunks of HetRec 2011's user-artist play counts."""
-    path = _find(source, "user_artists.dat", "hetrec-lastfm-2k")
-    roles = {"user": "userID", "item": "artistID", "count": "weight"}
-    yield from iter_chunks(path, roles, separator="\t")
-
-
 def lastfm_360k(source: PathLike) -> Iterator[Chunk]:
-    """Chunks of the Last.fm 360K play counts; rows that name no artist are left out."""
+    """Read the Last.fm 360K play counts; rows that name no artist are left out."""
     name = "usersha1-artmbid-artname-plays.tsv"
     path = _find(source, name, "lastfm-360k")
     roles = {name: name for name in LASTFM_360K}
@@ -76,15 +81,8 @@ def lastfm_360k(source: PathLike) -> Iterator[Chunk]:
         _log.warning("Left out %d rows of %s without artist.", n_nameless, path.name)
 
 
-def taste_profile(source: PathLike) -> Iterator[Chunk]:
-    """Chunks of the Echo Nest Taste Profile's user, song, play count triplets."""
-    path = _find(source, "train_triplets.txt", "taste-profile")
-    roles = {name: name for name in TASTE_PROFILE}
-    yield from iter_chunks(path, roles, separator="\t", columns=TASTE_PROFILE)
-
-
 def mpd(source: PathLike) -> Iterator[Chunk]:
-    """Chunks of the Million Playlist Dataset, one a slice of 1,000 playlists."""
+    """Read the Million Playlist Dataset, a chunk for each slice of 1,000 playlists."""
     pattern = "mpd.slice.*.json"
     folder = Path(source)
     files = [folder] if folder.is_file() else []
@@ -98,7 +96,7 @@ def mpd(source: PathLike) -> Iterator[Chunk]:
 
 
 def yambda(source: PathLike) -> Iterator[Chunk]:
-    """Chunks of Yambda's flat layout: listens, then likes and dislikes."""
+    """Read Yambda's flat layout: listens, then likes and dislikes."""
     path = Path(source)
     if not path.is_dir():
         path = _find(path, " or ".join(YAMBDA_FILES), "yambda")
@@ -147,7 +145,7 @@ def _yambda_events(path):
 
 
 def _playlists(file):
-    """One slice as a table: a row a track of a playlist, its place as time."""
+    """Read one slice as a table: a row a track of a playlist, its place as time."""
     users, items, places = [], [], []
     try:
         text = read_whole(file, max_bytes=_MAX_SLICE).decode("utf-8-sig")
@@ -175,21 +173,18 @@ def _playlists(file):
 
 
 def _slice_start(file):
-    """The first playlist of ``mpd.slice.0-999.json``, to read slices in their order."""
+    """Return the first playlist of ``mpd.slice.0-999.json``, to sort slices."""
     start = file.name.split(".")[2].partition("-")[0]
     return (int(start) if start.isdigit() else 0, file.name)
 
 
 def _find(source, name, format):
-    """The file called `name` in a folder, or the file that was given."""
+    """Return the file called `name` in a folder, or the file that was given."""
     path = Path(source)
-    if path.is_dir():
-        if not (path / name).exists():
-            raise _not_found(path, name, format)
-        return path / name
-    if not path.exists():
+    found = path / name if path.is_dir() else path
+    if not found.exists():
         raise _not_found(path, name, format)
-    return path
+    return found
 
 
 def _not_found(path, looked_for, format):
@@ -205,10 +200,19 @@ def _not_found(path, looked_for, format):
     )
 
 
+def _tab_separated(format):
+    name, roles, columns = TAB_SEPARATED[format]
+
+    def read(source):
+        path = _find(source, name, format)
+        yield from iter_chunks(path, roles, separator="\t", columns=columns)
+
+    return read
+
+
 READERS = {
-    "hetrec-lastfm-2k": hetrec_lastfm_2k,
+    **{format: _tab_separated(format) for format in TAB_SEPARATED},
     "lastfm-360k": lastfm_360k,
-    "taste-profile": taste_profile,
     "mpd": mpd,
     "yambda": yambda,
 }

@@ -10,7 +10,7 @@ from scipy import sparse
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Interactions:
-    """Who played what, how often.
+    """Users, items, and how often each user played each item.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from typing import Literal, overload
 
 import numpy as np
 
+from userlogfeat._check import check_choice
 from userlogfeat._spark import is_spark_frame
 from userlogfeat._typing import Frame, PathLike
 from userlogfeat.logs.events import Events
@@ -79,8 +80,8 @@ def read_logs(
     """Read listening logs.
 
     Rows of the same user and item are added up. Items and users with too few of the
-    other are left out, again and again until all that are left have enough (the
-    largest such part of the logs: leaving out an item may leave a user with too few).
+    other are left out, repeatedly until all have enough (the largest such part of the
+    logs: without an item, a user may have too few).
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ def read_logs(
         Spark reads.
     format : str, optional
         A published data set: "hetrec-lastfm-2k", "lastfm-360k", "taste-profile",
-        "mpd" or "yambda" (see :mod:`userlogfeat.logs.formats`). It says itself
-        what its columns are.
+        "mpd" or "yambda" (see :mod:`userlogfeat.logs.formats`), whose columns are
+        known.
     user, item : str
         The columns with the identifiers. Any type is kept, as it is in the source. Of
         text files, identifiers are str, unless all of a column are whole numbers
@@ -105,8 +106,8 @@ def read_logs(
         The column with the time of the play, for `last_items`: numbers, dates, or ISO
         8601 text. Of two plays at one time the one further down is the later.
     liked, disliked : str, optional
-        Columns of true and false (or 1 and 0). Where rows of one user and item say
-        different things, the latest that says anything holds.
+        Columns of true and false (or 1 and 0). Of several verdicts of one user on one
+        item, the latest holds.
     weights : {"count", "binary"}
         Whether `user_items` holds numbers of plays or ones. A pair that is only ever
         counted 0 is no interaction.
@@ -114,8 +115,8 @@ def read_logs(
         The fewest users an item, and items a user, may have. With 0, users and items
         without any play are kept too.
     separator : str, optional
-        Of text files. By default "," for .csv, a tab for .tsv, .tab, .txt and .dat.
-        Tab-separated fields are taken as they are, quotes included.
+        Separator of text files; by default "," for .csv, a tab for .tsv, .tab, .txt and
+        .dat. Tab-separated fields are read unchanged, quotes included.
     columns : list of str, optional
         The columns of a text file that has no header line.
     backend : {"local", "spark"}, optional
@@ -133,9 +134,9 @@ def read_logs(
     FileNotFoundError
         Where the file or folder is not there.
     ValueError
-        Where the source cannot be read or lacks a column; where identifiers, counts
-        or times are missing or wrong (with the rows); where nothing is left (with
-        what left it out).
+        Where the source cannot be read or lacks a column; where identifiers, counts or
+        times are missing or wrong (with the rows); where nothing is left (with the
+        minimum that left it out).
 
     Examples
     --------
@@ -178,8 +179,7 @@ def read_logs(
 
 def _on_spark(backend, source):
     """Whether a cluster is to read it."""
-    if backend not in (None, "local", "spark"):
-        raise ValueError(f'Got backend={backend!r}, expected "local" or "spark".')
+    check_choice(backend, "backend", (None, "local", "spark"))
     if backend == "local" and is_spark_frame(source):
         raise TypeError(
             'Got a Spark frame with backend="local". Leave backend out to read it on '
@@ -189,8 +189,7 @@ def _on_spark(backend, source):
 
 
 def _check_settings(weights, min_users_per_item, min_items_per_user):
-    if weights not in ("count", "binary"):
-        raise ValueError(f'Got weights={weights!r}, expected "count" or "binary".')
+    check_choice(weights, "weights", ("count", "binary"))
     for name, value in (
         ("min_users_per_item", min_users_per_item),
         ("min_items_per_user", min_items_per_user),

@@ -1,9 +1,10 @@
 """Any table of logs, a file or a frame, as a stream of Arrow chunks.
 
 A few blocks of a file are in memory at a time, so memory does not grow with the file.
-Text has rules of its own: see :mod:`userlogfeat._text_tables`.
+For the rules of text see :mod:`userlogfeat._text_tables`.
 """
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -26,7 +27,7 @@ PARQUET = {".parquet", ".pq"}
 
 
 class Chunk(NamedTuple):
-    """Some consecutive rows of one source, with what an error message needs."""
+    """Some consecutive rows of one source, with their origin for error messages."""
 
     table: pa.Table  # columns named by their role: user, item, count, ...
     origin: str  # "plays.csv", "the frame"
@@ -53,14 +54,15 @@ def iter_chunks(
     roles : dict of str
         Role -> column: ``{"user": "userID", "item": "artistID"}``.
     separator : str, optional
-        Of text files. By default "," for .csv, a tab for .tsv, .tab, .txt and .dat.
+        Separator of text files; by default "," for .csv, a tab for .tsv, .tab, .txt and
+        .dat.
     columns : list of str, optional
         The columns of a text file that has no header line.
 
     Yields
     ------
     Chunk
-        Of at most about `CHUNK_ROWS` rows.
+        At most about `CHUNK_ROWS` rows.
 
     Raises
     ------
@@ -95,11 +97,8 @@ def require_columns(
 ) -> None:
     """Raise a ValueError where a column that plays a role is missing."""
     available = list(available)
-    missing = [f"{name!r} ({role}=)" for role, name in roles.items()]
     missing = [
-        text
-        for text, name in zip(missing, roles.values(), strict=True)
-        if name not in available
+        f"{name!r} ({role}=)" for role, name in roles.items() if name not in available
     ]
     if missing:
         have = ", ".join(repr(name) for name in available) or "none"
@@ -110,7 +109,7 @@ def require_columns(
 
 
 def _unchanged(path, chunks):
-    """Chunks of a file; an error at the end where somebody wrote to it meanwhile."""
+    """Yield chunks of a file; raise at the end if somebody wrote to it meanwhile."""
     before = os.stat(path)
     yield from chunks
     after = os.stat(path)
@@ -143,7 +142,7 @@ def _text_chunks(path, roles, separator, columns):
 
 
 def _parquet_files(path):
-    """The file itself, or all below a folder but hidden and `_SUCCESS`-like ones."""
+    """List the file itself, or all below a folder except hidden and `_SUCCESS` ones."""
     if not path.is_dir():
         return [path]
     files = sorted(
@@ -206,7 +205,7 @@ def _frame_chunks(frame, roles):
 
 
 def arrow_table(frame: Frame, used: Iterable[str]) -> pa.Table:
-    """The used columns of a frame as an Arrow table."""
+    """Convert the used columns of a frame to an Arrow table."""
     library = type(frame).__module__.partition(".")[0]
     arrays = []
     for name in used:
@@ -215,16 +214,14 @@ def arrow_table(frame: Frame, used: Iterable[str]) -> pa.Table:
             # Arrow would be given the addresses of the Python objects.
             raise ValueError(_unreadable_column(column, name))
         try:
-            arrays.append(column.to_arrow() if library == "polars" else _array(column))
+            if library == "polars":
+                column = column.to_arrow()
+            elif library == "pandas":
+                column = pa.Array.from_pandas(column)
+            arrays.append(column)
         except (pa.ArrowException, TypeError) as error:
             raise ValueError(_unreadable_column(column, name)) from error
     return pa.table(arrays, names=[str(name) for name in used])
-
-
-def _array(column):
-    if isinstance(column, (pa.Array, pa.ChunkedArray)):
-        return column
-    return pa.Array.from_pandas(column)
 
 
 def _unreadable_column(column, name):
@@ -241,7 +238,7 @@ def _unreadable_column(column, name):
 
 
 def _as_tables(batches, path):
-    """A reader's batches, with errors that name the file."""
+    """Yield a reader's batches, with errors that name the file."""
     batches = iter(batches)
     while True:
         with _reading(path):
@@ -272,24 +269,19 @@ def _by_role(table, roles):
 def refuse_layout(
     separator: str | None, columns: Sequence[str] | None, what: str
 ) -> None:
-    """Raise a ValueError where what describes text is given with something else."""
+    """Raise a ValueError where the layout of text is given with something else."""
     if separator is not None or columns is not None:
         raise ValueError(
             f"Got separator= or columns= with {what}: they describe text files only."
         )
 
 
-class _reading:
+@contextlib.contextmanager
+def _reading(path):
     """Turn Arrow's errors into one that names the file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if kind is None or isinstance(error, (FileNotFoundError, PermissionError)):
-            return
-        if isinstance(error, (pa.ArrowException, OSError, EOFError, ValueError)):
-            raise ValueError(f"{self.path} could not be read: {error}") from error
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} could not be read: {error}") from error

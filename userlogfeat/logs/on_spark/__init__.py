@@ -1,4 +1,4 @@
-"""Listening logs on a Spark cluster: what ``read_logs`` does, where the logs are.
+"""Listening logs on a Spark cluster: ``read_logs`` where the logs are.
 
 ============  ==============================================================
 interactions  ``read_spark_logs``, ``SparkInteractions``

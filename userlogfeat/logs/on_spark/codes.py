@@ -42,7 +42,7 @@ def numbered(
         With the column `code` before the others.
     n_codes : int
     kept : pyspark.sql.DataFrame
-        What is cached for it, to be unpersisted in the end.
+        A frame that is cached for it, to be unpersisted in the end.
 
     Raises
     ------

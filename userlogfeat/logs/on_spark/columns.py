@@ -1,7 +1,7 @@
-"""Checked columns of logs on a cluster: one pass counts what is wrong, and says it.
+"""Checked columns of logs on a cluster: one pass counts the wrong rows of each kind.
 
 The rules are those of :mod:`userlogfeat.logs.columns`. A frame on a cluster has no row
-numbers, so that messages show some of the rows in question instead.
+numbers, so messages show some of the wrong rows instead.
 """
 
 from __future__ import annotations
@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from userlogfeat.logs.columns import (
+    BOTH_VERDICTS,
+    INFINITE_COUNT,
+    NEGATIVE_COUNT,
+    NO_COUNT,
+    NO_FLAG,
+    NO_TIME,
+    NUMBER_FORMAT,
+)
 from userlogfeat.logs.on_spark.sources import reading
 
 if TYPE_CHECKING:
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 
 _SHOWN_ROWS = 3  # in an error message
 _TRUE, _FALSE = ("true", "1"), ("false", "0")  # Spark would take "y" and "n" too
-_TIMES = ("bigint", "double", "timestamp")  # what text may be, as time; tried in order
+_TIMES = ("bigint", "double", "timestamp")  # types of text as time, tried in order
 
 
 class Check(NamedTuple):
@@ -33,13 +42,13 @@ class Check(NamedTuple):
 
 
 def checked_events(source: Source) -> tuple[DataFrame, int, int]:
-    """The rows of a source as numbers and identifiers, all of them checked.
+    """Turn the rows of a source into numbers and identifiers, and check all of them.
 
     Parameters
     ----------
     source : Source
-        Of columns user, item and place; perhaps count, time, liked and disliked, or
-        verdict.
+        With columns user, item and place; optionally count, time, liked and disliked,
+        or verdict.
 
     Returns
     -------
@@ -52,7 +61,7 @@ def checked_events(source: Source) -> tuple[DataFrame, int, int]:
     Raises
     ------
     ValueError
-        As :func:`userlogfeat.read_logs` does for wrong rows.
+        As :func:`userlogfeat.read_logs` for wrong rows.
     """
     from pyspark.sql import functions as F
 
@@ -64,8 +73,8 @@ def checked_events(source: Source) -> tuple[DataFrame, int, int]:
     checks += found
     if "verdict" in kinds:
         columns["verdict"] = F.col("verdict").cast("float")
-    elif told := [role for role in ("liked", "disliked") if role in kinds]:
-        columns["verdict"], found = _verdict(told, kinds, source.origin)
+    elif roles := [role for role in ("liked", "disliked") if role in kinds]:
+        columns["verdict"], found = _verdict(roles, kinds, source.origin)
         checks += found
     checks += [Check(*check) for check in source.checks]
     times = []
@@ -95,7 +104,7 @@ def checked_events(source: Source) -> tuple[DataFrame, int, int]:
 
 
 def _totals(source, checks, times, strange, count):
-    """Everything that must be known of all rows, counted in one pass."""
+    """Count the wrong rows, and all rows, in one pass."""
     from pyspark.sql import functions as F
 
     totals = {f"check{i}": F.count_if(check.bad) for i, check in enumerate(checks)}
@@ -109,7 +118,7 @@ def _totals(source, checks, times, strange, count):
 
 
 def _mangled():
-    """Where text that was no UTF-8 became U+FFFD, which may make two of a kind one."""
+    """Mark text that was no UTF-8 and became U+FFFD: two ids may be one then."""
     from pyspark.sql import functions as F
 
     return F.col("user").contains("\ufffd") | F.col("item").contains("\ufffd")
@@ -137,7 +146,7 @@ def _identifier(role, kind, source):
 
 
 def _count(kinds, origin):
-    """The count as double, rounded to float32 as the local reader does."""
+    """Read the count as double, rounded to float32 as in the local reader."""
     from pyspark.sql import functions as F
     from pyspark.sql import types as T
 
@@ -149,8 +158,7 @@ def _count(kinds, origin):
         # Java takes "3f" and " 3" for numbers as well.
         javas = count.rlike(r"^\s|\s$|[0-9.][dDfF]$")
         unread = (count != "") & (count.try_cast("double").isNull() | javas)
-        advice = "Write numbers with a point and without separators of thousands or "
-        checks += [Check(unread, "a count that is not a number", advice + "spaces.")]
+        checks += [Check(unread, "a count that is not a number", NUMBER_FORMAT)]
         count = count.try_cast("double")
     elif isinstance(kind, T.NumericType | T.BooleanType):
         count = count.cast("double")
@@ -158,22 +166,9 @@ def _count(kinds, origin):
         raise ValueError(_expected("count", origin, kind, "numbers"))
     largest = float(np.finfo(np.float32).max)
     checks += [
-        Check(
-            count.isNull() | F.isnan(count),
-            "a missing or NaN count",
-            "Remove these rows.",
-        ),
-        Check(
-            count < 0,
-            "a negative count",
-            "Counts are numbers of plays. Give ratings or dislikes through liked=, "
-            "disliked=.",
-        ),
-        Check(
-            (count > largest) & ~F.isnan(count),
-            "an infinite count",
-            "Correct or remove these rows.",
-        ),
+        Check(count.isNull() | F.isnan(count), *NO_COUNT),
+        Check(count < 0, *NEGATIVE_COUNT),
+        Check((count > largest) & ~F.isnan(count), *INFINITE_COUNT),
     ]
     return count.cast("float").cast("double"), checks
 
@@ -188,7 +183,7 @@ def _verdict(roles, kinds, origin):
         checks += found
     if len(said) == 2:
         both = said["liked"] & said["disliked"]
-        checks.append(Check(both, "both liked and disliked", "A row can be one."))
+        checks.append(Check(both, *BOTH_VERDICTS))
     verdict = F.lit(None).cast("float")
     for role, value in (("liked", 1.0), ("disliked", -1.0)):
         if role in said:
@@ -197,21 +192,16 @@ def _verdict(roles, kinds, origin):
 
 
 def _flag(role, kind, origin):
-    """A column of true and false, or 1 and 0; null is false."""
+    """Read a column of true and false, or 1 and 0; null is false."""
     from pyspark.sql import functions as F
     from pyspark.sql import types as T
 
     flag, checks = F.col(role), []
     if isinstance(kind, T.NumericType):
         known = flag.isNotNull() & ~F.isnan(flag.cast("double"))
-        checks = [
-            Check(
-                known & (flag != 0) & (flag != 1),
-                f"a number in {role}= other than 1 and 0",
-                "Ratings, percentages and times are no flags: make the column true "
-                "where they mean it, such as ratings of 4 and more.",
-            )
-        ]
+        what, advice = NO_FLAG
+        bad = known & (flag != 0) & (flag != 1)
+        checks = [Check(bad, what.format(role=role), advice)]
         flag = flag == 1
     elif isinstance(kind, T.StringType):
         read = F.when(F.lower(flag).isin(*_TRUE), True)
@@ -226,7 +216,7 @@ def _flag(role, kind, origin):
 
 
 def _times(kind, origin):
-    """The ways to read the time, and what no row may be."""
+    """Return the ways to read the time, and the check for missing ones."""
     from pyspark.sql import functions as F
     from pyspark.sql import types as T
 
@@ -241,7 +231,7 @@ def _times(kind, origin):
         kind, T.NumericType | T.DateType | T.TimestampType | T.TimestampNTZType
     ):
         raise ValueError(_expected("time", origin, kind, "numbers, dates or text"))
-    return ways, Check(missing, "no time", "Remove these rows, or leave time= out.")
+    return ways, Check(missing, *NO_TIME)
 
 
 def _no_time(source, kind):
@@ -254,7 +244,7 @@ def _no_time(source, kind):
 
 
 def _no_whole_numbers():
-    """Where identifiers from text are no plain whole numbers: role -> column."""
+    """Mark identifiers from text that are no whole numbers: role -> column."""
     from pyspark.sql import functions as F
 
     written = {role: F.col(role).try_cast("bigint") for role in ("user", "item")}

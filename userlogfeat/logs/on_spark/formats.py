@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from userlogfeat._typing import PathLike
 from userlogfeat.logs.formats import (
     LASTFM_360K,
-    TASTE_PROFILE,
+    TAB_SEPARATED,
     YAMBDA,
     YAMBDA_FILES,
     YAMBDA_VERDICTS,
@@ -41,7 +41,7 @@ _MPD_SCHEMA = (
 
 
 def read_format(session: SparkSession, source: PathLike, format: str) -> Source:
-    """The named data set as a `Source`.
+    """Read the named data set as a `Source`.
 
     Parameters
     ----------
@@ -55,13 +55,12 @@ def read_format(session: SparkSession, source: PathLike, format: str) -> Source:
     -------
     Source
     """
-    return _READERS[format](session, os.fspath(source))
-
-
-def _hetrec_lastfm_2k(session, path):
-    path = _inside(path, "user_artists.dat")
-    roles = {"user": "userID", "item": "artistID", "count": "weight"}
-    return read_source(session, path, roles, separator="\t")
+    path = os.fspath(source)
+    if format not in TAB_SEPARATED:
+        return _READERS[format](session, path)
+    name, roles, columns = TAB_SEPARATED[format]
+    path = _inside(path, name)
+    return read_source(session, path, roles, separator="\t", columns=columns)
 
 
 def _lastfm_360k(session, path):
@@ -79,12 +78,6 @@ def _lastfm_360k(session, path):
     frame = frame.filter(F.col("item").isNotNull())
     roles = {"user": "user", "item": "item", "count": "count"}
     return Source(by_role(frame, roles, of_files=True), name_of(path), is_text=True)
-
-
-def _taste_profile(session, path):
-    path = _inside(path, "train_triplets.txt")
-    roles = {name: name for name in TASTE_PROFILE}
-    return read_source(session, path, roles, separator="\t", columns=TASTE_PROFILE)
 
 
 def _mpd(session, path):
@@ -130,12 +123,12 @@ def _yambda(session, path):
     frame = source.frame.withColumns({"count": F.lit(1.0), "verdict": F.lit(None)})
     for event, verdict in YAMBDA_VERDICTS.items():
         try:
-            told = load(_inside(path, f"{event}s.parquet"))
+            verdicts = load(_inside(path, f"{event}s.parquet"))
         except FileNotFoundError:
             continue
-        told = by_role(told, YAMBDA, of_files=True)
-        told = told.withColumns({"count": F.lit(0.0), "verdict": F.lit(verdict)})
-        frame = frame.unionByName(told)
+        verdicts = by_role(verdicts, YAMBDA, of_files=True)
+        given = {"count": F.lit(0.0), "verdict": F.lit(verdict)}
+        frame = frame.unionByName(verdicts.withColumns(given))
     return source._replace(frame=frame)
 
 
@@ -161,13 +154,13 @@ def _yambda_events(frame, origin):
 
 
 def _inside(path, name):
-    """The file called `name` in a folder, or the file that was given."""
+    """Return the file called `name` in a folder, or the file that was given."""
     suffix = os.path.splitext(name)[1]
     return path if suffix and path.endswith(suffix) else f"{path.rstrip('/')}/{name}"
 
 
 def _first_found(paths, load):
-    """What is in the first of several places that exists."""
+    """Load the first of several places that exists."""
     for path in paths:
         try:
             with reading(path):
@@ -179,9 +172,7 @@ def _first_found(paths, load):
 
 
 _READERS = {
-    "hetrec-lastfm-2k": _hetrec_lastfm_2k,
     "lastfm-360k": _lastfm_360k,
-    "taste-profile": _taste_profile,
     "mpd": _mpd,
     "yambda": _yambda,
 }

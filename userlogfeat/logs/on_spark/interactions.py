@@ -1,4 +1,4 @@
-"""Who played what, how often, as frames on a Spark cluster.
+"""``SparkInteractions``: who played what, as frames on a Spark cluster.
 
 The logs are read twice: once to check every row, once to add up the rows of each pair
 of user and item. From then on there are pairs, identifiers are numbers of 32 bits, and
@@ -33,7 +33,7 @@ SIDES = ("user", "item")
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SparkInteractions:
-    """Who played what, how often, on a cluster; :class:`Interactions` in frames.
+    """:class:`Interactions` as frames on a cluster.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class SparkInteractions:
     liked, disliked : pyspark.sql.DataFrame, optional
         user (int), item (int): one row a pair.
     cached : tuple of pyspark.sql.DataFrame
-        What :meth:`unpersist` frees.
+        Frames that :meth:`unpersist` frees.
     """
 
     user_items: DataFrame
@@ -70,8 +70,8 @@ class SparkInteractions:
         Returns
         -------
         Interactions
-            What ``read_logs`` of the same rows gives without a cluster. 12 bytes a
-            pair, and the identifiers.
+            Those that ``read_logs`` gives without a cluster: 12 bytes a pair, and the
+            identifiers.
         """
         spark_session(session=self.user_items.sparkSession, purpose="collect()")
         shape = (self.n_users, self.n_items)
@@ -90,7 +90,7 @@ class SparkInteractions:
         )
 
     def unpersist(self) -> None:
-        """Free what the cluster keeps of it; the frames are made anew when used."""
+        """Free the cluster's memory of it; the frames are made anew when used."""
         if not is_stopped(self.user_items.sparkSession):  # else nothing is kept
             for frame in self.cached:
                 frame.unpersist()
@@ -110,14 +110,14 @@ def read_spark_logs(
     minimums: dict[str, int],
     **layout: Any,
 ) -> SparkInteractions:
-    """:func:`userlogfeat.read_logs` on a cluster.
+    """Do the work of :func:`userlogfeat.read_logs` on a cluster.
 
     Parameters
     ----------
     source : pyspark.sql.DataFrame, str, Path, or frame of another library
     format : str or None
     roles : dict of str
-        Role -> column; of no use where there is a format.
+        Role -> column; not used where there is a format.
     weights : {"count", "binary"}
     minimums : dict of int
         "item" -> min_users_per_item, "user" -> min_items_per_user.
@@ -147,7 +147,7 @@ def read_spark_logs(
 
 
 def read_plays(source: PathLike | Frame) -> SparkInteractions:
-    """A frame or path as it is: columns user, item and, if it is there, count.
+    """Read a frame or path with the columns user, item and, if it is there, count.
 
     Parameters
     ----------
@@ -164,10 +164,10 @@ def read_plays(source: PathLike | Frame) -> SparkInteractions:
 
 
 def _apart(frame):
-    """The same rows by a plan that no other reading has.
+    """Return the same rows by a plan that no other reading has.
 
-    Spark takes what is cached for equal plans. Two readings of one path have equal
-    plans, also where somebody wrote to it between them.
+    Spark uses cached rows for equal plans. Two readings of one path have equal plans,
+    also where somebody wrote to it between them.
     """
     from pyspark.sql import functions as F
 
@@ -176,7 +176,7 @@ def _apart(frame):
 
 
 def _pairs(events):
-    """One row a user and item: their plays, the last of them, the latest verdict."""
+    """Make one row a user and item: plays, the last of them, the latest verdict."""
     from pyspark.sql import functions as F
 
     has_time = "time" in events.columns
@@ -186,13 +186,13 @@ def _pairs(events):
         # A row of count 0 says that nothing was played: it is no last item either.
         found.append(F.max(F.when(F.col("count") > 0, when)).alias("last"))
     if "verdict" in events.columns:
-        told = F.when(F.col("verdict").isNotNull(), when)
-        found.append(F.max_by("verdict", told).alias("verdict"))
+        judged = F.when(F.col("verdict").isNotNull(), when)
+        found.append(F.max_by("verdict", judged).alias("verdict"))
     return events.groupBy("user", "item").agg(*found)
 
 
 def _coded(pairs, weights, minimums):
-    """Identifiers replaced by codes, users and items with too few left out."""
+    """Replace identifiers by codes; leave out users and items with too few."""
     from pyspark.sql import functions as F
 
     ids, sizes, kept = {}, {}, {}
@@ -204,7 +204,7 @@ def _coded(pairs, weights, minimums):
     coded = pairs.drop("user_id", "item_id").persist()
     plays = coded.filter(F.col("count") > 0)
     left = pruned(plays, sizes, minimums)
-    plays, told = left, coded
+    plays, verdicts = left, coded
     for side in SIDES:
         used = left.select(side).distinct()
         if minimums[side] == 0 or used.count() == sizes[side]:
@@ -212,8 +212,9 @@ def _coded(pairs, weights, minimums):
         before = kept[side]
         ids[side], codes, sizes[side], kept[side] = _renumbered(ids[side], used, side)
         before.unpersist()
-        plays, told = (_recoded(frame, codes, side) for frame in (plays, told))
-    frames = _frames(plays, told, weights)
+        plays = _recoded(plays, codes, side)
+        verdicts = _recoded(verdicts, codes, side)
+    frames = _frames(plays, verdicts, weights)
     sizes_of = {name: frame.persist().count() for name, frame in frames.items()}
     for frame in (coded, left):
         frame.unpersist()
@@ -228,8 +229,8 @@ def _coded(pairs, weights, minimums):
     )
 
 
-def _frames(plays, told, weights):
-    """The frames of `SparkInteractions` that are made of pairs; user_items first."""
+def _frames(plays, verdicts, weights):
+    """Make the frames of `SparkInteractions` that consist of pairs."""
     from pyspark.sql import functions as F
 
     count = F.lit(1.0) if weights == "binary" else F.col("count")
@@ -238,27 +239,27 @@ def _frames(plays, told, weights):
     if "last" in plays.columns:
         last = F.max_by("item", "last").alias("item")
         frames["last_items"] = plays.groupBy("user").agg(last)
-    if "verdict" in told.columns:
+    if "verdict" in verdicts.columns:
         for name, value in (("liked", 1), ("disliked", -1)):
-            said = told.filter(F.col("verdict") == value)
-            frames[name] = said.select("user", "item")
+            chosen = verdicts.filter(F.col("verdict") == value)
+            frames[name] = chosen.select("user", "item")
     return frames
 
 
 def _renumbered(ids, used, side):
-    """The identifiers that are used, numbered anew; and old codes with the new."""
+    """Number the identifiers in use anew; return them, and old codes with new ones."""
     ids = ids.join(used, side, "left_semi").withColumnRenamed(side, "old")
     ids, size, kept = numbered(ids, "old", side)
     return ids.drop("old"), ids.drop("id"), size, kept
 
 
 def _recoded(frame, codes, side):
-    """A frame with new codes for old, without the rows that have none."""
+    """Replace old codes by new ones; rows that have none are dropped."""
     return frame.withColumnRenamed(side, "old").join(codes, "old").drop("old")
 
 
 def _matrix(frame, shape):
-    """Pairs as csr matrix; ones where they have no counts."""
+    """Turn pairs into a csr matrix; ones where they have no counts."""
     table = arrow_table(frame)
     counts = np.ones(len(table), np.float32)
     if "count" in table.column_names:
@@ -268,7 +269,7 @@ def _matrix(frame, shape):
 
 
 def ids_in_order(frame: DataFrame) -> np.ndarray:
-    """Identifiers as array, in the order of their codes."""
+    """Return identifiers as an array, in the order of their codes."""
     table = arrow_table(frame)
     code = next(name for name in table.column_names if name != "id")
     ids = table["id"].take(np.argsort(table[code].to_numpy()))

@@ -1,4 +1,4 @@
-"""Leave out users and items with too few of the other, again and again."""
+"""Leave out users and items with too few of the other, repeatedly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF = {"user": "item", "item": "user"}
 def pruned(
     pairs: DataFrame, sizes: dict[str, int], minimums: dict[str, int]
 ) -> DataFrame:
-    """The largest part of the pairs in which every item and user has enough.
+    """Return the largest part of the pairs in which all have enough of the other.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def pruned(
         left = pairs
         for side in ("item", "user"):
             left = _with_enough(left, side, minimums[side])
-        # Dealt anew, or each round would deepen what Java must read for a task.
+        # Repartitioned, or each round would deepen the objects Java reads for a task.
         left = cut_plan(left.repartition("user")).persist()
         n_left = left.count()
         if not n_left:
@@ -58,7 +58,7 @@ def pruned(
 
 
 def _with_enough(pairs, side, minimum):
-    """The pairs of those users, or items, that have `minimum` of the other."""
+    """Keep the pairs of those users, or items, that have `minimum` of the other."""
     from pyspark.sql import functions as F
 
     if minimum <= 1:
@@ -69,7 +69,7 @@ def _with_enough(pairs, side, minimum):
 
 
 def _nothing(pairs, sizes, minimums):
-    """Which of the two minimums left nothing of the last pairs."""
+    """Return the message: which of the two minimums left nothing."""
     from pyspark.sql import functions as F
 
     for side in ("item", "user"):

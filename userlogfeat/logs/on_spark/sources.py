@@ -44,12 +44,12 @@ _PATTERN = set("*?[{")
 
 
 class Source(NamedTuple):
-    """Rows with columns named by their role, with what an error message needs."""
+    """Rows with columns named by their role, with their origin for error messages."""
 
     frame: DataFrame
     origin: str  # "plays.csv", "the frame"
     is_text: bool = False  # fields are text whatever they mean
-    checks: tuple = ()  # of its own: (what is bad, as column; what that is; advice)
+    checks: tuple = ()  # of its own: (column of wrong rows; their fault; advice)
 
 
 def read_source(
@@ -61,7 +61,7 @@ def read_source(
     columns: Sequence[str] | None = None,
     optional: dict[str, str] | None = None,
 ) -> Source:
-    """The columns that play a role, and `place`.
+    """Read the columns that play a role, and `place`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def read_source(
     roles : dict of str
         Role -> column.
     separator, columns : optional
-        Of text files; see :func:`userlogfeat.logs.sources.iter_chunks`.
+        Layout of text files; see :func:`userlogfeat.logs.sources.iter_chunks`.
     optional : dict of str, optional
         Role -> column, where there is such a column.
 
@@ -82,7 +82,7 @@ def read_source(
     Raises
     ------
     FileNotFoundError, ValueError, TypeError
-        As :func:`userlogfeat.logs.sources.iter_chunks`.
+        As in :func:`userlogfeat.logs.sources.iter_chunks`.
     """
     is_path = isinstance(source, (str, os.PathLike))
     origin, is_text = "the frame", False
@@ -104,7 +104,7 @@ def read_source(
 
 
 def _checks_of_text(roles, *, quoted):
-    """What the local reader refuses in lines, where it shows in Spark's fields."""
+    """Return checks for faults of lines that can be seen in Spark's fields."""
     from pyspark.sql import functions as F
 
     is_header = F.lit(True)
@@ -135,14 +135,14 @@ def _checks_of_text(roles, *, quoted):
 @contextmanager
 def reading(origin: str) -> Iterator[None]:
     """Turn Spark's errors about a file into one that names it."""
-    from py4j.protocol import Py4JError  # what a task met is told by it
+    from py4j.protocol import Py4JError  # raised for errors of tasks
     from pyspark.errors import PySparkException
 
     try:
         yield
     except (PySparkException, Py4JError) as error:
-        told = str(error)
-        if "PATH_NOT_FOUND" in told:
+        text = str(error)
+        if "PATH_NOT_FOUND" in text:
             hint = ""
             if _PATTERN.intersection(origin):
                 hint = (
@@ -152,16 +152,16 @@ def reading(origin: str) -> Iterator[None]:
                 f"There is no file or folder {origin} where Spark looked for it. Paths "
                 f"without a scheme are of the cluster's default file system.{hint}"
             ) from error
-        if any(name in told for name in _UNREADABLE):
-            hints = [hint for name, hint in _HINTS.items() if name in told]
-            reason = " ".join([_reason(told), *hints])
+        if any(name in text for name in _UNREADABLE):
+            hints = [hint for name, hint in _HINTS.items() if name in text]
+            reason = " ".join([_reason(text), *hints])
             raise ValueError(f"{origin} could not be read: {reason}") from error
         raise
 
 
-def _reason(told):
-    """The first line that says what was wrong, of what can be a page of Java."""
-    lines = [line for line in told.splitlines() if line.strip()]
+def _reason(text):
+    """Extract the line with the cause, from up to a page of Java."""
+    lines = [line for line in text.splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by:")]
     line = " ".join((causes or lines)[-1 if causes else 0].split())
     line = re.sub(r"^Caused by: (?:[\w.$]+: )?", "", line)
@@ -178,7 +178,7 @@ def _of_path(session, path, roles, separator, columns):
     elif suffix in OTHER or suffix in PARQUET or not suffix:
         frame = read_binary(session, path, OTHER.get(suffix, "parquet"), roles)
     else:
-        frame = _separator(path)  # says which suffixes there are
+        frame = _separator(path)  # raises with the list of known suffixes
     return frame, is_text
 
 
@@ -188,7 +188,7 @@ def read_text(
     separator: str | None,
     columns: Sequence[str] | None,
 ) -> DataFrame:
-    """All fields as text. Lines with too few or too many fields are refused."""
+    """Read all fields as text. Lines with too few or too many fields are refused."""
     reader = session.read.options(
         sep=separator,
         # A tab-separated field may hold quotes that mean nothing: "Weird Al".
@@ -209,7 +209,7 @@ def read_text(
 def read_binary(
     session: SparkSession, path: str, kind: str, roles: Mapping[str, str | None]
 ) -> DataFrame:
-    """Parquet, ORC or JSON: all files below a folder, however deep.
+    """Read Parquet, ORC or JSON: all files below a folder, however deep.
 
     Where they lack a column, it may be in the names of the folders: ``day=2026-01-05``.
     """
@@ -225,7 +225,7 @@ def read_binary(
 def by_role(
     frame: DataFrame, roles: Mapping[str, str | None], *, of_files: bool = False
 ) -> DataFrame:
-    """The columns that play a role, by its name, and `place`."""
+    """Select the columns that play a role, by its name, and `place`."""
     from pyspark.sql import functions as F
 
     row = F.monotonically_increasing_id().alias("row")
@@ -240,14 +240,14 @@ def by_role(
 
 
 def column(name: str) -> Column:
-    """A column by its exact name, dots and all."""
+    """Return a column by its exact name, dots included."""
     from pyspark.sql import functions as F
 
     return F.col("`" + name.replace("`", "``") + "`")
 
 
 def _sent_to(session, frame, roles):
-    """A local frame on the cluster."""
+    """Send a local frame to the cluster."""
     library = type(frame).__module__.partition(".")[0]
     if library not in ("polars", "pandas", "pyarrow") or not hasattr(frame, "columns"):
         raise TypeError(
@@ -272,12 +272,12 @@ def _signed(array):
 
 
 def name_of(path: str) -> str:
-    """The last part of a path or URL."""
+    """Return the last part of a path or URL."""
     return path.rstrip("/").rpartition("/")[2] or path
 
 
 def _suffix(path):
-    """The suffix that says how a file is laid out: of plays.csv.gz, ".csv"."""
+    """Return the suffix that determines the format: ".csv" for plays.csv.gz."""
     name = name_of(path).lower()
     stem, suffix = os.path.splitext(name)
     return os.path.splitext(stem)[1] if suffix in COMPRESSED else suffix
