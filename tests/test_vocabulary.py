@@ -41,6 +41,7 @@ REWRITTEN: set[str] = {
     "datasets",
     "evaluation",
     "extraction",
+    "feedback",
     "inspection",
     "logs",
     "losses",
@@ -48,6 +49,7 @@ REWRITTEN: set[str] = {
     "recommendation",
     "report",
     "tables",
+    "users",
 }
 FILES = sorted(
     file

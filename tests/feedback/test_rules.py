@@ -148,7 +148,7 @@ def test_skips():
 @pytest.mark.parametrize(
     ("column", "change", "words"),
     [
-        ("played", {"share": [50.0, 1.0]}, r"1 row .*share played above 1.*by 100"),
+        ("played", {"share": [50.0, 1.0]}, r"1 row .*fraction played above 1.*by 100"),
         ("played", {"share": [-0.1, 1.0]}, "negative or infinite value in played="),
         ("played", {"share": [None, 1.0]}, "missing, negative or infinite value"),
         ("length", {"of": [0.0, 1.0]}, "a missing length, or one that is not above 0"),

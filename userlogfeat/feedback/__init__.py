@@ -1,7 +1,7 @@
-"""Who liked and who disliked what, and draws from it to learn by.
+"""Likes and dislikes, and triplets drawn from them for training.
 
 ========  ==================================================================
-rules     told by users, or read from how they played
+rules     explicit, or derived from plays
 sampling  dislikes that nobody expressed, from what was never played
 triplets  draws of (user, liked clip, disliked clips)
 ========  ==================================================================

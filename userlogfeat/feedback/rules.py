@@ -1,27 +1,26 @@
-"""Who liked and who disliked what: told by users, or read from how they played.
+"""Likes and dislikes: explicit, or derived from plays by rules.
 
 Metric learning (Chen, Liang, Ma, Gu 2021) needs clips that a user disliked. Where users
 say so, that is explicit feedback. Elsewhere a rule turns plays into verdicts: every
 pair of user and item gets one number, which is a like from some value on, a dislike up
-to a lower one, and says nothing in between. The rules, their numbers and the values
-that they take as likes and dislikes unless told otherwise (none of them the paper's,
-which does not state its own):
+to a lower one, and neither in between. The rules, their numbers and the default values
+for likes and dislikes (not the paper's, which does not state its own):
 
 ==============  =========================================  ========  ===========
 rule            number of a pair                           liked     disliked
 ==============  =========================================  ========  ===========
 explicit        +1 or -1, as the user said                 +1        -1
-played_ratio    mean share of the item that was played     >= 0.8    <= 0.2
-skips           share of the plays that were not skipped   >= 0.8    <= 0.2
+played_ratio    mean fraction of the item that was played  >= 0.8    <= 0.2
+skips           fraction of plays that were not skipped    >= 0.8    <= 0.2
 counts          number of plays                            >= 5      <= 1
-count_ranks     share of the user's items played less      >= 0.75   <= 0.25
+count_ranks     fraction of the user's items played less   >= 0.75   <= 0.25
                 often, those played as often counted half
 played          whether it was played: no dislikes         1         never
 ==============  =========================================  ========  ===========
 
-Counts say little of dislike: an item played once may be one just found. Where nothing
-better is known, dislikes can be drawn from what a user never played; the result then
-says which ones these are.
+Counts are weak evidence of dislike: an item played once may be one just found. Where
+nothing better is known, dislikes can be drawn from items that a user never played; the
+result marks them.
 """
 
 from __future__ import annotations
@@ -35,16 +34,14 @@ import numpy as np
 from scipy import sparse
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._ids import positions
 from userlogfeat._typing import ArrayLike, Frame, PathLike
-from userlogfeat.feedback.sampling import sample_dislikes
 from userlogfeat.logs.columns import IdCodes, read_fractions, read_skips
 from userlogfeat.logs.sources import iter_chunks
 
 if TYPE_CHECKING:
     from userlogfeat.logs.interactions import Interactions
 
-
-__all__ = ["Feedback", "feedback_of_logs", "read_feedback", "sample_dislikes"]
 
 # Rule -> (disliked up to, liked from).
 THRESHOLDS = {
@@ -64,7 +61,7 @@ MIN_LIKED = MIN_DISLIKED = 10
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Feedback:
-    """Who liked and who disliked what.
+    """Likes and dislikes of users.
 
     Made by :func:`feedback_of_logs` or :func:`read_feedback`.
 
@@ -75,9 +72,9 @@ class Feedback:
     user_ids, item_ids : ndarray
         The identifier of each row, and of each column.
     rule : str
-        Where the verdicts come from, with the values that decided.
+        Origin of the verdicts, with the thresholds.
     sampled : csr_matrix of bool, shape (n_users, n_items), or None
-        Dislikes that nobody expressed: drawn from what the user never played.
+        Dislikes that nobody expressed: drawn from items that the user never played.
     """
 
     user_items: sparse.csr_matrix
@@ -95,7 +92,7 @@ class Feedback:
         return f"<Feedback: {n_users} users, {n_items} items, {text}; {self.rule}>"
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Likes and dislikes of each user: two arrays (n_users,) of int."""
+        """Count likes and dislikes of each user: two arrays (n_users,) of int."""
         users = np.repeat(
             np.arange(len(self.user_ids)), np.diff(self.user_items.indptr)
         )
@@ -109,12 +106,12 @@ class Feedback:
     def keep_users(
         self, *, min_liked: int = MIN_LIKED, min_disliked: int = MIN_DISLIKED
     ) -> Feedback:
-        """The feedback of users who liked and disliked enough.
+        """Keep the users who liked and disliked enough.
 
         Parameters
         ----------
         min_liked, min_disliked : int
-            The fewest items; 10 each in the paper. Sampled dislikes count.
+            Minimum numbers of items; 10 each in the paper. Sampled dislikes count.
 
         Returns
         -------
@@ -142,7 +139,7 @@ class Feedback:
         )
 
     def of_clips(self, items: ArrayLike) -> sparse.csr_matrix:
-        """The verdicts on clips, as the y of :class:`userlogfeat.MetricEmbedder`.
+        """Return verdicts on clips, as the y of :class:`userlogfeat.MetricEmbedder`.
 
         Parameters
         ----------
@@ -161,9 +158,8 @@ class Feedback:
         ValueError
             Where no clip's item is known.
         """
-        column_of = {item: i for i, item in enumerate(self.item_ids.tolist())}
         items = np.asarray(items).tolist()
-        columns = np.array([column_of.get(item, -1) for item in items], dtype=np.int64)
+        columns = positions(items, self.item_ids)
         known = np.flatnonzero(columns >= 0)
         if not len(known):
             raise ValueError(
@@ -185,7 +181,7 @@ def feedback_of_logs(
     liked_from: float | None = None,
     disliked_to: float | None = None,
 ) -> Feedback:
-    """Likes and dislikes from logs that were read with :func:`userlogfeat.read_logs`.
+    """Derive likes and dislikes from logs of :func:`userlogfeat.read_logs`.
 
     Parameters
     ----------
@@ -196,8 +192,8 @@ def feedback_of_logs(
         See :mod:`userlogfeat.feedback`. "played" has no dislikes: draw them with
         :func:`sample_dislikes`.
     liked_from, disliked_to : float, optional
-        Of the rule's number: likes from the one on, dislikes up to the other. Not of
-        "played".
+        Thresholds of the rule's number: likes from the first on, dislikes up to the
+        second. Not with "played".
 
     Returns
     -------
@@ -237,7 +233,7 @@ def feedback_of_logs(
         if numbers.nnz and (numbers.data == numbers.data[0]).all():
             raise ValueError(
                 f"Got rule={rule!r}, but every pair of the logs has the same count, "
-                f"{numbers.data[0]:g}: counts tell nothing apart. Name the column of "
+                f"{numbers.data[0]:g}, so counts have no meaning. Name the column of "
                 'counts, read_logs(..., count="..."), without weights="binary".'
             )
         if rule == "count_ranks":
@@ -260,7 +256,7 @@ def read_feedback(
     separator: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> Feedback:
-    """Likes and dislikes from how long each item was played, or whether skipped.
+    """Derive likes and dislikes from how long items were played, or from skips.
 
     Parameters
     ----------
@@ -271,19 +267,20 @@ def read_feedback(
     user, item : str
         The columns with the identifiers.
     played : str
-        Of rule "played_ratio": the column with the share that was played, 0 to 1, or
-        with the time played.
+        For rule "played_ratio": the column with the fraction that was played, 0 to 1,
+        or with the time played.
     length : str, optional
-        The column with the length of the item, in the unit of `played`. More than the
-        whole length counts as the whole.
+        The column with the length of the item, in the unit of `played`. Longer plays
+        count as the length.
     skipped : str
-        Of rule "skips": the column of true and false, or 1 and 0.
+        For rule "skips": the column of true and false, or 1 and 0.
     min_plays : int
         A pair with fewer plays gets no verdict.
     liked_from, disliked_to : float, optional
-        Of the rule's number: likes from the one on, dislikes up to the other.
+        Thresholds of the rule's number: likes from the first on, dislikes up to the
+        second.
     separator, columns
-        Of text files: see :func:`userlogfeat.read_logs`.
+        Layout of text files: see :func:`userlogfeat.read_logs`.
 
     Returns
     -------
@@ -309,16 +306,13 @@ def read_feedback(
     check_choice(rule, "rule", RULES_OF_PLAYS)
     check_positive(min_plays, "min_plays", integer=True)
     bounds = _bounds(rule, liked_from, disliked_to)
-    of_rule = (
-        {"played": played, "length": length}
-        if rule == "played_ratio"
-        else {"skipped": skipped}
-    )
-    needed = next(iter(of_rule))
+    of_rule, needed = {"skipped": skipped}, "skipped"
+    if rule == "played_ratio":
+        of_rule, needed = {"played": played, "length": length}, "played"
     if of_rule[needed] is None:
         raise ValueError(
             f"Got rule={rule!r} without {needed}=: name the column of the plays that "
-            "the rule looks at."
+            "the rule needs."
         )
     roles = {"user": user, "item": item, **of_rule}
     roles = {role: name for role, name in roles.items() if name is not None}
@@ -326,7 +320,7 @@ def read_feedback(
     sums, plays, user_ids, item_ids = _add_up(chunks, rule)
     enough = plays.data >= min_plays
     plays.data[~enough] = 1
-    # Numbers in a matrix of their own: a mean of 0 is a number, no missing entry.
+    # In a matrix of its own: a mean of 0 is a number, no missing entry.
     numbers = sums.copy()
     numbers.data = np.where(enough, sums.data / plays.data, np.nan)
     return _judge(numbers, user_ids, item_ids, rule, bounds)
@@ -352,7 +346,7 @@ def _bounds(rule, liked_from, disliked_to):
 
 
 def _judge(numbers, user_ids, item_ids, rule, bounds):
-    """Feedback from the number of each stored pair; NaN is no verdict."""
+    """Turn the number of each stored pair into feedback; NaN is no verdict."""
     low, high = bounds
     verdicts = sparse.csr_matrix(numbers, dtype=np.float32, copy=True)
     numbers = sparse.csr_matrix(numbers).data
@@ -365,7 +359,7 @@ def _judge(numbers, user_ids, item_ids, rule, bounds):
 
 
 def _ranks(counts):
-    """Share of a user's items with lower counts, equal ones (itself too) by half."""
+    """Rank each count: fraction of the user's items below it, equal ones by half."""
     ranks = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
     n_items = np.diff(ranks.indptr)
     users = np.repeat(np.arange(ranks.shape[0]), n_items)
@@ -376,13 +370,13 @@ def _ranks(counts):
     first = np.flatnonzero(new)  # where runs of equal counts begin
     sizes = np.diff(first, append=len(order))
     below = first - ranks.indptr[sorted_users[first]]
-    share = (below + sizes / 2) / n_items[sorted_users[first]]
-    ranks.data[order] = np.repeat(share, sizes)
+    fraction = (below + sizes / 2) / n_items[sorted_users[first]]
+    ranks.data[order] = np.repeat(fraction, sizes)
     return ranks
 
 
 def _add_up(chunks, rule):
-    """Sums of the rule's numbers and numbers of plays, a csr matrix each; and ids."""
+    """Add up the rule's numbers, and plays, as csr matrices; return ids as well."""
     read = {"played_ratio": read_fractions, "skips": lambda chunk: ~read_skips(chunk)}
     user_codes, item_codes = IdCodes("user"), IdCodes("item")
     parts = [

@@ -1,8 +1,7 @@
-"""Dislikes that nobody expressed, drawn from what users have never played.
+"""Dislikes that nobody expressed, drawn from items that users have never played.
 
-A stand-in for logs that know no dislikes: most of what a user never played is of no
-interest to that user, and some of it would be liked. So they are marked wherever they
-go.
+A stand-in for logs without dislikes: most of these items are of no interest to the
+user, and some would be liked. So the drawn ones stay marked.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ def sample_dislikes(
 ) -> Feedback:
     """Add dislikes that nobody expressed: items that a user has never played.
 
-    Each is as probable as any other. A user gets as many as there are of what was
-    never played, where that is less than asked for.
+    Each is as probable as any other. A user with fewer such items than requested gets
+    all of them.
 
     Parameters
     ----------
     feedback : Feedback
-        Whose likes count.
+        Likes, and perhaps dislikes.
     played : csr_matrix (n_users, n_items)
-        What each user has played, such as ``Interactions.user_items`` of the same
-        logs: entries above 0.
+        Plays of each user, such as ``Interactions.user_items`` of the same logs:
+        entries above 0.
     n_per_like : float
         Dislikes to draw for every like of a user, rounded.
     random_state : int, RandomState or None
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
@@ -59,7 +58,7 @@ def sample_dislikes(
     --------
     >>> import polars as pl
     >>> from userlogfeat import read_logs
-    >>> from userlogfeat.feedback.rules import feedback_of_logs, sample_dislikes
+    >>> from userlogfeat.feedback import feedback_of_logs, sample_dislikes
     >>> plays = pl.DataFrame({
     ...     "user": ["ann", "ann", "bob", "bob"], "item": ["a", "b", "c", "d"],
     ...     "plays": [9, 8, 2, 7],
@@ -106,11 +105,11 @@ def sample_dislikes(
 
 
 def _draw_unknown(known, wanted, seed):
-    """`wanted[u]` different entries of row u that `known` does not have.
+    """Draw `wanted[u]` different entries of row u that `known` does not have.
 
-    Pairs are numbers, user * n_items + item. What is missing is drawn, and
-    drawn again where it is known or comes twice: no entry is favoured. A row of which
-    more than half would be taken is drawn from a list of what it has left.
+    Pairs are numbers, user * n_items + item. Entries are drawn, and drawn again where
+    they are known or come twice: no entry is favoured. A row of which more than half
+    would be taken is drawn from a list of its free entries.
     """
     rng = np.random.default_rng(seed)
     n_users, n_items = known.shape

@@ -1,4 +1,4 @@
-"""Draws of (user, liked clip, disliked clips), and what a network hears of them.
+"""Draws of (user, liked clip, disliked clips), and batches of them for a network.
 
 Metric learning after Chen, Liang, Ma, Gu (2021), "Learning audio embeddings with user
 listening data for content-based music recommendation": every example is a user, a clip
@@ -28,7 +28,7 @@ SEEDS = 2**62  # how many a torch generator draws a NumPy seed from
 
 @dataclass(frozen=True)
 class Triplets:
-    """Draws, as row numbers.
+    """Triplets, as row numbers.
 
     Attributes
     ----------
@@ -57,8 +57,8 @@ class TripletSampler:
     verdicts : sparse matrix (n_clips, n_users)
         Above 0 where the user liked the clip, below 0 where the user disliked it.
     n_negatives : int
-        Disliked clips of each draw. They are different ones as far as the user has so
-        many; of a user with fewer, all come as often as each other, or once more.
+        Disliked clips of each draw. They differ if the user has so many; with fewer,
+        all come equally often, or once more.
     clips : ndarray of int, optional
         Rows of `verdicts` to draw from; all by default.
 
@@ -67,7 +67,7 @@ class TripletSampler:
     n_likes : int
         Likes that can be drawn: those of users who have dislikes too.
     users : ndarray of int
-        Who can be drawn.
+        Users that can be drawn.
 
     Examples
     --------
@@ -93,11 +93,11 @@ class TripletSampler:
         of_user = verdicts[clips].tocsc()
         users = np.repeat(np.arange(of_user.shape[1]), np.diff(of_user.indptr))
         rows = clips[of_user.indices]
-        hated = of_user.data < 0
+        is_disliked = of_user.data < 0
         self.n_negatives = n_negatives
         # Disliked clips user after user: those of user u begin at _first[u].
-        self._disliked = rows[hated]
-        self._n_disliked = np.bincount(users[hated], minlength=of_user.shape[1])
+        self._disliked = rows[is_disliked]
+        self._n_disliked = np.bincount(users[is_disliked], minlength=of_user.shape[1])
         self._first = np.cumsum(self._n_disliked) - self._n_disliked
         drawn = (of_user.data > 0) & (self._n_disliked[users] > 0)
         self._like_users, self._liked = users[drawn], rows[drawn]
@@ -105,7 +105,7 @@ class TripletSampler:
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """All that decides what is drawn."""
+        """All arrays that determine the draws."""
         dislikes = [self._n_disliked, self._disliked]
         return [self._like_users, self._liked, *dislikes]
 
@@ -120,9 +120,8 @@ class TripletSampler:
         Parameters
         ----------
         n : int
-            How many, with replacement.
+            Number of triplets; likes are drawn with replacement.
         rng : numpy.random.Generator
-            Where chance comes from.
 
         Returns
         -------
@@ -136,7 +135,7 @@ class TripletSampler:
         if not self.n_likes:
             raise ValueError(
                 "No user has both a liked and a disliked clip: there is nothing to "
-                "tell apart."
+                "draw."
             )
         likes = rng.integers(self.n_likes, size=n)
         users = self._like_users[likes]
@@ -146,7 +145,7 @@ class TripletSampler:
 
 
 def draw_places(counts: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """For every row, `n` of the places 0 to counts[row] - 1, different if they can be.
+    """Draw `n` of the places 0 to counts[row] - 1 for every row, different if possible.
 
     The k-th place of a row with c places to choose from is the (k mod c)-th of a round.
     Within a round, with j places taken, a number r below c - j stands for the r-th of
@@ -161,7 +160,6 @@ def draw_places(counts: np.ndarray, n: int, rng: np.random.Generator) -> np.ndar
     n : int
         Places for each row.
     rng : numpy.random.Generator
-        Where chance comes from.
 
     Returns
     -------
@@ -184,11 +182,11 @@ def draw_places(counts: np.ndarray, n: int, rng: np.random.Generator) -> np.ndar
 
 
 def check_verdicts(y: Matrix, clips: Any) -> sparse.csr_matrix:
-    """Verdicts as csr float32 (n_clips, n_users), without stored zeros."""
+    """Check verdicts; return csr float32 (n_clips, n_users) without stored zeros."""
     if y is None:
         raise ValueError(
             "Metric learning requires y to be passed, but the target y is None: it "
-            "learns from what users liked and disliked."
+            "learns from likes and dislikes of users."
         )
     shape = y.shape if sparse.issparse(y) else np.asarray(y).shape
     if len(shape) != 2:
@@ -212,7 +210,7 @@ def check_verdicts(y: Matrix, clips: Any) -> sparse.csr_matrix:
 
 
 def say_nothing_to_draw(verdicts: sparse.csr_matrix) -> str:
-    """The message where no user has both likes and dislikes."""
+    """Return the message where no user has both likes and dislikes."""
     n_users = verdicts.shape[1]
     liked, disliked = (
         np.bincount(verdicts.indices[mask], minlength=n_users) > 0
@@ -232,9 +230,9 @@ class TripletBatch:
     Attributes
     ----------
     clips : Tensor (n_clips, ...)
-        What is heard: features or spectrograms.
+        Features or spectrograms.
     users : Tensor (B,)
-        Of each triplet.
+        User of each triplet.
     places : Tensor (B, 1 + n_negatives)
         Rows of `clips`: the liked one, then the disliked.
     """
@@ -247,25 +245,25 @@ class TripletBatch:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what the triplets are made of: (B, 1 + n_negatives, ...)."""
+        """Shape of the clips of all triplets: (B, 1 + n_negatives, ...)."""
         return (*self.places.shape, *self.clips.shape[1:])
 
     @property
     def n_clips(self) -> int:
-        """How many clips the triplets are of, here or in other processes."""
+        """Number of clips in the triplets, here or in other processes."""
         return int(self.places.max()) + 1
 
     def with_clips(self, clips: Tensor) -> TripletBatch:
-        """The same triplets of other clips."""
+        """Return the same triplets of other clips."""
         return TripletBatch(clips, self.users, self.places)
 
     def to(self, device: Device, **settings: Any) -> TripletBatch:
-        """The same on a device."""
+        """Copy to a device."""
         tensors = (self.clips, self.users, self.places)
         return TripletBatch(*(tensor.to(device, **settings) for tensor in tensors))
 
     def pin_memory(self) -> TripletBatch:
-        """The same where a GPU reads it by itself."""
+        """Copy to page-locked memory, which a GPU reads by itself."""
         tensors = (self.clips, self.users, self.places)
         return TripletBatch(*(tensor.pin_memory() for tensor in tensors))
 
@@ -273,19 +271,19 @@ class TripletBatch:
 class TripletInputs:
     """Batches of triplets for `fit_network`, with the interface of `ArrayInputs`.
 
-    Its first `n_draws` rows are drawn anew whenever a batch of them is asked for; the
-    rest are fixed draws to validate on.
+    The first `n_draws` rows are drawn anew for every batch; the rest are fixed draws to
+    validate on.
 
     Parameters
     ----------
     inputs : ArrayInputs or FrameStore
         The clips.
     sampler : TripletSampler
-        Draws what is learned from.
+        Draws the training triplets.
     n_draws : int
-        Of an epoch.
+        Triplets of an epoch.
     validation : Triplets or None
-        What epochs are validated on.
+        Triplets to validate epochs on.
     """
 
     def __init__(
@@ -304,12 +302,12 @@ class TripletInputs:
 
     @property
     def split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to learn from, and rows to validate on."""
+        """Rows to train on, and rows to validate on."""
         return np.arange(self.n_draws), np.arange(self.n_draws, len(self))
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """All that decides what is drawn, but the clips' own numbers."""
+        """All arrays that determine the draws, except the clips' own."""
         fixed = self.validation
         fixed = [] if fixed is None else [fixed.users, fixed.liked, fixed.disliked]
         return [*self.sampler.arrays, *fixed]
@@ -317,10 +315,10 @@ class TripletInputs:
     def batch(
         self, rows: Tensor, generator: torch.Generator | None = None, **cut: Any
     ) -> TripletBatch:
-        """A TripletBatch: new draws with a generator, else the fixed ones of `rows`.
+        """Return a TripletBatch: new draws with a generator, else the fixed `rows`.
 
-        A clip that is in several triplets of a batch is heard once, in one context.
-        With ``cut=``, of the clips those that it leaves are there, and all triplets.
+        A clip in several triplets of a batch is embedded once, in one context. With
+        ``cut=``, only some of the clips are there, but all triplets.
         """
         if generator is not None:
             seed = torch.randint(SEEDS, (), generator=generator).item()

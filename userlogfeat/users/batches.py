@@ -16,15 +16,15 @@ from userlogfeat.networks.user_tower import UserBatch
 
 @dataclass(frozen=True)
 class Users:
-    """What is known of users.
+    """Histories and demographics of users.
 
     Attributes
     ----------
     histories : tuple of csr_matrix, shape (n_users, n_items)
-        One a group of feedback; what is stored is in the history.
+        One for each group of feedback; stored entries are in the history.
     numbers : ndarray of float32, shape (n_users, n_numbers)
     categories : ndarray of int64, shape (n_users, n_columns)
-        As of ``Demographics.encode``.
+        Encoded by ``Demographics.encode``.
     """
 
     histories: tuple
@@ -43,12 +43,12 @@ class Users:
         unknown: np.ndarray | None = None,
         kept: Callable[..., Any] | None = None,
     ) -> UserBatch:
-        """What the tower reads of some users.
+        """Make the tower's input for some users.
 
         Parameters
         ----------
         rows : ndarray of int, shape (n_rows,)
-            Which users.
+            Row numbers of the users.
         targets : ndarray of int, shape (n_rows,), optional
             The item that is left out of each history.
         no_history : ndarray of bool, shape (n_rows,), optional
@@ -56,7 +56,7 @@ class Users:
         unknown : ndarray of bool, shape (n_rows,), optional
             Users whose demographics are hidden.
         kept : callable, optional
-            Which of so many events stay: a mask (n_events,) of a number.
+            From a number of events to a mask (n_events,) of those that stay.
 
         Returns
         -------
@@ -84,21 +84,21 @@ class Users:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the tower learns to expect of each user.
+    """Target items of users.
 
     Attributes
     ----------
     positives : csr_matrix, shape (n_users, n_items)
-        What is stored may be a target.
+        Stored entries may be targets.
     last : ndarray of int64, shape (n_users,)
-        The item that is; -1 where one is drawn anew in every epoch.
+        The target; -1 where one is drawn anew in every epoch.
     """
 
     positives: sparse.csr_matrix
     last: np.ndarray
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The targets of some users, -1 for those who have no positive."""
+        """Draw targets of some users; -1 for those who have no positive."""
         starts = self.positives.indptr[rows]
         sizes = self.positives.indptr[rows + 1] - starts
         drawn = starts + (rng.random(len(rows)) * sizes).astype(np.int64)
@@ -110,7 +110,7 @@ class Targets:
 def events_of(
     matrix: sparse.csr_matrix, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Stored columns of some rows, one row after the other, and whose they are.
+    """List the stored columns of some rows, row after row, and their rows.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Demographics of users: a frame of numbers and categories, as a network reads them.
+"""Demographics of users: a frame of numbers and categories, encoded for a network.
 
-A number is standardised, and is 0 where it is missing; beside it stands whether it is.
-A category is a code from 1, and 0 where it is missing or was never seen in training.
+A number is standardised, and 0 where it is missing; a second column marks missing ones.
+A category is a code from 1, and 0 where it is missing or was not seen in training.
 """
 
 from typing import Any, Self
@@ -16,13 +16,13 @@ _EXPECTED = "expected a frame of polars or pandas, or a dict of columns, a row a
 
 
 class Demographics:
-    """How each column of a frame becomes numbers or codes.
+    """Encoder of the columns of a frame as numbers or codes.
 
     Parameters
     ----------
     columns : list of dict
-        ``{"name", "mean", "scale"}`` of a number, ``{"name", "values"}`` of a category,
-        whose values are text: plain, so that JSON can hold them.
+        ``{"name", "mean", "scale"}`` for a number, ``{"name", "values"}`` for a
+        category, whose values are text. JSON can hold them.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class Demographics:
 
     @classmethod
     def learn(cls, frame: Frame | None, rows: np.ndarray | None = None) -> Self:
-        """Means, spreads and categories of the columns of a frame.
+        """Learn means, scales and categories from the columns of a frame.
 
         Parameters
         ----------
@@ -61,16 +61,16 @@ class Demographics:
 
     @property
     def n_numbers(self) -> int:
-        """Columns of the encoded numbers: two for each."""
+        """Number of columns of the encoded numbers: two for each."""
         return 2 * sum("mean" in column for column in self.columns)
 
     @property
     def n_categories(self) -> list[int]:
-        """How many values each category has."""
+        """Number of values of each category."""
         return [len(c["values"]) for c in self.columns if "values" in c]
 
     def encode(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers and codes of users.
+        """Encode users as numbers and codes.
 
         Parameters
         ----------
@@ -103,14 +103,14 @@ class Demographics:
         return numbers, categories
 
     def unknown(self, n_users: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `encode`, of users of whom nothing is known."""
+        """Encode users of whom nothing is known."""
         numbers = np.zeros((n_users, self.n_numbers), np.float32)
         numbers[:, 1::2] = 1
         return numbers, np.zeros((n_users, len(self.n_categories)), np.int64)
 
 
 def as_frame(frame: Frame) -> pl.DataFrame:
-    """A frame of polars."""
+    """Convert to a frame of polars."""
     if isinstance(frame, pl.LazyFrame):
         frame = frame.collect()
     elif isinstance(frame, dict):

@@ -1,4 +1,4 @@
-"""What a user tower is given, checked: histories, targets, attributes of items."""
+"""Checked input of a user tower: histories, targets, attributes of items."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def stored_pairs(matrix: Matrix) -> sparse.csr_matrix:
-    """A matrix as csr of pairs stored once, none of them 0; the input stays."""
+    """Return a csr matrix of pairs stored once, none of them 0; the input stays."""
     matrix = sparse.csr_matrix(matrix)
     if not matrix.data.all() or not matrix.has_canonical_format:
         matrix = matrix.copy()
@@ -30,7 +30,7 @@ def stored_pairs(matrix: Matrix) -> sparse.csr_matrix:
 def make_targets(
     histories: dict[str, sparse.csr_matrix], last_items: ArrayLike | None = None
 ) -> Targets:
-    """Which items may be targets, and which are.
+    """Find the items that may be targets, and the targets.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def make_targets(
     Returns
     -------
     Targets
-        Positives are what was played or liked, and not disliked. A last item that is
-        disliked is none.
+        Positives are items that were played or liked, and not disliked. A last item
+        that is disliked is not a target.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def make_targets(
 
 
 def check_last_items(last_items: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
-    """An item for each user, or -1, as int64 (n_users,)."""
+    """Check an item for each user, or -1; return int64 (n_users,)."""
     last = np.asarray(last_items)
     if last.shape != shape[:1]:
         raise ValueError(
@@ -107,12 +107,11 @@ def merge_attributes(
     item_albums: Labels | None,
     item_attributes: dict[str, Labels] | None,
 ) -> dict[str, np.ndarray]:
-    """All attributes of items by name, as object arrays (n_items,)."""
+    """Collect all attributes of items by name, as object arrays (n_items,)."""
     if not isinstance(item_attributes, dict | None):
         raise TypeError(
             f"Got item_attributes of type {type(item_attributes).__name__}, expected a "
-            'dict of name to column, such as {"genre": genres}: the name says which '
-            "attribute it is."
+            'dict of name to column, such as {"genre": genres}: attributes have names.'
         )
     attributes = dict(item_attributes or {})
     for name, values in (("artist", item_artists), ("album", item_albums)):
@@ -134,19 +133,19 @@ def make_codes(
     users: np.ndarray,
     attributes: dict[str, np.ndarray],
 ) -> list[np.ndarray]:
-    """What a tower looks up for each item: see ``networks.user_tower.UserTower``.
+    """Number items and attributes, for lookups in ``networks.user_tower.UserTower``.
 
     Parameters
     ----------
     histories : sequence of csr_matrix, shape (n_users, n_items)
     users : ndarray of int
-        Who is learned from: items in none of their histories are not known.
+        Users to train on: items in none of their histories are not known.
     attributes : dict of str to ndarray of object, shape (n_items,)
 
     Returns
     -------
     list of ndarray of int64, shape (n_items,)
-        Of the items themselves, then of every attribute; -1 where not known.
+        Codes of the items themselves, then of every attribute; -1 where not known.
 
     Raises
     ------
@@ -176,7 +175,7 @@ def make_codes(
 
 
 def check_frame(demographics: Frame, n_users: int) -> pl.DataFrame:
-    """Demographics as a frame of polars with a row a user."""
+    """Convert demographics to a frame of polars with a row a user."""
     frame = as_frame(demographics)
     if frame.height != n_users or frame.width == 0:
         raise ValueError(

@@ -1,16 +1,17 @@
 """A saved user tower: model.safetensors and config.json in a folder, checked on load.
 
-As for models that hear audio (``weights``): no code is run, SHA-256 and shapes are
-compared, and the *fingerprint* is the answer to a fixed input, here that of a user who
-played every item and is otherwise unknown.
+As for audio models (``weights``): no code is run, SHA-256 and shapes are compared, and
+the *fingerprint* is the embedding of a fixed input, here of a user who played every
+item and is otherwise unknown.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt, ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
@@ -37,12 +38,50 @@ TOLERANCE = 1e-3  # relative difference of the fingerprint between machines
 MAX_TENSOR_BYTES = 1 << 34  # of model.safetensors: 40 units of 50 million items
 MAX_LAYERS = 64  # fully connected ones
 MAX_NUMBER = 1e300  # of a mean or a scale
-_GROUPS = (
-    ["user_items"],
-    ["user_items", "liked"],
-    ["user_items", "disliked"],
-    ["user_items", "liked", "disliked"],
-)
+
+
+def _are_groups(names):
+    """Require histories of plays, and perhaps of likes and dislikes, in this order."""
+    if names not in [["user_items", *rest] for rest in _VERDICTS]:
+        raise ValueError(f"unknown groups {names}")
+    return names
+
+
+def _are_different(columns):
+    """Require that no name, and no value of a category, comes twice."""
+    names = [column.name for column in columns]
+    values = [column.values for column in columns if isinstance(column, _Category)]
+    if any(len(set(names)) < len(names) for names in [names, *values]):
+        raise ValueError("a name comes twice")
+    return columns
+
+
+_VERDICTS = ([], ["liked"], ["disliked"], ["liked", "disliked"])
+
+
+class _Number(BaseModel, strict=True, extra="forbid"):
+    name: str
+    mean: Annotated[float, Field(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
+    scale: Annotated[float, Field(gt=0, lt=MAX_NUMBER)]
+
+
+class _Category(BaseModel, strict=True, extra="forbid"):
+    name: str
+    values: list[str]
+
+
+class _Config(BaseModel, strict=True):
+    """The entries of config.json that are used."""
+
+    sha256: str
+    parameters: dict[str, Any]
+    versions: dict[str, Any]
+    fingerprint: list[float]
+    n_units: PositiveInt
+    hidden: Annotated[list[int], Field(max_length=MAX_LAYERS)]
+    attributes: list[str]
+    groups: Annotated[list[str], AfterValidator(_are_groups)]
+    demographics: Annotated[list[_Number | _Category], AfterValidator(_are_different)]
 
 
 def save_tower(
@@ -131,7 +170,7 @@ def load_tower(folder: PathLike) -> tuple[UserTower, np.ndarray, dict[str, Any]]
 
 
 def read_tower_config(folder: PathLike) -> dict[str, Any]:
-    """The checked config.json of a tower's folder, as a dict."""
+    """Read and check the config.json of a tower's folder."""
     folder = Path(folder)
     there = {
         CONFIG: (folder / CONFIG).is_file(),
@@ -154,62 +193,31 @@ def read_tower_config(folder: PathLike) -> dict[str, Any]:
     if form != FORMAT:
         raise ModelError(
             f"{folder / CONFIG} has format {form!r}, expected {FORMAT!r}. A model that "
-            "hears audio is loaded by UserLogEmbedder."
+            "reads audio is loaded by UserLogEmbedder."
         )
     if digest != digest_of(config):
         raise ModelError(
             f"{folder / CONFIG} was edited, or damaged, after it was written: its own "
             "SHA-256 does not fit. Copy the folder again."
         )
-    wrong = [name for name, check in _ENTRIES.items() if not check(config.get(name))]
-    if not wrong and config["parameters"].get("n_units") != config["n_units"]:
-        wrong = ["parameters"]
-    if wrong:
+    wrong = None
+    try:
+        checked = _Config.model_validate(config)
+    except ValidationError as error:
+        wrong = error.errors()[0]["loc"][0]
+    else:
+        if checked.parameters.get("n_units") != checked.n_units:
+            wrong = "parameters"
+    if wrong is not None:
         raise ModelError(
-            f"{folder / CONFIG} has no proper entry {wrong[0]!r}. It was edited, or "
+            f"{folder / CONFIG} has no proper entry {wrong!r}. It was edited, or "
             "written by another version of userlogfeat."
         )
     return config
 
 
-def _is_column(column):
-    """Whether an entry of "demographics" is a number or a category."""
-    if not isinstance(column, dict) or not isinstance(column.get("name"), str):
-        return False
-    if "values" in column:
-        return _is_list(column["values"], str) and "mean" not in column
-    numbers = column.get("mean"), column.get("scale")
-    if not all(isinstance(number, int | float) for number in numbers):
-        return False
-    return abs(numbers[0]) < MAX_NUMBER and 0 < numbers[1] < MAX_NUMBER
-
-
-def _are_columns(value):
-    if not (_is_list(value, dict) and all(map(_is_column, value))):
-        return False
-    lists = [[c["name"] for c in value], *(c.get("values", []) for c in value)]
-    return all(len(set(names)) == len(names) for names in lists)
-
-
-def _is_list(value, kind):
-    return isinstance(value, list) and all(isinstance(entry, kind) for entry in value)
-
-
-_ENTRIES = {
-    "sha256": lambda value: isinstance(value, str),
-    "parameters": lambda value: isinstance(value, dict),
-    "versions": lambda value: isinstance(value, dict),
-    "fingerprint": lambda value: _is_list(value, float | int),
-    "n_units": lambda value: type(value) is int and value > 0,
-    "hidden": lambda value: _is_list(value, int) and len(value) <= MAX_LAYERS,
-    "attributes": lambda value: _is_list(value, str),
-    "groups": lambda value: value in _GROUPS,
-    "demographics": _are_columns,
-}
-
-
 def _build(config, tensors):
-    """The network, with the tensors of the file, which say how large it is."""
+    """Build the network with the tensors of the file, which determine its size."""
     demographics = Demographics(config["demographics"])
     n_tables = 1 + len(config["attributes"])
     codes = [tensors[f"codes_{index}"] for index in range(n_tables)]
@@ -236,7 +244,7 @@ def _build(config, tensors):
 
 @torch.no_grad()
 def _fingerprint(network):
-    """The embedding of a user who played every item and is otherwise unknown."""
+    """Embed a user who played every item and is otherwise unknown."""
     every = torch.arange(len(network.codes_0))
     nothing = torch.zeros(0, dtype=torch.int64)
     n_others = network.n_groups - 1

@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from userlogfeat.users.batches import Targets, Users
 
 
-# Share of training users whose history, or demographics, are hidden from an epoch,
-# where there are demographics: so that either alone gives an embedding that was
-# trained. Not in the papers.
+# Fraction of training users whose history, or demographics, are hidden from an epoch,
+# where there are demographics: so that the tower is trained on either alone. Not in the
+# papers.
 HIDDEN = 0.1
-# Users to validate on, at most: enough to see which epoch is better, and the scores of
+# Maximum number of users to validate on: enough to compare epochs, and the scores of
 # all items for them cost no more than the epoch. Where targets are drawn and there are
-# fewer users, each has several, for so many in all.
+# fewer users, each has several, up to this number in all.
 N_VALIDATED = 2000
-MIN_STEPS = 20  # an epoch of few users goes through them again
-BLOCK_SCORES = 1 << 22  # of users times items that are held at once
+MIN_STEPS = 20  # an epoch of few users repeats them
+BLOCK_SCORES = 1 << 22  # scores of users times items in memory at once
 COUNTED = 1 << 13  # users whose events are counted at once
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train: as the parameters of ``UserEmbedding`` of these names."""
+    """Settings of the training: the parameters of ``UserEmbedding`` of these names."""
 
     n_negatives: int
     negatives: str
@@ -70,14 +70,14 @@ def fit_tower(
     users : Users
         Histories with the targets in them; a target is left out where it is one.
     targets : Targets
-        Of the same users.
+        Targets of the same users.
     split : (ndarray, ndarray)
-        Users to learn from, and users to validate on. Where the latter are none, the
-        best epoch is the one of least training loss.
+        Users to train on, and users to validate on. Without the latter, the best epoch
+        is the one of least training loss.
     settings : Settings
     device : torch.device
     seed : int
-        Of the order, the targets and the negatives.
+        Seed of the order, the targets and the negatives.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def _fit(network, users, targets, split, settings, device, seed):
 
 
 class _Run:
-    """All that a training has and a step needs."""
+    """State of a training: network, data, optimisers, random numbers."""
 
     def __init__(self, network, users, targets, split, settings, device, seed):
         self.network, self.users, self.targets = network, users, targets
@@ -132,7 +132,7 @@ class _Run:
         )
 
     def train(self):
-        """One epoch; the mean loss of its users."""
+        """Train one epoch; return the mean loss of its users."""
         self.network.train()
         n_steps, total, n_users = 0, 0.0, 0
         while n_steps < MIN_STEPS:
@@ -146,7 +146,7 @@ class _Run:
 
     @torch.no_grad()
     def validate(self):
-        """The mean loss of held-out users, over all items: exact, and so comparable."""
+        """Return the mean loss of held-out users, exact: over all items."""
         self.network.eval()
         every = self.network.items.weight  # N, D
         total = 0.0
@@ -191,17 +191,17 @@ class _Run:
         return loss.item()
 
     def _choose_valid(self, rows):
-        """The pairs of users and targets to validate on: the same in every epoch."""
+        """Draw the pairs of users and targets to validate on, once for all epochs."""
         drawn = (self.targets.last[rows] < 0).any()
         n_repeats = -(-N_VALIDATED // len(rows)) if len(rows) and drawn else 1
         rows = np.repeat(rows, n_repeats)
         targets = self.targets.draw(rows, self.rng)
-        # What no training user played has no embedding to be found by.
+        # Items that no training user played have no embedding.
         known = (targets >= 0) & (self.codes[targets] >= 0)
         self.valid, self.valid_targets = rows[known], targets[known]
 
     def _choose_negatives(self):
-        """The distribution q of the draws; None where all items are taken."""
+        """Set the distribution q of the draws; None where all items are taken."""
         n_items = len(self.network.items.weight)
         self.cumulated = None
         if self.settings.n_negatives >= n_items:
@@ -215,13 +215,13 @@ class _Run:
             ):
                 items, _ = events_of(self.targets.positives, rows)
                 counts += np.bincount(self.codes[items], minlength=n_items)
-            weights = np.maximum(counts, 1)  # what was only disliked is drawn too
+            weights = np.maximum(counts, 1)  # also items without plays
         self.cumulated = np.cumsum(weights / weights.sum())
         expected = self.settings.n_negatives * weights / weights.sum()
         self.log_expected = torch.from_numpy(np.log(expected)).float()
 
     def _draw_negatives(self):
-        """Negatives for one batch, and the log of how often each is expected."""
+        """Draw negatives for one batch; return the log of their expected counts too."""
         if self.cumulated is None:
             every = torch.arange(len(self.network.items.weight))
             return every, torch.zeros(len(every))
