@@ -93,7 +93,7 @@ def overlap(clips, folder):
     decode, hear, whole, loop = rates.values()
     shares = [w / min(d, h) for d, h, w in zip(decode, hear, whole, strict=True)]
     with torch.inference_mode():
-        log_mels = network.log_mel([torch.from_numpy(w) for w in waveforms])
+        log_mels = network.front_end.clips([torch.from_numpy(w) for w in waveforms])
     operations = count_operations(network, log_mels) / audio_seconds
     peak = matrix_rate("fp32")
     rows = []

@@ -163,7 +163,7 @@ def clip_rates(estimator, waveforms, paths, device, sizes):
     layers = estimator._layer_names()
     first = [torch.from_numpy(w).to(device) for w in waveforms[: sizes.batch]]
     with torch.inference_mode():
-        log_mels = network.log_mel(first)
+        log_mels = network.front_end.clips(first)
         alone = best(lambda: network(log_mels, layers=layers), device, sizes.rounds)
     n_files = sizes.n_clips // 2
     files = list(islice(cycle(paths), n_files))

@@ -257,7 +257,7 @@ def save_weights(data, teacher, settings):
     names = teacher.tracks.names[teacher.taught]
     taught = [f for f in clips["file"] if f.removesuffix(".flac") in names]
     paths = [data / "gtzan_clips" / file for file in taught]
-    regressor = CFRegressor(network="musicnn")
+    regressor = CFRegressor(encoder="MSD_musicnn")
     regressor.head_ = teacher.regressor.head_
     regressor.alpha_ = teacher.regressor.alpha_
     regressor._single_output_ = False

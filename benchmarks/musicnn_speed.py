@@ -27,8 +27,8 @@ from machine_rates import SQUARE, matrix_rate, timed
 
 from userlogfeat import MusicnnEmbedder
 from userlogfeat.audio import decode_ahead, read_audio
-from userlogfeat.networks import musicnn
-from userlogfeat.weights.musicnn import make_musicnn_teacher
+from userlogfeat.encoders import get_encoder, musicnn_fast
+from userlogfeat.networks.teacher import EncoderTeacher
 
 MODEL, PATCH_HOP, LAYER = "MSD_musicnn", 1, "max_pool"
 ROUNDS = 4  # the original's clips are cut into so many parts, ours run between them
@@ -121,17 +121,17 @@ def hear_network(network, log_mels):
 
 def count_operations(network, log_mels):
     """Multiplications and additions of all matrix products in one pass, and dtypes."""
-    product, counted = musicnn._product, []
+    product, counted = musicnn_fast._product, []
 
     def counting(a, b):
         counted.append(2 * a.shape[0] * a.shape[1] * b.shape[1])
         return product(a, b)
 
-    musicnn._product = counting
+    musicnn_fast._product = counting
     try:
         hear_network(network, log_mels)
     finally:
-        musicnn._product = product
+        musicnn_fast._product = product
     return sum(counted)
 
 
@@ -144,13 +144,13 @@ def measure(paths, python):
     seconds = {}
     features = {}
     networks = {
-        p: make_musicnn_teacher(MODEL, patch_hop=PATCH_HOP, precision=p)
+        p: EncoderTeacher(get_encoder(MODEL, patch_hop=PATCH_HOP), precision=p)
         for p in PRECISIONS
     }
     waveforms = decode(paths)
     with torch.inference_mode():
         tensors = [torch.from_numpy(waveform) for waveform in waveforms]
-        log_mels = networks["fp32"].log_mel(tensors)
+        log_mels = networks["fp32"].front_end.clips(tensors)
     for precision in PRECISIONS:  # warm up
         embedder(precision).transform(paths[:BATCH])
     original, heard = (Original(python), []) if python else (None, [])

@@ -44,7 +44,7 @@ rows, Y = catalogue.align(factors, logs.item_ids, unknown="ignore")
 N_TEACH = 480
 teach = rows < N_TEACH
 artists = catalogue.groups("artist")
-teacher = CFRegressor("musicnn", random_state=0).fit(
+teacher = CFRegressor(encoder="MSD_musicnn", random_state=0).fit(
     catalogue.clips[rows[teach]], Y[teach], groups=artists[rows[teach]]
 )
 teacher.save(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from userlogfeat.weights.tensorflow_files import MUSICNN_COMMAND
+from userlogfeat.encoders.musicnn import COMMAND
 
 DATA = Path(
     os.environ.get(
@@ -31,7 +31,7 @@ def data():
 def musicnn():
     """Whether the weights of the musicnn package are installed; else a skip."""
     if find_spec("musicnn") is None:
-        pytest.skip(f"no musicnn weights here: {MUSICNN_COMMAND}")
+        pytest.skip(f"no musicnn weights here: {COMMAND}")
 
 
 @pytest.fixture(scope="session")

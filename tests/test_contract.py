@@ -73,7 +73,7 @@ EMBEDDERS = {
     "MusicnnEmbedder": MusicnnEmbedder(),
     "MusicnnEmbedder vgg": MusicnnEmbedder("MTT_vgg", layer="taggram"),
     "UserLogEmbedder": UserLogEmbedder(),
-    "CFRegressor": CFRegressor("musicnn", random_state=0),
+    "CFRegressor": CFRegressor(encoder="MSD_musicnn", random_state=0),
     "CFRegressor se_cnn": CFRegressor("se_cnn", **SMALL),
     "KDStudentRegressor": KDStudentRegressor(**SMALL),
     "MetricEmbedder": MetricEmbedder(

@@ -20,7 +20,7 @@ ROWS = [
     | {"_registry", "_text_lines", "_threads"},
     {"_files", "_spark", "_text_tables"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
-    | {"id_tables"},
+    | {"id_tables", "encoders"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}
     | {"feedback", "users"},
     {"estimators"},
@@ -33,6 +33,8 @@ ROWS = [
 PAIRS = {
     ("catalogue", "audio"),  # which suffixes are audio
     ("networks", "frontends"),  # its type alone
+    ("networks", "encoders"),  # its type alone; encoders use mel and threads
+    ("encoders", "frontends"),
     ("users", "training"),
     ("users", "weights"),
     ("id_tables", "catalogue"),

@@ -7,7 +7,8 @@ logs               listening logs (csv, tsv, parquet, frame) -> ``Interactions``
 catalogue          which clip is which item, by which artist, on which album
 audio              decode, crop, fill, cut; decode ahead of the network
 frontends          ``FRONTENDS``: the spectrogram settings of each paper
-networks           torch modules only: mel, musicnn, se_cnn, metric, artist, towers
+encoders           pretrained audio encoders behind one protocol: musicnn
+networks           torch modules only: mel, se_cnn, metric, artist, towers
 losses             one function per equation
 evaluation         arrays in, numbers out: folds, leaks, significance, regression,
                    recommendation, similarity, learning curves

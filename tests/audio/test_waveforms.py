@@ -47,7 +47,7 @@ def features():
 READERS = {
     "ArtistEmbedder": (ArtistEmbedder(frontend="musicnn", context=1.0), True),
     "CFRegressor": (CFRegressor(), True),
-    "CFRegressor musicnn": (CFRegressor("musicnn"), True),
+    "CFRegressor musicnn": (CFRegressor(encoder="MSD_musicnn"), True),
     "KDStudentClassifier": (KDStudentClassifier(), True),
     "KDStudentClassifier fix": (KDStudentClassifier("lastfm2k-musicnn", "fix"), True),
     "KDStudentClassifier mlp": (

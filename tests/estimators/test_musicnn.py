@@ -7,9 +7,8 @@ import pytest
 import soundfile as sf
 
 from userlogfeat import MusicnnEmbedder
-from userlogfeat.networks.musicnn import Musicnn
-from userlogfeat.weights import musicnn as musicnn_weights
-from userlogfeat.weights.tensorflow_files import metadata
+from userlogfeat.encoders.musicnn import load_network, metadata
+from userlogfeat.encoders.musicnn_fast import Musicnn
 
 pytestmark = pytest.mark.usefixtures("musicnn")
 
@@ -101,7 +100,7 @@ def test_files_waveforms_and_spectrograms_agree(clips, tmp_path):
     network = embedder._load_network()
     import torch
 
-    log_mel = network.log_mel([torch.from_numpy(w) for w in waveforms])
+    log_mel = network.front_end.clips([torch.from_numpy(w) for w in waveforms])
     expected = embedder.transform(waveforms)
     assert distance(embedder.transform(paths), expected) < 1e-5
     assert distance(embedder.transform(clips), expected) < 1e-5
@@ -151,7 +150,7 @@ def test_nothing_heavy_is_kept(clips):
     dump = pickle.dumps(embedder)
     assert len(dump) < 2000
     assert np.array_equal(pickle.loads(dump).transform(clips[:1]), expected)
-    one, other = (musicnn_weights.load_musicnn("MSD_musicnn") for _ in range(2))
+    one, other = (load_network("MSD_musicnn") for _ in range(2))
     assert one is other
 
 
@@ -176,7 +175,7 @@ def test_without_musicnn_the_command_is_given(clips, monkeypatch):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
-    musicnn_weights._load_musicnn.cache_clear()
+    load_network.cache_clear()
     monkeypatch.setattr(metadata, "distribution", missing)
     with pytest.raises(ModuleNotFoundError, match="pip install --no-deps musicnn==0"):
         MusicnnEmbedder().transform(clips)

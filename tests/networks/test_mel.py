@@ -16,6 +16,7 @@ from userlogfeat.networks.mel import (
     hz_to_mel,
     mel_filters,
     mel_to_hz,
+    rows_of_one_length,
 )
 
 MUSICNN = FRONTENDS["musicnn"]
@@ -305,3 +306,11 @@ def test_slaney_bands_have_unit_area():
 def test_bands_too_narrow_are_told():
     with pytest.warns(UserWarning, match="mel bands are empty.*fewer bands"):
         mel_filters(replace(MUSICNN, n_bands=400))
+
+
+def test_clips_of_several_lengths():
+    front_end = LogMelSpectrogram(MUSICNN)
+    waveforms = [torch.randn(n) for n in (900, 2000, 900, 700)]
+    assert rows_of_one_length(waveforms) == [[0, 2], [1], [3]]
+    for log_mel, waveform in zip(front_end.clips(waveforms), waveforms, strict=True):
+        torch.testing.assert_close(log_mel, front_end(waveform[None])[0])

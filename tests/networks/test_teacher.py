@@ -1,62 +1,57 @@
-"""Patches of clips laid end to end, pooled and led through a head."""
+"""Frames of an encoder, pooled over the clip and led through a head."""
 
 import pytest
 import torch
-from torch import nn
 
+from userlogfeat.encoders import Encoding
 from userlogfeat.frontends import FRONTENDS
-from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.mlp import mlp
 from userlogfeat.networks.teacher import (
-    PatchTeacher,
-    hear_together,
-    lay_end_to_end,
-    pool_patches,
-    rows_of_one_length,
+    EncoderTeacher,
+    pool_frames,
+    rows_of_similar_length,
 )
 
 
-def test_lay_end_to_end_known_starts():
-    # Patches of 4 frames, hop 3: a clip of 10 frames has them at 0, 3 and 6.
-    clips = [torch.arange(10.0)[None], torch.arange(100.0, 104.0)[None]]
-    starts, n_patches, frames = lay_end_to_end(clips, 4, 3)
-    assert starts.tolist() == [0, 3, 6, 10]
-    assert n_patches == [3, 1]
-    assert frames[:, 0].tolist() == [*range(10), *range(100, 104)]
-
-
-def test_a_short_clip_is_repeated():
-    _, n_patches, frames = lay_end_to_end([torch.tensor([[1.0, 2.0, 3.0]])], 7, 3)
-    assert n_patches == [1]
-    assert frames[:, 0].tolist() == [1, 2, 3, 1, 2, 3, 1]
-
-
-def test_pool_patches_known_values():
+def test_pool_frames_known_values():
     patches = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
-    assert pool_patches(patches, "mean").tolist() == [2, 2]
-    assert pool_patches(patches, "max").tolist() == [3, 4]
-    assert pool_patches(patches, "meanstd").tolist() == [2, 2, 1, 2]
-    assert pool_patches(patches, None) is patches
+    assert pool_frames(patches, "mean").tolist() == [2, 2]
+    assert pool_frames(patches, "max").tolist() == [3, 4]
+    assert pool_frames(patches, "meanstd").tolist() == [2, 2, 1, 2]
+    assert pool_frames(patches, None) is patches
 
 
-class MeanTrunk(nn.Module):
-    """One layer: the mean of each patch over its frames."""
+class MeanEncoder:
+    """Of spectrograms: the mean of each patch of 4 frames, every 2 frames."""
 
-    n_frames, n_bands, layer_sizes = 4, 2, {"mean": 2}
+    name, sample_rate, min_samples = "means", 16000, 768
+    layer_sizes = {"mean": 2}
+    front_end = FRONTENDS["musicnn"]
 
-    def forward(self, frames, starts, layers=("mean",)):
-        return {
-            "mean": torch.stack([frames[s : s + self.n_frames].mean(0) for s in starts])
-        }
+    def encode_spectrograms(self, log_mels, layers, precision):
+        clips = []
+        for clip in log_mels:
+            clip = clip.repeat(1, -(-4 // clip.shape[1]))[:, : max(4, clip.shape[1])]
+            clips.append(clip.unfold(1, 4, 2).mean(2).T)
+        return Encoding.of_clips({"mean": clips})
+
+
+class LevelEncoder:
+    """Of waveforms: the mean of every 100 samples."""
+
+    name, sample_rate, min_samples = "levels", 1000, 100
+    layer_sizes = {"level": 1}
+
+    def encode(self, waveforms, lengths, layers, precision):
+        frames = waveforms.unfold(1, 100, 100).mean(2)[..., None]
+        mask = torch.arange(frames.shape[1]) < (lengths // 100)[:, None]
+        return Encoding({"level": frames}, mask)
 
 
 @pytest.fixture
 def teacher():
     torch.manual_seed(0)
-    head = mlp((4, 3))
-    return PatchTeacher(
-        nn.Identity(), MeanTrunk(), patch_hop=2, head=head, head_layer="mean"
-    )
+    return EncoderTeacher(MeanEncoder(), head=mlp((4, 3)), head_layer="mean")
 
 
 def test_layers_alone_and_in_a_batch(teacher):
@@ -81,11 +76,21 @@ def test_patches_kept_apart(teacher):
     assert patches[:, 0].tolist() == [1.5, 3.5, 5.5]
 
 
-def test_waveforms_of_several_lengths_are_heard_together():
-    front_end = LogMelSpectrogram(FRONTENDS["musicnn"])
-    waveforms = [torch.randn(n) for n in (900, 2000, 900, 700)]
-    assert rows_of_one_length(waveforms) == [[0, 2], [1], [3]]
-    for heard, waveform in zip(
-        hear_together(front_end, waveforms), waveforms, strict=True
-    ):
-        torch.testing.assert_close(heard, front_end(waveform[None])[0])
+def test_waveforms_are_padded_without_a_trace():
+    teacher = EncoderTeacher(LevelEncoder(), head_layer="level")
+    # 250 and 300 samples are encoded together, 1000 alone.
+    clips = [torch.full((n,), float(v)) for n, v in ((300, 1), (1000, 2), (250, 3))]
+    frames = teacher(clips, layers=("level",), pooling=None)["level"]
+    assert [x[:, 0].tolist() for x in frames] == [[1] * 3, [2] * 10, [3] * 2]
+    means = teacher(clips, layers=("level",))["level"]
+    assert torch.stack(means)[:, 0].tolist() == [1, 2, 3]
+
+
+def test_a_waveform_encoder_has_no_bands():
+    with pytest.raises(ValueError, match="'levels' reads waveforms, not spectrograms"):
+        EncoderTeacher(LevelEncoder()).n_bands  # noqa: B018
+
+
+def test_clips_of_similar_length_are_encoded_together():
+    clips = [torch.zeros(n) for n in (100, 1000, 126, 120, 1250)]
+    assert rows_of_similar_length(clips) == [[0, 3], [2], [1, 4]]

@@ -18,8 +18,8 @@ Examples:
       --artist artist_id --licence "CC BY 4.0" --description "plays of 2024"
 
 \b
---set reaches the other parameters of CFRegressor: model=MTT_musicnn, head=mlp,
-channels=128 and precision=bf16 of se_cnn, duration=30.
+--set reaches the other parameters of CFRegressor: head=mlp, duration=30,
+channels=128 and precision=bf16 of se_cnn.
 
 \b
 Then:
@@ -35,16 +35,19 @@ def fit_teacher(
     artist: opt.Artist = None,
     by: opt.By = "item",
     network: Annotated[
-        Literal["musicnn", "se_cnn"],
+        Literal["encoder", "se_cnn"],
         typer.Option(
-            help="A head on the frozen musicnn, or se_cnn, which is trained as a "
+            help="A head on a frozen encoder, or se_cnn, which is trained as a "
             "whole: 10,000 clips or more."
         ),
-    ] = "musicnn",
+    ] = "encoder",
+    encoder: Annotated[
+        str, typer.Option(help="A registered encoder, such as MTT_musicnn.")
+    ] = "MSD_musicnn",
 ) -> list[str]:
     """Train a network to predict the factors from audio, and save it.
 
-    The frozen musicnn network embeds the clips; a small head learns the factors. Its
+    A frozen encoder embeds the clips; a small head learns the factors. Its
     regularisation is chosen with every artist on one side of each split, where the
     catalogue has artists. Or the network of Lee et al. (2019), se_cnn, is trained on
     the middle 30 s of each clip. Clips whose item the logs do not know are left out.
@@ -53,8 +56,10 @@ def fit_teacher(
     from userlogfeat.estimators.cf_regressor import CFRegressor
     from userlogfeat.factor_files import read_factors
 
-    silent = {"verbose": 0} if network == "musicnn" else {}
-    teacher = fit.estimator(CFRegressor, network=network, **silent)
+    if network == "encoder":
+        teacher = fit.estimator(CFRegressor, encoder=encoder, verbose=0)
+    else:
+        teacher = fit.estimator(CFRegressor, network=network)
     known = read_factors(factors)
     items = opt.item_column(item, by, artist)
     table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)

@@ -64,9 +64,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
     `batch_size`, `n_jobs`, `device` and `precision`, and supplies
     ``_front_end()``, the settings of the spectrograms, where it has no `frontend`, and
     ``_load_network()``: a module as
-    :class:`userlogfeat.networks.teacher.PatchTeacher`, with `sample_rate`,
-    `min_samples`, `n_bands`, `layer_sizes`, ``log_mel(waveforms)`` and
-    ``forward(log_mels, layers)`` -> {layer: one tensor a clip}.
+    :class:`userlogfeat.networks.teacher.EncoderTeacher`, with `sample_rate`,
+    `min_samples`, `n_bands`, `layer_sizes` and ``forward(clips, layers)`` -> {layer:
+    one tensor a clip}, where clips are waveforms or spectrograms.
     """
 
     _crops = ("start", "middle")
@@ -178,16 +178,22 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         return clips
 
     def _check_waveforms(self, waveforms):
-        front_end, seconds = self._front_end(), self._heard_duration()
-        if seconds is None and front_end.patch_frames is not None:
-            seconds = front_end.patch_frames * front_end.hop / front_end.sample_rate
+        model_rate, context = self._rate_and_context()
+        seconds = self._heard_duration()
         check_sound(
             waveforms,
             sample_rate=self.sample_rate,
-            model_rate=front_end.sample_rate,
-            seconds=getattr(self, "context", seconds),
+            model_rate=model_rate,
+            seconds=getattr(self, "context", context if seconds is None else seconds),
             instead=self._instead,
         )
+
+    def _rate_and_context(self):
+        """Rate of the waveforms that the network reads, in Hz, and its context, in s.
+
+        The context is None where the network reads whole clips.
+        """
+        return front_end_context(self._front_end())
 
     def _decode(self, clips, network, duration):
         """Yield what the network will hear, as ClipFeatures with one layer, "input"."""
@@ -254,8 +260,6 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         inputs = to_device(inputs, resolve_device(self.device))
         # What is not done by threads of their own is little: one thread.
         with torch.inference_mode(), limit_torch(1):
-            if inputs[0].ndim == 1:
-                inputs = network.log_mel(inputs)
             layers = self._hear(network, inputs, names)
         layers = {name: to_arrays(values) for name, values in layers.items()}
         return [
@@ -263,9 +267,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             for clip in range(len(inputs))
         ]
 
-    def _hear(self, network, log_mels, layers):
+    def _hear(self, network, clips, layers):
         """Layers of a batch: dict of layer to one tensor a clip."""
-        return network(log_mels, layers=layers)
+        return network(clips, layers=layers)
 
     def _layer_names(self):
         return (self.layer,) if isinstance(self.layer, str) else tuple(self.layer)
@@ -307,10 +311,20 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         return tags
 
 
-def front_end_of(network):
-    """Settings of the spectrograms of a network; an error where it has no front end."""
-    network.sample_rate  # noqa: B018  # which says why
-    return network.front_end.front_end
+def front_end_context(front_end):
+    """Rate (Hz) and context (s, or None) of a front end."""
+    if front_end.patch_frames is None:
+        return front_end.sample_rate, None
+    seconds = front_end.patch_frames * front_end.hop / front_end.sample_rate
+    return front_end.sample_rate, seconds
+
+
+def network_context(network):
+    """Rate (Hz) and context (s, or None) of a loaded network."""
+    rate = network.sample_rate  # raises where it has no front end
+    if network.front_end is None:
+        return rate, network.min_samples / rate
+    return front_end_context(network.front_end.front_end)
 
 
 def as_tensor(array):

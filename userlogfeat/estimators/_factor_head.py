@@ -17,13 +17,15 @@ from userlogfeat._check import check_audio
 from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
+    network_context,
     resolve_device,
     resolve_precision,
 )
+from userlogfeat.encoders import encoder_identity, get_encoder
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups
-from userlogfeat.frontends import FrontEnd, resolve_front_end
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
+from userlogfeat.networks.teacher import EncoderTeacher
 from userlogfeat.training.heads import fit_mlp_head, fit_ridge_head
 from userlogfeat.training.processes import share_rows
 
@@ -85,7 +87,7 @@ class FactorHead:
             return FeatureTeacher(regressor.head_)
         device = resolve_device(regressor.device)
         precision = resolve_precision(regressor.precision, device)
-        return self._load_encoder(device=device, precision=precision)
+        return self._load_encoder(device, precision)
 
     def saved_network(self) -> tuple[nn.Module, dict[str, Any]]:
         """The torch module that is saved, and how `weights` builds it."""
@@ -94,13 +96,13 @@ class FactorHead:
         sizes = [head[0].in_features] + [
             layer.out_features for layer in head if hasattr(layer, "out_features")
         ]
-        spec = {"name": regressor.network, "head": sizes}
         if regressor._reads_features:
-            return FeatureTeacher(head), spec
-        network = self._load_encoder(device="cpu", precision="fp32")
-        return network, spec | {
-            "model": regressor.model,
-            "patch_hop": network.patch_hop,
+            return FeatureTeacher(head), {"name": "mlp", "head": sizes}
+        network = self._load_encoder("cpu", "fp32")
+        return network, {
+            "name": "encoder",
+            "encoder": encoder_identity(network.encoder),
+            "head": sizes,
             "head_layer": regressor.head_layer,
             "head_pooling": regressor.head_pooling,
         }
@@ -111,9 +113,9 @@ class FactorHead:
         if self.regressor._reads_features:
             self.regressor.n_features_in_ = head[0].in_features
 
-    def front_end(self) -> FrontEnd:
-        """Settings of the encoder's spectrograms."""
-        return resolve_front_end("musicnn")
+    def rate_and_context(self) -> tuple[int, float | None]:
+        """Rate (Hz) and context (s) of the encoder."""
+        return network_context(self._load_encoder("cpu", "fp32"))
 
     def duration(self) -> float | None:
         """Seconds of each clip to read; None for all of it."""
@@ -121,18 +123,26 @@ class FactorHead:
 
     def check(self) -> None:
         """Raise where parameters do not suit a head."""
+        encoder = self.regressor.encoder
+        if encoder is not None:
+            get_encoder(encoder)
+            if self.regressor._reads_features:
+                raise ValueError(
+                    f'Got encoder={encoder!r} and network="mlp", which reads '
+                    "precomputed features: pass one of them."
+                )
         if self.regressor._reads_features:
             self.regressor._check_layers({"embedding": None})
         if self.regressor.crop == "random":
             raise ValueError(
-                f'Got crop="random" with network={self.regressor.network!r}, whose '
-                'training reads each clip once. Pass crop="middle" or "start".'
+                'Got crop="random" for a head on frozen features, whose training '
+                'reads each clip once. Pass crop="middle" or "start".'
             )
 
     def _encode(self, X):
         """What the head reads (n_clips, n), and the mean square of every layer."""
         regressor = self.regressor
-        sizes = self.load_network().trunk.layer_sizes
+        sizes = self.load_network().encoder.layer_sizes
         names = (*sizes, "head_input")
 
         def encode(rows):  # what the head reads, then a column for each layer
@@ -178,17 +188,12 @@ class FactorHead:
     def _apply(self, features):
         return read_rows(self.regressor.head_, as_tensor(features)).numpy()
 
-    def _load_encoder(self, *, device, precision):
-        from userlogfeat.weights.musicnn import make_musicnn_teacher
-
+    def _load_encoder(self, device, precision):
         regressor = self.regressor
-        head = copy.deepcopy(getattr(regressor, "head_", None))  # none yet in fit
-        return make_musicnn_teacher(
-            regressor.model,
-            patch_hop=regressor.patch_hop,
-            head=head if head is None else head.to(device),
+        return EncoderTeacher(
+            get_encoder(regressor.encoder),
+            head=copy.deepcopy(getattr(regressor, "head_", None)),  # none yet in fit
             head_layer=regressor.head_layer,
             head_pooling=regressor.head_pooling,
-            device=device,
             precision=precision,
-        )
+        ).to(device)

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from userlogfeat._threads import limit_torch
-from userlogfeat.estimators._base import resolve_device
+from userlogfeat.estimators._base import front_end_context, resolve_device
 from userlogfeat.estimators._designs import ClipDesign
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import Trainer, clip_duration, read_clips
-from userlogfeat.frontends import FrontEnd, resolve_front_end
+from userlogfeat.frontends import resolve_front_end
 from userlogfeat.training.heads import estimate_factors
 from userlogfeat.training.processes import share_rows
 
@@ -82,9 +82,9 @@ class FactorNetwork:
         """Take over the network of a saved model."""
         TrainedTransformer._restore(self.regressor, saved, None)
 
-    def front_end(self) -> FrontEnd:
-        """Settings of the spectrograms."""
-        return resolve_front_end(self.regressor.frontend)
+    def rate_and_context(self) -> tuple[int, float | None]:
+        """Rate (Hz) and context (s, or None) of the front end."""
+        return front_end_context(resolve_front_end(self.regressor.frontend))
 
     def duration(self) -> float:
         """Seconds of each clip to read."""

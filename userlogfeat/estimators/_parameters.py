@@ -251,6 +251,8 @@ def json_parameters(estimator: Any) -> dict[str, Any]:
     parameters["device"] = str(estimator.device)
     if "checkpoint" in parameters:
         parameters["checkpoint"] = None
+    if "encoder" in parameters:
+        parameters["encoder"] = None  # the entry "network" of the config says which
     if not isinstance(estimator.random_state, Integral):
         parameters["random_state"] = None
     for name, value in parameters.items():

@@ -17,7 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_audio
-from userlogfeat.estimators._base import AudioTransformer, as_tensor, front_end_of
+from userlogfeat.estimators._base import AudioTransformer, as_tensor, network_context
 
 REMEMBERED = 500_000  # embeddings of clips: 80 MB where they have 40 values
 
@@ -146,8 +146,8 @@ class SavedTeacher(AudioTransformer):
     def _load_network(self):
         return self.network
 
-    def _front_end(self):
-        return front_end_of(self.network)
+    def _rate_and_context(self):
+        return network_context(self.network)
 
 
 class EmbedderTeacher:

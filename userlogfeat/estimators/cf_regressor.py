@@ -40,6 +40,8 @@ from userlogfeat.evaluation.ranking import unit_rows
 if TYPE_CHECKING:
     from torch import nn
 
+    from userlogfeat.encoders import Encoder
+
 
 # Regularisation of the ridge head, from none to all: inputs are standardised, so the
 # Gram matrix of n clips has a diagonal of n.
@@ -52,11 +54,9 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
 
     Parameters
     ----------
-    network : {"se_cnn", "musicnn", "mlp"} or class
-        ``"se_cnn"`` trains the paper's network on log-mel spectrograms.
-        ``"musicnn"`` trains only a head, on the pooled output of the frozen musicnn
-        network: the right choice under about 10,000 tracks. ``"mlp"`` trains the same
-        head on precomputed features (2-D X). A class of ``torch.nn.Module`` is built as
+    network : {"se_cnn", "mlp"} or class
+        ``"se_cnn"`` trains the paper's network on log-mel spectrograms. ``"mlp"``
+        trains only a head, on precomputed features (2-D X). A class of ``torch.nn.Module`` is built as
         ``network((bands, frames), n_factors, n_factors)``, and its ``penultimate(x)``
         estimates the factors.
     channels : int
@@ -65,8 +65,10 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     pools : sequence of (int, int) or None
         Bands and frames of its max-pooling; None is the paper's, which needs 48 bands
         and 320 frames.
-    model : str
-        Which pretrained musicnn: see :class:`MusicnnEmbedder`.
+    encoder : str, Encoder or None
+        A frozen, pretrained encoder of :mod:`userlogfeat.encoders`, by name, such as
+        ``"MSD_musicnn"``: only a head on its pooled output is trained, and `network`
+        is not used. This is the right choice under about 10,000 tracks.
     head : {"ridge", "mlp"}
         ``"ridge"``: a linear map in closed form, its regularisation chosen among
         `alphas` by cross-validation, over groups (artists) where `fit` is given them.
@@ -77,9 +79,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     head_layer : str
         Layer of the encoder that the head reads.
     head_pooling : {"mean", "max", "meanstd"}
-        How that layer is pooled over the patches of a clip.
-    patch_hop : float
-        Seconds between patches.
+        How that layer is pooled over the frames (musicnn: patches) of a clip.
     layer : str or sequence of str
         Layers that `transform` returns: ``"embedding"``, the estimated factors, or
         layers of the network.
@@ -90,7 +90,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         Regularisation strengths to choose from, for standardised inputs.
     duration : float or None
         Seconds to read of each clip. None is the front end's (30 s) for spectrograms
-        and all of the clip for musicnn.
+        and all of the clip for an encoder.
     crop : {"middle", "start", "random"}
         Which part of a clip that is longer than `duration`. ``"random"``: another one
         in every epoch, and the middle in `predict`.
@@ -102,7 +102,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     Attributes
     ----------
     head_ : torch.nn.Sequential
-        The learned head, input standardisation folded in (musicnn and mlp).
+        The learned head, input standardisation folded in (encoder and mlp).
     network_ : torch.nn.Module
         The trained network and its front end (se_cnn and your own).
     alpha_ : float
@@ -131,14 +131,13 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     1.0
     """
 
-    network: Literal["se_cnn", "musicnn", "mlp"] | type[nn.Module] = "se_cnn"
+    network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn"
     _: KW_ONLY
-    model: str = "MSD_musicnn"
+    encoder: str | Encoder | None = None
     head: Literal["ridge", "mlp"] = "ridge"
     loss: str | tuple[str, dict[str, Any]] = "mse_cosine"
     head_layer: str = "taggram"
     head_pooling: Literal["mean", "max", "meanstd"] = "meanstd"
-    patch_hop: float = 1.0
     layer: str | Sequence[str] = "embedding"
     factor_norm: Literal["unit", "raw"] = "unit"
     alphas: Sequence[float] = RIDGE_ALPHAS
@@ -224,8 +223,8 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         return super().score(X, y[:, 0] if single else y, sample_weight)
 
     def _way(self):
-        """The way to train that `network` means."""
-        head = isinstance(self.network, str) and self.network in ("musicnn", "mlp")
+        """The way to train that `encoder` and `network` mean."""
+        head = self.encoder is not None or self.network == "mlp"
         return (FactorHead if head else FactorNetwork)(self)
 
     def _check_targets(self, inputs, y, sample_weight):
@@ -276,21 +275,20 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
             self.alpha_ = fitted["alpha"]
         self._way().restore(saved)
 
-    def _front_end(self):
-        return self._way().front_end()
+    def _rate_and_context(self):
+        return self._way().rate_and_context()
 
     def _heard_duration(self):
         return self._way().duration()
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_network(self.network, ("se_cnn", "musicnn", "mlp"))
+        check_network(self.network, ("se_cnn", "mlp"))
         check_training(self)
         check_choice(self.head, "head", ("ridge", "mlp"))
         resolve_loss(self.loss, "loss")
         check_choice(self.head_pooling, "head_pooling", ("mean", "max", "meanstd"))
         check_choice(self.factor_norm, "factor_norm", ("unit", "raw"))
-        check_positive(self.patch_hop, "patch_hop")
         if np.ndim(self.alphas) != 1 or len(self.alphas) == 0:
             raise ValueError(f"Got alphas={self.alphas!r}, expected a list of numbers.")
         for alpha in self.alphas:

@@ -11,7 +11,7 @@ from userlogfeat._typing import Audio, Device
 from userlogfeat.estimators._base import AudioTransformer, resolve_device
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.mel import LogMelSpectrogram
-from userlogfeat.networks.threads import map_threads
+from userlogfeat.networks.teacher import to_log_mels
 
 if TYPE_CHECKING:
     from userlogfeat.frontends import FrontEnd
@@ -122,8 +122,8 @@ class LogMel(AudioTransformer):
         front_end = LogMelSpectrogram(self._front_end())
         return _Spectrograms(front_end.to(resolve_device(self.device)))
 
-    def _hear(self, network, log_mels, layers):
-        return {"log_mel": log_mels}
+    def _hear(self, network, clips, layers):
+        return {"log_mel": to_log_mels(network.front_end, clips)}
 
     def _heard_duration(self):
         return self._front_end().duration if self.duration is None else self.duration
@@ -150,10 +150,3 @@ class _Spectrograms:
     @property
     def n_bands(self):
         return self.front_end.front_end.n_bands
-
-    def log_mel(self, waveforms):
-        return map_threads(
-            lambda waveform: self.front_end(waveform[None])[0],
-            waveforms,
-            device=waveforms[0].device,
-        )

@@ -15,13 +15,15 @@ from sklearn.utils.metaestimators import available_if
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._typing import ArrayLike, Audio, Device
+from userlogfeat.encoders import get_encoder
 from userlogfeat.estimators._base import (
     AudioTransformer,
     feature_names,
+    front_end_context,
     resolve_device,
     resolve_precision,
 )
-from userlogfeat.frontends import resolve_front_end
+from userlogfeat.networks.teacher import EncoderTeacher
 
 MODELS = ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg")
 POOLINGS = ("mean", "max", "meanstd", None)
@@ -186,10 +188,7 @@ class MusicnnEmbedder(AudioTransformer):
     @property
     def tags(self) -> list[str]:
         """Names of the 50 columns of ``taggram``."""
-        from userlogfeat.networks.taggers import TAGS
-
-        check_choice(self.model, "model", MODELS)
-        return list(TAGS[self.model.partition("_")[0]])
+        return self._encoder().tags
 
     @property
     def layer_sizes(self) -> dict[str, int]:
@@ -205,10 +204,8 @@ class MusicnnEmbedder(AudioTransformer):
     @property
     def fingerprint(self) -> str:
         """Identifies weights and settings: equal strings, equal features."""
-        from userlogfeat.weights.tensorflow_files import MUSICNN_SHA256
-
         settings = [
-            MUSICNN_SHA256[self.model],
+            self._encoder().weights_hash.split("+"),  # as tables have noted it
             self.pooling,
             self.patch_hop,
             self.duration,
@@ -219,33 +216,27 @@ class MusicnnEmbedder(AudioTransformer):
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
     def _chosen_sizes(self):
-        from userlogfeat.networks.musicnn import Musicnn
-        from userlogfeat.networks.vgg import Vgg
-
-        check_choice(self.model, "model", MODELS)
-        sizes = (Vgg if "vgg" in self.model else Musicnn).layer_sizes
+        sizes = self._encoder().layer_sizes
         self._check_layers(sizes)
         return {name: sizes[name] for name in self._layer_names()}
 
-    def _front_end(self):
-        return resolve_front_end("musicnn")
+    def _encoder(self):
+        check_choice(self.model, "model", MODELS)
+        check_positive(self.patch_hop, "patch_hop")
+        return get_encoder(self.model, patch_hop=self.patch_hop)
+
+    def _rate_and_context(self):
+        return front_end_context(self._encoder().front_end)
 
     def _load_network(self):
-        from userlogfeat.weights.musicnn import make_musicnn_teacher
-
         device = resolve_device(self.device)
-        return make_musicnn_teacher(
-            self.model,
-            patch_hop=self.patch_hop,
-            device=device,
-            precision=resolve_precision(self.precision, device),
-        )
+        precision = resolve_precision(self.precision, device)
+        return EncoderTeacher(self._encoder(), precision=precision).to(device)
 
-    def _hear(self, network, log_mels, layers):
-        return network(log_mels, layers=layers, pooling=self.pooling)
+    def _hear(self, network, clips, layers):
+        return network(clips, layers=layers, pooling=self.pooling)
 
     def _check_parameters(self):
         super()._check_parameters()
         self._chosen_sizes()
         check_choice(self.pooling, "pooling", POOLINGS)
-        check_positive(self.patch_hop, "patch_hop")

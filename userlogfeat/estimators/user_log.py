@@ -18,7 +18,7 @@ from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
     feature_names,
-    front_end_of,
+    network_context,
     resolve_device,
     resolve_precision,
 )
@@ -245,8 +245,8 @@ class UserLogEmbedder(AudioTransformer):
         precision = resolve_precision(self.precision, device)
         return load_model(self.weights, device=device, precision=precision)
 
-    def _front_end(self):
-        return front_end_of(self._load_network())
+    def _rate_and_context(self):
+        return network_context(self._load_network())
 
     def _load_network(self):
         return self._load_model().network

@@ -219,9 +219,10 @@ def musicnn_models(pipeline: Pipeline) -> list[str]:
     if type(embedder).__name__ != "UserLogEmbedder":
         return list(MODELS)
     from userlogfeat.weights import find_model, read_config
+    from userlogfeat.weights.builders import encoder_of
 
-    network = read_config(find_model(embedder.weights))["network"]
-    return [network["model"]] if network["name"] == "musicnn" else []
+    encoder = encoder_of(read_config(find_model(embedder.weights))["network"])
+    return [encoder.name] if encoder is not None else []
 
 
 def _write_library(folder, models):

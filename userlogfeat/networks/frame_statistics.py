@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import nn
 
-from userlogfeat.networks.teacher import add_output, pool_patches
-from userlogfeat.networks.threads import map_threads
+from userlogfeat.networks.teacher import add_output, pool_frames, to_log_mels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -180,23 +179,15 @@ class FrameTeacher(nn.Module):
             sizes["affinity"] = self.labels.out_features
         return sizes
 
-    def log_mel(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        """Spectrograms of clips of any lengths: list of (bands, frames)."""
-        return map_threads(
-            lambda waveform: self.front_end(waveform[None])[0],
-            waveforms,
-            device=waveforms[0].device,
-        )
-
     def forward(
-        self, log_mels: list[Tensor], layers: Sequence[str] = ("embedding",)
+        self, clips: Sequence[Tensor], layers: Sequence[str] = ("embedding",)
     ) -> dict[str, list[Tensor]]:
-        """Hear clips, each for itself.
+        """Layers of clips, each by itself.
 
         Parameters
         ----------
-        log_mels : list of Tensor (bands, frames)
-            One a clip, of any number of frames.
+        clips : list of Tensor (n_samples,), or (bands, frames)
+            Waveforms or spectrograms of any lengths.
         layers : sequence of str
             Which layers, in the order wanted: ``"base"``, statistics of the frames;
             ``"embedding"``, those of the embedded frames; ``"affinity"`` of the mean
@@ -209,9 +200,9 @@ class FrameTeacher(nn.Module):
             ``pooling=None``.
         """
         if "output" in layers:
-            return add_output(self, log_mels, layers)
+            return add_output(self, clips, layers)
         heard = {name: [] for name in layers}
-        for log_mel in log_mels:
+        for log_mel in to_log_mels(self.front_end, clips):
             frames = log_mel.float()
             embedded = None if self.features is None else self.features(frames.T).T
             for name in layers:
@@ -223,7 +214,7 @@ class FrameTeacher(nn.Module):
             # The mean of the frames' affinities is that of the mean frame.
             return self.labels(self._means(embedded).mean(0))
         windows = self.statistics(frames if name == "base" else embedded)
-        return pool_patches(windows, self.pooling)
+        return pool_frames(windows, self.pooling)
 
     def _means(self, frames):
         """Mean of each window: (n_windows, n_units)."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 from torch.nn.functional import pad
+
+from userlogfeat.networks.threads import map_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +104,21 @@ class LogMelSpectrogram(nn.Module):
                     log_mels[clips, :, first:last] = block.mT
         return log_mels
 
+    def clips(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
+        """Transform clips (n_samples,) of any lengths into (n_bands, n_frames) each.
+
+        A CPU has a clip in each thread; a GPU those of one length together.
+        """
+        device = waveforms[0].device
+        if device.type == "cpu":
+            return map_threads(lambda x: self(x[None])[0], waveforms, device=device)
+        log_mels: list[Any] = [None] * len(waveforms)
+        for rows in rows_of_one_length(waveforms):
+            together = self(torch.stack([waveforms[row] for row in rows]))
+            for row, log_mel in zip(rows, together, strict=True):
+                log_mels[row] = log_mel
+        return log_mels
+
     def _at_once(self, device, n_frames):
         """Clips, and frames of each, that are transformed at a time."""
         if device.type == "cpu":  # one clip: libraries below sum differently in a batch
@@ -123,6 +141,14 @@ class LogMelSpectrogram(nn.Module):
         else:
             spectrum = spectrum.abs()
         return compress(spectrum @ self.filters, settings)
+
+
+def rows_of_one_length(clips: Sequence[Tensor]) -> list[list[int]]:
+    """Group clips by the length of their last axis: lists of their places."""
+    places: dict[int, list[int]] = {}
+    for place, clip in enumerate(clips):
+        places.setdefault(clip.shape[-1], []).append(place)
+    return list(places.values())
 
 
 def compress(mel: Tensor, front_end: FrontEnd) -> Tensor:

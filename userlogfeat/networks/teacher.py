@@ -14,147 +14,158 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from userlogfeat._threads import limit_torch, n_cores
+from userlogfeat.networks.mel import LogMelSpectrogram, rows_of_one_length
 from userlogfeat.networks.threads import map_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from userlogfeat.networks.mel import LogMelSpectrogram
+    from userlogfeat.encoders import Encoder
     from userlogfeat.networks.mlp import FeatureTeacher
 
 
 POOLINGS = ("mean", "max", "meanstd")
 HEAD = ("head_input", "embedding")  # layers that have the pooling of the head
+MOST_PADDING = 1.25  # longest clip of a batch, by its shortest
 BLOCK_VALUES = 1 << 17  # of spectrograms that a thread reads at once: 30 s
 
 
-class PatchTeacher(nn.Module):
-    """A network of fixed-length patches, pooled over the clip, and a head.
+class EncoderTeacher(nn.Module):
+    """A frozen encoder, pooled over the clip, and a head.
 
     Parameters
     ----------
-    front_end : LogMelSpectrogram
-        From waveforms to log-mel.
-    trunk : Module
-        ``trunk(frames, starts, layers)`` -> {layer: (patches, size)}, as
-        :class:`userlogfeat.networks.musicnn.Musicnn`.
-    patch_hop : int
-        Frames between the starts of neighbouring patches.
+    encoder : Encoder
+        See :mod:`userlogfeat.encoders`. Its weights are not part of this module.
     head : Module, optional
         From pooled features (clips, n_in) to the embedding (clips, n_out).
     head_layer : str
-        The layer of the trunk that the head reads.
+        The layer of the encoder that the head reads.
     head_pooling : {"mean", "max", "meanstd"}
-        How that layer is pooled over the patches of a clip.
+        How that layer is pooled over the frames of a clip.
+    precision : {"fp32", "bf16"}
+        Precision of the encoder's matrix products.
     """
 
     def __init__(
         self,
-        front_end: LogMelSpectrogram,
-        trunk: nn.Module,
+        encoder: Encoder,
         *,
-        patch_hop: int,
         head: nn.Module | None = None,
         head_layer: str = "taggram",
         head_pooling: Literal["mean", "max", "meanstd"] = "meanstd",
+        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         super().__init__()
-        if head_pooling not in POOLINGS or patch_hop < 1:
+        if head_pooling not in POOLINGS:
             raise ValueError(
-                f"Got head_pooling={head_pooling!r} and patch_hop={patch_hop!r}, "
-                f"expected one of {POOLINGS} and at least one frame."
+                f"Got head_pooling={head_pooling!r}, expected one of {POOLINGS}."
             )
-        self.front_end = front_end
-        self.trunk = trunk
-        self.patch_hop = patch_hop
+        # In a tuple: of an encoder that is a module, nothing is registered here.
+        self._encoder = (encoder,)
+        settings = getattr(encoder, "front_end", None)
+        self.front_end = settings and LogMelSpectrogram(settings)
         self.head = head
         self.head_layer = head_layer
         self.head_pooling = head_pooling
+        self.precision = precision
         self.output = None
 
     @property
+    def encoder(self) -> Encoder:
+        """The encoder."""
+        return self._encoder[0]
+
+    @property
     def sample_rate(self) -> int:
-        """Of the waveforms it hears, in Hz."""
-        return self.front_end.front_end.sample_rate
+        """Rate of the waveforms it reads, in Hz."""
+        return self.encoder.sample_rate
 
     @property
     def min_samples(self) -> int:
-        """Samples of the shortest clip that fills one patch."""
-        return (self.trunk.n_frames - 1) * self.front_end.front_end.hop
+        """Samples of the shortest clip it can read."""
+        return self.encoder.min_samples
 
     @property
     def n_bands(self) -> int:
-        """Mel bands of the spectrograms it hears."""
-        return self.trunk.n_bands
+        """Bands of the spectrograms that it reads."""
+        if self.front_end is None:
+            raise ValueError(
+                f"The encoder {self.encoder.name!r} reads waveforms, not spectrograms: "
+                "pass X as paths, or as waveforms."
+            )
+        return self.front_end.front_end.n_bands
 
     @property
     def layer_sizes(self) -> dict[str, int]:
         """Size of every layer, by name."""
-        sizes = dict(self.trunk.layer_sizes)
+        sizes = dict(self.encoder.layer_sizes)
         if self.head is not None:
             sizes["embedding"] = self.head[-1].out_features
         return sizes
 
-    def log_mel(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        """Spectrograms of clips of any lengths: list of (bands, frames)."""
-        if waveforms[0].device.type != "cpu":
-            return hear_together(self.front_end, waveforms)
-        return map_threads(
-            lambda waveform: self.front_end(waveform[None])[0],
-            waveforms,
-            device=waveforms[0].device,
-        )
-
     def forward(
         self,
-        log_mels: list[Tensor],
+        clips: Sequence[Tensor],
         layers: Sequence[str] = ("embedding",),
         pooling: Literal["mean", "max", "meanstd"] | None = "mean",
     ) -> dict[str, list[Tensor]]:
-        """Hear clips.
+        """Layers of clips.
 
         Parameters
         ----------
-        log_mels : list of Tensor (bands, frames)
-            One a clip, of any number of frames.
+        clips : list of Tensor (n_samples,), or (bands, frames)
+            Waveforms or, if the encoder reads them, spectrograms; of any lengths.
         layers : sequence of str
             Which layers, in the order wanted; ``"head_input"`` is what the head reads,
             and ``"output"`` that of a student.
         pooling : {"mean", "max", "meanstd", None}
-            Over the patches of a clip (the embedding has its own). None keeps the
-            patches apart.
+            Over the frames of a clip (the embedding has its own). None keeps the
+            frames apart.
 
         Returns
         -------
         dict of str to list of Tensor
-            For each layer one tensor a clip: (size,), or (patches, size) with
+            For each layer one tensor a clip: (size,), or (n_frames, size) with
             ``pooling=None``.
         """
-        starts, n_patches, frames = lay_end_to_end(
-            log_mels, self.trunk.n_frames, self.patch_hop
-        )
         if "output" in layers:
-            return add_output(self, log_mels, layers, pooling=pooling)
+            return add_output(self, clips, layers, pooling=pooling)
         wanted = [self.head_layer if name in HEAD else name for name in layers]
-        patches = {
-            name: values.float().split(n_patches)
-            for name, values in self.trunk(
-                frames, starts, tuple(dict.fromkeys(wanted))
-            ).items()
-        }
-        heard = {}
+        frames = self._encode(clips, tuple(dict.fromkeys(wanted)))
+        pooled = {}
         for name in layers:
             of_head = name in HEAD
             values = [
-                pool_patches(clip, self.head_pooling if of_head else pooling)
-                for clip in patches[self.head_layer if of_head else name]
+                pool_frames(clip, self.head_pooling if of_head else pooling)
+                for clip in frames[self.head_layer if of_head else name]
             ]
             if name == "embedding":
                 values = list(self.head(torch.stack(values)))
-            heard[name] = values
-        return heard
+            pooled[name] = values
+        return pooled
+
+    def _encode(self, clips, layers):
+        """Frames of every clip: {layer: list of (n_frames, size)}."""
+        if self.front_end is not None:
+            clips = to_log_mels(self.front_end, clips)
+        frames = {name: [None] * len(clips) for name in layers}
+        for rows in rows_of_similar_length(clips):
+            encoding = self._encode_together([clips[row] for row in rows], layers)
+            for name in layers:
+                for row, values in zip(rows, encoding.clips(name), strict=True):
+                    frames[name][row] = values.float()
+        return frames
+
+    def _encode_together(self, clips, layers):
+        if clips[0].ndim == 2:
+            return self.encoder.encode_spectrograms(clips, layers, self.precision)
+        lengths = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
+        waveforms = pad_sequence(clips, batch_first=True)
+        return self.encoder.encode(waveforms, lengths, layers, self.precision)
 
 
 class SpectrogramTeacher(nn.Module):
@@ -217,25 +228,15 @@ class SpectrogramTeacher(nn.Module):
         default = {"embedding": self.n_units}
         return dict(getattr(self.network, "layer_sizes", default))
 
-    def log_mel(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        """Spectrograms of clips of any lengths: list of (bands, frames)."""
-        if waveforms[0].device.type != "cpu":
-            return hear_together(self.front_end, waveforms)
-        return map_threads(
-            lambda waveform: self.front_end(waveform[None])[0],
-            waveforms,
-            device=waveforms[0].device,
-        )
-
     def forward(
-        self, log_mels: list[Tensor], layers: Sequence[str] = ("embedding",)
+        self, clips: Sequence[Tensor], layers: Sequence[str] = ("embedding",)
     ) -> dict[str, list[Tensor]]:
-        """Hear clips.
+        """Layers of clips.
 
         Parameters
         ----------
-        log_mels : list of Tensor (bands, frames)
-            One a clip; those of one length are heard together.
+        clips : list of Tensor (n_samples,), or (bands, frames)
+            Waveforms or spectrograms of any lengths.
         layers : sequence of str
             Which layers, in the order wanted; ``"output"`` is that of a student.
 
@@ -245,7 +246,8 @@ class SpectrogramTeacher(nn.Module):
             For each layer one tensor a clip.
         """
         if "output" in layers:
-            return add_output(self, log_mels, layers)
+            return add_output(self, clips, layers)
+        log_mels = to_log_mels(self.front_end, clips)
         heard = {name: [None] * len(log_mels) for name in layers}
         for rows in rows_of_one_length(log_mels):
             x = torch.stack([log_mels[i] for i in rows])  # B, F, T
@@ -281,60 +283,49 @@ class SpectrogramTeacher(nn.Module):
         return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
-def rows_of_one_length(clips: Sequence[Tensor]) -> list[list[int]]:
-    """Which clips are of one length, by their last axis: lists of their places."""
-    places = {}
-    for place, clip in enumerate(clips):
-        places.setdefault(clip.shape[-1], []).append(place)
-    return list(places.values())
+def to_log_mels(
+    front_end: LogMelSpectrogram, clips: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    """Spectrograms of waveforms (n_samples,); spectrograms are returned as they are."""
+    return front_end.clips(clips) if clips[0].ndim == 1 else clips
 
 
-def hear_together(
-    front_end: LogMelSpectrogram, waveforms: Sequence[Tensor]
-) -> list[Tensor]:
-    """Spectrograms of clips, those of one length at once, as a GPU wants them.
+def rows_of_similar_length(clips: Sequence[Tensor]) -> list[list[int]]:
+    """Group clips so that padding makes none longer by more than `MOST_PADDING`.
 
-    Parameters
-    ----------
-    front_end : LogMelSpectrogram
-        From waveforms to log-mel.
-    waveforms : list of Tensor (n_samples,)
-        Of any lengths.
-
-    Returns
-    -------
-    list of Tensor (bands, frames)
+    Else a long clip among short ones would multiply the memory of a batch.
     """
-    heard = [None] * len(waveforms)
-    for rows in rows_of_one_length(waveforms):
-        log_mels = front_end(torch.stack([waveforms[row] for row in rows]))
-        for row, log_mel in zip(rows, log_mels, strict=True):
-            heard[row] = log_mel
-    return heard
+    groups: list[list[int]] = []
+    for row in sorted(range(len(clips)), key=lambda row: clips[row].shape[-1]):
+        length = clips[row].shape[-1]
+        if not groups or length > MOST_PADDING * clips[groups[-1][0]].shape[-1]:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
 
 
 def add_output(
     teacher: nn.Module,
-    log_mels: Sequence[Tensor],
+    clips: Sequence[Tensor],
     layers: Sequence[str],
     **settings: Any,
 ) -> dict[str, list[Tensor]]:
     """Layers of clips with "output" among them, from the embedding."""
     others = tuple(dict.fromkeys(["embedding", *layers]))
     others = tuple(name for name in others if name != "output")
-    heard = teacher(log_mels, layers=others, **settings)
+    heard = teacher(clips, layers=others, **settings)
     heard["output"] = list(teacher.output(torch.stack(heard["embedding"])))
     return {name: heard[name] for name in layers}
 
 
 def with_output(
-    teacher: PatchTeacher | SpectrogramTeacher | FeatureTeacher, output: nn.Module
+    teacher: EncoderTeacher | SpectrogramTeacher | FeatureTeacher, output: nn.Module
 ) -> nn.Module:
     """A student: the teacher, all parameters shared, with an output layer.
 
     Parameters
     ----------
-    teacher : PatchTeacher, SpectrogramTeacher or FeatureTeacher
+    teacher : EncoderTeacher, SpectrogramTeacher or FeatureTeacher
         Not changed.
     output : Module
         From embeddings (clips, n_units) to (clips, n_outputs).
@@ -350,55 +341,18 @@ def with_output(
     return student
 
 
-def lay_end_to_end(
-    log_mels: list[Tensor], length: int, hop: int
-) -> tuple[Tensor, list[int], Tensor]:
-    """Join the frames of clips, and say where their patches start.
-
-    A clip shorter than one patch is repeated to fill it; frames after the last whole
-    patch are left out.
-
-    Parameters
-    ----------
-    log_mels : list of Tensor (bands, frames)
-        One a clip.
-    length, hop : int
-        Of and between patches, in frames.
-
-    Returns
-    -------
-    starts : Tensor (patches,), int64
-        First frame of each patch, counted over all clips.
-    n_patches : list of int
-        Patches of each clip, at least one.
-    frames : Tensor (all frames, bands)
-    """
-    clips, starts, n_patches, offset = [], [], [], 0
-    for log_mel in log_mels:
-        n_frames = log_mel.shape[1]
-        if n_frames < length:
-            log_mel = log_mel.repeat(1, -(-length // n_frames))[:, :length]
-            n_frames = length
-        first = torch.arange(0, n_frames - length + 1, hop)
-        starts.append(first + offset)
-        n_patches.append(len(first))
-        clips.append(log_mel.T)
-        offset += n_frames
-    return torch.cat(starts), n_patches, torch.cat(clips)
-
-
-def pool_patches(
-    patches: Tensor, pooling: Literal["mean", "max", "meanstd"] | None
+def pool_frames(
+    frames: Tensor, pooling: Literal["mean", "max", "meanstd"] | None
 ) -> Tensor:
-    """One row a clip from the (patches, size) of its patches.
+    """Pool the frames (n_frames, size) of a clip into one row.
 
     ``"meanstd"`` is the mean and the population standard deviation, side by side;
-    None returns the patches as they are.
+    None returns the frames as they are.
     """
     if pooling is None:
-        return patches
+        return frames
     if pooling == "mean":
-        return patches.mean(0)
+        return frames.mean(0)
     if pooling == "max":
-        return patches.amax(0)
-    return torch.cat([patches.mean(0), patches.std(0, correction=0)])
+        return frames.amax(0)
+    return torch.cat([frames.mean(0), frames.std(0, correction=0)])

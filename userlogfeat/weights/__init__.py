@@ -1,13 +1,11 @@
 """Saved models: safetensors, config.json, and the answer to a test tone.
 
-================  ==========================================================
-models            save, find, load; bundled models
-config            what must be in config.json, and whether it was changed
-builders          the network that a config describes
-fingerprint       the answer to a fixed test tone, compared when a model is loaded
-musicnn           musicnn's published networks, from the installed package
-tensorflow_files  the variables of a TensorFlow checkpoint, without TensorFlow
-================  ==========================================================
+===========  ===========================================================
+models       save, find, load; bundled models
+config       what must be in config.json, and whether it was changed
+builders     the network that a config describes
+fingerprint  the answer to a fixed test tone, compared when a model is loaded
+===========  ===========================================================
 """
 
 from userlogfeat.weights.config import (

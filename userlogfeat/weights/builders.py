@@ -5,6 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from userlogfeat.encoders import Encoder, encoder_identity, get_encoder
 from userlogfeat.frontends import FrontEnd
 from userlogfeat.networks.artist import ArtistCNN, DiscriminantContexts
 from userlogfeat.networks.frame_statistics import FrameTeacher, WindowStatistics
@@ -12,9 +13,8 @@ from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.metric import ContextMean, MetricCNN
 from userlogfeat.networks.mlp import FeatureTeacher, mlp
 from userlogfeat.networks.se_cnn import SECNN
-from userlogfeat.networks.teacher import PatchTeacher, SpectrogramTeacher
+from userlogfeat.networks.teacher import EncoderTeacher, SpectrogramTeacher
 from userlogfeat.weights.config import ModelError, check_front_end
-from userlogfeat.weights.musicnn import load_musicnn
 
 
 def build(
@@ -54,17 +54,64 @@ def build(
     return _BUILDERS[spec["name"]](spec, front_end, device, precision)
 
 
-def _build_musicnn(spec, front_end, device, precision):
+def encoder_of(spec: dict[str, Any]) -> Encoder | None:
+    """Return the frozen encoder of a saved model, None if it has none.
+
+    Parameters
+    ----------
+    spec : dict
+        The entry ``network`` of a config.
+
+    Raises
+    ------
+    ModelError
+        If no encoder of that name is registered, or its weights are others than those
+        that the model was trained with.
+    """
+    if spec["name"] == "musicnn":  # as models were saved before there were others
+        from userlogfeat.encoders.musicnn import hop_seconds
+
+        hop = hop_seconds(spec["patch_hop"])
+        return get_encoder(spec["model"], patch_hop=hop)
+    if spec["name"] != "encoder":
+        return None
+    saved = spec["encoder"]
+    try:
+        encoder = get_encoder(saved["name"], **saved["settings"])
+    except ValueError as error:
+        raise ModelError(f"The model needs an encoder that is not here. {error}") from (
+            error
+        )
+    found = encoder_identity(encoder)
+    if found != saved:
+        raise ModelError(
+            f"The model was trained on the encoder {saved}, but the one registered "
+            f"here is {found}: its estimates would be wrong. Install that revision, "
+            "or train the model again."
+        )
+    return encoder
+
+
+def encoder_parameter(spec: dict[str, Any]) -> str | Encoder | None:
+    """Return an estimator's parameter `encoder`: its name, if that says it all."""
+    encoder = encoder_of(spec)
+    if encoder is None:
+        return None
+    by_name = get_encoder(encoder.name)
+    same = encoder_identity(by_name) == encoder_identity(encoder)
+    return encoder.name if same else encoder
+
+
+def _build_encoder(spec, front_end, device, precision):
     with torch.device("meta"):
         head = mlp(spec["head"])
         output = _build_output(spec, spec["head"][-1])
-    teacher = PatchTeacher(
-        LogMelSpectrogram(front_end).to(device),
-        load_musicnn(spec["model"], device=device, precision=precision),
-        patch_hop=spec["patch_hop"],
+    teacher = EncoderTeacher(
+        encoder_of(spec),
         head=head,
         head_layer=spec["head_layer"],
         head_pooling=spec["head_pooling"],
+        precision=precision,
     )
     teacher.output = output
     return teacher
@@ -167,7 +214,8 @@ def _build_output(spec, n_units):
 
 
 _BUILDERS = {
-    "musicnn": _build_musicnn,
+    "encoder": _build_encoder,
+    "musicnn": _build_encoder,
     "mlp": _build_mlp,
     "se_cnn": _build_se_cnn,
     "metric": _build_metric,

@@ -13,7 +13,7 @@ import torch
 from userlogfeat._threads import limit_torch
 from userlogfeat.networks.frame_statistics import FrameTeacher
 from userlogfeat.networks.mlp import FeatureTeacher
-from userlogfeat.networks.teacher import PatchTeacher
+from userlogfeat.networks.teacher import EncoderTeacher
 from userlogfeat.weights.config import ModelError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 TONE_SECONDS = 4.0
 MAX_MAPS = 1 << 27  # numbers in one layer's maps of the test tone: 512 MB
-MAX_PATCHES = 1 << 10  # of the test tone
 # Relative difference of the fingerprint that other machines and kernels may show.
 FINGERPRINT_TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 
@@ -35,7 +34,7 @@ def fingerprint_of(network: nn.Module) -> np.ndarray:
             n_features = network.head[0].weight.shape[1]
             ramp = torch.linspace(-1, 1, n_features, device=device)
             embedding = network(ramp[None])[0]
-        elif network.front_end is None:
+        elif network.front_end is None and not isinstance(network, EncoderTeacher):
             rows = torch.linspace(0, 3, network.n_bands, device=device)
             columns = torch.arange(network.n_frames, device=device)
             waves = 1 + torch.sin(rows[:, None] * columns)  # F, T
@@ -43,7 +42,7 @@ def fingerprint_of(network: nn.Module) -> np.ndarray:
         else:
             seconds = max(TONE_SECONDS, network.min_samples / network.sample_rate)
             tone = make_tone(network.sample_rate, seconds).to(device)
-            embedding = network(network.log_mel([tone]))["embedding"][0]
+            embedding = network([tone])["embedding"][0]
     return embedding.double().cpu().numpy()
 
 
@@ -106,21 +105,19 @@ def check_fingerprint(
 
 def check_effort(network: nn.Module) -> None:
     """Raise where the test tone would fill the memory: no paper's network needs 1/4."""
-    if isinstance(network, FeatureTeacher):
-        return
-    n_frames, n_patches = getattr(network, "n_frames", 1), 0
+    if isinstance(network, FeatureTeacher | EncoderTeacher):
+        return  # rows of features, of an encoder's own number
+    n_frames = getattr(network, "n_frames", 1)
     if network.front_end is not None:
         settings = network.front_end.front_end
         n_samples = max(TONE_SECONDS * settings.sample_rate, network.min_samples)
         n_frames = max(n_frames, n_samples / settings.hop)
-    if isinstance(network, PatchTeacher):
-        n_patches = n_frames / network.patch_hop
     of_frames = 2 if isinstance(network, FrameTeacher) else 3
     sizes = [len(p) for p in network.parameters() if p.ndim >= of_frames]
     n_maps = n_frames * network.n_bands * max([1, *sizes])
     if isinstance(network, FrameTeacher):
         n_maps *= _windows(network.statistics, n_frames)
-    if n_maps > MAX_MAPS or n_patches > MAX_PATCHES:
+    if n_maps > MAX_MAPS:
         raise ValueError(
             f"its test tone has {n_frames:.0f} frames of {network.n_bands} bands, "
             f"{n_maps:.3g} numbers in a layer, expected at most {MAX_MAPS}"

@@ -27,7 +27,7 @@ from torch import nn
 from userlogfeat._files import is_described, replace_pair
 from userlogfeat._typing import Device, PathLike
 from userlogfeat.frontends import FrontEnd
-from userlogfeat.weights.builders import build
+from userlogfeat.weights.builders import build, encoder_parameter
 from userlogfeat.weights.config import (
     CONFIG,
     FORMAT,
@@ -47,7 +47,7 @@ from userlogfeat.weights.fingerprint import (
 
 if TYPE_CHECKING:
     from userlogfeat.networks.mlp import FeatureTeacher
-    from userlogfeat.networks.teacher import PatchTeacher, SpectrogramTeacher
+    from userlogfeat.networks.teacher import EncoderTeacher, SpectrogramTeacher
 
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class SavedModel:
     name : str
         As it was asked for.
     network : Module
-        A :class:`PatchTeacher`, :class:`SpectrogramTeacher` or
+        A :class:`EncoderTeacher`, :class:`SpectrogramTeacher` or
         :class:`FeatureTeacher`, in evaluation mode.
     config : dict
         What config.json holds.
@@ -102,7 +102,7 @@ class SavedModel:
 
 def save_model(
     folder: PathLike,
-    network: PatchTeacher | SpectrogramTeacher | FeatureTeacher,
+    network: EncoderTeacher | SpectrogramTeacher | FeatureTeacher,
     *,
     estimator: dict[str, Any],
     spec: dict[str, Any],
@@ -118,8 +118,8 @@ def save_model(
     ----------
     folder : str or Path
         Made where it is missing.
-    network : PatchTeacher, SpectrogramTeacher or FeatureTeacher
-        What to save; a trunk that comes with an installed package is not written.
+    network : EncoderTeacher, SpectrogramTeacher or FeatureTeacher
+        What to save; the weights of an encoder are not written, only its identity.
     estimator : dict
         ``{"class": ..., "parameters": ...}`` of the estimator that learned it.
     spec : dict
@@ -140,9 +140,7 @@ def save_model(
         )
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
-        name: tensor.contiguous().cpu()
-        for name, tensor in network.state_dict().items()
-        if not name.startswith(("front_end.", "trunk."))
+        name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()
     }
     front_end = getattr(network, "front_end", None)
     tone = fingerprint_of(network)
@@ -230,9 +228,14 @@ def load_fitted(
     parameters = dict(saved.config["parameters"])
     # `save` writes None; what a stranger wrote instead, a later fit would write to.
     parameters |= {name: None for name in _WRITTEN if name in parameters}
-    if isinstance(parameters.get("frontend"), dict):
-        with explained(folder):
+    if parameters.get("network") == "musicnn":  # before there were other encoders
+        del parameters["model"], parameters["patch_hop"]
+        parameters |= {"network": "se_cnn", "encoder": None}
+    with explained(folder):
+        if isinstance(parameters.get("frontend"), dict):
             parameters["frontend"] = FrontEnd(**parameters["frontend"])
+        if "encoder" in parameters:
+            parameters["encoder"] = encoder_parameter(saved.config["network"])
     if network is not None:
         parameters["network"] = network
     return saved, parameters
@@ -325,9 +328,7 @@ def _load(name, folder, stamps, device, precision, own_class):
 def _fill(network, data, path):
     """Read the tensors of a file into a network, after comparing names and shapes."""
     expected = {
-        name: list(tensor.shape)
-        for name, tensor in network.state_dict().items()
-        if not name.startswith(("front_end.", "trunk."))
+        name: list(tensor.shape) for name, tensor in network.state_dict().items()
     }
     try:
         tensors = load_tensors(data)

@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from userlogfeat.networks.taggers import (
+from userlogfeat.encoders.musicnn_checkpoint import (
     DTYPES,
     N_BANDS,
     N_FRAMES,
@@ -383,7 +383,7 @@ def musicnn_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
     Parameters
     ----------
     variables : dict of str to ndarray
-        As :func:`userlogfeat.weights.tensorflow_files.read_checkpoint` gives them.
+        What :func:`~userlogfeat.encoders.tensorflow_checkpoint.read_checkpoint` reads.
 
     Returns
     -------

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import skip_init
 
-from userlogfeat.networks.taggers import (
+from userlogfeat.encoders.musicnn_checkpoint import (
     DTYPES,
     N_BANDS,
     N_FRAMES,
@@ -76,7 +76,7 @@ class Vgg(nn.Module):
     def forward(
         self, frames: Tensor, starts: Tensor, layers: Sequence[str] = ("taggram",)
     ) -> dict[str, Tensor]:
-        """Layers of every patch: see :class:`userlogfeat.networks.musicnn.Musicnn`."""
+        """Layers of every patch: see `musicnn_fast.Musicnn`."""
         check_call(self, frames, starts, layers)
         parts = map_blocks(
             partial(self._hear, frames, layers=layers),

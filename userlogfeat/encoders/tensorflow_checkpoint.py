@@ -8,41 +8,17 @@ LevelDB's ``doc/table_format.md``.
 
 Nothing in the files is run, every length is compared with what the file holds before
 anything is allocated, and every checksum (CRC-32C of table blocks and tensors) is
-verified. :func:`find_musicnn` finds the checkpoints that the musicnn package installs.
+verified.
 """
 
 import math
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from userlogfeat._files import sha256
 from userlogfeat._typing import PathLike
-
-MUSICNN_VERSION = "0.1.0"
-MUSICNN_COMMAND = f"pip install --no-deps musicnn=={MUSICNN_VERSION}"
-# SHA-256 of the index and the data of each checkpoint in musicnn 0.1.0.
-MUSICNN_SHA256 = {
-    "MSD_musicnn": (
-        "87f3e0f3550c8d3bafc840374003e5c8af5eeb5ecf6add61af09a7822d3282c8",
-        "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6",
-    ),
-    "MTT_musicnn": (
-        "da2d7bb670b2b31e9bc441bb1bd75eca31b5b061f963cc1f9630c1aff3238f57",
-        "041f3935e981a65cea739842d30c188d3a7d2adf4410955c8668eb3de4a5acab",
-    ),
-    "MSD_vgg": (
-        "50e499238457558bba9f34f8b84d4afb8279afd43520cdf0a4fdf805a49c9ca3",
-        "9683d756b8311146534f333502ebf4a2a78a3e320c54ab0411dff6186d8375fc",
-    ),
-    "MTT_vgg": (
-        "4b0d3d2d02bbe0919c063c1fb74bfa9018ac3517e362d681b07444d4207a5f5f",
-        "458f5c8bcecc086a3bba3dce83809df6da6e0a3560a59ddd84711bf3d5fd8303",
-    ),
-}
 
 INDEX, DATA = ".index", ".data-00000-of-00001"
 MAX_INDEX_BYTES = 1 << 24
@@ -54,55 +30,6 @@ CRC_POLYNOMIAL = 0x82F63B78  # Castagnoli, bits reversed
 CRC_LANES = 4096  # pieces of a tensor that are checked side by side
 MASK_DELTA = 0xA282EAD8  # LevelDB stores checksums rotated, plus this
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 6: "i1", 9: "<i8", 10: "?"}
-
-
-def find_musicnn(
-    model: Literal["MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"],
-) -> str:
-    """Find a checkpoint of the installed musicnn package, without importing it.
-
-    Parameters
-    ----------
-    model : {"MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"}
-        Which of its networks.
-
-    Returns
-    -------
-    str
-        The prefix of the checkpoint, for :func:`read_checkpoint`.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        Where musicnn is not installed; the message has the command.
-    ValueError
-        Where the model is unknown, or its files are not those of musicnn 0.1.0.
-    """
-    if model not in MUSICNN_SHA256:
-        raise ValueError(
-            f"Got model={model!r}, expected one of {', '.join(MUSICNN_SHA256)}."
-        )
-    try:
-        distribution = metadata.distribution("musicnn")
-    except metadata.PackageNotFoundError:
-        raise ModuleNotFoundError(
-            f"The weights of {model} come with the musicnn package, which is not "
-            f"installed. Install it with: {MUSICNN_COMMAND} (--no-deps, since it pins "
-            "old versions of numpy and tensorflow; only its weight files are read).",
-            name="musicnn",
-        ) from None
-    prefix = f"{distribution.locate_file('musicnn')}/{model}/"
-    for suffix, expected in zip((INDEX, DATA), MUSICNN_SHA256[model], strict=True):
-        path = Path(prefix + suffix)
-        found = sha256(path) if path.is_file() else "no file"
-        if found != expected:
-            raise ValueError(
-                f"{path} is not that of musicnn {MUSICNN_VERSION} (installed: "
-                f"{distribution.version}): its SHA-256 is {found[:12]}, expected "
-                f"{expected[:12]}. Install it again: {MUSICNN_COMMAND} "
-                "--force-reinstall"
-            )
-    return prefix
 
 
 def read_checkpoint(

@@ -5,9 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from userlogfeat.networks import musicnn as module
-from userlogfeat.networks.musicnn import Musicnn, musicnn_state
-from userlogfeat.networks.taggers import MSD_TAGS, MTT_TAGS
+from userlogfeat.encoders import musicnn_fast as module
+from userlogfeat.encoders.musicnn_checkpoint import MSD_TAGS, MTT_TAGS
+from userlogfeat.encoders.musicnn_fast import Musicnn, musicnn_state
 
 LAYERS = tuple(Musicnn.layer_sizes)
 KERNELS = [
@@ -252,13 +252,13 @@ CLIPS = (
 @pytest.mark.parametrize("model", ["MSD_musicnn", "MTT_musicnn"])
 @pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("bf16", 1e-2)])
 def test_parity_from_the_stored_log_mel(data, musicnn, model, clip, precision, limit):
-    from userlogfeat.weights.musicnn import load_musicnn
+    from userlogfeat.encoders.musicnn import load_network
 
     log_mel = np.load(data / REFERENCE / f"MSD_musicnn__{clip}.npz")["log_mel"]
     stored = np.load(data / REFERENCE / f"{model}__{clip}.npz")
     starts = torch.arange(0, len(log_mel) - 186, 61)
     names = ("max_pool", "mean_pool", "penultimate", "taggram")
-    heard = load_musicnn(model, precision=precision)(
+    heard = load_network(model, precision=precision)(
         torch.from_numpy(log_mel), starts, names
     )
     assert distance(heard["max_pool"], stored["max_pool"]) < limit

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from userlogfeat.networks.vgg import Vgg, vgg_state
+from userlogfeat.encoders.musicnn_vgg import Vgg, vgg_state
 
 CLIPS = (
     "classical.00005",
@@ -83,16 +83,16 @@ def test_every_layer_equals_the_plain_network():
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("model", ["MSD_vgg", "MTT_vgg"])
 def test_parity_from_the_stored_log_mel(data, musicnn, model, clip):
-    from userlogfeat.weights.musicnn import load_musicnn
+    from userlogfeat.encoders.musicnn import load_network
 
     folder = data / "musicnn_reference"
     log_mel = np.load(folder / f"MSD_musicnn__{clip}.npz")["log_mel"]
     stored = np.load(folder / f"{model}__{clip}.npz")
     starts = torch.arange(0, len(log_mel) - 186, 61)
     frames = torch.from_numpy(log_mel)
-    heard = load_musicnn(model)(frames, starts, ("taggram", "pool5"))
+    heard = load_network(model)(frames, starts, ("taggram", "pool5"))
     assert distance(heard["taggram"], stored["taggram"]) < 1e-5
     # The original squeezes (patches, 2, 1, 128) and joins patches along the frames.
     assert distance(heard["pool5"].reshape(-1, 128), stored["pool5"]) < 1e-5
-    half = load_musicnn(model, precision="bf16")(frames, starts)
+    half = load_network(model, precision="bf16")(frames, starts)
     assert distance(half["taggram"], stored["taggram"]) < 2e-2

@@ -6,8 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from userlogfeat.weights import tensorflow_files
-from userlogfeat.weights.tensorflow_files import crc32c, find_musicnn, read_checkpoint
+from userlogfeat.encoders import musicnn as musicnn_encoders
+from userlogfeat.encoders.musicnn import find_checkpoint
+from userlogfeat.encoders.tensorflow_checkpoint import crc32c, read_checkpoint
 
 FLOAT, INT64, STRING = 1, 9, 7
 
@@ -212,27 +213,27 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_musicnn_is_found_and_its_hashes_hold(musicnn):
-    prefix = find_musicnn("MSD_musicnn")
+    prefix = find_checkpoint("MSD_musicnn")
     variables = read_checkpoint(prefix, wanted=lambda name: name.startswith("dense"))
     assert variables["dense/kernel"].shape == (2 * 753, 200)
 
 
 def test_an_unknown_model_is_refused():
     with pytest.raises(
-        ValueError, match="Got model='MSD_big', expected one of MSD_mus"
+        ValueError, match="Got model='MSD_big', expected one of 'MSD_mus"
     ):
-        find_musicnn("MSD_big")
+        find_checkpoint("MSD_big")
 
 
 def test_without_musicnn_the_command_is_given(monkeypatch):
     def missing(name):
-        raise tensorflow_files.metadata.PackageNotFoundError(name)
+        raise musicnn_encoders.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(tensorflow_files.metadata, "distribution", missing)
+    monkeypatch.setattr(musicnn_encoders.metadata, "distribution", missing)
     with pytest.raises(
         ModuleNotFoundError, match=r"pip install --no-deps musicnn==0\.1\.0"
     ):
-        find_musicnn("MSD_musicnn")
+        find_checkpoint("MSD_musicnn")
 
 
 def test_other_files_of_musicnn_are_refused(monkeypatch, tmp_path):
@@ -243,13 +244,13 @@ def test_other_files_of_musicnn_are_refused(monkeypatch, tmp_path):
             return tmp_path / name
 
     monkeypatch.setattr(
-        tensorflow_files.metadata, "distribution", lambda name: Distribution()
+        musicnn_encoders.metadata, "distribution", lambda name: Distribution()
     )
     with pytest.raises(
         ValueError, match=r"installed: 0\.2\.0\): its SHA-256 is no file"
     ):
-        find_musicnn("MTT_vgg")
+        find_checkpoint("MTT_vgg")
     (tmp_path / "musicnn" / "MTT_vgg").mkdir(parents=True)
     (tmp_path / "musicnn" / "MTT_vgg" / ".index").write_text("other")
     with pytest.raises(ValueError, match="its SHA-256 is d9298a10d1b0, expected 4b0d"):
-        find_musicnn("MTT_vgg")
+        find_checkpoint("MTT_vgg")

@@ -1,0 +1,35 @@
+"""Pretrained audio encoders behind one protocol.
+
+=====================  ==============================================================
+registry               ``Encoder``, the protocol; encoders by name
+musicnn                the four published networks of the musicnn package
+musicnn_checkpoint     its tags, and the variables of its checkpoints
+musicnn_fast           the musicnn network, with work shared between patches
+musicnn_vgg            the vgg network
+tensorflow_checkpoint  the variables of a TensorFlow checkpoint, without TensorFlow
+=====================  ==============================================================
+
+Estimators, saved models, ``extract`` and the command line know encoders only through
+the protocol. A new one is a file here and its line in ``registry.FACTORIES``, or a
+package of its own with an entry point.
+"""
+
+from userlogfeat.encoders.registry import (
+    Encoder,
+    Encoding,
+    SpectrogramEncoder,
+    encoder_identity,
+    get_encoder,
+    list_encoders,
+    register_encoder,
+)
+
+__all__ = [
+    "Encoder",
+    "Encoding",
+    "SpectrogramEncoder",
+    "encoder_identity",
+    "get_encoder",
+    "list_encoders",
+    "register_encoder",
+]

@@ -1,0 +1,260 @@
+"""The encoder protocol, and encoders by name.
+
+An encoder is a pretrained, frozen network that maps audio to named layers. It is a
+light object: weights are loaded when it first encodes, on the device of its input, and
+once per process. So it can be cloned, compared and pickled like any parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from userlogfeat.frontends import FrontEnd
+
+
+# Group of entry points in which other packages register encoders ("module:factory").
+ENTRY_POINTS = "userlogfeat.encoders"
+
+# Name, or a prefix that ends with a colon -> ``factory(name, **settings)``, or where it
+# is defined.
+FACTORIES: dict[str, str | Callable[..., Encoder]] = dict.fromkeys(
+    ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"),
+    "userlogfeat.encoders.musicnn:MusicnnEncoder",
+)
+
+
+class Encoding(NamedTuple):
+    """The layers of a batch of clips.
+
+    Attributes
+    ----------
+    layers : dict of str to Tensor (n_clips, n_frames, size), float32
+        Named layers; what is behind a clip's last frame is arbitrary.
+    mask : Tensor (n_clips, n_frames), bool
+        True where a clip has a frame. A clip's frames come first, then the padding.
+    """
+
+    layers: dict[str, Tensor]
+    mask: Tensor
+
+    @classmethod
+    def of_clips(cls, layers: dict[str, list[Tensor]]) -> Encoding:
+        """Pad layers that are given clip by clip, each (n_frames, size)."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        clips = next(iter(layers.values()))
+        n_frames = torch.tensor([len(clip) for clip in clips])
+        mask = torch.arange(int(n_frames.max())) < n_frames[:, None]
+        return cls(
+            {name: pad_sequence(v, batch_first=True) for name, v in layers.items()},
+            mask.to(clips[0].device),
+        )
+
+    def clips(self, layer: str) -> list[Tensor]:
+        """Return a layer clip by clip, each (n_frames, size), without padding."""
+        counts = self.mask.sum(dim=1).tolist()
+        return [x[:n] for x, n in zip(self.layers[layer], counts, strict=True)]
+
+
+class Encoder(Protocol):
+    """A pretrained audio encoder.
+
+    Attributes
+    ----------
+    name : str
+        The name it is registered by.
+    revision : str
+        Version of weights and code: another revision may give other numbers.
+    weights_hash : str
+        Digest of the weights. Saved models refuse an encoder with other weights.
+    license : str
+        Licence of the weights.
+    settings : dict
+        What :func:`get_encoder` needs beside the name to make it again, as JSON holds
+        it.
+    sample_rate : int
+        Rate of the waveforms it encodes, in Hz.
+    min_samples : int
+        Samples of the shortest clip it can encode; shorter ones are filled up before.
+    frame_rate : float or None
+        Frames of its layers per second; None where it gives one row a clip.
+    layer_sizes : dict of str to int
+        Columns of every layer.
+    """
+
+    name: str
+    revision: str
+    weights_hash: str
+    license: str
+    settings: dict[str, Any]
+    sample_rate: int
+    min_samples: int
+    frame_rate: float | None
+    layer_sizes: dict[str, int]
+
+    def encode(
+        self,
+        waveforms: Tensor,
+        lengths: Tensor,
+        layers: Sequence[str],
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> Encoding:
+        """Encode clips; how they are padded and batched changes no result.
+
+        Parameters
+        ----------
+        waveforms : Tensor (n_clips, n_samples), float32
+            Clips, padded with zeros to one length. Layers come back on their device.
+        lengths : Tensor (n_clips,), int64
+            Samples of each clip.
+        layers : sequence of str
+            Out of `layer_sizes`.
+        precision : {"fp32", "bf16"}
+            Precision of the matrix products.
+        """
+        ...
+
+
+class SpectrogramEncoder(Encoder, Protocol):
+    """An encoder that estimators may also give spectrograms of its own front end.
+
+    Attributes
+    ----------
+    front_end : FrontEnd
+        Settings of the spectrograms.
+    """
+
+    front_end: FrontEnd
+
+    def encode_spectrograms(
+        self,
+        log_mels: Sequence[Tensor],
+        layers: Sequence[str],
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> Encoding:
+        """Encode spectrograms (bands, frames), one a clip, of any lengths."""
+        ...
+
+
+def register_encoder(name: str, factory: str | Callable[..., Encoder]) -> None:
+    """Make an encoder known by name, for this process.
+
+    Packages that are installed beside this one need no call: they declare their
+    factory in the group ``userlogfeat.encoders`` of their entry points.
+
+    Parameters
+    ----------
+    name : str
+        Name, or a prefix that ends with a colon: ``"hub:"`` stands for all names that
+        begin so.
+    factory : callable or str
+        ``factory(name, **settings)`` makes the encoder. A str says where it is:
+        ``"package.module:factory"``.
+    """
+    FACTORIES[name] = factory
+
+
+def list_encoders() -> list[str]:
+    """Names and prefixes of the registered encoders.
+
+    Examples
+    --------
+    >>> from userlogfeat.encoders import list_encoders
+    >>> list_encoders()
+    ['MSD_musicnn', 'MSD_vgg', 'MTT_musicnn', 'MTT_vgg']
+    """
+    return sorted({*FACTORIES, *(point.name for point in _entry_points())})
+
+
+def get_encoder(encoder: str | Encoder, **settings: Any) -> Encoder:
+    """Get an encoder by name.
+
+    Parameters
+    ----------
+    encoder : str or Encoder
+        A name of :func:`list_encoders`, or an encoder, which is returned as it is.
+    **settings
+        Settings of the encoder, such as musicnn's ``patch_hop``.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    ValueError
+        If no encoder of that name is registered.
+    TypeError
+        If the object lacks a part of the protocol, or the encoder has no such setting.
+
+    Examples
+    --------
+    >>> from userlogfeat.encoders import get_encoder
+    >>> encoder = get_encoder("MSD_musicnn", patch_hop=0.5)
+    >>> encoder.sample_rate, encoder.layer_sizes["max_pool"]
+    (16000, 753)
+    """
+    if not isinstance(encoder, str):
+        _check_protocol(encoder)
+        return encoder
+    factory = _find(encoder)
+    made = _make(factory, encoder, tuple(sorted(settings.items())))
+    _check_protocol(made)
+    return made
+
+
+def encoder_identity(encoder: Encoder) -> dict[str, Any]:
+    """Return all that decides the numbers of an encoder, for saved models and keys."""
+    keys = ("name", "revision", "weights_hash", "settings")
+    return {key: getattr(encoder, key) for key in keys}
+
+
+def _find(name):
+    prefix = name.partition(":")[0] + ":"
+    for known in (name, prefix):
+        if known in FACTORIES:
+            return FACTORIES[known]
+        for point in _entry_points():
+            if point.name == known:
+                return point.value
+    raise ValueError(
+        f"Got encoder={name!r}, expected one of {', '.join(list_encoders())}, or an "
+        "encoder object. An encoder of another package is known once its module has "
+        "called register_encoder, or where the package declares an entry point "
+        f"{ENTRY_POINTS!r}."
+    )
+
+
+def _entry_points():
+    return entry_points(group=ENTRY_POINTS)
+
+
+@lru_cache(maxsize=32)
+def _make(factory, name, settings):
+    """Make an encoder once per process."""
+    if isinstance(factory, str):
+        module, _, attribute = factory.partition(":")
+        factory = getattr(import_module(module), attribute)
+    return cast(Any, factory)(name, **dict(settings))
+
+
+def _check_protocol(encoder):
+    missing = [
+        name
+        for name in (*Encoder.__annotations__, "encode")
+        if not hasattr(encoder, name)
+    ]
+    if missing:
+        raise TypeError(
+            f"Got encoder={encoder!r}, which has no {', '.join(missing)}. Pass a name "
+            f"of {', '.join(list_encoders())}, or an object with all that "
+            "userlogfeat.encoders.Encoder lists."
+        )
