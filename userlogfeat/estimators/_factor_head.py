@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from userlogfeat._check import check_audio
+from userlogfeat.encoders import encoder_identity, get_encoder
 from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
@@ -21,7 +22,6 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
-from userlogfeat.encoders import encoder_identity, get_encoder
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows

@@ -56,9 +56,9 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     ----------
     network : {"se_cnn", "mlp"} or class
         ``"se_cnn"`` trains the paper's network on log-mel spectrograms. ``"mlp"``
-        trains only a head, on precomputed features (2-D X). A class of ``torch.nn.Module`` is built as
-        ``network((bands, frames), n_factors, n_factors)``, and its ``penultimate(x)``
-        estimates the factors.
+        trains only a head, on precomputed features (2-D X). A class of
+        ``torch.nn.Module`` is built as ``network((bands, frames), n_factors,
+        n_factors)``, and its ``penultimate(x)`` estimates the factors.
     channels : int
         Feature maps of every convolution of the paper's network: 32, 64, 128 or 256
         there.
