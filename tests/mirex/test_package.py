@@ -19,11 +19,12 @@ from userlogfeat import (
     MusicnnEmbedder,
     UserLogEmbedder,
 )
-from userlogfeat.mirex import measure, package
+from userlogfeat.mirex import measure, package_texts
 from userlogfeat.mirex.black_box import Run
 from userlogfeat.mirex.lists import read_labels
 from userlogfeat.mirex.measure import Measured, measure_package
-from userlogfeat.mirex.package import write_package, write_readme
+from userlogfeat.mirex.package import write_package
+from userlogfeat.mirex.package_texts import write_readme
 from userlogfeat.mirex.pipeline import load_pipeline, write_description
 from userlogfeat.mirex.requirements import (
     direct_requirements,
@@ -366,7 +367,7 @@ def test_measuring_a_submission_that_fails(tmp_path):
 def test_who_may_read_a_script_may_run_it(tmp_path, umask):
     before = os.umask(umask)
     try:
-        package._write_script(tmp_path / "a.sh", "#!/bin/sh\necho done\n")
+        package_texts._write_script(tmp_path / "a.sh", "#!/bin/sh\necho done\n")
     finally:
         os.umask(before)
     assert (tmp_path / "a.sh").stat().st_mode & 0o777 == 0o777 & ~(umask | 0o022)

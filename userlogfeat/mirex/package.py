@@ -3,16 +3,13 @@
 It holds this library and musicnn's weights. Packages of PyPI are installed once by its
 ``setup.sh``; after that it runs offline, from any working directory, on a machine that
 has never seen this library. Run time, memory and scratch space in its README are
-measured: with the scripts themselves, on the machine that made the folder. The scripts
-and the README are in ``templates/``.
+measured: with the scripts themselves, on the machine that made the folder.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -25,36 +22,22 @@ from sklearn.base import clone
 
 import userlogfeat
 from userlogfeat._typing import PathLike
-from userlogfeat.audio.formats import describe_formats
+from userlogfeat.mirex.package_texts import LIB, write_readme, write_scripts
 from userlogfeat.mirex.pipeline import (
     describe_pipeline,
     load_pipeline,
     source_file,
     write_description,
 )
-from userlogfeat.mirex.requirements import (
-    direct_requirements,
-    pinned_requirements,
-    required_modules,
-)
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from userlogfeat.mirex.measure import Measured
-
 
 logger = logging.getLogger(__name__)
 
-PIPELINE, WEIGHTS, LIB = "pipeline", "weights", "lib"
+PIPELINE, WEIGHTS = "pipeline", "weights"
 DESCRIPTION = "pipeline.json"
-# Scripts in MIREX's calling formats: our command, and the arguments.
-SCRIPTS = {
-    "extractFeatures.sh": ("extract", "FEATURELIST"),
-    "TrainAndClassify.sh": ("train-and-classify", "TRAINLIST TESTLIST {output}"),
-    "Train.sh": ("train", "TRAINLIST"),
-    "Classify.sh": ("classify", "TESTLIST {output}"),
-}
 
 
 def write_package(
@@ -106,7 +89,7 @@ def write_package(
     (folder / PIPELINE).mkdir(parents=True, exist_ok=True)
     spec = _write_pipeline(folder / PIPELINE, pipeline, built)
     _write_library(folder / LIB, musicnn_models(built))
-    _write_scripts(folder, spec, tags)
+    write_scripts(folder, spec, tags=tags)
     measured = None
     if measure is None:
         _check_alone(folder, spec)
@@ -258,107 +241,6 @@ def _write_metadata(folder, name):
     (target / "METADATA").write_text(text, encoding="utf-8")
 
 
-def _write_scripts(folder, spec, tags):
-    """Write the four scripts, setup.sh and requirements.txt."""
-    for (name, (command, _)), usage in zip(SCRIPTS.items(), _usages(tags), strict=True):
-        command += " --tags" if tags and name == "Train.sh" else ""
-        text = _render("script.sh", usage=usage, command=command, pipeline=spec)
-        _write_script(folder / name, text)
-    text = _render("environment.sh", modules=required_modules())
-    _write_text(folder / LIB / "environment.sh", text)
-    version = "{}.{}".format(*sys.version_info)
-    _write_script(folder / "setup.sh", _render("setup.sh", python=version))
-    text = _render("requirements.txt", pins=pinned_requirements())
-    _write_text(folder / "requirements.txt", text)
-
-
-def write_readme(
-    path: PathLike,
-    *,
-    name: str,
-    contact: str,
-    pipeline: Pipeline,
-    tags: bool,
-    measured: Measured | None,
-) -> None:
-    """Write the README of a submission: the fields that organisers ask for.
-
-    Parameters
-    ----------
-    path : str or Path
-    name, contact : str
-    pipeline : Pipeline
-    tags : bool
-        Whether the submission is to the tag task.
-    measured : Measured or None
-    """
-    data = None
-    if type(pipeline.steps[0][1]).__name__ == "UserLogEmbedder":
-        from userlogfeat.weights import find_model, read_config
-
-        data = read_config(find_model(pipeline.steps[0][1].weights))["training_data"]
-    text = _render(
-        "README.md",
-        name=name,
-        contact=contact,
-        steps=[" ".join(repr(step).split()) for _, step in pipeline.steps],
-        tags=tags,
-        usages=_usages(tags),
-        python=platform.python_version(),
-        direct=direct_requirements(),
-        formats=describe_formats(),
-        measured=measured,
-        machine=_machine(),
-        has_musicnn=(Path(path).parent / LIB / "musicnn").is_dir(),
-        data=data,
-    )
-    _write_text(path, text)
-
-
-def _usages(tags):
-    """How each script is called."""
-    output = "AFFINITIES BINARY" if tags else "OUTPUT"
-    return [
-        f"{name} [-numThreads N] SCRATCH {arguments.format(output=output)}"
-        for name, (_, arguments) in SCRIPTS.items()
-    ]
-
-
-def _machine():
-    """Name of the processor, and how many there are."""
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # Linux has a better name
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-        name = next(iter(names), name)
-    return f"{name}, {os.cpu_count()} processors"
-
-
-def _render(template, **values):
-    """Fill a template; nothing is escaped, for none is HTML."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("userlogfeat.mirex"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(template).render(**values)
-
-
 def _copy(source, target, **settings):
     """Copy a folder; the rights of its files follow the umask, as those of others."""
     shutil.copytree(source, target, copy_function=shutil.copyfile, **settings)
-
-
-def _write_text(path, text):
-    """Write a text with the line ends of Unix, where it will run."""
-    Path(path).write_text(text, encoding="utf-8", newline="\n")
-
-
-def _write_script(path, text):
-    """Write a script, with the right to run it for all who may read it."""
-    _write_text(path, text)
-    path.chmod(path.stat().st_mode | (path.stat().st_mode & 0o444) >> 2)
