@@ -71,16 +71,10 @@ def extract(
     Run it again after any stop: it does what is missing. Clips that cannot be read are
     warned of, here and in SCRATCH/userlogfeat.log.
     """
-    with _call(scratch, quiet):
-        from userlogfeat.mirex.submission import extract_features
-
-        n_read, n_failed = extract_features(
-            scratch,
-            feature_list,
-            pipeline=pipeline,
-            n_threads=n_threads,
-            progress=False if quiet else None,
-        )
+    settings = {"pipeline": pipeline, "n_threads": n_threads}
+    n_read, n_failed = _call(
+        "extract_features", scratch, feature_list, quiet=quiet, **settings
+    )
     if not quiet:
         print_line(
             f"{n_read} clips have features in {scratch}, {n_failed} cannot be read"
@@ -97,17 +91,8 @@ def train(
     quiet: opt.Quiet = False,
 ) -> None:
     """Learn the classes, or tags, of a training list; keep the model in SCRATCH."""
-    with _call(scratch, quiet):
-        from userlogfeat.mirex.submission import train as train_model
-
-        folder = train_model(
-            scratch,
-            train_list,
-            pipeline=pipeline,
-            tags=tags,
-            n_threads=n_threads,
-            progress=False if quiet else None,
-        )
+    settings = {"pipeline": pipeline, "tags": tags, "n_threads": n_threads}
+    folder = _call("train", scratch, train_list, quiet=quiet, **settings)
     if not quiet:
         print_line(f"{train_list} was learned: {folder}")
 
@@ -131,19 +116,9 @@ def classify(
     Of the models in SCRATCH, that is taken which learned from no clip of TESTLIST; of
     several such, the newest.
     """
-    with _call(scratch, quiet):
-        from userlogfeat.mirex.submission import classify as classify_clips
-
-        classify_clips(
-            scratch,
-            test_list,
-            output,
-            binary,
-            train_list=train_list,
-            pipeline=pipeline,
-            n_threads=n_threads,
-            progress=False if quiet else None,
-        )
+    files = (test_list, output, binary)
+    settings = {"pipeline": pipeline, "n_threads": n_threads}
+    _call("classify", scratch, *files, train_list=train_list, quiet=quiet, **settings)
 
 
 @mirex.command("train-and-classify")
@@ -158,19 +133,9 @@ def train_and_classify(
     quiet: opt.Quiet = False,
 ) -> None:
     """Learn from TRAINLIST and classify TESTLIST, in one run."""
-    with _call(scratch, quiet):
-        from userlogfeat.mirex.submission import train_and_classify as run
-
-        run(
-            scratch,
-            train_list,
-            test_list,
-            output,
-            binary,
-            pipeline=pipeline,
-            n_threads=n_threads,
-            progress=False if quiet else None,
-        )
+    files = (train_list, test_list, output, binary)
+    settings = {"pipeline": pipeline, "n_threads": n_threads}
+    _call("train_and_classify", scratch, *files, quiet=quiet, **settings)
 
 
 @mirex.command(
@@ -287,12 +252,14 @@ def evaluate(
     raise typer.Exit(SOME_FAILED if failed else 0)
 
 
-@contextlib.contextmanager
-def _call(scratch, quiet):
-    """Explain errors, note licences once, and log to SCRATCH and to stderr."""
+def _call(name, scratch, *files, quiet, **settings):
+    """Call a function of `mirex.submission`, and log to the scratch folder."""
     kept = f"What was written to {scratch} is kept: run the same again."
     with explained(kept), licence_notes_last(quiet), _logged(scratch):
-        yield
+        from userlogfeat.mirex import submission
+
+        settings["progress"] = False if quiet else None
+        return getattr(submission, name)(scratch, *files, **settings)
 
 
 @contextlib.contextmanager
