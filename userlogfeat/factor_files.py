@@ -1,12 +1,13 @@
 """Factors on disk: a folder with one Parquet file for users and one for items.
 
-``user_factors.parquet`` and ``item_factors.parquet`` have one row each, in the order of
-the logs: `id` (integer or string) and `factors` (fixed-size list of float32). How they
-were made is JSON in the schema metadata. Any reader of Parquet can use them.
+``user_factors.parquet`` and ``item_factors.parquet`` have one row a user or item, in
+the order of the logs: `id` (integer or string) and `factors` (fixed-size list of
+float32). Logs and settings are noted as JSON in the schema metadata. Any reader of
+Parquet can use them.
 
 Where Spark writes them, each is a folder of that name with files that are read one
-after another, `factors` are lists of any size to Parquet, and how they were made is
-metadata of that column, as Spark keeps it.
+after another, `factors` are lists of any size to Parquet, and the notes are metadata of
+that column, where Spark keeps them.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ USERS, ITEMS = "user_factors.parquet", "item_factors.parquet"
 POPULARITY = "popularity"  # column of the items, where it is known
 _METADATA = b"userlogfeat"
 _SPARK_METADATA = b"org.apache.spark.sql.parquet.row.metadata"
-DIGEST = "users_digest"  # of `made_by`: which training users and items are of
+DIGEST = "users_digest"  # key in `made_by`: identifies the training
 
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """What listening logs say of users and items.
+    """Factors of users and items, from listening logs.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class Factors:
     made_by : dict
         Logs and settings they were made from.
     popularity : ndarray (n_items,), float32, or None
-        Share of the users who played each item: see :func:`read_popularity`.
+        Fraction of the users who played each item: see :func:`read_popularity`.
     """
 
     user_ids: np.ndarray
@@ -100,10 +101,11 @@ def write_factors(folder: PathLike, factors: Factors) -> None:
 
 
 def digest_users(ids: ArrayLike, embeddings: ArrayLike) -> str:
-    """A short string that tells users of one training from those of any other.
+    """Return a short digest that identifies the users of one training.
 
     It is noted as ``made_by[DIGEST]`` beside the users and the items of a training, and
-    by models that were taught these users: only then can their embeddings be compared.
+    in models that were trained on these users: only then can their embeddings be
+    compared.
 
     Parameters
     ----------
@@ -120,10 +122,10 @@ def digest_users(ids: ArrayLike, embeddings: ArrayLike) -> str:
 
 
 def digest_items(item_factors: np.ndarray, n_users: int) -> str:
-    """As :func:`digest_users`, where the users stay on a cluster.
+    """Return a digest as :func:`digest_users`, where the users stay on a cluster.
 
     Spark's last digits differ from one training to the next, and the users are solved
-    for from the items: so these tell it as well.
+    for from the items: so these identify the training as well.
 
     Parameters
     ----------
@@ -146,7 +148,7 @@ def write_side(
     made_by: dict[str, Any],
     popularity: ArrayLike | None = None,
 ) -> None:
-    """Write users alone, or items alone; as :func:`write_factors`.
+    """Write users alone, or items alone; see :func:`write_factors`.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def write_side(
     matrix : array-like, shape (n_rows, n_factors)
     made_by : dict
     popularity : array-like, shape (n_rows,), optional
-        Of items.
+        Popularity of items.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,13 +187,13 @@ def write_side_on_spark(
     Parameters
     ----------
     folder : str
-        A path or URL of the cluster's file systems; what is there is replaced.
+        A path or URL of the cluster's file systems; existing files are replaced.
     name : {USERS, ITEMS}
     frame : pyspark.sql.DataFrame
         id, factors (array of float), in order.
     made_by : dict
     n_rows : int
-        Of the frame: noted, since a job that is stopped may leave some of its files.
+        Rows of the frame: noted, since a job that is stopped may leave some files.
     """
     from pyspark.sql import functions as F
 
@@ -232,7 +234,7 @@ def read_factors(folder: PathLike) -> Factors:
 def read_side(
     folder: PathLike, name: str
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Read users alone, or items alone; as :func:`read_factors`.
+    """Read users alone, or items alone; see :func:`read_factors`.
 
     Parameters
     ----------
@@ -280,15 +282,15 @@ def read_side(
         ) from error
 
 
-def share_of_users(user_items: csr_matrix) -> np.ndarray:
-    """Share of the users (rows) who have each item: (n_items,), float32, 0 to 1."""
+def item_popularity(user_items: csr_matrix) -> np.ndarray:
+    """Return the fraction of users (rows) who have each item: (n_items,), float32."""
     n_users, n_items = user_items.shape
     counts = np.bincount(user_items.indices, minlength=n_items)
     return (counts / max(n_users, 1)).astype(np.float32)
 
 
 def read_popularity(folder: PathLike) -> np.ndarray | None:
-    """Share of the users who played each item of a folder, from 0 to 1.
+    """Read the fraction of users who played each item of a folder, from 0 to 1.
 
     Parameters
     ----------
@@ -297,35 +299,35 @@ def read_popularity(folder: PathLike) -> np.ndarray | None:
     Returns
     -------
     ndarray (n_items,), float32, or None
-        In the order of the items; None where it is not noted (of Spark, and of folders
-        that are older).
+        In the order of the items; None where it is not noted (by Spark, and in older
+        folders).
 
     Raises
     ------
     ValueError
-        Where the folder holds no factors, or the shares are no such numbers.
+        Where the folder holds no factors, or popularity is not between 0 and 1.
     """
     read_side(folder, ITEMS)  # which says what is wrong with the file
     table = read_parquet(Path(folder) / ITEMS, at_most=MAX_BYTES)
     if POPULARITY not in table.column_names:
         return None
     popularity = table[POPULARITY].to_numpy()
-    shares = popularity.dtype == np.float32
-    if not (shares and ((popularity >= 0) & (popularity <= 1)).all()):
+    is_float = popularity.dtype == np.float32
+    if not (is_float and ((popularity >= 0) & (popularity <= 1)).all()):
         raise ValueError(
-            f"{Path(folder) / ITEMS} is damaged: shares of users are none."
+            f"{Path(folder) / ITEMS} is damaged: its popularity is not from 0 to 1."
         )
     return popularity
 
 
 def _noted(made_by, **more):
-    """How factors were made, as JSON text."""
+    """Return notes of the logs and settings, as JSON text."""
     digest = json_digest(made_by)[:16]
     return json.dumps({"format": FORMAT, "made_by": made_by, "digest": digest} | more)
 
 
 def _matrix(lists):
-    """Lists of one length as array (n_rows, n_factors)."""
+    """Turn lists of one length into an array (n_rows, n_factors)."""
     lengths = pc.list_value_length(lists).to_numpy()
     size = lengths[0] if len(lengths) else lists.type.list_size
     if (lengths != size).any():
@@ -334,7 +336,7 @@ def _matrix(lists):
 
 
 def _notes(metadata):
-    """The JSON text of how factors were made, by us or by Spark."""
+    """Return the JSON text of the notes, written by us or by Spark."""
     if _METADATA in metadata:
         return metadata[_METADATA]
     fields = parse_json(metadata[_SPARK_METADATA])["fields"]

@@ -1,4 +1,4 @@
-"""Tables with one row an id: what is known of users, or of items.
+"""Tables with one row an id: of users, or of items.
 
 Such as demographics (user, age, country) or attributes of items (item, artist, genre).
 They are brought into the order of the logs' ids.
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from userlogfeat._ids import AS_TEXT, as_list, match_as_text, positions
 from userlogfeat._text_tables import separator_hint
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.catalogue.sources import as_ids, read_table
@@ -31,14 +32,14 @@ def read_id_table(
     path : str or Path
         A csv, tsv, txt or parquet file.
     id_column : str
-        The column of ids: of text files, int64 where all are whole numbers without
-        leading zeros, as :func:`userlogfeat.read_logs` has them.
+        The column of ids: in text files, int64 where all are whole numbers without
+        leading zeros, as in :func:`userlogfeat.read_logs`.
     columns : sequence of str, optional
         The others to keep; all by default.
     text : sequence of str
         Columns that are categories although they look like numbers, such as postal
-        codes. Other columns of text files whose values are all numbers become float64;
-        "nan" is a missing value.
+        codes. Other columns of text files that hold only numbers become float64; "nan"
+        is a missing value.
 
     Returns
     -------
@@ -86,44 +87,42 @@ def read_id_table(
 def rows_for(
     frame: pl.DataFrame, ids: ArrayLike, *, path: str, id_column: str
 ) -> pl.DataFrame:
-    """The rows of some ids, in their order; nulls where an id has none.
+    """Select the rows of some ids, in their order; nulls where an id has none.
 
     Parameters
     ----------
     frame : polars.DataFrame
-        As of :func:`read_id_table`.
+        From :func:`read_id_table`.
     ids : array-like, shape (n_ids,)
         Such as ``Interactions.user_ids``.
     path, id_column : str
-        Where the frame is from, for messages.
+        Origin of the frame, for messages.
 
     Returns
     -------
     polars.DataFrame
-        The columns but "id"; n_ids rows.
+        The columns except "id"; n_ids rows.
 
     Raises
     ------
     ValueError
         Where none of the ids is in the table.
     """
-    ids = list(getattr(ids, "tolist", lambda: ids)())
-    number = {value: row for row, value in enumerate(frame["id"].to_list())}
-    rows = [number.get(value) for value in ids]
-    if all(row is None for row in rows):
-        known = list(number)[:_SHOWN]
+    ids, known = as_list(ids), frame["id"].to_list()
+    rows = positions(ids, known)
+    if (rows < 0).all():
         advice = "Is it another kind of id?"
-        if {str(value) for value in ids} & {str(value) for value in number}:
-            advice = "As text they would match: bring both to one type."
         raise ValueError(
             f"None of the {len(ids)} ids of the logs ({ids[:_SHOWN]}) is in the column "
-            f"{id_column!r} of {path} ({known}). {advice}"
+            f"{id_column!r} of {path} ({known[:_SHOWN]}). "
+            f"{AS_TEXT if match_as_text(ids, known) else advice}"
         )
-    return frame.drop("id")[pl.Series(rows, dtype=pl.UInt32)]
+    rows = pl.Series([None if row < 0 else row for row in rows], dtype=pl.UInt32)
+    return frame.drop("id")[rows]
 
 
 def _typed(column, as_text, path):
-    """A column of text as numbers, where all of it are numbers."""
+    """Turn a column of text into numbers where it holds only numbers."""
     if as_text:
         return column.cast(pl.String)
     if column.dtype != pl.String or column.null_count() == len(column):

@@ -1,4 +1,4 @@
-"""Which clip is which item, by which artist, on which album.
+"""The catalogue: the item, artist and album of each clip.
 
 =======  ===================================================================
 clips    ``Catalogue``, ``read_catalogue``

@@ -1,9 +1,9 @@
-"""The catalogue says which clip is which item, by which artist, on which album.
+"""The catalogue: a table with the item, artist and album of each clip.
 
-It is what joins audio to logs: ``align`` picks the clips whose item has a factor,
-and says how many have none; ``groups`` gives the arrays that keep one artist's, or
-one album's, clips together in cross-validation (clips of one artist on both sides
-of a split flatter every classifier).
+It joins audio to logs: ``align`` picks the clips whose item has a factor, and warns of
+the others; ``groups`` gives the arrays that keep one artist's, or one album's, clips
+together in cross-validation (scores are too high where clips of one artist are on both
+sides of a split).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._groups import is_missing, number_keys
+from userlogfeat._ids import AS_TEXT, match_as_text, positions
 from userlogfeat._typing import ArrayLike, Frame, PathLike
 from userlogfeat.catalogue.sources import read_columns
 
@@ -36,7 +37,7 @@ class Catalogue:
     ----------
     frame : polars.DataFrame
         The columns `clip` and `item`, where known `artist`, `album` and `label`, and
-        whatever else the source had. Null where a value is missing.
+        all others of the source. Null where a value is missing.
     """
 
     frame: pl.DataFrame
@@ -78,7 +79,7 @@ class Catalogue:
         return self.column("label")
 
     def column(self, name: str) -> np.ndarray:
-        """Any column as an array.
+        """Return any column as an array.
 
         Parameters
         ----------
@@ -101,7 +102,7 @@ class Catalogue:
         return column.to_numpy()
 
     def subset(self, rows: ArrayLike) -> Catalogue:
-        """The catalogue of some clips.
+        """Return the catalogue of some clips.
 
         Parameters
         ----------
@@ -137,20 +138,20 @@ class Catalogue:
         by: Literal["item", "artist", "album"] = "item",
         unknown: Literal["warn", "error", "ignore"] = "warn",
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Clips that have a factor, and their factors.
+        """Find the clips that have a factor, and their factors.
 
         Parameters
         ----------
         factors : ndarray (n_items, n_factors)
-            What the logs say of each item, such as ``CFEmbedding.item_factors_``.
+            A factor for each item, such as ``CFEmbedding.item_factors_``.
         item_ids : array-like (n_items,)
             The item of each row of `factors`, such as ``Interactions.item_ids``.
         by : {"item", "artist", "album"}
-            The column of the catalogue that `item_ids` speaks of: "artist" for logs
-            that know no tracks.
+            The column of the catalogue with these ids: "artist" for logs without
+            tracks.
         unknown : {"warn", "error", "ignore"}
-            What to do where the logs do not know the item of some clips. They are
-            left out in any case.
+            Whether to warn, raise or be silent where the item of some clips is not in
+            the logs. They are left out in any case.
 
         Returns
         -------
@@ -168,14 +169,14 @@ class Catalogue:
         check_choice(unknown, "unknown", ("warn", "error", "ignore"))
         factors = np.asarray(factors)
         ids = [_catalogue_id(value) for value in np.asarray(item_ids).tolist()]
-        row_of = _rows_of_items(factors, ids)
+        _check_factors(factors, ids)
         items = self.column(by).tolist()
-        factor_rows = np.array([row_of.get(item, -1) for item in items], dtype=np.int64)
+        factor_rows = positions(items, ids)
         rows = np.flatnonzero(factor_rows >= 0)
         if len(rows) == 0:
             raise ValueError(_none_known(items, ids, by))
         if len(rows) < len(self) and unknown != "ignore":
-            message = _some_unknown(items, row_of, by)
+            message = _some_unknown(items, factor_rows < 0, by)
             if unknown == "error":
                 raise ValueError(message)
             warnings.warn(
@@ -184,7 +185,7 @@ class Catalogue:
         return rows, factors[factor_rows[rows]]
 
     def groups(self, by: Literal["artist", "album", "item"] = "artist") -> np.ndarray:
-        """Group of each clip, for ``GroupKFold`` and its like.
+        """Number the groups of clips, for ``GroupKFold`` and the like.
 
         Parameters
         ----------
@@ -229,8 +230,8 @@ def read_catalogue(
         the track). The columns of a folder are `clip`, `item` (the path below the
         folder, without suffix), `artist`, `album` and `track`.
     clip, item : str
-        Columns of `source`. Where the logs know artists only, pass
-        ``item="artist"``. A clip without an item is one that the logs do not know.
+        Columns of `source`. For logs of artists, pass ``item="artist"``. A clip without
+        an item has no plays in the logs.
     artist, album, label : str, optional
         Columns of `source`; by default "artist", "album" and "label" where they are
         there.
@@ -239,7 +240,7 @@ def read_catalogue(
         current one), and each must be there. False: clips are kept as written, for
         ids or files elsewhere. Either way ``a.wav`` and ``./a.wav`` are one clip.
     artist_conflicts : {"warn", "error", "ignore"}
-        What to do with an item that has two artists.
+        Whether to warn, raise or be silent where an item has two artists.
 
     Returns
     -------
@@ -283,7 +284,7 @@ def read_catalogue(
 
 
 def _check_clips(frame, folder, check_files):
-    """The paths, whole; raise where one is empty, comes twice or is not there."""
+    """Complete the paths; raise where one is empty, comes twice or is not there."""
     if frame["clip"].null_count():
         rows = frame["clip"].is_null().arg_true().to_list()
         raise ValueError(
@@ -338,8 +339,8 @@ def _check_artists(frame, on_conflict):
     )
 
 
-def _rows_of_items(factors, ids):
-    """Row of each item id; raise where the two do not belong together."""
+def _check_factors(factors, ids):
+    """Raise where factors and item ids do not belong together."""
     if factors.ndim != 2 or len(factors) != len(ids):
         raise ValueError(
             f"Got factors of shape {factors.shape} and {len(ids)} item_ids, expected "
@@ -350,11 +351,9 @@ def _rows_of_items(factors, ids):
         raise ValueError(
             f"The factors of item {ids[row]!r} (row {row}) contain NaN or infinity."
         )
-    row_of = {item: row for row, item in enumerate(ids)}
-    if len(row_of) < len(ids):
+    if len(set(ids)) < len(ids):
         item, n = Counter(ids).most_common(1)[0]
         raise ValueError(f"The item {item!r} is {n} times in item_ids.")
-    return row_of
 
 
 def _catalogue_id(value):
@@ -372,14 +371,17 @@ def _none_known(items, ids, by):
         f"None of the {len(items)} clips is of an {by} that the logs know. The "
         f"catalogue has {_typed(known)}, the logs have {_typed(ids)}."
     )
-    if {str(item) for item in known} & {str(item) for item in ids}:
-        return f"{message} As text they would match: bring both to one type."
+    if match_as_text(known, ids):
+        return f"{message} {AS_TEXT}"
     return f"{message} Check that both use the same ids."
 
 
-def _some_unknown(items, row_of, by):
+def _some_unknown(items, unknown, by):
+    """Return the message for clips without a factor, given as a mask."""
     nameless = sum(item is None for item in items)
-    strangers = [item for item in items if item is not None and item not in row_of]
+    strangers = [
+        items[row] for row in np.flatnonzero(unknown) if items[row] is not None
+    ]
     n_unknown = nameless + len(strangers)
     reasons = []
     if strangers:

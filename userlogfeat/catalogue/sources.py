@@ -1,4 +1,4 @@
-"""Where a catalogue comes from: tables, frames, and folders of audio."""
+"""Sources of a catalogue: tables, frames, and folders of audio."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -29,9 +29,9 @@ def read_columns(
     Parameters
     ----------
     source : str, Path or frame
-        As for :func:`userlogfeat.read_catalogue`.
+        As in :func:`userlogfeat.read_catalogue`.
     named : dict of str to str or None
-        Our name of a column -> its name in `source`; None takes the column of our
+        Our name of a column -> its name in `source`; None stands for the column of our
         name, where there is one.
 
     Returns
@@ -39,7 +39,7 @@ def read_columns(
     frame : polars.DataFrame
         Our columns first, then the others; text stripped, missing values null.
     folder : Path or None
-        What relative clips are relative to; None is the current folder.
+        Base of relative clips; None is the current folder.
     """
     frame, folder = _read_source(source)
     frame = _choose_columns(frame, named)
@@ -50,7 +50,7 @@ def read_columns(
 
 
 def read_table(path: PathLike) -> pl.DataFrame:
-    """A csv, tsv, txt or parquet file; text stripped, missing values null.
+    """Read a csv, tsv, txt or parquet file; text stripped, missing values null.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def read_table(path: PathLike) -> pl.DataFrame:
     Returns
     -------
     frame : polars.DataFrame
-        Of text files, all columns are text.
+        All columns of text files are text.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,7 +69,7 @@ def read_table(path: PathLike) -> pl.DataFrame:
 
 
 def _read_source(source):
-    """The table as it came, and the folder that its clips are relative to."""
+    """Read the table unchanged, and the folder that its clips are relative to."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():
@@ -84,8 +84,8 @@ def _read_source(source):
     try:
         if hasattr(source, "iloc"):
             # Through lists: pandas' object columns may mix types, which arrow refuses.
-            plain = source.astype(object).where(source.notna(), None)
-            columns = {str(name): plain[name].tolist() for name in plain.columns}
+            objects = source.astype(object).where(source.notna(), None)
+            columns = {str(name): objects[name].tolist() for name in objects.columns}
             return pl.DataFrame(columns, strict=False), None
         if hasattr(source, "schema"):
             return pl.DataFrame(pl.from_arrow(source)), None
@@ -116,7 +116,7 @@ def _read_file(path, what="catalogue"):
 
 
 def _read_parquet(path):
-    """A Parquet file; polars' own reader panics on damaged ones."""
+    """Read a Parquet file; polars' own reader panics on damaged ones."""
     table = read_parquet(path, at_most=MAX_TEXT_BYTES)
     # Names are text by now, or were refused; notes of the columns are left out.
     return pl.DataFrame(pl.from_arrow(pa.table(table.columns, table.column_names)))
@@ -164,7 +164,7 @@ def _choose_columns(frame, named):
 
 
 def _tidy(column):
-    """Text stripped; nulls for NaN and empty text; integers for whole floats."""
+    """Strip text; nulls for NaN and empty text; integers for whole floats."""
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
     if column.dtype == pl.String:
@@ -187,7 +187,7 @@ def _is_text(source):
 
 
 def as_ids(columns: Iterable[pl.Series]) -> list[pl.Series]:
-    """Columns of text with whole numbers as integers, as `read_logs` has identifiers.
+    """Turn columns of whole numbers as text into integers, as `read_logs` does.
 
     Parameters
     ----------

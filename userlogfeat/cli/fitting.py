@@ -164,10 +164,10 @@ def describe_factors(
     -------
     Factors
     """
-    from userlogfeat.factor_files import DIGEST, Factors, digest_users, share_of_users
+    from userlogfeat.factor_files import DIGEST, Factors, digest_users, item_popularity
 
     made_by = made_by | {DIGEST: digest_users(*users)}
-    popularity = None if user_items is None else share_of_users(user_items)
+    popularity = None if user_items is None else item_popularity(user_items)
     return Factors(*users, *items, made_by=made_by, popularity=popularity)
 
 

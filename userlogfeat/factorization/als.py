@@ -56,7 +56,7 @@ def fit_als(
     iterations : int
         Rounds; each solves for the items, then for the users.
     random_state : int, RandomState, Generator or None
-        Draws the factors to start from.
+        Seed of the initial factors.
     progress : bool
         Show a progress bar.
 
@@ -96,7 +96,7 @@ def fit_als(
 def fold_in(
     factors: np.ndarray, rows: sparse.csr_matrix, *, regularization: float, alpha: float
 ) -> np.ndarray:
-    """Factors of new users from their plays (or of new items from their listeners).
+    """Solve for new users from their plays (or for new items from their listeners).
 
     Each row is solved for alone: its result does not depend on the others.
 
@@ -123,7 +123,7 @@ def fold_in(
 
 
 def confidences(plays: Matrix, alpha: float) -> sparse.csr_matrix:
-    """The confidences 1 + alpha r of what was played: csr, float32, 32-bit indices.
+    """Compute the confidences 1 + alpha r of plays: csr, float32, 32-bit indices.
 
     Entries that are stored but zero are dropped: with c = 1 they would still count as
     liked.
@@ -186,14 +186,14 @@ def solve_exactly(
 
 @contextmanager
 def _solver(n_factors, regularization, n_threads, dtype=np.float32, gram=None):
-    """A model of implicit, while BLAS is held to one thread.
+    """Yield a model of implicit, while BLAS is held to one thread.
 
     implicit works in threads of its own: BLAS must not start more in each of them.
     """
     from implicit.cpu.als import AlternatingLeastSquares
 
     class OfSome(AlternatingLeastSquares):
-        """It has the factors of some items, and Y'Y of all."""
+        """A model with the factors of some items, and Y'Y of all."""
 
         YtY = gram
 
@@ -208,7 +208,7 @@ def _solver(n_factors, regularization, n_threads, dtype=np.float32, gram=None):
 
 
 def _seconds_of_round(confidences, n_factors):
-    """One thread's time to solve for all items and all users, about.
+    """Estimate one thread's time to solve for all items and all users.
 
     A step multiplies one vector by the Gram matrix and by the factors of what was
     played; as much is done once before the first.
@@ -219,7 +219,7 @@ def _seconds_of_round(confidences, n_factors):
 
 
 def _seconds_of_exact(confidences, n_factors):
-    """One thread's time to sum up and factorise the matrix of each row, about."""
+    """Estimate one thread's time to sum up and factorise the matrix of each row."""
     of_rows = confidences.shape[0] * n_factors**3 / 3
     return (of_rows + 2 * n_factors**2 * confidences.nnz) / RATE
 
@@ -227,14 +227,14 @@ def _seconds_of_exact(confidences, n_factors):
 def seed_of(
     random_state: RandomState | np.random.Generator,
 ) -> int | np.random.Generator | None:
-    """What implicit understands; draws nothing from the global generator."""
+    """Return a seed for implicit; draws nothing from the global generator."""
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(np.iinfo(np.int32).max))
     return random_state
 
 
 def diverged(largest: float, regularization: float, alpha: float) -> str:
-    """What to say where factors are not finite; `largest` is the highest count."""
+    """Return the message for infinite factors; `largest` is the highest count."""
     return (
         f"The factors did not stay finite with alpha={alpha}, regularization="
         f"{regularization} and counts of up to {largest:g}. Lower alpha, raise "

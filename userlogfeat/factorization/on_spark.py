@@ -7,10 +7,10 @@ every user's and item's penalty is multiplied by its number of plays:
 
     ... + lambda (sum n_u |x_u|^2 + sum n_i |y_i|^2),   n: how many it is in a pair with
 
-Our equation has reg (sum |x_u|^2 + sum |y_i|^2). Spark cannot be told so, and what is
-done instead is exact in the sum only. If all x are multiplied by t and all y divided by
+Our equation has reg (sum |x_u|^2 + sum |y_i|^2). Spark has no setting for that, and the
+substitute is exact in the sum only. If all x are multiplied by t and all y divided by
 it, no product x.y changes; the best t makes both parts of the penalty equal, so that
-what counts is their geometric mean. With
+only their geometric mean matters. With
 
     lambda = reg / sqrt(mean n_u * mean n_i)
 
@@ -76,8 +76,8 @@ def fit_als_on_spark(
     shape : tuple of int
         n_users, n_items.
     n_factors, regularization, alpha, iterations, random_state
-        As :func:`userlogfeat.factorization.fit_als`. With equal seeds factors differ in
-        the last digits only, by the order in which the cluster adds up.
+        As in :func:`userlogfeat.factorization.fit_als`. With equal seeds factors differ
+        in the last digits only, by the order in which the cluster adds up.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def fit_als_on_spark(
 def fold_in_on_spark(
     pairs: DataFrame, item_factors: np.ndarray, *, regularization: float, alpha: float
 ) -> tuple[DataFrame, Broadcast]:
-    """Factors of users from their plays, solved for on a cluster.
+    """Solve for users from their plays, on a cluster.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def fold_in_on_spark(
 def factors_of(
     frame: DataFrame, code: str, factors: str, n_rows: int, n_factors: int
 ) -> np.ndarray:
-    """Factors on a cluster as array; zeros for codes that it lacks.
+    """Collect factors from a cluster as an array; zeros for missing codes.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def factors_of(
 
 
 def whole_users(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Rows that are sorted by user, cut anew so that no user is in two pieces.
+    """Cut rows that are sorted by user anew, so that no user is in two pieces.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def folded_in(
     regularization: float,
     alpha: float,
 ) -> pa.RecordBatch:
-    """The factors of some users.
+    """Solve for the factors of some users.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def folded_in(
 
 
 def _fitted(als, pairs, regularization, n_factors):
-    """Spark's model; singular equations are told as by fold-in."""
+    """Fit Spark's model; report singular equations as fold-in does."""
     try:
         return als.fit(pairs)
     except Exception as error:  # py4j's or pyspark's, by where it arose
@@ -271,7 +271,7 @@ def _fitted(als, pairs, regularization, n_factors):
 
 @contextmanager
 def _checkpoints(context):
-    """A folder for checkpoints, where all is on this machine and none was named."""
+    """Set a folder for checkpoints, on one machine where none was set."""
     if context.getCheckpointDir() or not context.master.startswith("local"):
         yield
         return
@@ -284,12 +284,12 @@ def _checkpoints(context):
 
 
 def _n_parts(frame, n_pairs):
-    """So many that all cores have one, and none has more than it can hold."""
+    """Return a number of parts: one a core or more, none larger than its memory."""
     at_once = frame.sparkSession.sparkContext.defaultParallelism
     return max(at_once, -(-n_pairs // _PAIRS_PER_BLOCK))
 
 
 def _seed(random_state):
-    """A seed for Spark, fresh where none was given."""
+    """Return a seed for Spark, a fresh one where none was given."""
     seed = seed_of(random_state)
     return int(np.random.default_rng(seed).integers(2**31))
