@@ -285,7 +285,7 @@ def hinge(liked: Tensor, disliked: Tensor, margin: float = 0.2) -> Tensor:
     return (margin - liked[:, None] + disliked).clamp(min=0).sum(dim=1)
 
 
-def pick_liked(logits: Tensor) -> Tensor:
+def softmax_loss(logits: Tensor) -> Tensor:
     """Softmax cross-entropy with the liked one first, a value a row.
 
     -log( exp(s_0) / sum_j exp(s_j) ), for scores s (n, 1 + n_negatives).
@@ -295,7 +295,7 @@ def pick_liked(logits: Tensor) -> Tensor:
     )
 
 
-def say_liked(logits: Tensor) -> Tensor:
+def sigmoid_loss(logits: Tensor) -> Tensor:
     """Binary cross-entropy of like and dislike, a value a row.
 
     -log sigmoid(s_0) - mean_j log sigmoid(-s_j), for scores s (n, 1 + n_negatives) with

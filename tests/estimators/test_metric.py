@@ -16,7 +16,7 @@ from torch import nn
 from userlogfeat import UserLogEmbedder
 from userlogfeat.estimators._training import Trainer
 from userlogfeat.estimators.metric import DESCENT, TABLE_1, MetricEmbedder
-from userlogfeat.losses import hinge, pick_liked, say_liked
+from userlogfeat.losses import hinge, sigmoid_loss, softmax_loss
 from userlogfeat.training import DecayingSGD
 from userlogfeat.training.batches import ArrayInputs
 from userlogfeat.training.checkpoints import Checkpoint
@@ -101,8 +101,8 @@ def test_cross_entropies_are_the_loops():
         wrong = [math.log(1 + math.exp(s)) for s in others]
         said.append(math.log(1 + math.exp(-first)) + sum(wrong) / len(wrong))
     scores = torch.from_numpy(scores)
-    np.testing.assert_allclose(pick_liked(scores), picked, rtol=1e-12)
-    np.testing.assert_allclose(say_liked(scores), said, rtol=1e-12)
+    np.testing.assert_allclose(softmax_loss(scores), picked, rtol=1e-12)
+    np.testing.assert_allclose(sigmoid_loss(scores), said, rtol=1e-12)
 
 
 def test_the_papers_descent_against_a_loop():

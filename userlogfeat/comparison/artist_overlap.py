@@ -189,15 +189,6 @@ def n_rows(X: Audio) -> int:
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
-def take(X: Any, rows: np.ndarray) -> Any:
-    """Return some clips of X, in a container of the same kind."""
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    if isinstance(X, list | tuple):
-        return [X[row] for row in rows]
-    return X[rows]
-
-
 def _check_estimator(data):
     """Raise if there is nothing to train, or too few heads."""
     needed = ("fit", "predict", "get_params", "set_params")

@@ -13,8 +13,8 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.validation import has_fit_parameter
 
-from userlogfeat.comparison.artist_overlap import take
 from userlogfeat.comparison.problem import make_folds
+from userlogfeat.evaluation.folds import take
 
 if TYPE_CHECKING:
     from userlogfeat.comparison.problem import Fit, Problem

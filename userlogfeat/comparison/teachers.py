@@ -20,7 +20,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from userlogfeat._groups import artist_groups
 from userlogfeat._typing import ArrayLike
-from userlogfeat.comparison.artist_overlap import take
+from userlogfeat.evaluation.folds import take
 from userlogfeat.evaluation.ranking import unit_rows
 
 if TYPE_CHECKING:

@@ -30,7 +30,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
@@ -173,21 +176,18 @@ def _read_metadata(path):
 
 def _first_of_repeats(songs):
     """Return the first id among all songs that repeat a song, directly or not."""
-    order = {song.get("id"): number for number, song in enumerate(songs)}
-    parent = {name: name for name in order}
-
-    def top(name):
-        while parent[name] != name:
-            parent[name] = name = parent[parent[name]]
-        return name
-
-    for song in songs:
-        for repeat in song:
-            if repeat.get("id") in parent:
-                pair = top(song.get("id")), top(repeat.get("id"))
-                early, late = sorted(pair, key=order.get)
-                parent[late] = early
-    return {name: top(name) for name in order}
+    row = {song.get("id"): number for number, song in enumerate(songs)}
+    pairs = [
+        (row[song.get("id")], row[repeat.get("id")])
+        for song in songs
+        for repeat in song
+        if repeat.get("id") in row
+    ]
+    edges = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(pairs)), tuple(edges)), shape=(len(row), len(row)))
+    _, group = connected_components(graph, directed=False)
+    first = {}
+    return {id: first.setdefault(group[number], id) for id, number in row.items()}
 
 
 def _artist(name):

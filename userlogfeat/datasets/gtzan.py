@@ -32,6 +32,7 @@ cross-validation scores are too high. ``jazz.00054`` cannot be decoded in the wa
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -315,10 +316,11 @@ def _find_list(lists, part):
 def _match(tracks, paths, missing):
     """Return the rows of the tracks of each list; lists must not overlap."""
     wanted = [set(_read_tracks(path).tolist()) for path in paths]
-    shared = _shared(wanted)
-    if shared:
+    counts = Counter(track for tracks_of_list in wanted for track in tracks_of_list)
+    repeated = [track for track, count in counts.items() if count > 1]
+    if repeated:
         raise ValueError(
-            f"{_some(shared)} are in several of {', '.join(str(p) for p in paths)}."
+            f"{_some(repeated)} are in several of {', '.join(str(p) for p in paths)}."
         )
     rows = [np.flatnonzero(np.isin(tracks, list(names))) for names in wanted]
     for path, part in zip(paths, rows, strict=True):
@@ -338,15 +340,6 @@ def _match(tracks, paths, missing):
             raise ValueError(message)
         warn(message, stacklevel=3)
     return rows
-
-
-def _shared(sets):
-    """Return the names that are in two sets or more."""
-    seen, twice = set(), set()
-    for names in sets:
-        twice |= seen & names
-        seen |= names
-    return twice
 
 
 def _read_tracks(path):

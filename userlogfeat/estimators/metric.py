@@ -39,7 +39,7 @@ from userlogfeat.feedback.triplets import (
     check_verdicts,
     say_nothing_to_draw,
 )
-from userlogfeat.losses import hinge, pick_liked, say_liked
+from userlogfeat.losses import hinge, sigmoid_loss, softmax_loss
 from userlogfeat.networks.metric import (
     PAPER_CHANNELS,
     PAPER_POOLS,
@@ -345,7 +345,9 @@ class MetricEmbedder(TrainingParameters, TrainedTransformer):
             losses = hinge(relevance[:, 0], relevance[:, 1:], self.margin)
         else:
             logits = relevance / self.temperature
-            losses = (pick_liked if self.objective == "multi" else say_liked)(logits)
+            losses = (softmax_loss if self.objective == "multi" else sigmoid_loss)(
+                logits
+            )
         return {"loss": losses.mean()}
 
     def _make_triplets(self, inputs, verdicts, trainer, groups):

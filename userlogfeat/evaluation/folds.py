@@ -320,3 +320,12 @@ def _round_robin(rows, groups, rng):
         turn[members] = np.arange(members.sum())
     place = rng.permutation(len(found))[inverse]  # of the group within each turn
     return rows[np.lexsort((place, turn))]
+
+
+def take(X: Any, rows: np.ndarray) -> Any:
+    """Return some clips of X, in a container of the same kind."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    if isinstance(X, list | tuple):
+        return [X[row] for row in rows]
+    return X[rows]

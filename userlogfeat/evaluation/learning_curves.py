@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import clone
 
 from userlogfeat._typing import ArrayLike, Audio, Labels
-from userlogfeat.evaluation.folds import n_per_class, stratified_folds
+from userlogfeat.evaluation.folds import n_per_class, stratified_folds, take
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +130,8 @@ def learning_curve(
         tested[test] += 1
         for place, size in enumerate(sizes):
             rows = _draw(train, y, size, groups, [seed, fold])
-            fitted = clone(estimator).fit(_rows(X, rows), y[rows])
-            correct = np.asarray(fitted.predict(_rows(X, test))) == y[test]
+            fitted = clone(estimator).fit(take(X, rows), y[rows])
+            correct = np.asarray(fitted.predict(take(X, test))) == y[test]
             scores[place, fold] = correct.mean()
             right[place, test] += correct
     outcomes = np.where(tested > 0, right / np.maximum(tested, 1), np.nan)
@@ -145,9 +145,3 @@ def _draw(train, y, size, groups, seed):
     own = None if groups is None else groups[train]
     seed = int(np.random.default_rng(seed).integers(2**31))
     return train[n_per_class(y[train], size, groups=own, seed=seed, fewer="all")]
-
-
-def _rows(X, rows):
-    if isinstance(X, list | tuple):
-        return [X[row] for row in rows]
-    return X[rows]
