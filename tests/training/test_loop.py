@@ -477,11 +477,11 @@ def test_without_memory_training_begins_again_with_half(from_epoch):
 
 
 def test_without_memory_for_half_training_is_over():
-    message = "not the memory to train with batch_size=4. Pass a smaller one"
+    message = "batch_size=4 does not fit into the device"
     with (
         pytest.warns(UserWarning, match="for 8 clips at once"),
         pytest.raises(torch.OutOfMemoryError, match=message),
     ):
         train(make_mlp(), *planted(), objective=Memory(3))
-    with pytest.raises(torch.OutOfMemoryError, match="train with batch_size=1"):
+    with pytest.raises(torch.OutOfMemoryError, match="with batch_size=1 does not fit"):
         train(make_mlp(), *planted(), objective=Memory(0), batch_size=1)

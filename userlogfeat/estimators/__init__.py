@@ -1,1 +1,1 @@
-"""Scikit-learn estimators: ``...Embedding`` learns from logs, ``...Embedder`` hears."""
+"""Estimators: ``...Embedding`` learns from logs, ``...Embedder`` embeds audio."""

@@ -1,8 +1,4 @@
-"""The artists of clips: their numbers, songs and mean embeddings, and their file.
-
-The public side, with what its parameters mean, is
-:class:`userlogfeat.estimators.artist.ArtistEmbedder`.
-"""
+"""Artists of clips, for `ArtistEmbedder`: numbers, splits, mean embeddings, file."""
 
 import json
 import warnings
@@ -17,15 +13,15 @@ from userlogfeat.estimators._training import check_groups
 from userlogfeat.training.songs import split_songs
 
 ARTISTS = "artists.safetensors"  # beside a saved model
-BLOCK = 1 << 22  # distances between clips and artists that are in memory at a time
+BLOCK = 1 << 22  # distances between clips and artists in memory at a time
 
 
 def number_artists(y, inputs):
-    """Names of the artists, sorted, and the number of each clip's."""
+    """Return the names of the artists, sorted, and the number of each clip's artist."""
     if y is None:
         raise ValueError(
             "ArtistEmbedder requires y to be passed, but the target y is "
-            "None: it learns who the artist of each clip is."
+            "None: it learns to name the artist of each clip."
         )
     y = as_labels(y, name="y", of="artists", is_missing=_is_nobody)
     check_consistent_length(inputs, y)
@@ -38,18 +34,18 @@ def number_artists(y, inputs):
     if len(names) < 2:
         raise ValueError(
             f"Got one class, the artist {names.tolist()[0]!r}, expected "
-            "two or more: artists are told apart."
+            "two or more artists, to be distinguished."
         )
     return names, artists
 
 
 def _is_nobody(name):
-    """Whether an artist is missing; as a class, -1 is a name like others."""
+    """Whether an artist is missing; as a class, -1 is a name like any other."""
     return (is_missing(name) and not is_number(name)) or is_null(name)
 
 
 def split_clips(names, artists, groups, *, validation_fraction, test_fraction, seed):
-    """Clips to learn from, to validate on and to test on."""
+    """Split clips into training, validation and test, by songs."""
     groups = check_groups(groups, artists)
     songs = np.arange(len(artists)) if groups is None else groups
     parts = split_songs(
@@ -65,21 +61,21 @@ def split_clips(names, artists, groups, *, validation_fraction, test_fraction, s
     if len(single) == len(n_songs):
         raise ValueError(
             f"Each of the {len(n_songs)} artists (class labels in y) has one song: "
-            "nothing says how an artist's songs differ among themselves. Pass "
+            "nothing says how an artist's songs differ from each other. Pass "
             "artists of two songs or more; ten or more are better."
         )
     if single:
         warnings.warn(
             f"{len(single)} of {len(n_songs)} artists have one song (such as "
-            f"{single[0]!r}): they are learned from, but neither validated nor "
-            "tested on. Leave them out to be rid of this warning.",
+            f"{single[0]!r}): they are trained on, but neither validated nor "
+            "tested. Leave them out to be rid of this warning.",
             stacklevel=3,
         )
     return parts
 
 
 def mean_of_artists(rows, artists):
-    """Mean row of each artist, float32."""
+    """Return the mean row of each artist, float32."""
     counts = np.bincount(artists)
     sums = np.zeros((len(counts), rows.shape[1]))
     np.add.at(sums, artists, rows)
@@ -87,7 +83,7 @@ def mean_of_artists(rows, artists):
 
 
 def nearest_artists(embeddings, artist_embeddings):
-    """The number of the artist whose mean is nearest to each embedding."""
+    """Return the number of the artist whose mean is nearest to each embedding."""
     artists = artist_embeddings.astype(np.float64)
     # About their mean: squares of a common offset would leave rounding alone.
     centre = artists.mean(axis=0)
@@ -103,7 +99,7 @@ def nearest_artists(embeddings, artist_embeddings):
 
 
 def save_artists(folder, names, embeddings):
-    """Write the artists' file; what config.json must say of it."""
+    """Write the artists' file; return its entries of config.json."""
     from safetensors.numpy import save_file
 
     from userlogfeat._files import replace_file, sha256
@@ -118,7 +114,7 @@ def save_artists(folder, names, embeddings):
 
 
 def load_artists(path, fitted):
-    """Names and embeddings of the artists of a saved model, checked."""
+    """Read and check the names and embeddings of the artists of a saved model."""
     from safetensors import safe_open
 
     from userlogfeat._files import parse_json, sha256

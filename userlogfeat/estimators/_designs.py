@@ -53,7 +53,7 @@ class Design:
         Parameters
         ----------
         data : TrainingData
-            What it will be trained on.
+            Clips to train on.
         n_units : int
             Size of the embedding.
         n_outputs : int, optional

@@ -140,12 +140,12 @@ class FactorHead:
             )
 
     def _encode(self, X):
-        """What the head reads (n_clips, n), and the mean square of every layer."""
+        """Input of the head (n_clips, n), and the mean square of every layer."""
         regressor = self.regressor
         sizes = self.load_network().encoder.layer_sizes
         names = (*sizes, "head_input")
 
-        def encode(rows):  # what the head reads, then a column for each layer
+        def encode(rows):  # input of the head, then a column for each layer
             encoded = []
             for clip in regressor.iter_features(rows, layers=names):
                 squares = [np.square(clip.layers[name]).mean() for name in sizes]

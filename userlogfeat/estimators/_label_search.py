@@ -24,9 +24,9 @@ class LabelNeighbour(NamedTuple):
     ----------
     label : object
     dataset : object
-        The data set it is of; None where there is only one.
+        Its data set; None where there is only one.
     distance : float
-        Between the two embeddings, 0 or more: by L1, unless asked for another.
+        Distance between the two embeddings, 0 or more; L1 by default.
     """
 
     label: Any
@@ -47,7 +47,7 @@ class LabelSearch:
         self.labels, self.datasets = labels, datasets
 
     def find(self, label: Any, dataset: Any) -> int:
-        """Row of a label; of that of one data set where several have it."""
+        """Row of a label; `dataset` decides where several data sets have it."""
         if isinstance(label, np.ndarray):
             raise ValueError(
                 f"Got label={label!r}, expected one of labels_. Ask for one at a time."
@@ -70,7 +70,7 @@ class LabelSearch:
         )
 
     def columns(self, dataset: Any) -> np.ndarray:
-        """Places in `labels_` of a data set's labels; of all for None."""
+        """Rows of a data set's labels; all rows for None."""
         if dataset is None:
             return np.arange(len(self.labels))
         if isinstance(dataset, np.ndarray):

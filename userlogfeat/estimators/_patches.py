@@ -1,11 +1,11 @@
-"""Patches or windows of clips, as the classifiers take them that average over them."""
+"""Patches or windows of clips, for the classifiers that average over them."""
 
 import numpy as np
 from sklearn.utils.validation import check_array
 
 
 def check_patches(X, estimator, *, reset):
-    """All patches in one array, and the number of each clip's.
+    """Return all patches in one array, and the number of patches of each clip.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The inner half of `CFEmbedding` on Spark: from logs there to its attributes."""
+"""`CFEmbedding` on Spark: from logs on a cluster to fitted attributes."""
 
 import os
 import secrets
@@ -29,7 +29,7 @@ _PURPOSE = 'CFEmbedding(backend="spark")'
 
 
 def on_cluster(X):
-    """Logs on a cluster, whatever they were.
+    """Bring logs to a cluster, in any form.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ def factorised(logs, settings, folder, *, has_ids):
     settings : dict
         n_factors, regularization, alpha, iterations, random_state.
     folder : str or None
-        Where the factors are to stay, of users and of items.
+        Folder for the factors of users and items, if they stay on the cluster.
     has_ids : bool
-        Whether identifiers are to be told.
+        Whether identifiers are to be returned.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def factorised(logs, settings, folder, *, has_ids):
 
 
 def _check_folder(session, folder):
-    """Raise where Spark cannot write, before the work and not after it."""
+    """Raise if Spark cannot write, before the work starts."""
     from py4j.protocol import Py4JError
 
     if not isinstance(folder, (str, os.PathLike)) or not str(folder):

@@ -224,7 +224,7 @@ def iter_log_mels(
 
 @dataclass(frozen=True)
 class _Reader:
-    """What `AudioTransformer._decode` asks of a network."""
+    """The attributes of a network that `AudioTransformer._decode` needs."""
 
     sample_rate: int
     min_samples: int
@@ -265,7 +265,7 @@ class Trainer:
         self.estimator, self.optimizer, self.min_steps = estimator, optimizer, min_steps
         seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
         processes = join()
-        self.seed = seed if processes is None else processes.first_says(seed)
+        self.seed = seed if processes is None else processes.broadcast(seed)
 
     def split(
         self, n_clips: int, groups: Any = None, y: np.ndarray | None = None
@@ -312,9 +312,9 @@ class Trainer:
         network : Module
             Changed in place.
         inputs : ArrayInputs, FrameStore or TripletInputs
-            What it reads.
+            Inputs of the network.
         targets : dict of str to ndarray (n_clips, ...)
-            What the objective needs for each clip.
+            Arrays that the objective needs for each clip.
         objective, split, monitor, min_epochs
             See :func:`userlogfeat.training.fit_network`.
         arrays : iterable of ndarray

@@ -81,19 +81,20 @@ MIN_STEPS = 20  # of an epoch, so that few songs are not left before they are le
 class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
     """Embed clips where artists differ.
 
-    A network learns to name the artist of a patch. Then the softmax is taken away: a
+    A network is trained to classify patches by artist. Then the softmax is removed: a
     clip is the mean of the last layer over its patches, projected onto the directions
     in which artists differ most for their spread within (linear discriminant analysis).
 
     Parameters
     ----------
     n_components : int
-        Columns of the embedding: at most so many, the number of artists less one, and
-        `n_units`.
+        Maximum number of columns of the embedding, which has no more than the number of
+        artists less one, or than `n_units`.
     shrinkage : float or "auto"
-        Of the covariance within artists, from 0 to 1; ``"auto"`` after Ledoit & Wolf:
-        the fewer songs the artists have, the more of it. Without shrinkage the spread
-        of the embedding within artists is 1 in every column, with it mostly below 1.
+        Shrinkage of the covariance within artists, from 0 to 1; ``"auto"`` after Ledoit
+        & Wolf: the fewer songs the artists have, the stronger. Without shrinkage the
+        spread of the embedding within artists is 1 in every column, with it mostly
+        below 1.
     network : {"artist", "mlp"} or class
         ``"artist"``: the paper's, on log-mel spectrograms. ``"mlp"``: fully connected,
         on precomputed features (2-D X). A class of ``torch.nn.Module`` is built as
@@ -107,12 +108,12 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
         Frames of the max-pooling after each convolution but the last, and the widths of
         these; None is the paper's (4, 4, 4, 2), which needs 128 frames.
     dropout : float
-        Share of the last layer that is left out of each step of the training.
+        Share of the last layer that is dropped in each training step.
     hidden : sequence of int
         Hidden units before the last layer with ``network="mlp"``.
     layer : str or sequence of str
-        What `transform` gives: ``"embedding"``, or ``"context_mean"``, the mean of the
-        last layer over the patches (not with ``network="mlp"``), or both.
+        Layers that `transform` returns: ``"embedding"``, ``"context_mean"``, the mean
+        of the last layer over the patches (not with ``network="mlp"``), or both.
     context : float
         Seconds of a patch. In training, a random patch of a clip is read each time,
         anywhere in what `duration` leaves. Elsewhere all consecutive patches are read
@@ -134,7 +135,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
     classes_ : ndarray (n_artists,)
         The artists, sorted.
     artist_embeddings_ : ndarray (n_artists, n_components), float32
-        Mean embedding of each artist's clips, test songs aside.
+        Mean embedding of each artist's clips, without test songs.
     network_ : torch.nn.Module
         The trained network with the discriminant analysis as its last linear layer,
         front end or standardisation included.
@@ -143,7 +144,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
     history_ : list of dict
         Losses of every epoch.
     test_clips_ : ndarray of int
-        Rows of X that are of test songs.
+        Rows of X with test songs.
     test_score_ : float
         Share of these whose artist is the nearest; NaN where there are none.
     layer_scales_ : dict of str to float
@@ -153,7 +154,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
 
     See Also
     --------
-    MetricEmbedder : Learns from who listens instead of who plays.
+    MetricEmbedder : Learns from listeners instead of artists.
 
     References
     ----------
@@ -206,7 +207,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
             The artist of each clip: names or whole numbers.
         groups : array-like (n_clips,), optional
             The song (item) of each clip, where songs have several: clips of one song
-            are all learned from, or all held out. By default every clip is a song.
+            are all in training, or all held out. By default every clip is a song.
 
         Returns
         -------
@@ -226,8 +227,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
         Warns
         -----
         UserWarning
-            Where some artists have one song: they are learned from, but nothing says
-            how well.
+            Where some artists have one song: they are trained on, but not validated.
         """
         self._check_parameters()
         self._forget()
@@ -298,9 +298,9 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
         Parameters
         ----------
         X : array-like of n_clips
-            Songs that `fit` has not heard, of artists that it has.
+            Songs that were not in `fit`, of artists that were.
         y : array-like (n_clips,)
-            Their artists. One that `fit` did not know counts as not named.
+            Their artists. One that was not in `fit` counts as not named.
         sample_weight : array-like (n_clips,), optional
             Weights of the clips.
 
@@ -344,7 +344,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
             return share_rows(np.arange(len(data)), encode)
 
     def _fit_discriminant(self, means, artists, learned):
-        """Fill the last linear layer; the embeddings (n_clips, n_components)."""
+        """Fill the last linear layer; return the embeddings (n_clips, n_components)."""
         network = self.network_
         layer = (
             network.head[-1] if self._reads_features else network.network.discriminant
@@ -404,7 +404,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
 
 
 def _name_artist(network, x, batch, epoch):
-    """The objective of `fit_network`: the cross-entropy of naming the artist."""
+    """Objective of `fit_network`: the cross-entropy over artists."""
     softmax = network.softmax
     losses = softmax_of_many(
         network.units(x), softmax.weight, softmax.bias, batch["artist"]

@@ -1,4 +1,4 @@
-"""`CFEmbedding`: users and items as points in the taste of all listeners."""
+"""`CFEmbedding`: factors of users and items, by collaborative filtering."""
 
 import numbers
 import os
@@ -41,7 +41,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     The defaults are those of [2]_, for r of zeros and ones (``weights="binary"`` of
     :func:`userlogfeat.read_logs`). `alpha` depends on the unit of r: with play counts
-    in the hundreds, 40 says that all that was ever played is certainly liked. Choose
+    in the hundreds, 40 means that everything ever played is certainly liked. Choose
     it by the ranking of held-out plays (``examples/tune_als.py``).
 
     Parameters
@@ -51,20 +51,20 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     regularization : float
         Weight of the factors' squared lengths.
     alpha : float
-        How much one play adds to the confidence; 40 in [1]_ and [2]_.
+        Confidence that one play adds; 40 in [1]_ and [2]_.
     iterations : int
         Rounds of alternation.
     backend : {"implicit", "spark"}
-        The library that does the work: implicit, on this machine, or Spark, on a
-        cluster. Both end with the same exact fold-in of the users. Spark's rounds
-        multiply the penalty of each user and item by its number of plays; what
-        `regularization` then means is in :mod:`userlogfeat.factorization.on_spark`.
+        Library that factorises: implicit, on this machine, or Spark, on a cluster. Both
+        end with the same exact fold-in of the users. Spark's rounds multiply the
+        penalty of each user and item by its number of plays; what `regularization` then
+        means is in :mod:`userlogfeat.factorization.on_spark`.
     factors_folder : str, optional
         With Spark: the users' factors stay there, too many for one machine, in a folder
         or URL of the cluster's file systems, beside a copy of the items'. What
         :func:`userlogfeat.factor_files.read_factors` reads; replaced by each `fit`.
     random_state : int, RandomState, Generator or None
-        Where the alternation starts. Equal seeds give equal factors (with Spark, but
+        Seed of the initial factors. Equal seeds give equal factors (with Spark, but
         for the last digits).
     verbose : bool
         Show a progress bar while fitting. Spark has one of its own.
@@ -270,7 +270,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return {name: getattr(self, name) for name in names}
 
     def _forget_logs(self):
-        """Drop what an earlier fit knew, and this one may not."""
+        """Drop attributes of an earlier fit that this one may lack."""
         names = ("user_factors_", "user_ids_", "item_ids_", "feature_names_in_")
         for name in names:
             if hasattr(self, name):
@@ -328,7 +328,7 @@ _CHECKS = {
 
 def _is_on_spark(X):
     """Whether X is logs that Spark has, or a path that it would read."""
-    named = type(X).__name__ == "SparkInteractions"  # told without importing it
+    named = type(X).__name__ == "SparkInteractions"  # recognised without importing it
     return named or is_spark_frame(X) or isinstance(X, (str, os.PathLike))
 
 

@@ -3,7 +3,7 @@
 A factor from few listeners is noisy, an estimate from audio is biased. With n listeners
 the weight of the factor is n / (n + k0), as a mean of n observations is weighed against
 a prior worth k0 of them (Efron & Morris 1973, *Stein's estimation rule and its
-competitors*). What k0 is, is measured: on items held out of their listeners' factors,
+competitors*). k0 is measured: on items held out of their listeners' factors,
 whose histories are thinned to 1, 2, 4, ... listeners.
 """
 
@@ -29,8 +29,8 @@ from userlogfeat.estimators._parameters import estimator
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.thinning import thin_histories
 
-# What k0 is chosen from: the factor wherever there is one, then half octaves. With the
-# last, an item needs thousands of listeners to be heard rather than listened to.
+# Candidates for k0: the factor wherever there is one, then half octaves. With the
+# last, an item needs thousands of listeners before its factor outweighs the estimate.
 K0_GRID = (0.0, *(2.0 ** np.arange(-3, 12.5, 0.5)).tolist())
 
 
@@ -45,10 +45,10 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     Parameters
     ----------
     cf : FrozenEstimator
-        Of a fitted :class:`CFEmbedding`, ``FrozenEstimator(cf)``: the one whose factors
-        the audio was taught to estimate. (Fitted again, its factors would be turned.)
+        ``FrozenEstimator(cf)`` of the fitted :class:`CFEmbedding` whose factors the
+        audio network estimates. (Fitted again, its factors would be rotated.)
     k0 : "auto" or float
-        How many listeners an estimate is worth. "auto": measured in `fit`.
+        Number of listeners that an estimate is worth. "auto": measured in `fit`.
     full_weight : float
         The weight in (0, 1] from which on the factor is taken alone: the default is
         reached with 19 k0 listeners.
@@ -65,16 +65,16 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     Attributes
     ----------
     k0_ : float
-        How many listeners an estimate is worth.
+        Number of listeners that an estimate is worth.
     scale_ : float
         With ``factor_norm="raw"``, what estimates are multiplied by to be nearest to
         the factors (least squares, not negative); else 1.
     calibration_ : dict of str to ndarray, shape (n_levels,)
-        Of the held-out items, by the number of listeners left, "n_users": how many
-        items had twice as many, "n_items", and the mean loss of the "factor" alone, of
-        the "estimate" and of the "blend". The loss is 1 - cosine ("unit"), or the
-        squared error over the mean squared length of the factors ("raw": long factors,
-        of popular items, count most). None where k0 is given.
+        Results on the held-out items, by the number of listeners left, "n_users": the
+        number of items that had twice as many, "n_items", and the mean loss of the
+        "factor" alone, of the "estimate" and of the "blend". The loss is 1 - cosine
+        ("unit"), or the squared error over the mean squared length of the factors
+        ("raw": long factors, of popular items, count most). None where k0 is given.
     n_features_in_ : int
         The number of factors.
 
@@ -89,13 +89,12 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     listeners is then folded in from 1, 2, 4, ... of them, at most N / 2, and blends are
     compared to its factor of the full history; each item at each level counts alike.
 
-    Estimates of items that taught the audio network flatter it, and k0 with it: pass
-    those out of fold (scikit-learn's ``cross_val_predict``).
+    Estimates of items that the audio network was trained on are too good, and so is
+    k0: pass out-of-fold estimates (scikit-learn's ``cross_val_predict``).
 
     Examples
     --------
-    Two circles of listeners with 20 songs each; the audio tells them apart, more or
-    less:
+    Two circles of listeners with 20 songs each; their audio differs, more or less:
 
     >>> import numpy as np
     >>> from sklearn.frozen import FrozenEstimator
@@ -104,9 +103,9 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     >>> rng = np.random.default_rng(0)
     >>> plays = np.kron(np.eye(2), rng.random((30, 20)) < 0.5)
     >>> cf = CFEmbedding(n_factors=2, random_state=0).fit(plays)
-    >>> heard = cf.item_factors_ + 0.3 * rng.normal(size=(40, 2))
+    >>> estimates = cf.item_factors_ + 0.3 * rng.normal(size=(40, 2))
     >>> items = ColdStartItems(FrozenEstimator(cf), random_state=0)
-    >>> items = items.fit(heard, plays.T)
+    >>> items = items.fit(estimates, plays.T)
 
     A new song sounds like the first circle. Nobody has played it; then a listener of
     the second has, then ten of them:
@@ -129,12 +128,12 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     random_state: RandomState = None
 
     def fit(self, X: ArrayLike, item_users: Matrix) -> Self:
-        """Measure how many listeners an estimate is worth.
+        """Measure the number of listeners that an estimate is worth.
 
         Parameters
         ----------
         X : array-like, shape (n_items, n_factors)
-            What the audio of each item of `cf` says its factor is, out of fold.
+            Out-of-fold estimate of the factor of each item of `cf`, from its audio.
         item_users : csr matrix or array, shape (n_items, n_users)
             The plays `cf` was fitted on, an item a row: ``user_items.T``.
 
@@ -170,7 +169,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def fit_transform(self, X: ArrayLike, item_users: Matrix) -> np.ndarray:
         """Measure k0, and return the embeddings of the items of `fit`.
 
-        Not the same as ``fit(X, item_users).transform(X)``: that is told of no history.
+        Not the same as ``fit(X, item_users).transform(X)``, which gets no history.
 
         Parameters
         ----------
@@ -190,7 +189,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Parameters
         ----------
         X : array-like, shape (n_items, n_factors)
-            What the audio of each item says its factor is.
+            Estimate of the factor of each item, from its audio.
         item_users : csr matrix or array, shape (n_items, n_users), optional
             Plays of the users of `cf`, an item a row. By default nobody has played
             these items.
@@ -209,7 +208,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self._blend(factors, X, np.diff(item_users.indptr), self.k0_)
 
     def _calibrate(self, X, item_users, factors):
-        """The best k0, and the losses by which it is seen to be."""
+        """Choose k0; return it and the losses it was chosen by."""
         rng = check_random_state(self.random_state)
         n_items = len(X)
         n_held = min(max(1, round(self.validation_fraction * n_items)), n_items)
@@ -240,7 +239,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return k0, _by_level(n_users, losses)
 
     def _blend(self, factors, estimates, n_users, k0):
-        """The embeddings, given how many listeners each factor is from."""
+        """Blend factors, each from a number of listeners, with estimates."""
         weights = _weights(np.broadcast_to(n_users, len(factors)), k0, self.full_weight)
         weights = weights[:, None]
         estimates = np.float32(self.scale_) * estimates

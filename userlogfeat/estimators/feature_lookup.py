@@ -18,7 +18,7 @@ N_NAMED = 5  # clips that an error names
 
 @estimator
 class FeatureLookup(TransformerMixin, BaseEstimator):
-    """Looks the features of clips up in a feature table.
+    """Look up the features of clips in a feature table.
 
     Nothing is fitted, and no audio is read. A clip is found by its path as it was given
     to :func:`userlogfeat.extract`; else by its absolute path (relative ones, of the
@@ -162,7 +162,7 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
 
 
 def _describe_missing(paths, statuses, table):
-    """Which clips the table has no features of, and what to do."""
+    """Message that names the clips without features, and says what to do."""
     missing = [str(p) for p, s in zip(paths, statuses, strict=True) if s is None]
     failed = [
         f"{path} ({status})"

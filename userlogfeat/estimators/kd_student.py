@@ -80,12 +80,12 @@ MODES = ("base", "fix", "init", "kd")
 MIN_STEPS = 10
 # Epochs over which the weight of the distillation falls, and at most this share of all.
 KD_EPOCHS, KD_SHARE = 50, 0.25
-N_UNITS = 40  # of the penultimate layer, where no teacher says it: Lee et al., 3.1
+N_UNITS = 40  # of the penultimate layer without a teacher: Lee et al., 3.1
 
 
 @estimator
 class _Student(TrainingParameters, TrainedTransformer):
-    """What the classifier and the regressor have in common: all but the task.
+    """Everything but the task, for the classifier and the regressor.
 
     A subclass supplies `_check_task`, `_task_loss`, `_fitted_task` and `_restore_task`.
 
@@ -185,9 +185,9 @@ class _Student(TrainingParameters, TrainedTransformer):
             Artist of each clip: clips of one artist are on one side of the split that
             validates the epochs.
         teacher_targets : array-like (n_clips, n_units), optional
-            What the teacher says of each clip, instead of asking it: needed where it
-            cannot hear X, and where its estimates for clips that taught it are to be
-            out of fold. Not looked at by ``mode="base"`` and ``"init"``. To pass it
+            Embedding of each clip by the teacher, precomputed: needed where the teacher
+            cannot read X, and for out-of-fold estimates of clips that the teacher was
+            trained on. Ignored by ``mode="base"`` and ``"init"``. To pass it
             through a search or a pipeline, enable scikit-learn's metadata routing and
             call ``set_fit_request(teacher_targets=True)``.
 
@@ -212,7 +212,7 @@ class _Student(TrainingParameters, TrainedTransformer):
             data = read_clips(self, X, ClipDesign(self))
         targets = {}
         if mode == "kd":
-            targets["teacher"] = self._ask_teacher(data.rows, teacher_targets)
+            targets["teacher"] = self._teacher_targets(data.rows, teacher_targets)
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is "
@@ -249,16 +249,16 @@ class _Student(TrainingParameters, TrainedTransformer):
         return self._embed(X)
 
     def _resolve_mode(self, teacher_targets):
-        """The mode that None means, after checking that it has the teacher it needs."""
-        taught = self.teacher is not None
+        """Return the mode, after checking that it has the teacher it needs."""
+        has_teacher = self.teacher is not None
         if self.mode is None:
-            return "kd" if taught or teacher_targets is not None else "base"
-        if self.mode in ("fix", "init") and not taught:
+            return "kd" if has_teacher or teacher_targets is not None else "base"
+        if self.mode in ("fix", "init") and not has_teacher:
             raise ValueError(
                 f"Got mode={self.mode!r} and teacher=None: pass the name or folder of "
                 'a saved model as teacher, or mode="base".'
             )
-        if self.mode == "kd" and not taught and teacher_targets is None:
+        if self.mode == "kd" and not has_teacher and teacher_targets is None:
             raise ValueError(
                 'Got mode="kd" and neither teacher nor teacher_targets: there is '
                 'nothing to distil. Pass one of them, or mode="base".'
@@ -275,9 +275,9 @@ class _Student(TrainingParameters, TrainedTransformer):
             clips = validate_data(self, X, dtype=np.float32)
         else:
             clips = check_audio(X, self, reset=True).rows
-        embedding = self._ask_teacher(clips, teacher_targets)
+        embedding = self._teacher_targets(clips, teacher_targets)
         self.teacher_ = self._teacher()
-        self._n_units_ = self._ask_teacher(clips[:1], None).shape[1]
+        self._n_units_ = self._teacher_targets(clips[:1], None).shape[1]
         if embedding.shape[1] != self._n_units_:
             raise ValueError(
                 f"Got teacher_targets of {embedding.shape[1]} columns, but the teacher "
@@ -337,19 +337,19 @@ class _Student(TrainingParameters, TrainedTransformer):
             objective=objective,
             split=split,
             monitor="task_loss",
-            # While the teacher leads, the loss of the task may rise.
+            # While the distillation dominates, the loss of the task may rise.
             min_epochs=(self._fall() or 0) if "teacher" in targets else 0,
         )
 
     def _kd_weight(self, epoch):
-        """The weight of the distillation in an epoch, counted from 0."""
+        """Weight of the distillation in an epoch, counted from 0."""
         fall = self._fall()
         if fall is None:
             return self.kd_weight
         return self.kd_weight * max(0.0, 1 - epoch / fall)
 
     def _fall(self):
-        """Epochs until the weight of the distillation is 0; None where it stays."""
+        """Epochs until the weight of the distillation is 0; None if it stays."""
         if self.kd_epochs != "auto":
             return self.kd_epochs
         return max(1, min(KD_EPOCHS, int(self.max_epochs * KD_SHARE)))
@@ -387,26 +387,26 @@ class _Student(TrainingParameters, TrainedTransformer):
         fixed = self._reads_features or self.mode == "fix"
         return None if fixed else self._front_end().sample_rate
 
-    def _ask_teacher(self, clips, teacher_targets):
-        """What the teacher says of every clip (n_clips, n_units), float32."""
+    def _teacher_targets(self, clips, teacher_targets):
+        """Embed every clip by the teacher (n_clips, n_units), float32."""
         if teacher_targets is None:
             teacher = self._teacher()
             if self._reads_features and teacher.hears_audio:
                 raise ValueError(
                     f"The teacher reads audio, and X of shape {np.shape(clips)} has "
                     "features of clips (network='mlp'). Pass fit(..., "
-                    "teacher_targets=) with what the teacher says of each clip, or a "
+                    "teacher_targets=) with the teacher's embedding of each clip, or a "
                     "teacher that was trained on such features."
                 )
             try:
                 targets = share_rows(clips, partial(teach, teacher))
             except (AudioError, ModelError):
-                raise  # of a file, which the student cannot hear either; of a folder
+                raise  # of a file, which the student cannot read either; of a folder
             except ValueError as error:
                 raise ValueError(
-                    f"The teacher cannot hear X: {error} If X is of another kind than "
-                    "what the teacher learned from, pass fit(..., teacher_targets=) "
-                    "with what it says of each clip."
+                    f"The teacher cannot read X: {error} If X is of another kind than "
+                    "the teacher was trained on, pass fit(..., teacher_targets=) "
+                    "with its embedding of each clip."
                 ) from error
         else:
             targets = teacher_targets
@@ -493,8 +493,8 @@ class _Student(TrainingParameters, TrainedTransformer):
         if self.kd_epochs >= self.max_epochs:
             raise ValueError(
                 f"Got kd_epochs={self.kd_epochs} and max_epochs={self.max_epochs}: the "
-                "weight of the distillation would never reach 0, and where the teacher "
-                "knows little it would hold the student down. Pass "
+                "weight of the distillation would never reach 0, and a teacher that "
+                "knows little of the task would do harm. Pass "
                 'kd_epochs="auto" or fewer, or train for longer; kd_epochs=None keeps '
                 "the weight on purpose, as the paper does."
             )
@@ -563,10 +563,10 @@ class KDStudentClassifier(ClassifierMixin, _Student):
     -----
     The paper's distillation loss has weight 1 throughout. That is too weak: estimates
     of unit length make it small beside the loss of the task. A weight of 10 moves the
-    penultimate units, but where the teacher knows little of the task it holds them in
-    the wrong place. So it starts at 10 and falls to 0 within 50 epochs: the teacher
-    says where to start, and the labels decide where it ends. An epoch has ten steps at
-    least, or students of a few labels would be stopped before they have moved.
+    penultimate units, but if the teacher knows little of the task it keeps them in the
+    wrong place. So the weight starts at 10 and falls to 0 within 50 epochs: the teacher
+    decides where training starts, and the labels where it ends. An epoch has at least
+    ten steps, or training on few labels would stop too early.
     ``benchmarks/transfer_rule.py`` compares such weights on artists that are tested
     nowhere else, and ``benchmarks/transfer_lee2019.py`` has what the defaults do.
 

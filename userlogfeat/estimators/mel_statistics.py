@@ -1,7 +1,7 @@
 """The base features of Hamel et al. 2013: statistics of frames over windows of time.
 
 Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": mean, variance, maximum
-and minimum over windows of 64 frames, of 200 mel bands; what no label has touched.
+and minimum over windows of 64 frames, of 200 mel bands, without any labels.
 """
 
 from __future__ import annotations

@@ -66,27 +66,27 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         precomputed features, of which each row is treated as one frame; `transform`
         gives its embedding, without statistics.
     layer : str or sequence of str
-        What `transform` gives: ``"embedding"``, statistics of the embedded frames;
+        Layers that `transform` returns: ``"embedding"``, statistics of embedded frames;
         ``"base"``, those of the frames themselves, as :class:`MelStatistics`; or both.
     frames_per_clip : int or None
-        So many frames of each clip are learned from, drawn at random; None takes all.
-        They are kept in memory: 200 bands of a 30 s clip take 1 MB.
+        Number of frames of each clip to train on, drawn at random; None takes all. They
+        are kept in memory: 200 bands of a 30 s clip take 1 MB.
     margin : float
-        Of the loss.
+        Margin of the loss.
     max_norm : float or None
-        The longest that a band's or a label's embedding may be. None: no limit.
+        Maximum length of the embedding of a band or a label; None for no limit.
     max_epochs, patience : int
-        At most so many epochs, stopping after so many without a lower validation loss;
-        the epoch of the least is kept. An epoch goes once through the largest data set,
-        and has 200 batches of each at least.
+        Maximum number of epochs, and the number without a lower validation loss after
+        which training stops early. The best epoch is kept. An epoch goes once through
+        the largest data set, and has 200 batches of each at least.
     batch_size : int
-        Frames per step of the training. Batches are of one data set, which take turns.
+        Frames per training step. A batch is of one data set; data sets take turns.
     lr : float
-        Step of the gradient descent.
+        Learning rate of the gradient descent.
     validation_fraction : float
-        Share of each data set's clips (or groups) that the epochs are validated on.
+        Share of each data set's clips (or groups) that validate each epoch.
     random_state : int, RandomState or None
-        Of the first values, the batches, the draws of WARP and the validation clips.
+        Seed of initial values, batches, the draws of WARP and validation clips.
     verbose : int
         1 shows a progress bar of the epochs.
 
@@ -96,7 +96,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         V': where each band, or feature, lies in the space. A raw frame x lies at
         ``x @ feature_embedding_ + feature_offset_``.
     feature_offset_ : ndarray (n_components,), float32
-        What the standardisation of the bands amounts to.
+        Offset that stands for the standardisation of the bands.
     label_embeddings_ : ndarray (n_labels, n_components), float32
         W: where each label lies.
     labels_ : ndarray (n_labels,) of object
@@ -114,7 +114,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
 
     See Also
     --------
-    MelStatistics : The base features, which no label has touched.
+    MelStatistics : The base features, without any labels.
     WindowRegressionClassifier : The paper's classifier of windows.
 
     Notes
@@ -185,7 +185,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
             Labels (n_clips,); or a list with a collection of labels for each clip; or
             an indicator matrix (n_clips, n_labels), dense, sparse, a list of rows, or a
             frame whose columns are the labels. Clips without any label (None, an empty
-            collection, zeros) are not learned from. A column without any 1 is no label:
+            collection, zeros) are not trained on. A column without any 1 is no label:
             `labels_` has those that are, in order.
         dataset : array-like (n_clips,), optional
             The data set that each clip is of. Labels of one data set never compete with
@@ -201,8 +201,8 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         Raises
         ------
         ValueError
-            Where X or y have NaN or differ in length, or the labels of a data set tell
-            nothing apart: there is one only, or every clip has all.
+            Where X or y have NaN or differ in length, or a data set has only
+            one label, or every clip has all labels.
         TypeError
             Where numbers and names are mixed in y or in `dataset`.
         AudioError
@@ -282,7 +282,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         label : object
             One of `labels_`.
         k : int
-            How many.
+            Number of labels to return.
         dataset : object, optional
             The data set of `label`, where several have one of that name.
         among : object, optional
@@ -349,7 +349,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         return np.ascontiguousarray(log_mel.T, dtype=np.float32)
 
     def _learn(self, clips, sets, groups, seed):
-        """The maps of standardised frames, and what the frames were standardised by."""
+        """Train the maps; return them, and the mean and scale of the frames."""
         parts = self._split(clips, sets, groups, seed)
         used = np.concatenate([train for train, _ in parts])
         mean, scale = moments(np.concatenate([clips[row] for row in used]))
@@ -383,7 +383,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         return maps, mean, scale
 
     def _split(self, clips, sets, groups, seed):
-        """Rows to learn from and to validate on, of each data set's labelled clips."""
+        """Rows to train on and to validate on, of each data set's labelled clips."""
         groups = check_groups(groups, clips)
         n_labels = np.diff(sets.indicators.indptr)
         parts = []
@@ -454,8 +454,8 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
             network, squares = self._pooled(self._load_network()), {}
             for frames in clips:
                 log_mel = as_tensor(frames.T).to(resolve_device(self.device))
-                heard = network([log_mel], tuple(network.layer_sizes))
-                for name, (values,) in heard.items():
+                layers = network([log_mel], tuple(network.layer_sizes))
+                for name, (values,) in layers.items():
                     square = values.square().mean().item() / len(clips)
                     squares[name] = squares.get(name, 0.0) + square
         return {k: scale_of(v) for k, v in squares.items()}

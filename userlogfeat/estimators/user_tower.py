@@ -1,14 +1,21 @@
 """`UserEmbedding`: users from their histories and demographics, by a tower."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from userlogfeat._check import check_positive
+from userlogfeat._check import check_choice, check_positive
+from userlogfeat._threads import limit_torch
 from userlogfeat._typing import (
     ArrayLike,
     Device,
@@ -19,37 +26,50 @@ from userlogfeat._typing import (
     RandomState,
 )
 from userlogfeat.estimators._base import resolve_device
-from userlogfeat.estimators._parameters import estimator
-from userlogfeat.estimators._users import EmptyHistoryWarning, TowerEstimator
+from userlogfeat.estimators._histories import (
+    EmptyHistoryWarning,
+    check_feedback,
+    check_plays,
+    warn_of_empty,
+    warn_of_no_targets,
+    without_demographics,
+)
+from userlogfeat.estimators._parameters import check_hidden, check_share, estimator
+from userlogfeat.evaluation.ranking import iter_rows, mask_of
 from userlogfeat.networks.user_tower import N_HIDDEN, N_UNITS, UserTower
-from userlogfeat.training import seeded
+from userlogfeat.training import seeded, validation_split
+from userlogfeat.training.processes import refuse
+from userlogfeat.users.batches import Users
 from userlogfeat.users.demographics import Demographics
 from userlogfeat.users.inputs import (
+    check_frame,
     check_last_items,
     make_codes,
     make_targets,
     merge_attributes,
 )
 from userlogfeat.users.tower_files import load_tower, save_tower
-from userlogfeat.users.training import Settings, fit_tower
+from userlogfeat.users.training import N_VALIDATED, Settings, fit_tower
 from userlogfeat.weights.config import explained
 
 __all__ = ["EmptyHistoryWarning", "UserEmbedding"]
 
+NEGATIVES = ("popularity", "uniform")
+BATCH = 1024  # users that are embedded at once
 PAPER_K = 200  # Chen et al. 2021, section 3.1: hit rate among the 200 best
 
 
 @estimator
-class UserEmbedding(TowerEstimator):
-    """Embed users by what they played, liked and disliked, and who they are.
+class UserEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Embed users by their plays, likes and dislikes, and demographics.
 
     The user tower of [1]_: the embeddings of the items of a history are averaged, as
     are those of their artists, albums or whatever else is known of items; played, liked
     and disliked items apart. Beside demographics they go through a fully connected
-    layer with leaky ReLU. The tower learns to tell the item a user played last, which
-    is left out of the history meanwhile, from all others: a cross-entropy over sampled
-    negatives (:func:`userlogfeat.losses.sampled_softmax`). The scalar product of a
-    user's and an item's embedding is the score of the pair.
+    layer with leaky ReLU. The tower is trained to rank the item that a user played
+    last, which is left out of the history, above all others: a cross-entropy over
+    sampled negatives (:func:`userlogfeat.losses.sampled_softmax`). The scalar product
+    of a user's and an item's embedding is the score of the pair.
 
     New users need no training: `transform` embeds any history.
 
@@ -61,17 +81,17 @@ class UserEmbedding(TowerEstimator):
         Units of the fully connected layers with leaky ReLU; a linear one follows. Not
         stated in [1]_.
     n_negatives : int
-        Items drawn for each batch. Where there are fewer items, all are taken and the
-        loss is exact. Not stated in [1]_.
+        Number of items drawn for each batch. Of fewer items, all are taken and the loss
+        is exact. Not stated in [1]_.
     negatives : {"popularity", "uniform"}
         Whether popular items are drawn more often. The loss corrects for it, so both
         learn the same; what is drawn more often is learned with less noise.
     dropout : float
-        Share of each history that is hidden in training, drawn anew every time: what
-        keeps a few thousand users from being learned by heart. Not in [1]_; 0 has none.
+        Share of each history that is hidden in training, drawn anew every time: it
+        prevents overfitting to a few thousand users. Not in [1]_; 0 for none.
     max_epochs, patience : int
-        Epochs at most, and without a lower loss of the users held out. The best epoch
-        is kept.
+        Maximum number of epochs, and the number without a lower loss of the held-out
+        users after which training stops early. The best epoch is kept.
     batch_size : int
         Users in a step.
     lr : float
@@ -79,21 +99,21 @@ class UserEmbedding(TowerEstimator):
     validation_fraction : float
         Share of the users to hold out for this; never more than 2,000 of them.
     device : str or torch.device
-        Where to train and embed; "auto" is the GPU where there is one.
+        Device to train and embed on; "auto" is the GPU where there is one.
     random_state : int, RandomState or None
-        Of fresh weights, the users held out, drawn targets and negatives. Equal seeds
-        give equal embeddings on a CPU.
+        Seed of initial weights, held-out users, drawn targets and negatives. Equal
+        seeds give equal embeddings on a CPU.
     verbose : int
         1 shows a progress bar.
 
     Attributes
     ----------
     item_embeddings_ : ndarray of float32, shape (n_items, n_units)
-        Of the items as targets. Zeros for items that nobody learned from knew.
+        Embeddings of the items as targets; zeros for items of no training history.
     known_items_ : ndarray of bool, shape (n_items,)
-        The items with an embedding. The others count for nothing in a history.
+        The items with an embedding. The others are ignored in a history.
     mean_embedding_ : ndarray of float32, shape (n_units,)
-        Mean of the users learned from: what a user gets of whom nothing is known.
+        Mean of the training users: the embedding of a user without any data.
     history_ : list of dict
         ``epoch``, ``train_loss`` and ``valid_loss`` of every epoch.
     network_ : UserTower
@@ -154,7 +174,7 @@ class UserEmbedding(TowerEstimator):
         """Train the tower.
 
         A target is an item that was played or liked, and not disliked. Users without
-        one teach nothing, with a warning.
+        one are not trained on, with a warning.
 
         Parameters
         ----------
@@ -171,8 +191,8 @@ class UserEmbedding(TowerEstimator):
         item_attributes : dict of str to array-like (n_items,), optional
             Any others, by name: ``{"label": ..., "genre": ...}``.
         demographics : frame, n_users rows, optional
-            Of polars or pandas, or a dict of columns: numbers, and categories (text,
-            categorical, boolean). Values may be missing.
+            Frame of polars or pandas, or dict of columns: numbers, and categories
+            (text, categorical, boolean). Values may be missing.
         last_items : array-like of int, shape (n_users,), optional
             The column of the item each user played last, as `read_logs` has it where
             logs have times: the target of that user. -1 where unknown. Where it was
@@ -192,15 +212,13 @@ class UserEmbedding(TowerEstimator):
             shapes do not fit, a last item is not in the history, or nobody played
             anything.
         """
-        from userlogfeat.training.processes import refuse
-
         self._check_parameters()
         refuse(type(self).__name__)
-        user_items = self._check_plays(user_items, reset=True)
+        user_items = check_plays(self, user_items, reset=True)
         groups = {"liked": liked, "disliked": disliked}
         groups = {k: v for k, v in groups.items() if v is not None}
         self.groups_ = ["user_items", *groups]
-        histories = (user_items, *self._check_groups(groups, user_items.shape))
+        histories = (user_items, *check_feedback(groups, user_items.shape))
         attributes = merge_attributes(
             user_items.shape[1], item_artists, item_albums, item_attributes
         )
@@ -267,10 +285,10 @@ class UserEmbedding(TowerEstimator):
         ----------
         user_items : csr matrix or array, shape (n_users, n_items)
             Plays of the items of `fit`, in the same order. What was not known there
-            counts for nothing.
+            is ignored.
         demographics : frame, n_users rows, optional
-            With the columns of `fit`. Without, the tower is told that they are missing;
-            as of categories that `fit` did not see.
+            With the columns of `fit`. Without them, the tower treats
+            them as missing, as it does categories that were not in `fit`.
         liked, disliked : csr matrix or array, shape (n_users, n_items), optional
             Where `fit` had them; by default nothing.
 
@@ -292,9 +310,9 @@ class UserEmbedding(TowerEstimator):
         embedded = self._embed(users, np.arange(len(users)))
         empty = self._without_history(users)
         if empty.any():
-            self._warn_empty(users, empty)
-            nobody = empty & self._without_demographics(users)
-            embedded[nobody] = self.mean_embedding_
+            unknown = empty & without_demographics(users)
+            warn_of_empty(empty, unknown)
+            embedded[unknown] = self.mean_embedding_
         return embedded
 
     def hit_rate(
@@ -354,9 +372,9 @@ class UserEmbedding(TowerEstimator):
         Parameters
         ----------
         folder : str or Path
-            Made where it is missing.
+            Created if missing.
         training_data : dict
-            What it learned from: ``description`` (str), ``licence`` (str) and
+            Description of the data: ``description`` (str), ``licence`` (str) and
             ``non_commercial`` (bool).
         """
         check_is_fitted(self)
@@ -401,3 +419,122 @@ class UserEmbedding(TowerEstimator):
             tower.n_features_in_ = len(network.codes_0)
             tower._set_items()
             return tower
+
+    def _learn_demographics(self, histories, demographics, rows):
+        self.demographics_ = Demographics([])
+        n_users = histories[0].shape[0]
+        if demographics is not None:
+            demographics = check_frame(demographics, n_users)
+            self.demographics_ = Demographics.learn(demographics, rows)
+            return Users(histories, *self.demographics_.encode(demographics))
+        return Users(histories, *self.demographics_.unknown(n_users))
+
+    def _split(self, targets, seed):
+        """Users to train on and to validate on, of those who have a target."""
+        sizes = np.diff(targets.positives.indptr)
+        with_target = np.flatnonzero(sizes > 0)
+        if len(with_target) < len(sizes):
+            warn_of_no_targets(sizes)
+        fraction = min(self.validation_fraction, N_VALIDATED / len(with_target))
+        train, valid = validation_split(len(with_target), fraction, seed=seed)
+        return with_target[train], with_target[valid]
+
+    def _set_items(self):
+        """Read what is known of items from the network."""
+        codes = self.network_.codes_0.cpu().numpy()
+        weights = self.network_.items.weight.detach().cpu().numpy()
+        self.known_items_ = codes >= 0
+        self.item_embeddings_ = np.zeros((len(codes), self.n_units), np.float32)
+        self.item_embeddings_[self.known_items_] = weights[codes[self.known_items_]]
+        self._n_features_out = self.n_units
+
+    @limit_torch(1)
+    @torch.inference_mode()
+    def _embed(self, users, rows, targets=None):
+        """Embeddings of some users, without their targets."""
+        device = resolve_device(self.device)
+        network = self.network_.to(device).eval()
+        embedded = np.empty((len(rows), self.n_units), np.float32)
+        for start in range(0, len(rows), BATCH):
+            part = slice(start, start + BATCH)
+            left_out = None if targets is None else targets[part]
+            batch = users.batch(rows[part], targets=left_out).to(device)
+            embedded[part] = network(batch).cpu().numpy()
+        return embedded
+
+    def _ranks(self, users, rows, targets):
+        """Number of items ranked above each user's target; all, where it is unknown."""
+        embedded = self._embed(users, rows, targets)
+        played = sum(users.histories).tocsr()
+        ranks = np.full(len(rows), played.shape[1])
+        for part in iter_rows(len(rows), played.shape[1]):
+            scores = embedded[part] @ self.item_embeddings_.T
+            scores[:, ~self.known_items_] = -np.inf
+            own = targets[part]
+            of_target = scores[np.arange(len(own)), own].copy()
+            scores[mask_of(played[rows[part]], slice(None))] = -np.inf
+            before = (scores == of_target[:, None]) & (
+                np.arange(played.shape[1]) < own[:, None]
+            )
+            before |= scores > of_target[:, None]
+            known = self.known_items_[own]
+            ranks[part] = np.where(known, before.sum(axis=1), played.shape[1])
+        return ranks
+
+    def _check_users(self, user_items, demographics, liked, disliked):
+        user_items = check_plays(self, user_items, reset=False)
+        given = {"liked": liked, "disliked": disliked}
+        foreign = [
+            k for k, v in given.items() if v is not None and k not in self.groups_
+        ]
+        if foreign:
+            raise ValueError(
+                f"Got {foreign[0]}, but the tower was fitted without. Leave it out, or "
+                "fit again with it."
+            )
+        nothing = sparse.csr_matrix(user_items.shape, dtype=np.float32)
+        groups = {
+            name: nothing if given[name] is None else given[name]
+            for name in self.groups_[1:]
+        }
+        histories = (user_items, *check_feedback(groups, user_items.shape))
+        if demographics is None:
+            encoded = self.demographics_.unknown(user_items.shape[0])
+        elif not self.demographics_.columns:
+            raise ValueError(
+                "Got demographics, but the tower was fitted without. Leave them out, "
+                "or fit again with them."
+            )
+        else:
+            demographics = check_frame(demographics, user_items.shape[0])
+            encoded = self.demographics_.encode(demographics)
+        return Users(histories, *encoded)
+
+    def _without_history(self, users):
+        known = self.known_items_.astype(np.float32)
+        return sum(matrix @ known for matrix in users.histories) == 0
+
+    def _hidden(self):
+        return tuple(
+            int(n) for n in np.atleast_1d(np.asarray(self.hidden, dtype=object))
+        )
+
+    def _check_parameters(self):
+        for name in ("n_units", "n_negatives", "max_epochs", "patience", "batch_size"):
+            check_positive(getattr(self, name), name, integer=True)
+        check_hidden(self.hidden)
+        check_positive(self.lr, "lr")
+        check_choice(self.negatives, "negatives", NEGATIVES)
+        if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
+            raise ValueError(
+                f"Got dropout={self.dropout!r}, expected a share from 0 to below 1."
+            )
+        check_share(self.validation_fraction, "validation_fraction")
+        resolve_device(self.device)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

@@ -35,7 +35,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     estimator : classifier
-        Sees one patch a row, labelled as its clip.
+        Fitted on one patch a row, with the label of its clip.
 
     Attributes
     ----------

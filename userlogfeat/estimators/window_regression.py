@@ -2,7 +2,8 @@
 
 Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": each window of a clip is
 regressed onto the indicators of the classes, the outputs are averaged over the clip,
-and the class of the largest wins. So simple a classifier lets the features speak.
+and the class of the largest wins: a classifier so simple that results depend on the
+features.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from sklearn.utils.validation import (
 from userlogfeat._typing import ArrayLike
 from userlogfeat.estimators._patches import check_patches, mean_of_clips
 
-ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))  # that "cv" tries
+ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))  # candidates of "cv"
 
 
 class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
@@ -42,7 +43,7 @@ class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
     coef_ : ndarray (n_features, n_classes)
     intercept_ : ndarray (n_classes,)
     alpha_ : float
-        The strength that was used.
+        Regularisation strength used.
     classes_ : ndarray (n_classes,)
         Labels.
     n_features_in_ : int

@@ -2,14 +2,14 @@
 
 =============  =============================================================
 loop           the loop that trains every network, on skorch
-batches        what it hears: rows of arrays, or spectrograms kept once
-checkpoints    the best epoch, and all that a killed fit needs to go on
+batches        inputs of the loop: rows of arrays, or spectrograms kept once
+checkpoints    the best epoch, and the state from which a killed fit continues
 heads          ridge regression in closed form, multilayer perceptrons
 shared_maps    maps of frames and of labels, by stochastic descent
 label_sets     labels of clips, of one data set or of several
 processes      several processes that train one network together
 songs          songs of each artist to learn from, validate on and test on
-discriminants  linear discriminants that many small classes do not upset
+discriminants  linear discriminant analysis with many small classes
 =============  =============================================================
 """
 

@@ -1,7 +1,7 @@
-"""What a network hears while it trains: rows of arrays, or spectrograms kept once.
+"""Inputs of the training loop: rows of arrays, or spectrograms computed once.
 
-Spectrograms are computed once a clip, never once an epoch. They stay in memory, and go
-to a file that is mapped into it when they are many.
+Spectrograms are computed once a clip, not once an epoch. They stay in memory; if there
+are too many, the rest goes to a memory-mapped file.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from userlogfeat.training.processes import Processes
 
 
-MEMORY_LIMIT = 4 * 2**30  # bytes of spectrograms that are kept in memory
+MEMORY_LIMIT = 4 * 2**30  # bytes of spectrograms in memory
 
 
 def whole_batch(n_clips: int) -> slice:
-    """The slice of a batch that a process hears where it is the only one."""
+    """Slice of a batch that the only process reads: all of it."""
     return slice(n_clips)
 
 
@@ -55,7 +55,7 @@ class ArrayInputs:
         generator: torch.Generator | None = None,
         cut: Callable[[int], slice] = whole_batch,
     ) -> Tensor:
-        """Tensor (B, ...) of some rows, what `cut` leaves; nothing is random."""
+        """Return rows as a Tensor (B, ...), sliced by `cut`; nothing is random."""
         return self.array[rows[cut(len(rows))]]
 
 
@@ -77,14 +77,14 @@ class Rows(torch.utils.data.Dataset):
 
 
 class SharedBatch:
-    """What one of several processes hears of a batch; its length is the batch's.
+    """Part of a batch for one of several processes; its length is the batch's.
 
     Attributes
     ----------
     x : Tensor or TripletBatch
         The clips of this process.
     n_rows : int
-        Of the batch, over all processes.
+        Number of rows of the batch, over all processes.
     share : Share
         Which of the batch's clips they are.
     """
@@ -97,21 +97,22 @@ class SharedBatch:
 
 
 class Batches:
-    """Batches of `Rows`: cut out whole, which for small networks is most of the speed.
+    """Batches of `Rows`, each one slice: for small networks, most of the speed.
 
     Parameters
     ----------
     dataset : Rows
-        Where the batches are from.
+        Rows to take batches from.
     batch_size : int
-        Clips a batch; the last may be smaller, but is never a single clip (batch norm
-        has no variance there) while it is trained on, unless there is only one.
+        Clips per batch. The last may be smaller, but in training it is never a single
+        clip (batch norm has no variance there), unless there is only one.
     generator : torch.Generator, optional
-        Shuffles the rows and places the crops; without, order and crops are fixed.
+        Generator that shuffles the rows and places the crops; without one, order and
+        crops are fixed.
     min_batches : int
-        The rows come again, in another order, until there are so many batches.
+        Minimum number of batches: rows are repeated, in another order, to reach it.
     processes : Processes, optional
-        Those that hear a batch together: each gets its own clips, all the targets.
+        Processes that share a batch: each reads its own clips, and all the targets.
     """
 
     def __init__(
@@ -134,10 +135,10 @@ class Batches:
             for part in self._parts():
                 n_batches += 1
                 targets = {k: t[part] for k, t in self.dataset.targets.items()}
-                yield self._heard(part), targets
+                yield self._inputs(part), targets
 
-    def _heard(self, part):
-        """The clips of a batch, or of it what this process hears."""
+    def _inputs(self, part):
+        """The clips of a batch, or those of this process."""
         inputs = self.dataset.inputs
         if self.processes is None:
             return inputs.batch(part, self.generator)
@@ -148,7 +149,7 @@ class Batches:
         return SharedBatch(x, len(part), Share(n_clips, self.processes))
 
     def _parts(self):
-        """The rows of every batch, once through the data."""
+        """The rows of every batch of one pass through the data."""
         rows = self.dataset.rows
         if self.generator is None:
             return rows.split(self.batch_size)
@@ -165,10 +166,10 @@ class FrameStore:
     Parameters
     ----------
     n_frames : int or None
-        Frames of the windows; None takes clips whole, all of one length.
+        Frames of the windows; None is whole clips, all of one length.
     memory_limit : int
-        Bytes to keep in memory. What is beyond goes to a file without a name in the
-        system's temporary folder, whose space is free again when the store is.
+        Bytes to keep in memory. The rest goes to an unnamed file in the system's
+        temporary folder, which is freed with the store.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class FrameStore:
         return len(self.log_mels)
 
     def append(self, log_mel: np.ndarray) -> None:
-        """Keep the next clip.
+        """Add the next clip.
 
         Parameters
         ----------
@@ -206,12 +207,12 @@ class FrameStore:
         Parameters
         ----------
         rows : Tensor (B,)
-            Which clips.
+            Clips.
         generator : torch.Generator, optional
-            Draws where the windows start, for all `rows`; without, they are in the
-            middle.
+            Draws where the windows start, for all `rows`; without one, windows are in
+            the middle.
         cut : callable
-            ``cut(len(rows))`` is the slice of the rows that is wanted.
+            ``cut(len(rows))`` is the slice of the rows to return.
         """
         starts = [self._start(row, generator) for row in rows.tolist()]
         own = cut(len(rows))

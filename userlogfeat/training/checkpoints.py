@@ -1,8 +1,8 @@
-"""Training that can be killed: the best epoch, and all that a fit needs to go on.
+"""Training that can be killed: the best epoch, and the state to continue from.
 
-skorch's own checkpoints hold weights, optimiser and history. An exact continuation also
-needs the random generators (of torch, and of the batches), and what early stopping has
-seen. One file has it all; it is replaced whole after every epoch.
+skorch's own checkpoints hold weights, optimiser and history. To continue exactly, a fit
+also needs the random generators (of torch, and of the batches) and the state of early
+stopping. One file has it all; it is replaced after every epoch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DIGEST_SIZE = 16  # bytes, at the beginning of a checkpoint
 
 
 class Checkpoint:
-    """The file that keeps an unfinished fit.
+    """File that keeps the state of an unfinished fit.
 
     Several fits may share a folder, as the candidates of a grid search do: the name of
     the file is a digest of settings and data, so each finds only its own.
@@ -41,9 +41,9 @@ class Checkpoint:
     Parameters
     ----------
     folder : str or Path
-        Made where it is missing.
+        Created if missing.
     settings : dict
-        All that decides the result, as JSON can hold it.
+        Everything that decides the result, as JSON.
     arrays : iterable of ndarray
         The data.
     """
@@ -63,7 +63,7 @@ class Checkpoint:
         self.path = folder / f"{name}.checkpoint"
 
     def read(self) -> dict[str, Any] | None:
-        """What was kept, or None where there is nothing."""
+        """Read the state; None if there is no file."""
         if not self.path.is_file():
             return None
         data = self.path.read_bytes()
@@ -76,7 +76,7 @@ class Checkpoint:
         return torch.load(state, map_location="cpu", weights_only=True)
 
     def write(self, state: dict[str, Any]) -> None:
-        """Replace the file by one with `state`, tensors and plain values."""
+        """Replace the file by one with `state`: tensors and plain values."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
         with replace_file(self.path) as temporary:
@@ -84,7 +84,7 @@ class Checkpoint:
             temporary.write_bytes(_checksum(data) + data)
 
     def remove(self) -> None:
-        """Delete the file: the fit has ended."""
+        """Delete the file when the fit has ended."""
         self.path.unlink(missing_ok=True)
 
 
@@ -93,25 +93,25 @@ def _checksum(data):
 
 
 class PatienceOver(Exception):
-    """No better epoch came for long enough."""
+    """Signal that early stopping ends the training."""
 
 
 class BestEpoch(skorch.callbacks.Callback):
-    """Keep the weights of the best epoch, stop when none better comes, keep all.
+    """Keep the weights of the best epoch, stop early, write checkpoints.
 
     Parameters
     ----------
     monitor : str
-        The loss that says which epoch is best, such as ``"valid_loss"``.
+        Loss that decides which epoch is best, such as ``"valid_loss"``.
     patience : int
-        Epochs to wait for a lower one.
+        Number of epochs without a lower loss after which training stops.
     min_epochs : int
-        Epochs after which the waiting begins.
+        Number of epochs that are not counted towards `patience`.
     checkpoint : Checkpoint or None
-        Where to write everything after each epoch.
+        File to write after each epoch.
     processes : Processes or None
-        Those that train together. The first one writes, and its losses say to all
-        which epoch is best: a last digit could differ between machines.
+        Processes that train together. The first one writes, and its losses decide for
+        all which epoch is best: a last digit could differ between machines.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class BestEpoch(skorch.callbacks.Callback):
         self.processes = processes
 
     def start(self, net: Any, generator: torch.Generator) -> None:
-        """Begin anew, or where the checkpoint says."""
+        """Begin anew, or from the checkpoint."""
         self.generator = generator
         self.lowest, self.waited, self.weights = float("inf"), 0, None
         state = self.checkpoint and on_first(self.processes, self.checkpoint.read)
@@ -154,7 +154,7 @@ class BestEpoch(skorch.callbacks.Callback):
         return self.waited >= self.patience
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Note this epoch; stop on NaN, or where there was no progress for long."""
+        """Record this epoch; stop on NaN, or when patience has run out."""
         epoch = net.history[-1]
         if self.processes is not None:
             self._follow_first(epoch)
@@ -172,7 +172,7 @@ class BestEpoch(skorch.callbacks.Callback):
             raise PatienceOver
 
     def finish(self, net: Any) -> None:
-        """Bring the best weights back."""
+        """Load the best weights."""
         net.module_.load_state_dict(self.weights)
         if self.processes is not None:
             self.processes.copy_first(net.module_.state_dict().values())
@@ -182,7 +182,7 @@ class BestEpoch(skorch.callbacks.Callback):
     def _follow_first(self, epoch):
         """Take the losses of the first process, and its random state."""
         losses = {k: float(v) for k, v in epoch.items() if k.endswith("_loss")}
-        losses, state = self.processes.first_says((losses, torch.get_rng_state()))
+        losses, state = self.processes.broadcast((losses, torch.get_rng_state()))
         epoch.update(losses)
         torch.set_rng_state(state)
 
@@ -214,7 +214,7 @@ class EpochBar(skorch.callbacks.Callback):
         )
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """One epoch more."""
+        """Advance the bar by one epoch."""
         losses = {
             name: f"{value:.4g}"
             for name, value in net.history[-1].items()
@@ -224,7 +224,7 @@ class EpochBar(skorch.callbacks.Callback):
         self.bar.update()
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Take it away."""
+        """Close the bar."""
         self.bar.close()
 
 

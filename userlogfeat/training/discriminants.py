@@ -1,4 +1,4 @@
-"""Linear discriminant analysis that many small classes do not upset.
+"""Linear discriminant analysis with shrinkage, for many small classes.
 
 Fisher (1936), "The use of multiple measurements in taxonomic problems", with the
 shrinkage of Ledoit & Wolf (2004), "A well-conditioned estimator for large-dimensional
@@ -13,11 +13,11 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from userlogfeat._threads import one_blas_thread
 
-# Directions in which classes vary less than this share of the most are left out:
+# Directions in which classes vary less than this share of the maximum are left out:
 # without shrinkage, nothing is known of them.
 LEAST_VARIANCE = 1e-8
-# The least spread within classes, as a share of that of all rows, that is believed: a
-# smaller one says that rows are copies of each other, or differ by rounding alone.
+# Minimum spread within classes, as a share of that of all rows: with less, rows are
+# copies of each other, or differ by rounding alone.
 LEAST_SPREAD = 1e-4
 
 
@@ -28,7 +28,7 @@ def fit_discriminants(
     n_components: int,
     shrinkage: float | Literal["auto"] = "auto",
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """The directions in which classes differ most, for their spread within.
+    """Find the directions in which classes differ most, relative to their spread.
 
     With S the covariance within classes, shrunk, and B that of their means, weighted by
     how many rows they have, the directions are the leading eigenvectors of S^-1 B,
@@ -40,9 +40,9 @@ def fit_discriminants(
     features : ndarray (n, n_features)
         Rows of all classes.
     labels : ndarray (n,) of int
-        Classes from 0 on, each with a row or more.
+        Classes, counted from 0, each with at least one row.
     n_components : int
-        At most the number of classes less one, and `n_features`.
+        Number of directions: at most the number of classes less one, and `n_features`.
     shrinkage : float or "auto"
         S becomes (1 - a) S + a t I, with t the mean of its diagonal: 0 leaves it, 1
         knows of no correlation. ``"auto"`` is what Ledoit & Wolf derive: the more, the
@@ -125,7 +125,7 @@ def _contrasts(features, labels):
 
 
 def _spread(within, features):
-    """What each feature is divided by; whether that is its spread within classes."""
+    """Divisor of each feature; whether that is its spread within classes."""
     spread = np.sqrt(np.square(within).mean(axis=0))
     total = features.std(axis=0, dtype=np.float64)
     size = np.sqrt(np.square(features, dtype=np.float64).mean(axis=0))
@@ -142,14 +142,14 @@ def _spread(within, features):
 
 
 def _ledoit_wolf(rows):
-    """Their shrinkage; 1 for one row, which tells nothing of correlations."""
+    """Shrinkage of rows; 1 for a single row, which has no correlations."""
     if len(rows) == 1:
         return 1.0
     return float(ledoit_wolf_shrinkage(rows, assume_centered=True))
 
 
 def _means(features, labels):
-    """The mean of all rows, and that of each class from there, by its weight's root."""
+    """Mean of all rows; weighted distance of each class's mean from it."""
     features = features.astype(np.float64)
     counts = np.bincount(labels)
     sums = np.zeros((len(counts), features.shape[1]))
@@ -160,7 +160,7 @@ def _means(features, labels):
 
 
 def _signs(weight):
-    """Of the largest coefficient of each row: directions have no sign of their own."""
+    """Sign of the largest coefficient of each row, as directions have none."""
     largest = np.abs(weight).argmax(axis=1)
     signs = np.sign(weight[np.arange(len(weight)), largest])
     return np.where(signs == 0, 1.0, signs)

@@ -1,4 +1,4 @@
-"""Learning heads: ridge regression in closed form, and multilayer perceptrons."""
+"""Train heads: ridge regression in closed form, and multilayer perceptrons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-N_FOLDS = 5  # of the cross-validation that chooses the regularisation of a ridge
+N_FOLDS = 5  # of the cross-validation that chooses the regularisation
 
 
 def fit_ridge_head(
@@ -33,14 +33,14 @@ def fit_ridge_head(
     groups: np.ndarray | None,
     seed: int,
 ) -> tuple[nn.Sequential, float]:
-    """A linear head by ridge regression, its regularisation cross-validated.
+    """Fit a linear head by ridge regression, its regularisation cross-validated.
 
     Parameters
     ----------
     features : ndarray (n_clips, n_features), float32
-        What the head reads.
+        Input of the head.
     factors : ndarray (n_clips, n_factors), float32
-        What it estimates.
+        Targets of the head.
     alphas : sequence of float
         Regularisation strengths to choose from, for standardised features.
     sample_weight : ndarray (n_clips,)
@@ -48,7 +48,7 @@ def fit_ridge_head(
     groups : ndarray (n_clips,) or None
         Clips of one group (an artist) are never on both sides of a fold.
     seed : int
-        Of the folds, where there are no groups.
+        Seed of the folds, where there are no groups.
 
     Returns
     -------
@@ -83,10 +83,10 @@ def fit_ridge_head(
 
 
 def _choose_ridge(standard, factors, sample_weight, alphas, folds, groups):
-    """The regularisation of least error over folds, and the regression with it.
+    """Choose the regularisation of least error over folds; fit the regression with it.
 
-    For one thread of BLAS: most of the time is in the eigendecompositions, which are
-    as many small products as there are features.
+    Called with one thread of BLAS: most of the time is in the eigendecompositions, a
+    small product for each feature.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def _choose_ridge(standard, factors, sample_weight, alphas, folds, groups):
 
 
 def _ridge_path(X, Y, weight, alphas):
-    """Ridge regressions of all `alphas`, from one eigendecomposition.
+    """Fit ridge regressions of all `alphas`, from one eigendecomposition.
 
     With X and Y centred by their weighted means, X' W X = V diag(s) V', and the
     coefficients are V diag(1 / (s + alpha)) V' X' W Y: only the diagonal differs.
@@ -158,9 +158,9 @@ def fit_mlp_head(
     Parameters
     ----------
     features : ndarray (n_clips, n_features), float32
-        What the head reads.
+        Input of the head.
     factors : ndarray (n_clips, n_factors), float32
-        What it estimates.
+        Targets of the head.
     hidden : sequence of int
         Hidden units of each layer.
     max_epochs, batch_size, lr, patience, validation_fraction
@@ -172,9 +172,9 @@ def fit_mlp_head(
     groups : ndarray (n_clips,) or None
         Clips of one group (an artist) stay on one side of the validation split.
     device : torch.device
-        Where to train.
+        Device to train on.
     seed : int
-        Of the initial weights, the split and the batches.
+        Seed of the initial weights, the split and the batches.
     verbose : int
         1 shows a progress bar.
 
@@ -225,7 +225,7 @@ def estimate_factors(
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column; 1 for constant columns."""
+    """Return mean and standard deviation of each column; 1 for constant columns."""
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
     return mean, np.where(scale > 1e-7 * np.maximum(np.abs(mean), 1e-7), scale, 1.0)

@@ -44,7 +44,7 @@ def read_pairs(y: Any, n_clips: int) -> tuple[np.ndarray, np.ndarray, Sequence[A
     -------
     clips, columns : ndarray (n_given,), int64
     names : sequence
-        Of the columns, of Python's own types.
+        Names of the columns, of Python's own types.
     """
     if sparse.issparse(y):
         return (*_read_matrix(y, n_clips), range(y.shape[1]))

@@ -16,7 +16,7 @@ from userlogfeat.training.label_pairs import EXPECTED, read_pairs
 
 @dataclass(frozen=True, eq=False)
 class LabelSets:
-    """Which clip has which labels.
+    """Labels of clips, of one or several data sets.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class LabelSets:
 
 
 def read_label_sets(y: Any, n_clips: int, dataset: Labels | None = None) -> LabelSets:
-    """Understand the targets of clips.
+    """Read the labels of clips in any form.
 
     Parameters
     ----------
@@ -58,10 +58,10 @@ def read_label_sets(y: Any, n_clips: int, dataset: Labels | None = None) -> Labe
         (None, an empty collection, a row of zeros) is allowed; a column without any one
         is no label.
     n_clips : int
-        How many there are.
+        Number of clips.
     dataset : array-like (n_clips,), optional
-        The data set that each clip is of: its labels are told apart from those of the
-        same name in others. A data set has the labels that its clips have.
+        The data set that each clip is of: its labels differ from those of the same
+        name in others. A data set has the labels that its clips have.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def read_label_sets(y: Any, n_clips: int, dataset: Labels | None = None) -> Labe
     ValueError
         Where lengths differ, a label is NaN, a matrix has other numbers than 0 and 1,
         two columns have one name, no clip has a label, or a data set has only one
-        label, or no clip that lacks one, so that there is nothing to tell apart.
+        label, or no clip that lacks one, so that there is nothing to learn.
     TypeError
         Where numbers and names are mixed.
 
@@ -124,13 +124,13 @@ def _check_datasets(matrix, owners, datasets, clip_datasets):
         if labels < 2:
             raise ValueError(
                 f"The clips{of} have {labels} class or label, expected two or more: "
-                "one class alone cannot be told from anything. Leave them out, or give "
-                "them the data set of others."
+                "a single class has no contrast. Leave them out, or give them the data "
+                "set of others."
             )
         if not clips:
             raise ValueError(
                 f"Every clip{of} that has labels has all {labels} of them: there is "
-                "nothing to tell apart. An indicator has a 0 where a clip lacks a "
+                "nothing to learn. An indicator has a 0 where a clip lacks a "
                 "label: is y what was meant?"
             )
 
@@ -149,7 +149,7 @@ def _read_datasets(dataset, n_clips):
 
 
 def _as_objects(values):
-    """A 1-D object array, whatever the values are."""
+    """A 1-D object array of any values."""
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

@@ -1,8 +1,8 @@
-"""The loop that trains every network here: skorch, with what it does not have itself.
+"""The loop that trains every network here: skorch, and what it lacks.
 
 A validation split (stratified, by groups where there are any), the best epoch kept,
-early stopping, bf16, and fits that go on where they were killed. Random numbers leave
-the caller's alone.
+early stopping, bf16, and fits that continue after they were killed. The caller's random
+state is left as found.
 """
 
 from __future__ import annotations
@@ -65,35 +65,35 @@ def fit_network(
     network : Module
         Changed in place; on `device` afterwards, in evaluation mode.
     inputs : ArrayInputs or FrameStore
-        What it hears: ``inputs.batch(rows, generator)`` gives a tensor.
+        Inputs of the network: ``inputs.batch(rows, generator)`` gives a tensor.
     targets : dict of str to Tensor (n_clips, ...)
-        What the objective needs for each clip.
+        Tensors that the objective needs for each clip.
     objective : callable
-        ``objective(network, x, batch, epoch)`` -> dict of scalars, "loss" among them,
-        which is minimised. `batch` has the rows of `targets`; epochs count from 0.
+        ``objective(network, x, batch, epoch)`` -> dict of scalars; "loss" is minimised.
+        `batch` has the rows of `targets`; epochs count from 0.
     split : (ndarray, ndarray)
-        Rows to learn from, and rows to validate on. Where the latter are none, the
-        best epoch is the one of least training loss.
+        Rows to train on, and rows to validate on. Without validation rows, the best
+        epoch is the one of least training loss.
     max_epochs, batch_size, lr, patience
         As the estimators' parameters of these names.
     device : torch.device
-        Where to train.
+        Device to train on.
     seed : int
-        Of the batches, the crops and all that is random in the network.
+        Seed of batches, crops, and all that is random in the network.
     monitor : str
-        Which entry of the objective says what the best epoch is.
+        Entry of the objective that decides which epoch is best.
     min_steps : int
-        An epoch goes through the clips again until it has so many steps: a few clips
-        would else be left before they are learned.
+        Minimum number of steps of an epoch, which goes through the clips again to reach
+        it: training on few clips would else stop before they are learned.
     min_epochs : int
-        Epochs before which training does not stop, however the losses go.
+        Number of epochs before which training does not stop early.
     precision : {"fp32", "bf16"}
-        Of convolutions and matrix products.
+        Precision of convolutions and matrix products.
     augment : callable, optional
-        Applied to the inputs while training, as ``augment(x)``.
+        Applied to the inputs in training, as ``augment(x)``.
     checkpoint : Checkpoint, optional
-        Written after every epoch; a fit that finds one goes on from it, and ends as
-        if it had never been interrupted.
+        Written after every epoch; a fit that finds one continues from it, and ends with
+        the same weights as without the interruption.
     optimizer : callable
         ``optimizer(parameters, lr=lr)``, as the classes of :mod:`torch.optim`.
     verbose : int
@@ -106,11 +106,12 @@ def fit_network(
 
     Notes
     -----
-    Where memory runs out, training begins again with half of `batch_size`, once.
+    If a batch does not fit into memory, training begins again with half of
+    `batch_size`, once.
 
-    Where several processes train together (:mod:`userlogfeat.training.processes`), all
-    call this with the same arguments. Each hears a share of every batch, and all end
-    with the same weights and history: but for rounding, those of one process.
+    If several processes train together (:mod:`userlogfeat.training.processes`), all
+    call this with the same arguments. Each reads a shard of every batch, and all end
+    with the same weights and history: up to rounding, those of one process.
     """
     train, valid = (Rows(inputs, targets, rows) for rows in split)
     watched = ("valid_" if len(valid) else "train_") + monitor
@@ -175,11 +176,10 @@ def fit_network(
 
 @contextlib.contextmanager
 def _counting(network):
-    """Yield a list that gets the operations of each product, forward, in the block.
+    """Yield a list that collects the operations of each forward product in the block.
 
-    These are the products of linear and convolutional layers. Where a network does not
-    call its layers, because it has threads of its own
-    (:mod:`userlogfeat.networks.threads`), they do not count.
+    Counted are linear and convolutional layers, unless the network has threads of its
+    own (:mod:`userlogfeat.networks.threads`) and does not call its layers.
     """
     counts = []
 
@@ -199,10 +199,10 @@ def _counting(network):
 
 
 def _halve_once(fit, batch_size, network, processes):
-    """What `fit(batch_size)` returns; with half of it, begun anew, if memory runs out.
+    """Call `fit(batch_size)`; if memory runs out, begin again with half of it.
 
-    From the beginning, since a fit then is one of the smaller batch, as any other; or
-    from the last epoch that its checkpoint has.
+    From the beginning, so that the result is that of the smaller batch; or from the
+    last epoch of the checkpoint.
     """
     start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     try:
@@ -222,13 +222,13 @@ def _halve_once(fit, batch_size, network, processes):
 
 def _no_memory(batch_size):
     return (
-        f"The device has not the memory to train with batch_size={batch_size}. Pass a "
-        "smaller one, fewer channels or shorter clips (duration=)."
+        f"Training with batch_size={batch_size} does not fit into the device's memory. "
+        "Pass a smaller one, fewer channels or shorter clips (duration=)."
     )
 
 
 def _losses_of(epoch):
-    """What an epoch's record says of losses, as plain numbers."""
+    """The losses in an epoch's record, as plain numbers."""
     losses = {k: float(v) for k, v in epoch.items() if k.endswith("_loss")}
     return {"epoch": epoch["epoch"], **losses}
 
@@ -253,11 +253,11 @@ class TransferNet(skorch.NeuralNet):
     objective : callable
         See :func:`fit_network`.
     precision : {"fp32", "bf16"}
-        Of convolutions and matrix products.
+        Precision of convolutions and matrix products.
     augment : callable or None
-        Applied to the inputs while training.
+        Applied to the inputs in training.
     processes : Processes or None
-        Those that hear a batch together.
+        Processes that share a batch.
     """
 
     def __init__(
@@ -276,7 +276,7 @@ class TransferNet(skorch.NeuralNet):
         self.processes = processes
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Losses of a batch, and their gradients."""
+        """Compute losses of a batch, and their gradients."""
         self._set_training(True)
         with self._threads():
             step = self._losses(batch, "train")
@@ -286,17 +286,17 @@ class TransferNet(skorch.NeuralNet):
         return step
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Losses of a batch."""
+        """Compute losses of a batch."""
         self._set_training(False)
         with torch.no_grad(), self._threads():
             return self._losses(batch, "valid")
 
     @contextlib.contextmanager
     def _threads(self):
-        """As many threads for each operation as those of the first step are large.
+        """Set the number of threads by the size of the operations of the first step.
 
         That step has one thread. The number is in the history of the first epoch, so
-        that a fit that goes on where it was killed has the same.
+        that a fit that continues after it was killed has the same.
         """
         first = self.history[0]
         if torch.device(self.device).type != "cpu":
@@ -372,7 +372,7 @@ def _check_same(processes, network, inputs, targets, split, settings):
 
 @contextlib.contextmanager
 def _together(processes, network, device):
-    """A network of which several processes hear parts; all begin with one's weights.
+    """Let several processes train a network; all begin with the first one's weights.
 
     Parameters
     ----------
@@ -398,17 +398,16 @@ def _single_value(x):
 
 
 class DecayingSGD(torch.optim.SGD):
-    """Stochastic gradient descent whose step shrinks: lr / (1 + decay * step).
+    """Stochastic gradient descent with the learning rate lr / (1 + decay * step).
 
     Parameters
     ----------
     parameters : iterable of Tensor
-        What is trained.
+        Parameters to train.
     lr : float
-        Of the first step.
+        Learning rate of the first step.
     decay : float
-        By which the steps shrink, counted from 0: after 1 / `decay` of them, lr is half
-        of what it was.
+        Decay per step, counted from 0: after 1 / `decay` steps, lr has halved.
     momentum, nesterov
         As of :class:`torch.optim.SGD`.
     """
@@ -427,7 +426,7 @@ class DecayingSGD(torch.optim.SGD):
             group.update(first_lr=lr, decay=decay, n_steps=0)
 
     def step(self, closure: Any = None) -> Any:
-        """One step, of the size that is its turn."""
+        """Take a step with the decayed learning rate."""
         for group in self.param_groups:
             group["lr"] = group["first_lr"] / (1 + group["decay"] * group["n_steps"])
             group["n_steps"] += 1
@@ -436,7 +435,7 @@ class DecayingSGD(torch.optim.SGD):
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch inside the block, and give the caller's state back after it."""
+    """Seed torch inside the block; restore the caller's random state after it."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -451,27 +450,27 @@ def validation_split(
     y: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to learn from and rows to validate on.
+    """Split rows into training and validation.
 
     Parameters
     ----------
     n_clips : int
-        How many there are.
+        Number of clips.
     fraction : float
         Share of the clips (or groups) to validate on.
     seed : int
-        Of the draw.
+        Seed of the split.
     y : ndarray (n_clips,), optional
-        Classes: each gives its share, and one clip at least where it has two. A class
-        of one clip is learned from.
+        Classes: each gives its share, and at least one clip where it has two. A class
+        of one clip is for training.
     groups : ndarray (n_clips,), optional
         Clips of one group are on one side; classes are then kept in proportion as far
-        as whole groups can, and every class is learned from.
+        as whole groups can, and every class is in training.
 
     Returns
     -------
     train, valid : ndarray of int
-        Sorted. `valid` is empty where nothing can be spared.
+        Sorted. `valid` is empty where no clip can be spared.
     """
     if groups is not None and y is not None:
         return _stratified_groups(y, groups, fraction, seed)
@@ -500,15 +499,15 @@ def validation_split(
 
 
 def _n_held(n, fraction):
-    """How many of `n` to validate on: at least one, and never all."""
+    """Number of `n` to validate on: at least one, and never all."""
     return min(ceil(fraction * n), n - 1)
 
 
 def _stratified_groups(y, groups, fraction, seed):
-    """Whole groups, in random order, for as long as a class has clips to spare.
+    """Take whole groups, in random order, while a class has clips to spare.
 
-    A group goes to the validation part where it brings the classes nearer to their
-    shares, and leaves clips of each of its classes to learn from.
+    A group is for validation if it brings the classes nearer to their shares, and
+    leaves clips of each of its classes to train on.
     """
     classes, y = np.unique(y, return_inverse=True)
     names, groups = np.unique(groups, return_inverse=True)

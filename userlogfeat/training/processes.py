@@ -1,10 +1,10 @@
-"""The processes that train a network together, and what they say to each other.
+"""Processes that train a network together, and their messages.
 
 ``torchrun script.py``, or Spark's ``TorchDistributor(...).run(function)``, starts the
 same program several times, with a number each in the environment. A ``fit`` in it joins
-the others by :func:`join` and hears its share of every batch:
-:mod:`userlogfeat.networks.shares` says how. What one process must do alone, such as
-writing a file, the first one does, and the others hear how it went.
+the others by :func:`join` and reads its shard of every batch: see
+:mod:`userlogfeat.networks.shares`. The first process alone does what must be done once,
+such as writing a file, and sends the outcome to the others.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 
-# So long a process waits for another, which may read files between two fits.
+# Maximum wait for another process, which may read files between two fits.
 PATIENCE = timedelta(minutes=30)
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
-SAMPLE = 256  # rows of the data by which processes see that they have the same,
-NEARLY = 1e-3  # up to this share
+SAMPLE = 256  # rows of the data that processes compare, to see that all have the same
+NEARLY = 1e-3  # relative tolerance of that comparison
 
 _ALONE = ContextVar("alone", default=False)
 
@@ -45,8 +45,8 @@ _ALONE = ContextVar("alone", default=False)
 def alone() -> Iterator[None]:
     """Fit inside the block in this process alone, whatever others do.
 
-    For what only one process does, or each for itself: a fit on the first process, or
-    searches that give every process candidates of its own.
+    For a fit on the first process only, or for searches that give every process
+    candidates of its own.
 
     Examples
     --------
@@ -109,12 +109,12 @@ def join() -> Processes | None:
 
 
 def refuse(name: str) -> None:
-    """Raise where several processes call a fit that knows of one only.
+    """Raise if several processes call a fit that is for one only.
 
     Parameters
     ----------
     name : str
-        Of the estimator.
+        Name of the estimator.
     """
     processes = join()
     if processes is not None:
@@ -132,14 +132,15 @@ class Processes:
     Parameters
     ----------
     tensors, words : ProcessGroup
-        Of torch.distributed: for tensors on their device, and for Python objects.
+        Groups of torch.distributed: for tensors on their device, and for Python
+        objects.
 
     Attributes
     ----------
     rank : int
-        Of this process, from 0.
+        Number of this process, from 0.
     size : int
-        How many there are.
+        Number of processes.
     """
 
     def __init__(self, tensors: ProcessGroup, words: ProcessGroup) -> None:
@@ -147,7 +148,7 @@ class Processes:
         self.rank, self.size = dist.get_rank(tensors), dist.get_world_size(tensors)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Tensors of all processes, of one shape, in a list."""
+        """Return the tensors of all processes, of one shape, in a list."""
         tensor = tensor.contiguous()
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
         with _translated("a batch was gathered"):
@@ -155,20 +156,20 @@ class Processes:
         return parts
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Add up the tensors of all processes, in place; returns the tensor."""
+        """Add up the tensors of all processes, in place; return the tensor."""
         with _translated("gradients or moments were added up"):
             dist.all_reduce(tensor, group=self._tensors)
         return tensor
 
-    def all_say(self, value: Any) -> list[Any]:
-        """The values (any that pickle holds) of all processes, in a list."""
+    def all_gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes, anything that pickle holds, in a list."""
         values = [None] * self.size
         with _translated("all said what they have"):
             dist.all_gather_object(values, value, group=self._words)
         return values
 
-    def first_says(self, value: Any) -> Any:
-        """The value of the first process."""
+    def broadcast(self, value: Any) -> Any:
+        """Return the value of the first process."""
         values = [value if self.rank == 0 else None]
         with _translated("the first was to say what it decided"):
             dist.broadcast_object_list(values, src=0, group=self._words)
@@ -180,9 +181,9 @@ class Processes:
         Parameters
         ----------
         things : dict of str to object
-            What each is called in the message, and a value whose repr shows all.
+            Name of each in the message, and a value whose repr shows all of it.
         """
-        said = self.all_say({name: repr(value) for name, value in things.items()})
+        said = self.all_gather({name: repr(value) for name, value in things.items()})
         for rank, other in enumerate(said):
             names = [name for name in things if other.get(name) != said[0].get(name)]
             if names:
@@ -190,21 +191,21 @@ class Processes:
                     f"Processes 0 and {rank} of {self.size} train together, but differ "
                     f"in {', '.join(names)} ({said[0].get(names[0])} and "
                     f"{other.get(names[0])}). Every process must call the same fit "
-                    "with all of the same data, which fit itself shares out: pass no "
+                    "with all of the same data, which fit itself splits up: pass no "
                     "parts of it, and shuffle nothing by the number of the process."
                 )
 
     def agree_nearly(self, things: dict[str, np.ndarray]) -> None:
-        """Raise in all processes unless all have the same, but for rounding.
+        """Raise in all processes unless all have the same, up to rounding.
 
         Machines of different kinds differ in the last digits of the same features.
 
         Parameters
         ----------
         things : dict of str to ndarray
-            What each is called in the message, and numbers of it.
+            Name of each in the message, and numbers of it.
         """
-        first = self.first_says(things)
+        first = self.broadcast(things)
         same = {
             name: values.shape == first[name].shape
             and np.allclose(
@@ -218,7 +219,7 @@ class Processes:
         self.agree({name: same[name] or f"others, in {self.rank}" for name in things})
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors by those of the first process."""
+        """Overwrite tensors with those of the first process."""
         for tensor in tensors:
             with torch.no_grad(), _translated("weights were handed out"):
                 sent = tensor.detach().contiguous()
@@ -229,33 +230,33 @@ class Processes:
 def on_first(
     processes: Processes | None, function: Callable[..., Any], *args: Any
 ) -> Any:
-    """What a function returns, or raises, that the first process alone calls.
+    """Call a function in the first process; return or raise its outcome in all.
 
     Parameters
     ----------
     processes : Processes or None
-        None: this one calls it.
+        None: this process calls it.
     function : callable
-        Its result, or its error, is handed to all.
+        Its result, or its error, is sent to all.
     *args
-        Of the function.
+        Arguments of the function.
     """
     if processes is None:
         return function(*args)
     return _unpack(
-        processes.first_says(_try(function, *args) if processes.rank == 0 else None)
+        processes.broadcast(_try(function, *args) if processes.rank == 0 else None)
     )
 
 
 def share_rows(rows: ArrayLike, function: Callable[..., Any]) -> np.ndarray:
-    """What a function gives for rows, each process having asked for some of them.
+    """Apply a function to rows, each process to some of them; return all results.
 
     Parameters
     ----------
     rows : sequence or ndarray (n, ...)
         The same in all processes.
     function : callable
-        Of some of the rows; gives an array (rows, ...).
+        Function of some of the rows that returns an array (rows, ...).
 
     Returns
     -------
@@ -265,7 +266,7 @@ def share_rows(rows: ArrayLike, function: Callable[..., Any]) -> np.ndarray:
     processes = join()
     if processes is None or len(rows) < processes.size:
         return function(rows)
-    said = processes.all_say(_try(function, rows[processes.rank :: processes.size]))
+    said = processes.all_gather(_try(function, rows[processes.rank :: processes.size]))
     parts = [_unpack(outcome) for outcome in said]
     array = np.empty((len(rows), *parts[0].shape[1:]), dtype=parts[0].dtype)
     for rank, part in enumerate(parts):
@@ -276,16 +277,16 @@ def share_rows(rows: ArrayLike, function: Callable[..., Any]) -> np.ndarray:
 def share_each(
     rows: ArrayLike, function: Callable[..., Any], *, n_together: int = 16
 ) -> Iterator[Any]:
-    """Yield what a function yields for rows, each process having made some of it.
+    """Apply a generator function to rows, each process to some of them; yield all.
 
     Parameters
     ----------
     rows : sequence or ndarray (n, ...)
         The same in all processes.
     function : callable
-        Of some of the rows; yields an array for each.
+        Function of some of the rows that yields an array for each.
     n_together : int
-        Arrays of a process that are sent at a time.
+        Number of arrays of a process that are sent at a time.
     """
     processes = join()
     if processes is None or len(rows) < processes.size:
@@ -296,7 +297,7 @@ def share_each(
     n_left = len(rows)
     while n_left:
         n = min(n_together, -(-n_left // processes.size))
-        said = processes.all_say([_try(next, own, None) for _ in range(n)])
+        said = processes.all_gather([_try(next, own, None) for _ in range(n)])
         for outcomes in zip(*said, strict=True):
             for outcome in outcomes[:n_left]:
                 yield _unpack(outcome)
@@ -304,12 +305,12 @@ def share_each(
 
 
 def means_of_some(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Means of some of the rows, spread evenly: ndarray (at most 256,).
+    """Return the means of some of the rows, spread evenly: ndarray (at most 256,).
 
     Parameters
     ----------
     rows : sequence of ndarray
-        Of any shapes.
+        Arrays of any shapes.
     """
     some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int))
     return np.array([np.mean(rows[row], dtype=np.float64) for row in some])
@@ -338,7 +339,7 @@ def _leave():
 
 @contextmanager
 def _translated(occasion):
-    """Say what a broken connection means."""
+    """Re-raise a broken connection as ConnectionError, with its meaning."""
     try:
         yield
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""How a map of frames and maps of labels are learned together, by stochastic descent.
+"""Train a map of frames and maps of labels together, by stochastic gradient descent.
 
 Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": a frame x and a label j
 meet in one space, s_j(x) = w_j' V x. Every data set has labels W of its own; all share
@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 # and on inner halves of GTZAN's images accuracy is 0.44 instead of 0.49.
 START = 0.1
 DENSE_ENTRIES = 1 << 26  # clips x labels that are kept as a table of bytes
-FEW_LABELS = 1000  # so many are kept short all at once
-MIN_ROUNDS = 200  # of an epoch, so that little data is not left before it is learned
+FEW_LABELS = 1000  # up to so many labels, all rows are checked for their length
+MIN_ROUNDS = 200  # of an epoch, so that training on little data does not stop too early
 VALIDATION_BATCH = 1000  # frames at once
 MOST_VALIDATION = 20000  # frames of a data set that an epoch is validated on
 
@@ -101,17 +101,17 @@ class SharedMaps:
     Parameters
     ----------
     n_features, n_components : int
-        Of a frame, and of its embedding.
+        Size of a frame, and of its embedding.
     n_labels : sequence of int
-        Of each data set.
+        Number of labels of each data set.
     max_norm : float or None
-        The longest that a row of V' or W may be; None for no limit.
+        Maximum length of a row of V' or W; None for no limit.
     margin : float
-        Of the loss.
+        Margin of the loss.
     generator : torch.Generator
-        Of the first values and all draws.
+        Source of the initial values and all draws.
     device : torch.device
-        Where they are.
+        Device of the maps.
     """
 
     def __init__(
@@ -181,11 +181,11 @@ class SharedMaps:
         return total / len(rows)
 
     def copy(self) -> tuple[Tensor, list[Tensor]]:
-        """What was learned: V' and a list of W, copied."""
+        """Copy V' and the list of W."""
         return self.features.clone(), [labels.clone() for labels in self.labels]
 
     def _shorten(self, labels, touched):
-        """Bring rows that are longer than allowed to that length."""
+        """Scale rows that are too long to the maximum length."""
         if self.max_norm is None:
             return
         self.features.renorm_(2, 0, self.max_norm)

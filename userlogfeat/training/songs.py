@@ -1,4 +1,4 @@
-"""Songs of each artist to learn from, to validate on and to test on.
+"""Split the songs of each artist into training, validation and test.
 
 Park, Lee, Park, Ha, Nam (2018), "Representation learning of music using artist
 labels": 20 songs of every artist, 15 to train, 3 to validate and 2 to test.
@@ -15,19 +15,19 @@ def split_songs(
     test_fraction: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Deal every artist's songs to three parts.
+    """Split every artist's songs into three parts.
 
     Parameters
     ----------
     artists : ndarray (n_clips,) of int
-        Of each clip.
+        Artist of each clip.
     songs : ndarray (n_clips,) of int
         Clips of one song are in one part.
     validation_fraction, test_fraction : float
-        Shares of each artist's songs. An artist of two songs or more is validated on
-        one at least; of one song, only learned from; and always learned from.
+        Shares of each artist's songs. Of two songs or more, at least one is for
+        validation; a single song is for training; every artist has one there.
     seed : int
-        Of the draw.
+        Seed of the split.
 
     Returns
     -------
