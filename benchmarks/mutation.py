@@ -76,7 +76,7 @@ MODULES = {
     "feedback/sampling": "tests/feedback/test_rules.py tests/feedback/test_triplets.py",
     "feedback/triplets": "tests/feedback/test_triplets.py",
     "training/shared_maps": "tests/training/test_shared_maps.py",
-    "estimators/_student": "tests/estimators/test_kd_student.py",
+    "estimators/kd_student": "tests/estimators/test_kd_student.py",
     "factorization/als": "tests/factorization/test_als.py",
 }
 # Why no test can tell them from the module -> "module: function: what becomes what".
