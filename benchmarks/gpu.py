@@ -153,7 +153,7 @@ def hear(estimator, clips):
 def decode(estimator, paths):
     network = estimator._load_network()
     clips = check_audio(list(paths))
-    for _ in estimator._decode(clips, network, estimator._heard_duration()):
+    for _ in estimator._decode(clips, network, estimator._read_duration()):
         pass
 
 

@@ -40,6 +40,7 @@ REWRITTEN: set[str] = {
     "cli",
     "comparison",
     "datasets",
+    "estimators",
     "evaluation",
     "extraction",
     "factor_files",

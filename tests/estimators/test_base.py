@@ -20,11 +20,11 @@ CPU = torch.device("cpu")
 class Greedy(LogMel):
     """Spectrograms from a device with memory for `most` clips at once."""
 
-    def _hear(self, network, log_mels, layers):
+    def _forward(self, network, log_mels, layers):
         self.heard.append(len(log_mels))
         if len(log_mels) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
-        return super()._hear(network, log_mels, layers)
+        return super()._forward(network, log_mels, layers)
 
 
 def greedy(most, batch_size):

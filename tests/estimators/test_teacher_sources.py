@@ -24,8 +24,8 @@ from userlogfeat.estimators._teacher import (
     FrozenTeacher,
     SavedTeacher,
     clip_keys,
+    embed_by,
     resolve_teacher,
-    teach,
 )
 from userlogfeat.weights import ModelError
 
@@ -111,7 +111,7 @@ def test_every_source_says_the_same_of_features(of_features, features):
         for way in ways:
             resolved = resolve_teacher(way, channels=32)
             assert type(resolved) is kind
-            said = teach(resolved, features)
+            said = embed_by(resolved, features)
             assert said.dtype == np.float32
             np.testing.assert_allclose(said, expected, rtol=1e-5, atol=1e-6)
             assert resolved.network.layer_sizes == {"embedding": 4}
@@ -124,14 +124,14 @@ def test_every_source_says_the_same_of_clips(of_clips, waveforms, files):
     for way in (folder, UserLogEmbedder(folder), FrozenEstimator(teacher)):
         resolved = resolve_teacher(way)
         for X in (waveforms, list(waveforms), files, np.array(files, dtype=str)):
-            said = teach(resolved, X)
+            said = embed_by(resolved, X)
             np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-5)
         assert resolved.spec["name"] == "se_cnn"
 
 
 def test_a_bundled_name(musicnn, waveforms):
     clips = np.tile(waveforms[:2], 3)
-    said = teach(resolve_teacher("lastfm2k-musicnn"), clips)
+    said = embed_by(resolve_teacher("lastfm2k-musicnn"), clips)
     embedder = UserLogEmbedder(layer="embedding", scale=False)
     np.testing.assert_allclose(said, embedder.fit_transform(clips), rtol=1e-5)
 
@@ -140,7 +140,7 @@ def test_an_embedder_teaches_its_embedding_unscaled(of_clips, waveforms):
     """Its own layer and scale are for features."""
     teacher, folder = of_clips
     embedder = UserLogEmbedder(folder, layer=("block1", "block5"), scale=True)
-    said = teach(resolve_teacher(embedder), waveforms)
+    said = embed_by(resolve_teacher(embedder), waveforms)
     np.testing.assert_allclose(said, teacher.predict(waveforms), rtol=1e-4, atol=1e-5)
     assert embedder.layer == ("block1", "block5")
 
@@ -150,7 +150,7 @@ def test_an_embedders_cache_is_used(of_clips, files, tmp_path, monkeypatch):
     _, folder = of_clips
     cache = tmp_path / "cache"
     embedder = UserLogEmbedder(folder, layer="embedding", cache=cache)
-    first = teach(resolve_teacher(embedder), files)
+    first = embed_by(resolve_teacher(embedder), files)
     assert len(list(cache.rglob("*.parquet"))) > 0
     _teacher._remembered.clear()  # as in another process
 
@@ -158,7 +158,7 @@ def test_an_embedders_cache_is_used(of_clips, files, tmp_path, monkeypatch):
         raise RuntimeError("decoded again")
 
     monkeypatch.setattr(UserLogEmbedder, "iter_features", deaf)
-    np.testing.assert_array_equal(teach(resolve_teacher(embedder), files), first)
+    np.testing.assert_array_equal(embed_by(resolve_teacher(embedder), files), first)
 
 
 def test_settings_are_those_of_the_student(of_clips):
@@ -172,20 +172,23 @@ def test_settings_are_those_of_the_student(of_clips):
 
 def test_frozen_estimators_of_scikit_learn(features, factors):
     ridge = Ridge().fit(features, factors)
-    said = teach(resolve_teacher(FrozenEstimator(ridge)), features)
+    said = embed_by(resolve_teacher(FrozenEstimator(ridge)), features)
     np.testing.assert_allclose(said, ridge.predict(features), rtol=1e-5)
     one = Ridge().fit(features, factors[:, 0])
-    assert teach(resolve_teacher(FrozenEstimator(one)), features).shape == (30, 1)
+    assert embed_by(resolve_teacher(FrozenEstimator(one)), features).shape == (30, 1)
     pipeline = make_pipeline(StandardScaler(), Ridge()).fit(features, factors)
-    assert teach(resolve_teacher(FrozenEstimator(pipeline)), features).shape == (30, 4)
+    assert embed_by(resolve_teacher(FrozenEstimator(pipeline)), features).shape == (
+        30,
+        4,
+    )
     pca = PCA(3).fit(features)
-    said = teach(resolve_teacher(FrozenEstimator(pca)), features)
+    said = embed_by(resolve_teacher(FrozenEstimator(pca)), features)
     np.testing.assert_allclose(said, pca.transform(features), rtol=1e-4, atol=1e-6)
 
 
 def test_a_regressor_that_also_transforms_is_asked_to_predict(features, factors):
     pls = PLSRegression(2).fit(features, factors)
-    said = teach(resolve_teacher(FrozenEstimator(pls)), features)
+    said = embed_by(resolve_teacher(FrozenEstimator(pls)), features)
     np.testing.assert_allclose(said, pls.predict(features), rtol=1e-4, atol=1e-5)
 
 
@@ -193,9 +196,9 @@ def test_labels_are_no_embedding(features):
     y = np.where(features[:, 0] > 0, "loud", "calm")
     frozen = FrozenEstimator(LogisticRegression().fit(features, y))
     with pytest.raises(TypeError, match="LogisticRegression, which neither predicts n"):
-        teach(resolve_teacher(frozen), features)
+        embed_by(resolve_teacher(frozen), features)
     lda = LinearDiscriminantAnalysis().fit(features, y)
-    said = teach(resolve_teacher(FrozenEstimator(lda)), features)
+    said = embed_by(resolve_teacher(FrozenEstimator(lda)), features)
     np.testing.assert_allclose(said, lda.transform(features), rtol=1e-4)
 
 
@@ -203,7 +206,7 @@ def test_a_student_may_teach(features):
     y = np.where(features[:, 0] > 0, "loud", "calm")
     student = KDStudentClassifier(network="mlp", max_epochs=2, random_state=0)
     student.fit(features, y)
-    said = teach(resolve_teacher(FrozenEstimator(student)), features)
+    said = embed_by(resolve_teacher(FrozenEstimator(student)), features)
     np.testing.assert_array_equal(said, student.transform(features))
 
 
@@ -251,35 +254,37 @@ def test_what_a_teacher_cannot_hear(of_features, of_clips, features, waveforms, 
     reads, hears = (resolve_teacher(made[1]) for made in (of_features, of_clips))
     for X in (features[:, :5], waveforms, features[:, :, None]):
         with pytest.raises(ValueError, match="reads 6 precomputed features a clip"):
-            teach(reads, X)
+            embed_by(reads, X)
     with pytest.raises(ValueError, match="6 precomputed features"):
-        teach(reads, files)
+        embed_by(reads, files)
     with pytest.raises(ValueError, match="expected 96 bands"):
-        teach(hears, np.zeros((2, 64, 80)))
+        embed_by(hears, np.zeros((2, 64, 80)))
     files[2].unlink()
     with pytest.raises(MissingAudioError, match=r"2\.wav"):
-        teach(hears, files)
+        embed_by(hears, files)
 
 
 def test_each_clip_is_asked_once(features):
     teacher = Counting()
     expected = [[row.sum(), 6] for row in features]
-    np.testing.assert_allclose(teach(teacher, features), expected, rtol=1e-5)
+    np.testing.assert_allclose(embed_by(teacher, features), expected, rtol=1e-5)
     order = np.random.default_rng(0).permutation(30)
-    again = teach(teacher, features[order])
+    again = embed_by(teacher, features[order])
     np.testing.assert_allclose(again, np.array(expected)[order], rtol=1e-5)
-    teach(teacher, features[:10].astype(np.float64))
-    teach(teacher, np.asfortranarray(features))
+    embed_by(teacher, features[:10].astype(np.float64))
+    embed_by(teacher, np.asfortranarray(features))
     assert teacher.asked == [30]
     more = np.concatenate([features[5:8], features[:2] + 1])
-    np.testing.assert_allclose(teach(teacher, more)[:, 0], more.sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        embed_by(teacher, more)[:, 0], more.sum(axis=1), rtol=1e-5
+    )
     assert teacher.asked == [30, 2]
 
 
 def test_clips_that_come_twice_are_asked_once(features, files):
     teacher = Counting()
     twice = features[[0, 1, 0, 0, 1]]
-    np.testing.assert_allclose(teach(teacher, twice)[:, 0], twice.sum(axis=1))
+    np.testing.assert_allclose(embed_by(teacher, twice)[:, 0], twice.sum(axis=1))
     assert teacher.asked == [2]
 
     class OfPaths(Counting):
@@ -288,7 +293,7 @@ def test_clips_that_come_twice_are_asked_once(features, files):
             return np.array([[float(os.path.basename(path)[0])] for path in X])
 
     listener = OfPaths()
-    said = teach(listener, [files[3], str(files[1]), str(files[3]), files[1]])
+    said = embed_by(listener, [files[3], str(files[1]), str(files[3]), files[1]])
     assert said[:, 0].tolist() == [3, 1, 3, 1]
     assert sorted(listener.asked[0]) == ["1.wav", "3.wav"]
 
@@ -296,16 +301,16 @@ def test_clips_that_come_twice_are_asked_once(features, files):
 def test_another_teacher_is_asked_anew(features):
     one, other = Counting("one"), Counting("other")
     for teacher in (one, other, one, other):
-        teach(teacher, features)
+        embed_by(teacher, features)
     assert one.asked == other.asked == [30]
 
 
 def test_changed_files_are_asked_again(of_clips, files, waveforms):
     teacher = resolve_teacher(of_clips[1])
-    before = teach(teacher, files)
+    before = embed_by(teacher, files)
     soundfile.write(files[4], waveforms[0], RATE, subtype="FLOAT")
     os.utime(files[4], ns=(1, 1))  # the same length, and an old date
-    after = teach(teacher, files)
+    after = embed_by(teacher, files)
     np.testing.assert_array_equal(np.delete(after, 4, 0), np.delete(before, 4, 0))
     np.testing.assert_allclose(after[4], before[0], rtol=1e-4, atol=1e-5)
 
@@ -326,7 +331,7 @@ def test_the_shape_of_a_clip_counts():
 def test_ragged_clips(waveforms):
     teacher = Counting()
     clips = [waveforms[0, :400], waveforms[1, :300], waveforms[0, :400].copy()]
-    assert teach(teacher, clips)[:, 1].tolist() == [400, 300, 400]
+    assert embed_by(teacher, clips)[:, 1].tolist() == [400, 300, 400]
     assert teacher.asked == [2]
 
 
@@ -335,7 +340,7 @@ def test_memory_is_bounded(features, monkeypatch):
     monkeypatch.setattr(_teacher, "REMEMBERED", 10)
     teacher = Counting()
     for rows in (slice(0, 30), slice(20, 30), slice(0, 5), slice(20, 30)):
-        said = teach(teacher, features[rows])
+        said = embed_by(teacher, features[rows])
         np.testing.assert_allclose(said[:, 0], features[rows].sum(axis=1), rtol=1e-5)
     assert teacher.asked == [30, 5, 5]
     assert len(_teacher._remembered) == 10
@@ -347,16 +352,16 @@ def test_an_answer_that_is_missing_is_not_kept(features):
             return super().embed(X)[:-1]
 
     with pytest.raises(ValueError, match="shorter"):
-        teach(Forgetful("key"), features[:3])
-    said = teach(Counting("key"), features[:3])
+        embed_by(Forgetful("key"), features[:3])
+    said = embed_by(Counting("key"), features[:3])
     np.testing.assert_allclose(said[:, 0], features[:3].sum(axis=1), rtol=1e-5)
 
 
 def test_what_is_remembered_is_not_changed_by_the_caller(features):
     teacher = Counting()
-    teach(teacher, features)[:] = 0
+    embed_by(teacher, features)[:] = 0
     np.testing.assert_allclose(
-        teach(teacher, features)[:, 0], features.sum(axis=1), rtol=1e-5
+        embed_by(teacher, features)[:, 0], features.sum(axis=1), rtol=1e-5
     )
 
 

@@ -19,7 +19,7 @@ def needs(most):
 
 def test_enough_memory():
     memory = Halving(4)
-    assert memory.hear(needs(4), [1, 2, 3]) == [6]
+    assert memory.run(needs(4), [1, 2, 3]) == [6]
     assert (memory.batch_size, memory.halved) == (4, False)
 
 
@@ -29,10 +29,10 @@ def test_half_as_many_at_once(n, sums):
     with pytest.warns(
         UserWarning, match=f"for {n} clips at once: clips go .* {n // 2}"
     ):
-        heard = memory.hear(needs(4), list(range(1, n + 1)))
+        heard = memory.run(needs(4), list(range(1, n + 1)))
     assert heard == sums
     assert (memory.batch_size, memory.halved) == (4, True)
-    assert memory.hear(needs(4), [1, 2, 3, 4]) == [10]
+    assert memory.run(needs(4), [1, 2, 3, 4]) == [10]
 
 
 def test_not_twice():
@@ -41,17 +41,17 @@ def test_not_twice():
         pytest.warns(UserWarning, match="does not suffice for 8 clips"),
         pytest.raises(torch.OutOfMemoryError, match=r"hear 4 clip\(s\), after"),
     ):
-        memory.hear(needs(3), [1] * 8)
+        memory.run(needs(3), [1] * 8)
     message = r"memory to hear 4 clip\(s\), after the batches were halved. Pass a small"
     with pytest.raises(torch.OutOfMemoryError, match=message):
-        memory.hear(needs(3), [1] * 4)
+        memory.run(needs(3), [1] * 4)
 
 
 def test_one_clip_has_no_half():
     with pytest.raises(torch.OutOfMemoryError, match=r"hear 1 clip\(s\), at once"):
-        Halving(8).hear(needs(0), [1])
+        Halving(8).run(needs(0), [1])
 
 
 def test_other_errors_are_not_of_memory():
     with pytest.raises(ZeroDivisionError):
-        Halving(8).hear(lambda clips: 1 / 0, [1, 2])
+        Halving(8).run(lambda clips: 1 / 0, [1, 2])

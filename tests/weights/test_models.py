@@ -71,7 +71,7 @@ def test_loaded_once_and_again_after_a_change(folder):
     first = load_model(folder)
     assert load_model(folder) is first
     assert first.layer_sizes == {"embedding": 3}
-    assert not first.hears_audio
+    assert not first.reads_audio
     edit(folder, layers={"embedding": {"size": 3, "scale": 9.0}})
     again = load_model(folder)
     assert again.layer_scales == {"embedding": 9.0}
@@ -273,7 +273,7 @@ def test_bundled_weights():
     assert model.layer_sizes["max_pool"] == 753
     assert model.layer_sizes["embedding"] == 40
     assert model.config["training_data"]["non_commercial"]
-    assert model.hears_audio
+    assert model.reads_audio
 
 
 @pytest.mark.parametrize(

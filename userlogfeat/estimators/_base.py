@@ -1,4 +1,4 @@
-"""What every estimator that hears audio shares: decoding, batching, devices."""
+"""The base of every estimator that embeds audio: decoding, batching, devices."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class ClipFeatures:
-    """What was heard in one clip.
+    """Features of one clip.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class ClipFeatures:
     clip : object
         The path as given, or the row number.
     seconds : float
-        Length of audio heard; NaN for spectrograms and for clips that failed.
+        Length of the audio that was read; NaN for spectrograms and failed clips.
     layers : dict of str to ndarray, or None
         float32, one array a layer; None for a clip that failed.
     error : AudioError or None
@@ -135,8 +135,8 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         layers : sequence of str, optional
             Which layers; by default those of the parameter `layer`.
         on_error : {"raise", "yield"}
-            What to do with a file that cannot be read: raise its error, or yield a
-            ClipFeatures that has it.
+            Whether the error of an unreadable file is raised, or yielded in a
+            ClipFeatures.
 
         Yields
         ------
@@ -156,16 +156,16 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 f"{network.n_bands} bands."
             )
         memory, batch, seconds = Halving(self.batch_size), [], 0.0
-        for entry in self._decode(clips, network, self._heard_duration()):
+        for entry in self._decode(clips, network, self._read_duration()):
             if entry.error is not None and on_error == "raise":
                 raise entry.error
             batch.append(entry)
             seconds += 0.0 if np.isnan(entry.seconds) else entry.seconds
             most = MAX_BATCH_SECONDS / (2 if memory.halved else 1)
             if len(batch) >= memory.batch_size or seconds >= most:
-                yield from self._hear_batch(network, layers, batch, memory)
+                yield from self._embed_batch(network, layers, batch, memory)
                 batch, seconds = [], 0.0
-        yield from self._hear_batch(network, layers, batch, memory)
+        yield from self._embed_batch(network, layers, batch, memory)
 
     def _front_end(self):
         return resolve_front_end(self.frontend)
@@ -179,7 +179,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
 
     def _check_waveforms(self, waveforms):
         model_rate, context = self._rate_and_context()
-        seconds = self._heard_duration()
+        seconds = self._read_duration()
         check_sound(
             waveforms,
             sample_rate=self.sample_rate,
@@ -196,7 +196,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         return front_end_context(self._front_end())
 
     def _decode(self, clips, network, duration):
-        """Yield what the network will hear, as ClipFeatures with one layer, "input"."""
+        """Yield the network's inputs, as ClipFeatures with one layer, "input"."""
         if clips.kind == "log_mel":
             for index, log_mel in enumerate(clips.rows):
                 yield ClipFeatures(index, index, float("nan"), {"input": log_mel})
@@ -209,7 +209,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 read_audio,
                 sample_rate=rate,
                 duration=duration,
-                crop=self._heard_crop(),
+                crop=self._read_crop(),
                 short=short,
             )
             n_threads = n_decoders(self.n_jobs)
@@ -226,12 +226,12 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 waveform = fit_length(waveform, network.min_samples, short=self.short)
             yield ClipFeatures(index, clip, seconds, {"input": waveform})
 
-    def _heard_duration(self):
-        """Seconds of each clip that are heard; None for the whole clip."""
+    def _read_duration(self):
+        """Seconds of each clip to read; None for the whole clip."""
         return self.duration
 
-    def _heard_crop(self):
-        """Which part is heard of a clip that is longer than that."""
+    def _read_crop(self):
+        """Which part of a clip that is longer than that."""
         return "middle" if self.crop == "random" else self.crop
 
     def _fit_waveform(self, rate, duration, short):
@@ -242,32 +242,32 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             if duration is None:
                 return waveform
             n_samples = round(duration * rate)
-            crop = self._heard_crop()
+            crop = self._read_crop()
             return fit_length(waveform, n_samples, crop=crop, short=short)
 
         return fit
 
-    def _hear_batch(self, network, names, batch, memory):
+    def _embed_batch(self, network, names, batch, memory):
         inputs = [entry.layers["input"] for entry in batch if entry.error is None]
-        hear = partial(self._hear_inputs, network, names)
-        heard = chain.from_iterable(memory.hear(hear, inputs) if inputs else ())
+        embed = partial(self._embed_inputs, network, names)
+        embedded = chain.from_iterable(memory.run(embed, inputs) if inputs else ())
         for n_left, entry in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
-            layers = next(heard) if entry.error is None else None
+            layers = next(embedded) if entry.error is None else None
             yield replace(entry, layers=layers, more=n_left > 0)
 
-    def _hear_inputs(self, network, names, inputs):
+    def _embed_inputs(self, network, names, inputs):
         """Layers of clips, as a list of dict of str to ndarray."""
         inputs = to_device(inputs, resolve_device(self.device))
         # What is not done by threads of their own is little: one thread.
         with torch.inference_mode(), limit_torch(1):
-            layers = self._hear(network, inputs, names)
+            layers = self._forward(network, inputs, names)
         layers = {name: to_arrays(values) for name, values in layers.items()}
         return [
             {name: values[clip] for name, values in layers.items()}
             for clip in range(len(inputs))
         ]
 
-    def _hear(self, network, clips, layers):
+    def _forward(self, network, clips, layers):
         """Layers of a batch: dict of layer to one tensor a clip."""
         return network(clips, layers=layers)
 
@@ -369,7 +369,7 @@ def bring_together(tensors):
 
 
 def _some_layer(layer_sizes):
-    """How to ask for a layer that there is: what logs taught, or else the last."""
+    """How to ask for a layer that exists: the embedding, or else the last."""
     name = "embedding" if "embedding" in layer_sizes else list(layer_sizes)[-1]
     return f"layer={name!r}"
 

@@ -1,8 +1,8 @@
-"""Who teaches a student: a saved model, an embedder or a frozen estimator.
+"""Teachers of students: a saved model, an embedder or a frozen estimator.
 
-A teacher teaches with its embedding only. What it said of a clip is remembered for as
-long as the process lives, so that a grid search asks it once a clip, not once for each
-candidate and fold.
+Only the embedding of a teacher is used. Embeddings are remembered while the process
+lives, so that a grid search computes them once a clip, not once for each candidate and
+fold.
 """
 
 import copy
@@ -23,16 +23,16 @@ REMEMBERED = 500_000  # embeddings of clips: 80 MB where they have 40 values
 
 
 def resolve_teacher(teacher, *, channels=None, settings=None, sample_rate=None):
-    """The teacher that an estimator's parameter means.
+    """Return the teacher that an estimator's parameter means.
 
     Parameters
     ----------
     teacher : str, Path, UserLogEmbedder, FrozenEstimator or dict
         See :class:`KDStudentClassifier`.
     channels : int, optional
-        Which of a dict's teachers.
+        Key of a dict of teachers.
     settings : dict, optional
-        How a saved model hears clips: `short`, `batch_size`, `n_jobs`, `device`,
+        How a saved model reads clips: `short`, `batch_size`, `n_jobs`, `device`,
         `precision`.
     sample_rate : int, optional
         Rate of waveforms, in Hz, where the student knows it; else the teacher's own.
@@ -71,7 +71,7 @@ def resolve_teacher(teacher, *, channels=None, settings=None, sample_rate=None):
 
 
 def trained_crop(model):
-    """The part of a longer clip that a saved model is given: that of its training.
+    """The part of a longer clip that a saved model reads: that of its training.
 
     Random crops train for any part: such models get the middle, as their estimator's
     `transform` does.
@@ -80,7 +80,7 @@ def trained_crop(model):
 
 
 class SavedTeacher(AudioTransformer):
-    """A model that `weights` loads, heard as it heard when it was taught."""
+    """A model that `weights` loads; it reads clips as in its training."""
 
     layer = "embedding"
     crop = "middle"
@@ -107,14 +107,14 @@ class SavedTeacher(AudioTransformer):
     @property
     def key(self):
         """Equal keys, equal embeddings."""
-        duration = self._heard_duration()
-        heard = (duration, self._heard_crop(), self.short, self.sample_rate)
-        return (self._load().fingerprint, *heard, self.precision)
+        duration = self._read_duration()
+        settings = (duration, self._read_crop(), self.short, self.sample_rate)
+        return (self._load().fingerprint, *settings, self.precision)
 
     @property
-    def hears_audio(self):
+    def reads_audio(self):
         """Whether it reads audio, not precomputed features."""
-        return self._load().hears_audio
+        return self._load().reads_audio
 
     @property
     def network(self):
@@ -128,14 +128,14 @@ class SavedTeacher(AudioTransformer):
 
     def embed(self, X):
         """Embeddings (n_clips, n_units) of clips or features."""
-        if not self._load().hears_audio:
+        if not self._load().reads_audio:
             return read_features(self.network, X, f"model {str(self.weights)!r}")
         return np.stack([clip.layers["embedding"] for clip in self.iter_features(X)])
 
-    def _heard_duration(self):
+    def _read_duration(self):
         return self._load().config["parameters"].get("duration")
 
-    def _heard_crop(self):
+    def _read_crop(self):
         return trained_crop(self._load())
 
     def _load(self):
@@ -151,16 +151,16 @@ class SavedTeacher(AudioTransformer):
 
 
 class EmbedderTeacher:
-    """A `UserLogEmbedder`, of which the embedding is asked; its cache is used."""
+    """The embedding of a `UserLogEmbedder`, whose cache is used."""
 
     def __init__(self, embedder, sample_rate=None):
         self.embedder = clone(embedder).set_params(layer="embedding", scale=False)
         self.sample_rate = sample_rate
 
     @property
-    def hears_audio(self):
+    def reads_audio(self):
         """Whether it reads audio, not precomputed features."""
-        return self.embedder._load_model().hears_audio
+        return self.embedder._load_model().reads_audio
 
     @property
     def key(self):
@@ -199,7 +199,7 @@ class FrozenTeacher:
         return self._digest, self.sample_rate
 
     @property
-    def hears_audio(self):
+    def reads_audio(self):
         """Whether it is one of ours, and reads audio, not precomputed features."""
         audio = isinstance(self.estimator, AudioTransformer)
         return audio and not getattr(self.estimator, "_reads_features", False)
@@ -231,7 +231,7 @@ class FrozenTeacher:
                 return embedding.reshape(len(embedding), -1)
         raise TypeError(
             f"The teacher is a {type(self.estimator).__name__}, which neither predicts "
-            "numbers nor transforms: there is no embedding to teach. Freeze a "
+            "numbers nor transforms: it has no embedding. Freeze a "
             "regressor, such as a fitted CFRegressor."
         )
 
@@ -261,7 +261,7 @@ def _hash(estimator):
 
 
 def read_features(network, X, name):
-    """The embedding of precomputed features by a `FeatureTeacher`."""
+    """Embed precomputed features by a `FeatureTeacher`."""
     from userlogfeat.networks.mlp import read_rows
 
     X = np.asarray(X)
@@ -277,13 +277,13 @@ def read_features(network, X, name):
 _remembered = OrderedDict()  # (key of the teacher, key of the clip) -> embedding
 
 
-def teach(teacher, X):
-    """Embeddings of clips, asking the teacher only for those not asked before.
+def embed_by(teacher, X):
+    """Embed clips by a teacher, those it has embedded before from memory.
 
     Parameters
     ----------
     teacher : SavedTeacher, EmbedderTeacher or FrozenTeacher
-        Who is asked.
+        The teacher.
     X : array-like of n_clips
         Paths, waveforms, spectrograms or features.
 
@@ -309,7 +309,7 @@ def teach(teacher, X):
 
 
 def clip_keys(X):
-    """One hashable a clip: a file's path, size and time, or a digest of its numbers."""
+    """A key for each clip: path, size and time of a file, or a digest of numbers."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "fiu" and X.ndim >= 2:
         rows = X
     else:

@@ -147,7 +147,7 @@ class TrainedTransformer(AudioTransformer):
     def _json_parameters(self):
         parameters = json_parameters(self)
         if not self._reads_features:
-            duration = self._heard_duration()
+            duration = self._read_duration()
             parameters["duration"] = None if duration is None else float(duration)
         return parameters
 

@@ -162,7 +162,7 @@ def _contexts_of(log_mels, design):
 def _store_spectrograms(estimator, clips, front_end, design):
     """Log-mel of every clip: whole where windows of it are drawn in training."""
     mel = LogMelSpectrogram(front_end).to(resolve_device(estimator.device))
-    duration, n_frames = estimator._heard_duration(), design.n_frames
+    duration, n_frames = estimator._read_duration(), design.n_frames
     if n_frames is None:
         n_samples = round(duration * front_end.sample_rate)
         n_frames = mel.n_frames(n_samples)

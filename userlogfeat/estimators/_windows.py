@@ -167,7 +167,7 @@ class WindowTransformer(AudioTransformer):
     def _load_network(self):
         return self._make_teacher().to(resolve_device(self.device))
 
-    def _heard_duration(self):
+    def _read_duration(self):
         settings = self._front_end()
         return settings.duration if self.duration is None else float(self.duration)
 

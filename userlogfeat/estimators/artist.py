@@ -360,7 +360,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
             layer.bias.copy_(torch.from_numpy(bias))
         return (means @ weight.T + bias).astype(np.float32)
 
-    def _heard_duration(self):
+    def _read_duration(self):
         return None if self.duration is None else float(self.duration)
 
     def _fitted(self, folder):

@@ -278,7 +278,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     def _rate_and_context(self):
         return self._way().rate_and_context()
 
-    def _heard_duration(self):
+    def _read_duration(self):
         return self._way().duration()
 
     def _check_parameters(self):

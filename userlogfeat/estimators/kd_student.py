@@ -48,7 +48,7 @@ from userlogfeat.estimators._parameters import (
     estimator,
     resolve_loss,
 )
-from userlogfeat.estimators._teacher import resolve_teacher, teach
+from userlogfeat.estimators._teacher import embed_by, resolve_teacher
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import (
     Trainer,
@@ -391,7 +391,7 @@ class _Student(TrainingParameters, TrainedTransformer):
         """Embed every clip by the teacher (n_clips, n_units), float32."""
         if teacher_targets is None:
             teacher = self._teacher()
-            if self._reads_features and teacher.hears_audio:
+            if self._reads_features and teacher.reads_audio:
                 raise ValueError(
                     f"The teacher reads audio, and X of shape {np.shape(clips)} has "
                     "features of clips (network='mlp'). Pass fit(..., "
@@ -399,7 +399,7 @@ class _Student(TrainingParameters, TrainedTransformer):
                     "teacher that was trained on such features."
                 )
             try:
-                targets = share_rows(clips, partial(teach, teacher))
+                targets = share_rows(clips, partial(embed_by, teacher))
             except (AudioError, ModelError):
                 raise  # of a file, which the student cannot read either; of a folder
             except ValueError as error:
@@ -428,7 +428,7 @@ class _Student(TrainingParameters, TrainedTransformer):
             X = validate_data(self, X, dtype=np.float32, reset=False)
         else:
             X = check_audio(X, self).rows
-        return teach(teacher, X)
+        return embed_by(teacher, X)
 
     def _outputs(self, X):
         """Outputs (n_clips, n_outputs), float64, of the output layer."""
@@ -441,7 +441,7 @@ class _Student(TrainingParameters, TrainedTransformer):
             outputs = np.stack([clip.layers["output"] for clip in clips])
         return outputs.astype(np.float64)
 
-    def _heard_duration(self):
+    def _read_duration(self):
         return clip_duration(self)
 
     def _teacher_network(self):

@@ -122,10 +122,10 @@ class LogMel(AudioTransformer):
         front_end = LogMelSpectrogram(self._front_end())
         return _Spectrograms(front_end.to(resolve_device(self.device)))
 
-    def _hear(self, network, clips, layers):
+    def _forward(self, network, clips, layers):
         return {"log_mel": to_log_mels(network.front_end, clips)}
 
-    def _heard_duration(self):
+    def _read_duration(self):
         return self._front_end().duration if self.duration is None else self.duration
 
     def _front_end(self):

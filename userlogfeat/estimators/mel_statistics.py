@@ -92,7 +92,7 @@ class MelStatistics(WindowParameters, WindowTransformer):
             self.window_hop,
             list(self.statistics),
             self.pooling,
-            self._heard_duration(),
+            self._read_duration(),
             self.crop,
             self.short,
         ]

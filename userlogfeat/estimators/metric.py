@@ -400,7 +400,7 @@ class MetricEmbedder(TrainingParameters, TrainedTransformer):
             users[~learned] = 0
         return users
 
-    def _heard_duration(self):
+    def _read_duration(self):
         return None if self.duration is None else float(self.duration)
 
     def _json_parameters(self):

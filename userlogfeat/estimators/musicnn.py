@@ -1,8 +1,8 @@
 """Pretrained musicnn features: clips in, tags or layers below the tags out.
 
 Pons & Serra (2019), "musicnn: pre-trained convolutional neural networks for music audio
-tagging". A clip is cut into patches of 3 s, each patch is heard, and a layer is pooled
-over the patches.
+tagging". A clip is cut into patches of 3 s, each patch is encoded, and a layer is
+pooled over the patches.
 """
 
 import hashlib
@@ -58,11 +58,11 @@ class MusicnnEmbedder(AudioTransformer):
         deviation, side by side. None gives a list with one (n_patches, n_features)
         array a clip.
     duration : float or None
-        Seconds to hear of each clip; None hears all of it.
+        Seconds to read of each clip; None is all of it.
     crop : {"middle", "start"}
         Which part, where a clip is longer than `duration`.
     short : {"repeat", "pad"}
-        What to do where a clip is shorter than `duration` or one patch.
+        How a clip shorter than `duration` or one patch is filled.
     sample_rate : int or None
         Rate of waveforms in X, in Hz, from which they are resampled. None takes it
         for the network's, 16,000. Files know theirs.
@@ -73,7 +73,7 @@ class MusicnnEmbedder(AudioTransformer):
     device : str or torch.device
         ``"auto"`` is the GPU where there is one.
     precision : {"auto", "fp32", "bf16"}
-        Of the network's matrix products; ``"auto"`` is bf16 on a GPU only. With bf16
+        Precision of matrix products; ``"auto"`` is bf16 on a GPU only. With bf16
         features differ by less than 1%.
 
     Attributes
@@ -87,7 +87,7 @@ class MusicnnEmbedder(AudioTransformer):
 
     See Also
     --------
-    UserLogEmbedder : The same trunk with what listening logs taught.
+    UserLogEmbedder : The same trunk with a head trained on listening logs.
     PatchVotingClassifier : Classifies the patches that ``pooling=None`` gives.
 
     References
@@ -233,7 +233,7 @@ class MusicnnEmbedder(AudioTransformer):
         precision = resolve_precision(self.precision, device)
         return EncoderTeacher(self._encoder(), precision=precision).to(device)
 
-    def _hear(self, network, clips, layers):
+    def _forward(self, network, clips, layers):
         return network(clips, layers=layers, pooling=self.pooling)
 
     def _check_parameters(self):

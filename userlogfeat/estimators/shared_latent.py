@@ -336,7 +336,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
                 clips,
                 mel,
                 plain.min_samples,
-                self._heard_duration(),
+                self._read_duration(),
                 any_length=plain.any_length,
             )
         return [self._choose_frames(log_mel, rng) for log_mel in spectrograms]

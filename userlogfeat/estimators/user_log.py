@@ -1,4 +1,4 @@
-"""Any saved teacher as a transformer: clips in, what listening logs taught out."""
+"""Any saved model as a transformer: clips in, layers and factor estimates out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class UserLogEmbedder(AudioTransformer):
-    """Features of clips from a teacher that listening logs trained.
+    """Features of clips from a network that was trained on listening logs.
 
     Nothing is fitted: the weights are bundled, in a folder, or on the Hugging Face hub.
     The default puts musicnn's `max_pool` layer (753 columns) beside the estimated
@@ -42,8 +42,8 @@ class UserLogEmbedder(AudioTransformer):
         estimator's ``save`` wrote, or ``"owner/model"`` on the hub.
     layer : str or sequence of str
         One layer of the model or several, side by side: `layer_sizes` of
-        :func:`userlogfeat.load_model` lists them. ``"embedding"`` is what the logs
-        taught.
+        :func:`userlogfeat.load_model` lists them. ``"embedding"`` is the estimate
+        of collaborative-filtering factors.
     scale : bool
         Whether each layer is multiplied by the constant that brings it to unit mean
         square on the teacher's clips, so that a PCA keeps the small ones.
@@ -52,13 +52,13 @@ class UserLogEmbedder(AudioTransformer):
         size, time of change, weights and settings: another `layer`, another fold or
         another run decodes no file twice. Waveforms and spectrograms are not cached.
     duration : float or None
-        Seconds to hear of each clip; None hears as much as the teacher did when it
-        learned (the bundled one: all).
+        Seconds to read of each clip; None is the duration of the teacher's training
+        (the bundled one: all of the clip).
     crop : {"start", "middle"} or None
-        Which part, where a clip is longer than that; None is what the teacher read when
-        it learned (the bundled one, and teachers of random crops: the middle).
+        Which part of a clip that is longer; None is the part of the teacher's training
+        (the bundled one, and teachers of random crops: the middle).
     short : {"repeat", "pad"}
-        What to do where a clip is shorter than `duration` or the network's context.
+        How a clip shorter than `duration` or the network's context is filled.
     sample_rate : int or None
         Rate of waveforms in X, in Hz, from which they are resampled. None takes it
         for the model's. Files know theirs.
@@ -69,7 +69,7 @@ class UserLogEmbedder(AudioTransformer):
     device : str or torch.device
         ``"auto"`` is the GPU where there is one.
     precision : {"auto", "fp32", "bf16"}
-        Of the network's matrix products; ``"auto"`` is bf16 on a GPU only.
+        Precision of matrix products; ``"auto"`` is bf16 on a GPU only.
 
     See Also
     --------
@@ -133,7 +133,7 @@ class UserLogEmbedder(AudioTransformer):
         self._check_parameters()
         model = self._load_model()
         self._check_layers(model.layer_sizes)
-        if not model.hears_audio:
+        if not model.reads_audio:
             self._read_features(model, X, reset=True)
             return self
         return super().fit(X)
@@ -158,7 +158,7 @@ class UserLogEmbedder(AudioTransformer):
         """
         model = self._load_model()
         self._check_layers(model.layer_sizes)
-        if not model.hears_audio:
+        if not model.reads_audio:
             layers = {"embedding": self._read_features(model, X)}
         elif self.cache is not None and check_audio(X).kind == "paths":
             layers = self._from_cache(check_audio(X).rows)
@@ -194,11 +194,11 @@ class UserLogEmbedder(AudioTransformer):
     @property
     def fingerprint(self) -> str:
         """Identifies weights and settings: equal strings, equal features."""
-        duration = self._heard_duration()
+        duration = self._read_duration()
         settings = [
             self._load_model().fingerprint,
             None if duration is None else float(duration),
-            self._heard_crop(),
+            self._read_crop(),
             self.short,
             resolve_precision(self.precision, self.device),
         ]
@@ -206,7 +206,7 @@ class UserLogEmbedder(AudioTransformer):
 
     @property
     def users_digest(self) -> str | None:
-        """Which users taught the model, as folders of users note it; None if unknown.
+        """Digest of the users that the model was trained on; None if unknown.
 
         Only among these can its embeddings be compared.
         """
@@ -224,18 +224,19 @@ class UserLogEmbedder(AudioTransformer):
         on_error: Literal["raise", "yield"] = "raise",
     ) -> Iterator[ClipFeatures]:
         """Features of one clip after the other: see `AudioTransformer`."""
-        if not self._load_model().hears_audio:
+        if not self._load_model().reads_audio:
             raise ValueError(
                 f"Model {str(self.weights)!r} reads precomputed features, not audio: "
                 "call transform with a 2-D array of them."
             )
         return super().iter_features(X, layers=layers, on_error=on_error)
 
-    def _heard_duration(self):
-        taught = self._load_model().config["parameters"].get("duration")
-        return taught if self.duration is None else self.duration
+    def _read_duration(self):
+        if self.duration is not None:
+            return self.duration
+        return self._load_model().config["parameters"].get("duration")
 
-    def _heard_crop(self):
+    def _read_crop(self):
         return trained_crop(self._load_model()) if self.crop is None else self.crop
 
     def _load_model(self):

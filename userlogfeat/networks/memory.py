@@ -24,7 +24,7 @@ class Halving:
 
     Examples
     --------
-    >>> Halving(4).hear(len, ["a", "b", "c"])
+    >>> Halving(4).run(len, ["a", "b", "c"])
     [3]
     """
 
@@ -32,7 +32,7 @@ class Halving:
         self.batch_size = batch_size
         self.halved = False
 
-    def hear(self, function: Callable[..., Any], clips: Sequence[Any]) -> list[Any]:
+    def run(self, function: Callable[..., Any], clips: Sequence[Any]) -> list[Any]:
         """Apply a function to a batch.
 
         Parameters

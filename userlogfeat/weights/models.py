@@ -95,7 +95,7 @@ class SavedModel:
         return {name: layer["scale"] for name, layer in self.config["layers"].items()}
 
     @property
-    def hears_audio(self) -> bool:
+    def reads_audio(self) -> bool:
         """False where the model reads precomputed features."""
         return self.config["network"]["name"] != "mlp"
 
