@@ -12,11 +12,11 @@ import numpy as np
 
 from userlogfeat._files import sha256
 
-WARM = 9  # clips that are heard before `at_work` is called
+WARM = 9  # clips that are embedded before `at_work` is called
 
 
 def make_clips(folder, n):
-    """Files for it to hear; their paths."""
+    """Make files for it to embed; return their paths."""
     folder.mkdir(exist_ok=True)
     for i in range(n):
         (folder / f"{i:04d}.wav").write_bytes(b"clip %d" % i)
@@ -24,10 +24,10 @@ def make_clips(folder, n):
 
 
 class FakeEmbedder:
-    """`delay`: seconds a clip; `log`: gets the path of every file that is heard.
+    """`delay`: seconds a clip; `log`: gets the path of every file that is embedded.
 
     `at_work` is called when a run is well under way. `journal`: a file that gets a line
-    for every copy that is loaded, and for every clip heard: process, "loads" or path.
+    for every copy that is loaded and every clip embedded: process, "loads" or path.
     """
 
     fingerprint = "fake"
@@ -59,13 +59,13 @@ class FakeEmbedder:
             time.sleep(self.delay)
             if index == WARM:
                 self.at_work()
-            batch.append(self._hear(index, clip))
+            batch.append(self._embed(index, clip))
             if len(batch) == self.batch_size:
                 yield from batch
                 batch = []
         yield from batch
 
-    def _hear(self, index, clip):
+    def _embed(self, index, clip):
         from types import SimpleNamespace
 
         self.log.append(clip)

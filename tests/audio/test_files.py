@@ -379,7 +379,7 @@ def test_a_flac_that_promises_less_than_it_holds(tmp_path, share, before, after)
     np.testing.assert_array_equal(part, expected[RATE // 2 : -RATE // 2])
 
 
-def test_the_last_frame_of_a_flac_is_told_from_what_looks_like_one():
+def test_checksums_and_numbers_of_flac_frames():
     """Checksums by hand: CRC-8 of "123456789" is 0xF4, CRC-16 with 0x8005 is 0xFEE8."""
     assert flac._checksum(b"123456789", *flac._CRC8) == 0xF4
     assert flac._checksum(b"123456789", *flac._CRC16) == 0xFEE8
@@ -588,7 +588,7 @@ def test_near_silence_in_integers(tmp_path):
     refuse(path, NonFiniteAudioError, "range of integers of 16 bits")
 
 
-def test_resampled_integers_are_told_by_their_peak(tmp_path):
+def test_resampled_integers_are_recognised_by_their_peak(tmp_path):
     path = write(tmp_path / "a.wav", noise() * 3000 + 0.25, subtype="FLOAT")
     refuse(path, NonFiniteAudioError, "reach 1500.*range of integers of 16 bits")
 

@@ -29,7 +29,7 @@ def test_listed_formats_are_read(tmp_path, name):
     assert read_audio(path, sample_rate=16000).shape == (16000,)
 
 
-def test_suffixes_are_told_apart():
+def test_suffixes_are_distinct():
     assert len(set(AUDIO_SUFFIXES)) == len(AUDIO_SUFFIXES)
     assert all(s.startswith(".") and s == s.lower() for s in AUDIO_SUFFIXES)
     assert not FORMATS.keys() & EXTRA_FORMATS.keys()

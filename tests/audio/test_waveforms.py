@@ -95,7 +95,7 @@ def test_time_along_rows(sample_rate):
         check(stereo, sample_rate)
 
 
-def test_short_stereo_is_told_apart_from_features():
+def test_short_stereo_is_not_taken_for_features():
     with pytest.raises(ValueError, match=r"X is one clip.*\[X.mean\(axis=1\)\]"):
         check(np.ones((400, 2)))
 

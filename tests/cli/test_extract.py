@@ -20,7 +20,7 @@ def test_extract_files_and_folders(run, clips):
     assert result.output == ""
 
 
-def test_failed_files_are_told_and_counted(run, clips):
+def test_failed_files_are_printed_and_counted(run, clips):
     Path(clips[4]).write_bytes(b"")
     result = run("extract", *clips, "gone.wav", "-o", "t", code=cli.SOME_FAILED)
     assert "9 done, 0 were there, 2 failed" in result.stdout

@@ -58,8 +58,8 @@ def world(tmp_path_factory):
     plays = pl.DataFrame(rows, names, orient="row")
     plays.write_csv(folder / "plays.csv")
     plays.filter(pl.col("skip") == 0).write_csv(folder / "liked.csv")
-    told = plays.with_columns(up=1 - pl.col("skip"), down=pl.col("skip"))
-    told.write_csv(folder / "told.csv")
+    feedback = plays.with_columns(up=1 - pl.col("skip"), down=pl.col("skip"))
+    feedback.write_csv(folder / "feedback.csv")
     newcomers = {"user": [90, 90, 91, 91, 91], "item": [0, 2, 1, 3, 5]}
     pl.DataFrame(newcomers).write_csv(folder / "newcomers.csv")
     return folder
@@ -156,13 +156,13 @@ def config(folder="m"):
     return json.loads(Path(folder, "config.json").read_text())
 
 
-def test_likes_as_told_for_artists(run, work):
+def test_explicit_likes_of_artists(run, work):
     """Logs of artists: verdicts go to all their clips."""
-    told = pl.read_csv("told.csv").with_columns(
+    feedback = pl.read_csv("feedback.csv").with_columns(
         item=pl.format("a{}", pl.col("item") // 2)
     )
-    told.unique(["user", "item"], maintain_order=True).write_csv("told.csv")
-    command = ("fit-metric", "tracks.csv", "told.csv", "--catalogue-item", "track")
+    feedback.unique(["user", "item"], maintain_order=True).write_csv("feedback.csv")
+    command = ("fit-metric", "tracks.csv", "feedback.csv", "--catalogue-item", "track")
     rule = ("--feedback", "explicit", "--liked", "up", "--disliked", "down")
     low = ("--min-liked", 1, "--min-disliked", 1)
     quick = (*TINY, "--epochs", 1, *low, "--set", "n_units=4")

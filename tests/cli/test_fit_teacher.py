@@ -15,7 +15,7 @@ from userlogfeat.factor_files import Factors, read_factors, write_factors
 def test_the_whole_way(run, tmp_path, monkeypatch, musicnn):
     """Logs and audio of a planted corpus -> factors -> a saved teacher -> a table.
 
-    The estimates of tracks that taught nothing must be near the factors that the logs
+    The estimates of held-out tracks must be near the factors that the logs
     give them: nearer than those of other tracks.
     """
     corpus = make_listening_corpus(
@@ -26,13 +26,13 @@ def test_the_whole_way(run, tmp_path, monkeypatch, musicnn):
         "fit-cf", "corpus/logs.csv", "--count", "count", "--alpha", "5", "-o", "factors"
     )
     frame = pl.read_csv("corpus/catalogue.csv")
-    frame.head(260).write_csv("corpus/taught.csv")
-    run("fit-teacher", "corpus/taught.csv", "factors", "-o", "teacher")
-    unheard = corpus.audio[260:]
-    run("extract", *unheard, "-o", "t", "--weights", "teacher", "--layer", "embedding")
+    frame.head(260).write_csv("corpus/train.csv")
+    run("fit-teacher", "corpus/train.csv", "factors", "-o", "teacher")
+    held_out = corpus.audio[260:]
+    run("extract", *held_out, "-o", "t", "--weights", "teacher", "--layer", "embedding")
     assert "CFRegressor" in run("info", "teacher").stdout
     assert "40 ok" in run("info", "t").stdout.replace("ok: 40", "40 ok")
-    estimates = FeatureLookup("t", scale=False).transform(unheard)
+    estimates = FeatureLookup("t", scale=False).transform(held_out)
     factors = read_factors("factors")
     rows, Y = corpus.catalogue.align(factors.item_factors, factors.item_ids)
     truth = Y[np.isin(rows, np.arange(260, 300))]

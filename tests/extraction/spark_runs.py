@@ -1,7 +1,7 @@
 """An extraction on a Spark cluster of its own, in a process that a test can kill.
 
 ``spark_runs.py CLIPS TABLE JOURNAL SCRATCH``: folders, and the file that gets a line
-for every clip heard.
+for every clip embedded.
 """
 
 import sys

@@ -97,11 +97,11 @@ def test_folders_files_and_iterables(tmp_path, clips):
         assert log == clips
 
 
-def test_changed_files_are_heard_again(tmp_path, clips):
+def test_changed_files_are_embedded_again(tmp_path, clips):
     run(clips, tmp_path / "t")
     Path(clips[1]).write_bytes(b"another clip")
     os.utime(clips[2], ns=(1, 1))
-    Path(clips[3]).unlink()  # cannot be heard again: its features are kept
+    Path(clips[3]).unlink()  # cannot be read again: its features are kept
     _, log = run(clips, tmp_path / "t")
     assert log == [clips[1], clips[2]]
     found = FeatureTable(tmp_path / "t").lookup(clips)
@@ -160,10 +160,10 @@ def test_on_error_raise_keeps_what_was_done(tmp_path, clips):
 
 def test_programming_errors_are_not_swallowed(tmp_path, clips):
     class Broken(fake.FakeEmbedder):
-        def _hear(self, index, clip):
+        def _embed(self, index, clip):
             if index == 5:
                 raise RuntimeError("out of memory")
-            return super()._hear(index, clip)
+            return super()._embed(index, clip)
 
     with pytest.raises(RuntimeError, match="out of memory"):
         run(clips, tmp_path / "t", embedder=Broken())

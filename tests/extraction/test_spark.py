@@ -46,8 +46,8 @@ def journal(tmp_path):
     return path
 
 
-def heard(journal):
-    """Who heard what: (process, clip); and embedders loaded by each process."""
+def embedded(journal):
+    """Clips that each process embedded, and embedders that it loaded."""
     lines = [line.split("\t") for line in journal.read_text().splitlines()]
     lines = [(process, eval(text)) for process, text in lines]
     loads = Counter(process for process, text in lines if text == "loads")
@@ -88,7 +88,7 @@ def test_table_and_summary_are_those_of_one_process(spark, tmp_path, clips, jour
     embedder = fake.FakeEmbedder(journal=str(journal))
     embedder.users_digest = "these users"
     there = run_on(spark, given, tmp_path / "s", embedder=embedder, clips_per_task=4)
-    lines, loads = heard(journal)
+    lines, loads = embedded(journal)
     here = extract(given, tmp_path / "l", embedder=embedder)
     for name in ("n_done", "n_skipped", "failed", "audio_seconds"):
         assert getattr(there, name) == getattr(here, name), name
@@ -112,14 +112,17 @@ def test_second_run_does_what_is_missing(spark, tmp_path, clips, journal):
     journal.write_text("")
     Path(clips[2]).write_bytes(b"another clip")
     Path(clips[3]).write_bytes(b"")
-    Path(clips[4]).unlink()  # cannot be heard again: its features are kept
+    Path(clips[4]).unlink()  # cannot be read again: its features are kept
     summary = run_on(spark, clips, tmp_path / "t", **settings)
-    assert sorted(clip for _, clip in heard(journal)[0]) == [*clips[2:4], *clips[20:]]
+    assert sorted(clip for _, clip in embedded(journal)[0]) == [
+        *clips[2:4],
+        *clips[20:],
+    ]
     assert (summary.n_done, summary.n_skipped) == (11, 18)
     assert summary.failed == {"EmptyAudioError": 1}
     journal.write_text("")
     summary = run_on(spark, clips, tmp_path / "t", retry_failed=False, **settings)
-    assert heard(journal) == ([], {})
+    assert embedded(journal) == ([], {})
     assert summary.failed == {"EmptyAudioError": 1}
     Path(clips[3]).write_bytes(b"mended")
     summary = run_on(spark, clips, tmp_path / "t", retry_failed=False, **settings)
@@ -177,10 +180,10 @@ def test_on_error_raise_keeps_what_was_done(spark, tmp_path, clips):
 
 def test_errors_of_workers_come_back_as_themselves(spark, tmp_path, clips):
     class Broken(fake.FakeEmbedder):
-        def _hear(self, index, clip):
+        def _embed(self, index, clip):
             if clip.endswith("0015.wav"):
                 raise MemoryError("out of memory")
-            return super()._hear(index, clip)
+            return super()._embed(index, clip)
 
     with pytest.raises(
         MemoryError, match=r"^out of memory \(Every try of a task.*same"
@@ -261,7 +264,7 @@ JAVA = """An error occurred while calling o42.collectAsArrowToPython.
         ),
     ],
 )
-def test_what_ended_a_job_is_told_in_one_line(text, kind, message):
+def test_what_ended_a_job_is_reported_in_one_line(text, kind, message):
     error = on_spark.explain_failure(Exception(text))
     assert type(error) is kind
     with pytest.raises(kind, match=message):
@@ -393,7 +396,7 @@ def in_the_middle(journal, table):
     """A worker in the middle of a chunk that is not its first, or None."""
     if not journal.exists() or n_rows(table) < CLIPS_PER_TASK:
         return None
-    times = Counter(process for process, _ in heard(journal)[0])
+    times = Counter(process for process, _ in embedded(journal)[0])
     return next((p for p, n in times.items() if n % CLIPS_PER_TASK in (2, 3, 4)), None)
 
 
@@ -426,7 +429,7 @@ def test_chunks_that_are_tried_twice_are_taken_once(
     embedder = fake.FakeEmbedder(delay=0.01, journal=str(journal))
     summary = run_on(spark, clips, tmp_path / "t", embedder=embedder, clips_per_task=2)
     assert (summary.n_done, summary.n_failed) == (30, 0)
-    assert len(heard(journal)[0]) == 60
+    assert len(embedded(journal)[0]) == 60
     check_complete(tmp_path / "t", clips)
 
 
@@ -442,7 +445,7 @@ def test_killed_executor(spark_cluster, tmp_path):
     assert process.returncode == 0, errors
     assert "60 done, 0 were there, 0 failed" in output
     check_complete(tmp_path / "t", clips)
-    lines, loads = heard(journal)
+    lines, loads = embedded(journal)
     assert {clip for _, clip in lines} == set(clips)
     assert len(lines) > len(clips), "the kill cost no work: it hit an idle executor"
     assert max(loads.values()) == 1
