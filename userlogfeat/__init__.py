@@ -9,7 +9,7 @@ audio              decode, crop, fill, cut; decode ahead of the network
 frontends          ``FRONTENDS``: the spectrogram settings of each paper
 encoders           pretrained audio encoders behind one protocol: musicnn
 networks           torch modules only: mel, se_cnn, metric, artist, towers
-losses             one function per equation
+losses             one function per equation; ``LOSSES`` has those that are options
 evaluation         arrays in, numbers out: folds, leaks, significance, regression,
                    recommendation, similarity, learning curves
 factorization      alternating least squares on implicit feedback, fold-in;
@@ -21,15 +21,15 @@ training           the loop that trains every network, on skorch; batches,
                    checkpoints, heads
 weights            saved models: safetensors + config.json + fingerprint
 tables             the feature table: Parquet parts, whole at any moment
-datasets           published sets (gtzan, ballroom, emomusic, fma, dcase2016,
-                   artists1517, homburg, unique, magnatagatune) and the planted
-                   corpus: ``synthetic``, ``synthesis``
+datasets           published sets with their splits, a file each, listed by
+                   ``DATASETS``; and the planted corpus: ``synthetic``
 estimators         scikit-learn classes; files that begin with ``_`` are what several
                    share, or the inner half of one
 extraction         many clips -> one feature table
 recommendation     the best items of users, the nearest users of a new track
-comparison         base, fix, init, kd and the controls, on the same folds and seeds
-report             plots and an HTML page of a comparison, in words and numbers
+comparison         ``ARMS`` (base, fix, init, kd and the controls) on the same folds
+                   and seeds
+report             plots, registered by name, and the HTML page of a comparison
 mirex              MIREX train/test submissions: the four calls, the folder to hand
                    in, the organisers' side
 inspection         says what a table, a model or a folder of factors is
