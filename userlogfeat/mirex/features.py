@@ -111,7 +111,7 @@ def read_features(
         X = np.full((len(paths), sum(sizes[p] for p in layers)), np.nan)
         statuses = [None] * len(paths)
     statuses = [
-        status or (FOLDER if _is_folder(path) else MISSING)
+        status or (FOLDER if os.path.isdir(path) else MISSING)
         for status, path in zip(statuses, paths, strict=True)
     ]
     fingerprint = " ".join([model, *layers, *(["scaled"] if scales else [])])
@@ -141,7 +141,7 @@ def _extract(embedder, scratch, paths, progress):
         name = "-".join([embedder.fingerprint, *sorted(layers)])
         table = FeatureTable(Path(scratch) / FEATURES / name)
     make_below(scratch, FEATURES, Path(table.folder).name)
-    files = [path for path in dict.fromkeys(paths) if not _is_folder(path)]
+    files = [path for path in dict.fromkeys(paths) if not os.path.isdir(path)]
     if not files:
         return table
     try:
@@ -155,13 +155,6 @@ def _extract(embedder, scratch, paths, progress):
         raise
     logger.info("%s: %s", table.folder, summary)
     return table
-
-
-def _is_folder(path):
-    try:
-        return os.path.isdir(path)
-    except ValueError:  # a NUL in the path
-        return False
 
 
 def _as_in_table(table, clips, paths):

@@ -163,7 +163,7 @@ def read_training(path: PathLike, *, tags: bool = False) -> dict[str, Any]:
     labels = read_tags(path) if tags else read_labels(path)
     folder, first, found = Path(path).parent, {}, {}
     for clip, label in labels.items():
-        own = first.setdefault(real_path(find_clip(clip, folder)), clip)
+        own = first.setdefault(os.path.realpath(find_clip(clip, folder)), clip)
         known = found.setdefault(own, label)
         if tags:
             found[own] = known | label
@@ -235,17 +235,12 @@ def write_tags(
             "files."
         )
     pairs = [f"{clip}\t{tag}" for clip in clips for tag in tags]
-    affinities, relevant = np.ravel(affinities), np.ravel(relevant)
+    scores = zip(pairs, np.ravel(affinities), strict=True)
+    answers = zip(pairs, np.ravel(relevant), strict=True)
     _write(
         {
-            affinity_path: [
-                f"{pair}\t{value:.6f}\n"
-                for pair, value in zip(pairs, affinities, strict=True)
-            ],
-            binary_path: [
-                f"{pair}\t{int(value)}\n"
-                for pair, value in zip(pairs, relevant, strict=True)
-            ],
+            affinity_path: [f"{pair}\t{value:.6f}\n" for pair, value in scores],
+            binary_path: [f"{pair}\t{int(value)}\n" for pair, value in answers],
         }
     )
 
@@ -267,39 +262,15 @@ def find_clip(clip: str, folder: PathLike) -> str:
     Returns
     -------
     str
-        Taken from the present folder where there is no such file.
+        A path in the present folder where there is no such file.
     """
     forms = [unicodedata.normalize(form, clip) for form in ("NFC", "NFD")]
     for name in dict.fromkeys([clip, *forms, clip.strip()]):
         for base in (os.getcwd(), os.path.abspath(folder)):
             path = os.path.normpath(os.path.join(base, name))
-            if name and _is_there(path):
+            if name and os.path.exists(path):
                 return path
     return os.path.abspath(clip)
-
-
-def real_path(path: PathLike) -> str:
-    """Resolve a path: absolute, without links.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    str
-    """
-    try:
-        return os.path.realpath(path)
-    except ValueError:  # a NUL in the path
-        return os.path.abspath(path)
-
-
-def _is_there(path):
-    try:
-        return os.path.exists(path)
-    except ValueError:  # a NUL in the path
-        return False
 
 
 def read_lines(path: PathLike) -> list[tuple[int, str, list[str]]]:

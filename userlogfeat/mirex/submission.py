@@ -28,7 +28,6 @@ from userlogfeat.mirex.features import FEATURES, MISSING, read_features
 from userlogfeat.mirex.lists import (
     read_clips,
     read_training,
-    real_path,
     write_labels,
     write_tags,
 )
@@ -240,12 +239,12 @@ def threads(n_threads: int | None, pipeline: Pipeline) -> Iterator[Pipeline]:
 def _check_outputs(outputs, lists, scratch):
     """Refuse outputs that would overwrite what is read, before any work is done."""
     outputs = [path for path in outputs if path is not None]
-    if len({real_path(path) for path in outputs}) < len(outputs):
+    if len(set(map(os.path.realpath, outputs))) < len(outputs):
         raise ValueError(
             f"Got {outputs[0]} for affinities and for the 0|1 answers, expected two "
             "files."
         )
-    kept = [real_path(Path(scratch) / name) for name in (FEATURES, MODELS)]
+    kept = [Path(scratch, name).resolve() for name in (FEATURES, MODELS)]
     for path in outputs:
         for read in lists:
             if _is_same(path, read):
@@ -257,7 +256,7 @@ def _check_outputs(outputs, lists, scratch):
             raise ValueError(
                 f"Got the output {path}, which is a folder, expected a file."
             )
-        if any(Path(real_path(path)).is_relative_to(folder) for folder in kept):
+        if any(Path(path).resolve().is_relative_to(folder) for folder in kept):
             raise ValueError(
                 f"Got the output {path}, where the scratch folder keeps features or "
                 "models, expected a file elsewhere."
@@ -266,9 +265,9 @@ def _check_outputs(outputs, lists, scratch):
 
 def _is_same(path, other):
     """Whether two paths are of one file, by whatever links."""
-    if real_path(path) == real_path(other):
-        return True
-    return os.path.exists(path) and os.path.samefile(path, other)
+    if os.path.exists(path):
+        return os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _read(scratch, path, clips, pipeline, progress):
