@@ -1,6 +1,6 @@
 """Clips a second on a GPU, beside what the GPU can do at most.
 
-For the network of Lee et al. 2019 with 32 to 256 maps, compiled and not, and for
+For the network of Lee et al. 2019 with 32 to 256 maps, and for
 musicnn: from spectrograms that are on the GPU (the network alone), from decoded audio
 in the processor's memory, and from files. The limits are measured in the same run:
 products of bf16 matrices, and copies in the GPU's memory.
@@ -26,9 +26,8 @@ from training_speed import SHAPE, operations
 
 from userlogfeat import CFRegressor, MusicnnEmbedder
 from userlogfeat._check import check_audio
+from userlogfeat.encoders import musicnn_fast
 from userlogfeat.frontends import FRONTENDS
-from userlogfeat.networks import musicnn
-from userlogfeat.networks.compiled import compile_blocks
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.se_cnn import PAPER_POOLS, SECNN
 from userlogfeat.networks.teacher import SpectrogramTeacher
@@ -36,7 +35,6 @@ from userlogfeat.networks.teacher import SpectrogramTeacher
 CHANNELS = (32, 64, 128, 256)
 COLUMNS = [
     "network",
-    "compiled",
     "network alone (clips/s)",
     "of the product rate",
     "of the memory rate",
@@ -177,28 +175,27 @@ def clip_rates(estimator, waveforms, paths, device, sizes):
 
 def count_musicnn(estimator):
     """Operations of the matrix products of musicnn for one clip of 30 s."""
-    product, counted = musicnn._product, []
+    product, counted = musicnn_fast._product, []
 
     def counting(a, b):
         counted.append(2 * a.shape[0] * a.shape[1] * b.shape[1])
         return product(a, b)
 
-    musicnn._product = counting
+    musicnn_fast._product = counting
     try:
         hear(estimator, np.zeros((1, 480_000), np.float32))
     finally:
-        musicnn._product = product
+        musicnn_fast._product = product
     return sum(counted)
 
 
-def row(name, compiled, rates, n_operations, n_bytes, limits):
+def row(name, rates, n_operations, n_bytes, limits):
     """A row of the table."""
     alone, audio, files, decoding = rates
     products, memory = limits
     share = "not counted" if n_bytes is None else f"{alone * n_bytes / memory:.2f}"
     return [
         name,
-        compiled,
         f"{alone:.0f}",
         f"{alone * n_operations / products:.2f}",
         share,
@@ -219,13 +216,10 @@ def measure(device, sizes, folder):
     limits = product_rate(device, sizes), memory_rate(device, sizes)
     rows = []
     for channels in sizes.channels:
-        for compiled in ("no", "yes") if device.type == "cuda" else ("no",):
-            estimator = se_cnn(channels, device, sizes)
-            if compiled == "yes":
-                compile_blocks(estimator.network_)
-            rates = clip_rates(estimator, waveforms, paths, device, sizes)
-            counts = operations(channels), least_bytes(channels)
-            rows.append(row(f"SE-CNN {channels}", compiled, rates, *counts, limits))
+        estimator = se_cnn(channels, device, sizes)
+        rates = clip_rates(estimator, waveforms, paths, device, sizes)
+        counts = operations(channels), least_bytes(channels)
+        rows.append(row(f"SE-CNN {channels}", rates, *counts, limits))
     rows += measure_musicnn(waveforms, paths, device, sizes, limits)
     return rows, limits
 
@@ -242,7 +236,7 @@ def measure_musicnn(waveforms, paths, device, sizes, limits):
         print(f"musicnn is left out: {error}")
         return []
     rates = clip_rates(embedder, waveforms, paths, device, sizes)
-    return [row("musicnn", "no", rates, n_operations, None, limits)]
+    return [row("musicnn", rates, n_operations, None, limits)]
 
 
 def notes(limits, device):
@@ -253,7 +247,7 @@ def notes(limits, device):
         f"{products / 1e12:.0f} TFLOP/s for products of bf16 matrices, "
         f"{memory / 1e12:.2f} TB/s for copies.",
         "Clips of 30 s at 16 kHz, bf16; files are wav. Best of three passes, after "
-        "one that is not counted and in which compiling falls.",
+        "one that is not counted.",
         "Share of the memory rate: of what moves where every convolution reads and "
         "writes its maps once and pooling reads them once. More moves in truth.",
     ]

@@ -35,16 +35,16 @@ def test_it_runs_and_prints_on_a_cpu(gpu, monkeypatch, capsys):
     gpu.main(["--device", "cpu"])
     head, values, last = capsys.readouterr().out.splitlines()
     assert head.split(" | ") == gpu.COLUMNS
-    assert values.startswith("SE-CNN 1 | no | ")
-    assert all(float(cell) >= 0 for cell in values.split(" | ")[2:])
+    assert values.startswith("SE-CNN 1 | ")
+    assert all(float(cell) >= 0 for cell in values.split(" | ")[1:])
     assert last == "Tiny, on a CPU: not recorded."
 
 
 def test_shares_are_of_the_limits(gpu):
     """10 clips a second of 3 operations and 4 bytes, where 60 and 80 are possible."""
-    cells = gpu.row("name", "no", (10, 9, 8, 7), 3, 4, (60, 80))
-    assert cells == ["name", "no", "10", "0.50", "0.50", "9", "8", "7"]
-    assert gpu.row("name", "no", (1, 1, 1, 1), 3, None, (60, 80))[4] == "not counted"
+    cells = gpu.row("name", (10, 9, 8, 7), 3, 4, (60, 80))
+    assert cells == ["name", "10", "0.50", "0.50", "9", "8", "7"]
+    assert gpu.row("name", (1, 1, 1, 1), 3, None, (60, 80))[3] == "not counted"
 
 
 def test_bytes_are_those_of_the_maps(gpu):

@@ -161,6 +161,16 @@ def test_maximum_over_bands(n_patches, dtype):
     assert torch.equal(module._max_over_middle(z), z.amax(1))
 
 
+def test_without_onednn(network, frames, monkeypatch):
+    """torch may lack the operator, whose name is private."""
+    expected = network(frames, STARTS, LAYERS)
+    monkeypatch.setattr(module, "_HAS_ONEDNN", False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", None, raising=False)
+    found = network(frames, STARTS, LAYERS)
+    for name in LAYERS:
+        assert distance(found[name], expected[name]) < 1e-5
+
+
 def test_alone_as_in_company(network, frames):
     together = network(frames, STARTS, LAYERS)
     for i, start in enumerate(STARTS.tolist()):

@@ -8,24 +8,9 @@ import pytest
 
 from userlogfeat.encoders import musicnn as musicnn_encoders
 from userlogfeat.encoders.musicnn import find_checkpoint
-from userlogfeat.encoders.tensorflow_checkpoint import crc32c, read_checkpoint
+from userlogfeat.encoders.tensorflow_checkpoint import read_checkpoint
 
 FLOAT, INT64, STRING = 1, 9, 7
-
-
-def crc32c_loop(data):
-    """The definition, a bit at a time."""
-    register = 0xFFFFFFFF
-    for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = (register >> 1) ^ (0x82F63B78 if register & 1 else 0)
-    return register ^ 0xFFFFFFFF
-
-
-def masked(data):
-    crc = crc32c_loop(data)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def varint(value):
@@ -55,7 +40,7 @@ def block(entries, compression=0):
         content += key[shared:] + value
         previous = key
     content += struct.pack("<II", 0, 1) + bytes([compression])
-    return content + struct.pack("<I", masked(content))
+    return content + bytes(4)  # where a checksum stands
 
 
 def table(entries, per_block=2, compression=0):
@@ -83,7 +68,7 @@ def entry(array, offset, *, kind=None, shape=None, size=None, extra=b""):
         + number(4, offset)
         + number(5, len(content) if size is None else size)
         + varint(6 << 3 | 5)
-        + struct.pack("<I", masked(content))
+        + bytes(4)  # where a checksum stands
         + extra
     )
 
@@ -116,12 +101,6 @@ def same(variables):
     )
 
 
-@pytest.mark.parametrize("length", [0, 1, 9, 4095, 4096, 4097, 50_001])
-def test_crc32c_equals_its_definition(length):
-    data = np.random.default_rng(length).bytes(length)
-    assert crc32c(data) == crc32c_loop(data)
-
-
 def test_variables_come_back(tmp_path):
     variables = read_checkpoint(write(tmp_path))
     assert same(variables)
@@ -133,21 +112,20 @@ def test_only_wanted_variables_are_read(tmp_path):
     assert list(wanted) == ["dense/step"]
 
 
-@pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
-def test_any_flipped_bit_is_noticed_or_harmless(tmp_path, suffix):
+def test_a_flipped_bit_is_read_or_refused(tmp_path):
+    """No other error, and no memory for what it claims: the SHA-256 finds the rest."""
     prefix = write(tmp_path)
-    path = prefix.with_suffix(suffix)
-    whole, noticed = path.read_bytes(), 0
-    for position in range(len(whole)):
-        damaged = bytearray(whole)
+    path = prefix.with_suffix(".index")
+    content, refused = path.read_bytes(), 0
+    for position in range(len(content)):
+        damaged = bytearray(content)
         damaged[position] ^= 1 << position % 8
         path.write_bytes(damaged)
         try:
-            # The footer's padding and its unused handle may change unnoticed.
-            assert same(read_checkpoint(prefix))
+            read_checkpoint(prefix)
         except ValueError:
-            noticed += 1
-    assert noticed > len(whole) - 48
+            refused += 1
+    assert refused > len(content) / 4
 
 
 @pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from userlogfeat.frontends import FRONTENDS
-from userlogfeat.networks import bands
+from userlogfeat.networks import conv1d
 from userlogfeat.networks.artist import (
     PAPER_DROPOUT,
     ArtistCNN,
@@ -124,16 +124,16 @@ def test_clips_are_means_of_contexts_then_projected(network):
 
 def test_long_clips_are_heard_in_parts(network, monkeypatch):
     x, sizes = clips(2, 8, 64), []
-    expected = bands.hear_contexts(network, x, 8)
+    expected = conv1d.encode_contexts(network, x, 8)
 
     class Noting(nn.Module):
         def penultimate(self, x):
             sizes.append(len(x))
             return network.penultimate(x)
 
-    monkeypatch.setattr(bands, "MOST_CONTEXTS", 6)
-    torch.testing.assert_close(bands.hear_contexts(Noting().eval(), x, 8), expected)
+    monkeypatch.setattr(conv1d, "MOST_CONTEXTS", 6)
+    torch.testing.assert_close(conv1d.encode_contexts(Noting().eval(), x, 8), expected)
     assert sizes == [6, 6, 4]
     sizes.clear()
-    bands.hear_contexts(Noting(), x, 8)
+    conv1d.encode_contexts(Noting(), x, 8)
     assert sizes == [16]  # while it trains, batch norm needs all

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from userlogfeat.networks import first_block
+from userlogfeat.networks import tiled_convolutions as tiled
 from userlogfeat.networks.blocks import DoubleConv, SqueezeExcitation
-from userlogfeat.networks.first_block import Moments, PooledConvolutions
+from userlogfeat.networks.tiled_convolutions import Moments, PooledConvolutions
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_squeeze_excitation_is_its_formula(channels):
 @pytest.mark.parametrize("n_inputs", [1, 4])
 @pytest.mark.parametrize("size", [(12, 40), (13, 43)])
 def test_block_equals_plain_layers(monkeypatch, n_inputs, training, size):
-    monkeypatch.setattr(first_block, "PIECE_BYTES", 12 * 8 * 4 * 16)  # of 16 frames
+    monkeypatch.setattr(tiled, "PIECE_BYTES", 12 * 8 * 4 * 16)  # of 16 frames
     block = a_block(n_inputs, 8, torch.float64).train(training)
     x = torch.randn(3, n_inputs, *size, dtype=torch.float64, requires_grad=True)
     maps, averages = block(x, (4, 5))
@@ -104,7 +104,7 @@ def test_running_statistics_are_those_of_batch_norm(n_inputs):
 
 
 def test_moments_are_those_of_the_neighbourhoods(monkeypatch):
-    monkeypatch.setattr(first_block, "PIECE_BYTES", 10 * 5 * 8 * 3)  # of 3 frames
+    monkeypatch.setattr(tiled, "PIECE_BYTES", 10 * 5 * 8 * 3)  # of 3 frames
     x = torch.randn(2, 5, 7, dtype=torch.float64, requires_grad=True)
     moments = Moments.apply(x)
     padded = F.pad(x.detach(), (1, 1, 1, 1))
@@ -155,9 +155,9 @@ def test_bf16_is_close_and_in_its_dtype():
 
 @pytest.mark.parametrize("size", [(12, 40), (13, 43), (4, 5), (97, 9)])
 def test_pieces_cover_every_frame_and_column_once(monkeypatch, size):
-    monkeypatch.setattr(first_block, "PIECE_BYTES", 5000)
+    monkeypatch.setattr(tiled, "PIECE_BYTES", 5000)
     first = torch.zeros(8, 10)
-    pieces = list(first_block._pieces(size, (4, 5), first))
+    pieces = list(tiled._pieces(size, (4, 5), first))
     frames = [t for piece, _ in pieces for t in range(size[1])[piece]]
     columns = [t for _, piece in pieces for t in range(size[1] // 5)[piece]]
     assert frames == [*range(size[1])]

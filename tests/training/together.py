@@ -26,7 +26,7 @@ from userlogfeat import (
     MetricEmbedder,
     SharedLatentEmbedder,
 )
-from userlogfeat.networks.shares import whole
+from userlogfeat.networks.data_parallel import all_gather
 from userlogfeat.training import alone, checkpoints, fit_network, is_first, processes
 from userlogfeat.training.batches import ArrayInputs
 
@@ -196,7 +196,7 @@ def in_a_thread():
 
 def out_of_memory():
     def pass_out(network, x, batch, epoch):
-        whole(network(x))
+        all_gather(network(x))
         raise torch.OutOfMemoryError("no memory")
 
     fit_network(

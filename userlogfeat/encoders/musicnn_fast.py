@@ -270,6 +270,7 @@ def _product(a, b):
     does not.
     """
     if a.device.type == "cpu" and a.dtype == torch.float32 and _HAS_ONEDNN:
+        # A private name of torch: without it, the plain product is right, and slower.
         return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
     return a @ b
 

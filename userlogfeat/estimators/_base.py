@@ -18,7 +18,6 @@ from userlogfeat.audio import decode_ahead, fit_length, read_audio
 from userlogfeat.audio.resampling import resample
 from userlogfeat.audio.waveforms import check_rate, check_sound
 from userlogfeat.frontends import resolve_front_end
-from userlogfeat.networks.compiled import compile_where_wanted
 from userlogfeat.networks.memory import Halving
 
 # A batch is closed early when it holds this many seconds of audio, so that memory
@@ -147,7 +146,6 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         self._check_parameters()
         clips = self._check_clips(X)
         network = self._load_network()
-        compile_where_wanted(network, resolve_device(self.device))
         layers = self._layer_names() if layers is None else tuple(layers)
         if clips.kind == "log_mel" and len(clips.rows[0]) != network.n_bands:
             shape = (len(clips), *clips.rows[0].shape)

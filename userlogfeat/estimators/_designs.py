@@ -137,7 +137,7 @@ class ContextDesign(Design):
     estimator : estimator
         See :class:`Design`; it has `context` (in seconds) and `frontend`, too.
     network_class : type
-        The paper's network, a subclass of ``BandNetwork``.
+        The paper's network, a subclass of ``Conv1dNetwork``.
     pools : sequence of int
         Its pooling.
     """

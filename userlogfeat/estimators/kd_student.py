@@ -57,13 +57,13 @@ from userlogfeat.estimators._training import (
     read_clips,
 )
 from userlogfeat.losses import distillation, weighted_mean
+from userlogfeat.networks.data_parallel import all_gather
 from userlogfeat.networks.mlp import (
     FeatureTeacher,
     expect_standardised,
     read_rows,
     standardise_input,
 )
-from userlogfeat.networks.shares import whole
 from userlogfeat.networks.teacher import with_output
 from userlogfeat.training import seeded
 from userlogfeat.training.batches import ArrayInputs
@@ -320,7 +320,7 @@ class _Student(TrainingParameters, TrainedTransformer):
         kd_loss = resolve_loss(self.kd_loss, "kd_loss")
 
         def objective(net, x, batch, epoch):
-            hidden = whole(net.penultimate(x))
+            hidden = all_gather(net.penultimate(x))
             task = self._task_loss(net.output(hidden).float(), batch["y"])
             task = weighted_mean(task, batch["weight"])
             loss = task

@@ -1,4 +1,4 @@
-"""The network that learns to tell artists apart, and what is kept of it.
+"""The network that is trained to recognise artists, and its features.
 
 Park, Lee, Park, Ha, Nam (2018), "Representation learning of music using artist
 labels", Table 1: one-dimensional convolutions over time, bands as maps; batch norm,
@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from userlogfeat.networks.bands import BandNetwork, hear_contexts
-from userlogfeat.networks.shares import whole
+from userlogfeat.networks.conv1d import Conv1dNetwork, encode_contexts
+from userlogfeat.networks.data_parallel import all_gather
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ PAPER_UNITS = 256
 PAPER_DROPOUT = 0.5  # stated
 
 
-class ArtistCNN(BandNetwork):
+class ArtistCNN(Conv1dNetwork):
     """Five convolutions over time, from log-mel to the units below the softmax.
 
     Parameters
@@ -54,7 +54,7 @@ class ArtistCNN(BandNetwork):
     Attributes
     ----------
     mean, scale : Tensor (n_bands,)
-        Of each band, by which the input is standardised; 0 and 1 until they are set.
+        Statistics of each band, by which the input is standardised; 0 and 1 at first.
 
     Examples
     --------
@@ -137,7 +137,7 @@ class ArtistSoftmax(nn.Module):
 
     def units(self, x: Tensor) -> Tensor:
         """Units (B, n_units), float32, of inputs: those the dropout leaves."""
-        return self.dropout(whole(self.audio.penultimate(x)).float())
+        return self.dropout(all_gather(self.audio.penultimate(x)).float())
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, n_artists) of inputs."""
@@ -147,7 +147,7 @@ class ArtistSoftmax(nn.Module):
 class DiscriminantContexts(nn.Module):
     """A network of contexts, averaged over a clip, and a linear map after it.
 
-    The contexts follow each other: see :func:`hear_contexts`.
+    The contexts follow each other: see :func:`encode_contexts`.
 
     Parameters
     ----------
@@ -189,9 +189,10 @@ class DiscriminantContexts(nn.Module):
         ``"context_mean"`` is the mean of the units of all contexts, ``"embedding"`` its
         linear map.
         """
-        heard = {"context_mean": hear_contexts(self.network, x, self.n_frames).mean(1)}
+        contexts = encode_contexts(self.network, x, self.n_frames)
+        layers = {"context_mean": contexts.mean(1)}
         if "embedding" in names:
             # In full precision: the map makes small differences of the means large.
             with torch.autocast(x.device.type, enabled=False):
-                heard["embedding"] = self.discriminant(heard["context_mean"])
-        return {name: heard[name] for name in names}
+                layers["embedding"] = self.discriminant(layers["context_mean"])
+        return {name: layers[name] for name in names}

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from userlogfeat.networks.first_block import Moments, PooledConvolutions
-from userlogfeat.networks.shares import mean_over_all
+from userlogfeat.networks.data_parallel import all_mean
+from userlogfeat.networks.tiled_convolutions import Moments, PooledConvolutions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,17 +114,17 @@ class DoubleConv(nn.Module):
         return F.conv2d(x, filters, bias, padding=1).relu_()
 
     def _convolve_pieces(self, x, pool):
-        """Pooled maps and averages of y for x (B, F, T): see `first_block`."""
+        """Pooled maps and averages of y for x (B, F, T): see `tiled_convolutions`."""
         filters = self.conv1.weight.flatten(1)  # C, 9
         norm = self.norm2
         if self.training:
-            moments, n = mean_over_all(Moments.apply(x), x.numel())
+            moments, n = all_mean(Moments.apply(x), x.numel())
             centre = moments[-1, :-1]
             spread = moments[:-1, :-1] - centre[:, None] * centre
             wide = filters.double()
             mean = (wide @ centre).to(filters.dtype)
             variance = ((wide @ spread) * wide).sum(1).to(filters.dtype)
-            _remember(norm, mean, variance, n)
+            _update_running(norm, mean, variance, n)
         else:
             mean, variance = norm.running_mean, norm.running_var
         scale = norm.weight / (variance + norm.eps).sqrt()
@@ -142,7 +142,7 @@ class DoubleConv(nn.Module):
 
 
 @torch.no_grad()
-def _remember(norm, mean, variance, n):
+def _update_running(norm, mean, variance, n):
     """Move the running statistics of a batch norm towards those of `n` positions."""
     norm.running_mean.lerp_(mean, norm.momentum)
     norm.running_var.lerp_(variance * (n / (n - 1)), norm.momentum)

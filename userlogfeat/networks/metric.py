@@ -1,7 +1,7 @@
 """The audio branch of metric learning with listeners, and the users it is set beside.
 
 Chen, Liang, Ma, Gu (2021), "Learning audio embeddings with user listening data for
-content-based music recommendation": the same network hears the liked and the disliked
+content-based music recommendation": the same network embeds the liked and the disliked
 clips of a user (siamese), and the cosine between its embedding and the user's is the
 relevance.
 
@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from userlogfeat.networks.bands import BandNetwork, hear_contexts
-from userlogfeat.networks.shares import whole
+from userlogfeat.networks.conv1d import Conv1dNetwork, encode_contexts
+from userlogfeat.networks.data_parallel import all_gather
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ PAPER_UNITS = 40  # stated
 LOOKUP_RANGE = 0.05
 
 
-class MetricCNN(BandNetwork):
+class MetricCNN(Conv1dNetwork):
     """Five convolutions over time with max-pooling, from log-mel to an embedding.
 
     Parameters
@@ -59,7 +59,7 @@ class MetricCNN(BandNetwork):
     Attributes
     ----------
     mean, scale : Tensor (n_bands,)
-        Of each band, by which the input is standardised; 0 and 1 until they are set.
+        Statistics of each band, by which the input is standardised; 0 and 1 at first.
 
     Examples
     --------
@@ -101,10 +101,10 @@ class MetricCNN(BandNetwork):
 
 
 class ContextMean(nn.Module):
-    """A network of contexts of one length, heard in clips of any length.
+    """A network of contexts of one length, applied to clips of any length.
 
-    The contexts follow each other: see :func:`hear_contexts`. Embeddings are brought
-    to unit length before they are averaged, so that every context has the same say in
+    The contexts follow each other: see :func:`encode_contexts`. Embeddings are brought
+    to unit length before they are averaged, so that every context has equal weight in
     the direction, and the mean is as long as they agree.
 
     Parameters
@@ -112,7 +112,7 @@ class ContextMean(nn.Module):
     network : Module
         ``penultimate(x)`` gives embeddings (B, n_units) of (B, F, n_frames).
     n_frames : int
-        Of a context.
+        Frames of a context.
     """
 
     def __init__(self, network: nn.Module, n_frames: int) -> None:
@@ -128,7 +128,7 @@ class ContextMean(nn.Module):
 
     def penultimate(self, x: Tensor) -> Tensor:
         """The embedding (B, n_units), at most of length 1, of clips (B, F, T)."""
-        units = hear_contexts(self.network, x, self.n_frames)  # B, P, n_units
+        units = encode_contexts(self.network, x, self.n_frames)  # B, P, n_units
         return F.normalize(units, dim=2).mean(dim=1)
 
 
@@ -164,7 +164,7 @@ class ListenersAndAudio(nn.Module):
         Parameters
         ----------
         clips : Tensor (n_clips, ...)
-            What is heard.
+            Inputs of the audio network.
         users : Tensor (B,)
             Rows of the users.
         places : Tensor (B, n)
@@ -175,5 +175,6 @@ class ListenersAndAudio(nn.Module):
         Tensor (B, n)
             Between -1 and 1; 0 for a user or a clip of length 0.
         """
-        heard = whole(self.audio.penultimate(clips)).float()[places]  # B, n, n_units
-        return F.cosine_similarity(self.users[users][:, None], heard, dim=2)
+        embeddings = all_gather(self.audio.penultimate(clips)).float()
+        of_clips = embeddings[places]  # B, n, n_units
+        return F.cosine_similarity(self.users[users][:, None], of_clips, dim=2)

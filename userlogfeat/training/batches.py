@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from userlogfeat.networks.shares import Share
+from userlogfeat.networks.data_parallel import Shard
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +85,7 @@ class SharedBatch:
         The clips of this process.
     n_rows : int
         Number of rows of the batch, over all processes.
-    share : Share
+    share : Shard
         Which of the batch's clips they are.
     """
 
@@ -143,10 +143,10 @@ class Batches:
         if self.processes is None:
             return inputs.batch(part, self.generator)
         x = inputs.batch(
-            part, self.generator, cut=lambda n: Share(n, self.processes).place
+            part, self.generator, cut=lambda n: Shard(n, self.processes).place
         )
         n_clips = getattr(x, "n_clips", len(part))
-        return SharedBatch(x, len(part), Share(n_clips, self.processes))
+        return SharedBatch(x, len(part), Shard(n_clips, self.processes))
 
     def _parts(self):
         """The rows of every batch of one pass through the data."""

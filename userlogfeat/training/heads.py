@@ -12,8 +12,8 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from userlogfeat._threads import one_blas_thread
 from userlogfeat.losses import mse_cosine, weighted_mean
+from userlogfeat.networks.data_parallel import all_gather
 from userlogfeat.networks.mlp import mlp, standardise_input
-from userlogfeat.networks.shares import whole
 from userlogfeat.training.batches import ArrayInputs
 from userlogfeat.training.loop import fit_network, seeded, validation_split
 
@@ -220,7 +220,7 @@ def estimate_factors(
 ) -> dict[str, Tensor]:
     """Objective of a teacher: a loss between its estimates and the factors."""
     estimate = getattr(network, "penultimate", network)
-    losses = loss(predicted=whole(estimate(x)).float(), target=batch["factors"])
+    losses = loss(predicted=all_gather(estimate(x)).float(), target=batch["factors"])
     return {"loss": weighted_mean(losses, batch["weight"])}
 
 

@@ -22,8 +22,8 @@ from skorch.helper import predefined_split
 
 from userlogfeat._digests import array_digest
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
+from userlogfeat.networks.data_parallel import average_gradients, on_shard, synchronised
 from userlogfeat.networks.memory import warn_of_halving
-from userlogfeat.networks.shares import average_gradients, hearing, sharing
 from userlogfeat.training.batches import Batches, Rows, SharedBatch
 from userlogfeat.training.checkpoints import BestEpoch, EpochBar, PatienceOver
 from userlogfeat.training.processes import is_first, join, means_of_some
@@ -323,7 +323,7 @@ class TransferNet(skorch.NeuralNet):
         if part == "train" and self.augment is not None:
             x = self._augmented(x, share)
         bf16 = self.precision == "bf16"
-        with hearing(share), torch.autocast(device.type, torch.bfloat16, bf16):
+        with on_shard(share), torch.autocast(device.type, torch.bfloat16, bf16):
             try:
                 losses = self.objective(self.module_, x, targets, len(self.history) - 1)
             except ValueError as error:
@@ -384,7 +384,7 @@ def _together(processes, network, device):
         return
     network.to(device)
     processes.copy_first([*network.parameters(), *network.buffers()])
-    with sharing(network):
+    with synchronised(network):
         yield
 
 

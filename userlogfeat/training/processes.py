@@ -3,8 +3,8 @@
 ``torchrun script.py``, or Spark's ``TorchDistributor(...).run(function)``, starts the
 same program several times, with a number each in the environment. A ``fit`` in it joins
 the others by :func:`join` and reads its shard of every batch: see
-:mod:`userlogfeat.networks.shares`. The first process alone does what must be done once,
-such as writing a file, and sends the outcome to the others.
+:mod:`userlogfeat.networks.data_parallel`. The first process alone does what must be
+done once, such as writing a file, and sends the outcome to the others.
 """
 
 from __future__ import annotations

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from userlogfeat.networks.se_cnn import SECNN
-from userlogfeat.networks.shares import (
-    Share,
+from userlogfeat.networks.data_parallel import (
+    Shard,
+    all_gather,
     average_gradients,
-    hearing,
-    sharing,
-    whole,
+    on_shard,
+    synchronised,
 )
+from userlogfeat.networks.se_cnn import SECNN
 
 SMALL = ((2, 2), (2, 2))
 
@@ -65,9 +65,9 @@ def step_of_many(make, x, size):
     """The same of the first process, after a check that all have the same."""
 
     def step(processes):
-        network, share = make(), Share(len(x), processes)
-        with sharing(network), hearing(share):
-            loss = spread(whole(network(x[share.place])))
+        network, shard = make(), Shard(len(x), processes)
+        with synchronised(network), on_shard(shard):
+            loss = spread(all_gather(network(x[shard.place])))
         loss.backward()
         average_gradients(network.parameters(), processes)
         assert not [m for m in network.modules() if "forward" in vars(m)]
@@ -87,7 +87,7 @@ def compare(make, x, size, **tolerance):
 
 
 def seeded(make):
-    lock = threading.Lock()  # threads share the generator that processes do not
+    lock = threading.Lock()  # threads shard the generator that processes do not
 
     def build():
         with lock, torch.random.fork_rng():
@@ -123,10 +123,10 @@ def test_gradients_reach_back_through_the_moments():
     spread(nn.BatchNorm1d(3).double()(one)).backward()
 
     def step(processes):
-        share, network = Share(6, processes), nn.BatchNorm1d(3).double()
-        own = x[share.place].clone().requires_grad_()
-        with sharing(network), hearing(share):
-            loss = spread(whole(network(own)))
+        shard, network = Shard(6, processes), nn.BatchNorm1d(3).double()
+        own = x[shard.place].clone().requires_grad_()
+        with synchronised(network), on_shard(shard):
+            loss = spread(all_gather(network(own)))
         loss.backward()
         return own.grad / processes.size
 
@@ -161,11 +161,11 @@ def test_over_many_steps_only_rounding_parts_them():
         return loss.item()
 
     def of_process(processes):
-        share = Share(5, processes)
+        shard = Shard(5, processes)
 
         def hear(network):
-            with sharing(network), hearing(share):
-                loss = spread(whole(network(x[share.place])))
+            with synchronised(network), on_shard(shard):
+                loss = spread(all_gather(network(x[shard.place])))
             loss.backward()
             average_gradients(network.parameters(), processes)
             return loss.item()
@@ -180,9 +180,9 @@ def test_over_many_steps_only_rounding_parts_them():
 
 def test_a_single_value_a_map_has_no_variance():
     def step(processes):
-        share, network = Share(1, processes), nn.BatchNorm1d(2)
-        with sharing(network), hearing(share):
-            whole(network(torch.ones(1, 2)))
+        shard, network = Shard(1, processes), nn.BatchNorm1d(2)
+        with synchronised(network), on_shard(shard):
+            all_gather(network(torch.ones(1, 2)))
 
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         together(2, step)
@@ -197,16 +197,16 @@ def test_dropout_is_drawn_for_the_whole_batch(kind, n):
         expected, after = network(x), torch.rand(())
         torch.manual_seed(3)
         state = torch.get_rng_state()
-    lock = threading.Lock()  # threads share the generator that processes do not
+    lock = threading.Lock()  # threads shard the generator that processes do not
 
     def hear(processes):
-        own, share = kind(0.4), Share(n, processes)
-        with sharing(own), hearing(share), lock, torch.random.fork_rng():
+        own, shard = kind(0.4), Shard(n, processes)
+        with synchronised(own), on_shard(shard), lock, torch.random.fork_rng():
             torch.set_rng_state(state)
-            dropped = own(x[share.place])
+            dropped = own(x[shard.place])
             next_draw = torch.rand(())
             lock.release()
-            every = whole(dropped)
+            every = all_gather(dropped)
             lock.acquire()
         return every, next_draw
 
@@ -221,9 +221,9 @@ def test_layers_after_the_whole_are_as_ever():
     x = torch.randn(6, 2, dtype=torch.float64)
 
     def hear(processes):
-        own, share = nn.BatchNorm1d(2).double(), Share(6, processes)
-        with sharing(own), hearing(share):
-            return own(whole(x[share.place]))
+        own, shard = nn.BatchNorm1d(2).double(), Shard(6, processes)
+        with synchronised(own), on_shard(shard):
+            return own(all_gather(x[shard.place]))
 
     for found in together(2, hear):
         torch.testing.assert_close(found, network(x))
@@ -233,7 +233,7 @@ def test_augmentation_is_drawn_for_the_whole_batch():
     x = torch.arange(5.0)[:, None] + 1
     factors = torch.tensor([1.0, 10, 100, 1000, 1e4])[:, None]
     parts = [
-        Share(5, Threads(2).of(rank)).augment(
+        Shard(5, Threads(2).of(rank)).augment(
             lambda clips: clips * factors, x[place : place + 3]
         )
         for rank, place in ((0, 0), (1, 3))
@@ -242,25 +242,36 @@ def test_augmentation_is_drawn_for_the_whole_batch():
 
 
 def test_shares_are_neighbours_of_nearly_one_size():
-    shares = [Share(7, Threads(3).of(rank)) for rank in range(3)]
-    assert shares[0].sizes == [3, 2, 2]
-    assert [share.place for share in shares] == [slice(0, 3), slice(3, 5), slice(5, 7)]
-    none = Share(1, Threads(2).of(1))
+    shards = [Shard(7, Threads(3).of(rank)) for rank in range(3)]
+    assert shards[0].sizes == [3, 2, 2]
+    assert [shard.place for shard in shards] == [slice(0, 3), slice(3, 5), slice(5, 7)]
+    none = Shard(1, Threads(2).of(1))
     assert (none.n_own, none.place) == (0, slice(0, 1))
 
 
 def test_a_loss_of_a_part_is_refused():
-    share = Share(4, Threads(2).of(0))
+    shard = Shard(4, Threads(2).of(0))
     with (
-        pytest.raises(TypeError, match=r"from this one's clips alone. Pass .*whole"),
-        hearing(share),
+        pytest.raises(TypeError, match=r"of this one alone. Pass .*all_gather"),
+        on_shard(shard),
     ):
         torch.ones(2).sum()
 
 
 def test_alone_nothing_changes():
     network, x = nn.BatchNorm1d(2), torch.randn(3, 2)
-    with sharing(network), hearing(None):
+    with synchronised(network), on_shard(None):
         y = network(x)
-        assert whole(y) is y
+        assert all_gather(y) is y
     torch.testing.assert_close(y, nn.BatchNorm1d(2)(x), rtol=0, atol=0)
+
+
+def test_a_batch_norm_refuses_other_axes():
+    """As torch's does, whose check has a private name."""
+    norm, shard = nn.BatchNorm2d(2), Shard(4, Threads(2).of(0))
+    with (
+        pytest.raises(ValueError, match="3 axes for BatchNorm2d, expected 4"),
+        synchronised(norm),
+        on_shard(shard),
+    ):
+        norm(torch.ones(4, 2, 3))

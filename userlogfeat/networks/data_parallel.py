@@ -1,16 +1,16 @@
-"""A batch that several processes hear together, each a share of its clips.
+"""Data-parallel training: each process computes a shard of every batch.
 
-Every process holds the same weights. It hears its own clips, gets what the others'
-networks made of theirs (:func:`whole`), and computes the loss of the whole batch, so
-losses may mix clips as they like. Batch norms take their moments over all shares, and
-dropout draws for all clips and uses what falls on its own.
+Every process holds the same weights. It runs the network on its own clips, gathers the
+outputs of all (:func:`all_gather`), and computes the loss of the whole batch, so losses
+may mix clips as they like. Batch norms take their moments over all shards, and dropout
+draws a mask for all clips, of which each process uses its part.
 
 Why the mean of the processes' gradients is that of one process. Let L be the loss of
 the batch, which all N processes compute, each from its own copy of the weights. With
 backward passes that carry gradients across processes, process r finds the gradient of
 N L with respect to its copy, and the sum over the copies is N times the gradient of L.
-The mean is that gradient: of the network (whose copies each heard a part), and of
-layers after :func:`whole` (whose copies all did the same).
+The mean is that gradient: of the network (whose copies each saw a part), and of layers
+after :func:`all_gather` (whose copies all did the same).
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# Batch norms, and the numbers of axes of what they read.
+NORMS = {nn.BatchNorm1d: (2, 3), nn.BatchNorm2d: (4,), nn.BatchNorm3d: (5,)}
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 DROPOUTS += (nn.AlphaDropout, nn.FeatureAlphaDropout)
 
-# What this thread hears now; None: whole batches, as one process does.
-_NOW = ContextVar("share", default=None)
+# The shard that this thread computes now; None: whole batches, as in one process.
+_NOW = ContextVar("shard", default=None)
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which clips of a batch a process hears: a run of neighbours.
+class Shard:
+    """The clips of a batch that a process computes: a run of neighbours.
 
     Attributes
     ----------
     n_clips : int
-        Of the batch.
+        Clips of the batch.
     processes : Any
         `rank`, `size`, ``gather(tensor)`` and ``sum(tensor)``: see
         :class:`userlogfeat.training.processes.Processes`.
@@ -67,10 +68,10 @@ class Share:
 
     @property
     def place(self) -> slice:
-        """Slice of the batch that this process hears.
+        """Slice of the batch that this process computes.
 
-        Where it has no clips it hears the first of the batch, since networks need one;
-        nothing comes of that.
+        Without clips of its own it computes the first of the batch, since networks need
+        one; the result is not used.
         """
         if not self.n_own:
             return slice(0, 1)
@@ -83,7 +84,7 @@ class Share:
         Parameters
         ----------
         function : callable
-            Of a whole batch (n_clips, ...); treats each clip by itself.
+            Augments a whole batch (n_clips, ...), each clip by itself.
         clips : Tensor
             Those of this process.
         """
@@ -92,24 +93,24 @@ class Share:
         return function(every)[self.place]
 
 
-class _Hearing:
-    """A share that is being heard, until :func:`whole` has what all have heard."""
+class _Running:
+    """A shard in computation, until :func:`all_gather` has the outputs of all."""
 
-    def __init__(self, share):
-        self.share = share
+    def __init__(self, shard):
+        self.shard = shard
         self.over = False
 
 
 @contextmanager
-def hearing(share: Share | None) -> Iterator[None]:
-    """Hear a share inside the block; None hears whole batches, as always.
+def on_shard(shard: Shard | None) -> Iterator[None]:
+    """Compute a shard inside the block; None is for whole batches.
 
     Raises
     ------
     TypeError
-        Where the block never called :func:`whole`: its loss is that of a part.
+        Where the block never called :func:`all_gather`: its loss is that of a part.
     """
-    state = share and _Hearing(share)
+    state = shard and _Running(shard)
     token = _NOW.set(state)
     try:
         yield
@@ -118,87 +119,87 @@ def hearing(share: Share | None) -> Iterator[None]:
     if state is not None and not state.over:
         raise TypeError(
             "Several processes train together, but the objective computed its loss "
-            "from this one's clips alone. Pass what the network makes of x through "
-            "userlogfeat.networks.shares.whole first."
+            "from the clips of this one alone. Pass the network's output through "
+            "userlogfeat.networks.data_parallel.all_gather first."
         )
 
 
-def _share_now():
-    """The share that is being heard; None where batches are whole."""
+def _current_shard():
+    """Return the shard in computation; None where batches are whole."""
     state = _NOW.get()
-    return None if state is None or state.over else state.share
+    return None if state is None or state.over else state.shard
 
 
-def whole(rows: Tensor) -> Tensor:
-    """What the networks of all processes made of a batch, in the order of its clips.
+def all_gather(rows: Tensor) -> Tensor:
+    """Gather the outputs of all processes for a batch, in the order of its clips.
 
     Parameters
     ----------
     rows : Tensor (n, ...)
-        What the network of this process made of its clips, a row a clip.
+        Output of the network for the clips of this process, a row a clip.
 
     Returns
     -------
     Tensor (n_clips, ...)
-        `rows` itself where a process hears whole batches.
+        `rows` itself where batches are whole.
     """
-    share = _share_now()
-    if share is None:
+    shard = _current_shard()
+    if shard is None:
         return rows
     _NOW.get().over = True
     if rows.dtype in (torch.float16, torch.bfloat16):
         rows = rows.float()  # not all ways between processes carry these
-    return _Whole.apply(rows, share)
+    return _AllGather.apply(rows, shard)
 
 
-class _Whole(torch.autograd.Function):
+class _AllGather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows, share):
-        """Gather shares of different sizes, filled to the largest."""
-        ctx.share, ctx.n_rows = share, len(rows)
-        sent = rows.new_zeros((max(share.sizes), *rows.shape[1:]))
-        sent[: share.n_own] = rows[: share.n_own]
-        parts = share.processes.gather(sent)
-        return torch.cat([part[:n] for part, n in zip(parts, share.sizes, strict=True)])
+    def forward(ctx, rows, shard):
+        """Gather shards of different sizes, filled to the largest."""
+        ctx.shard, ctx.n_rows = shard, len(rows)
+        sent = rows.new_zeros((max(shard.sizes), *rows.shape[1:]))
+        sent[: shard.n_own] = rows[: shard.n_own]
+        parts = shard.processes.gather(sent)
+        return torch.cat([part[:n] for part, n in zip(parts, shard.sizes, strict=True)])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        """All processes find the same gradient: their sum, of this share."""
-        share = ctx.share
-        if not share.n_own:
+        """All processes find the same gradient: their sum, of this shard."""
+        shard = ctx.shard
+        if not shard.n_own:
             return grad.new_zeros((ctx.n_rows, *grad.shape[1:])), None
-        return grad[share.place] * share.processes.size, None
+        return grad[shard.place] * shard.processes.size, None
 
 
-def mean_over_all(mean: Tensor, n: int) -> tuple[Tensor, int]:
-    """The mean over all processes' values, given that over this one's, and how many.
+def all_mean(mean: Tensor, n: int) -> tuple[Tensor, int]:
+    """Return the mean over the values of all processes, and their number.
 
     Parameters
     ----------
     mean : Tensor
-        Of `n` values of each kind.
+        Mean of `n` values of each kind, of this process.
     n : int
-        How many.
+        Number of values of this process.
 
     Returns
     -------
     mean : Tensor
-        `mean` itself where a process hears whole batches.
+        `mean` itself where batches are whole.
     n : int
-        Values of all.
+        Number of values of all processes.
     """
-    share = _share_now()
-    if share is None:
+    shard = _current_shard()
+    if shard is None:
         return mean, n
-    n_own = n if share.n_own else 0
+    n_own = n if shard.n_own else 0
     count = mean.new_tensor([float(n_own)])
-    sums = _Sum.apply(torch.cat([mean.flatten() * n_own, count]), share.processes)
+    sums = _AllReduce.apply(torch.cat([mean.flatten() * n_own, count]), shard.processes)
     total = int(sums[-1].item())
     return (sums[:-1] / total).view_as(mean), total
 
 
-class _Sum(torch.autograd.Function):
+class _AllReduce(torch.autograd.Function):
     @staticmethod
     def forward(ctx, values, processes):
         """Sum over the processes."""
@@ -208,13 +209,13 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        """What a value does to the sum, it does in all processes."""
+        """A value enters the sum of every process: their gradients add up."""
         return ctx.processes.sum(grad.clone()), None
 
 
 @contextmanager
-def sharing(network: nn.Module) -> Iterator[None]:
-    """Inside the block, batch norms and dropout of a network know of other processes.
+def synchronised(network: nn.Module) -> Iterator[None]:
+    """Let batch norms and dropout of a network work across processes in the block.
 
     The modules stay what they are, names and state included.
 
@@ -225,7 +226,7 @@ def sharing(network: nn.Module) -> Iterator[None]:
     """
     treated = []
     for module in network.modules():
-        for kinds, function in ((NORMS, _normalise), (DROPOUTS, _drop)):
+        for kinds, function in ((tuple(NORMS), _normalise), (DROPOUTS, _drop)):
             if isinstance(module, kinds):
                 module.forward = partial(function, module, module.forward)
                 treated.append(module)
@@ -238,12 +239,12 @@ def sharing(network: nn.Module) -> Iterator[None]:
 
 def _drop(module, alone, x):
     """Dropout, drawn as for the whole batch."""
-    share = _share_now()
-    if share is None or not module.training:
+    shard = _current_shard()
+    if shard is None or not module.training:
         return alone(x)
-    n_each = len(x) // max(share.n_own, 1)  # rows of a clip
-    ones = torch.ones_like(x[:1]).expand(share.n_clips * n_each, *x.shape[1:])
-    place = share.place
+    n_each = len(x) // max(shard.n_own, 1)  # rows of a clip
+    ones = torch.ones_like(x[:1]).expand(shard.n_clips * n_each, *x.shape[1:])
+    place = shard.place
     place = slice(place.start * n_each, place.stop * n_each)
     if isinstance(module, nn.AlphaDropout | nn.FeatureAlphaDropout):
         # Not a product with a mask: it goes over the clips themselves.
@@ -254,21 +255,26 @@ def _drop(module, alone, x):
 
 
 def _normalise(module, alone, x):
-    """Batch norm by the moments of all shares."""
-    share = _share_now()
-    if share is None or not module.training:
+    """Batch norm by the moments of all shards."""
+    shard = _current_shard()
+    if shard is None or not module.training:
         return alone(x)
-    module._check_input_dim(x)
+    kind = next(kind for kind in NORMS if isinstance(module, kind))
+    if x.ndim not in NORMS[kind]:
+        raise ValueError(
+            f"Got an input of {x.ndim} axes for {kind.__name__}, expected "
+            f"{' or '.join(map(str, NORMS[kind]))}."
+        )
     y, mean, variance, n = _Normalise.apply(
-        x, module.weight, module.bias, module.eps, share
+        x, module.weight, module.bias, module.eps, shard
     )
     if module.track_running_stats and module.running_mean is not None:
-        _remember(module, mean, variance, int(n.item()))
+        _update_running(module, mean, variance, int(n.item()))
     return y
 
 
 @torch.no_grad()
-def _remember(norm, mean, variance, n):
+def _update_running(norm, mean, variance, n):
     """Move the running statistics of a batch norm towards those of `n` values."""
     norm.num_batches_tracked += 1
     step = norm.momentum
@@ -280,24 +286,24 @@ def _remember(norm, mean, variance, n):
 
 
 class _Normalise(torch.autograd.Function):
-    """Batch norm over shares: ``apply(x, weight, bias, eps, share)``.
+    """Batch norm over shards: ``apply(x, weight, bias, eps, shard)``.
 
-    Gives y, and the mean, the variance and the number of values of all shares. With n_r
-    values, means m_r and sums of squared deviations d_r of the shares, and n, m those
+    Gives y, and the mean, the variance and the number of values of all shards. With n_r
+    values, means m_r and sums of squared deviations d_r of the shards, and n, m those
     of all, the variance is (sum d_r + sum n_r (m_r - m)^2) / n (Chan, Golub, LeVeque
     1983): nothing large is subtracted from something large.
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, eps, share):
-        """Moments of all shares, then y of this one."""
+    def forward(ctx, x, weight, bias, eps, shard):
+        """Moments of all shards, then y of this one."""
         axes = [0, *range(2, x.ndim)]
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        n_own = x.numel() // x.shape[1] if share.n_own else 0
+        n_own = x.numel() // x.shape[1] if shard.n_own else 0
         mean = wide.mean(axes)
         spread = (wide - _along(mean, x)).square().sum(axes)
         sent = torch.cat([mean.new_tensor([float(n_own)]), mean, spread]).double()
-        counts, means, spreads = torch.stack(share.processes.gather(sent)).split(
+        counts, means, spreads = torch.stack(shard.processes.gather(sent)).split(
             [1, x.shape[1], x.shape[1]], dim=1
         )
         n = counts.sum()
@@ -314,7 +320,7 @@ class _Normalise(torch.autograd.Function):
         if weight is not None:
             y = y * _along(weight, x) + _along(bias, x)
         ctx.save_for_backward(x, weight, mean, inverse, n)
-        ctx.share, ctx.axes = share, axes
+        ctx.shard, ctx.axes = shard, axes
         variance = variance.to(wide.dtype)
         ctx.mark_non_differentiable(mean, variance, n)
         return y.to(x.dtype), mean, variance, n
@@ -331,8 +337,8 @@ class _Normalise(torch.autograd.Function):
         z = (wide - _along(mean, x)) * _along(inverse, x)
         sums = torch.stack([grad.sum(ctx.axes), (grad * z).sum(ctx.axes)])
         grad_bias, grad_weight = sums.clone()
-        means = ctx.share.processes.sum(sums) / n.to(sums.dtype)
-        if not ctx.share.n_own:  # what it heard is in no moments
+        means = ctx.shard.processes.sum(sums) / n.to(sums.dtype)
+        if not ctx.shard.n_own:  # its clip is in no moments
             means = torch.zeros_like(means)
         grad_x = grad - _along(means[0], x) - z * _along(means[1], x)
         scale = inverse if weight is None else inverse * weight
@@ -356,7 +362,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], processes: Any) -> Non
     parameters : iterable of Parameter
         The same in all processes, of any shapes; one message is sent.
     processes : Any
-        See :class:`Share`.
+        See :class:`Shard`.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
     for dtype in dict.fromkeys(grad.dtype for grad in grads):  # in one order

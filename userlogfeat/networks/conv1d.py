@@ -1,6 +1,6 @@
-"""What the networks share that convolve over time, with bands as maps.
+"""Base of the networks that convolve over time, with bands as channels.
 
-Bands are standardised first; convolutions and max-pooling shorten a context until a few
+Bands are standardised first. Convolutions and max-pooling shorten a context until a few
 frames or one are left.
 """
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-MOST_CONTEXTS = 1024  # heard at a time: a few hundred MB, for clips of any length
+MOST_CONTEXTS = 1024  # encoded at a time: a few hundred MB, for clips of any length
 
 
-class BandNetwork(nn.Module):
+class Conv1dNetwork(nn.Module):
     """Base of networks of one context, from log-mel to units.
 
     A subclass has ``penultimate(x)``, which begins with ``self.standardise(x)``.
@@ -28,16 +28,16 @@ class BandNetwork(nn.Module):
     Parameters
     ----------
     n_bands : int
-        F.
+        F, mel bands.
     pools : sequence of int
         Frames of the max-pooling after each convolution but the last.
     n_units : int
-        What comes out.
+        Size of the output.
 
     Attributes
     ----------
     mean, scale : Tensor (n_bands,)
-        Of each band, by which the input is standardised; 0 and 1 until they are set.
+        Statistics of each band, by which the input is standardised; 0 and 1 at first.
     """
 
     def __init__(self, n_bands: int, *, pools: Sequence[int], n_units: int) -> None:
@@ -78,12 +78,12 @@ class BandNetwork(nn.Module):
             )
 
 
-def hear_contexts(network: nn.Module, x: Tensor, n_frames: int) -> Tensor:
-    """What a network says of every context of clips.
+def encode_contexts(network: nn.Module, x: Tensor, n_frames: int) -> Tensor:
+    """Apply a network to every context of clips.
 
-    The contexts follow each other without overlap from the clip's beginning; what is
-    left after the last whole one is not heard, and a clip shorter than one is repeated
-    to fill it.
+    The contexts follow each other without overlap from the clip's beginning; frames
+    after the last whole one are left out, and a clip shorter than one is repeated to
+    fill it.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def hear_contexts(network: nn.Module, x: Tensor, n_frames: int) -> Tensor:
     x : Tensor (B, F, T)
         Clips of any length.
     n_frames : int
-        Of a context.
+        Frames of a context.
 
     Returns
     -------
