@@ -64,7 +64,7 @@ def assign(tmp_path, monkeypatch):
     for name in NAMES:
         (audio / name).write_bytes(b"x")
 
-    def assign(embedder=None, names=NAMES, **changed):
+    def assign(embedder=None, names=NAMES, fingerprint="f", **changed):
         spark_tasks._unpickle.cache_clear()
         monkeypatch.setattr(spark_tasks.pickle, "loads", lambda _: embedder)
         stamps = np.array([file_stamp(audio / name) for name in names])
@@ -72,12 +72,11 @@ def assign(tmp_path, monkeypatch):
         with FeatureTable(tmp_path / "t").writer(
             fingerprint="f", layer_sizes={"mean": 2}
         ) as writer:
-            notes = writer.notes
+            notes = writer.notes | {"fingerprint": fingerprint}
         settings = {
             "folder": str(folder),
             "working_folder": str(audio),
             "embedder": pickle.dumps("stands for one"),
-            "fingerprint": "f",
             "notes": notes,
             "on_error": "row",
         }

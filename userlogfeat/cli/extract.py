@@ -138,7 +138,15 @@ def _own_layers(weights):
 
 
 def read_list(name: str | None, null: bool) -> list[Any]:
-    """Paths of a list: UTF-8 or any bytes, either line end, blank lines left out."""
+    """Read a list of paths: UTF-8 or any bytes, either line end, no blank lines.
+
+    Parameters
+    ----------
+    name : str or None
+        File with the list; ``"-"`` is stdin. None gives no paths.
+    null : bool
+        Whether NUL ends the paths, and not a line end.
+    """
     if name is None:
         return []
     if name == "-":
@@ -161,7 +169,7 @@ def read_list(name: str | None, null: bool) -> list[Any]:
 
 
 def _refuse_table(name, first):
-    """Raise a ValueError where a list is a table with columns, such as a catalogue."""
+    """Refuse a list that is a table with columns, such as a catalogue."""
     separator = separator_of(Path(name))
     if separator is None or separator not in first or os.path.exists(first):
         return

@@ -87,7 +87,6 @@ def embed_on_spark(
             str(folder),
             os.getcwd(),
             _pickle(embedder),
-            embedder.fingerprint,
             writer.notes,
             on_error,
         )

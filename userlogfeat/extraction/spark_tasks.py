@@ -48,10 +48,9 @@ class Assignment:
         Folder where relative paths start.
     embedder : bytes
         The pickled embedder.
-    fingerprint : str
-        Fingerprint of the embedder on the driver.
     notes : dict
-        Metadata of the parts: :attr:`TableWriter.notes`.
+        Metadata of the parts, with the embedder's fingerprint on the driver:
+        :attr:`TableWriter.notes`.
     on_error : {"row", "raise"}
         Whether a file that cannot be read makes a row or ends the run.
     version : str
@@ -61,7 +60,6 @@ class Assignment:
     folder: str
     working_folder: str
     embedder: bytes
-    fingerprint: str
     notes: dict
     on_error: str
     version: str = userlogfeat.__version__
@@ -164,7 +162,7 @@ def _load(assignment):
             f"Worker {socket.gethostname()} has userlogfeat {userlogfeat.__version__}, "
             f"but the driver {assignment.version}. Install one version on all machines."
         )
-    embedder = _unpickle(assignment.embedder, assignment.fingerprint)
+    embedder = _unpickle(assignment.embedder, assignment.notes["fingerprint"])
     set_threads(_task_cpus())  # again: torch may have come with the embedder
     return embedder
 
