@@ -8,6 +8,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,7 @@ from userlogfeat.comparison.artist_overlap import (
 )
 from userlogfeat.comparison.checks import check_fits, make_problem
 from userlogfeat.comparison.projection import input_statistics, random_projection
+from userlogfeat.comparison.result_store import identify
 from userlogfeat.comparison.teachers import FoldTeacher, permute_factors
 from userlogfeat.estimators.kd_student import KDStudentClassifier, KDStudentRegressor
 from userlogfeat.evaluation import significance
@@ -818,6 +820,29 @@ def test_resumed_equals_uninterrupted_and_fits_nothing_twice(task, tmp_path):
     assert fake.STUDENTS == fake.TEACHERS == []
     assert same(again, whole.filter(seed=1))
     assert again["seconds"].equals(resumed.filter(seed=1)["seconds"])
+
+
+def test_a_folder_of_an_earlier_version_is_read(task, tmp_path):
+    """Its column n_teacher_clips had another name, and students had no kd_loss."""
+    settings = {"teachers": make_teacher(task), "arms": ("kd",)}
+    fitted = run(task, **settings, folder=tmp_path)
+    for file in tmp_path.glob(CELLS):
+        row = json.loads(file.read_text())
+        row["n_taught"] = row.pop("n_teacher_clips")
+        file.write_text(json.dumps(row))
+    fake.STUDENTS.clear()
+    assert same(run(task, **settings, folder=tmp_path), fitted)
+    assert fake.STUDENTS == []
+    X, y, _ = task
+    digests = []
+    for loss in ({}, {"kd_loss": "mse_cosine"}, {"kd_loss": "mse"}):
+        student = fake.FakeStudent()
+        known = student.get_params(deep=False) | loss
+        student.get_params = lambda deep=True, known=known: known
+        problem = SimpleNamespace(X=X, y=y, groups=None, student=student, folds=[])
+        problem.search, problem.inner_cv, problem.teachers = [{}], 3, None
+        digests.append(identify(problem)["student"])
+    assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.parametrize("moment", range(6))

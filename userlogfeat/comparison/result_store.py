@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 _DESCRIPTION = "comparison.json"
 _NAME_LENGTH = 24  # hexadecimal digits of a file's name
-_OLD_NAMES = {"n_taught": "n_teacher_clips"}  # columns of files by earlier versions
+# Folders of earlier versions are read: a column of another name, and parameters that
+# estimators did not have, which do not count at their defaults.
+_OLD_NAMES = {"n_taught": "n_teacher_clips"}
+_ADDED = {"kd_loss": "mse_cosine", "loss": "mse_cosine"}
 # Parameters that do not change the result of a fit, or that are set for every fit.
 _IRRELEVANT = (
     *("checkpoint", "device", "n_jobs", "verbose"),
@@ -175,7 +178,11 @@ def _describe(value, *, without=()):
         return [str(value), {name: t.cpu().float().numpy() for name, t in tensors}]
     if hasattr(value, "get_params"):
         settings = value.get_params(deep=False)
-        kept = {name: v for name, v in settings.items() if name not in without}
+        kept = {
+            name: v
+            for name, v in settings.items()
+            if name not in without and not (name in _ADDED and v == _ADDED[name])
+        }
         return [_describe(type(value)), _describe(kept)]
     if isinstance(value, dict):
         return [[_describe(key), _describe(v)] for key, v in value.items()]
