@@ -94,7 +94,9 @@ class TextTable:
         self._blocks = iter(self._lines)
         line, number, rest = self._first_line()
         self.quoted = self.separator != "\t" or line.startswith(b'"')
-        fields = self._first_fields(line, number)
+        fields, fault = self._read_line(line)
+        if fault:
+            self._refuse(f"has a line {number}, {shown(line)}, {fault}")
         self._header = None if columns else line
         if columns:
             if fields == list(columns):
@@ -144,19 +146,6 @@ class TextTable:
                 line, _, rest = table.partition(b"\n")
                 return line, number + len(block) - len(table), rest
         self._refuse("is empty, expected a first line with the names of columns")
-
-    def _first_fields(self, line, number):
-        try:
-            fields = self._fields(line.decode("utf-8"))
-        except UnicodeDecodeError:
-            self._refuse(f"has a line {number} that is no UTF-8. {_LATIN}")
-        if b"\0" in line:
-            self._refuse(f"has a line {number} with NUL bytes. {NUL_ADVICE}")
-        if fields is None:
-            self._refuse(
-                f"has a line {number}, {shown(line)}, whose quotes do not match"
-            )
-        return fields
 
     def _all_blocks(self):
         if self._rest[1]:
@@ -240,27 +229,34 @@ class TextTable:
             noun = "line" if len(found) == 1 else "lines"
             self._refuse(f"has {noun} {listed}{more} {fault}")
 
-    def _fault(self, line, number):
-        """Describe the fault of a line, with advice, as the end of a sentence."""
+    def _read_line(self, line):
+        """Split a line into fields; or describe its fault, as the end of a sentence."""
         if b"\0" in line:
-            return f"with NUL bytes. {NUL_ADVICE}"
+            return None, f"with NUL bytes. {NUL_ADVICE}"
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            return None, f"that is no UTF-8. {_LATIN}"
+        fields = self._fields(text)
+        if fields is None:
+            return None, f"whose quotes do not match. {_advise_on_quotes(text)}"
+        return fields, None
+
+    def _fault(self, line, number):
+        """Describe the fault of a line with advice, or return None."""
         if line.removeprefix(codecs.BOM_UTF8) == self._header:
             return (
                 "that is the first line once more. Were files joined? Keep one such "
                 "line, at the top"
             )
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError:
-            return f"that is no UTF-8. {_LATIN}"
-        fields = self._fields(text)
-        if fields is None:
-            return f"whose quotes do not match. {_advise_on_quotes(text)}"
+        fields, fault = self._read_line(line)
+        if fault:
+            return fault
         if len(fields) != len(self.names):
             return self._wrong_number(
                 len(fields), is_cut=number == self._lines.cut_line
             )
-        if not self.quoted and _QUOTED_AS_CSV.search(text):
+        if not self.quoted and _QUOTED_AS_CSV.search(line.decode("utf-8")):
             return (
                 "with fields that are quoted as in csv, while the first line has no "
                 "quotes. Write it as csv, or without quoting"
@@ -384,10 +380,13 @@ def separator_of(path: Path) -> str | None:
     ----------
     path : Path
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        suffixes.pop()
-    return SEPARATORS.get(suffixes[-1] if suffixes else "")
+    return SEPARATORS.get(suffix_of(path))
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix that determines the format: ".csv" for plays.csv.gz."""
+    is_compressed = path.suffix.lower() in COMPRESSED
+    return (Path(path.stem) if is_compressed else path).suffix.lower()
 
 
 def _odd_quotes(block, separator):

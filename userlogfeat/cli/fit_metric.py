@@ -207,12 +207,8 @@ def _feedback_on_clips(items, feedback, folder):
     """
     import numpy as np
 
-    from userlogfeat.recommendation.users import (
-        move,
-        nothing_shared,
-        positions,
-        read_users,
-    )
+    from userlogfeat._ids import nothing_shared, positions
+    from userlogfeat.recommendation.users import move, read_users
 
     y = feedback.of_clips(items)
     if folder is None:

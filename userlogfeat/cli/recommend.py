@@ -168,7 +168,7 @@ def recommend(
 
 def _why_apart(logs, user_ids, item_ids):
     """Which ids of logs are none of ours, with examples of both."""
-    from userlogfeat.recommendation.users import nothing_shared, positions
+    from userlogfeat._ids import nothing_shared, positions
 
     sides = (("users", logs.user_ids, user_ids), ("items", logs.item_ids, item_ids))
     for what, ids, ours in sides:

@@ -9,7 +9,6 @@ scikit-learn believes them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from zipfile import ZipFile
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from userlogfeat._digests import json_digest
 from userlogfeat._files import make_below, parse_json, replace_file
 from userlogfeat._typing import PathLike
 from userlogfeat.mirex.lists import find_clip, read_training
@@ -178,7 +178,7 @@ def save_model(scratch: PathLike, model: Model, pipeline: Pipeline) -> Path:
     entries = {**vars(model), "format": FORMAT}
     entries["trained"] = None if learned is None else learned.tolist()
     key = [entries[part] for part in ("labels", "fingerprint", "pipeline", "tags")]
-    key = hashlib.sha256(json.dumps(key).encode("ascii")).hexdigest()[:16]
+    key = json_digest(key)[:16]
     folder = make_below(scratch, MODELS)
     path = folder / f"{key}{SUFFIX}"
     # It is the newest by its time, also where the clock was set back.

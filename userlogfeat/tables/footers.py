@@ -110,7 +110,7 @@ def layer_fields(layer_sizes: dict[str, int]) -> list[pa.Field]:
 def sealed_notes(notes: dict[str, Any]) -> str:
     """Notes as the text of the metadata, with a digest of their own."""
     notes = {name: value for name, value in notes.items() if name != "digest"}
-    return json.dumps({**notes, "digest": _digest(notes)})
+    return json.dumps({**notes, "digest": json_digest(notes)[:16]})
 
 
 def read_footer(path: Path, known: dict[tuple, Part]) -> Part:
@@ -201,7 +201,7 @@ def _read_notes(metadata):
     if found != FORMAT:
         raise ValueError(f"its format is {str(found)[:50]!r}")
     digest = notes.pop("digest", None)  # missing in the first tables
-    if digest is not None and digest != _digest(notes):
+    if digest is not None and digest != json_digest(notes)[:16]:
         raise ValueError("its notes were changed: their digest does not fit")
     try:
         return Notes.model_validate(notes)
@@ -210,7 +210,3 @@ def _read_notes(metadata):
         raise ValueError(
             f"its notes have no proper entry {wrong['loc'][0]!r}: {wrong['msg']}"
         ) from error
-
-
-def _digest(notes):
-    return json_digest(notes)[:16]

@@ -11,11 +11,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from userlogfeat._spark import frame_of, is_spark_frame
-from userlogfeat._text_lines import COMPRESSED
-from userlogfeat._text_tables import SEPARATORS
+from userlogfeat._text_tables import SEPARATORS, suffix_of
 from userlogfeat._typing import Frame, PathLike
 from userlogfeat.logs.columns import to_array
 from userlogfeat.logs.sources import (
@@ -171,7 +171,7 @@ def _reason(text):
 def _of_path(session, path, roles, separator, columns):
     if not path:
         raise ValueError("Got '' as path of the logs, expected a file or folder.")
-    suffix = _suffix(path)
+    suffix = suffix_of(Path(name_of(path)))
     is_text = not (separator is None and columns is None and suffix not in SEPARATORS)
     if is_text:
         frame = read_text(session, path, separator or _separator(path), columns)
@@ -276,15 +276,8 @@ def name_of(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2] or path
 
 
-def _suffix(path):
-    """Return the suffix that determines the format: ".csv" for plays.csv.gz."""
-    name = name_of(path).lower()
-    stem, suffix = os.path.splitext(name)
-    return os.path.splitext(stem)[1] if suffix in COMPRESSED else suffix
-
-
 def _separator(path):
-    suffix = _suffix(path)
+    suffix = suffix_of(Path(name_of(path)))
     if suffix not in SEPARATORS:
         known = ", ".join([*SEPARATORS, *sorted(PARQUET), *OTHER])
         raise ValueError(
