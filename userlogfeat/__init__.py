@@ -15,12 +15,12 @@ evaluation         arrays in, numbers out: folds, leaks, significance, regressio
 factorization      alternating least squares on implicit feedback, fold-in;
                    ``factor_files`` keeps factors on disk, ``id_tables`` reads what
                    is known of users and items
-feedback           likes and dislikes: told, by rules on plays, or sampled; triplets
-users              what a user tower learns from, and how it is kept
+feedback           likes and dislikes, explicit, derived or sampled; triplets
+users              data for user towers, their training, and their files
 training           the loop that trains every network, on skorch; batches,
                    checkpoints, heads
 weights            saved models: safetensors + config.json + fingerprint
-tables             the feature table: Parquet parts, whole at any moment
+tables             the feature table: Parquet parts, valid at any moment
 datasets           published sets with their splits, a file each, listed by
                    ``DATASETS``; and the planted corpus: ``synthetic``
 estimators         scikit-learn classes; files that begin with ``_`` are what several

@@ -125,7 +125,7 @@ class FeatureTable:
             )
         self.folder = Path(folder)
         self._footers = {}
-        self._cached = None
+        self._cached: _Index | None = None
 
     def __repr__(self) -> str:
         return f"FeatureTable({str(self.folder)!r})"
@@ -383,9 +383,10 @@ class FeatureTable:
         """Find the newest row of each clip; kept until the parts change."""
         parts = self.parts()
         key = tuple(part.stamp for part in parts)
-        if self._cached is None or self._cached.key != key:
-            self._cached = self._read_index(key, parts)
-        return self._cached
+        index = self._cached
+        if index is None or index.key != key:
+            index = self._cached = self._read_index(key, parts)
+        return index
 
     def _read_index(self, key, parts):
         rows, columns = {}, {name: [] for name in _INDEX[2:]}

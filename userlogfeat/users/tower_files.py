@@ -23,10 +23,9 @@ from userlogfeat.weights.config import (
     CONFIG,
     ModelError,
     check_training_data,
-    digest_of,
     explained,
     library_versions,
-    load_json,
+    read_sealed,
     read_weights,
     sealed,
 )
@@ -182,24 +181,7 @@ def read_tower_config(folder: PathLike) -> dict[str, Any]:
                 f"There is no saved tower in {folder}: it lacks {name}. It is written "
                 "by UserEmbedding.save(folder)."
             )
-    config = load_json(folder / CONFIG)
-    try:
-        form, digest = config["format"], config["config_sha256"]
-    except (LookupError, TypeError) as error:
-        raise ModelError(
-            f"{folder / CONFIG} is not a config that UserEmbedding wrote "
-            f"({type(error).__name__}: {error}). Copy the folder again."
-        ) from error
-    if form != FORMAT:
-        raise ModelError(
-            f"{folder / CONFIG} has format {form!r}, expected {FORMAT!r}. A model that "
-            "reads audio is loaded by UserLogEmbedder."
-        )
-    if digest != digest_of(config):
-        raise ModelError(
-            f"{folder / CONFIG} was edited, or damaged, after it was written: its own "
-            "SHA-256 does not fit. Copy the folder again."
-        )
+    config = read_sealed(folder / CONFIG, FORMAT)
     wrong = None
     try:
         checked = _Config.model_validate(config)

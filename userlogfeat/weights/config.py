@@ -70,28 +70,35 @@ def explained(folder: PathLike) -> Iterator[None]:
 
 
 def read_config(folder: PathLike) -> dict[str, Any]:
-    """The checked config.json of a model folder, as a dict."""
+    """Read and check the config.json of a model folder."""
     path = Path(folder) / CONFIG
-    config = load_json(path)
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else type(config)
-        raise ModelError(
-            f"{path} has format {found!r}, expected {FORMAT!r}. It was written by "
-            "another program, or by another version of userlogfeat."
-        )
-    if config.get("config_sha256") != digest_of(config):
-        raise ModelError(
-            f"{path} was edited, or damaged, after it was written: its own SHA-256 "
-            "does not fit. Copy the model folder again, or save the model with what "
-            "you want to change."
-        )
+    config = read_sealed(path, FORMAT)
     check_training_data(config.get("training_data"), ModelError)
     _check_entries(path, config)
     return config
 
 
-def load_json(path: Path) -> Any:
-    """What a JSON file of a saved model holds; of bounded length and depth."""
+def read_sealed(path: Path, form: str) -> dict[str, Any]:
+    """Read the text that :func:`sealed` made; compare its format and its digest."""
+    config = _load_json(path)
+    found = config.get("format") if isinstance(config, dict) else type(config)
+    if found != form:
+        raise ModelError(
+            f"{path} has format {found!r}, expected {form!r}. It was written by "
+            "another program, or by another version of userlogfeat. Models of audio "
+            "are loaded by UserLogEmbedder, user towers by UserEmbedding."
+        )
+    if config.get("config_sha256") != digest_of(config):
+        raise ModelError(
+            f"{path} was edited, or damaged, after it was written: its own SHA-256 "
+            "does not fit. Copy the model folder again, or save the model with your "
+            "changes."
+        )
+    return config
+
+
+def _load_json(path):
+    """Read a JSON file of bounded length and depth."""
     try:
         text = read_whole(path, max_bytes=MAX_CONFIG_BYTES)
     except ValueError as error:
