@@ -6,7 +6,8 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
-from userlogfeat.training.heads import fit_mlp_head, fit_ridge_head
+from userlogfeat import CFRegressor
+from userlogfeat.training.heads import fit_ridge_head
 
 N = 120
 SETTINGS = {
@@ -16,10 +17,8 @@ SETTINGS = {
     "lr": 1e-2,
     "patience": 10,
     "validation_fraction": 0.2,
-    "groups": None,
-    "device": torch.device("cpu"),
-    "seed": 0,
-    "verbose": 0,
+    "device": "cpu",
+    "random_state": 0,
 }
 
 
@@ -32,6 +31,12 @@ def planted():
     features = (50 * scales + scales * standard).astype(np.float32)
     factors = (standard @ rng.normal(size=(4, 3))).astype(np.float32)
     return features, factors, np.ones(N, dtype=np.float32)
+
+
+def fit_mlp_head(features, factors, *, sample_weight, **settings):
+    model = CFRegressor("mlp", head="mlp", factor_norm="raw", **settings)
+    model.fit(features, factors, sample_weight)
+    return model.head_, model.history_
 
 
 def predict(head, features):
@@ -158,7 +163,7 @@ def test_mlp_is_reproducible_and_leaves_the_generator(planted):
     again, _ = fit_mlp_head(features, factors, sample_weight=weight, **settings)
     np.testing.assert_array_equal(predict(first, features), predict(again, features))
     other, _ = fit_mlp_head(
-        features, factors, sample_weight=weight, **settings | {"seed": 1}
+        features, factors, sample_weight=weight, **settings | {"random_state": 1}
     )
     assert not np.array_equal(predict(first, features), predict(other, features))
 

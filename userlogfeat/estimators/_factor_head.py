@@ -8,6 +8,7 @@ regression or an MLP from there to the factors is trained: the right choice unde
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +23,12 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
+from userlogfeat.estimators._designs import ClipDesign
 from userlogfeat.estimators._parameters import resolve_loss
-from userlogfeat.estimators._training import Trainer, check_groups
+from userlogfeat.estimators._training import Trainer, check_groups, standardised
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
 from userlogfeat.networks.teacher import EncoderTeacher
-from userlogfeat.training.heads import fit_mlp_head, fit_ridge_head
+from userlogfeat.training.heads import estimate_factors, fit_ridge_head
 from userlogfeat.training.processes import share_rows
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class FactorHead:
             AudioTransformer.fit(regressor, X)
             features, squares = self._encode(X)
         y, weight = regressor._check_targets(features, y, sample_weight)
-        self._fit_head(features, y, weight, check_groups(groups, features))
+        self._fit_head(features, y, weight, groups)
         squares["embedding"] = np.square(self._apply(features)).mean()
         return squares
 
@@ -162,28 +164,29 @@ class FactorHead:
         return np.ascontiguousarray(features), dict(zip(sizes, means, strict=True))
 
     def _fit_head(self, features, y, weight, groups):
-        regressor = self.regressor
-        data = {"sample_weight": weight, "groups": groups}
-        data["seed"] = Trainer(regressor).seed
+        regressor, trainer = self.regressor, Trainer(self.regressor)
         if regressor.head == "ridge":
             regressor.head_, regressor.alpha_ = fit_ridge_head(
-                features, y, alphas=regressor.alphas, **data
+                features,
+                y,
+                alphas=regressor.alphas,
+                sample_weight=weight,
+                groups=check_groups(groups, features),
+                seed=trainer.seed,
             )
             return
-        regressor.head_, regressor.history_ = fit_mlp_head(
-            features,
-            y,
-            hidden=np.atleast_1d(regressor.hidden).tolist(),
-            max_epochs=regressor.max_epochs,
-            batch_size=regressor.batch_size,
-            lr=regressor.lr,
-            loss=resolve_loss(regressor.loss, "loss"),
-            patience=regressor.patience,
-            validation_fraction=regressor.validation_fraction,
-            device=resolve_device(regressor.device),
-            verbose=regressor.verbose,
-            **data,
+        data, n_units = standardised(features), y.shape[1]
+        network = ClipDesign(regressor).build(data, n_units=n_units, seed=trainer.seed)
+        regressor.history_ = trainer.fit(
+            network,
+            data.inputs,
+            {"factors": y, "weight": weight},
+            objective=partial(
+                estimate_factors, loss=resolve_loss(regressor.loss, "loss")
+            ),
+            split=trainer.split(len(data), groups),
         )
+        regressor.head_ = data.for_raw_input(network, n_units).head
 
     def _apply(self, features):
         return read_rows(self.regressor.head_, as_tensor(features)).numpy()

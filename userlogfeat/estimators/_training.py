@@ -125,10 +125,7 @@ def read_clips(estimator: AudioTransformer, X: Any, design: Any) -> TrainingData
     TrainingData
     """
     if estimator._reads_features:
-        X = validate_data(estimator, X, dtype=np.float32)
-        mean, scale = moments(X)
-        inputs = ArrayInputs((X - mean) / scale)
-        return TrainingData(inputs, X.shape[1:], X, mean, scale)
+        return standardised(validate_data(estimator, X, dtype=np.float32))
     clips = estimator._check_clips(X, reset=True)
     front_end = estimator._front_end()
     if clips.kind == "log_mel":
@@ -148,6 +145,13 @@ def read_clips(estimator: AudioTransformer, X: Any, design: Any) -> TrainingData
         mean, scale = moments_of_bands(inputs)
         data = replace(data, mean=mean, scale=scale)
     return data
+
+
+def standardised(features: np.ndarray) -> TrainingData:
+    """Standardise features (n_clips, n_features), to train on them."""
+    mean, scale = moments(features)
+    inputs = ArrayInputs((features - mean) / scale)
+    return TrainingData(inputs, features.shape[1:], features, mean, scale)
 
 
 def _contexts_of(log_mels, design):
@@ -328,7 +332,8 @@ class Trainer:
         parameters = self.estimator
         device = resolve_device(parameters.device)
         masks = (parameters.freq_mask, parameters.time_mask)
-        masked = any(masks) and not parameters._reads_features
+        store = getattr(inputs, "inputs", inputs)  # the clips of triplets
+        masked = any(masks) and store[0].ndim > 1
         arrays = chain(targets.values(), arrays)
         return fit_network(
             network,

@@ -94,10 +94,6 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     crop : {"middle", "start", "random"}
         Which part of a clip that is longer than `duration`. ``"random"``: another one
         in every epoch, and the middle in `predict`.
-    checkpoint : str, Path or None
-        Folder in which the state of the training of a network (not of a head) is kept
-        after every epoch. The same `fit` continues from there after it was killed, and
-        ends with the same weights.
 
     Attributes
     ----------

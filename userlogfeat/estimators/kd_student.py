@@ -52,9 +52,9 @@ from userlogfeat.estimators._teacher import embed_by, resolve_teacher
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import (
     Trainer,
-    TrainingData,
     clip_duration,
     read_clips,
+    standardised,
 )
 from userlogfeat.losses import distillation, weighted_mean
 from userlogfeat.networks.data_parallel import all_gather
@@ -66,8 +66,6 @@ from userlogfeat.networks.mlp import (
 )
 from userlogfeat.networks.teacher import with_output
 from userlogfeat.training import seeded
-from userlogfeat.training.batches import ArrayInputs
-from userlogfeat.training.heads import moments
 from userlogfeat.training.processes import share_rows
 from userlogfeat.weights.config import ModelError
 
@@ -283,9 +281,7 @@ class _Student(TrainingParameters, TrainedTransformer):
                 f"Got teacher_targets of {embedding.shape[1]} columns, but the teacher "
                 f'gives {self._n_units_} units, on which mode="fix" will predict.'
             )
-        mean, scale = moments(embedding)
-        inputs = ArrayInputs((embedding - mean) / scale)
-        return TrainingData(inputs, embedding.shape[1:], clips, mean, scale)
+        return standardised(embedding)
 
     def _fit_output(self, data, targets, trainer, split):
         """mode="fix": train the output layer alone."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from userlogfeat._typing import Audio, Device
+from userlogfeat._typing import Audio
 from userlogfeat.estimators._base import AudioTransformer, resolve_device
+from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.teacher import to_log_mels
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from userlogfeat.frontends import FrontEnd
 
 
-class LogMel(AudioTransformer):
+@estimator
+class LogMel(ClipParameters, AudioTransformer):
     """Log-mel spectrograms of clips.
 
     There is nothing to learn. All clips of one call must give the same number of
@@ -33,18 +35,9 @@ class LogMel(AudioTransformer):
         and ``"hamel2013"``, 3 s for ``"chen2021"``), and whole clips where the paper
         reads them whole.
     crop : {"middle", "start"}
-        Which part, where a clip is longer.
-    short : {"repeat", "pad"}
-        How a shorter clip is filled: with itself again, or with zeros at its end.
-    sample_rate : int or None
-        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
-        for that of `frontend`. Files know theirs.
+        Which part of a clip that is longer.
     batch_size : int
         Clips transformed before the next are asked for.
-    n_jobs : int
-        Threads that decode files.
-    device : str
-        "auto" (the GPU where there is one), "cpu", "cuda" or a torch device.
 
     Examples
     --------
@@ -61,26 +54,7 @@ class LogMel(AudioTransformer):
     layer = "log_mel"
     precision = "fp32"
 
-    def __init__(
-        self,
-        frontend: str | FrontEnd = "musicnn",
-        *,
-        duration: float | None = None,
-        crop: Literal["middle", "start"] = "middle",
-        short: Literal["repeat", "pad"] = "repeat",
-        sample_rate: int | None = None,
-        batch_size: int = 16,
-        n_jobs: int = 2,
-        device: Device = "auto",
-    ) -> None:
-        self.frontend = frontend
-        self.duration = duration
-        self.crop = crop
-        self.short = short
-        self.sample_rate = sample_rate
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.device = device
+    frontend: str | FrontEnd = "musicnn"
 
     def transform(self, X: Audio) -> np.ndarray:
         """Spectrograms of clips.

@@ -8,13 +8,14 @@ pooled over the patches.
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._typing import ArrayLike, Audio, Device
+from userlogfeat._typing import ArrayLike, Audio
 from userlogfeat.encoders import get_encoder
 from userlogfeat.estimators._base import (
     AudioTransformer,
@@ -23,6 +24,7 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
+from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.networks.teacher import EncoderTeacher
 
 MODELS = ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg")
@@ -33,7 +35,8 @@ def _gives_rows(embedder):
     return embedder.pooling is not None
 
 
-class MusicnnEmbedder(AudioTransformer):
+@estimator
+class MusicnnEmbedder(ClipParameters, AudioTransformer):
     """Features of clips from a pretrained musicnn network.
 
     Nothing is fitted. The weights come with the musicnn package, of which only the
@@ -54,24 +57,11 @@ class MusicnnEmbedder(AudioTransformer):
         Seconds between the starts of patches, at least 0.032. As in the original it
         is made whole spectrogram frames: 1.0 is 61 frames of 16 ms.
     pooling : {"mean", "max", "meanstd", None}
-        Over the patches of a clip; ``"meanstd"`` is the mean and the standard
+        Pooling over the patches of a clip; ``"meanstd"`` is the mean and the standard
         deviation, side by side. None gives a list with one (n_patches, n_features)
         array a clip.
     duration : float or None
         Seconds to read of each clip; None is all of it.
-    crop : {"middle", "start"}
-        Which part, where a clip is longer than `duration`.
-    short : {"repeat", "pad"}
-        How a clip shorter than `duration` or one patch is filled.
-    sample_rate : int or None
-        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
-        for the network's, 16,000. Files know theirs.
-    batch_size : int
-        Clips per pass through the network.
-    n_jobs : int
-        Threads that decode files ahead of the network.
-    device : str or torch.device
-        ``"auto"`` is the GPU where there is one.
     precision : {"auto", "fp32", "bf16"}
         Precision of matrix products; ``"auto"`` is bf16 on a GPU only. With bf16
         features differ by less than 1%.
@@ -106,36 +96,12 @@ class MusicnnEmbedder(AudioTransformer):
     [(3, 753), (3, 753)]
     """
 
-    def __init__(
-        self,
-        model: Literal[
-            "MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"
-        ] = "MSD_musicnn",
-        *,
-        layer: str | Sequence[str] = "max_pool",
-        patch_hop: float = 1.0,
-        pooling: Literal["mean", "max", "meanstd"] | None = "mean",
-        duration: float | None = None,
-        crop: Literal["middle", "start"] = "middle",
-        short: Literal["repeat", "pad"] = "repeat",
-        sample_rate: int | None = None,
-        batch_size: int = 16,
-        n_jobs: int = 2,
-        device: Device = "auto",
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
-    ) -> None:
-        self.model = model
-        self.layer = layer
-        self.patch_hop = patch_hop
-        self.pooling = pooling
-        self.duration = duration
-        self.crop = crop
-        self.short = short
-        self.sample_rate = sample_rate
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.device = device
-        self.precision = precision
+    model: Literal["MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"] = "MSD_musicnn"
+    _: KW_ONLY
+    layer: str | Sequence[str] = "max_pool"
+    patch_hop: float = 1.0
+    pooling: Literal["mean", "max", "meanstd"] | None = "mean"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     def transform(self, X: Audio) -> np.ndarray | Any:
         """Features of clips.

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from userlogfeat._check import check_audio
-from userlogfeat._typing import ArrayLike, Audio, Device, PathLike
+from userlogfeat._typing import ArrayLike, Audio, PathLike
 from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
@@ -22,13 +23,15 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
+from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.estimators._teacher import trained_crop
 
 if TYPE_CHECKING:
     from userlogfeat.estimators._base import ClipFeatures
 
 
-class UserLogEmbedder(AudioTransformer):
+@estimator
+class UserLogEmbedder(ClipParameters, AudioTransformer):
     """Features of clips from a network that was trained on listening logs.
 
     Nothing is fitted: the weights are bundled, in a folder, or on the Hugging Face hub.
@@ -57,17 +60,6 @@ class UserLogEmbedder(AudioTransformer):
     crop : {"start", "middle"} or None
         Which part of a clip that is longer; None is the part of the teacher's training
         (the bundled one, and teachers of random crops: the middle).
-    short : {"repeat", "pad"}
-        How a clip shorter than `duration` or the network's context is filled.
-    sample_rate : int or None
-        Rate of waveforms in X, in Hz, from which they are resampled. None takes it
-        for the model's. Files know theirs.
-    batch_size : int
-        Clips per pass through the network.
-    n_jobs : int
-        Threads that decode files ahead of the network.
-    device : str or torch.device
-        ``"auto"`` is the GPU where there is one.
     precision : {"auto", "fp32", "bf16"}
         Precision of matrix products; ``"auto"`` is bf16 on a GPU only.
 
@@ -86,34 +78,13 @@ class UserLogEmbedder(AudioTransformer):
 
     _crops = (None, "start", "middle")
 
-    def __init__(
-        self,
-        weights: PathLike = "lastfm2k-musicnn",
-        *,
-        layer: str | Sequence[str] = ("max_pool", "embedding"),
-        scale: bool = True,
-        cache: PathLike | None = None,
-        duration: float | None = None,
-        crop: Literal["middle", "start"] | None = None,
-        short: Literal["repeat", "pad"] = "repeat",
-        sample_rate: int | None = None,
-        batch_size: int = 16,
-        n_jobs: int = 2,
-        device: Device = "auto",
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
-    ) -> None:
-        self.weights = weights
-        self.layer = layer
-        self.scale = scale
-        self.cache = cache
-        self.duration = duration
-        self.crop = crop
-        self.short = short
-        self.sample_rate = sample_rate
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.device = device
-        self.precision = precision
+    weights: PathLike = "lastfm2k-musicnn"
+    _: KW_ONLY
+    layer: str | Sequence[str] = ("max_pool", "embedding")
+    scale: bool = True
+    cache: PathLike | None = None
+    crop: Literal["middle", "start"] | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     def fit(self, X: Audio, y: Any = None) -> Self:
         """Check the weights, the parameters and X; there is nothing to learn.

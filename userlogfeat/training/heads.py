@@ -1,21 +1,19 @@
-"""Train heads: ridge regression in closed form, and multilayer perceptrons."""
+"""Ridge regression in closed form as a head; the objective of all other teachers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, KFold
 
 from userlogfeat._threads import one_blas_thread
-from userlogfeat.losses import mse_cosine, weighted_mean
+from userlogfeat.losses import weighted_mean
 from userlogfeat.networks.data_parallel import all_gather
 from userlogfeat.networks.mlp import mlp, standardise_input
-from userlogfeat.training.batches import ArrayInputs
-from userlogfeat.training.loop import fit_network, seeded, validation_split
+from userlogfeat.training.loop import seeded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,7 +77,8 @@ def fit_ridge_head(
     with torch.no_grad():
         head[0].weight.copy_(torch.from_numpy(coef.T))
         head[0].bias.copy_(torch.from_numpy(intercept))
-    return _for_raw_features(head, mean, scale), alpha
+    standardise_input(head, torch.from_numpy(mean), torch.from_numpy(scale))
+    return head.eval().requires_grad_(False), alpha
 
 
 def _choose_ridge(standard, factors, sample_weight, alphas, folds, groups):
@@ -136,80 +135,6 @@ def _ridge_path(X, Y, weight, alphas):
         yield coef, y_mean - x_mean @ coef
 
 
-def fit_mlp_head(
-    features: np.ndarray,
-    factors: np.ndarray,
-    *,
-    hidden: Sequence[int],
-    max_epochs: int,
-    batch_size: int,
-    lr: float,
-    loss: Callable[..., Tensor] = mse_cosine,
-    patience: int,
-    validation_fraction: float,
-    sample_weight: np.ndarray,
-    groups: np.ndarray | None,
-    device: torch.device,
-    seed: int,
-    verbose: int,
-) -> tuple[nn.Sequential, list[dict[str, Any]]]:
-    """Train a multilayer perceptron as head.
-
-    Parameters
-    ----------
-    features : ndarray (n_clips, n_features), float32
-        Input of the head.
-    factors : ndarray (n_clips, n_factors), float32
-        Targets of the head.
-    hidden : sequence of int
-        Hidden units of each layer.
-    max_epochs, batch_size, lr, patience, validation_fraction
-        As the estimators' parameters of these names.
-    loss : callable
-        Loss of `predicted` and `target`, a value a clip.
-    sample_weight : ndarray (n_clips,), float32
-        Weights of the clips in the loss.
-    groups : ndarray (n_clips,) or None
-        Clips of one group (an artist) stay on one side of the validation split.
-    device : torch.device
-        Device to train on.
-    seed : int
-        Seed of the initial weights, the split and the batches.
-    verbose : int
-        1 shows a progress bar.
-
-    Returns
-    -------
-    head : Sequential
-        From raw features to factors, on the CPU.
-    history : list of dict
-        Training and validation loss of every epoch.
-    """
-    mean, scale = moments(features)
-    with seeded(seed):
-        head = mlp((features.shape[1], *hidden, factors.shape[1]))
-    history = fit_network(
-        head,
-        ArrayInputs((features - mean) / scale),
-        {
-            "factors": torch.from_numpy(factors),
-            "weight": torch.from_numpy(sample_weight),
-        },
-        objective=partial(estimate_factors, loss=loss),
-        split=validation_split(
-            len(features), validation_fraction, seed=seed, groups=groups
-        ),
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        lr=lr,
-        patience=patience,
-        device=device,
-        seed=seed,
-        verbose=verbose,
-    )
-    return _for_raw_features(head.cpu(), mean, scale), history
-
-
 def estimate_factors(
     network: nn.Module,
     x: Tensor,
@@ -229,9 +154,3 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
     return mean, np.where(scale > 1e-7 * np.maximum(np.abs(mean), 1e-7), scale, 1.0)
-
-
-def _for_raw_features(head, mean, scale):
-    """The head for raw features, given the one for standardised features."""
-    standardise_input(head, torch.from_numpy(mean), torch.from_numpy(scale))
-    return head.eval().requires_grad_(False)
