@@ -83,6 +83,14 @@ class Design:
             return self._named_spec() | spec
         return {"name": "custom", "class": self.network.__qualname__} | spec
 
+    def _build(self, data, n_units, n_outputs):
+        """The network of the paper."""
+        raise NotImplementedError
+
+    def _named_spec(self):
+        """Its name and sizes."""
+        raise NotImplementedError
+
     def _build_own(self, shape, n_units, n_outputs):
         """A network of the user's class, after a look at what its methods return."""
         network = self.network(shape, n_units, n_outputs)
