@@ -55,6 +55,7 @@ REWRITTEN: set[str] = {
     "report",
     "tables",
     "users",
+    "training",
 }
 FILES = sorted(
     file
