@@ -2,13 +2,13 @@
 Is it the listeners?
 ====================
 
-A student with a teacher, and with two that know nothing of listeners.
+A student with a teacher, and with two controls that know nothing of listeners.
 
 Lee, Lee, Park, Lee (2019) train a small network for a task while its penultimate units
 learn to estimate factors of listening logs. Targets of any kind regularise, though, so
 ``compare`` also trains with a teacher of permuted logs, and with random targets: on the
 same folds, the same labelled clips and the same seeds. On the planted corpus tastes
-shape who plays what, and how it sounds, so the true logs should win. The teacher is
+shape who plays what and how it sounds, so the true logs should win. The teacher is
 trained again for each fold, without the artists of its test part.
 """
 
@@ -63,12 +63,12 @@ def show(summary):
 
 
 def main(arguments=None):
-    """Run the comparison; return its summary."""
+    """Run the comparison and return its summary."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--items", type=int, default=800, help="one clip each")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--labels", type=int, nargs="+", default=[10])
-    parser.add_argument("--folder", help="keeps finished fits: a second call goes on")
+    parser.add_argument("--folder", help="keeps finished fits; a second call continues")
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     corpus = make_listening_corpus(n_items=options.items, duration=1.5, random_state=0)
@@ -98,10 +98,10 @@ def main(arguments=None):
     show(summary)
     n_clips = frame["n_teacher_clips"].drop_nulls()
     print(
-        f"\n{len(frame)} fits; teachers of {n_clips.min()} to {n_clips.max()} clips, ",
+        f"\n{len(frame)} fits; {n_clips.min()} to {n_clips.max()} clips a teacher, ",
         end="",
     )
-    print(f"of no test artist; {time.perf_counter() - start:.0f} s")
+    print(f"none by a test artist; {time.perf_counter() - start:.0f} s")
     return summary
 
 

@@ -1,10 +1,11 @@
 """From listening logs to a better classifier of new tracks, on a planted corpus.
 
 Six tastes shape who plays what, and how it sounds. The logs of 60 % of the artists
-teach a network to hear taste. A small task labels clips of the *other* artists, whose
-plays are never read: do a few labels go further when the classifier also gets the
-estimate of what listeners would think? Two controls say whether it is the listeners:
-a teacher of logs with permuted items, and a random projection of the audio features.
+train a network to estimate taste from audio. A small task labels clips of the *other*
+artists, whose plays are never read: do a few labels go further when the classifier also
+gets the estimate of what listeners would think? Two controls show whether it is the
+listeners: a teacher of logs with permuted items, and a random projection of the audio
+features.
 """
 
 import argparse
@@ -32,30 +33,32 @@ def estimate(features, factors, artists, new_features):
 
 
 def make_arms(corpus, rng):
-    """For each arm a list of feature arrays of the task's clips; their catalogue."""
-    heard = MusicnnEmbedder(layer="max_pool").fit_transform(corpus.audio)
+    """Return {arm: feature arrays of the task's clips}, and the catalogue of these."""
+    features = MusicnnEmbedder(layer="max_pool").fit_transform(corpus.audio)
     artists = corpus.catalogue.groups("artist")
     task = rng.random(artists.max() + 1)[artists] > 0.6
     hidden = corpus.logs["item"].is_in(corpus.catalogue.items[task].tolist())
     logs = read_logs(corpus.logs.filter(~hidden), count="count", weights="binary")
     cf = CFEmbedding(random_state=0).fit(logs.user_items)
     rows, Y = corpus.catalogue.align(cf.item_factors_, logs.item_ids, unknown="ignore")
-    audio = StandardScaler().fit(heard[rows]).transform(heard[task])
+    audio = StandardScaler().fit(features[rows]).transform(features[task])
     audio /= np.sqrt(audio.shape[1])  # of unit length, like the estimate
-    taught = estimate(heard[rows], Y, artists[rows], heard[task])
+    estimated = estimate(features[rows], Y, artists[rows], features[task])
     permuted, projected = [], []
     for _ in range(N_CONTROLS):
-        wrong = estimate(heard[rows], rng.permutation(Y), artists[rows], heard[task])
+        wrong = estimate(
+            features[rows], rng.permutation(Y), artists[rows], features[task]
+        )
         permuted.append(np.hstack([audio, wrong]))
         random = rng.standard_normal((audio.shape[1], Y.shape[1])) / np.sqrt(Y.shape[1])
         projected.append(np.hstack([audio, audio @ random]))
-    arms = {"audio": [audio], "audio + estimate": [np.hstack([audio, taught])]}
+    arms = {"audio": [audio], "audio + estimate": [np.hstack([audio, estimated])]}
     arms |= {"audio + permuted logs": permuted, "audio + random projection": projected}
-    return arms | {"estimate alone": [taught]}, corpus.catalogue.subset(task)
+    return arms | {"estimate alone": [estimated]}, corpus.catalogue.subset(task)
 
 
 def evaluate(arms, clips, n_draws, rng):
-    """Accuracies {arm: (sizes, draws)}; training and test artists differ."""
+    """Return accuracies {arm: (sizes, draws)}; training and test artists differ."""
     y, artists = clips.labels, clips.groups("artist")
     accuracy = {arm: np.empty((len(SIZES), n_draws)) for arm in arms}
     for i, draw in np.ndindex(len(SIZES), n_draws):
@@ -70,7 +73,7 @@ def evaluate(arms, clips, n_draws, rng):
 
 
 def interval(values):
-    """Mean over draws, and half the width of its 95 % t interval, for each size."""
+    """Return the mean over draws and half of its 95 % t interval, for each size."""
     half = student_t.ppf(0.975, values.shape[1] - 1) / np.sqrt(values.shape[1])
     return values.mean(axis=1), half * values.std(axis=1, ddof=1)
 
@@ -99,7 +102,7 @@ def main(arguments=None):
     """Run the demo; return {arm: accuracies (sizes, draws)}."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--items", type=int, default=1200, help="one clip each")
-    parser.add_argument("--draws", type=int, default=30, help="of labels, per size")
+    parser.add_argument("--draws", type=int, default=30, help="draws of labels a size")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("demo_output"))
     options = parser.parse_args(arguments)

@@ -2,14 +2,14 @@
 Distil a teacher of listening logs into small students
 ======================================================
 
-A teacher that learned from logs helps a network for a small labelled task: as it is
-(`fix`), as a start (`init`) or as a second aim (`kd`). `GridSearchCV` chooses among
-them, and among widths, each with a teacher of its own.
+A teacher that was trained on logs helps a network for a small labelled task: as a
+frozen encoder (`fix`), as initial weights (`init`) or through a second loss (`kd`).
+`GridSearchCV` chooses among these modes and among widths, each with its own teacher.
 """
 
 # %%
-# Planted tastes that can be heard. The first items have logs and teach, the last are
-# the labelled task: their artists are others.
+# Planted tastes shape the logs and the audio. One half of the artists has logs, on
+# which the teacher is trained; clips of the other half are the labelled task.
 import tempfile
 import time
 from pathlib import Path
@@ -33,15 +33,15 @@ rows, factors = catalogue.align(factors, logs.item_ids, unknown="ignore")
 artists, labels = catalogue.groups("artist"), catalogue.labels
 
 folds = StratifiedArtistKFold(2, random_state=0)
-teaching, task = next(folds.split(labels, labels, artists))
-taught = np.isin(rows, teaching)
-rows, factors = rows[taught], factors[taught]
+with_logs, task = next(folds.split(labels, labels, artists))
+is_training = np.isin(rows, with_logs)
+rows, factors = rows[is_training], factors[is_training]
 labelled, test = next(folds.split(labels[task], labels[task], artists[task]))
 labelled, test = task[labelled], task[test]
 
 # %%
-# Spectrograms once, for teachers and students. Clips are short here, so the network has
-# smaller pools than the paper's, which need 48 bands and 320 frames.
+# Spectrograms are computed once, for teachers and students. Clips are short here, so
+# the network has smaller pools than the paper's, which need 48 bands and 320 frames.
 mel = LogMel("lee2019", duration=1.0).fit_transform(audio)
 small = {
     "pools": ((4, 2), (3, 2), (2, 2), (2, 2)),
@@ -62,7 +62,7 @@ teachers = {
 print(f"two teachers in {time.perf_counter() - start:.0f} s")
 
 # %%
-# What a teacher says of a clip is computed once, not for every candidate and fold.
+# A teacher's estimate for a clip is computed once, not for every candidate and fold.
 student = KDStudentClassifier(teachers, **small)
 grid = [
     {"channels": [8, 16], "mode": ["base", "fix", "init"]},
@@ -76,8 +76,8 @@ for score, params in zip(results["mean_test_score"], results["params"], strict=T
 print(f"test {search.score(mel[test], labels[test]):.2f}")
 
 # %%
-# From files, in a pipeline. The teacher heard the same spectrograms, so it is asked for
-# what comes out of `LogMel`.
+# The same from files, in a pipeline. The teacher was trained on these spectrograms too,
+# so it gets the output of `LogMel`.
 pipeline = make_pipeline(
     LogMel("lee2019", duration=1.0),
     KDStudentClassifier(teachers[8], channels=8, **small),
@@ -86,8 +86,8 @@ pipeline.fit(audio[labelled], labels[labelled])
 print(f"pipeline {pipeline.score(audio[test], labels[test]):.2f}")
 
 # %%
-# A teacher that cannot hear what the student hears is asked beforehand. With metadata
-# routing, its targets follow their clips into every fold.
+# If a teacher reads other input than the student, its targets are computed beforehand.
+# With metadata routing, they follow their clips into every fold.
 targets = teachers[8].predict(mel[labelled])
 with sklearn.config_context(enable_metadata_routing=True):
     student = KDStudentClassifier(mode="kd", channels=8, **small)

@@ -2,8 +2,8 @@
 Search over layers without decoding twice
 =========================================
 
-`UserLogEmbedder` in a `GridSearchCV`: with a `cache`, every file is decoded once, for
-all layers, all candidates and all folds.
+`UserLogEmbedder` in a `GridSearchCV`: with a `cache`, every file is decoded only once
+for all layers, candidates and folds.
 """
 
 # %%
@@ -20,14 +20,14 @@ from sklearn.svm import SVC
 from userlogfeat import FeatureTable, UserLogEmbedder
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
-# The bundled weights were learned from logs that are for non-commercial use.
+# The bundled weights were trained on logs that are for non-commercial use.
 warnings.filterwarnings("ignore", message="Weights .* non-commercial")
 
 folder = Path(tempfile.mkdtemp())
 corpus = make_listening_corpus(10, 120, folder=folder / "corpus", random_state=0)
 
 # %%
-# Layers are side by side where there are several. A tuple is one candidate.
+# A tuple of layers is one candidate: their columns stand side by side.
 pipeline = make_pipeline(UserLogEmbedder(cache=folder / "cache"), PCA(), SVC())
 grid = {
     "userlogembedder__layer": ["taggram", "embedding", ("taggram", "embedding")],

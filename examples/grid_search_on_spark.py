@@ -2,15 +2,15 @@
 A grid search on a Spark cluster
 ================================
 
-Every fit of a grid search is a task of the cluster: Spark's own ``parallelize`` over
+Every fit of a grid search is a task of the cluster: Spark's ``parallelize`` runs over
 candidates and folds, with scikit-learn's ``ParameterGrid`` and ``cross_val_score``. It
 needs Java 17 and
 
     pip install 'userlogfeat[spark]'
 
-and says so where they are missing. By itself this file starts Spark on this machine;
-``spark-submit --master spark://host:7077 grid_search_on_spark.py`` runs it on a cluster
-whose workers have userlogfeat installed.
+and prints a message if one is missing. Run alone, this file starts Spark on this
+machine; ``spark-submit --master spark://host:7077 grid_search_on_spark.py`` runs it on
+a cluster whose workers have userlogfeat installed.
 """
 
 # %%
@@ -26,21 +26,22 @@ from userlogfeat.datasets.synthetic import make_listening_corpus
 
 
 # %%
-# The data and the estimator travel to each worker once. Waveforms do here, which are
-# small; of large collections pass paths that all workers can read, or features.
+# The data and the estimator are sent to each worker once. Here these are waveforms,
+# which are small. For a large collection, pass features or paths that all workers can
+# read.
 def search_on_spark(session, estimator, grid, X, y, *, folds):
-    """Scores of all candidates of a grid, of shape (n_candidates, n_folds).
+    """Score all candidates of a grid on all folds.
 
     Parameters
     ----------
     session : SparkSession
     estimator : estimator
     grid : dict
-        As of ``GridSearchCV``.
+        Parameter values to try, as in ``GridSearchCV``.
     X, y : array-like
         All clips and their labels.
     folds : list of (train, test)
-        Rows of X for fitting and for scoring.
+        Rows of X to fit on and to score on.
 
     Returns
     -------
@@ -66,9 +67,9 @@ def search_on_spark(session, estimator, grid, X, y, *, folds):
 
 
 # %%
-# Students of the planted labels, on two folds without a common artist.
+# Students learn the planted labels, on two folds that share no artist.
 def main():
-    """Search on Spark where it can run."""
+    """Search on Spark, if it can run here."""
     try:
         session = spark_session(purpose="a search on Spark")
     except ImportError as error:
@@ -91,8 +92,8 @@ def main():
     )
     cores = session.sparkContext.defaultParallelism
     print(f"{scores.size} fits in {time.perf_counter() - start:.0f} s on {cores} cores")
-    for candidate, of_folds in zip(candidates, scores, strict=True):
-        print(f"{of_folds.mean():.3f} {candidate}")
+    for candidate, fold_scores in zip(candidates, scores, strict=True):
+        print(f"{fold_scores.mean():.3f} {candidate}")
     session.stop()
 
 

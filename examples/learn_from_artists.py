@@ -2,9 +2,10 @@
 Learn from artist labels
 ========================
 
-Nearly every song says who made it. A network that learned to tell artists apart hears
-what their songs have in common, and a few labels are then enough for another task: here
-genre, of planted songs by artists that the network has not met.
+Nearly every song comes with the name of its artist. A network that was trained to
+distinguish artists encodes what their songs have in common, and a few labels are then
+enough for another task. Here the task is the genre of planted songs, whose artists the
+network has not seen.
 """
 
 # %%
@@ -20,9 +21,9 @@ from sklearn.svm import SVC
 from userlogfeat import ArtistEmbedder, LogMel, UserLogEmbedder
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
-# Every song is mastered in its own way: what an artist's songs share is their taste.
-# (With ``equaliser="artist"`` the artist's sound gives the artist away, and a network
-# that has learned that knows little about genre.)
+# Every song is mastered in its own way: an artist's songs have only their taste in
+# common. (With ``equaliser="artist"`` each artist has a sound of their own, and a
+# network that has learned to recognise it knows little about genre.)
 corpus = make_listening_corpus(
     20,
     480,
@@ -34,11 +35,12 @@ corpus = make_listening_corpus(
     random_state=0,
 )
 artists, genres = corpus.catalogue.artists, corpus.catalogue.labels
-taught = corpus.catalogue.groups("artist") < 40
+is_training = corpus.catalogue.groups("artist") < 40
 
 # %%
-# 40 artists teach. Some of their songs are kept aside, to test whether they are named.
-# (The paper's network has 128 channels, 256 units and patches of 3 s.)
+# 40 artists are trained on. Some of their songs are kept for testing: does the network
+# name the right artist? (The paper's network has 128 channels, 256 units and patches of
+# 3 s.)
 warnings.filterwarnings("ignore", message=".* artists have one song")
 embedder = ArtistEmbedder(
     10,
@@ -50,16 +52,16 @@ embedder = ArtistEmbedder(
     max_epochs=20,
     random_state=0,
 )
-embedder.fit(corpus.audio[taught], artists[taught])
+embedder.fit(corpus.audio[is_training], artists[is_training])
 print(
-    f"{embedder.test_score_:.2f} of {len(embedder.test_clips_)} test songs are said to "
-    f"be by the right one of {len(embedder.classes_)} artists"
+    f"{embedder.test_score_:.2f} of {len(embedder.test_clips_)} test songs get "
+    f"the right one of {len(embedder.classes_)} artists"
 )
 
 # %%
-# A saved model is a feature like any other. The spread of the embedding within artists
-# is near 1 in every column (somewhat below it, as the analysis shrinks), so it goes to
-# the SVM as it is.
+# A saved model computes features like any other. The deviation of the embedding within
+# artists is near 1 in every column (somewhat less, since the analysis shrinks), so the
+# SVM needs no scaling.
 folder = Path(tempfile.mkdtemp()) / "artists"
 embedder.save(
     folder,
@@ -69,14 +71,15 @@ embedder.save(
         "non_commercial": False,
     },
 )
-task = corpus.audio[~taught]
+task = corpus.audio[~is_training]
 learned = UserLogEmbedder(folder, layer="embedding").fit_transform(task)
 log_mel = LogMel("park2017").fit_transform(task)
 moments = np.hstack([log_mel.mean(2), log_mel.var(2), log_mel.max(2), log_mel.min(2)])
 
 # %%
-# Three labels a genre, from half of the other 20 artists; tested on the other half.
-labels, groups = genres[~taught], artists[~taught]
+# Train on three labels a genre, by half of the other 20 artists; test on the other
+# half.
+labels, groups = genres[~is_training], artists[~is_training]
 scores = {"mel statistics": [], "artist features": []}
 for draw in range(20):
     rng = np.random.default_rng(draw)

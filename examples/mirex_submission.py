@@ -2,13 +2,13 @@
 Hand in a MIREX submission
 ==========================
 
-A pipeline of one's own becomes the folder that MIREX's organisers run; then we are the
-organisers, and run it on two folds.
+A pipeline of your own becomes the folder that MIREX's organisers run. Then we take the
+organisers' side and run it on two folds.
 """
 
 # %%
-# Planted clips of two tastes, as flac files. In MIREX nobody but the organisers has
-# them; to try a submission, take labelled clips of your own.
+# Planted clips of two tastes, as flac files. In MIREX only the organisers have the
+# clips; to try a submission, use labelled clips of your own.
 import os
 import sys
 import tempfile
@@ -28,8 +28,8 @@ labels = corpus.catalogue.labels
 artists = corpus.catalogue.groups("artist")
 
 # %%
-# The pipeline: an embedder, then whatever scikit-learn classifies with. It is a
-# function in a file of its own, which goes into the folder if it has to.
+# The pipeline is an embedder and any classifier of scikit-learn. It is made by a
+# function in a file of its own, which is copied into the folder if it is needed there.
 (folder / "my_pipeline.py").write_text(
     """
 from sklearn.pipeline import make_pipeline
@@ -46,8 +46,8 @@ def make():
 )
 
 # %%
-# The folder to hand in. ``measure="planted"`` (the default) would run its scripts, and
-# write into its README what they cost.
+# The folder to hand in. ``measure="planted"`` (the default) would run its scripts and
+# write their run time and memory into its README.
 submission = write_package(
     folder / "submission",
     pipeline=f"{folder}/my_pipeline.py:make",
@@ -62,8 +62,8 @@ for path in sorted(submission.iterdir()):
 print((submission / "TrainAndClassify.sh").read_text())
 
 # %%
-# The organisers' lists: training clips with classes, and the truth of the test clips.
-# Groups are the artists; here none is on both sides.
+# The organisers' lists: training clips with classes, and the true classes of the test
+# clips. Groups are the artists; here none is on both sides.
 lists = folder / "lists"
 splits = StratifiedGroupKFold(2).split(clips, labels, artists)
 for number, parts in enumerate(splits, 1):
@@ -73,8 +73,8 @@ for number, parts in enumerate(splits, 1):
         write_labels(lists / f"f{number}_{part}_groups.txt", names, artists[rows])
 
 # %%
-# They know nothing of the folder but the scripts' names. In place of its ``setup.sh``,
-# which installs the requirements, it gets the Python that runs this page.
+# Organisers rely on nothing but the names of the scripts. ``setup.sh`` would install
+# the requirements; instead, the scripts run with the Python of this page.
 os.environ["USERLOGFEAT_PYTHON"] = sys.executable
 evaluation = evaluate(lists, {"example": submission}, folder / "results", n_threads=1)
 print((folder / "results" / "report.txt").read_text())

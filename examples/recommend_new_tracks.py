@@ -4,14 +4,14 @@ Recommend tracks that nobody has played
 
 A new track has no listeners, so collaborative filtering knows nothing of it. Chen et
 al. (2021) place it by its sound: users are embedded by their histories, an audio
-network learns to lie near those who like what it hears, and a track is recommended to
-the users it lies near. From files, the same is three commands: ``userlogfeat
+network learns to embed a track near the users who like it, and a track is recommended
+to the nearest users. From files, the same is three commands: ``userlogfeat
 fit-users``, ``fit-metric`` and ``recommend``.
 """
 
 # %%
-# Planted tastes that shape logs and can be heard. A fifth of the tracks, of artists of
-# their own, come out tomorrow: today nobody has played them.
+# Planted tastes shape the logs and the audio. A fifth of the tracks, by artists who
+# have no other tracks, come out tomorrow: today nobody has played them.
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
@@ -40,22 +40,23 @@ today = Interactions(logs.user_items[:, old], logs.user_ids, items[old])
 tomorrow = logs.user_items[:, new]
 
 # %%
-# The user tower reads what was played today, and by whom. New users will need no
-# training: ``tower.transform`` embeds any history.
+# The user tower reads who played which tracks today. New users need no training:
+# ``tower.transform`` embeds any history.
 tower = UserEmbedding(random_state=0)
 tower.fit(today.user_items, item_artists=artists[old])
 users = tower.transform(today.user_items)
 
 # %%
-# These logs know no dislikes. So as many tracks as a user played are drawn from those
-# that the user never played, and the result says so.
+# These logs have no dislikes. So for each user, as many dislikes as played tracks are
+# drawn from the tracks that the user never played. The result is marked as drawn.
 feedback = sample_dislikes(
     feedback_of_logs(today, "played"), today.user_items, random_state=0
 )
 print(feedback)
 
 # %%
-# The audio network hears a log-mel spectrogram; validated on artists it did not learn.
+# The audio network reads log-mel spectrograms, and is validated on artists that it was
+# not trained on.
 mel = LogMel("chen2021", duration=3.0).fit_transform(corpus.audio)
 settings = {
     "channels": 16,
@@ -66,16 +67,16 @@ settings = {
 }
 embedder = MetricEmbedder(users, n_negatives=4, **settings)
 embedder.fit(mel[old], feedback.of_clips(items[old]), groups=artists[old])
-heard = embedder.transform(mel)
+embedded = embedder.transform(mel)
 print(f"network: {len(embedder.history_)} epochs")
 
 
 # %%
-# Who will play the new tracks? Beside chance: tracks that sound alike on the plain
-# spectrogram (ten neighbours' place among the users), the network with the users in
-# another order, and the tastes that were planted, which nobody knows.
+# Who will play the new tracks? Metric learning is compared with chance, with the mean
+# embedding of the ten old tracks whose spectrograms are nearest, with a network trained
+# on users in another order, and with the planted tastes, which nobody knows.
 def unit(rows):
-    """Rows at length 1, for cosines."""
+    """Scale rows to length 1, for cosines."""
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
@@ -84,24 +85,24 @@ shuffled = MetricEmbedder(rng.permutation(users), n_negatives=4, **settings)
 shuffled.fit(mel[old], feedback.of_clips(items[old]), groups=artists[old])
 sounds = mel.mean(axis=2)
 near = KNeighborsRegressor(10).fit(sounds[old], tower.item_embeddings_)
-places = {
+embeddings = {
     "chance": (rng.normal(size=users.shape), rng.normal(size=(len(new), 40))),
     "plain spectrogram": (users, near.predict(sounds[new])),
     "shuffled users": (shuffled.users_, shuffled.transform(mel[new])),
-    "metric learning": (users, heard[new]),
+    "metric learning": (users, embedded[new]),
     "planted tastes": (corpus.user_tastes, corpus.item_tastes[new]),
 }
 print(f"{'':18}    AUC  NDCG@10")
-for name, (of_users, of_items) in places.items():
-    means = evaluate_ranking(tomorrow, (unit(of_users), unit(of_items))).means
+for name, (user_vectors, item_vectors) in embeddings.items():
+    means = evaluate_ranking(tomorrow, (unit(user_vectors), unit(item_vectors))).means
     print(f"{name:18}  {means['auc']:.3f}    {means['ndcg@10']:.3f}")
 
 # %%
-# The three new tracks for each of the first users, and the users to tell of the first
-# new track.
-chosen, scores = recommend(users, heard[new], 3, metric="cosine")
+# Three new tracks for each of the first users, and the users to recommend the first new
+# track to.
+chosen, scores = recommend(users, embedded[new], 3, metric="cosine")
 for user in range(3):
     print(f"user {user}: {', '.join(items[new][chosen[user]])}")
-listeners, _ = nearest_users(heard[new][:1], users, 5, metric="cosine")
+listeners, _ = nearest_users(embedded[new][:1], users, 5, metric="cosine")
 played = tomorrow[listeners[0], 0].toarray().ravel() > 0
-print(f"{items[new][0]}: tell users {listeners[0].tolist()}; {played.sum()} play it")
+print(f"{items[new][0]}: for users {listeners[0].tolist()}; {played.sum()} play it")

@@ -3,13 +3,14 @@ Train on several processes
 ==========================
 
 The same `fit` on several processes, which may be on several machines with several GPUs
-each. Run this file with ``python`` and one process does it all; with
+each. Run this file with ``python`` and one process does all the work; with
 
     torchrun --nproc-per-node 2 examples/train_on_processes.py
 
-two share the work. There is nothing to change in it: `fit` finds the others, each
-process hears its part of every batch, and all end with the same weights: but for
-rounding, which grows with the steps, those that one process would have.
+two share the work. Nothing in the file changes: `fit` finds the other processes, each
+process trains on its shard of every batch, and all end with the same weights. These are
+the weights that one process would have, up to rounding errors, which grow with the
+steps.
 """
 
 # %%
@@ -24,8 +25,9 @@ from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.training import is_first
 
 # %%
-# Every process has all of the data: the planted corpus is the same for one seed. Which
-# clips a process turns into spectrograms, and which it hears in a step, is up to `fit`.
+# Every process has all of the data: the planted corpus is the same for the same seed.
+# `fit` decides which clips a process turns into spectrograms, and which it gets in a
+# step.
 corpus = make_listening_corpus(8, 240, duration=1.0, random_state=0)
 artists = corpus.catalogue.groups("artist")
 split = GroupShuffleSplit(1, test_size=0.25, random_state=0)
@@ -33,8 +35,8 @@ train, test = next(split.split(corpus.audio, groups=artists))
 labels = corpus.catalogue.labels
 
 # %%
-# `batch_size` is that of all processes together. Clips of one second are short, and so
-# are the pools of the network.
+# `batch_size` counts the clips of all processes together. Clips of one second are
+# short, so the network has small pools.
 student = KDStudentClassifier(
     channels=16,
     pools=((4, 2), (3, 2), (2, 2)),
@@ -47,7 +49,7 @@ start = time.perf_counter()
 student.fit(corpus.audio[train], labels[train], groups=artists[train])
 
 # %%
-# What one process is to do alone, the first one does.
+# Score, print and save in the first process only.
 if is_first():
     accuracy = student.score(corpus.audio[test], labels[test])
     print(f"{len(student.history_)} epochs in {time.perf_counter() - start:.0f} s")

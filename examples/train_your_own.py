@@ -2,8 +2,8 @@
 Train a teacher on your own logs
 ================================
 
-Logs and a catalogue in files, as a service has them, become a saved model that any
-scikit-learn pipeline can hear with.
+Logs and a catalogue in files, as a service has them, become a saved model that computes
+features in any scikit-learn pipeline.
 """
 
 # %%
@@ -30,22 +30,23 @@ folder = Path(tempfile.mkdtemp())
 make_listening_corpus(400, 600, folder=folder / "corpus", random_state=0)
 
 # %%
-# Logs become factors of users and items. Items that fewer than five people played say
-# little, and are left out.
+# Logs become factors of users and items. Items that fewer than five people played carry
+# little information, and are left out.
 logs = read_logs(folder / "corpus" / "logs.csv", count="count", min_users_per_item=5)
 factors = CFEmbedding(alpha=10, random_state=0).fit(logs.user_items).item_factors_
 print(f"{logs.user_items.shape[0]} users, {logs.user_items.shape[1]} items")
 
 # %%
-# The catalogue says which clip is which item. A teacher learns to hear the factors of
-# most of them; its regularisation is chosen on artists it has not heard.
+# The catalogue lists the item of each clip. A teacher learns to estimate the factors of
+# most of them from audio; its regularisation is chosen on artists it was not trained
+# on.
 catalogue = read_catalogue(folder / "corpus" / "catalogue.csv", item="item")
 rows, Y = catalogue.align(factors, logs.item_ids, unknown="ignore")
-N_TEACH = 480
-teach = rows < N_TEACH
+N_TRAIN = 480
+train = rows < N_TRAIN
 artists = catalogue.groups("artist")
 teacher = CFRegressor(encoder="MSD_musicnn", random_state=0).fit(
-    catalogue.clips[rows[teach]], Y[teach], groups=artists[rows[teach]]
+    catalogue.clips[rows[train]], Y[train], groups=artists[rows[train]]
 )
 teacher.save(
     folder / "teacher",
@@ -57,8 +58,8 @@ teacher.save(
 )
 
 # %%
-# The saved folder is all that a pipeline needs.
-held = list(range(N_TEACH, len(catalogue)))
+# A pipeline needs nothing but the saved folder.
+held = list(range(N_TRAIN, len(catalogue)))
 for layer in ("taggram", "embedding", ("taggram", "embedding")):
     pipeline = make_pipeline(
         UserLogEmbedder(folder / "teacher", layer=layer, cache=folder / "cache"),

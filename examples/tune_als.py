@@ -4,9 +4,9 @@ How much is one play worth? Tune alpha by ranking held-out plays
 
 Collaborative filtering is confident, by 1 + alpha r, that a user likes what was played
 r times. The right alpha depends on what r is (ones, counts, logarithms of counts) and
-on the logs, and there is nothing to read it off. So some plays are held out, and that
-alpha is kept which ranks them highest: NDCG@10 among all that the user has not played
-in the rest.
+on the logs, and no formula gives it. So some plays are held out, and the alpha is kept
+that ranks them highest: NDCG@10 among all items that the user has not played in the
+rest.
 
 By default on the planted corpus; with a folder, on HetRec 2011 Last.fm 2K (about two
 minutes): ``python examples/tune_als.py --hetrec FOLDER``.
@@ -40,7 +40,7 @@ KINDS = {
 # Holding out plays
 # -----------------
 def split(user_items):
-    """Divide the pairs at random into two matrices of the same shape."""
+    """Divide the plays at random into two matrices of the same shape."""
     pairs = user_items.tocoo()
     is_held = np.random.default_rng(SEED).random(pairs.nnz) < HELD_OUT
     return tuple(
@@ -55,15 +55,15 @@ def split(user_items):
 # Ranking them
 # ------------
 def ndcg(cf, train, held):
-    """NDCG@10 of the held-out items among those that were not trained on."""
+    """Return NDCG@10 of the held-out items among those that were not trained on."""
     users = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(held.indptr) > 0))
     scores = cf.user_factors_[users] @ cf.item_factors_.T
-    scores[train[users].nonzero()] = scores.min() - 1  # known ones come last
+    scores[train[users].nonzero()] = scores.min() - 1  # items in training come last
     return ndcg_score(held[users].toarray() > 0, scores, k=N_RANKED)
 
 
 def tune(user_items):
-    """Print a table, and return the best kind of r, its alpha and its NDCG."""
+    """Print a table and return the best kind of r, its alpha and its NDCG."""
     train, held = split(user_items)
     table = {}
     print(f"{'NDCG@10 with alpha =':22}", *(f"{alpha:>6g}" for alpha in ALPHAS))
@@ -82,7 +82,7 @@ def tune(user_items):
 # On planted tastes, or on real ones
 # ----------------------------------
 def main():
-    """Tune on the corpus that was asked for."""
+    """Tune on the chosen corpus."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--hetrec", metavar="FOLDER", help="with user_artists.dat")
     folder = parser.parse_args().hetrec
