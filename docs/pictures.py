@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-# Okabe and Ito's colours, told apart by colour-blind readers; grey for controls.
+# Okabe and Ito's colours, which colour-blind readers can distinguish; grey: controls.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 DARK, GREY, LIGHT = "#555555", "#999999", "#cccccc"
 SIZE = (6.4, 2.8)  # inches
