@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from userlogfeat.encoders import musicnn_fast as module
 from userlogfeat.encoders.musicnn_checkpoint import MSD_TAGS, MTT_TAGS
 from userlogfeat.encoders.musicnn_fast import Musicnn, musicnn_state
+from userlogfeat.encoders.musicnn_plain import PlainMusicnn, plain_state
 
 LAYERS = tuple(Musicnn.layer_sizes)
 KERNELS = [
@@ -44,48 +44,6 @@ def random_variables(seed=0):
     return variables
 
 
-def plain_musicnn(variables, patch):
-    """One patch (187, 96) through the network as its authors wrote it."""
-    v = {name: torch.tensor(value) for name, value in variables.items()}
-
-    def norm(x, i):  # channels last
-        name = numbered("batch_normalization", i)
-        mean, variance = v[f"{name}/moving_mean"], v[f"{name}/moving_variance"]
-        x = (x - mean) / torch.sqrt(variance + 1e-3)
-        return x * v[f"{name}/gamma"] + v[f"{name}/beta"]
-
-    def convolve(x, i, pad):  # x: 1, frames, bands; pad: frames before and after
-        kernel = v[f"{numbered('conv2d', i)}/kernel"].permute(3, 2, 0, 1)
-        x = F.pad(x, (0, 0, *pad))[None]
-        z = F.conv2d(x, kernel, v[f"{numbered('conv2d', i)}/bias"])[0]
-        return norm(F.relu(z).permute(1, 2, 0), i + 1)  # frames, bands, channels
-
-    x = norm(patch[..., None], 0)[None, ..., 0]
-    front = [convolve(x, i, (3, 3)).amax(1) for i in (0, 1)]
-    for i, length in ((2, 128), (3, 64), (4, 32)):
-        left = (length - 1) // 2
-        front.append(convolve(x, i, (left, length - 1 - left)).amax(1))
-    maps = [torch.cat(front, dim=1)]
-    for i in (5, 6, 7):
-        z = convolve(maps[-1][None], i, (3, 3))[:, 0]
-        maps.append(z if i == 5 else z + maps[-1])
-    max_pool = torch.cat([x.amax(0) for x in maps])
-    mean_pool = torch.cat([x.mean(0) for x in maps])
-    pooled = norm(torch.stack([max_pool, mean_pool], dim=1).flatten(), 9)
-    dense = F.relu(pooled @ v["dense/kernel"] + v["dense/bias"])
-    penultimate = norm(dense, 10)
-    tags = torch.sigmoid(penultimate @ v["dense_1/kernel"] + v["dense_1/bias"])
-    cnn = {f"cnn{i}": maps[i].mean(0) for i in (1, 2, 3)}
-    return cnn | {
-        "taggram": tags,
-        "penultimate": penultimate,
-        "mean_pool": mean_pool,
-        "max_pool": max_pool,
-        "timbral": mean_pool[:408],
-        "temporal": mean_pool[408:561],
-    }
-
-
 @pytest.fixture(scope="module")
 def variables():
     return random_variables()
@@ -118,9 +76,12 @@ STARTS = torch.tensor([0, 61, 62, 248, 248, 20, 513])
 
 def test_every_layer_equals_the_plain_network(variables, network, frames):
     heard = network(frames, STARTS, LAYERS)
-    plain = [plain_musicnn(variables, frames[s : s + 187]) for s in STARTS.tolist()]
+    plain = PlainMusicnn().eval()
+    plain.load_state_dict(plain_state(variables))
+    with torch.no_grad():
+        layers = plain(torch.stack([frames[s : s + 187] for s in STARTS]))
     for name in LAYERS:
-        expected = torch.stack([patch[name] for patch in plain])
+        expected = layers[name]
         assert expected.shape[1] == Musicnn.layer_sizes[name]
         assert heard[name].dtype == torch.float32
         assert distance(heard[name], expected) < 1e-5, name

@@ -4,6 +4,7 @@
 registry               ``Encoder``, the protocol; encoders by name
 musicnn                the four published networks of the musicnn package
 musicnn_checkpoint     its tags, and the variables of its checkpoints
+musicnn_plain          the musicnn network in standard layers: reference, export
 musicnn_fast           the musicnn network, with work shared between patches
 musicnn_vgg            the vgg network
 tensorflow_checkpoint  the variables of a TensorFlow checkpoint, without TensorFlow

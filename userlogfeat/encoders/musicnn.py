@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._files import sha256
 from userlogfeat.encoders.musicnn_checkpoint import N_FRAMES, TAGS
 from userlogfeat.encoders.musicnn_fast import Musicnn, musicnn_state
+from userlogfeat.encoders.musicnn_plain import PlainMusicnn, plain_state
 from userlogfeat.encoders.musicnn_vgg import Vgg, vgg_state
 from userlogfeat.encoders.registry import Encoding
 from userlogfeat.encoders.tensorflow_checkpoint import DATA, INDEX, read_checkpoint
@@ -117,6 +119,17 @@ class MusicnnEncoder:
         """Files of its distribution that it needs."""
         return [f"musicnn/{self.name}/{suffix}" for suffix in (INDEX, DATA)]
 
+    def plain(self) -> nn.Module:
+        """Return the encoder in plain layers, for export.
+
+        Returns
+        -------
+        Module
+            From one spectrogram (96, frames), of at least 187 frames, to
+            {layer: (n_patches, size)}.
+        """
+        return PlainEncoder(load_plain(self.name), self.hop_frames)
+
     def encode(
         self,
         waveforms: Tensor,
@@ -143,6 +156,29 @@ class MusicnnEncoder:
         return Encoding.of_clips(
             {name: list(packed[name].float().split(n_patches)) for name in layers}
         )
+
+
+class PlainEncoder(nn.Module):
+    """Cut a spectrogram into patches, and encode these with a plain network."""
+
+    def __init__(self, network: nn.Module, hop: int) -> None:
+        super().__init__()
+        self.network = network
+        self.hop = hop
+
+    def forward(self, log_mel: Tensor) -> dict[str, Tensor]:
+        """Layers (n_patches, size) of a spectrogram (96, frames)."""
+        patches = log_mel.unfold(1, N_FRAMES, self.hop)  # bands, patches, frames
+        return self.network(patches.permute(1, 2, 0))
+
+
+class _PlainVgg(nn.Module):
+    def __init__(self, vgg):
+        super().__init__()
+        self.vgg = vgg
+
+    def forward(self, patches):
+        return self.vgg.patch_layers(patches)
 
 
 def hop_seconds(hop_frames: int) -> float:
@@ -188,6 +224,30 @@ def load_network(
     network = network(precision=precision)
     network.load_state_dict(state(variables))
     return network.to(device).eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=4)
+def load_plain(name: str) -> nn.Module:
+    """Load a network in plain layers: the reference of the tests, and for export.
+
+    Parameters
+    ----------
+    name : {"MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"}
+        Which of the package's networks.
+
+    Returns
+    -------
+    Module
+        From patches (P, 187, 96) to {layer: (P, size)}; in evaluation mode.
+    """
+    if "vgg" in name:
+        return _PlainVgg(load_network(name)).eval()
+    network = PlainMusicnn()
+    variables = read_checkpoint(
+        find_checkpoint(name), wanted=lambda key: "Adam" not in key
+    )
+    network.load_state_dict(plain_state(variables))
+    return network.eval().requires_grad_(False)
 
 
 @lru_cache(maxsize=4)

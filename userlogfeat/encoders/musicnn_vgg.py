@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 N_CHANNELS = 128
 # Size and stride of the pooling after each convolution, in frames and bands.
 POOLS = (((4, 1), 2), ((2, 2), 2), ((2, 2), 2), ((2, 2), 2), ((4, 4), 4))
-BLOCK_PATCHES = 4  # heard at once
+BLOCK_PATCHES = 4  # encoded at once
 
 
 class Vgg(nn.Module):
@@ -79,7 +79,7 @@ class Vgg(nn.Module):
         """Layers of every patch: see `musicnn_fast.Musicnn`."""
         check_call(self, frames, starts, layers)
         parts = map_blocks(
-            partial(self._hear, frames, layers=layers),
+            partial(self._encode, frames, layers=layers),
             starts.to(frames.device),
             smallest=BLOCK_PATCHES,
             largest=BLOCK_PATCHES,
@@ -87,11 +87,15 @@ class Vgg(nn.Module):
         return {name: torch.cat([part[name] for part in parts]) for name in layers}
 
     @torch.no_grad()
-    def _hear(self, frames, starts, layers):
+    def _encode(self, frames, starts, layers):
         within = torch.arange(N_FRAMES, device=frames.device)
-        patches = frames[starts[:, None] + within].float()
+        encoded = self.patch_layers(frames[starts[:, None] + within].float())
+        return {name: encoded[name] for name in layers}
+
+    def patch_layers(self, patches: Tensor) -> dict[str, Tensor]:
+        """All layers (P, size) of patches (P, 187, 96), without checks of values."""
         x = torch.addcmul(self.input_shift, patches, self.input_scale)[:, None]
-        heard = {}  # x: P, 128, frames, bands
+        layers = {}  # x: P, 128, frames, bands
         for index, (convolution, (size, stride)) in enumerate(
             zip(self.cnn, POOLS, strict=True)
         ):
@@ -99,10 +103,10 @@ class Vgg(nn.Module):
             scale, shift = self.scale[index], self.shift[index]
             x = torch.addcmul(shift[:, None, None], x, scale[:, None, None])
             x = F.max_pool2d(x, size, stride)
-            heard[f"pool{index + 1}"] = x.mean((2, 3))
-        heard["pool5"] = x[..., 0].transpose(1, 2).flatten(1)  # P, 128, 2 -> P, 2 * 128
-        heard["taggram"] = self.tags(heard["pool5"]).sigmoid()
-        return {name: heard[name] for name in layers}
+            layers[f"pool{index + 1}"] = x.mean((2, 3))
+        layers["pool5"] = x[..., 0].transpose(1, 2).flatten(1)  # P, 128, 2 -> P, 256
+        layers["taggram"] = self.tags(layers["pool5"]).sigmoid()
+        return layers
 
 
 def vgg_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:

@@ -126,6 +126,9 @@ class Encoder(Protocol):
 class SpectrogramEncoder(Encoder, Protocol):
     """An encoder that estimators may also give spectrograms of its own front end.
 
+    If it has ``plain()``, a module in plain layers from a spectrogram (bands, frames)
+    to {layer: (n_frames, size)}, saved models that use it can be exported.
+
     Attributes
     ----------
     front_end : FrontEnd

@@ -90,7 +90,9 @@ class DoubleConv(nn.Module):
             Global averages of the block's output, before pooling.
         """
         x = self.norm1(x).relu()
-        if x.shape[1] == 1 and x.device.type == "cpu" and pool is not None:
+        tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        tiled = x.shape[1] == 1 and x.device.type == "cpu" and pool is not None
+        if tiled and not tracing:
             maps, averages = self._convolve_pieces(x[:, 0], pool)
         else:
             if x.shape[1] == 1:  # strides of channels last: else they would be a guess

@@ -168,6 +168,50 @@ class EncoderTeacher(nn.Module):
         return self.encoder.encode(waveforms, lengths, layers, self.precision)
 
 
+class PlainTeacher(nn.Module):
+    """A teacher in plain layers, for export: no threads, no checks of values.
+
+    Parameters
+    ----------
+    teacher : EncoderTeacher, SpectrogramTeacher or FeatureTeacher
+        A student has its output layer.
+
+    Raises
+    ------
+    ValueError
+        If its encoder has no plain form.
+    """
+
+    def __init__(self, teacher: nn.Module) -> None:
+        super().__init__()
+        self.encoder = None
+        if isinstance(teacher, EncoderTeacher):
+            if not hasattr(teacher.encoder, "plain"):
+                raise ValueError(
+                    f"The encoder {teacher.encoder.name!r} has no plain(), so models "
+                    "that use it cannot be exported."
+                )
+            self.encoder = teacher.encoder.plain()
+            self.head_layer, self.pooling = teacher.head_layer, teacher.head_pooling
+        inner = getattr(teacher, "network", teacher)
+        self.penultimate = inner.head if self.encoder else inner.penultimate
+        self.inner = inner.head if self.encoder else inner
+        self.output = inner.output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embedding (n_units,) of a clip, or the output (n_outputs,) of a student.
+
+        Parameters
+        ----------
+        x : Tensor (bands, frames), or (n_features,)
+            Log-mel spectrogram of the model's front end, or features.
+        """
+        if self.encoder is not None:
+            x = pool_frames(self.encoder(x)[self.head_layer], self.pooling)
+        embedding = self.penultimate(x[None])
+        return (embedding if self.output is None else self.output(embedding))[0]
+
+
 class SpectrogramTeacher(nn.Module):
     """A network that hears whole spectrograms.
 

@@ -27,6 +27,8 @@ from torch import nn
 from userlogfeat._files import is_described, replace_pair
 from userlogfeat._typing import Device, PathLike
 from userlogfeat.frontends import FrontEnd
+from userlogfeat.networks.frame_statistics import FrameTeacher
+from userlogfeat.networks.teacher import PlainTeacher
 from userlogfeat.weights.builders import build, encoder_parameter
 from userlogfeat.weights.config import (
     CONFIG,
@@ -93,6 +95,27 @@ class SavedModel:
     def layer_scales(self) -> dict[str, float]:
         """Factor that brings each layer to unit mean square on the training clips."""
         return {name: layer["scale"] for name, layer in self.config["layers"].items()}
+
+    def plain(self) -> nn.Module:
+        """Return the network in plain layers, which torch can trace and export.
+
+        Returns
+        -------
+        Module
+            From a log-mel spectrogram (bands, frames) of the model's front end, or from
+            features, to the embedding (n_units,); of a student, to its output.
+
+        Raises
+        ------
+        ValueError
+            If the model has no plain form.
+        """
+        if isinstance(self.network, FrameTeacher):
+            raise ValueError(
+                f"Model {self.name!r} is of {self.config['class']}, whose window "
+                "statistics have no plain form."
+            )
+        return PlainTeacher(self.network).eval()
 
     @property
     def reads_audio(self) -> bool:
