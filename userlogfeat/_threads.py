@@ -45,8 +45,8 @@ def n_cores() -> int:
     int
         The least of the cores that the process may use and the caller's own settings;
         1 inside of joblib's threads and of processes of a :mod:`multiprocessing` pool,
-        where the threads would come n_jobs times. (joblib's own processes are told
-        their part, as ``OMP_NUM_THREADS``.)
+        where the threads would come n_jobs times. (joblib gives its own processes
+        their part in ``OMP_NUM_THREADS``.)
     """
     known = getattr(_OF_THREAD, "n_cores", None)
     if known is not None:

@@ -2,7 +2,7 @@
 
 Beside every setting stands whether its paper states it; where it does not, a comment
 says what was taken instead and why. Where nothing better is known, that is what
-librosa does unless told otherwise: slaney's mel scale, bands of unit area.
+librosa does by default: slaney's mel scale, bands of unit area.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class FrontEnd:
     Parameters
     ----------
     sample_rate : int
-        Of the waveform, in Hz.
+        Sample rate of the waveform, in Hz.
     n_fft : int
         Window and transform length, in samples (periodic Hann).
     hop : int
-        Between frames, in samples.
+        Distance between frames, in samples.
     n_bands : int
         Mel bands.
     f_min, f_max : float
@@ -40,7 +40,7 @@ class FrontEnd:
     drop_last : bool
         Whether the last of the centred frames is dropped.
     duration : float or None
-        The paper's context, in seconds; None where whole clips are heard.
+        The paper's context, in seconds; None where whole clips are read.
     patch_frames : int or None
         Frames that the paper's network, or its statistics, take in at a time; None
         where that is the whole context.

@@ -39,16 +39,16 @@ def test_not_twice():
     memory = Halving(8)
     with (
         pytest.warns(UserWarning, match="does not suffice for 8 clips"),
-        pytest.raises(torch.OutOfMemoryError, match=r"hear 4 clip\(s\), after"),
+        pytest.raises(torch.OutOfMemoryError, match=r"for 4 clip\(s\), after"),
     ):
         memory.run(needs(3), [1] * 8)
-    message = r"memory to hear 4 clip\(s\), after the batches were halved. Pass a small"
+    message = r"memory for 4 clip\(s\), after the batches were halved. Pass a small"
     with pytest.raises(torch.OutOfMemoryError, match=message):
         memory.run(needs(3), [1] * 4)
 
 
 def test_one_clip_has_no_half():
-    with pytest.raises(torch.OutOfMemoryError, match=r"hear 1 clip\(s\), at once"):
+    with pytest.raises(torch.OutOfMemoryError, match=r"for 1 clip\(s\), at once"):
         Halving(8).run(needs(0), [1])
 
 

@@ -85,7 +85,7 @@ class MusicnnEncoder:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What makes it again, beside the name."""
+        """Settings that make it again, beside the name."""
         return {"patch_hop": float(self.patch_hop)}
 
     @property

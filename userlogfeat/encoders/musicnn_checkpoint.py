@@ -1,4 +1,4 @@
-"""What the taggers of the musicnn package share: tags, patches, batch norm.
+"""Tags and sizes of the networks of the musicnn package, and its batch norms.
 
 Pons & Serra (2019), "musicnn: pre-trained convolutional neural networks for music audio
 tagging". The networks named MSD were trained on the Million Song Dataset, with tags of

@@ -70,11 +70,11 @@ class Stage(nn.Module):
     Parameters
     ----------
     rows, columns : int
-        Of the matrix.
+        Shape of the matrix.
     n_channels : int
         Outputs, each with its own bias and batch norm.
     dtype : torch.dtype
-        Of the matrix.
+        Type of the matrix.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Musicnn(nn.Module):
     Parameters
     ----------
     precision : {"fp32", "bf16"}
-        Of the matrix products of the convolutions; sums are float32 in both.
+        Precision of the matrix products of the convolutions; sums are float32 in both.
     """
 
     n_bands, n_frames = N_BANDS, N_FRAMES
@@ -162,9 +162,9 @@ class Musicnn(nn.Module):
         dict of str to Tensor (n_patches, size), float32
         """
         check_call(self, frames, starts, layers)
-        hear = partial(self._hear, frames, layers=layers)
+        encode = partial(self._encode, frames, layers=layers)
         parts = map_blocks(
-            hear,
+            encode,
             starts.to(frames.device),
             smallest=MIN_PATCHES,
             largest=SHARED_PATCHES,
@@ -172,7 +172,7 @@ class Musicnn(nn.Module):
         return {name: torch.cat([part[name] for part in parts]) for name in layers}
 
     @torch.no_grad()
-    def _hear(self, frames, starts, layers):
+    def _encode(self, frames, starts, layers):
         """Layers of so many patches that their frames fit into memory."""
         first, end = int(starts.min()), int(starts.max()) + N_FRAMES
         frames = frames[first:end].float()
@@ -240,21 +240,21 @@ class Musicnn(nn.Module):
         for index, stage in enumerate(self.cnn):
             z = stage.finish(_convolve_frames(stage.weight, maps[-1]))
             maps.append(z if index == 0 else z + maps[-1])
-        heard = {}
-        heard["max_pool"] = torch.cat([x.amax(1) for x in maps], dim=1)
+        found = {}
+        found["max_pool"] = torch.cat([x.amax(1) for x in maps], dim=1)
         if set(layers) == {"max_pool"}:
-            return heard
-        heard["mean_pool"] = mean_pool = torch.cat([x.mean(1) for x in maps], dim=1)
+            return found
+        found["mean_pool"] = mean_pool = torch.cat([x.mean(1) for x in maps], dim=1)
         n_timbral = self.layer_sizes["timbral"]
-        heard["timbral"] = mean_pool[:, :n_timbral]
-        heard["temporal"] = mean_pool[:, n_timbral : self.n_front]
-        heard["cnn1"], heard["cnn2"], heard["cnn3"] = mean_pool[
+        found["timbral"] = mean_pool[:, :n_timbral]
+        found["temporal"] = mean_pool[:, n_timbral : self.n_front]
+        found["cnn1"], found["cnn2"], found["cnn3"] = mean_pool[
             :, self.n_front :
         ].split(N_CNN, dim=1)
-        pooled = torch.cat([heard["max_pool"], mean_pool], dim=1)
-        heard["penultimate"] = self.dense.finish(F.linear(pooled, self.dense.weight))
-        heard["taggram"] = self.tags(heard["penultimate"]).sigmoid()
-        return {name: heard[name] for name in layers}
+        pooled = torch.cat([found["max_pool"], mean_pool], dim=1)
+        found["penultimate"] = self.dense.finish(F.linear(pooled, self.dense.weight))
+        found["taggram"] = self.tags(found["penultimate"]).sigmoid()
+        return {name: found[name] for name in layers}
 
 
 _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
@@ -384,7 +384,8 @@ def musicnn_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
     Parameters
     ----------
     variables : dict of str to ndarray
-        What :func:`~userlogfeat.encoders.tensorflow_checkpoint.read_checkpoint` reads.
+        Result of
+        :func:`~userlogfeat.encoders.tensorflow_checkpoint.read_checkpoint`.
 
     Returns
     -------

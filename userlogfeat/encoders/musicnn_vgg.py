@@ -48,7 +48,7 @@ class Vgg(nn.Module):
     Parameters
     ----------
     precision : {"fp32", "bf16"}
-        Of the convolutions.
+        Precision of the convolutions.
     """
 
     n_bands, n_frames = N_BANDS, N_FRAMES

@@ -78,8 +78,7 @@ class Encoder(Protocol):
     license : str
         Licence of the weights.
     settings : dict
-        What :func:`get_encoder` needs beside the name to make it again, as JSON holds
-        it.
+        Arguments of :func:`get_encoder` that make it again, as JSON holds them.
     sample_rate : int
         Rate of the waveforms it encodes, in Hz.
     min_samples : int

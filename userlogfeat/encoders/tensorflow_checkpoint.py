@@ -37,7 +37,7 @@ def read_checkpoint(
     Parameters
     ----------
     prefix : str or Path
-        What its files have in common: ``"model"`` for ``model.index`` and
+        Common prefix of its files: ``"model"`` for ``model.index`` and
         ``model.data-00000-of-00001``.
     wanted : callable, optional
         Called with each variable's name; those it declines are not read.

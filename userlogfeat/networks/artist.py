@@ -154,7 +154,7 @@ class DiscriminantContexts(nn.Module):
     network : Module
         ``penultimate(x)`` gives units (B, n_inner) of (B, F, n_frames).
     n_frames : int
-        Of a context.
+        Frames of a context.
     n_inner, n_units : int
         Units of the network, and what the linear map makes of their mean.
     """

@@ -106,7 +106,7 @@ class DoubleConv(nn.Module):
         return maps, factors * averages
 
     def _convolve_first(self, x):
-        """What is between the convolutions; a norm that only scales is in the first."""
+        """Maps between the convolutions; a norm that only scales is in the first."""
         norm = self.norm2
         if self.training:
             return norm(self.conv1(x)).relu()

@@ -85,8 +85,8 @@ class WindowStatistics(nn.Module):
         elif frames.shape[1] < length:
             frames = frames.repeat(1, -(-length // frames.shape[1]))[:, :length]
         windows = frames.unfold(1, length, self.hop or length)  # units, windows, length
-        heard = [_STATISTICS[name](windows).T for name in self.statistics]
-        return torch.cat(heard, dim=1)
+        rows = [_STATISTICS[name](windows).T for name in self.statistics]
+        return torch.cat(rows, dim=1)
 
 
 _STATISTICS = {
@@ -107,7 +107,7 @@ class FrameTeacher(nn.Module):
     n_bands : int
         F, units of a frame.
     statistics : WindowStatistics
-        Of the frames, and of their embeddings.
+        Statistics of the frames, and of their embeddings.
     pooling : {"mean", "max", "meanstd", None}
         How the windows of a clip become one row; None keeps them apart.
     n_components : int, optional
@@ -148,7 +148,7 @@ class FrameTeacher(nn.Module):
 
     @property
     def sample_rate(self) -> int:
-        """Of the waveforms it hears, in Hz."""
+        """Sample rate of the waveforms it reads, in Hz."""
         if self.front_end is None:
             raise ValueError(
                 f"This model was fitted on frames of your own making ({self.n_bands} "
@@ -201,15 +201,15 @@ class FrameTeacher(nn.Module):
         """
         if "output" in layers:
             return add_output(self, clips, layers)
-        heard = {name: [] for name in layers}
+        rows = {name: [] for name in layers}
         for log_mel in to_log_mels(self.front_end, clips):
             frames = log_mel.float()
             embedded = None if self.features is None else self.features(frames.T).T
             for name in layers:
-                heard[name].append(self._hear(name, frames, embedded))
-        return heard
+                rows[name].append(self._layer(name, frames, embedded))
+        return rows
 
-    def _hear(self, name, frames, embedded):
+    def _layer(self, name, frames, embedded):
         if name == "affinity":
             # The mean of the frames' affinities is that of the mean frame.
             return self.labels(self._means(embedded).mean(0))

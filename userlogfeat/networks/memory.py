@@ -1,4 +1,4 @@
-"""What is heard where a GPU's memory does not suffice: half as much at a time, once."""
+"""If a batch does not fit into the memory of a GPU, it is processed in halves, once."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import torch
 
 
 class Halving:
-    """Hear batches of clips, and halves of them from where memory runs out.
+    """Process batches of clips, in halves once memory has run out.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Halving:
         Parameters
         ----------
         function : callable
-            Of some clips.
+            Applied to some clips.
         clips : sequence
             No more than `batch_size`.
 
@@ -70,7 +70,7 @@ class Halving:
     def _say_no_more(self, n_clips):
         was = "after the batches were halved" if self.halved else "at once"
         return (
-            f"The device has not the memory to hear {n_clips} clip(s), {was}. Pass a "
+            f"The device has not the memory for {n_clips} clip(s), {was}. Pass a "
             f"smaller batch_size than {self.batch_size}, shorter clips (duration=), or "
             'device="cpu".'
         )
@@ -82,9 +82,9 @@ def warn_of_halving(n_clips: int, what: str) -> None:
     Parameters
     ----------
     n_clips : int
-        Of the batch that was too large.
+        Clips of the batch that was too large.
     what : str
-        What goes on with half of them.
+        Work that continues with half of them, for the message.
     """
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

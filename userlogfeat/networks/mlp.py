@@ -62,7 +62,7 @@ class FeatureTeacher(nn.Module):
     head : Module
         From features (clips, n_in) to the embedding (clips, n_units).
     output : Module, optional
-        Of a student: from the embedding to (clips, n_outputs).
+        Output layer of a student: from the embedding to (clips, n_outputs).
     """
 
     def __init__(self, head: nn.Module, output: nn.Module | None = None) -> None:
@@ -95,7 +95,7 @@ def standardise_input(head: nn.Sequential, mean: Tensor, scale: Tensor) -> None:
     head : Sequential
         As :func:`mlp` makes it; changed in place.
     mean, scale : Tensor (n_in,)
-        Of the training features.
+        Mean and standard deviation of the training features.
     """
     first = head[0]
     # In double precision: raw means can be large against the spread.

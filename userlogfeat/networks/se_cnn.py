@@ -134,10 +134,10 @@ class SECNN(nn.Module):
             raise ValueError(
                 f"Got names={names!r}, expected some of {', '.join(self.layer_sizes)}."
             )
-        heard = dict(zip(self.blocks, self._averages(x), strict=True))
+        layers = dict(zip(self.blocks, self._averages(x), strict=True))
         if "embedding" in names:
-            heard["embedding"] = self.embedding(heard[list(self.blocks)[-1]])
-        return {name: heard[name] for name in names}
+            layers["embedding"] = self.embedding(layers[list(self.blocks)[-1]])
+        return {name: layers[name] for name in names}
 
     def _averages(self, x):
         """Global averages (B, channels) of every block's output, in a list."""

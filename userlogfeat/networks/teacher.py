@@ -1,7 +1,7 @@
-"""What a saved model is: front end, network and head in one torch module.
+"""The networks of saved models: front end, network and head in one torch module.
 
 A teacher maps log-mel spectrograms of clips to named layers, one row a clip. Its
-`embedding` layer is what the listening logs taught it. A student is a teacher with an
+`embedding` layer is what it learned from listening logs. A student is a teacher with an
 `output` layer on its embedding.
 """
 
@@ -213,7 +213,7 @@ class PlainTeacher(nn.Module):
 
 
 class SpectrogramTeacher(nn.Module):
-    """A network that hears whole spectrograms.
+    """A network of whole spectrograms.
 
     Parameters
     ----------
@@ -221,13 +221,13 @@ class SpectrogramTeacher(nn.Module):
         ``penultimate(x)`` gives the embedding (clips, n_units) of (clips, bands,
         frames); where it has ``layers(x, names)``, those layers as well.
     front_end : LogMelSpectrogram or None
-        From waveforms to log-mel; None where it was taught by spectrograms of others.
+        From waveforms to log-mel; None where it was trained on spectrograms of others.
     n_bands, n_frames : int
-        Of the spectrograms it was taught by.
+        Shape of the spectrograms it was trained on.
     n_units : int
         Size of the embedding.
     precision : {"fp32", "bf16"}
-        Of convolutions and matrix products.
+        Precision of convolutions and matrix products.
     """
 
     def __init__(
@@ -250,10 +250,10 @@ class SpectrogramTeacher(nn.Module):
 
     @property
     def sample_rate(self) -> int:
-        """Of the waveforms it hears, in Hz."""
+        """Sample rate of the waveforms it reads, in Hz."""
         if self.front_end is None:
             raise ValueError(
-                "This model was taught by log-mel spectrograms of your own making "
+                "This model was trained on log-mel spectrograms of your own making "
                 f"({self.n_bands} bands) and has no front end: pass X as a 3-D array "
                 "of such spectrograms, not as paths or waveforms."
             )
@@ -261,7 +261,7 @@ class SpectrogramTeacher(nn.Module):
 
     @property
     def min_samples(self) -> int:
-        """Samples of the shortest clip it can hear."""
+        """Samples of the shortest clip it can read."""
         n_frames = getattr(self.network, "min_frames", 1)
         settings = self.front_end.front_end
         return (n_frames - 1 + settings.drop_last) * settings.hop
@@ -292,13 +292,13 @@ class SpectrogramTeacher(nn.Module):
         if "output" in layers:
             return add_output(self, clips, layers)
         log_mels = to_log_mels(self.front_end, clips)
-        heard = {name: [None] * len(log_mels) for name in layers}
+        encoded = {name: [None] * len(log_mels) for name in layers}
         for rows in rows_of_one_length(log_mels):
             x = torch.stack([log_mels[i] for i in rows])  # B, F, T
             for name, values in self._read(x, layers).items():
                 for row, value in zip(rows, values.float(), strict=True):
-                    heard[name][row] = value
-        return heard
+                    encoded[name][row] = value
+        return encoded
 
     def output(self, embedding: Tensor) -> Tensor:
         """Output of a student (clips, n_outputs) for embeddings (clips, n_units)."""
@@ -357,9 +357,9 @@ def add_output(
     """Layers of clips with "output" among them, from the embedding."""
     others = tuple(dict.fromkeys(["embedding", *layers]))
     others = tuple(name for name in others if name != "output")
-    heard = teacher(clips, layers=others, **settings)
-    heard["output"] = list(teacher.output(torch.stack(heard["embedding"])))
-    return {name: heard[name] for name in layers}
+    encoded = teacher(clips, layers=others, **settings)
+    encoded["output"] = list(teacher.output(torch.stack(encoded["embedding"])))
+    return {name: encoded[name] for name in layers}
 
 
 def with_output(

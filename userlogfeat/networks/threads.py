@@ -31,8 +31,8 @@ def map_blocks(
     Parameters
     ----------
     function : callable
-        Of one block. Settings of the calling thread, such as ``torch.no_grad``, do not
-        hold in it.
+        Applied to one block. Settings of the calling thread, such as ``torch.no_grad``,
+        do not hold in it.
     rows : Tensor (n, ...)
         Split along its first axis.
     smallest, largest : int
@@ -57,9 +57,9 @@ def map_threads(
     Parameters
     ----------
     function : callable
-        Of one item; see :func:`map_blocks`.
+        Applied to one item; see :func:`map_blocks`.
     items : sequence
-        What to apply it to.
+        Items to apply it to.
     device : torch.device
         Where the work is done: other devices than a CPU are fed by one thread.
 

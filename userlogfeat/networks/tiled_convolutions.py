@@ -11,7 +11,7 @@ those of a batch take longer to write than to compute. Here they are never writt
   and the pooling at once.
 * Backward, what is between the convolutions is made again, at 1 / C of the cost of the
   second.
-* Each clip is heard by one thread, which waits for no other.
+* Each clip is computed by one thread, which waits for no other.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ class PooledConvolutions(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor]:
         """Clips in threads, each in pieces."""
         weights = _as_products_need(first, second, dtype)
-        hear = partial(_forward, weights=weights, pool=pool)
-        heard = map_threads(hear, x.detach(), device=x.device)
-        maps, chosen, sums = (torch.stack(part) for part in zip(*heard, strict=True))
+        forward = partial(_forward, weights=weights, pool=pool)
+        computed = map_threads(forward, x.detach(), device=x.device)
+        maps, chosen, sums = (torch.stack(part) for part in zip(*computed, strict=True))
         ctx.save_for_backward(x, first, second, chosen)
         ctx.pool, ctx.dtype = pool, dtype
         averages = (sums / x[0].numel()).to(x.dtype)
@@ -136,7 +136,7 @@ def _forward(x, weights, pool):
     chosen : Tensor of the same shape, int32
         Where in its piece each maximum was.
     sums : Tensor (C,), float32 or float64
-        Of the second convolution's output, over all positions.
+        Sums of the second convolution's output over all positions.
     """
     first, second = weights
     padded = _pad(x, first.dtype)
@@ -183,7 +183,7 @@ def _backward(clip, weights, pool):
 
 
 def _between(padded, frames, first):
-    """What is between the convolutions, in `frames` and one more on either side.
+    """Maps between the convolutions, in `frames` and one more on either side.
 
     Returns
     -------

@@ -38,7 +38,7 @@ SPREAD = 0.01  # standard deviation of fresh tables: not stated
 
 @dataclass(frozen=True)
 class UserBatch:
-    """What the tower reads of some users.
+    """Histories and demographics of some users, as the tower reads them.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class UserTower(nn.Module):
     Parameters
     ----------
     codes : sequence of Tensor (n_items,), int64
-        What is looked up for each item: its own number first, then those of its artist,
+        Rows to look up for each item: its own number first, then those of its artist,
         album, ... Counted from 0; -1 is left out of the mean (an item that is not
         known, a missing artist).
     n_groups : int
@@ -83,7 +83,7 @@ class UserTower(nn.Module):
     n_categories : sequence of int
         Values of each demographic that is a category, besides "unknown".
     n_units : int
-        Of every lookup and of the embedding.
+        Size of every lookup and of the embedding.
     hidden : sequence of int
         Units of the fully connected layers with leaky ReLU; a linear one follows.
     """

@@ -32,7 +32,7 @@ def build(
     device : str
         Where front end and trunk are; the network's own tensors are on no device.
     precision : {"fp32", "bf16"}
-        Of its matrix products.
+        Precision of its matrix products.
     own_class : type or None
         The network's class, where a user wrote it.
 
@@ -130,7 +130,7 @@ def _build_se_cnn(spec, front_end, device, precision):
             pools=spec["pools"],
             n_units=spec["n_units"],
         )
-    return _hear_spectrograms(network, spec, front_end, device, precision)
+    return _spectrogram_teacher(network, spec, front_end, device, precision)
 
 
 def _build_metric(spec, front_end, device, precision):
@@ -143,7 +143,7 @@ def _build_metric(spec, front_end, device, precision):
         )
         network = ContextMean(network, spec["n_frames"])
         network.output = _build_output(spec, spec["n_units"])
-    return _hear_spectrograms(network, spec, front_end, device, precision)
+    return _spectrogram_teacher(network, spec, front_end, device, precision)
 
 
 def _build_artist(spec, front_end, device, precision):
@@ -156,7 +156,7 @@ def _build_artist(spec, front_end, device, precision):
         )
         network = _add_discriminant(network, spec)
         network.output = _build_output(spec, spec["n_units"])
-    return _hear_spectrograms(network, spec, front_end, device, precision)
+    return _spectrogram_teacher(network, spec, front_end, device, precision)
 
 
 def _add_discriminant(network, spec):
@@ -191,12 +191,12 @@ def _build_custom(spec, front_end, device, precision, own_class):
         network = own_class(shape, n_units, spec["n_outputs"] or n_units)
     if "n_inner" in spec:
         network = _add_discriminant(network, spec)
-    elif spec.get("contexts"):  # it hears contexts of n_frames, one after the other
+    elif spec.get("contexts"):  # contexts of n_frames, one after the other
         network = ContextMean(network, spec["n_frames"])
-    return _hear_spectrograms(network, spec, front_end, device, precision)
+    return _spectrogram_teacher(network, spec, front_end, device, precision)
 
 
-def _hear_spectrograms(network, spec, front_end, device, precision):
+def _spectrogram_teacher(network, spec, front_end, device, precision):
     return SpectrogramTeacher(
         network,
         front_end=front_end and LogMelSpectrogram(front_end).to(device),

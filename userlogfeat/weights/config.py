@@ -36,12 +36,12 @@ class ModelError(ValueError):
 
 @contextlib.contextmanager
 def explained(folder: PathLike) -> Iterator[None]:
-    """Say of any error that the config of a folder causes whose fault it is.
+    """Re-raise errors that the config of a folder causes as ModelError.
 
     Parameters
     ----------
     folder : str or Path
-        Of a saved model.
+        Folder of a saved model.
 
     Raises
     ------

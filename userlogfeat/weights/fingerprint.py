@@ -1,6 +1,6 @@
 """The fingerprint of a network: its embedding of a fixed test input.
 
-It tells of anything that changed beside the weights: a library, a front end, a trunk.
+It changes with anything beside the weights: a library, a front end, an encoder.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ def check_fingerprint(
     Parameters
     ----------
     name : str
-        Of the model, for the message.
+        Name of the model, for the message.
     found, expected : ndarray
         Fingerprints: now, and as its config lists it.
     precision : {"fp32", "bf16"}
-        Says how far they may be from each other.
+        Precision, which decides how far they may be apart.
     """
     if found.shape == expected.shape:
         distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)

@@ -2,7 +2,7 @@
 
 Loading runs no code from the folder. It compares the SHA-256 of the weights, the names
 and shapes of all tensors, and the *fingerprint*: the embedding of a fixed test tone,
-which tells of anything else that changed (a library, a front end, a trunk). Networks
+which changes with anything else (a library, a front end, an encoder). Networks
 are kept, one of each per process.
 """
 
@@ -76,7 +76,7 @@ class SavedModel:
         A :class:`EncoderTeacher`, :class:`SpectrogramTeacher` or
         :class:`FeatureTeacher`, in evaluation mode.
     config : dict
-        What config.json holds.
+        Content of config.json.
     fingerprint : str
         Identifies weights and settings: equal strings, equal features.
     """
@@ -142,7 +142,7 @@ def save_model(
     folder : str or Path
         Made where it is missing.
     network : EncoderTeacher, SpectrogramTeacher or FeatureTeacher
-        What to save; the weights of an encoder are not written, only its identity.
+        Network to save; the weights of an encoder are not written, only its identity.
     estimator : dict
         ``{"class": ..., "parameters": ...}`` of the estimator that learned it.
     spec : dict
@@ -205,7 +205,7 @@ def load_model(
     device : str or torch.device
         Where the network runs.
     precision : {"fp32", "bf16"}
-        Of its matrix products.
+        Precision of its matrix products.
     network : type, optional
         The class of the network, where it is one of your own.
 
@@ -316,7 +316,7 @@ def _fetch(name):
 
 
 def _stamp(path):
-    """What changes where a file is replaced, whatever the clock says; 0 if missing."""
+    """Stamp that changes if a file is replaced, whatever the clock says; or 0."""
     try:
         status = path.stat()
     except OSError:
@@ -344,7 +344,7 @@ def _load(name, folder, stamps, device, precision, own_class):
             f"{network.layer_sizes}, and scales are positive. Copy the folder again."
         )
     check_fingerprint(name, found, expected, precision)
-    _tell_licence(name, config)
+    _warn_of_licence(name, config)
     return SavedModel(name, network, config, _identity(config))
 
 
@@ -370,7 +370,7 @@ def _fill(network, data, path):
     network.load_state_dict(tensors, strict=False, assign=True)
 
 
-def _tell_licence(name, config):
+def _warn_of_licence(name, config):
     data = config["training_data"]
     if data["non_commercial"]:
         warnings.warn(
