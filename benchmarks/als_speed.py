@@ -19,8 +19,8 @@ N_FACTORS, N_ROUNDS, CG_STEPS = 40, 15, 3  # the defaults of both
 def operations(user_items):
     """Multiplications and additions of a fit by conjugate gradients.
 
-    A step multiplies one vector by the Gram matrix and by the factors of what was
-    played; as much is done once before the first.
+    A step multiplies one vector by the Gram matrix and by the factors of the played
+    items; the same is done once before the first step.
     """
     rows = sum(user_items.shape)
     once = 2 * N_FACTORS**2 * rows + 2 * 4 * N_FACTORS * user_items.nnz
@@ -42,7 +42,7 @@ def ours(user_items):
 
 
 def direct(user_items, *, fold_in=False):
-    """As its documentation says: confidences, and BLAS held to one thread."""
+    """Call implicit as documented: with confidences, and BLAS limited to one thread."""
     with threadpool_limits(1, "blas"):
         confidences = user_items.copy()
         confidences.data = 1 + 40 * confidences.data
@@ -53,12 +53,12 @@ def direct(user_items, *, fold_in=False):
 
 
 def direct_with_fold_in(user_items):
-    """And users that fit the items, as ours are: what implicit's own way costs."""
+    """Call implicit, then fit the users to the items as ours does."""
     direct(user_items, fold_in=True)
 
 
 def seconds(function, user_items):
-    """By the clock and of the processor."""
+    """Return seconds by the clock, and of the processor."""
     start, cpu = time.perf_counter(), time.process_time()
     function(user_items)
     return time.perf_counter() - start, time.process_time() - cpu
@@ -104,15 +104,15 @@ def main():
         rows,
         [
             "40 factors, 15 iterations, the same confidences 1 + 40 r, BLAS held to "
-            "one thread in all. Ours also checks the input, and its last step is exact "
-            "(as long as four to five of the others): the users then fit the items. "
-            "implicit's own way to that is one fold-in more.",
+            "one thread in all. Ours also checks the input, and its last step is "
+            "exact (it takes as long as four to five other steps): the users then "
+            "fit the items. implicit's own way to do that is another fold-in.",
             f"Medians of {n_repeats} repeats in turning order, of ratios within a "
-            "repeat. Wanted is a ratio of at most 1.05; like for like, both with users "
-            "that fit the items, it is the last ratio.",
-            "Of the machine: the operations of implicit's conjugate gradients against "
-            f"the {peak / 1e9:.0f} GFLOP/s of the fastest square product in fp32. Rows "
-            "are short, so that this limit is far.",
+            "repeat. The ratio should be at most 1.05; in the last ratio, both have "
+            "users that fit the items.",
+            "Of the machine: the operations of implicit's conjugate gradients "
+            f"against the {peak / 1e9:.0f} GFLOP/s of the fastest square product in "
+            "fp32. Rows are short, so this limit is out of reach.",
         ],
         seed=SEED,
     )

@@ -1,4 +1,4 @@
-"""Does decoding hide behind the network, and does memory grow with the files?
+"""Measure whether decoding overlaps with the network, and memory by number of files.
 
 Decoding alone, the network alone, the whole extraction, and the loop that one writes
 with librosa alternate in one process, each with the settings of `MusicnnEmbedder`. Peak
@@ -25,7 +25,7 @@ from reporting import data_folder, record
 ROUNDS = 5
 N_FILES = (200, 2000, 20_000)
 PATCH_FRAMES, HOP_FRAMES = 187, 62  # of musicnn: 3 s, every second
-MEMORY_SECONDS = 3.0  # heard of each file where memory is measured: one patch
+MEMORY_SECONDS = 3.0  # read of each file when memory is measured: one patch
 
 
 def main(parts):
@@ -37,9 +37,9 @@ def main(parts):
 
 
 def librosa_loop(clips, network):
-    """What one writes: load, mel spectrogram, patches, and a batch of them a file.
+    """Run the usual loop: load, mel spectrogram, and a batch of patches for each file.
 
-    The layers are ours; the patches overlap, and each is heard anew.
+    The layers are ours; the patches overlap, and each is computed anew.
     """
     import librosa
     import torch
@@ -54,8 +54,8 @@ def librosa_loop(clips, network):
         starts = range(0, log_mel.shape[1] - PATCH_FRAMES + 1, HOP_FRAMES)
         patches = [log_mel[:, start : start + PATCH_FRAMES] for start in starts]
         with torch.inference_mode():
-            heard = network(patches, layers=(LAYER,))[LAYER]
-            features.append(torch.cat(list(heard)).mean(0))
+            layers = network(patches, layers=(LAYER,))[LAYER]
+            features.append(torch.cat(list(layers)).mean(0))
     return features
 
 
@@ -90,8 +90,8 @@ def overlap(clips, folder):
     rates = {
         name: [audio_seconds / t for t in taken[1:]] for name, taken in times.items()
     }
-    decode, hear, whole, loop = rates.values()
-    shares = [w / min(d, h) for d, h, w in zip(decode, hear, whole, strict=True)]
+    decode, encode, end_to_end, loop = rates.values()
+    shares = [w / min(d, h) for d, h, w in zip(decode, encode, end_to_end, strict=True)]
     with torch.inference_mode():
         log_mels = network.front_end.clips([torch.from_numpy(w) for w in waveforms])
     operations = count_operations(network, log_mels) / audio_seconds
@@ -103,7 +103,9 @@ def overlap(clips, folder):
         rows.append(
             [name, f"{middle:.0f}", f"{min(found):.0f} to {max(found):.0f}", share]
         )
-    times_loop = statistics.median(w / lo for w, lo in zip(whole, loop, strict=True))
+    times_loop = statistics.median(
+        w / lo for w, lo in zip(end_to_end, loop, strict=True)
+    )
     share = statistics.median(shares)
     record(
         "extraction_speed/overlap",
@@ -114,8 +116,8 @@ def overlap(clips, folder):
             f"End to end runs at {share:.2f} of the slower of the two alone (median of "
             f"the rounds, {min(shares):.2f} to {max(shares):.2f}; required: 0.95), and "
             f"at {times_loop:.1f} times the loop.",
-            "Decoding and the network share the same cores here: what decoding costs, "
-            "the network cannot have.",
+            "Decoding and the network share the same cores here: time spent on "
+            "decoding is not available to the network.",
             "The loop is librosa's load and mel spectrogram, then the patches of a "
             "file as one batch through our layers, a file at a time. The original "
             "musicnn is in another table.",

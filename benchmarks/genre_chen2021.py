@@ -1,11 +1,11 @@
-"""Genre from musicnn's patches with and without a place among listeners.
+"""Genre from musicnn's patches, with and without an embedding learned from listeners.
 
 The pipeline of Chen & Liang (2020) and of Chen, Liang, Ma, Gu (2021): patches of
 MSD_musicnn's max_pool, alone and beside an embedding learned from listeners, PCA to
 128, an RBF SVM with C=1 and gamma 1/128. Whitening and the majority vote over the
-patches of a clip are ours (docs/papers/chen2020.md says why). What stands beside is
-also taught by users in another order, by permuted logs, and is an untrained network on
-the same tags (`genre_embedding.py`).
+patches of a clip are ours (see docs/papers/chen2020.md). The controls are embeddings
+trained on users in another order and on permuted logs, and an untrained network on the
+same tags (`genre_embedding.py`).
 
     python benchmarks/genre_chen2021.py                     # clips at hand
     python benchmarks/genre_chen2021.py --gtzan genres      # 443/197/290, all of GTZAN
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import genre_tasks as tasks
 import numpy as np
-from genre_embedding import ARMS, embed_once, hear, read_frames
+from genre_embedding import ARMS, embed_once, embed_patches, read_frames
 from reporting import data_folder, record
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
@@ -42,7 +42,7 @@ AT_HAND = {
 
 
 def make_classifier(n_columns):
-    """The paper's, of patches."""
+    """Return the paper's classifier of patches."""
     n_components = min(N_COMPONENTS, n_columns)
     steps = [
         PCA(n_components, whiten=True, random_state=SEED),
@@ -52,7 +52,7 @@ def make_classifier(n_columns):
 
 
 def outcomes(clips, task):
-    """Which clips are classified right, NaN where not tested: (n_folds, n_clips)."""
+    """Return whether each clip is classified correctly, NaN where not tested."""
     right = np.full((len(task.folds), len(clips)), np.nan)
     for fold, (train, test) in enumerate(task.folds):
         classifier = make_classifier(clips[0].shape[1])
@@ -76,8 +76,8 @@ def beside(first, second):
 
 def run(name, task, n_seeds):
     """Outcomes (n_seeds, n_clips) of each arm."""
-    main, tags = task.patches or hear(task.paths, name)
-    frames = read_frames(task.excluded, task.taught_by)
+    main, tags = task.patches or embed_patches(task.paths, name)
+    frames = read_frames(task.excluded, task.training_parts)
     first = "tags" if main is tags else "max_pool"
     found = {first: [outcomes(main, task)]}
     if task.published:
@@ -88,17 +88,17 @@ def run(name, task, n_seeds):
     for arm in ARMS:
         for seed in range(n_seeds):
             embedded = embed_once(name, tags, frames, arm, seed)
-            for words, clips in (
-                (f"{first} + {WORDS[arm]}", beside(main, embedded)),
-                (f"{WORDS[arm]}, alone", embedded),
+            for name_of_row, clips in (
+                (f"{first} + {NAMES[arm]}", beside(main, embedded)),
+                (f"{NAMES[arm]}, alone", embedded),
             ):
-                found.setdefault(words, []).append(outcomes(clips, task))
+                found.setdefault(name_of_row, []).append(outcomes(clips, task))
             print(name, arm, seed, flush=True)
     return {arm: np.stack(rows) for arm, rows in found.items()}, frames
 
 
-WORDS = {"true": "embedding"} | {arm: f"embedding, {arm}" for arm in ARMS[1:]}
-WORDS["random projection"] = "untrained network on the tags"
+NAMES = {"true": "embedding"} | {arm: f"embedding, {arm}" for arm in ARMS[1:]}
+NAMES["random projection"] = "untrained network on the tags"
 
 
 def report(name, task, found, frames):
@@ -123,11 +123,12 @@ def report(name, task, found, frames):
         [
             *task.notes,
             f"{tested.sum()} clips are tested. MSD_musicnn, patches of 3 s, "
-            f"PCA({N_COMPONENTS}, whiten=True), or as many as there are columns, SVC("
-            "C=1, gamma=1/components), majority vote. The embedding is "
-            f"taught by published tag frames of {n_artists} artists in HetRec "
-            "Last.fm's logs, of whom no clip is learned from or tested here; dislikes "
-            "are drawn, not expressed. Columns of both kinds at unit mean square.",
+            f"PCA({N_COMPONENTS}, whiten=True), or as many as there are columns, "
+            "SVC(C=1, gamma=1/components), majority vote. The embedding was trained "
+            f"on published tag frames of {n_artists} artists in HetRec Last.fm's "
+            "logs, none of whose clips is used for training the classifier or for "
+            "testing; dislikes are drawn, not expressed. Columns of both kinds at "
+            "unit mean square.",
             "95% intervals over clips"
             + (", by artist," if task.groups is not None else "")
             + " and runs.",

@@ -1,11 +1,11 @@
-"""What `genre_chen2021.py` puts beside musicnn: places among listeners, patch by patch.
+"""Embeddings of patches among listeners, for `genre_chen2021.py`.
 
 A `MetricEmbedder` learns from the published 50-tag frames of GTZAN's tracks (a frame a
 patch of 3 s), where their artists are in the logs of HetRec Last.fm: users like the
-patches of artists they play, and dislike those of others that are drawn. It hears a
-patch through musicnn's tags. No artist teaches whose clips are classified, be it to
-learn from or to test: what an embedder says of clips that taught it is another thing
-than what it says of new ones.
+patches of artists they play, and dislike drawn patches of others. The embedder reads a
+patch as musicnn's tags. It is not trained on artists whose clips are classified,
+neither for training nor for testing the classifier: embeddings of training clips differ
+from those of new ones.
 """
 
 import warnings
@@ -68,7 +68,7 @@ def read_users():
 
 @cache
 def fit_embedder(frames, arm, seed):
-    """An embedder of tag frames, taught by listeners or by a control of them."""
+    """Fit an embedder of tag frames to listeners or to a control of them."""
     plays, ids = read_plays()
     artists, own = np.unique(frames.artists, return_inverse=True)
     rng, users = np.random.default_rng(seed), read_users()
@@ -108,11 +108,11 @@ def embed(tags, frames, arm, seed):
     Parameters
     ----------
     tags : list of ndarray (n_patches, 50)
-        Of each clip.
+        Tags of the patches of each clip.
     frames : Frames
-        What teaches.
+        Training frames.
     arm : str
-        Of ARMS.
+        One of ARMS.
     seed : int
 
     Returns
@@ -122,8 +122,8 @@ def embed(tags, frames, arm, seed):
     if arm != "random projection":
         embedder = fit_embedder(frames, arm, seed)
         return [embedder.transform(clip) for clip in tags]
-    # Through a hidden layer: beside the tags themselves, a matrix times them would be
-    # columns that say nothing new, of which whitening makes noise.
+    # Through a hidden layer: beside the tags themselves, a matrix times them would add
+    # no information, and whitening would turn these columns into noise.
     rng = np.random.default_rng(seed)
     n_tags = frames.tags.shape[1]
     into = rng.normal(size=(n_tags, N_HIDDEN)) / np.sqrt(n_tags)
@@ -133,7 +133,7 @@ def embed(tags, frames, arm, seed):
 
 
 def embed_once(name, tags, frames, arm, seed):
-    """What `embed` gives, kept by the name of the task."""
+    """Return the result of `embed`, kept in a file by the name of the task."""
     path = FOLDER / f"embedded-{name}" / f"{arm.replace(' ', '_')}-{seed}.npz"
     if not path.exists():
         clips = embed(tags, frames, arm, seed)
@@ -145,7 +145,7 @@ def embed_once(name, tags, frames, arm, seed):
     return np.split(kept["rows"], np.cumsum(kept["sizes"])[:-1])
 
 
-def hear(paths, name):
+def embed_patches(paths, name):
     """Patches of clips by musicnn, max_pool and tags; kept in files of CHUNK clips.
 
     A feature table has one row a clip; a clip has many patches.

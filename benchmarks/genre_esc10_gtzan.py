@@ -1,9 +1,9 @@
-"""Does the estimate help beside musicnn? ESC-10, and ESC-10 with GTZAN clips.
+"""Genre and sound classes from musicnn with and without the estimate: ESC-10, GTZAN.
 
 `make_pipeline(UserLogEmbedder(), PCA(128), SVC())` as written, against musicnn alone,
 the estimate alone, teachers of permuted logs and random projections, cross-validated
-over the same folds: the published five of ESC-10; GTZAN's clips are dealt to them by
-artist. The GTZAN clips whose tracks taught the teacher are left out.
+over the same folds: the published five of ESC-10; GTZAN's clips are assigned to them by
+artist. The GTZAN clips whose tracks the teacher was trained on are left out.
 
     python benchmarks/genre_esc10_gtzan.py
 """
@@ -38,13 +38,13 @@ N_CONTROLS = 10
 LAYERS = ("max_pool", "embedding", "head_input")
 
 
-def read_clips(data, taught):
+def read_clips(data, trained_on):
     """Paths, labels and folds of ESC-10, then of the GTZAN clips."""
     esc = sorted((data / "esc10").glob("*/*.ogg"))
     folds = [int(path.name[0]) - 1 for path in esc]
     clips = pl.read_csv(data / "gtzan_clips" / "clips.csv")
     tracks = clips["file"].str.strip_suffix(".flac")
-    clips = clips.filter(~tracks.is_in(list(taught)))
+    clips = clips.filter(~tracks.is_in(list(trained_on)))
     artists = [row["artist"] or row["file"] for row in clips.to_dicts()]
     deal = StratifiedGroupKFold(5, shuffle=True, random_state=SEED)
     fold_of = np.empty(len(clips), dtype=int)
@@ -60,7 +60,7 @@ def unit_mean_square(X):
 
 
 def correct(X, labels, folds):
-    """Which clips are classified right in cross-validation."""
+    """Return whether each clip is classified correctly in cross-validation."""
     steps = [PCA(128, random_state=SEED), SVC()] if X.shape[1] > 128 else [SVC()]
     found = cross_val_predict(
         make_pipeline(*steps), X, labels, cv=PredefinedSplit(folds)
@@ -68,15 +68,15 @@ def correct(X, labels, folds):
     return found == labels
 
 
-def control_heads(data, train, taught, settings):
-    """Heads taught by permuted logs, and random projections, as functions."""
+def control_heads(data, train, trained_on, settings):
+    """Yield heads trained on permuted logs, and random projections, as functions."""
     rng = np.random.default_rng(SEED)
     logs = read_logs(data / "hetrec2011-lastfm-2k", "hetrec-lastfm-2k")
     factors = fit_factors(logs, *settings, SEED)
     scaler = StandardScaler().fit(train.features)
     for _ in range(N_CONTROLS):
-        permuted = permute(factors, train.artists[taught], rng)
-        yield "permuted logs", Teacher(train, taught, permuted).regressor.predict
+        permuted = permute(factors, train.artists[trained_on], rng)
+        yield "permuted logs", Teacher(train, trained_on, permuted).regressor.predict
         matrix = rng.normal(size=(100, 40))
         yield "random projection", lambda X, m=matrix: scaler.transform(X) @ m
 
@@ -85,8 +85,8 @@ def main():
     warnings.filterwarnings("ignore", category=NonCommercialWarning)
     data = data_folder()
     train, test = read_tracks(data, "train"), read_tracks(data, "test")
-    taught = train.logged & ~np.isin(train.artists, test.artists)
-    paths, labels, folds, n_esc = read_clips(data, train.names[taught])
+    trained_on = train.logged & ~np.isin(train.artists, test.artists)
+    paths, labels, folds, n_esc = read_clips(data, train.names[trained_on])
     embedder = UserLogEmbedder()
     clips = [clip.layers for clip in embedder.iter_features(paths, layers=LAYERS)]
     layers = {name: np.stack([clip[name] for clip in clips]) for name in LAYERS}
@@ -102,7 +102,7 @@ def main():
         "estimate (40)": [estimate],
         "both (793), the default": [np.hstack([musicnn, estimate])],
     }
-    for name, head in control_heads(data, train, taught, settings):
+    for name, head in control_heads(data, train, trained_on, settings):
         control = unit_mean_square(head(layers["head_input"]))
         arms.setdefault(f"{name} (40)", []).append(control)
         arms.setdefault(f"both, {name}", []).append(np.hstack([musicnn, control]))
@@ -126,10 +126,10 @@ def main():
             columns + (["GTZAN clips alone"] if stem == "together" else []),
             table,
             [
-                "Five folds: the published ones of ESC-10; GTZAN clips dealt to them "
-                "by artist. SVC with its default C; PCA only where there are more than "
-                "128 columns. Controls: 10 teachers from permuted logs, 10 random "
-                "projections of what the head reads.",
+                "Five folds: the published ones of ESC-10; GTZAN clips assigned to "
+                "them by artist. SVC with its default C; PCA only where there are "
+                "more than 128 columns. Controls: 10 teachers from permuted logs, 10 "
+                "random projections of the head's input.",
             ],
             seed=SEED,
         )

@@ -1,9 +1,10 @@
-"""Do artist labels teach genre? Planted songs, GTZAN, Spotify's features, ESC-10.
+"""Genre from features trained on artist labels: planted songs, GTZAN, Spotify, ESC-10.
 
-`ArtistEmbedder` learns who made a song, from artists that the genre task does not
-have; then an SVM learns genre (or the sound's class) from few labels, and is tested on
-artists it has not heard either. Beside it: what the network reads, summed up without
-learning; the same network with random weights; the same with permuted artists.
+`ArtistEmbedder` learns to recognise the artist of a song, from artists outside the
+genre task; then an SVM learns genre (or the sound's class) from few labels, and is
+tested on artists that are new to it. It is compared with the network's input,
+summarised without learning; the same network with random weights; the same with
+permuted artists.
 
     python benchmarks/genre_park2017.py [--only planted images spotify esc10]
 
@@ -35,7 +36,7 @@ BLIND = 1e-12  # a step that moves no weight: batch norm sees the songs, nothing
 ARMS = ("input", "random network", "permuted artists", "artists: last layer", "artists")
 
 
-def summed_up(log_mels):
+def moments(log_mels):
     """Mean, variance, maximum and minimum over time, of every band."""
     parts = (log_mels.mean(2), log_mels.var(2), log_mels.max(2), log_mels.min(2))
     return np.hstack(parts)
@@ -63,7 +64,7 @@ def interval(values):
     return f"{mean:.3f} ({low:.3f} to {high:.3f})"
 
 
-def hear(embedder, X, layer):
+def transform(embedder, X, layer):
     return clone_fitted(embedder, layer).transform(X)
 
 
@@ -75,7 +76,7 @@ def clone_fitted(embedder, layer):
     return again
 
 
-def arms_of(embedder, teach, artists, task, inputs):
+def arms_of(embedder, training_clips, artists, task, inputs):
     """Features of the task's clips: {arm: list of (features, scale), one a fit}."""
     inner = "embedding" if embedder.network == "mlp" else "context_mean"
     found, named = {"input": [(inputs, True)]}, []
@@ -89,14 +90,14 @@ def arms_of(embedder, teach, artists, task, inputs):
             "random network": (blind, rng.permutation(artists)),
         }
         for arm, (model, names) in runs.items():
-            model.fit(teach, names)
+            model.fit(training_clips, names)
             layer = inner if arm == "random network" else "embedding"
-            entry = (hear(model, task, layer), layer != "embedding")
+            entry = (transform(model, task, layer), layer != "embedding")
             found.setdefault(arm, []).append(entry)
             if arm == "artists":
                 named.append(model.test_score_)
         if embedder.network != "mlp":
-            last = (hear(own, task, "context_mean"), True)
+            last = (transform(own, task, "context_mean"), True)
             found.setdefault("artists: last layer", []).append(last)
     return found, np.mean(named)
 
@@ -134,26 +135,27 @@ def planted(_):
         log_mels = LogMel(front).fit_transform(corpus.audio)
         artists = corpus.catalogue.groups("artist")
         labels = np.asarray(corpus.catalogue.labels)
-        taught = artists < 80
+        is_training = artists < 80
         embedder = ArtistEmbedder(
             frontend=front, context=1.0, pools=(4, 4, 2), max_epochs=30, channels=64
         )
         found, named = arms_of(
             embedder,
-            log_mels[taught],
-            artists[taught],
-            log_mels[~taught],
-            summed_up(log_mels[~taught]),
+            log_mels[is_training],
+            artists[is_training],
+            log_mels[~is_training],
+            moments(log_mels[~is_training]),
         )
-        tell(
+        record_table(
             f"planted_{equaliser}",
             f"Genre of planted songs, an equaliser for each {equaliser}",
-            table_of(found, labels[~taught], artists[~taught]),
+            table_of(found, labels[~is_training], artists[~is_training]),
             [
-                f"{taught.sum()} songs of 80 artists teach, {(~taught).sum()} of 40 "
-                f"others are the task (six tastes, chance {largest(labels[~taught])}). "
-                f"The teacher names the artist of {named:.2f} of its test songs. "
-                "Input: mean, variance, maximum, minimum of the mel bands.",
+                f"{is_training.sum()} songs of 80 artists are for training, "
+                f"{(~is_training).sum()} of 40 others are the task (six tastes, "
+                f"chance {largest(labels[~is_training])}). The teacher names the "
+                f"artist of {named:.2f} of its test songs. Input: mean, variance, "
+                "maximum, minimum of the mel bands.",
             ],
         )
 
@@ -178,15 +180,15 @@ def images(data):
     labels = kept["genre"].astype(str)
     all_rows, namings = [], []
     for fold in range(3):
-        taught = (fold_of >= 0) & (fold_of != fold)
-        n_songs = np.bincount(groups[taught], minlength=groups.max() + 1)
-        taught &= n_songs[groups] > 1
+        is_training = (fold_of >= 0) & (fold_of != fold)
+        n_songs = np.bincount(groups[is_training], minlength=groups.max() + 1)
+        is_training &= n_songs[groups] > 1
         task = fold_of == fold
         embedder = ArtistEmbedder(
             context=0.9, pools=(4, 4, 2), max_epochs=40, channels=64
         )
         found, named = arms_of(
-            embedder, X[taught], groups[taught], X[task], summed_up(X[task])
+            embedder, X[is_training], groups[is_training], X[task], moments(X[task])
         )
         namings.append(named)
         scores = {
@@ -210,17 +212,17 @@ def images(data):
             for i in range(len(N_LABELS[:3]))
         ]
         rows.append([arm, all_rows[0][1][arm], *pooled])
-    tell(
+    record_table(
         "images",
         "Genre of GTZAN tracks, from their spectrogram images",
         rows,
         [
-            "Mean of three rotations: two of the published artist-filtered folds teach "
-            "(artists of two songs or more), the third is the task; its labels and its "
-            "test tracks are of different artists as well. Labels of a class are fewer "
-            "than asked for where a draw has not as many. 5 s a track, 68 linear "
-            f"bands. The teacher names the artist of {np.mean(namings):.2f} of its "
-            "test songs.",
+            "Mean of three rotations: the network is trained on two of the published "
+            "artist-filtered folds (artists of two songs or more), the third is the "
+            "task; its labels and its test tracks are of different artists as well. "
+            "If a draw has fewer labels of a class than requested, all of them are "
+            "used. 5 s a track, 68 linear bands. The teacher names the artist of "
+            f"{np.mean(namings):.2f} of its test songs.",
         ],
         n_labels=N_LABELS[:3],
     )
@@ -236,54 +238,57 @@ def spotify(data):
     task = np.flatnonzero(has_genre & mine[artists])
     task = rng.permutation(task)[:6000]
     n_songs = np.bincount(artists, minlength=len(names))
-    taught = np.flatnonzero(~mine[artists] & (n_songs[artists] >= 10))
+    is_training = np.flatnonzero(~mine[artists] & (n_songs[artists] >= 10))
     embedder = ArtistEmbedder(
         n_components=11, network="mlp", batch_size=256, max_epochs=30, patience=5
     )
     X = kept["X"].astype(np.float32)
-    found, named = arms_of(embedder, X[taught], artists[taught], X[task], X[task])
+    found, named = arms_of(
+        embedder, X[is_training], artists[is_training], X[task], X[task]
+    )
     labels, own = kept["genre"][task].astype(str), artists[task]
-    tell(
+    record_table(
         "spotify",
         "Genre of Spotify tracks, from 12 published numbers a track",
         table_of(found, labels, own, (2, 5, 20, 100)),
         [
-            f"{len(taught)} tracks of {len(np.unique(artists[taught]))} artists of ten "
-            f"songs or more teach; {len(task)} tracks of other artists are the task "
-            f"(six genres, chance {largest(labels)}). An MLP of 256 hidden units and a "
-            "last layer of 256; 11 discriminants. The random network is its "
-            "discriminants of permuted artists. The teacher names the artist of "
-            f"{named:.3f} of its test songs.",
+            f"{len(is_training)} tracks of {len(np.unique(artists[is_training]))} "
+            f"artists of ten songs or more are for training; {len(task)} tracks of "
+            f"other artists are the task (six genres, chance {largest(labels)}). An "
+            "MLP of 256 hidden units and a last layer of 256; 11 discriminants. The "
+            "random network is its discriminants of permuted artists. The teacher "
+            f"names the artist of {named:.3f} of its test songs.",
         ],
         n_labels=(2, 5, 20, 100),
     )
 
 
 def esc10(data):
-    """A task that is not music, taught by the few GTZAN clips whose artists repeat."""
+    """A task that is not music; trained on GTZAN clips of repeated artists."""
     clips = pl.read_csv(data / "gtzan_clips" / "clips.csv").drop_nulls("artist")
     clips = clips.filter(pl.len().over("artist") > 1)
     n_artists = clips["artist"].n_unique()
-    teach = [data / "gtzan_clips" / file for file in clips["file"]]
+    training_clips = [data / "gtzan_clips" / file for file in clips["file"]]
     sounds = sorted((data / "esc10").glob("*/*.ogg"))
     labels = np.array([path.parent.name for path in sounds])
     folds = np.array([int(path.name[0]) for path in sounds])
     log_mels = LogMel("park2017", duration=5.0).fit_transform(sounds)
     embedder = ArtistEmbedder(max_epochs=30, channels=64, duration=15.0)
     found, named = arms_of(
-        embedder, teach, clips["artist"].to_numpy(), sounds, summed_up(log_mels)
+        embedder, training_clips, clips["artist"].to_numpy(), sounds, moments(log_mels)
     )
     musicnn = MusicnnEmbedder().fit_transform(sounds)
     found["musicnn max_pool"] = [(musicnn, True)]
-    tell(
+    record_table(
         "esc10",
-        f"Classes of ESC-10, taught by {n_artists} artists of GTZAN clips",
+        f"Classes of ESC-10, network trained on {n_artists} artists of GTZAN clips",
         table_of(found, labels, folds),
         [
-            f"Plumbing more than evidence: {len(teach)} clips of {n_artists} artists "
-            "teach, who are nearly one a genre. "
-            "Draws are of ESC-10's folds, which share no recording. The teacher names "
-            f"the artist of {named:.2f} of its test songs.",
+            "A check that the code runs rather than evidence: the network is trained "
+            f"on {len(training_clips)} clips of {n_artists} artists, of which nearly "
+            "each has a genre of its own. Draws are of ESC-10's folds, which share "
+            f"no recording. The teacher names the artist of {named:.2f} of its test "
+            "songs.",
         ],
     )
 
@@ -293,7 +298,7 @@ def largest(labels):
     return f"{np.unique(labels, return_counts=True)[1].max() / len(labels):.3f}"
 
 
-def tell(part, title, rows, notes, n_labels=N_LABELS):
+def record_table(part, title, rows, notes, n_labels=N_LABELS):
     record(
         f"genre_park2017/{part}",
         title,

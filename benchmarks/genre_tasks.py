@@ -1,4 +1,4 @@
-"""The tables of `genre_chen2021.py`: clips, labels, folds, and who must not teach."""
+"""The tables of `genre_chen2021.py`: clips, labels, folds, excluded artists."""
 
 from dataclasses import dataclass
 
@@ -31,13 +31,14 @@ class Task:
     groups : ndarray (n_clips,) or None
         Artists by name, for intervals.
     excluded : frozenset
-        Last.fm ids of artists that must not teach.
+        Last.fm ids of artists that must not train the embedder.
     published : list of (train, test) or None
-        The published split, where `folds` leave clips out whose artists teach.
-    taught_by : tuple of str
-        Parts of the published frames that teach.
+        The published split, if `folds` leave out clips whose artists train the
+        embedder.
+    training_parts : tuple of str
+        Parts of the published frames that train the embedder.
     patches : tuple or None
-        Patches and tags, where no audio is heard.
+        Patches and tags, if no audio is read.
     """
 
     title: str
@@ -47,7 +48,7 @@ class Task:
     groups: np.ndarray | None = None
     excluded: frozenset = frozenset()
     published: list | None = None
-    taught_by: tuple = ("train", "test")
+    training_parts: tuple = ("train", "test")
     patches: tuple | None = None
     notes: tuple = ()
 
@@ -68,7 +69,7 @@ def gtzan_clips(by_artist=False):
     title = "GTZAN, 100 clips, 10 random folds"
     note = (
         "Tracks 0 to 9 of each genre, four of them by one artist: folds share artists, "
-        "which flatters every row."
+        "which raises the accuracy in every row."
     )
     if by_artist:
         several = [g for g in np.unique(labels) if _n_artists(artists, labels, g)]
@@ -132,7 +133,7 @@ def gtzan_frames():
     labels = np.array([track.split(".")[0] for track in tracks])
     train, test = np.split(np.arange(len(tracks)), sizes[:1])
     known = np.array([ids.get(track) or -1 for track in tracks])
-    learned, excluded = deal_artists(labels, known, train, test)
+    learned, excluded = split_artists(labels, known, train, test)
     return Task(
         f"GTZAN, fault-filtered {len(train)}/-/{len(test)}, published tags",
         np.array(tracks),
@@ -140,13 +141,13 @@ def gtzan_frames():
         [(learned, test)],
         excluded=excluded,
         published=[(train, test)],
-        taught_by=("train",),
+        training_parts=("train",),
         patches=(clips, clips),
         notes=(
             f"Patches are musicnn's 50 tags, every {EVERY}rd of the published frames: "
-            "max_pool is published of none. Half of each genre's train artists in the "
-            f"logs teach; {len(learned)} tracks of the others are learned from. Train "
-            "and test share some artists, as published.",
+            "max_pool is not published. Half of each genre's train artists in the "
+            f"logs train the embedder; {len(learned)} tracks of the others train the "
+            "classifier. Train and test share some artists, as published.",
         ),
     )
 
@@ -158,7 +159,7 @@ def full_gtzan(folder, lists):
     join = pl.read_csv(data_folder() / "gtzan_lastfm_join.csv")
     ids = dict(zip(join["track"], join["hetrec_artist_id"], strict=True))
     known = [ids.get(track) or -1 for track in gtzan_tracks(clips.X).tolist()]
-    learned, excluded = deal_artists(clips.y, np.array(known), train, test)
+    learned, excluded = split_artists(clips.y, np.array(known), train, test)
     return Task(
         f"GTZAN, fault-filtered: {len(train)}/{len(valid)}/{len(test)}",
         np.array(clips.X),
@@ -166,19 +167,21 @@ def full_gtzan(folder, lists):
         [(learned, test)],
         excluded=excluded,
         published=[(train, test)],
-        taught_by=("train",),
+        training_parts=("train",),
         notes=(
             f"The {len(valid)} validation clips choose nothing. Half of each genre's "
-            f"train artists in the logs teach; {len(learned)} train clips of the "
-            "others are learned from. Train and test share some artists, as published.",
+            f"train artists in the logs train the embedder; {len(learned)} train "
+            "clips of the others train the classifier. Train and test share some "
+            "artists, as published.",
         ),
     )
 
 
-def deal_artists(labels, artists, train, test):
-    """Who teaches an embedder, and whose train clips a classifier learns from.
+def split_artists(labels, artists, train, test):
+    """Split the training artists between embedder and classifier.
 
-    Of each genre every other artist in the logs teaches, but none that is tested.
+    Of each genre, every other artist in the logs trains the embedder, except tested
+    ones.
 
     Parameters
     ----------
@@ -190,16 +193,16 @@ def deal_artists(labels, artists, train, test):
     Returns
     -------
     learned : ndarray
-        Rows of `train` whose artist does not teach.
+        Rows of `train` whose artist does not train the embedder.
     excluded : frozenset
-        Ids that do not teach.
+        Ids of artists that do not train the embedder.
     """
-    teaches = set()
+    trains_embedder = set()
     for genre in np.unique(labels):
         own = np.unique(artists[train[labels[train] == genre]])
-        teaches |= set(np.setdiff1d(own, [-1, *artists[test]])[1::2].tolist())
-    excluded = frozenset(artists.tolist()) - teaches - {-1}
-    return train[~np.isin(artists[train], list(teaches))], excluded
+        trains_embedder |= set(np.setdiff1d(own, [-1, *artists[test]])[1::2].tolist())
+    excluded = frozenset(artists.tolist()) - trains_embedder - {-1}
+    return train[~np.isin(artists[train], list(trains_embedder))], excluded
 
 
 def full_fma(folder):

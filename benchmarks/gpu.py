@@ -1,4 +1,4 @@
-"""Clips a second on a GPU, beside what the GPU can do at most.
+"""Clips a second on a GPU, compared with the limits of the GPU.
 
 For the network of Lee et al. 2019 with 32 to 256 maps, and for
 musicnn: from spectrograms that are on the GPU (the network alone), from decoded audio
@@ -7,8 +7,8 @@ products of bf16 matrices, and copies in the GPU's memory.
 
     python benchmarks/gpu.py [--device cuda]
 
-Where there is no GPU it says so, and neither measures nor records anything.
-``--device cpu`` goes through a tiny version of it, prints it and records nothing.
+Without a GPU it prints a message, and neither measures nor records anything.
+``--device cpu`` runs a tiny version, prints it and records nothing.
 """
 
 import argparse
@@ -49,7 +49,7 @@ BYTES = 2  # of a bf16 number
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured."""
+    """Sizes of the measurement."""
 
     channels: tuple = CHANNELS
     batch: int = 256  # clips
@@ -143,7 +143,7 @@ def se_cnn(channels, device, sizes):
     return estimator
 
 
-def hear(estimator, clips):
+def run_network(estimator, clips):
     for _ in estimator.iter_features(clips):
         pass
 
@@ -167,8 +167,9 @@ def clip_rates(estimator, waveforms, paths, device, sizes):
     files = list(islice(cycle(paths), n_files))
     return (
         len(first) / alone,
-        len(waveforms) / best(lambda: hear(estimator, waveforms), device, sizes.rounds),
-        n_files / best(lambda: hear(estimator, files), device, sizes.rounds),
+        len(waveforms)
+        / best(lambda: run_network(estimator, waveforms), device, sizes.rounds),
+        n_files / best(lambda: run_network(estimator, files), device, sizes.rounds),
         n_files / best(lambda: decode(estimator, files), device, sizes.rounds),
     )
 
@@ -183,7 +184,7 @@ def count_musicnn(estimator):
 
     musicnn_fast._product = counting
     try:
-        hear(estimator, np.zeros((1, 480_000), np.float32))
+        run_network(estimator, np.zeros((1, 480_000), np.float32))
     finally:
         musicnn_fast._product = product
     return sum(counted)
@@ -225,7 +226,7 @@ def measure(device, sizes, folder):
 
 
 def measure_musicnn(waveforms, paths, device, sizes, limits):
-    """Its row; none where its weights are not installed."""
+    """Return the row of musicnn, or none if its weights are not installed."""
     settings = {"batch_size": sizes.batch, "n_jobs": torch.get_num_threads()}
     embedder = MusicnnEmbedder(
         device=str(device), precision=sizes.precision, **settings
@@ -240,7 +241,7 @@ def measure_musicnn(waveforms, paths, device, sizes, limits):
 
 
 def notes(limits, device):
-    """What a reader must know."""
+    """Return the notes below the table."""
     products, memory = limits
     return [
         f"{torch.cuda.get_device_name(device)}; limits measured in this run: "
@@ -249,7 +250,7 @@ def notes(limits, device):
         "Clips of 30 s at 16 kHz, bf16; files are wav. Best of three passes, after "
         "one that is not counted.",
         "Share of the memory rate: of what moves where every convolution reads and "
-        "writes its maps once and pooling reads them once. More moves in truth.",
+        "writes its maps once and pooling reads them once. In reality more bytes move.",
     ]
 
 
@@ -258,13 +259,13 @@ def main(arguments=None):
     parser.add_argument("--device", default="cuda")
     device = torch.device(parser.parse_args(arguments).device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        print("No GPU is at hand: nothing was measured, and nothing is recorded.")
+        print("No GPU found: nothing was measured, and nothing is recorded.")
         return
     on_gpu = device.type == "cuda"
     with tempfile.TemporaryDirectory() as folder:
         rows, limits = measure(device, Sizes() if on_gpu else TINY, Path(folder))
     if on_gpu:
-        title = "Hearing on a GPU: clips a second, and shares of its limits"
+        title = "Features on a GPU: clips a second, and fractions of its limits"
         reporting.record("gpu", title, COLUMNS, rows, notes(limits, device), seed=SEED)
         return
     for cells in [COLUMNS, *rows]:

@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold: `mean_interval` and percentiles of a bootstrap.
+"""Coverage of 95 % intervals: `mean_interval` and percentiles of a bootstrap.
 
     python benchmarks/interval_coverage.py [--draws 1000]
 
@@ -26,7 +26,7 @@ BOUNDS = {"difference": (-1, 1), "squared error": (0, np.inf)}
 def make(kind, n_groups, n_seeds, spread, rng):
     """Outcomes (n_seeds, n_clips), artist of each clip, the true mean.
 
-    A single seed does not vary: what it is worth itself is then the truth.
+    A single seed does not vary: its own mean is then the true mean.
     """
     spread = spread if n_seeds > 1 else 0.0
     sizes = np.round(8 * np.exp(rng.normal(0, UNEVEN, n_groups) - UNEVEN**2 / 2))
@@ -93,13 +93,13 @@ def main():
         ["outcome", "seeds vary", "artists", *(f"{n} seed(s)" for n in SEEDS)],
         rows,
         [
-            "Share of intervals that hold the true mean, and in brackets that of "
+            "Fraction of intervals that contain the true mean, and in brackets that of "
             "percentiles of a bootstrap over artists and seeds, which was used before. "
             f"{n_draws} made tables a cell: the standard error is 0.7 points at 1,000.",
             "Artists of 8 clips on average, of unequal size. Latent standard "
             f"deviations: clip 1, artist {ARTIST}, chance {CHANCE}, a seed "
             + " or ".join(f"{v} ({k})" for k, v in SEED_SPREADS.items())
-            + ". The interval of one seed speaks of that seed.",
+            + ". The interval of one seed is for that seed alone.",
         ],
         seed=SEED,
     )

@@ -1,10 +1,10 @@
-"""Make the bundled weights `lastfm2k-musicnn`, and the evidence for and against them.
+"""Train the bundled weights `lastfm2k-musicnn`, and evaluate them.
 
 Logs: HetRec 2011 Last.fm, 1,892 users, 17,632 artists. Audio: musicnn's 50-tag frames
 of GTZAN's fault-filtered train tracks (published features). The teacher is ridge
 regression from the mean and standard deviation of the frames onto ALS factors, learned
-from the tracks whose artist has three listeners or more and is none of the test
-artists. Settings of the ALS are chosen by the rank percentile of the true artist in
+from the tracks whose artist has three listeners or more and is not a test artist.
+Settings of the ALS are chosen by the rank percentile of the true artist in
 artist-grouped cross-validation over those tracks; the test tracks choose nothing.
 
     python benchmarks/lastfm2k_weights.py            # evidence: prints and records
@@ -41,7 +41,7 @@ WEIGHT_GRID = (0.25, 0.5, 1.0, 2.0)  # of the estimate beside the taggram
 FOLDER = Path(userlogfeat.__file__).parent / "pretrained" / "lastfm2k-musicnn"
 TRAINING_DATA = {
     "description": "ALS factors of HetRec 2011 Last.fm (1,892 users, 17,632 artists), "
-    "heard in 249 GTZAN tracks of 45 artists through MSD_musicnn",
+    "estimated from 249 GTZAN tracks of 45 artists by MSD_musicnn",
     "licence": "HetRec 2011 Last.fm: non-commercial use; GTZAN: research use; "
     "musicnn: ISC",
     "non_commercial": True,
@@ -89,47 +89,50 @@ def read_groups(folder):
 
 
 class Teacher:
-    """The head that learns factors of `artists`, and what it must not hear again."""
+    """A head trained on factors of artists, and its training tracks."""
 
-    def __init__(self, tracks, taught, factors):
-        self.tracks, self.taught = tracks, taught
-        self.factors = np.stack([factors[a] for a in tracks.artists[taught]])
-        self.groups = tracks.artists[taught]
+    def __init__(self, tracks, trained_on, factors):
+        self.tracks, self.trained_on = tracks, trained_on
+        self.factors = np.stack([factors[a] for a in tracks.artists[trained_on]])
+        self.groups = tracks.artists[trained_on]
         self.regressor = CFRegressor(network="mlp", random_state=SEED)
-        self.regressor.fit(tracks.features[taught], self.factors, groups=self.groups)
+        self.regressor.fit(
+            tracks.features[trained_on], self.factors, groups=self.groups
+        )
 
     def out_of_fold(self):
-        """Estimates of the taught tracks, each by a head without its artist.
+        """Estimate the training tracks, each by a head trained without its artist.
 
         All heads have the strength of regularisation and the mean of the whole teacher.
-        Else the folds could be told apart by both, and the mean of what a head learned
-        tells what it did not learn: the SVM would learn that, and fail on the test.
+        Otherwise both would reveal the fold of a track, and the mean of a head's
+        training factors would reveal which were held out: the SVM would learn that, and
+        fail on the test.
         """
         estimate = np.zeros_like(self.factors)
         unit = normalise(self.factors)
         alphas = (self.regressor.alpha_,)
         for train, held in GroupKFold(9).split(estimate, groups=self.groups):
             head = CFRegressor(network="mlp", alphas=alphas, random_state=SEED)
-            rows = np.flatnonzero(self.taught)[train]
+            rows = np.flatnonzero(self.trained_on)[train]
             head.fit(
                 self.tracks.features[rows],
                 self.factors[train],
                 groups=self.groups[train],
             )
-            held_rows = np.flatnonzero(self.taught)[held]
+            held_rows = np.flatnonzero(self.trained_on)[held]
             estimate[held] = head.predict(self.tracks.features[held_rows])
             estimate[held] += unit.mean(axis=0) - unit[train].mean(axis=0)
         return estimate
 
     def estimates(self, test):
-        """Of train tracks (the taught ones out of fold) and of test tracks."""
+        """Estimate train tracks (out of fold if trained on) and test tracks."""
         train = self.regressor.predict(self.tracks.features)
-        train[self.taught] = self.out_of_fold()
+        train[self.trained_on] = self.out_of_fold()
         return train, self.regressor.predict(test.features)
 
 
 def rank_percentiles(estimates, artists, factors):
-    """For each artist: share of the other candidates farther than the true one."""
+    """Return for each artist the fraction of other candidates that are farther away."""
     candidates = np.unique(artists)
     axes = normalise(np.stack([factors[a] for a in candidates]))
     scores = normalise(estimates) @ axes.T
@@ -153,8 +156,8 @@ def fit_factors(logs, alpha, regularization, seed):
     return dict(zip(logs.item_ids.tolist(), factors, strict=True))
 
 
-def choose_als(logs, train, taught):
-    """The ALS settings whose factors are heard best in unseen train artists.
+def choose_als(logs, train, trained_on):
+    """Choose the ALS settings whose factors are estimated best for held-out artists.
 
     One seed of the ALS moves the rank percentile by as much as the settings do, so
     each has the mean of several.
@@ -165,7 +168,7 @@ def choose_als(logs, train, taught):
             means = []
             for seed in range(N_SEEDS):
                 factors = fit_factors(logs, alpha, regularization, seed)
-                teacher = Teacher(train, taught, factors)
+                teacher = Teacher(train, trained_on, factors)
                 ranks = rank_percentiles(teacher.out_of_fold(), teacher.groups, factors)
                 means.append(ranks.mean())
             rows.append(f"({alpha:g}, {regularization:g}) {np.mean(means):.3f}")
@@ -203,12 +206,12 @@ def interval(shares):
 
 
 def permute(factors, artists, rng):
-    """Factors in which the taught artists have each other's logs."""
+    """Permute the logs among the training artists."""
     ids = np.unique(artists)
     return {**factors, **{a: factors[b] for a, b in zip(ids, rng.permutation(ids))}}  # noqa: B905
 
 
-def compare_arms(logs, train, test, taught, settings, rng):
+def compare_arms(logs, train, test, trained_on, settings, rng):
     """Rows of the accuracy table."""
     taggram = (train.features, test.features)
     arms = {"taggram (100)": [predict_genres(train, test, [taggram])]}
@@ -225,9 +228,9 @@ def compare_arms(logs, train, test, taught, settings, rng):
     factors = fit_factors(logs, *settings, SEED)
     for number in range(N_CONTROLS):
         seeded = factors if number == 0 else fit_factors(logs, *settings, number)
-        add("estimate (40)", Teacher(train, taught, seeded).estimates(test))
-        permuted = permute(factors, train.artists[taught], rng)
-        add("permuted logs", Teacher(train, taught, permuted).estimates(test))
+        add("estimate (40)", Teacher(train, trained_on, seeded).estimates(test))
+        permuted = permute(factors, train.artists[trained_on], rng)
+        add("permuted logs", Teacher(train, trained_on, permuted).estimates(test))
         matrix = rng.normal(size=(100, 40))
         scaler = StandardScaler().fit(train.features)
         add(
@@ -254,9 +257,9 @@ def compare_arms(logs, train, test, taught, settings, rng):
 def save_weights(data, teacher, settings):
     """Write the bundled folder: the head, and layer scales from the clips at hand."""
     clips = pl.read_csv(data / "gtzan_clips" / "clips.csv")
-    names = teacher.tracks.names[teacher.taught]
-    taught = [f for f in clips["file"] if f.removesuffix(".flac") in names]
-    paths = [data / "gtzan_clips" / file for file in taught]
+    names = teacher.tracks.names[teacher.trained_on]
+    trained_on = [f for f in clips["file"] if f.removesuffix(".flac") in names]
+    paths = [data / "gtzan_clips" / file for file in trained_on]
     regressor = CFRegressor(encoder="MSD_musicnn")
     regressor.head_ = teacher.regressor.head_
     regressor.alpha_ = teacher.regressor.alpha_
@@ -284,20 +287,20 @@ def main():
     rng = np.random.default_rng(SEED)
     logs = read_logs(data / "hetrec2011-lastfm-2k", "hetrec-lastfm-2k")
     train, test = read_tracks(data, "train"), read_tracks(data, "test")
-    taught = train.logged & ~np.isin(train.artists, test.artists)
-    settings, als_rows = choose_als(logs, train, taught)
+    trained_on = train.logged & ~np.isin(train.artists, test.artists)
+    settings, als_rows = choose_als(logs, train, trained_on)
     factors = fit_factors(logs, *settings, SEED)
-    teacher = Teacher(train, taught, factors)
+    teacher = Teacher(train, trained_on, factors)
     estimates = teacher.regressor.predict(test.features[test.logged])
     ranks = rank_percentiles(estimates, test.artists[test.logged], factors)
     n_artists = len(np.unique(teacher.groups))
     record(
         "lastfm2k_weights/rank",
-        "lastfm2k-musicnn: can the teacher hear who it is?",
-        ["tracks that teach", "artists", "unseen artists", "rank percentile", "95%"],
+        "lastfm2k-musicnn: does the teacher recognise unseen artists?",
+        ["training tracks", "artists", "unseen artists", "rank percentile", "95%"],
         [
             [
-                taught.sum(),
+                trained_on.sum(),
                 n_artists,
                 len(ranks),
                 f"{ranks.mean():.3f}",
@@ -309,8 +312,8 @@ def main():
             "cosine of estimate and factor, mean over artists; chance is 0.5. The "
             "interval is over artists.",
             f"ALS: alpha {settings[0]:g}, regularisation {settings[1]:g}, chosen by "
-            "the same measure in artist-grouped cross-validation over the tracks that "
-            f"teach, mean of {N_SEEDS} seeds: {'; '.join(als_rows)}.",
+            "the same measure in artist-grouped cross-validation over the training "
+            f"tracks, mean of {N_SEEDS} seeds: {'; '.join(als_rows)}.",
         ],
         seed=SEED,
     )
@@ -329,13 +332,13 @@ def main():
             "95% over tracks",
             "CV accuracy",
         ],
-        compare_arms(logs, train, test, taught, settings, rng),
+        compare_arms(logs, train, test, trained_on, settings, rng),
         [
             "RBF SVM on standardised columns; C by the same artist-grouped 5-fold "
             "cross-validation on the 443 train tracks for every arm. Estimates of "
-            "tracks that taught the teacher are out of fold (by artist).",
-            "Runs: 20 ALS seeds; 20 times the taught artists with each other's logs; "
-            "20 random projections of the taggram. One track is 0.34 points.",
+            "tracks that the teacher was trained on are out of fold (by artist).",
+            "Runs: 20 ALS seeds; 20 permutations of the logs among the training "
+            "artists; 20 random projections of the taggram. One track is 0.34 points.",
         ],
         seed=SEED,
     )

@@ -1,4 +1,4 @@
-"""What this machine can do at most: matrix products and copies in memory, a second.
+"""Limits of this machine: matrix products and copies in memory, per second.
 
 The limits that the speed tables set their figures against. Products and copies use all
 threads that torch has; both are the best of a few.

@@ -1,4 +1,4 @@
-"""How fast MusicnnEmbedder is, beside the original musicnn in the same run.
+"""Speed of MusicnnEmbedder and of the original musicnn in the same run.
 
 The original needs an environment of its own, since its dependencies do not mix with
 ours. One way to make it, with Python 3.11:
@@ -77,7 +77,7 @@ class Original:
             text=True,
         )
 
-    def hear(self, path):
+    def run(self, path):
         """Seconds that one clip took, and its features, the mean over patches."""
         out = Path(self.folder.name) / "features.npy"
         job = {"path": str(path), "model": MODEL, "hop": PATCH_HOP, "layer": LAYER}
@@ -113,7 +113,7 @@ def decode(paths):
     return [waveform for _, _, waveform in decode_ahead(paths, read, n_threads=2)]
 
 
-def hear_network(network, log_mels):
+def run_network(network, log_mels):
     with torch.inference_mode():
         for i in range(0, len(log_mels), BATCH):
             network(log_mels[i : i + BATCH], layers=(LAYER,))
@@ -129,7 +129,7 @@ def count_operations(network, log_mels):
 
     musicnn_fast._product = counting
     try:
-        hear_network(network, log_mels)
+        run_network(network, log_mels)
     finally:
         musicnn_fast._product = product
     return sum(counted)
@@ -153,19 +153,19 @@ def measure(paths, python):
         log_mels = networks["fp32"].front_end.clips(tensors)
     for precision in PRECISIONS:  # warm up
         embedder(precision).transform(paths[:BATCH])
-    original, heard = (Original(python), []) if python else (None, [])
+    original, original_rows = (Original(python), []) if python else (None, [])
     if original:
-        original.hear(paths[0])
+        original.run(paths[0])
     for part in range(ROUNDS):
         if original:
             for path in paths[part::ROUNDS]:
-                taken, row = original.hear(path)
+                taken, row = original.run(path)
                 seconds.setdefault("original", []).append(taken)
-                heard.append((path, row))
+                original_rows.append((path, row))
         for precision in PRECISIONS:
             taken, features[precision] = timed(embedder(precision).transform, paths)
             seconds.setdefault(precision, []).append(taken)
-            taken, _ = timed(hear_network, networks[precision], log_mels)
+            taken, _ = timed(run_network, networks[precision], log_mels)
             seconds.setdefault(f"network {precision}", []).append(taken)
         seconds.setdefault("decode", []).append(timed(decode, paths)[0])
         with torch.inference_mode():
@@ -173,7 +173,7 @@ def measure(paths, python):
         seconds.setdefault("log-mel", []).append(taken)
     if original:
         original.close()
-        rows = dict(heard)
+        rows = dict(original_rows)
         features["original"] = np.stack([rows[path] for path in paths])
     operations = {p: count_operations(networks[p], log_mels) for p in PRECISIONS}
     length = sum(len(waveform) for waveform in waveforms) / 16000
@@ -183,7 +183,7 @@ def measure(paths, python):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--original", help="python of an environment with musicnn")
-    parser.add_argument("--clips", type=int, default=100, help="how many to hear")
+    parser.add_argument("--clips", type=int, default=100, help="number of clips")
     arguments = parser.parse_args()
     folder = reporting.data_folder() / "gtzan_clips"
     names = pl.read_csv(folder / "clips.csv")["file"].to_list()[: arguments.clips]
@@ -210,9 +210,10 @@ def main():
     rows += [line(f"{p}, network only", f"network {p}") for p in PRECISIONS]
     rows += [line(f"{name} only", name) for name in ("decode", "log-mel")]
     notes = [
-        f"{len(paths)} GTZAN clips, {length:.0f} s of audio; {MODEL}, {LAYER}, a patch "
-        f"every {PATCH_HOP} s, mean over patches. Ours: median of {ROUNDS} passes "
-        "over all clips; the original hears a part of the clips between two of them.",
+        f"{len(paths)} GTZAN clips, {length:.0f} s of audio; {MODEL}, {LAYER}, a "
+        f"patch every {PATCH_HOP} s, mean over patches. Ours: median of {ROUNDS} "
+        "passes over all clips; between two passes the original processes a part of "
+        "the clips.",
     ]
     for p in PRECISIONS:
         rate, achieved = matrix_rate(p), operations[p] / total[f"network {p}"]
@@ -227,7 +228,7 @@ def main():
         notes.append("Without --original: the original was not run.")
     reporting.record(
         "musicnn_speed",
-        "musicnn: seconds of audio heard per second, two cores",
+        "musicnn: seconds of audio processed per second, two cores",
         ["what", "x real time", "x original", "relative difference from"],
         rows,
         notes,

@@ -1,4 +1,4 @@
-"""Mutation testing: which small faults do the tests notice?
+"""Mutation testing: measure which small faults the tests detect.
 
     python benchmarks/mutation.py losses evaluation/folds     # some modules
     python benchmarks/mutation.py --most 60                   # all, 60 mutants of each
@@ -6,8 +6,8 @@
 A mutant is the module with one small fault: ``<`` for ``<=``, ``+`` for ``-``, ``sum``
 for ``mean``, a constant plus one, a condition negated, a statement or a keyword
 argument left out. It is killed where a test fails, and survives where none does; a
-survivor is a missing test, or an equivalent mutant, which no test can tell from the
-module. Those that were judged equivalent are in ``EQUIVALENT``, with the reason.
+survivor is a missing test, or an equivalent mutant, which no test can distinguish from
+the module. Those that were judged equivalent are in ``EQUIVALENT``, with the reason.
 
 The tools for it (mutmut, cosmic-ray) start Python and pytest for each mutant, here five
 seconds and more. This script starts once: it runs the tests of a module, noting which
@@ -79,7 +79,8 @@ MODULES = {
     "estimators/kd_student": "tests/estimators/test_kd_student.py",
     "factorization/als": "tests/factorization/test_als.py",
 }
-# Why no test can tell them from the module -> "module: function: what becomes what".
+# Why no test can distinguish them from the module -> "module: function: what becomes
+# what".
 REASONS = {
     "the default is the same": [
         "losses: mse_cosine: F.cosine_similarity(predicted, target, dim=1) -> "
@@ -128,7 +129,7 @@ REASONS = {
         "training/shared_maps: SharedMaps.validate: 0 -> 1",
         "evaluation/folds: stratified_split: 1 -> 2",
     ],
-    "no input tells them apart": [
+    "no input distinguishes them": [
         "losses: draw_violators: n_violators > 0 -> n_violators >= 0",  # u == 0
         "training/shared_maps: fit_shared_maps: 0 -> 1",  # replaced before it is read
         "feedback/triplets: say_nothing_to_draw: np.bincount(verdicts.indices[mask], "
@@ -476,16 +477,16 @@ def report(rows):
     reasons = Counter(EQUIVALENT.values())
     record(
         "mutation",
-        "Mutation testing: small faults that the tests notice",
+        "Mutation testing: small faults that the tests detect",
         ["module", "mutants", "tried", "killed", "equivalent", "survived"],
         rows,
         [
             "Mutants of code in functions; of modules with many, some are drawn. Tried "
             "with the tests of the module alone, without those that are slow, need the "
             "real data or Spark.",
-            "Survivors are looked at after a run, and real ones get a test: they are "
-            "counted as killed from the next run on.",
-            "Equivalent: no test can tell them from the module, because "
+            "Survivors are inspected after a run, and real faults get a test: they "
+            "count as killed from the next run on.",
+            "Equivalent: no test can distinguish them from the module, because "
             + "; ".join(f"{reason} ({n})" for reason, n in reasons.items())
             + ".",
         ],

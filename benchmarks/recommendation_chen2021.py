@@ -1,6 +1,6 @@
-"""Does the audio of unheard tracks tell who will like them? Chen et al. 2021, again.
+"""Recommendation of tracks without listeners by their audio, after Chen et al. 2021.
 
-`planted`: the rows of the paper's table 1 on a made-up world, beside baselines, users
+`planted`: the rows of the paper's table 1 on a planted world, with baselines, users
 in another order, and the truth (`recommendation_planted.py`). The others: real logs of
 Last.fm, artists that no model has seen, one table for each set of features
 (`recommendation_real.py`, `recommendation_sets.py`).

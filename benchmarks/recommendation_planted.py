@@ -7,8 +7,8 @@ from recommendation_world import (
     N_LOGGED,
     SECONDS,
     draw,
-    hear,
     make_world,
+    read_features,
 )
 from scipy import sparse
 from sklearn.neighbors import KNeighborsRegressor
@@ -43,7 +43,7 @@ def metric(name, context):
             device="cpu",
             random_state=world.seed,
         )
-        log_mel = hear("log_mel")
+        log_mel = read_features("log_mel")
         embedder.fit(log_mel[world.known], world.train[:, world.known].T.tocsr())
         return embedder.predict(log_mel).T
 
@@ -56,7 +56,7 @@ def at_random(world):
 
 
 def popularity(world):
-    """How many like the item in training, less those who dislike it."""
+    """Number of users who like the item in training, less those who dislike it."""
     return np.tile(world.train.sum(axis=0).A1, (N_JUDGES, 1))
 
 
@@ -83,7 +83,7 @@ def neighbours(kind):
     """Mean verdict of the user on the items that sound most alike."""
 
     def score(world):
-        X = hear(kind)
+        X = read_features(kind)
         X = X.mean(axis=2) if X.ndim == 3 else X
         X = StandardScaler().fit(X[world.known]).transform(X)
         X /= np.linalg.norm(X, axis=1, keepdims=True)

@@ -1,8 +1,8 @@
 """The real part of `recommendation_chen2021.py`: artists that no model has seen.
 
 Users are embedded, and nets learn, without the artists to test (see
-`recommendation_sets.py`). Then every user ranks these by what their tracks sound like,
-and what the user plays of them is relevant.
+`recommendation_sets.py`). Then these are ranked for every user by the sound of their
+tracks; artists that the user plays are relevant.
 
 No dislike is expressed in these logs: nets learn from artists that a user never played,
 drawn at random, and an artist that is not played counts as not relevant.
@@ -40,8 +40,8 @@ def at_random(world):
     return np.random.default_rng(world.seed).random(world.relevance.shape)
 
 
-def heard_popularity(world):
-    """How popular an artist is, estimated from the features by ridge regression."""
+def estimated_popularity(world):
+    """Popularity of an artist, estimated from the features by ridge regression."""
     listeners = np.log1p(np.asarray(read_plays()[0].sum(axis=0)).ravel())
     ridge = RidgeCV(np.logspace(-2, 5, 15))
     ridge.fit(world.scaled[world.train], listeners[world.artist[world.train]])
@@ -50,7 +50,7 @@ def heard_popularity(world):
 
 
 def true_popularity(world):
-    """How many play the artist: what nobody knows of a new one."""
+    """Number of users who play the artist, which is unknown for a new one."""
     counts = np.asarray(world.relevance.sum(axis=0)).ravel()
     return np.tile(counts, (world.relevance.shape[0], 1))
 
@@ -86,24 +86,24 @@ def neighbours(world):
 
 
 def estimate(head, norm="unit", permuted=False):
-    """Scalar products of ALS users and factors that features tell."""
+    """Scalar products of ALS users and of factors estimated from the features."""
 
     def score(world):
-        taught = _deal(world, permuted)
-        factors = world.cf.item_factors_[taught]
+        dealt = _deal(world, permuted)
+        factors = world.cf.item_factors_[dealt]
         settings = {"head": "mlp", "hidden": (256,)} if head == "mlp" else {}
         regressor = CFRegressor(
             network="mlp", factor_norm=norm, random_state=world.seed, **settings
         )
-        regressor.fit(world.X[world.train], factors, groups=taught)
-        heard = world.of_artists(regressor.predict(world.X))
-        return world.cf.user_factors_ @ heard.T
+        regressor.fit(world.X[world.train], factors, groups=dealt)
+        estimated = world.of_artists(regressor.predict(world.X))
+        return world.cf.user_factors_ @ estimated.T
 
     return score
 
 
 def _deal(world, permuted):
-    """The artist whose listeners each training track is taught by."""
+    """Return the artist whose listeners each training track is trained with."""
     own = world.artist[world.train]
     if not permuted:
         return own
@@ -128,14 +128,14 @@ def metric(name, users="tower", permuted=False):
         if permuted:
             verdicts = verdicts[_rows_of(world)]
         embedder.fit(world.X[world.train], verdicts, groups=artists)
-        heard = world.of_artists(_unit(embedder.transform(world.X)))
-        return _unit(embedder.users_) @ _unit(heard).T
+        estimated = world.of_artists(_unit(embedder.transform(world.X)))
+        return _unit(embedder.users_) @ _unit(estimated).T
 
     return score
 
 
 def _rows_of(world):
-    """For each training track, a row of the artist that it is dealt when permuted."""
+    """Return for each training track a row of the artist that it gets when permuted."""
     own = world.artist[world.train]
     first = {artist: row for row, artist in reversed(list(enumerate(own.tolist())))}
     return [first[artist] for artist in _deal(world, True).tolist()]
@@ -144,7 +144,7 @@ def _rows_of(world):
 BEST = "Metric-1vs4"
 METHODS = {
     "random": at_random,
-    "popularity, heard in the features": heard_popularity,
+    "popularity, estimated from the features": estimated_popularity,
     "popularity, true (not known of new artists)": true_popularity,
     "ALS (warm only: half of the users)": warm_als,
     "kNN on features": neighbours,

@@ -58,7 +58,7 @@ def read_set(name):
     """Features (n_tracks, d), and the Last.fm artist of each track, -1 if unknown."""
     if name == "spotify":
         known = read_spotify()
-        return known.X, np.where(known.taught, known.ids, -1)
+        return known.X, np.where(known.has_logs, known.ids, -1)
     if name == "gtzan_taggram":
         parts = [read_tracks(data_folder(), part) for part in ("train", "test")]
         features = np.concatenate([part.features for part in parts])
@@ -74,7 +74,7 @@ def read_set(name):
         known = gtzan_tracks()
         X, _ = read_features("gtzan_genre", {"gtzan_mfcc": "MFCC"}.get(name, "convnet"))
     artists = np.full(len(X), -1)
-    artists[known.taught] = known.artists[known.taught]
+    artists[known.has_logs] = known.artists[known.has_logs]
     return X, artists
 
 
@@ -94,7 +94,7 @@ def _musicnn_clips():
 
 @cache
 def read_plays():
-    """Who plays which artist with enough listeners: users x artists, binary; ids."""
+    """Return plays of artists with enough listeners: users x artists, binary; ids."""
     logs = read_logs(
         data_folder() / "hetrec2011-lastfm-2k",
         "hetrec-lastfm-2k",

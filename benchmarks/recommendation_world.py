@@ -1,10 +1,10 @@
-"""Users who judge what they hear: the world of `recommendation_planted.py`.
+"""Users who judge items: the planted world of `recommendation_planted.py`.
 
-A world of `make_listening_corpus`: what pulls the sound of an item is what its
-listeners like. A few hundred users also judge: of a random part of the items they play
-more to the end the nearer these are to their taste, and the rule ``played_ratio`` reads
-likes and dislikes from that. Per user 60/20/20, as in the paper (the middle part is
-left alone); and a fifth of the artists is judged by nobody in training.
+A corpus of `make_listening_corpus`: the tastes of its listeners shape the sound of an
+item. A few hundred users also judge: they play a random part of the items, and the
+nearer an item is to their taste the longer they play it. The rule ``played_ratio``
+derives likes and dislikes from that. Per user 60/20/20, as in the paper (the middle
+part is left alone); and a fifth of the artists is judged by nobody in training.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from userlogfeat.networks.mel import LogMelSpectrogram
 SEED = 0
 N_ITEMS, N_LOGGED, N_JUDGES, N_TASTES = 300, 1000, 250, 6
 SECONDS = 12.0  # of a clip
-N_HEARD = 120  # items a judge hears, of which about a third gets no verdict
+N_PLAYED = 120  # items that a judge plays, of which about a third gets no verdict
 STEEPNESS, UNSURE = 1.5, 0.7  # of the share played, in the spread of a user's tastes
 
 
@@ -44,14 +44,14 @@ def make_world(duration=0.1):
 
 
 @cache
-def hear(kind):
+def read_features(kind):
     """Log-mel (n, 128, frames), or musicnn's max_pool (n, 753), of all items; kept."""
     path = HERE / "recommendation_chen2021.fits" / f"planted_{kind}.npy"
     if not path.exists():
         audio = make_world(SECONDS).audio
-        heard = _log_mel(audio) if kind == "log_mel" else _musicnn(audio)
+        features = _log_mel(audio) if kind == "log_mel" else _musicnn(audio)
         path.parent.mkdir(exist_ok=True)
-        np.save(path, heard)
+        np.save(path, features)
     return np.load(path)
 
 
@@ -113,16 +113,16 @@ class Draw:
 
 @cache
 def draw(seed):
-    """Who judges what, and what of it is held out."""
+    """Draw the verdicts of all judges, and the held-out part."""
     corpus = make_world()
     rng = np.random.default_rng([SEED, seed])
     near = corpus.user_tastes[:N_JUDGES] @ corpus.item_tastes.T
     near = (near - near.mean(axis=1, keepdims=True)) / near.std(axis=1, keepdims=True)
-    heard = rng.random(near.shape).argsort(axis=1) < N_HEARD
+    played = rng.random(near.shape).argsort(axis=1) < N_PLAYED
     share = STEEPNESS * near + UNSURE * STEEPNESS * rng.standard_normal(near.shape)
-    users, items = np.nonzero(heard)
+    users, items = np.nonzero(played)
     plays = pl.DataFrame(
-        {"user": users, "item": items, "share": 1 / (1 + np.exp(-share[heard]))}
+        {"user": users, "item": items, "share": 1 / (1 + np.exp(-share[played]))}
     )
     feedback = read_feedback(plays, "played_ratio", played="share")
     verdicts = sparse.csr_matrix((N_JUDGES, N_ITEMS), dtype=np.float32).tolil()

@@ -1,4 +1,4 @@
-"""Where benchmarks write their figures: results.json, and README.md made from it."""
+"""Record the figures of benchmarks in results.json, and render README.md from it."""
 
 import argparse
 import datetime
@@ -41,15 +41,15 @@ def record(stem, title, columns, rows, notes=(), *, seed=None):
         Name of the script, without ``.py``. A script with several tables appends
         ``"/part"``.
     title : str
-        What was measured, on which data.
+        Measured quantity and data.
     columns : list of str
         Heads of the columns.
     rows : list of list
         Cells; numbers are rounded by the caller.
     notes : list of str
-        What a reader must know to believe it, and what it says in plain words.
+        Conditions of the measurement, and its result in plain words.
     seed : int, optional
-        Of the random numbers.
+        Seed of the random numbers.
     """
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[stem] = {

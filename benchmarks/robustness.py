@@ -39,7 +39,7 @@ SHARES = {
     "feature tables": 0.04,
     "factors": 0.04,
 }
-WALL_SECONDS = 6 * MAX_SECONDS  # machines may be busy: the case itself is told apart
+WALL_SECONDS = 6 * MAX_SECONDS  # on busy machines a case takes longer
 
 
 def make_kind(name):

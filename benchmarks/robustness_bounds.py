@@ -1,4 +1,4 @@
-"""How much memory readers take for files that were made to fill it.
+"""Memory that readers use for files made to fill it.
 
     python benchmarks/robustness_bounds.py FOLDER
 
@@ -29,7 +29,7 @@ MB = 1 << 20
 
 
 def peak_of(call):
-    """What a call said, and how far the resident memory rose meanwhile, in MB."""
+    """Return the message of a call, and the rise of resident memory in MB."""
     pa.default_memory_pool().release_unused()
     ctypes.CDLL(None).malloc_trim(0)  # what making the file left
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew

@@ -45,7 +45,7 @@ def damage(data, edits, others=(b"",)):
     data : bytes
     edits : list of (str, float, int or bytes)
     others : sequence of bytes
-        What "join" may add.
+        Contents that "join" may add.
 
     Examples
     --------

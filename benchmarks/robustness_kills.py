@@ -41,11 +41,11 @@ class CheapEmbedder:
     layer_sizes = SIZES
 
     def get_params(self, deep=False):
-        """As of an estimator without parameters."""
+        """Return the parameters, of which there are none."""
         return {}
 
     def iter_features(self, X, *, on_error="raise"):
-        """As `AudioTransformer`."""
+        """Yield features as `AudioTransformer` does."""
         for index, clip in enumerate(X):
             time.sleep(0.001)
             digest = hashlib.sha256(Path(clip).read_bytes()).digest()
@@ -85,7 +85,7 @@ class Extraction:
     name = "extract"
 
     def work(self, folder):
-        """What is killed."""
+        """Do the work that is killed."""
         from userlogfeat.extraction import extract
 
         settings = {
@@ -108,7 +108,7 @@ class Extraction:
         return faults + [DOUBLED] * (max(counts.values(), default=1) > 1)
 
     def result(self, folder):
-        """What a finished run made."""
+        """Return the result of a finished run."""
         return rows_of(folder / "table")[0]
 
     def left_behind(self, folder):
@@ -125,7 +125,7 @@ class MirexFeatures(Extraction):
     name = "MIREX features"
 
     def work(self, folder):
-        """What is killed."""
+        """Do the work that is killed."""
         from userlogfeat.mirex.features import read_features
         from userlogfeat.mirex.lists import write_labels
 
@@ -152,7 +152,7 @@ class MirexFeatures(Extraction):
         return [] if whole else [UNREADABLE]
 
     def result(self, folder):
-        """What a finished run made."""
+        """Return the result of a finished run."""
         table = rows_of(folder / "scratch" / "features" / "cheap")[0]
         return table, (folder / "out" / "list.txt").read_text()
 
@@ -172,7 +172,7 @@ class Fit:
     name = "fit with checkpoints"
 
     def work(self, folder):
-        """What is killed."""
+        """Do the work that is killed."""
         import torch
 
         from userlogfeat import KDStudentClassifier
@@ -213,7 +213,7 @@ class Fit:
         return faults + [DOUBLED] * (len(checkpoints) > 1)
 
     def result(self, folder):
-        """What a finished run made."""
+        """Return the result of a finished run."""
         return (folder / "result.json").read_text()
 
     def left_behind(self, folder):
@@ -227,7 +227,7 @@ class SavedWeights:
     name = "saved weights"
 
     def work(self, folder):
-        """What is killed."""
+        """Do the work that is killed."""
         import torch
         from robustness_models import save_small_model
 
@@ -254,7 +254,7 @@ class SavedWeights:
         return []
 
     def result(self, folder):
-        """What a finished run made."""
+        """Return the result of a finished run."""
         from userlogfeat.weights import load_model
 
         return load_model(folder / "model").fingerprint
@@ -277,8 +277,8 @@ def save_repeatedly(gate, folder, seed, n_times):
         load_model(folder)
 
 
-def work_in_a_crowd(told, home, what, table):
-    """Extract into a table, or read it until it is full; tell how many threads."""
+def work_in_a_crowd(results, home, what, table):
+    """Extract into a table, or read it until it is full; report its threads."""
     from userlogfeat.extraction import extract
 
     home, most = Path(home), 0
@@ -299,7 +299,7 @@ def work_in_a_crowd(told, home, what, table):
                 return
             time.sleep(0.01)
     finally:
-        told.put((what, most))
+        results.put((what, most))
 
 
 WRITERS = (Extraction, Fit, SavedWeights, MirexFeatures)

@@ -1,4 +1,4 @@
-"""What a reader does with a damaged file: right, a clear error, or something worse.
+"""Outcomes of reading a damaged file: a correct result, a clear error, or worse.
 
 A kind of file has seeds (whole files, by name), and ``check(name, data, folder)``: read
 the damaged file, compare what was read with what a plain judge says of the same bytes,
@@ -19,7 +19,7 @@ MAX_SECONDS = 10.0  # of processor time, for one case
 
 
 class Wrong(Exception):
-    """What was read is not what the file holds."""
+    """The result differs from the contents of the file."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Kind:
 
 
 def judge(kind, seed, data, folder):
-    """What became of one case: an outcome, and what was said.
+    """Return the outcome of one case, and the message.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def judge(kind, seed, data, folder):
     data : bytes
         The damaged file.
     folder : Path
-        Of this case alone.
+        Folder of this case alone.
     """
     before = os.times()
     try:

@@ -139,7 +139,7 @@ def judge_text(seed, data, found):
 
 
 def places_of(names, header):
-    """Where the columns of some names are, whatever blanks are around these."""
+    """Find the columns of some names, ignoring blanks around these."""
     header = [name.strip() for name in header]
     require(all(name in header for name in names), "read without such a column")
     return [header.index(name) for name in names]

@@ -114,7 +114,7 @@ MAKERS = {  # how each is made and loaded, and its files
 
 
 def answer(name, loaded):
-    """What a loaded model says, to be compared."""
+    """Return the output of a loaded model, for comparison."""
     if name == "model":
         state = loaded.network.state_dict()
         return {k: v.tolist() for k, v in state.items()} | {

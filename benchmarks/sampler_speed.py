@@ -1,4 +1,4 @@
-"""How fast triplets of users and clips are drawn, beside a plain loop.
+"""Speed of drawing triplets of users and clips, compared with a plain loop.
 
 python benchmarks/sampler_speed.py
 """

@@ -1,4 +1,4 @@
-"""Do shared latent spaces help? Hamel et al. 2013 on the real sets at hand.
+"""Shared latent spaces of Hamel et al. 2013 on the available real data sets.
 
 The paper's tables in its own layout: the classes nearest to each other across data sets
 (table 3), accuracy of linear regression on base features and on embeddings (table 4),
@@ -38,10 +38,10 @@ BASE, RANDOM, PERMUTED = "base features", "random projection", "own, permuted la
 
 
 def learn(target, rows, others, *, own=True, permuted=False):
-    """An embedder taught by some clips of the target and by all clips of others."""
-    taught = [target.subset(rows)] if own else []
-    taught += [other.without(target, rows) for other in others]
-    X, y, dataset = sources.join(taught)
+    """Fit an embedder to some clips of the target and to all clips of others."""
+    training_sets = [target.subset(rows)] if own else []
+    training_sets += [other.without(target, rows) for other in others]
+    X, y, dataset = sources.join(training_sets)
     if permuted:
         order = np.random.default_rng(SEED).permutation(len(y))
         y = [y[i] for i in order]
@@ -200,7 +200,7 @@ def draw_curves(target, curves, path):
 
 
 def table_5(target, others, stem):
-    """Precision@10 among clips that taught nothing: two halves, in turn."""
+    """Precision@10 among clips that were not used for training: two halves, in turn."""
     halves = stratified_folds(target.labels, 2, groups=target.artists, seed=SEED)
     columns = [("any artist", None)]
     if target.artists is not None:
@@ -237,8 +237,9 @@ def table_5(target, others, stem):
         rows,
         [
             "L1 distance between standardised features averaged over windows. The "
-            "clips of one half are queries and candidates, the other half taught; "
-            "both halves in turn. Mean and 95% interval over clips.",
+            "clips of one half are queries and candidates, the embedding was trained "
+            "on the other half; both halves in turn. Mean and 95% interval over "
+            "clips.",
         ],
         seed=SEED,
     )

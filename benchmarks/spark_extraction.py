@@ -1,10 +1,10 @@
-"""What does Spark add to an extraction, and how does it grow with the files?
+"""Overhead of Spark in an extraction, by number of files.
 
 The same files by one process with all cores, and by a Spark cluster of two executors
-with one core each on this machine; both hear once before they are timed. Then what a
-task costs beside its work, and what a clip costs the driver: both decide what ten
-million tracks would ask for. Seconds of a core are the processor's own account of all
-processes, which other programs beside them hardly change; clips a second they do.
+with one core each on this machine; both run once before they are timed. Then the
+overhead of a task, and the driver's cost for each clip: both decide the cost of ten
+million tracks. Seconds of a core are the processor's own account of all processes,
+which other programs beside them hardly change; clips a second they do.
 
     python benchmarks/spark_extraction.py [--files 100 1000 10000] [--only PART ...]
 """
@@ -25,14 +25,14 @@ import numpy as np
 from reporting import HERE, data_folder, record
 
 N_FILES = (100, 1000, 10_000)
-HEARD_SECONDS = 3.0  # of each file
+READ_SECONDS = 3.0  # of each file
 N_TASKS = (8, 400)  # of the same clips, where the cost of a task is measured
 N_LISTED = (100_000, 1_000_000)  # clips, where the driver's cost is measured
 LAYERS = {"max_pool": 753, "embedding": 40}  # of the bundled model, for sizes
 
 
 class Silent:
-    """An embedder that hears nothing: what is left is the cost of everything else."""
+    """An embedder that does no work: only the cost of everything else remains."""
 
     fingerprint = "silent"
     layer_sizes = {"mean": 8}
@@ -86,7 +86,7 @@ def rates(folder, n_files):
         ],
         rows,
         [
-            f"musicnn's max_pool of {HEARD_SECONDS:g} s of each of the GTZAN clips, "
+            f"musicnn's max_pool of {READ_SECONDS:g} s of each of the GTZAN clips, "
             "linked under new names. Both share the same cores of one machine, so "
             "Spark can be no faster here.",
             "MiB are peaks of resident memory, of the largest process of its kind; the "
@@ -100,7 +100,7 @@ def rates(folder, n_files):
 
 
 def tasks(folder, _):
-    """The same clips in few and in many tasks, none of which hears anything."""
+    """The same clips in few and in many tasks, none of which encodes anything."""
     from spark_cluster import cluster
 
     from userlogfeat import extract
@@ -135,9 +135,9 @@ def tasks(folder, _):
         ["tasks", "s, best of 2", "s of a core, best of 2"],
         [[n, *(f"{value:.2f}" for value in values)] for n, values in best.items()],
         [
-            f"{n_clips} clips by an embedder that hears nothing, two executors of one "
-            f"core: {1000 * cost:.0f} ms of a core a task, the writing, syncing "
-            "and taking of its part included.",
+            f"{n_clips} clips by an embedder that does no work, two executors of one "
+            f"core: {1000 * cost:.0f} ms of a core a task, including writing, syncing "
+            "and collecting its part.",
         ],
     )
 
@@ -172,7 +172,7 @@ def link(clips, folder, n):
 
 
 def child(name, *arguments):
-    """What a fresh process finds."""
+    """Measure in a fresh process."""
     command = [sys.executable, __file__, "--child", name, *map(str, arguments)]
     settings = dict(os.environ)
     settings.pop("OMP_NUM_THREADS", None)  # one process has all cores
@@ -218,7 +218,7 @@ def timed(many, table, settings):
     """Seconds of an extraction, and of cores, after one of a few files."""
     from userlogfeat import MusicnnEmbedder, extract
 
-    embedder = MusicnnEmbedder(duration=HEARD_SECONDS)
+    embedder = MusicnnEmbedder(duration=READ_SECONDS)
     few = sorted(map(str, Path(many).iterdir()))[:64]  # some for each worker
     for clips, folder in ((few, f"{table}-warm"), (many, table)):
         before = core_seconds()

@@ -147,7 +147,7 @@ def measure(folder, memory):
 
 
 def in_fresh_process(n_events, memory):
-    """What one size took: measured now, or by a run before."""
+    """Return the measurements of one size, from now or from an earlier run."""
     kept = KEPT / f"{n_events}_{memory}.json"
     if kept.exists():
         return json.loads(kept.read_text())
@@ -191,7 +191,7 @@ def write_table(sizes, found, memory, load):
         name: per_million * PROJECTED / 3.6e9
         for name, (_, per_million) in lines.items()
     }
-    told = " and ".join(
+    costs = " and ".join(
         f"{fixed:.0f} s and {per_million:.1f} s a million events to {name}"
         for name, (fixed, per_million) in lines.items()
     )
@@ -206,8 +206,8 @@ def write_table(sizes, found, memory, load):
             f"and {EVENTS_PER_ITEM} an item, {N_FACTORS} factors, {ITERATIONS} rounds "
             "and the fold-in. Memory is resident, of Java and Python together.",
             f"The machine had other work (load {load:.0f} on {os.cpu_count()} cores): "
-            "seconds by the clock say little, those of the processors hold.",
-            f"The line through the last two sizes, of processors: {told}. What does "
+            "seconds by the clock mean little; seconds of the processors are reliable.",
+            f"The line through the last two sizes, of processors: {costs}. What does "
             "not grow is Java starting and compiling.",
             f"Projection to {PROJECTED:,} events, on paper: {hours['read']:.0f} core "
             f"hours to read and {hours['fit']:.0f} to fit, so {3 * hours['fit']:.0f} "

@@ -177,7 +177,7 @@ def compare(work, numbers, n_repeats):
     return times
 
 
-def tell(name, busy, times, numbers):
+def table_row(name, busy, times, numbers):
     """A row of the table."""
     default, *others = np.median(times, axis=0)
     best = int(np.argmin(others))
@@ -207,7 +207,7 @@ def main(arguments=None):
         for busy in (False, True):
             with neighbour(busy):
                 times = compare(work, numbers, n_repeats)
-            rows.append(tell(name, busy, times, numbers))
+            rows.append(table_row(name, busy, times, numbers))
             print(*rows[-1], sep=" | ", flush=True)
     if options.quick or options.only != list(WORK):
         return rows

@@ -1,6 +1,6 @@
-"""How fast the network of Lee et al. 2019 trains and hears, beside a plain loop.
+"""Speed of the network of Lee et al. 2019 in training and inference.
 
-The plain loop is what one writes first: torch's layers one after the other, in float32
+The plain loop is the obvious one: torch's layers one after the other, in float32
 and torch's default memory layout, and log-mel spectrograms computed from the waveforms
 in every epoch. Ours is ``CFRegressor(network="se_cnn").fit``.
 
@@ -97,11 +97,11 @@ def seconds(function, *arguments, device="cpu"):
     return time.perf_counter() - start
 
 
-def train_step(network, optimizer, hear, factors, precision, device="cpu"):
-    """One step of Adam on the clips that `hear` gives."""
+def train_step(network, optimizer, read, factors, precision, device="cpu"):
+    """Take one step of Adam on the clips that `read` returns."""
     optimizer.zero_grad()
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-        estimates = network(hear())
+        estimates = network(read())
     mse_cosine(estimates.float(), factors).mean().backward()
     optimizer.step()
 
@@ -205,9 +205,9 @@ def measure_gpu(batch, n_steps=20):
                 optimizer = torch.optim.Adam(network.parameters(), lr=LR)
                 called = torch.compile(network) if compiled else network
                 step = called, optimizer, lambda: log_mels, factors, precision, "cuda"
-                hear = called, log_mels, precision, "cuda"
+                read = called, log_mels, precision, "cuda"
                 rates = []
-                for function, arguments in ((train_step, step), (infer, hear)):
+                for function, arguments in ((train_step, step), (infer, read)):
                     for _ in range(3):  # warm up
                         seconds(function, *arguments, device="cuda")
                     taken = [

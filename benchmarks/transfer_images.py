@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from reporting import data_folder
-from transfer_tasks import SEED, Task, gtzan_folds, gtzan_tracks, teach
+from transfer_tasks import SEED, Task, gtzan_folds, gtzan_tracks, teacher_data
 
 from userlogfeat import CFRegressor, KDStudentClassifier, read_audio
 from userlogfeat.audio import find_audio
@@ -62,7 +62,7 @@ def render(waveform):
 def _teachers(X, **links):
     known = gtzan_tracks("gtzan_specgram5s_u8")
     estimator = CFRegressor(random_state=SEED, **NETWORK)
-    data = teach(X, known.artists, known.taught, estimator=estimator, **links)
+    data = teacher_data(X, known.artists, known.has_logs, estimator=estimator, **links)
     # Three heads for out-of-fold estimates: each is a network to train.
     return type(data)(**{**vars(data), "n_folds": 3})
 
@@ -80,7 +80,7 @@ def gtzan_images():
         X,
         known.genres,
         gtzan_folds(known, "artist-filtered 3-fold"),
-        _teachers(X, clips=known.taught, groups=known.groups[known.taught]),
+        _teachers(X, clips=known.has_logs, groups=known.groups[known.has_logs]),
         known.groups,
         n_labels=(20, None),
         seeds=1,
@@ -102,8 +102,8 @@ def esc10_images():
         to_mel(X),
         np.array([path.parent.name for path in paths]),
         [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(1, 6)],
-        _teachers(gtzan_mel(), clips=np.full(len(gtzan_tracks().taught), -1)),
+        _teachers(gtzan_mel(), clips=np.full(len(gtzan_tracks().has_logs), -1)),
         n_labels=(None,),
         seeds=1,
-        note="GTZAN's tracks teach.",
+        note="The teacher was trained on GTZAN's tracks.",
     )

@@ -1,4 +1,4 @@
-"""Does knowledge from listening logs help small task models? Lee et al. 2019, again.
+"""Knowledge transfer from listening logs to small task models, after Lee et al. 2019.
 
 Each task is one `compare`: base, fix, init, kd, kd from permuted logs (the teacher is
 trained again) and kd from a random projection, on the same folds, labels and seeds. All
@@ -97,11 +97,11 @@ def report(name, frame, task):
         searched = f"{task.note} Every arm is searched over {SEARCHES[name]}."
         task = replace(task, title=f"{task.title}, searched", note=searched)
     metric = "R2" if frame["metric"][0] == "r2" else "accuracy"
-    taught = frame.filter(frame["arm"] == "kd")["n_teacher_clips"]
+    with_teacher = frame.filter(frame["arm"] == "kd")["n_teacher_clips"]
     notes = [
-        f"{len(task.y)} clips, {len(task.folds)} fold(s), "
-        f"{frame['seed'].n_unique()} seed(s); {taught.min()} to {taught.max()} clips "
-        f"teach. {task.note}".strip(),
+        f"{len(task.y)} clips, {len(task.folds)} fold(s), {frame['seed'].n_unique()} "
+        f"seed(s); {with_teacher.min()} to {with_teacher.max()} teacher clips. "
+        f"{task.note}".strip(),
         "Mean and differences with 95% intervals over "
         + ("artists" if task.groups is not None else "clips")
         + " and seeds; p of the t-test over folds and seeds ("

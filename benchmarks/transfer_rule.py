@@ -1,8 +1,8 @@
-"""How strong should distillation be, and for how long? The defaults of the students.
+"""Strength and duration of distillation: the choice of the students' defaults.
 
-On artists of `spotify_tracks.npz` that `transfer_lee2019.py` neither tests nor is
-taught by: students of weights 1 to 30, constant or falling to 0, with 5 to 400 labels
-a class, from true and from permuted logs.
+On artists of `spotify_tracks.npz` that `transfer_lee2019.py` uses neither for testing
+nor for training teachers: students of weights 1 to 30, constant or falling to 0, with 5
+to 400 labels a class, from true and from permuted logs.
 
     python benchmarks/transfer_rule.py [--seeds 8] [--labels 5 20 100 400]
 """
@@ -25,9 +25,10 @@ RULES = ((1.0, None), (10.0, None), (30.0, None), (10.0, 50))
 
 
 def targets_of(task, n_seeds):
-    """What the teacher says of all clips, and what one of permuted logs does, by seed.
+    """Return estimates for all clips by seed, of the teacher and of permuted logs.
 
-    No artist teaches and is learned from, so nothing has to be out of fold.
+    Teacher and students are trained on different artists: nothing has to be out of
+    fold.
     """
     data = task.teachers
 
@@ -70,7 +71,7 @@ def main():
     rows = [["base", *[between_of(base, n, task) for n in labels]]]
     for weight, epochs in RULES:
         name = f"weight {weight:g}" + (f", to 0 in {epochs} epochs" if epochs else "")
-        taught = compare(
+        with_teacher = compare(
             CLASSIFIER.set_params(kd_weight=weight, kd_epochs=epochs),
             task.X,
             task.y,
@@ -78,7 +79,7 @@ def main():
             folder=folder / name.replace(" ", "_"),
             **settings,
         )
-        frame = pl.concat([base, taught])
+        frame = pl.concat([base, with_teacher])
         summary = summarise(frame, groups=task.groups)
         rows.append([name, *[cell(summary, n, "base") for n in labels]])
         rows.append(

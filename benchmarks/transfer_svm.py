@@ -1,4 +1,4 @@
-"""What a user would pick instead of a student: an SVM on the same features.
+"""The obvious alternative to a student: an SVM on the same features.
 
 On tasks of `transfer_lee2019.py` whose teacher shares no artist with them, with the
 same labels and seeds: an RBF SVM on the features, and on features and what a teacher of
@@ -41,7 +41,7 @@ BESIDE = {
 
 
 def say_beside(task, n_seeds):
-    """What stands beside the features: seed -> arm -> (n_clips, 40)."""
+    """Return the columns beside the features: seed -> arm -> (n_clips, 40)."""
     said = targets_of(task, n_seeds)
     train = task.folds[0][0]
     beside = []

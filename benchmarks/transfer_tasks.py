@@ -1,4 +1,4 @@
-"""The tasks of `transfer_lee2019.py`: labelled sets, their folds, and who teaches.
+"""The tasks of `transfer_lee2019.py`: labelled sets, their folds and their teachers.
 
 Every teacher learns ALS factors of the Last.fm logs (HetRec 2011, 1,892 users, 17,632
 artists; alpha 10 on the binary matrix) from tracks whose artist has three listeners or
@@ -32,7 +32,7 @@ FEATURES = {
 
 @dataclass(frozen=True)
 class Task:
-    """What one comparison needs."""
+    """Data and settings of one comparison."""
 
     title: str
     X: np.ndarray
@@ -54,7 +54,7 @@ def fit_factors(**settings):
     return dict(zip(logs.item_ids.tolist(), factors, strict=True))
 
 
-def teach(X, artists, rows, *, clips=None, groups=None, estimator=None):
+def teacher_data(X, artists, rows, *, clips=None, groups=None, estimator=None):
     """TeacherData of some rows, by the Last.fm id of each row's artist."""
     known = fit_factors()
     if estimator is None:
@@ -79,7 +79,7 @@ class Spotify:
     genres: np.ndarray  # "" where unknown
     artists: np.ndarray  # by name
     ids: np.ndarray  # Last.fm id, -1 where unknown
-    taught: np.ndarray  # artist has MIN_LISTENERS or more
+    has_logs: np.ndarray  # artist has MIN_LISTENERS or more
     sealed: np.ndarray  # artist is of the half that is tested; chose nothing
 
 
@@ -92,7 +92,7 @@ def read_spotify():
         genres=table["genre"],
         artists=table["artist_norm"],
         ids=table["hetrec_artist_id"],
-        taught=(table["hetrec_artist_id"] >= 0)
+        has_logs=(table["hetrec_artist_id"] >= 0)
         & (table["hetrec_listeners"] >= MIN_LISTENERS),
         sealed=sealed[artist],
     )
@@ -101,41 +101,42 @@ def read_spotify():
 def spotify(tested="sealed", n_labels=(5, 20, 100, 500, None)):
     """Six genres from 12 high-level features.
 
-    Of one half of the artists, those in the logs teach and the others are learned
-    from; the sealed half is tested. ``tested="development"`` leaves the sealed half
-    out, and tests a third of the artists that are otherwise learned from.
+    Of one half of the artists, those in the logs train the teacher and the others the
+    students; the sealed half is for testing. ``tested="development"`` leaves the sealed
+    half out, and tests on a third of the artists that otherwise train students.
     """
     known = read_spotify()
     open_ = ~known.sealed
-    teaches = known.taught & open_
-    # An artist teaches or is learned from, not both, also where a track has no id.
-    learns = open_ & ~np.isin(known.artists, known.artists[teaches])
+    is_training = known.has_logs & open_
+    # An artist trains the teacher or the students, not both, even if a track has no id.
+    is_labelled = open_ & ~np.isin(known.artists, known.artists[is_training])
     tests = known.sealed
     if tested == "development":
-        names = np.unique(known.artists[learns])
+        names = np.unique(known.artists[is_labelled])
         names = np.random.default_rng(SEED).permutation(names)[: len(names) // 3]
-        tests = learns & np.isin(known.artists, names)
-        learns &= ~tests
+        tests = is_labelled & np.isin(known.artists, names)
+        is_labelled &= ~tests
     labelled = known.genres != ""
-    rows = np.flatnonzero(labelled & (learns | tests))
-    train, test = (np.flatnonzero(part[rows]) for part in (learns, tests))
-    n_artists = len(np.unique(known.ids[teaches]))
+    rows = np.flatnonzero(labelled & (is_labelled | tests))
+    train, test = (np.flatnonzero(part[rows]) for part in (is_labelled, tests))
+    n_artists = len(np.unique(known.ids[is_training]))
     return Task(
         "Spotify features, 6 genres (noisy: the playlist's)",
         known.X[rows],
         known.genres[rows],
         [(train, test)],
-        teach(
+        teacher_data(
             known.X,
             known.ids,
-            np.flatnonzero(teaches),
-            clips=np.full(teaches.sum(), -1),
-            groups=known.artists[teaches],
+            np.flatnonzero(is_training),
+            clips=np.full(is_training.sum(), -1),
+            groups=known.artists[is_training],
         ),
         known.artists[rows],
         n_labels=n_labels,
-        note=f"{teaches.sum()} tracks of {n_artists} artists teach; {len(train)} of "
-        f"other artists can be learned from, {len(test)} of yet others are tested.",
+        note=f"{is_training.sum()} tracks of {n_artists} artists are for training the "
+        f"teacher; {len(train)} of other artists are labelled for training, "
+        f"{len(test)} of yet others for testing.",
     )
 
 
@@ -151,13 +152,13 @@ def _spotify_features(table):
 
 @dataclass(frozen=True)
 class Gtzan:
-    """GTZAN's 1000 tracks: names, genres, artists, and those that can teach."""
+    """GTZAN's 1000 tracks: names, genres, artists, and training tracks of teachers."""
 
     tracks: np.ndarray
     genres: np.ndarray
     groups: np.ndarray  # artist; a track of its own where unknown
     artists: np.ndarray  # Last.fm id, -1 where unknown
-    taught: np.ndarray  # rows whose artist has MIN_LISTENERS or more
+    has_logs: np.ndarray  # rows whose artist has MIN_LISTENERS or more
 
 
 @cache
@@ -182,7 +183,7 @@ def gtzan_tracks(stem="convnet_features/gtzan_genre"):
         genres=np.array([track.split(".")[0] for track in tracks]),
         groups=np.array([groups.get(track, track) for track in tracks]),
         artists=np.array([ids.get(track, -1) for track in tracks]),
-        taught=np.flatnonzero(
+        has_logs=np.flatnonzero(
             [listeners.get(track, 0) >= MIN_LISTENERS for track in tracks]
         ),
     )
@@ -210,12 +211,12 @@ def gtzan(kind, protocol):
     """GTZAN's genres from published features."""
     X, _ = read_features("gtzan_genre", kind)
     known = gtzan_tracks()
-    teachers = teach(
+    teachers = teacher_data(
         X,
         known.artists,
-        known.taught,
-        clips=known.taught,
-        groups=known.groups[known.taught],
+        known.has_logs,
+        clips=known.has_logs,
+        groups=known.groups[known.has_logs],
     )
     return Task(
         f"GTZAN, {protocol}, {kind}",
@@ -228,15 +229,15 @@ def gtzan(kind, protocol):
     )
 
 
-def taught_by_gtzan(X, kind):
+def gtzan_teachers(X, kind):
     """A teacher of the same features, from GTZAN's tracks: for sets without artists."""
     known = gtzan_tracks()
     features, _ = read_features("gtzan_genre", kind)
-    return teach(
+    return teacher_data(
         features,
         known.artists,
-        known.taught,
-        clips=np.full(len(known.taught), -1),
+        known.has_logs,
+        clips=np.full(len(known.has_logs), -1),
     )
 
 
@@ -249,9 +250,10 @@ def ballroom(kind):
         X,
         y,
         list(StratifiedKFold(10, shuffle=True, random_state=SEED).split(X, y)),
-        taught_by_gtzan(X, kind),
+        gtzan_teachers(X, kind),
         n_labels=(5, 20, None),
-        note="GTZAN's tracks teach. Classes of fewer clips give all they have.",
+        note="The teacher was trained on GTZAN's tracks. If a class has fewer clips, "
+        "all are used.",
     )
 
 
@@ -268,10 +270,10 @@ def emomusic(kind, target):
             (np.setdiff1d(order, test), np.sort(test))
             for test in np.array_split(order, 10)
         ],
-        taught_by_gtzan(X, kind),
+        gtzan_teachers(X, kind),
         n_labels=(None,),
-        note="Ten random folds, not the given split, which these features lack. "
-        "GTZAN's tracks teach.",
+        note="Ten random folds: these features do not have the published split. "
+        "The teacher was trained on GTZAN's tracks.",
     )
 
 
@@ -287,7 +289,7 @@ def urbansound(kind):
             (np.flatnonzero(fold != test), np.flatnonzero(fold == test))
             for test in range(1, 11)
         ],
-        taught_by_gtzan(X, kind),
+        gtzan_teachers(X, kind),
         n_labels=(5, 20, None),
-        note="GTZAN's tracks teach.",
+        note="The teacher was trained on GTZAN's tracks.",
     )

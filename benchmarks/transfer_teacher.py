@@ -1,9 +1,9 @@
-"""What should the teacher learn? Choices on its side, on development artists.
+"""Choices in training the teacher, compared on development artists.
 
 As in `transfer_rule.py`, on artists of `spotify_tracks.npz` that `transfer_lee2019.py`
-neither tests nor is taught by: students with 20 and 100 labels a class, whose teacher
-learned from other ALS settings, with artists weighted by their listeners, or from
-artists of many listeners only. One thing is changed at a time.
+uses neither for testing nor for training teachers: students with 20 and 100 labels a
+class, whose teacher learned from other ALS settings, with artists weighted by their
+listeners, or from artists of many listeners only. One thing is changed at a time.
 
     python benchmarks/transfer_teacher.py [--seeds 8] [--labels 20 100]
 """
@@ -24,7 +24,7 @@ MANY_LISTENERS = 20
 COLUMNS = (
     "labels a class",
     "teacher",
-    "tracks that teach",
+    "training tracks",
     "accuracy",
     "minus base",
     "minus the first teacher",
@@ -33,7 +33,7 @@ DEFAULT = "as in transfer_lee2019: alpha 10, 40 factors of unit length"
 
 
 def listeners_of(task):
-    """Listeners of the artist of each track that teaches."""
+    """Return the number of listeners of the artist of each training track."""
     table = np.load(data_folder() / "spotify_tracks.npz")
     ids, listeners = table["hetrec_artist_id"], table["hetrec_listeners"]
     known = dict(zip(ids.tolist(), listeners.tolist(), strict=True))
@@ -72,7 +72,7 @@ def variants(task):
 
 
 def say(data, X):
-    """What a teacher says of all clips."""
+    """Return a teacher's estimates for all clips."""
     teacher = clone(data.estimator)
     teacher.fit(
         data.X, data.factors, groups=data.groups, sample_weight=data.sample_weight

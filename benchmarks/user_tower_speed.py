@@ -47,7 +47,7 @@ def make_up_logs(n_users, n_items, n_events, path):
 
 
 def memory():
-    """What this process holds now, in MiB."""
+    """Return the memory of this process, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

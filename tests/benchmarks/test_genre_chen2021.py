@@ -122,9 +122,9 @@ def test_artists_that_teach_are_neither_learned_from_nor_tested(genre):
     labels = np.array(["blues"] * 8 + ["rock"] * 4)
     artists = np.array([1, 1, 2, 2, 3, -1, 3, 1, 5, 5, -1, 5])
     train, test = np.array([0, 1, 2, 3, 4, 5, 8, 9, 10]), np.array([6, 7, 11])
-    learned, excluded = genre_tasks.deal_artists(labels, artists, train, test)
+    learned, excluded = genre_tasks.split_artists(labels, artists, train, test)
     assert excluded == {1, 2, 3, 5}  # 1, 3 and 5 are tested; 2 is left alone
     assert learned.tolist() == train.tolist()
-    learned, excluded = genre_tasks.deal_artists(labels, artists, train, test[2:])
+    learned, excluded = genre_tasks.split_artists(labels, artists, train, test[2:])
     assert excluded == {1, 3, 5}
     assert learned.tolist() == [0, 1, 4, 5, 8, 9, 10]
