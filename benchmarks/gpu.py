@@ -259,7 +259,7 @@ def main(arguments=None):
     parser.add_argument("--device", default="cuda")
     device = torch.device(parser.parse_args(arguments).device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        print("No GPU found: nothing was measured, and nothing is recorded.")
+        print("No GPU is at hand: nothing was measured, and nothing is recorded.")
         return
     on_gpu = device.type == "cuda"
     with tempfile.TemporaryDirectory() as folder:

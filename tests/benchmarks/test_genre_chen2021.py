@@ -100,7 +100,7 @@ def test_the_whole_pipeline_on_made_up_patches(
     frames = genre_embedding.Frames(
         rng.normal(size=(90, 50)).astype(np.float32), np.repeat(np.arange(9), 10)
     )
-    monkeypatch.setattr(genre, "hear", lambda paths, name: (max_pool, tags))
+    monkeypatch.setattr(genre, "embed_patches", lambda paths, name: (max_pool, tags))
     monkeypatch.setattr(genre, "read_frames", lambda *_: frames)
     monkeypatch.setattr(genre_embedding, "read_plays", lambda: plays)
     users = rng.normal(size=(40, 6)).astype(np.float32)
