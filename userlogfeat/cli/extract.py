@@ -89,8 +89,7 @@ def extract(
     is given.
     """
     with explained(f"What was done is kept in {output}: run the same again."):
-        from userlogfeat.encoders import list_encoders
-        from userlogfeat.estimators.musicnn import MusicnnEmbedder
+        from userlogfeat.estimators.musicnn import MODELS, MusicnnEmbedder
         from userlogfeat.estimators.user_log import UserLogEmbedder
         from userlogfeat.extraction import extract as extract_clips
 
@@ -99,7 +98,7 @@ def extract(
             raise ValueError(
                 "Got no files: name files or folders, or pass --list FILE."
             )
-        plain = weights in list_encoders()  # without a learned head
+        plain = weights in MODELS  # without a learned head
         embedder = (MusicnnEmbedder if plain else UserLogEmbedder)(
             weights,
             layer=tuple(layer or (["max_pool"] if plain else _own_layers(weights))),

@@ -217,12 +217,13 @@ def load_network(
     ValueError
         If the name is unknown, or the files are damaged.
     """
-    variables = read_checkpoint(
-        find_checkpoint(name), wanted=lambda key: "Adam" not in key
-    )
-    network, state = (Vgg, vgg_state) if "vgg" in name else (Musicnn, musicnn_state)
-    network = network(precision=precision)
-    network.load_state_dict(state(variables))
+    network: Musicnn | Vgg
+    if "vgg" in name:
+        network = Vgg(precision=precision)
+        network.load_state_dict(vgg_state(_read_variables(name)))
+    else:
+        network = Musicnn(precision=precision)
+        network.load_state_dict(musicnn_state(_read_variables(name)))
     return network.to(device).eval().requires_grad_(False)
 
 
@@ -243,11 +244,13 @@ def load_plain(name: str) -> nn.Module:
     if "vgg" in name:
         return _PlainVgg(load_network(name)).eval()
     network = PlainMusicnn()
-    variables = read_checkpoint(
-        find_checkpoint(name), wanted=lambda key: "Adam" not in key
-    )
-    network.load_state_dict(plain_state(variables))
+    network.load_state_dict(plain_state(_read_variables(name)))
     return network.eval().requires_grad_(False)
+
+
+def _read_variables(name):
+    """Variables of a checkpoint, without the state of its optimiser."""
+    return read_checkpoint(find_checkpoint(name), wanted=lambda key: "Adam" not in key)
 
 
 @lru_cache(maxsize=4)

@@ -87,6 +87,9 @@ class Encoder(Protocol):
         Frames of its layers per second; None where it gives one row a clip.
     layer_sizes : dict of str to int
         Columns of every layer.
+    distribution, files : str and list of str, optional
+        Installed package that has the weights, and which of its files, so that MIREX
+        submissions can bring them.
     """
 
     name: str

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
 
@@ -88,7 +88,7 @@ def write_package(
     _check(built)
     (folder / PIPELINE).mkdir(parents=True, exist_ok=True)
     spec = _write_pipeline(folder / PIPELINE, pipeline, built)
-    _write_library(folder / LIB, musicnn_models(built))
+    _write_library(folder / LIB, encoders_of(built))
     write_scripts(folder, spec, tags=tags)
     measured = None
     if measure is None:
@@ -180,8 +180,8 @@ def _copy_weights(embedder, folder):
     embedder.set_params(weights=WEIGHTS)
 
 
-def musicnn_models(pipeline: Pipeline) -> list[str]:
-    """List musicnn's networks that a pipeline uses.
+def encoders_of(pipeline: Pipeline) -> list[Any]:
+    """List the pretrained encoders that a pipeline uses.
 
     Parameters
     ----------
@@ -189,47 +189,53 @@ def musicnn_models(pipeline: Pipeline) -> list[str]:
 
     Returns
     -------
-    list of str
-        Empty where it needs none; all where the embedder is of one's own.
+    list of Encoder
+        Empty if it needs none; those of musicnn if the embedder is not one of ours.
     """
+    from userlogfeat.encoders import get_encoder
     from userlogfeat.estimators.musicnn import MODELS
 
     embedder = pipeline.steps[0][1]
     if type(embedder).__name__ == "MusicnnEmbedder":
-        return [embedder.model]
+        return [get_encoder(embedder.model)]
     if type(embedder).__name__ == "MelStatistics":
         return []
     if type(embedder).__name__ != "UserLogEmbedder":
-        return list(MODELS)
+        return [get_encoder(model) for model in MODELS]
     from userlogfeat.weights import find_model, read_config
     from userlogfeat.weights.builders import encoder_of
 
     encoder = encoder_of(read_config(find_model(embedder.weights))["network"])
-    return [encoder.name] if encoder is not None else []
+    return [] if encoder is None else [encoder]
 
 
-def _write_library(folder, models):
-    """Copy this library, and weights and licence of musicnn where they are needed."""
+def _write_library(folder, encoders):
+    """Copy this library, and what the encoders need of the packages they come with."""
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     source = Path(userlogfeat.__file__).parent
     _copy(source, folder / "userlogfeat", ignore=ignore)
     _write_metadata(folder, "userlogfeat")
-    if not models:
-        return
+    for encoder in encoders:
+        if hasattr(encoder, "distribution"):
+            _write_distribution(folder, encoder)
+
+
+def _write_distribution(folder, encoder):
+    """Copy the weights of an encoder, and the licence of the package they are in."""
+    name = encoder.distribution
     try:
-        installed = metadata.distribution("musicnn")
+        installed = metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        logger.warning("musicnn is not installed: the folder has none of its weights")
+        logger.warning("%s is not installed: the folder has none of its weights", name)
         return
-    _write_metadata(folder, "musicnn")
-    weights = Path(str(installed.locate_file("musicnn")))
-    for model in models:
-        logs = shutil.ignore_patterns("*.tsv", "*.result")
-        _copy(weights / model, folder / "musicnn" / model, ignore=logs)
+    if not (folder / name).is_dir():
+        _write_metadata(folder, name)
+    for file in encoder.files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(str(installed.locate_file(file)), folder / file)
     for file in installed.files or ():
         if file.name.upper().startswith("LICENSE"):
-            source = installed.locate_file(file)
-            shutil.copyfile(source, folder / "musicnn" / file.name)
+            shutil.copyfile(str(installed.locate_file(file)), folder / name / file.name)
 
 
 def _write_metadata(folder, name):
