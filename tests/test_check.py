@@ -9,7 +9,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._check import (
+    check_audio,
+    check_choice,
+    check_positive,
+    check_weights,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +102,17 @@ def test_choice_and_positive():
             check_positive(value, "n")
     with pytest.raises(ValueError, match="positive finite integer"):
         check_positive(1.5, "n", integer=True)
+
+
+def test_weights_of_clips():
+    assert check_weights(None, 2).tolist() == [1, 1]
+    assert check_weights(3, 2, dtype=np.float64).tolist() == [3, 3]
+    assert check_weights([1, 2], 2).dtype == np.float32
+    for weight, message in (
+        ([1, -1], "Negative values in data passed to `sample_weight`"),
+        ([0, 0], "at least one non-zero number"),
+        ([1], r"shape \(1,\), expected \(2,\)"),
+        ([1, np.nan], "sample_weight contains NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_weights(weight, 2)

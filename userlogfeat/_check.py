@@ -223,21 +223,21 @@ def check_positive(value, name, *, integer=False):
         raise ValueError(f"Got {name}={value!r}, expected a positive finite {kind}.")
 
 
-def check_weights(sample_weight, n_clips):
-    """Weights of clips (n_clips,) as float32: ones for None, one number for all.
+def check_weights(sample_weight, n_clips, *, dtype=np.float32):
+    """Weights of clips (n_clips,) as floats: ones for None, one number for all.
 
     Raises
     ------
     ValueError
-        Where they are NaN, negative, or of another number of clips.
+        Where they are NaN, negative, all 0, or of another number of clips.
     """
     if sample_weight is None or isinstance(sample_weight, Real):
         weight = 1.0 if sample_weight is None else sample_weight
-        return np.full(n_clips, weight, dtype=np.float32)
+        return np.full(n_clips, weight, dtype=dtype)
     from sklearn.utils.validation import check_array
 
     weight = check_array(
-        sample_weight, dtype=np.float32, ensure_2d=False, input_name="sample_weight"
+        sample_weight, dtype=dtype, ensure_2d=False, input_name="sample_weight"
     )
     if weight.shape != (n_clips,):
         raise ValueError(

@@ -19,12 +19,12 @@ from sklearn.base import (
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
 )
 
+from userlogfeat._check import check_weights
 from userlogfeat._typing import ArrayLike
 from userlogfeat.estimators._patches import check_patches, mean_of_clips
 
@@ -103,7 +103,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if sample_weight is None:
             self.estimator_.fit(patches, labels)
         else:
-            weight = _check_sample_weight(sample_weight, n_patches)
+            weight = check_weights(sample_weight, len(n_patches), dtype=np.float64)
             self.estimator_.fit(
                 patches, labels, sample_weight=np.repeat(weight, n_patches)
             )
