@@ -10,6 +10,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import (
+    BaseModel,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 from safetensors import SafetensorError
 
 from userlogfeat._digests import json_digest
@@ -132,36 +140,39 @@ def check_front_end(front_end: FrontEnd) -> None:
         )
 
 
+class _Network(BaseModel):
+    name: StrictStr
+
+
+class _Layer(BaseModel):
+    size: StrictInt
+    scale: StrictInt | StrictFloat
+
+
+class _Entries(BaseModel):
+    """The entries of every config; others are allowed."""
+
+    model: StrictStr = Field(alias="class")
+    parameters: dict[str, Any]
+    network: _Network
+    layers: dict[str, _Layer]
+    versions: dict[str, Any]
+    sha256: StrictStr
+    fingerprint: list[Any]
+
+
 def _check_entries(path, config):
-    """Raise where an entry that is always there is of another kind."""
-    kinds = {
-        "class": str,
-        "parameters": dict,
-        "network": dict,
-        "layers": dict,
-        "versions": dict,
-        "sha256": str,
-        "fingerprint": list,
-    }
-    wrong = [name for name, kind in kinds.items() if type(config.get(name)) is not kind]
-    if not wrong and not isinstance(config["network"].get("name"), str):
-        wrong = ["network"]
-    if not wrong and not all(map(_is_layer, config["layers"].values())):
-        wrong = ["layers"]
-    if wrong or _longest_list(config["network"]) > MAX_ENTRIES:
+    """Raise unless the entries that are always there are of the right types."""
+    wrong = "network" if _longest_list(config.get("network")) > MAX_ENTRIES else None
+    try:
+        _Entries.model_validate(config)
+    except ValidationError as error:
+        wrong = error.errors()[0]["loc"][0]
+    if wrong:
         raise ModelError(
-            f"{path} does not describe a model: its entry "
-            f"{(wrong or ['network'])[0]!r} is missing, or of another kind. It was "
-            "edited, or written by another version of userlogfeat."
+            f"{path} does not describe a model: its entry {wrong!r} is missing, or of "
+            "another kind. It was edited, or written by another version of userlogfeat."
         )
-
-
-def _is_layer(layer):
-    return (
-        isinstance(layer, dict)
-        and type(layer.get("size")) is int
-        and isinstance(layer.get("scale"), int | float)
-    )
 
 
 def _longest_list(value):
