@@ -200,7 +200,7 @@ TEACHERS = ["ArtistEmbedder", "CFRegressor ridge", "KDStudentRegressor"]
 
 
 @pytest.mark.parametrize("name", [*TEACHERS, "MetricEmbedder"])
-def test_teaches_frozen(name, world):
+def test_is_a_frozen_teacher(name, world):
     """A metric embedder could not once: it had no way to say what its network is."""
     make, reads, learns = KINDS[name]
     X = world[reads]

@@ -1,4 +1,4 @@
-"""The demo, small: the logs teach what a few labels cannot; permuted logs do not."""
+"""The demo, small: the logs add what a few labels cannot; permuted logs do not."""
 
 import runpy
 from importlib import util

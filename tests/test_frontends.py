@@ -28,7 +28,7 @@ def test_five_papers():
     ]
 
 
-def test_lee_2019_hears_96_bands_by_1280_frames():
+def test_lee_2019_reads_96_bands_by_1280_frames():
     front_end = FRONTENDS["lee2019"]
     clip = torch.zeros(1, round(front_end.duration * front_end.sample_rate))
     assert clip.shape == (1, 480_000)

@@ -1,4 +1,4 @@
-"""Columns of labels: types kept, missing ones and mixtures told."""
+"""Columns of labels: types kept, missing ones and mixtures reported."""
 
 import datetime
 

@@ -1,8 +1,8 @@
 """What must be learned from a planted world: logs, audio and verdicts of one corpus.
 
-The tastes behind the logs of the synthetic corpus can be heard, so the right answer is
-known: users lie where their plays say, and clips that nobody has played yet are ranked
-by what they sound like.
+The tastes behind the logs of the synthetic corpus shape its audio, so the right answer
+is known: users lie where their plays say, and clips that nobody has played yet are
+ranked by what they sound like.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ COARSE = FrontEnd(sample_rate=8000, n_fft=512, hop=200, n_bands=40)
 
 
 class World:
-    """A corpus, what users like of it, and artists that nobody has heard."""
+    """A corpus, what users like of it, and artists without listeners."""
 
     def __init__(self):
         self.corpus = make_listening_corpus(

@@ -107,7 +107,7 @@ def test_sampled_softmax_of_all_items_is_the_cross_entropy():
 
 
 @pytest.mark.parametrize("power", [0, 1, 2])
-def test_the_correction_makes_every_way_of_drawing_tell_the_same(power):
+def test_the_correction_makes_every_way_of_drawing_agree(power):
     """Where each item is drawn just as often as expected, the loss is exact."""
     scores, target = np.random.default_rng(3).normal(size=6), 2
     counts = np.arange(1, 7) ** power  # k q_j

@@ -104,7 +104,7 @@ def test_what_is_no_session_is_refused():
 
 @pytest.mark.usefixtures("nothing_runs")
 def test_masters_that_cannot_be_are_explained(monkeypatch):
-    """Of fifty lines of Java one is told."""
+    """Of fifty lines of Java one is shown."""
 
     class Builder:
         def appName(self, name):

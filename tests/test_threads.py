@@ -137,7 +137,7 @@ def test_joblib_threads_have_one_each(four_cores):
 
 
 def test_joblib_processes_have_their_part(monkeypatch):
-    """joblib tells its processes, of which there are n_jobs, to share the cores."""
+    """joblib makes its processes, of which there are n_jobs, share the cores."""
 
     def look():
         import numpy  # noqa: F401  (whose threads are looked at)

@@ -443,7 +443,7 @@ def test_find_audio_in_folders_whose_names_are_no_text(tmp_path):
     assert find_audio([tmp_path]) == [os.fsdecode(folder + b"/\xfe.wav")]
 
 
-def test_find_audio_tells_of_folders_it_cannot_list(tmp_path, monkeypatch):
+def test_find_audio_reports_folders_it_cannot_list(tmp_path, monkeypatch):
     (tmp_path / "a.wav").touch()
     (tmp_path / "locked").mkdir()
     scandir = os.scandir

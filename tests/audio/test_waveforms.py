@@ -137,7 +137,7 @@ def test_no_change_of_sign():
 @pytest.mark.parametrize("model_rate", [16000, 22050])
 @pytest.mark.parametrize("rate", [16000, 22050, 44100, 48000])
 @pytest.mark.parametrize("seconds", [1, 3, 10])
-def test_length_that_tells_another_rate(model_rate, rate, seconds):
+def test_length_that_reveals_another_rate(model_rate, rate, seconds):
     """Whole seconds at a usual rate, and no twentieth at the model's: that is it."""
     n = seconds * rate
     clip = np.tile([0.5, -0.5], n // 2)

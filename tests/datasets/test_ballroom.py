@@ -86,7 +86,7 @@ def test_the_xml_above_or_elsewhere(ballroom, tmp_path):
     assert read_ballroom(ballroom, metadata=xml).albums.tolist() == list("AABCDD")
 
 
-def test_without_the_xml_folders_tell(ballroom):
+def test_without_the_xml_folders_are_the_labels(ballroom):
     (ballroom / "extendedballroom_v1.1.xml").unlink()
     clips = read_ballroom(ballroom)
     assert sorted(clips.X) == sorted(str(ballroom / f"{song}.mp3") for song in SONGS)

@@ -86,7 +86,7 @@ def test_a_whole_set_needs_no_permission(tmp_path, monkeypatch):
     assert len(read_unique(tmp_path / "unique")) == 14
 
 
-def test_missing_clips_are_told(tmp_path, monkeypatch):
+def test_missing_clips_are_reported(tmp_path, monkeypatch):
     lay_out(tmp_path, HOMBURG)
     with pytest.raises(
         FileNotFoundError, match=r"holds 4 clips of Homburg, of which 1886"

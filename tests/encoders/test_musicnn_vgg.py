@@ -42,17 +42,17 @@ def plain_vgg(variables, patch):
         keys = ("moving_mean", "moving_variance", "gamma", "beta")
         return F.batch_norm(x, *(v[f"{name}/{key}"] for key in keys), eps=1e-3)
 
-    x, heard = norm(patch[None, None], 0), {}
+    x, computed = norm(patch[None, None], 0), {}
     pools = (((4, 1), 2), (2, 2), (2, 2), (2, 2), (4, 4))
     for i, pool in enumerate(pools, start=1):
         kernel = v[f"{i}CNN/kernel"].permute(3, 2, 0, 1)
         x = F.relu(F.conv2d(x, kernel, v[f"{i}CNN/bias"], padding=1))
         x = F.max_pool2d(norm(x, i), *pool)
-        heard[f"pool{i}"] = x.mean((0, 2, 3))
+        computed[f"pool{i}"] = x.mean((0, 2, 3))
     assert x.shape == (1, 128, 2, 1)
-    heard["pool5"] = x[0].permute(1, 2, 0).flatten()
-    logits = heard["pool5"] @ v["dense/kernel"] + v["dense/bias"]
-    return heard | {"taggram": logits.sigmoid()}
+    computed["pool5"] = x[0].permute(1, 2, 0).flatten()
+    logits = computed["pool5"] @ v["dense/kernel"] + v["dense/bias"]
+    return computed | {"taggram": logits.sigmoid()}
 
 
 def distance(found, expected):
@@ -71,12 +71,12 @@ def test_every_layer_equals_the_plain_network():
     assert torch.rand(1) == drawn  # making the network draws no random numbers
     frames = 3 * torch.rand(400, 96)
     starts = torch.tensor([0, 61, 7, 150, 213])  # more than one block
-    heard = network(frames, starts, tuple(Vgg.layer_sizes))
+    computed = network(frames, starts, tuple(Vgg.layer_sizes))
     plain = [plain_vgg(variables, frames[s : s + 187]) for s in starts.tolist()]
     for name, size in Vgg.layer_sizes.items():
         expected = torch.stack([patch[name] for patch in plain])
         assert expected.shape[1] == size
-        assert distance(heard[name], expected) < 1e-5, name
+        assert distance(computed[name], expected) < 1e-5, name
 
 
 @pytest.mark.real
@@ -90,9 +90,9 @@ def test_parity_from_the_stored_log_mel(data, musicnn, model, clip):
     stored = np.load(folder / f"{model}__{clip}.npz")
     starts = torch.arange(0, len(log_mel) - 186, 61)
     frames = torch.from_numpy(log_mel)
-    heard = load_network(model)(frames, starts, ("taggram", "pool5"))
-    assert distance(heard["taggram"], stored["taggram"]) < 1e-5
+    computed = load_network(model)(frames, starts, ("taggram", "pool5"))
+    assert distance(computed["taggram"], stored["taggram"]) < 1e-5
     # The original squeezes (patches, 2, 1, 128) and joins patches along the frames.
-    assert distance(heard["pool5"].reshape(-1, 128), stored["pool5"]) < 1e-5
+    assert distance(computed["pool5"].reshape(-1, 128), stored["pool5"]) < 1e-5
     half = load_network(model, precision="bf16")(frames, starts)
     assert distance(half["taggram"], stored["taggram"]) < 2e-2

@@ -1,4 +1,4 @@
-"""Artist labels: what they teach, songs held out, degenerate artists, saving."""
+"""Artist labels: learning, songs held out, degenerate artists, saving."""
 
 from dataclasses import replace
 
@@ -103,21 +103,21 @@ def genre_with_few_labels(features, genres, artists, n_per_class):
     return np.mean(scores)
 
 
-def test_artist_labels_teach_genre(corpus):
-    """Of 20 other artists, with two labels a genre; permuted artists teach nothing."""
+def test_artist_labels_help_with_genre(corpus):
+    """Of 20 other artists, with two labels a genre; permuted artists do not help."""
     log_mel, artists, genres, front_end = corpus
-    taught = np.isin(artists, np.unique(artists)[:40])
+    is_training = np.isin(artists, np.unique(artists)[:40])
     settings = {"channels": 16, "n_units": 64, "context": 1.0, "pools": (4, 4, 2)}
     settings |= {"frontend": front_end, "lr": 0.03, "max_epochs": 10}
 
     def genre(features):
         return genre_with_few_labels(
-            features[~taught], genres[~taught], artists[~taught], 2
+            features[~is_training], genres[~is_training], artists[~is_training], 2
         )
 
-    embedder = small(6, **settings).fit(log_mel[taught], artists[taught])
-    permuted = np.random.default_rng(0).permutation(artists[taught])
-    control = clone(embedder).fit(log_mel[taught], permuted)
+    embedder = small(6, **settings).fit(log_mel[is_training], artists[is_training])
+    permuted = np.random.default_rng(0).permutation(artists[is_training])
+    control = clone(embedder).fit(log_mel[is_training], permuted)
     moments = (log_mel.mean(2), log_mel.var(2), log_mel.max(2), log_mel.min(2))
     learned = genre(embedder.transform(log_mel))
     assert learned > genre(np.hstack(moments)) + 0.15
@@ -152,9 +152,9 @@ def test_the_nearest_artist_against_a_loop(planted):
 def test_embeddings_are_the_discriminants_of_the_last_layer(spectra):
     X, y = spectra
     embedder = small(layer=("context_mean", "embedding")).fit(X, y)
-    heard = embedder.transform(X)
-    assert heard.shape == (64, 12 + 4)
-    units, embeddings = heard[:, :12], heard[:, 12:]
+    computed = embedder.transform(X)
+    assert computed.shape == (64, 12 + 4)
+    units, embeddings = computed[:, :12], computed[:, 12:]
     assert (units >= 0).all()
     learned = np.setdiff1d(np.arange(64), embedder.test_clips_)
     weight, bias, shrinkage = fit_discriminants(units[learned], y[learned], 4)
@@ -181,7 +181,7 @@ def test_as_many_components_as_artists_allow(planted):
     assert embedder.transform(X).shape[1] == 1
 
 
-def test_test_songs_teach_nothing(planted, tmp_path):
+def test_test_songs_are_not_trained_on(planted, tmp_path):
     """Whatever they sound like, all that is learned is the same."""
     X, y = planted
     embedder = of_features(max_epochs=2).fit(X, y)
@@ -329,7 +329,7 @@ def test_all_patches_are_averaged(audio):
     np.testing.assert_allclose(whole, (halves[0] + halves[1]) / 2, atol=1e-5)
 
 
-def test_duration_is_what_is_heard(audio):
+def test_duration_is_the_part_that_is_read(audio):
     rows, _, y = audio
     embedder = small(duration=1.0, max_epochs=1).fit(rows, y)
     late, early = rows.copy(), rows.copy()
@@ -426,7 +426,7 @@ def test_a_model_may_be_shared_without_its_artists(planted, tmp_path):
 
 @pytest.mark.parametrize("mode", ["kd", "fix", "init"])
 @pytest.mark.parametrize("saved", [True, False])
-def test_teaches_students(mode, saved, planted, tmp_path):
+def test_is_a_teacher_of_students(mode, saved, planted, tmp_path):
     """By its folder, and frozen: the embedding, whatever the layer asked for."""
     X, y = planted
     teacher = of_features(max_epochs=3).fit(X, y)
@@ -448,7 +448,7 @@ def test_teaches_students(mode, saved, planted, tmp_path):
         )
 
 
-def test_spectrogram_teachers_teach(spectra, tmp_path):
+def test_spectrogram_teachers_of_students(spectra, tmp_path):
     X, y = spectra
     teacher = small(max_epochs=2, layer="context_mean").fit(X, y)
     teacher.save(tmp_path / "teacher", training_data=DATA)

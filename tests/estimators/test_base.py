@@ -21,7 +21,7 @@ class Greedy(LogMel):
     """Spectrograms from a device with memory for `most` clips at once."""
 
     def _forward(self, network, log_mels, layers):
-        self.heard.append(len(log_mels))
+        self.batch_sizes.append(len(log_mels))
         if len(log_mels) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
         return super()._forward(network, log_mels, layers)
@@ -29,31 +29,33 @@ class Greedy(LogMel):
 
 def greedy(most, batch_size):
     embedder = Greedy("lee2019", duration=0.1, batch_size=batch_size)
-    embedder.most, embedder.heard = most, []
+    embedder.most, embedder.batch_sizes = most, []
     return embedder
 
 
 WAVEFORMS = 0.1 * np.random.default_rng(0).normal(size=(13, 1600))
 
 
-def test_without_memory_for_a_batch_halves_are_heard():
+def test_without_memory_for_a_batch_halves_are_processed():
     expected = LogMel("lee2019", duration=0.1).fit_transform(WAVEFORMS)
     embedder = greedy(4, batch_size=6)
     with pytest.warns(UserWarning, match="for 6 clips at once") as warned:
         found = embedder.fit_transform(WAVEFORMS)
     np.testing.assert_array_equal(found, expected)
-    assert embedder.heard == [6, 3, 3, 3, 3, 1]
+    assert embedder.batch_sizes == [6, 3, 3, 3, 3, 1]
     assert len(warned) == 1
 
 
 def test_without_memory_for_half_a_batch_it_is_over():
     with (
         pytest.warns(UserWarning, match="for 8 clips at once"),
-        pytest.raises(torch.OutOfMemoryError, match=r"hear 4 clip\(s\), after"),
+        pytest.raises(torch.OutOfMemoryError, match=r"memory for 4 clip\(s\), after"),
     ):
         greedy(3, batch_size=8).fit_transform(WAVEFORMS)
     embedder = greedy(0, batch_size=1)
-    with pytest.raises(torch.OutOfMemoryError, match=r"hear 1 clip\(s\), at once"):
+    with pytest.raises(
+        torch.OutOfMemoryError, match=r"memory for 1 clip\(s\), at once"
+    ):
         embedder.fit_transform(WAVEFORMS)
 
 
@@ -64,15 +66,15 @@ def test_what_is_sent_together_is_the_same():
     tensors = [torch.from_numpy(array) for array in arrays]
     sent = send_together(tensors, CPU, pinned=False)
     assert len({tensor.untyped_storage().data_ptr() for tensor in sent}) == 1
-    for heard in (sent, to_device(arrays, CPU)):
-        for tensor, array in zip(heard, arrays, strict=True):
+    for batch_sizes in (sent, to_device(arrays, CPU)):
+        for tensor, array in zip(batch_sizes, arrays, strict=True):
             np.testing.assert_array_equal(tensor.numpy(), array)
 
 
 def test_what_comes_back_is_the_same():
     tensors = [torch.arange(3.0), torch.ones(2, 4)]
-    for heard in (to_arrays(tensors), bring_together(tensors)):
-        for array, tensor in zip(heard, tensors, strict=True):
+    for batch_sizes in (to_arrays(tensors), bring_together(tensors)):
+        for array, tensor in zip(batch_sizes, tensors, strict=True):
             np.testing.assert_array_equal(array, tensor.numpy())
 
 
@@ -98,7 +100,7 @@ def test_where_there_is_no_gpu(monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_hears_what_a_cpu_hears():
+def test_a_gpu_agrees_with_a_cpu():
     settings = {"frontend": FRONTENDS["lee2019"], "duration": 0.1}
     expected = LogMel(**settings, device="cpu").fit_transform(WAVEFORMS)
     found = LogMel(**settings, device="cuda").fit_transform(WAVEFORMS)

@@ -26,7 +26,7 @@ SETTINGS = {"n_factors": 3, "alpha": 2.0, "random_state": 0, "iterations": 12}
 
 
 def circles():
-    """Three circles of ten listeners and eight songs; the last listener hears none."""
+    """Three circles of ten listeners and eight songs; the last listener plays none."""
     rng = np.random.default_rng(0)
     own = np.kron(np.eye(3), np.ones((10, 8)))
     plays = own * (rng.random(own.shape) < 0.6) * rng.integers(1, 5, own.shape)

@@ -28,7 +28,7 @@ def planted():
 
 @pytest.fixture(scope="module")
 def clips():
-    """Twelve tones of 3 s, and the factors they are to be heard as."""
+    """Twelve tones of 3 s, and their factors."""
     pitches = np.geomspace(0.25, 1.75, 12)
     tone = make_tone(16000, 6.0).numpy()
     time = np.arange(48000)
@@ -72,7 +72,7 @@ def test_in_grid_search(planted):
     assert cross_val_score(CFRegressor("mlp", random_state=0), X, Y, cv=3).mean() < 1
 
 
-def test_audio_is_heard(clips):
+def test_factors_are_estimated_from_audio(clips):
     """Pitch decides the factor: neighbours in pitch are neighbours in the estimate."""
     X, Y = clips
     teacher = CFRegressor(encoder="MSD_musicnn", alphas=(1.0,), random_state=0).fit(
@@ -129,7 +129,7 @@ def test_a_refit_forgets_the_other_head(planted):
 
 
 def test_the_teachers_duration_is_the_embedders(clips, tmp_path):
-    """What learned to hear the middle 1.5 s is used on the middle 1.5 s."""
+    """A model trained on the middle 1.5 s is used on the middle 1.5 s."""
     X, Y = clips
     teacher = CFRegressor(
         encoder="MSD_musicnn", duration=np.float32(1.5), random_state=0
@@ -258,7 +258,7 @@ def test_se_cnn_learns_pitch(tuned, tones):
     assert min(losses) < losses[0]
 
 
-def test_se_cnn_hears_paths_waveforms_and_log_mel_alike(tuned, tones, tone_files):
+def test_se_cnn_reads_paths_waveforms_and_log_mel_alike(tuned, tones, tone_files):
     X, Y = tones[0][:10], tones[1][:10]
     log_mel = LogMel("lee2019", duration=2.0).fit_transform(X)
     expected = tuned.predict(X)
@@ -274,15 +274,15 @@ def test_se_cnn_hears_paths_waveforms_and_log_mel_alike(tuned, tones, tone_files
 
 @pytest.mark.parametrize("crop", ["middle", "random"])
 def test_mel_is_computed_once_a_clip(crop, tones, monkeypatch):
-    heard, original = [], LogMelSpectrogram.forward
+    batch_sizes, original = [], LogMelSpectrogram.forward
 
     def forward(self, waveforms):
-        heard.append(len(waveforms))
+        batch_sizes.append(len(waveforms))
         return original(self, waveforms)
 
     monkeypatch.setattr(LogMelSpectrogram, "forward", forward)
     se_cnn(max_epochs=3, crop=crop, duration=1.0).fit(tones[0][:10], tones[1][:10])
-    assert sum(heard) == 10
+    assert sum(batch_sizes) == 10
 
 
 def test_se_cnn_is_saved_and_loaded(tuned, tones, tmp_path):
@@ -330,14 +330,14 @@ def test_spectrograms_of_ones_own(tmp_path):
     longer = rng.normal(size=(2, 64, 90))
     assert again.predict(longer).shape == (2, 3)
     for model in (teacher, again, embedder):
-        hear = getattr(model, "predict", model.transform)
+        apply = getattr(model, "predict", model.transform)
         for clips in (["a.wav"], [np.zeros(32000)]):
             with pytest.raises(
                 ValueError, match=r"of your own making \(64 bands\) and"
             ):
-                hear(clips)
+                apply(clips)
         with pytest.raises(ValueError, match=r"96 (bands|features)|expected 64 bands"):
-            hear(np.zeros((2, 96, 40)))
+            apply(np.zeros((2, 96, 40)))
     with pytest.raises(ValueError, match=r"64 bands and 10 frames, .* 16 frames"):
         again.predict(X[:, :, :10])
 

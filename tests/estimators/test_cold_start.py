@@ -38,7 +38,7 @@ def cf(plays):
     return CFEmbedding(n_factors=N_FACTORS, alpha=5, random_state=0).fit(plays)
 
 
-def heard(cf, noise, seed=0):
+def audio_features(cf, noise, seed=0):
     """Estimates of the factors as audio gives them: `noise` in lengths of a factor."""
     factors = cf.item_factors_
     factors = factors / np.linalg.norm(factors, axis=1, keepdims=True)
@@ -55,7 +55,7 @@ def unit(rows):
 
 
 def test_nobody_is_the_estimate_and_many_are_the_factor(cf, plays):
-    X = heard(cf, 0.5)
+    X = audio_features(cf, 0.5)
     items = make(cf, k0=2).fit(X, plays.T)
     np.testing.assert_allclose(items.transform(X), unit(X), rtol=1e-5)
     nobody = sparse.csr_matrix((N_ITEMS, N_USERS))
@@ -70,7 +70,7 @@ def test_nobody_is_the_estimate_and_many_are_the_factor(cf, plays):
 
 @pytest.mark.parametrize("factor_norm", ["unit", "raw"])
 def test_the_blend_is_a_loop_over_items(cf, plays, factor_norm):
-    X = heard(cf, 0.5)
+    X = audio_features(cf, 0.5)
     settings = {"k0": 10.0, "factor_norm": factor_norm, "full_weight": 0.8}
     items = make(cf, **settings).fit(X, plays.T)
     embedded = items.fit_transform(X, plays.T)
@@ -106,7 +106,7 @@ def test_weights():
 @pytest.mark.parametrize("factor_norm", ["unit", "raw"])
 def test_the_better_the_audio_the_more_listeners_it_is_worth(cf, plays, factor_norm):
     found = [
-        make(cf, factor_norm=factor_norm).fit(heard(cf, noise), plays.T).k0_
+        make(cf, factor_norm=factor_norm).fit(audio_features(cf, noise), plays.T).k0_
         for noise in (0.0, 0.5, 1.5, 50.0)
     ]
     assert found[0] == K0_GRID[-1]  # the truth itself
@@ -115,7 +115,7 @@ def test_the_better_the_audio_the_more_listeners_it_is_worth(cf, plays, factor_n
 
 
 def test_the_blend_is_better_than_either_at_the_chosen_k0(cf, plays):
-    items = make(cf).fit(heard(cf, 0.7), plays.T)
+    items = make(cf).fit(audio_features(cf, 0.7), plays.T)
     table = items.calibration_
     n_levels = len(table["n_users"])
     assert n_levels >= 4
@@ -172,7 +172,7 @@ def test_held_out_items_are_unknown_to_the_users(cf, plays):
 
 def test_dense_stored_zeros_and_counts(cf, plays):
     """Listeners are counted, not plays; entries of 0 are no listeners."""
-    X = heard(cf, 0.5)
+    X = audio_features(cf, 0.5)
     items = make(cf).fit(X, plays.T)
     again = make(cf).fit(X, plays.T.toarray())
     assert again.k0_ == items.k0_
@@ -188,7 +188,7 @@ def test_dense_stored_zeros_and_counts(cf, plays):
 
 
 def test_seed_clone_pickle_names(cf, plays):
-    X = heard(cf, 0.5)
+    X = audio_features(cf, 0.5)
     items = make(cf).fit(X, plays.T)
     embedded = items.transform(X, plays.T)
     assert embedded.dtype == np.float32
@@ -212,16 +212,16 @@ def test_seed_clone_pickle_names(cf, plays):
 )
 def test_wrong_parameters(cf, plays, settings, message):
     with pytest.raises(ValueError, match=message):
-        make(cf, **settings).fit(heard(cf, 0.5), plays.T)
+        make(cf, **settings).fit(audio_features(cf, 0.5), plays.T)
 
 
 def test_a_model_that_is_not_frozen_is_refused(cf, plays):
     with pytest.raises(TypeError, match=r"expected FrozenEstimator\(cf\) .* another"):
-        ColdStartItems(cf).fit(heard(cf, 0.5), plays.T)
+        ColdStartItems(cf).fit(audio_features(cf, 0.5), plays.T)
 
 
 def test_wrong_input(cf, plays):
-    X = heard(cf, 0.5)
+    X = audio_features(cf, 0.5)
     items = make(cf).fit(X, plays.T)
     with pytest.raises(ValueError, match=r"other way round: pass user_items\.T"):
         items.fit(X, plays)

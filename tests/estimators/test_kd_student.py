@@ -79,18 +79,18 @@ def test_modes_of_none(planted, teacher):
     X, factors, y = planted
     assert student(max_epochs=1).fit(X, y).mode_ == "base"
     assert student(teacher, max_epochs=1).fit(X, y).mode_ == "kd"
-    told = student(max_epochs=1).fit(X, y, teacher_targets=factors)
-    assert told.mode_ == "kd"
-    assert told.transform(X).shape == (600, 4)
+    guide = student(max_epochs=1).fit(X, y, teacher_targets=factors)
+    assert guide.mode_ == "kd"
+    assert guide.transform(X).shape == (600, 4)
 
 
 def test_kd_brings_the_penultimate_units_to_the_teacher(planted, teacher):
     X, _, y = planted
     model = student(teacher, kd_weight=100.0, max_epochs=60, patience=60).fit(X, y)
-    told = teacher.predict(X)
+    guide = teacher.predict(X)
     alone = student(max_epochs=60, patience=60).fit(X, y)
-    assert cosine(model.transform(X), told) > 0.95
-    assert abs(cosine(alone.transform(X)[:, :4], told)) < 0.5
+    assert cosine(model.transform(X), guide) > 0.95
+    assert abs(cosine(alone.transform(X)[:, :4], guide)) < 0.5
 
 
 def cosine(a, b):
@@ -131,10 +131,10 @@ def test_an_offset_of_the_features_changes_nothing(planted, mode):
     outputs, estimates = [], []
     for offset in (0, 512):
         settings = {"head": "mlp", "hidden": (64,), "max_epochs": 3, "random_state": 0}
-        told = CFRegressor("mlp", **settings).fit(X + offset, factors)
-        model = student(None if mode == "base" else told, mode, max_epochs=3)
+        guide = CFRegressor("mlp", **settings).fit(X + offset, factors)
+        model = student(None if mode == "base" else guide, mode, max_epochs=3)
         outputs.append(model.fit(X + offset, y).predict_proba(X + offset))
-        estimates.append(told.predict(X + offset))
+        estimates.append(guide.predict(X + offset))
     assert np.ptp(outputs[0], axis=0).min() > 0.1
     np.testing.assert_allclose(*outputs, atol=5e-3)
     np.testing.assert_allclose(*estimates, atol=5e-3)
@@ -225,7 +225,7 @@ def test_init_needs_the_same_architecture(planted, teacher):
         student(ridge, "init").fit(X, y)
 
 
-def test_any_frozen_estimator_teaches(planted):
+def test_any_frozen_estimator_is_a_teacher(planted):
     X, factors, y = planted
     ridge = make_pipeline(StandardScaler(), Ridge()).fit(X, factors)
     assert student(ridge, "fix").fit(X, y).score(X, y) > 0.8
@@ -411,7 +411,7 @@ def audio_teacher(clips):
 
 
 @pytest.mark.parametrize("mode", ["base", "fix", "init", "kd"])
-def test_students_that_hear(clips, audio_teacher, mode, tmp_path):
+def test_students_of_audio(clips, audio_teacher, mode, tmp_path):
     X, _, y = clips
     model = KDStudentClassifier(
         FrozenEstimator(audio_teacher), mode, max_epochs=12, lr=5e-3, **HEARING

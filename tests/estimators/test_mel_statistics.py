@@ -156,7 +156,7 @@ def test_a_table_of_statistics(tmp_path, pooling):
     np.testing.assert_array_equal(row, statistics.transform([str(clip)]))
 
 
-def test_fingerprints_tell_settings_apart_and_nothing_else():
+def test_fingerprints_distinguish_settings_and_nothing_else():
     others = [
         MelStatistics(),
         MelStatistics("musicnn"),
@@ -195,7 +195,7 @@ def test_one_or_two_units():
 
 @pytest.mark.parametrize("kind", ["array", "frame", "list"])
 def test_features_are_no_waveforms(kind):
-    """Rows of seven features were heard as seven samples."""
+    """Rows of seven features were read as seven samples."""
     X = np.random.default_rng(0).normal(size=(5, 7))
     if kind == "frame":
         X = pytest.importorskip("pandas").DataFrame(X)

@@ -158,10 +158,10 @@ def test_score_and_relevance_against_scikit_learn(planted):
     clips = embedder.transform(X[180:]).astype(np.float64)
     expected = clips[5] @ users[7] / np.linalg.norm(clips[5]) / np.linalg.norm(users[7])
     assert relevance[5, 7] == pytest.approx(expected, rel=1e-6)
-    told = y[180:].toarray()
+    test_likes = y[180:].toarray()
     aucs = [
         roc_auc_score(column[column != 0] > 0, scores[column != 0])
-        for column, scores in zip(told.T, relevance.T, strict=True)
+        for column, scores in zip(test_likes.T, relevance.T, strict=True)
         if len(set(column)) == 3
     ]
     score = embedder.score(X[180:], y[180:])
@@ -205,7 +205,7 @@ def test_all_users_alike():
     assert np.ptp(embedder.predict(X), axis=1).max() < 1e-6
 
 
-def test_users_who_contradict_each_other_teach_nothing():
+def test_nothing_is_learned_from_users_who_contradict_each_other():
     """In the same place, with the opposite verdicts: nothing can be learned, or NaN."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 4)).astype(np.float32)
@@ -289,10 +289,10 @@ def test_groups_are_on_one_side(planted):
     artists = np.repeat(["a", "b"], [200, 60])
     embedder = of_features(users, max_epochs=1)
     triplets = embedder._make_triplets(ArrayInputs(X), y, Trainer(embedder), artists)
-    heard = set(triplets.sampler._liked) | set(triplets.sampler._disliked)
+    trained_on = set(triplets.sampler._liked) | set(triplets.sampler._disliked)
     held = set(triplets.validation.liked) | set(triplets.validation.disliked.ravel())
-    assert {artists[i] for i in heard} != {artists[i] for i in held}
-    assert len({artists[i] for i in heard}) == len({artists[i] for i in held}) == 1
+    assert {artists[i] for i in trained_on} != {artists[i] for i in held}
+    assert len({artists[i] for i in trained_on}) == len({artists[i] for i in held}) == 1
 
 
 @pytest.fixture(scope="module")

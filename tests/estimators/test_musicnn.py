@@ -39,16 +39,16 @@ def distance(found, expected):
 
 
 def test_patches_and_their_poolings(clips):
-    def hear(pooling):
+    def encode(pooling):
         embedder = MusicnnEmbedder(layer=("taggram", "cnn1"), pooling=pooling)
         return embedder.fit_transform(clips)
 
     # 5 s are 313 frames of 16 ms: patches of 187 at 0, 61 and 122.
-    patches = hear(None)
+    patches = encode(None)
     assert [x.shape for x in patches] == [(3, 114), (1, 114), (5, 114)]
-    assert distance(hear("mean"), [x.mean(0) for x in patches]) < 1e-5
-    assert distance(hear("max"), [x.max(0) for x in patches]) < 1e-5
-    both = hear("meanstd")
+    assert distance(encode("mean"), [x.mean(0) for x in patches]) < 1e-5
+    assert distance(encode("max"), [x.max(0) for x in patches]) < 1e-5
+    both = encode("meanstd")
     assert both.shape == (3, 228)
     expected = [
         np.concatenate([f(x[:, part], axis=0) for part in parts for f in statistics])
@@ -181,7 +181,7 @@ def test_without_musicnn_the_command_is_given(clips, monkeypatch):
         MusicnnEmbedder().transform(clips)
 
 
-def test_a_fingerprint_tells_settings_apart():
+def test_a_fingerprint_distinguishes_settings():
     one, same = MusicnnEmbedder(), MusicnnEmbedder(layer="taggram", batch_size=2)
     assert one.fingerprint == same.fingerprint  # other columns, equal features
     others = [
@@ -205,9 +205,9 @@ def test_parity_from_audio_files(data, model, clip):
     stored = np.load(reference / f"{model}__{clip}.npz")
     layers = [name for name in stored if name != "log_mel"]
     embedder = MusicnnEmbedder(model, layer=layers, pooling=None, precision="fp32")
-    (heard,) = embedder.iter_features([path])
+    (computed,) = embedder.iter_features([path])
     for name in layers:
-        found, expected = heard.layers[name], stored[name]
+        found, expected = computed.layers[name], stored[name]
         if name == "pool5":  # stored as the patches' two frames, one after the other
             found = found.reshape(-1, 128)
         if name == "penultimate":  # the original repeats that of the first patch

@@ -91,7 +91,7 @@ def test_nearness_of_labels_is_l1():
         space.nearest_labels("query", metric="l3")
 
 
-def test_affinities_know_clips_that_taught_nothing(fitted):
+def test_affinities_of_clips_that_were_not_trained_on(fitted):
     frames, _, _, kind = plant(seed=1)
     for name, words in WORDS.items():
         affinity = fitted.decision_function(frames, dataset=name)
@@ -102,7 +102,7 @@ def test_affinities_know_clips_that_taught_nothing(fitted):
 
 
 def test_the_embedding_is_better_for_similarity_than_bands(fitted):
-    """Of two clips of a kind the bands tell little beside the noise of the others."""
+    """The bands say little of two clips of a kind beside the others' noise."""
     frames, _, _, kind = plant(seed=2)
     frames += 2 * np.random.default_rng(3).normal(size=(90, 12, 1))
     base = MelStatistics(window=10).fit_transform(frames)
@@ -147,7 +147,7 @@ def test_layers_and_windows():
     np.testing.assert_allclose(np.stack(windows).mean(1), both, rtol=1e-5, atol=1e-6)
 
 
-def test_forms_of_labels_teach_the_same():
+def test_forms_of_labels_train_the_same():
     frames, _, _, kind = plant(60)
     names = np.array(["a", "b", "c"])[kind]
     forms = [
@@ -224,7 +224,7 @@ def test_features_as_frames():
     assert (said == np.array(order)[kind]).mean() > 0.7
 
 
-def test_audio_and_its_spectrograms_teach_the_same(tmp_path):
+def test_audio_and_its_spectrograms_train_the_same(tmp_path):
     rng = np.random.default_rng(0)
     time = np.arange(RATE) / RATE
     pitch = np.repeat([300, 2000], 6)
@@ -234,19 +234,19 @@ def test_audio_and_its_spectrograms_teach_the_same(tmp_path):
     ]
     y = np.repeat(["low", "high"], 6)
     settings = FAST | {"frontend": SMALL, "max_epochs": 3}
-    heard = SharedLatentEmbedder(**settings).fit(clips, y)
+    of_audio = SharedLatentEmbedder(**settings).fit(clips, y)
     log_mels = LogMel(SMALL).fit_transform(clips)
     seen = SharedLatentEmbedder(**settings).fit(log_mels, y)
     np.testing.assert_allclose(
-        heard.transform(clips), seen.transform(log_mels), rtol=1e-4, atol=1e-5
+        of_audio.transform(clips), seen.transform(log_mels), rtol=1e-4, atol=1e-5
     )
-    said = heard.labels_[heard.decision_function(clips).argmax(axis=1)]
+    said = of_audio.labels_[of_audio.decision_function(clips).argmax(axis=1)]
     assert (said == y).all()
-    heard.save(tmp_path, training_data=DATA)
+    of_audio.save(tmp_path, training_data=DATA)
     again = UserLogEmbedder(tmp_path, layer=("embedding", "affinity"), scale=False)
     both = again.fit_transform(clips)
-    np.testing.assert_array_equal(both[:, :32], heard.transform(clips))
-    np.testing.assert_array_equal(both[:, 32:], heard.decision_function(clips))
+    np.testing.assert_array_equal(both[:, :32], of_audio.transform(clips))
+    np.testing.assert_array_equal(both[:, 32:], of_audio.decision_function(clips))
     start = SharedLatentEmbedder(**settings, duration=0.5).fit(clips, y)
     start.save(tmp_path / "start", training_data=DATA)
     again = UserLogEmbedder(tmp_path / "start", layer="embedding", scale=False)

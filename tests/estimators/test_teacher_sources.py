@@ -1,4 +1,4 @@
-"""Who teaches a student: every kind of teacher, asked once for each clip."""
+"""Teachers of a student: every kind, evaluated once for each clip."""
 
 import os
 import pickle
@@ -66,7 +66,7 @@ def waveforms():
 
 @pytest.fixture(scope="module")
 def of_clips(waveforms, tmp_path_factory):
-    """A teacher that hears clips of a second, and the folder it is saved in."""
+    """A teacher of one-second clips, and the folder it is saved in."""
     pools = ((4, 2), (3, 2), (2, 2), (2, 2))
     teacher = CFRegressor(
         channels=4, pools=pools, duration=1.0, max_epochs=1, random_state=0
@@ -136,7 +136,7 @@ def test_a_bundled_name(musicnn, waveforms):
     np.testing.assert_allclose(said, embedder.fit_transform(clips), rtol=1e-5)
 
 
-def test_an_embedder_teaches_its_embedding_unscaled(of_clips, waveforms):
+def test_the_targets_of_an_embedder_are_unscaled(of_clips, waveforms):
     """Its own layer and scale are for features."""
     teacher, folder = of_clips
     embedder = UserLogEmbedder(folder, layer=("block1", "block5"), scale=True)
@@ -202,7 +202,7 @@ def test_labels_are_no_embedding(features):
     np.testing.assert_allclose(said, lda.transform(features), rtol=1e-4)
 
 
-def test_a_student_may_teach(features):
+def test_a_student_may_be_a_teacher(features):
     y = np.where(features[:, 0] > 0, "loud", "calm")
     student = KDStudentClassifier(network="mlp", max_epochs=2, random_state=0)
     student.fit(features, y)
@@ -250,18 +250,20 @@ def test_models_that_are_not_there(tmp_path):
             _ = resolve_teacher(name).key
 
 
-def test_what_a_teacher_cannot_hear(of_features, of_clips, features, waveforms, files):
-    reads, hears = (resolve_teacher(made[1]) for made in (of_features, of_clips))
+def test_inputs_that_a_teacher_cannot_read(
+    of_features, of_clips, features, waveforms, files
+):
+    reads, of_audio = (resolve_teacher(made[1]) for made in (of_features, of_clips))
     for X in (features[:, :5], waveforms, features[:, :, None]):
         with pytest.raises(ValueError, match="reads 6 precomputed features a clip"):
             embed_by(reads, X)
     with pytest.raises(ValueError, match="6 precomputed features"):
         embed_by(reads, files)
     with pytest.raises(ValueError, match="expected 96 bands"):
-        embed_by(hears, np.zeros((2, 64, 80)))
+        embed_by(of_audio, np.zeros((2, 64, 80)))
     files[2].unlink()
     with pytest.raises(MissingAudioError, match=r"2\.wav"):
-        embed_by(hears, files)
+        embed_by(of_audio, files)
 
 
 def test_each_clip_is_asked_once(features):
@@ -380,7 +382,7 @@ def test_equal_teachers_have_equal_keys(of_features, of_clips, features, factors
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_what_is_heard_of_a_clip_is_in_the_key(of_clips, tmp_path):
+def test_the_part_read_of_a_clip_is_in_the_key(of_clips, tmp_path):
     """The same weights, for another second of the clip."""
     teacher, folder = of_clips
     other = CFRegressor.load(folder).set_params(duration=0.8)

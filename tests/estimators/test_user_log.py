@@ -129,7 +129,7 @@ def test_a_grid_in_two_processes(paths, tmp_path):
     assert sorted(FeatureTable(folder).clips()) == sorted(map(str, paths))
 
 
-def test_a_changed_file_is_heard_again(paths, tmp_path, decoded):
+def test_a_changed_file_is_encoded_again(paths, tmp_path, decoded):
     embedder = UserLogEmbedder(cache=tmp_path / "cache", layer="taggram")
     before = embedder.fit_transform(paths[:2])
     shutil.copy(paths[1], paths[0])
@@ -192,7 +192,7 @@ def test_unknown_layers_and_weights(paths):
         UserLogEmbedder("mine").fit(paths)
 
 
-def test_a_feature_teacher_hears_nothing(tmp_path):
+def test_a_feature_teacher_reads_no_audio(tmp_path):
     rng = np.random.default_rng(0)
     teacher = CFRegressor("mlp", random_state=0)
     teacher.fit(rng.normal(size=(50, 6)), rng.normal(size=(50, 3)))

@@ -131,7 +131,7 @@ def test_hit_rate_is_that_of_the_evaluation(tower):
 
 
 def test_the_last_item_is_the_target():
-    """All play the same songs; what comes last is told by the first song's half."""
+    """All play the same songs; the first song's half decides what comes last."""
     rng = np.random.default_rng(0)
     half = rng.integers(2, size=300)
     plays = np.ones((300, 6))
@@ -144,7 +144,7 @@ def test_the_last_item_is_the_target():
     assert (scores.argmax(axis=1) == 5 - half).mean() > 0.95
 
 
-def test_artists_tell_of_songs_that_few_played():
+def test_artists_help_with_songs_that_few_played():
     """With one play a song or so, what a song is like is known by its artist alone."""
     rng = np.random.default_rng(0)
     n_users, n_songs, n_artists = 400, 1600, 8
@@ -158,10 +158,10 @@ def test_artists_tell_of_songs_that_few_played():
     names = pl.Series(names.tolist())
     settings = {"max_epochs": 8, "n_negatives": 200}
     plain = small(**settings).fit(plays)
-    told = small(**settings).fit(plays, item_artists=names)
-    losses = [min(e["valid_loss"] for e in t.history_) for t in (plain, told)]
+    with_artists = small(**settings).fit(plays, item_artists=names)
+    losses = [min(e["valid_loss"] for e in t.history_) for t in (plain, with_artists)]
     assert losses[1] < losses[0] - 0.2
-    assert told.attributes_ == ["artist"]
+    assert with_artists.attributes_ == ["artist"]
 
 
 def test_named_attributes_are_as_artists_and_albums():
@@ -260,7 +260,7 @@ def test_demographics_of_any_frame_are_the_same(informed, demographics):
         np.testing.assert_array_equal(informed.transform(plays, other), expected)
 
 
-def test_users_without_history_teach_nothing():
+def test_users_without_history_are_not_trained_on():
     plays, _ = circles()
     n_empty = 3
     more = sparse.vstack([plays, sparse.csr_matrix((n_empty, plays.shape[1]))])
@@ -300,7 +300,7 @@ def test_the_best_epoch_is_kept():
 
 
 @pytest.mark.parametrize("negatives", ["popularity", "uniform"])
-def test_few_negatives_learn_what_all_items_teach(negatives):
+def test_few_negatives_agree_with_all_items(negatives):
     plays, circle = circles()
     tower = small(n_negatives=10, negatives=negatives, max_epochs=20).fit(plays)
     shares = top_circles(tower, tower.transform(plays))

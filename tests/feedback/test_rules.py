@@ -31,7 +31,7 @@ def of(feedback):
     return feedback.user_items.toarray().tolist()
 
 
-def test_explicit_feedback_is_as_told():
+def test_explicit_feedback_is_as_expressed():
     logs = make_logs(
         [("ann", "a", 1), ("ann", "b", 1), ("bob", "a", 1), ("bob", "b", 1)],
         liked=[True, False, False, False],
@@ -82,7 +82,7 @@ def test_count_ranks_against_a_loop():
         np.testing.assert_array_equal(feedback.user_items[user].toarray()[0], expected)
 
 
-def test_a_user_who_plays_all_alike_tells_nothing():
+def test_a_user_who_plays_all_alike_gives_no_feedback():
     logs = make_logs([("ann", i, 3) for i in "abcd"] + [("bob", i, 1) for i in "ab"])
     feedback = feedback_of_logs(logs, "count_ranks")
     assert feedback.user_items.nnz == 0
@@ -142,7 +142,7 @@ def test_skips():
         }
     )
     feedback = read_feedback(plays, "skips", skipped="skip")
-    assert of(feedback) == [[1, -1, 0]]  # 4 of 5, none of 2, 1 of 2 heard to the end
+    assert of(feedback) == [[1, -1, 0]]  # 4 of 5, none of 2, 1 of 2 played to the end
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The sampler against loops, and what a network hears of its draws."""
+"""The sampler against loops, and the draws as a network gets them."""
 
 import time
 from collections import Counter
@@ -170,13 +170,13 @@ def test_validation_draws_are_fixed():
     assert train.tolist() == [0, 1, 2, 3, 4, 5]
     assert valid.tolist() == [6, 7, 8, 9]
     batch = inputs.batch(torch.tensor([9, 6]))
-    heard = batch.clips[batch.places][:, :, 0].numpy()  # a clip's feature is its row
-    np.testing.assert_array_equal(heard[:, 0], validation.liked[[3, 0]])
-    np.testing.assert_array_equal(heard[:, 1:], validation.disliked[[3, 0]])
+    computed = batch.clips[batch.places][:, :, 0].numpy()  # a clip's feature is its row
+    np.testing.assert_array_equal(computed[:, 0], validation.liked[[3, 0]])
+    np.testing.assert_array_equal(computed[:, 1:], validation.disliked[[3, 0]])
     np.testing.assert_array_equal(batch.users, validation.users[[3, 0]])
 
 
-def test_training_draws_are_new_and_each_clip_is_heard_once():
+def test_training_draws_are_new_and_each_clip_is_read_once():
     inputs, _ = make_inputs()
     generator = torch.Generator().manual_seed(0)
     rows = torch.arange(6)

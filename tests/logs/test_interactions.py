@@ -635,7 +635,7 @@ def test_yambda(yambda):
     np.testing.assert_array_equal(log.user_items.toarray(), [[2, 1], [1, 0]])
     np.testing.assert_array_equal(log.liked.toarray(), [[1, 0], [0, 0]])
     np.testing.assert_array_equal(log.disliked.toarray(), [[0, 0], [1, 0]])
-    assert log.item_ids[log.last_items].tolist() == [11, 10]  # of what was heard
+    assert log.item_ids[log.last_items].tolist() == [11, 10]  # among the plays
     log = read_logs(yambda, "yambda", min_users_per_item=0)
     assert log.liked.toarray().tolist() == [[1, 0, 0], [0, 0, 1]]
 

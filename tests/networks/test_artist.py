@@ -104,17 +104,17 @@ def test_dropout_is_on_the_units_and_in_training_only(network):
 def test_clips_are_means_of_contexts_then_projected(network):
     with seeded(0):
         whole = DiscriminantContexts(network, 10, n_inner=5, n_units=2)
-    x = clips(3, 8, 35)  # three contexts, and 5 frames that are not heard
+    x = clips(3, 8, 35)  # three contexts, and 5 frames that are left out
     means = []
     for clip in x:
         parts = [network(clip[None, :, first : first + 10])[0] for first in (0, 10, 20)]
         means.append(sum(parts) / 3)
     means = torch.stack(means)
-    heard = whole.layers(x, ("context_mean", "embedding"))
-    assert list(heard) == ["context_mean", "embedding"]
-    torch.testing.assert_close(heard["context_mean"], means)
-    torch.testing.assert_close(heard["embedding"], whole.discriminant(means))
-    torch.testing.assert_close(whole.penultimate(x), heard["embedding"])
+    computed = whole.layers(x, ("context_mean", "embedding"))
+    assert list(computed) == ["context_mean", "embedding"]
+    torch.testing.assert_close(computed["context_mean"], means)
+    torch.testing.assert_close(computed["embedding"], whole.discriminant(means))
+    torch.testing.assert_close(whole.penultimate(x), computed["embedding"])
     assert whole.layer_sizes == {"context_mean": 5, "embedding": 2}
     assert whole.min_frames == 10
     short = clips(2, 8, 4)
@@ -122,7 +122,7 @@ def test_clips_are_means_of_contexts_then_projected(network):
     torch.testing.assert_close(whole.penultimate(short), whole.penultimate(filled))
 
 
-def test_long_clips_are_heard_in_parts(network, monkeypatch):
+def test_long_clips_are_processed_in_parts(network, monkeypatch):
     x, sizes = clips(2, 8, 64), []
     expected = conv1d.encode_contexts(network, x, 8)
 

@@ -1,4 +1,4 @@
-"""A batch heard by several processes is one batch: threads stand for processes."""
+"""A batch on several processes is one batch: threads stand for processes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -140,12 +140,12 @@ def test_the_folded_first_block_is_over_all_shares(n, size):
     compare(make, x, size, rtol=1e-7, atol=1e-9)
 
 
-def train(network, hear, n_steps=40):
-    """Losses of steps of Adam; `hear` gives a step's loss and its gradients."""
+def train(network, take_step, n_steps=40):
+    """Losses of steps of Adam; `take_step` returns a step's loss and its gradients."""
     optimizer, losses = torch.optim.Adam(network.parameters(), lr=1e-2), []
     for _ in range(n_steps):
         optimizer.zero_grad()
-        losses.append(hear(network))
+        losses.append(take_step(network))
         optimizer.step()
     return losses
 
@@ -155,7 +155,7 @@ def test_over_many_steps_only_rounding_parts_them():
     make = seeded(lambda: SECNN(3, channels=4, pools=SMALL))
     x = torch.randn(5, 8, 12, dtype=torch.float64)
 
-    def hear_all(network):
+    def step_on_all(network):
         loss = spread(network(x))
         loss.backward()
         return loss.item()
@@ -163,16 +163,16 @@ def test_over_many_steps_only_rounding_parts_them():
     def of_process(processes):
         shard = Shard(5, processes)
 
-        def hear(network):
+        def take_step(network):
             with synchronised(network), on_shard(shard):
                 loss = spread(all_gather(network(x[shard.place])))
             loss.backward()
             average_gradients(network.parameters(), processes)
             return loss.item()
 
-        return train(make(), hear)
+        return train(make(), take_step)
 
-    expected = train(make(), hear_all)
+    expected = train(make(), step_on_all)
     assert expected[-1] < expected[0] - 1
     for losses in together(2, of_process):
         assert losses == pytest.approx(expected, rel=1e-6)
@@ -199,7 +199,7 @@ def test_dropout_is_drawn_for_the_whole_batch(kind, n):
         state = torch.get_rng_state()
     lock = threading.Lock()  # threads shard the generator that processes do not
 
-    def hear(processes):
+    def take_step(processes):
         own, shard = kind(0.4), Shard(n, processes)
         with synchronised(own), on_shard(shard), lock, torch.random.fork_rng():
             torch.set_rng_state(state)
@@ -210,7 +210,7 @@ def test_dropout_is_drawn_for_the_whole_batch(kind, n):
             lock.acquire()
         return every, next_draw
 
-    for every, next_draw in together(3, hear):
+    for every, next_draw in together(3, take_step):
         torch.testing.assert_close(every, expected, rtol=1e-6, atol=1e-6)
         assert next_draw == after
 
@@ -220,12 +220,12 @@ def test_layers_after_the_whole_are_as_ever():
     network = nn.BatchNorm1d(2).double()
     x = torch.randn(6, 2, dtype=torch.float64)
 
-    def hear(processes):
+    def take_step(processes):
         own, shard = nn.BatchNorm1d(2).double(), Shard(6, processes)
         with synchronised(own), on_shard(shard):
             return own(all_gather(x[shard.place]))
 
-    for found in together(2, hear):
+    for found in together(2, take_step):
         torch.testing.assert_close(found, network(x))
 
 

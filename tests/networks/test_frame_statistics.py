@@ -49,14 +49,14 @@ def test_layers():
     V, b = teacher.features.weight.numpy(), teacher.features.bias.numpy()
     embedded = V @ FRAMES + b[:, None]
     names = ("embedding", "affinity", "base")
-    heard = teacher([torch.from_numpy(FRAMES)], names)
-    assert list(heard) == list(names)
+    computed = teacher([torch.from_numpy(FRAMES)], names)
+    assert list(computed) == list(names)
     windows = [embedded[:, :4], embedded[:, 4:8]]  # frames 8 to 10 are left out
     rows = [np.r_[w.mean(1), w.var(1), w.max(1), w.min(1)] for w in windows]
-    np.testing.assert_allclose(heard["embedding"][0], np.mean(rows, 0), rtol=1e-5)
+    np.testing.assert_allclose(computed["embedding"][0], np.mean(rows, 0), rtol=1e-5)
     affinity = teacher.labels.weight.numpy() @ embedded[:, :8].mean(1)
-    np.testing.assert_allclose(heard["affinity"][0], affinity, rtol=1e-4, atol=1e-6)
-    assert heard["base"][0].shape == (12,)
+    np.testing.assert_allclose(computed["affinity"][0], affinity, rtol=1e-4, atol=1e-6)
+    assert computed["base"][0].shape == (12,)
     assert teacher.layer_sizes == {"base": 12, "embedding": 8, "affinity": 5}
 
 
@@ -68,6 +68,6 @@ def test_pooling(pooling, shape):
     assert values.shape == shape
 
 
-def test_without_front_end_it_hears_no_audio():
+def test_without_front_end_it_reads_no_audio():
     with pytest.raises(ValueError, match=r"frames of your own making \(3 units\)"):
         make_teacher().sample_rate  # noqa: B018

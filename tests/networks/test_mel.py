@@ -303,7 +303,7 @@ def test_slaney_bands_have_unit_area():
     np.testing.assert_allclose(peaks, np.ones(40), rtol=1e-2)
 
 
-def test_bands_too_narrow_are_told():
+def test_bands_too_narrow_are_reported():
     with pytest.warns(UserWarning, match="mel bands are empty.*fewer bands"):
         mel_filters(replace(MUSICNN, n_bands=400))
 

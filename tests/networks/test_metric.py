@@ -68,7 +68,7 @@ def test_least_frames(network):
 
 
 def test_contexts_against_a_loop(network):
-    x = clips(3, 8, 35)  # three contexts of 10 frames, and 5 frames that are not heard
+    x = clips(3, 8, 35)  # three contexts of 10 frames, and 5 frames that are left out
     expected = []
     for clip in x:
         units = []
@@ -84,8 +84,8 @@ def test_contexts_against_a_loop(network):
 
 def test_one_context_is_of_unit_length(network):
     x = clips(4, 8, 10)
-    heard = ContextMean(network, 10).penultimate(x)
-    torch.testing.assert_close(heard, torch.nn.functional.normalize(network(x)))
+    computed = ContextMean(network, 10).penultimate(x)
+    torch.testing.assert_close(computed, torch.nn.functional.normalize(network(x)))
 
 
 def test_short_clips_are_repeated(network):

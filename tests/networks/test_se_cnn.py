@@ -57,10 +57,10 @@ def test_equals_the_plain_network(size, training):
     expected = plain_averages(network, x)
     h = network.embedding(expected[-1])
     assert distance(network(x), network.output(h)) < 1e-4
-    heard = network.layers(x, tuple(network.layer_sizes))
-    assert distance(heard.pop("embedding"), h) < 1e-4
-    for name, values in zip(heard, expected, strict=True):
-        assert distance(heard[name], values) < 1e-4, name
+    computed = network.layers(x, tuple(network.layer_sizes))
+    assert distance(computed.pop("embedding"), h) < 1e-4
+    for name, values in zip(computed, expected, strict=True):
+        assert distance(computed[name], values) < 1e-4, name
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -142,7 +142,7 @@ def test_parameters_out_of_range_are_refused(parameters, message):
         SECNN(**parameters)
 
 
-def test_a_clip_is_heard_alone_as_in_a_batch():
+def test_a_clip_gives_the_same_alone_as_in_a_batch():
     network = randomised(SECNN(channels=16)).eval()
     x = torch.randn(5, 96, 400) * torch.tensor([1, 1e3, 1e-3, 10, 1])[:, None, None]
     batch = network(x)
@@ -180,9 +180,9 @@ def test_layers():
         "embedding": 40,
     }
     x = torch.randn(2, 8, 8)
-    heard = network.layers(x, ("embedding", "block2"))
-    assert list(heard) == ["embedding", "block2"]
-    torch.testing.assert_close(heard["embedding"], network.penultimate(x))
+    computed = network.layers(x, ("embedding", "block2"))
+    assert list(computed) == ["embedding", "block2"]
+    torch.testing.assert_close(computed["embedding"], network.penultimate(x))
     with pytest.raises(
         ValueError, match=r"Got names=\['block6'\], expected some of bl"
     ):
@@ -209,7 +209,7 @@ def test_bf16_is_close_to_fp32(training):
         assert distance(network(x).float(), expected) < 2e-2
 
 
-def test_learns_in_bf16_to_tell_low_from_high():
+def test_learns_in_bf16_to_distinguish_low_from_high():
     network = SECNN(2, channels=8, pools=SMALL)
     labels = torch.arange(16) % 2
     x = torch.rand(16, 8, 32)

@@ -51,7 +51,7 @@ def test_threads_share_the_processor(set_num_threads):
 
 
 def test_mkl_shares_the_processor_too(set_num_threads):
-    """Once torch was told a number, it tells MKL in every new thread."""
+    """Once torch got a number, it sets it for MKL in every new thread."""
 
     def n_threads_of_mkl():
         found = re.search(r"mkl_get_max_threads\(\) : (\d+)", describe())

@@ -76,7 +76,7 @@ def test_items_of_another_training_are_refused(tmp_path):
         items_of_table(tmp_path / "by_hand.table", users=mine)
 
 
-def test_audio_heard_by_the_model_of_other_users(tmp_path, monkeypatch):
+def test_audio_embedded_by_the_model_of_other_users(tmp_path, monkeypatch):
     model = fake.FakeEmbedder()
     monkeypatch.setattr("userlogfeat.recommendation.items.LAYER", "mean")
     (tmp_path / "a.wav").write_bytes(b"clip 1")
@@ -99,7 +99,7 @@ def test_a_table_without_embeddings(tmp_path):
         items_of_table(tmp_path)
 
 
-def test_audio_that_fails_is_told(tmp_path, monkeypatch):
+def test_audio_that_fails_is_reported(tmp_path, monkeypatch):
     model = fake.FakeEmbedder()
     monkeypatch.setattr("userlogfeat.recommendation.items.LAYER", "mean")
     (tmp_path / "a.wav").write_bytes(b"clip 1")

@@ -154,7 +154,7 @@ def test_alone_is_in_any_batch(embeddings):
 
 
 def test_listeners_get_the_songs_of_their_circle():
-    """Two circles; everybody lacks one song of the own circle, and is told of it."""
+    """Two circles; all lack one song of their own circle, and get it recommended."""
     own = np.kron(np.eye(2), np.ones((8, 8)))
     plays = own - np.kron(np.ones((2, 1)), np.hstack([np.eye(8)] * 2)) * own
     cf = CFEmbedding(n_factors=2, random_state=0).fit(plays)
@@ -231,7 +231,7 @@ def test_users_that_an_item_is_not_for_are_rows_of_items(embeddings, owned):
         nearest_users(embeddings[1], embeddings[0], 3, exclude=owned)
 
 
-def test_without_faiss_the_command_is_told(embeddings, monkeypatch):
+def test_without_faiss_the_command_is_shown(embeddings, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r"pip install 'userlogfeat\[search\]'"):
         recommend(*embeddings, 3, backend="faiss")

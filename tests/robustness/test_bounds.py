@@ -20,7 +20,7 @@ READ = ("log_of_one_pair",)  # what is long, but nothing is wrong with
 def measured(tmp_path_factory):
     """What was said of each file, and by how much memory rose, in MB."""
     if not os.access("/proc/self/clear_refs", os.W_OK):
-        pytest.skip("this system does not tell the peak memory of a process")
+        pytest.skip("this system does not report the peak memory of a process")
     script = str(BENCHMARKS / "robustness_bounds.py")
     found = subprocess.run(
         [sys.executable, script, str(tmp_path_factory.mktemp("bounds"))],

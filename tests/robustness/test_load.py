@@ -28,19 +28,21 @@ def test_eight_processes_extract_and_read(tmp_path, kills):
     clips = kills.make_clips(tmp_path / "clips")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(kills.PRELOADED)
-    told = context.SimpleQueue()
+    results = context.SimpleQueue()
     tables = ["one", "one", "one", "one", "two", "three"]
     works = [("extract", table) for table in tables] + [
         ("read", "one"),
         ("read", "two"),
     ]
     processes = [
-        context.Process(target=kills.work_in_a_crowd, args=(told, str(tmp_path), *work))
+        context.Process(
+            target=kills.work_in_a_crowd, args=(results, str(tmp_path), *work)
+        )
         for work in works
     ]
     for process in processes:
         process.start()
-    answers = [told.get() for _ in processes]
+    answers = [results.get() for _ in processes]
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 8

@@ -181,7 +181,7 @@ def test_loops_of_links(tmp_path, kills):
 
 
 def test_a_clock_that_goes_back(tmp_path, kills, monkeypatch):
-    """Changed files are heard again, and others not, whatever their times."""
+    """Changed files are encoded again, and others not, whatever their times."""
     clips = kills.make_clips(tmp_path / "clips")
     settings = {"embedder": kills.CheapEmbedder(), "progress": False}
     for clip in clips[:5]:

@@ -372,7 +372,7 @@ def test_folder_with_the_name_of_a_part_is_named(tmp_path):
     ],
 )
 def test_advice_fits_what_the_system_refused(tmp_path, monkeypatch, code, advice):
-    """All were told to make room."""
+    """All were asked to make room."""
 
     def refuse(*_arguments, **_settings):
         raise OSError(code, os.strerror(code))

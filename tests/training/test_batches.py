@@ -1,4 +1,4 @@
-"""What a network hears while it trains: windows, batches, spectrograms on disk."""
+"""Inputs of a network in training: windows, batches, spectrograms on disk."""
 
 import os
 
@@ -115,7 +115,7 @@ def test_thousands_of_clips_are_one_file():
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_full_disk_is_told(monkeypatch):
+def test_a_full_disk_is_reported(monkeypatch):
     store = FrameStore(memory_limit=0)
     store.append(numbered(0, 5))
 
@@ -154,10 +154,10 @@ def make_batches(n, batch_size, *, seed=None, rows=None):
 def test_training_batches_are_never_one_clip_of_many(n, sizes):
     batches = list(make_batches(n, 4, seed=0))
     assert [len(x) for x, _ in batches] == sizes
-    heard = torch.cat([x[:, 0] for x, _ in batches])
-    assert sorted(heard.tolist()) == list(range(n))
+    batched = torch.cat([x[:, 0] for x, _ in batches])
+    assert sorted(batched.tolist()) == list(range(n))
     targets = torch.cat([targets["y"] for _, targets in batches])
-    torch.testing.assert_close(targets.float(), 10 * heard)
+    torch.testing.assert_close(targets.float(), 10 * batched)
 
 
 def test_batches_of_a_part_in_order():

@@ -159,20 +159,20 @@ def test_copies_in_some_classes_only():
 def test_a_feature_without_spread_within_classes():
     """In whatever unit, it counts as far as shrinkage lets it; without, not at all."""
     X, y = make_classes()
-    told = np.random.default_rng(1).normal(size=6)[y]
+    signal = np.random.default_rng(1).normal(size=6)[y]
     found = []
     for unit in (1.0, 1e6):
-        both = np.column_stack([X, unit * told])
+        both = np.column_stack([X, unit * signal])
         weight, bias, _ = fit_discriminants(both, y, 5, shrinkage=0.1)
         found.append(both @ weight.T + bias)
         weight, *_ = fit_discriminants(both, y, 5, shrinkage=0.0)
         assert not weight[:, 5].any()
     np.testing.assert_allclose(*np.abs(found), atol=1e-8)
-    assert np.corrcoef(found[0][:, 0], told)[0, 1] ** 2 > 0.5
+    assert np.corrcoef(found[0][:, 0], signal)[0, 1] ** 2 > 0.5
     assert np.abs(found[0]).max() < 30
 
 
-def test_one_difference_tells_nothing_of_correlations():
+def test_one_difference_has_no_correlations():
     """Two songs and one: the fewest there can be, for which shrinkage was 0."""
     X = np.random.default_rng(0).normal(size=(3, 4))
     weight, bias, used = fit_discriminants(X, np.array([0, 0, 1]), 1)

@@ -1,4 +1,4 @@
-"""Labels in every form give the same indicators; several sets are told apart."""
+"""Labels in every form give the same indicators; several sets are distinguished."""
 
 import numpy as np
 import polars as pl
@@ -145,7 +145,7 @@ def test_lists_that_may_be_two_things(y, message):
         read_label_sets(y, 3)
 
 
-def test_nothing_to_tell_apart():
+def test_nothing_to_distinguish():
     """Loss 0, and the labels stayed where they began."""
     with pytest.raises(ValueError, match="Every clip that has labels has all 3"):
         read_label_sets(np.ones((4, 3)), 4)

@@ -214,15 +214,15 @@ class Silence(nn.Module):
 @pytest.mark.parametrize("augment", [Silence(), lambda x: 0 * x])
 def test_augmentation_is_for_training_alone(augment):
     """A module was refused by skorch, which takes modules for what it trains."""
-    heard = []
+    seen = []
 
     def objective(network, x, batch, epoch):
-        heard.append((network.training, x.abs().sum().item() == 0))
+        seen.append((network.training, x.abs().sum().item() == 0))
         return squares(network, x, batch, epoch)
 
     settings = {"objective": objective, "augment": augment, "max_epochs": 1}
     train(make_mlp(), *planted(), **settings)
-    assert set(heard) == {(True, True), (False, False)}
+    assert set(seen) == {(True, True), (False, False)}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

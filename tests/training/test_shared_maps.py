@@ -261,7 +261,7 @@ def test_it_learns_and_keeps_the_best_epoch():
     assert history[0]["valid_loss"] > 2 * best
 
 
-def test_steps_that_are_too_long_are_told():
+def test_steps_that_are_too_long_are_reported():
     data, maps = make_frames(), make_maps()
     with pytest.raises(ValueError, match="the steps are too long"):
         fit_shared_maps(

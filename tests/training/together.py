@@ -73,7 +73,7 @@ def student():
 
 
 def metric():
-    """Losses among the clips of a batch, each heard once; a lookup table of users."""
+    """Losses among the clips of a batch, each read once; a lookup table of users."""
     return MetricEmbedder(
         "lookup",
         n_negatives=2,

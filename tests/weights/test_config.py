@@ -1,4 +1,4 @@
-"""config.json: its own digest, and what must be told of the training data."""
+"""config.json: its own digest, and required facts about the training data."""
 
 import json
 from dataclasses import replace

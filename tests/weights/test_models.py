@@ -202,7 +202,7 @@ def test_a_half_written_model_is_no_model(folder, monkeypatch):
 @pytest.mark.parametrize(
     "data", [{}, "my logs", None, DATA | {"non_commercial": "no"}], ids=range(4)
 )
-def test_the_training_data_must_be_told(folder, data):
+def test_the_training_data_must_be_stated(folder, data):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     teacher = CFRegressor.load(folder)
     with pytest.raises(ValueError, match=r"Got training_data=.*who loads the model"):
@@ -258,7 +258,7 @@ def test_a_model_of_the_hub(monkeypatch, folder):
     assert asked == {"somebody/some-model": [CONFIG, TENSORS]}
 
 
-def test_the_licence_is_told_once(folder):
+def test_the_licence_is_stated_once(folder):
     edit(folder, training_data=DATA | {"licence": "for love", "non_commercial": True})
     with pytest.warns(NonCommercialWarning, match="non-commercial use only .for love"):
         load_model(folder)

@@ -66,9 +66,9 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_rows_are_refused(spark, name):
-    columns, settings, told = WRONG[name]
+    columns, settings, message = WRONG[name]
     frame = frame_of(spark, pl.DataFrame(GOOD | columns).to_arrow())
-    match = re.escape(told).replace(r"\ \.\*", ".*").replace(r"\.\*", ".*")
+    match = re.escape(message).replace(r"\ \.\*", ".*").replace(r"\.\*", ".*")
     with pytest.raises(ValueError, match=match):
         read_logs(frame, **settings)
 
@@ -118,7 +118,7 @@ def test_lines_that_break_the_rules_of_text(spark, tmp_path, line, message):
         read_logs(path, backend="spark")
 
 
-def test_text_that_is_no_utf8_is_told(spark, tmp_path):
+def test_text_that_is_no_utf8_is_reported(spark, tmp_path):
     path = tmp_path / "latin.csv"
     path.write_bytes("user,item\nann,caf\xe9\nbob,b\n".encode("latin1"))
     with pytest.warns(UserWarning, match=r"of 1 rows of latin\.csv hold .*iconv"):
