@@ -343,6 +343,16 @@ def test_a_saved_student_without_its_teacher_object(planted, teacher, tmp_path):
         loaded.fit(X, y)
 
 
+def test_a_loaded_student_is_not_fitted_without_its_teacher(planted, teacher, tmp_path):
+    """With mode=None it became "base", without a word."""
+    X, _, y = planted
+    student(teacher, None, max_epochs=2).fit(X, y).save(tmp_path, training_data=DATA)
+    loaded = KDStudentClassifier.load(tmp_path)
+    assert loaded.mode_ == "kd"
+    with pytest.raises(ValueError, match="nothing to distil"):
+        clone(loaded).fit(X, y)
+
+
 def test_targets_are_computed_once_a_clip(planted, teacher, monkeypatch):
     """Not once for each of two candidates and three folds, and the last fit."""
     X, _, y = planted

@@ -157,7 +157,7 @@ def _kd(supervision: Supervision, fit: Fit) -> Given:
     PERMUTED,
     mode="kd",
     description="control: as kd, from a teacher of logs with permuted items, which "
-    "have no information on music",
+    "have no information about the music",
     look=("#D55E00", "v", (0, (2, 1.5))),
     is_control=True,
 )

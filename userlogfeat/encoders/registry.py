@@ -36,7 +36,7 @@ class Encoding(NamedTuple):
     Attributes
     ----------
     layers : dict of str to Tensor (n_clips, n_frames, size), float32
-        Named layers; what is behind a clip's last frame is arbitrary.
+        Named layers; values after a clip's last frame are arbitrary.
     mask : Tensor (n_clips, n_frames), bool
         True where a clip has a frame. A clip's frames come first, then the padding.
     """

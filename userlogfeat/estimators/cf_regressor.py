@@ -84,8 +84,8 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         Layers that `transform` returns: ``"embedding"``, the estimated factors, or
         layers of the network.
     factor_norm : {"unit", "raw"}
-        ``"unit"`` scales every row of factors to unit length before training; ``"raw"``
-        is the paper's.
+        ``"unit"`` scales every row of factors to unit length before training (a single
+        column is left as it is); ``"raw"`` is the paper's.
     alphas : sequence of float
         Regularisation strengths to choose from, for standardised inputs.
     duration : float or None
@@ -181,7 +181,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         return self
 
     def predict(self, X: Audio) -> np.ndarray:
-        """Estimated factors (n_clips, n_factors), float64, of clips.
+        """Estimated factors (n_clips, n_factors), float64; (n_clips,) if y was 1-D.
 
         Parameters
         ----------
@@ -195,9 +195,9 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     def score(
         self, X: Audio, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
-        """R2 of the estimates to what is learned: factors of unit length, or raw ones.
+        """R2 of the estimates against the training targets, of unit length or raw.
 
-        The cosine and the rank of the own artist, which do not ask for lengths, are the
+        The cosine and the rank of the correct artist, which ignore lengths, are the
         scorers of :mod:`userlogfeat.evaluation.factors`.
 
         Parameters

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 
 
 MODES = ("base", "fix", "init", "kd")
-# Minimum steps of an epoch: with fewer, a few clips would not be learned in time.
+# Minimum steps of an epoch: with fewer, training on few clips would stop too early.
 MIN_STEPS = 10
 # Epochs over which the weight of the distillation falls, and at most this share of all.
 KD_EPOCHS, KD_SHARE = 50, 0.25
@@ -91,7 +91,7 @@ class _Student(TrainingParameters, TrainedTransformer):
     ----------
     teacher : str, Path, UserLogEmbedder, FrozenEstimator, dict or None
         The name of a bundled model or the folder of a saved one; a
-        :class:`UserLogEmbedder` (its `cache` is used, its `layer` is not);
+        :class:`UserLogEmbedder` (its `cache` is used, its `layer` ignored);
         ``sklearn.frozen.FrozenEstimator(fitted)`` of a :class:`CFRegressor` or anything
         that predicts; or a dict from `channels` to one of these, for a grid over
         channels. Only its embedding is used. Embeddings are remembered, so that a
@@ -101,8 +101,8 @@ class _Student(TrainingParameters, TrainedTransformer):
         embedding as it is, and only an output layer is trained; works with any teacher.
         ``"init"``: from the teacher's weights, all of which are trained; needs a
         teacher of the same architecture. ``"kd"``: from scratch, while the penultimate
-        units are trained to be the teacher's embedding. None is ``"kd"`` where there is
-        a teacher and ``"base"`` elsewhere.
+        units are trained to match the teacher's embedding. None is ``"kd"`` where there
+        is a teacher and ``"base"`` elsewhere.
     kd_weight : float
         Weight of the distillation loss beside that of the task; 1 in the paper.
     kd_epochs : int, "auto" or None
@@ -455,6 +455,9 @@ class _Student(TrainingParameters, TrainedTransformer):
         # A teacher that is an object is no part of the model.
         named = isinstance(self.teacher, str | os.PathLike)
         parameters["teacher"] = str(self.teacher) if named else None
+        if self.teacher is not None and not named:
+            # Without its teacher, mode=None would fit the loaded student as "base".
+            parameters["mode"] = self.mode_
         if isinstance(parameters.get("class_weight"), dict):
             parameters["class_weight"] = None  # of the fit, not of the model
         return parameters
@@ -546,7 +549,7 @@ class KDStudentClassifier(ClassifierMixin, _Student):
     classes_ : ndarray (n_classes,)
         The labels.
     mode_ : str
-        The mode, where `mode` is None.
+        The mode that was used.
     network_ : torch.nn.Module
         The trained network, front end or standardisation included; all modes but
         ``"fix"``.
@@ -560,9 +563,10 @@ class KDStudentClassifier(ClassifierMixin, _Student):
     The paper's distillation loss has weight 1 throughout. That is too weak: estimates
     of unit length make it small beside the loss of the task. A weight of 10 moves the
     penultimate units, but if the teacher knows little of the task it keeps them in the
-    wrong place. So the weight starts at 10 and falls to 0 within 50 epochs: the teacher
-    decides where training starts, and the labels where it ends. An epoch has at least
-    ten steps, or training on few labels would stop too early.
+    wrong place. So the weight starts at 10 and falls to 0 within 50 epochs, or a
+    quarter of `max_epochs` where that is less: the teacher decides where training
+    starts, and the labels where it ends. An epoch has at least ten steps, or training
+    on few labels would stop too early.
     ``benchmarks/transfer_rule.py`` compares such weights on artists that are tested
     nowhere else, and ``benchmarks/transfer_lee2019.py`` has what the defaults do.
 
@@ -672,7 +676,7 @@ class KDStudentRegressor(RegressorMixin, _Student):
     Attributes
     ----------
     mode_ : str
-        The mode, where `mode` is None.
+        The mode that was used.
     network_ : torch.nn.Module
         The trained network, front end or standardisation included; all modes but
         ``"fix"``.

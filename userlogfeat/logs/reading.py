@@ -79,9 +79,9 @@ def read_logs(
 ) -> Interactions | SparkInteractions:
     """Read listening logs.
 
-    Rows of the same user and item are added up. Items and users with too few of the
-    other are left out, repeatedly until all have enough (the largest such part of the
-    logs: without an item, a user may have too few).
+    Rows of the same user and item are added up. Items with too few users and users with
+    too few items are left out, repeatedly until all have enough: removing an item can
+    leave a user with too few.
 
     Parameters
     ----------
@@ -96,21 +96,21 @@ def read_logs(
         "mpd" or "yambda" (see :mod:`userlogfeat.logs.formats`), whose columns are
         known.
     user, item : str
-        The columns with the identifiers. Any type is kept, as it is in the source. Of
-        text files, identifiers are str, unless all of a column are whole numbers
+        The columns with the identifiers. Any type is kept, as it is in the source. In
+        text files identifiers are str, unless every value of a column is a whole number
         without leading zeros: then they are int64.
     count : str, optional
         The column with the number of plays, not negative. By default every row is one
         play.
     time : str, optional
         The column with the time of the play, for `last_items`: numbers, dates, or ISO
-        8601 text. Of two plays at one time the one further down is the later.
+        8601 text. Of two plays at one time the later row is the later play.
     liked, disliked : str, optional
-        Columns of true and false (or 1 and 0). Of several verdicts of one user on one
-        item, the latest holds.
+        Columns of true and false (or 1 and 0). If a user rated an item several
+        times, the latest counts.
     weights : {"count", "binary"}
-        Whether `user_items` holds numbers of plays or ones. A pair that is only ever
-        counted 0 is no interaction.
+        Whether `user_items` holds numbers of plays or ones. A pair whose counts
+        are all 0 is left out.
     min_users_per_item, min_items_per_user : int
         The fewest users an item, and items a user, may have. With 0, users and items
         without any play are kept too.
@@ -135,7 +135,7 @@ def read_logs(
         Where the file or folder is not there.
     ValueError
         Where the source cannot be read or lacks a column; where identifiers, counts or
-        times are missing or wrong (with the rows); where nothing is left (with the
+        times are missing or wrong (with the rows); where nothing is left (naming the
         minimum that left it out).
 
     Examples
