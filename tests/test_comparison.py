@@ -1262,4 +1262,4 @@ def test_the_example_runs(capsys):
     assert summary["arm"].to_list() == list(example.ARMS)
     printed = capsys.readouterr().out
     assert "kd random projection" in printed
-    assert "of no test artist" in printed
+    assert "none by a test artist" in printed

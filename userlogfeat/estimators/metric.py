@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._files import replace_file, sha256
-from userlogfeat._typing import ArrayLike, Audio, Labels, Matrix
+from userlogfeat._typing import ArrayLike, Audio, Labels, Matrix, PathLike
 from userlogfeat.estimators._base import as_tensor
 from userlogfeat.estimators._designs import ContextDesign, check_contexts
 from userlogfeat.estimators._parameters import (
@@ -440,7 +440,9 @@ class MetricEmbedder(TrainingParameters, TrainedTransformer):
         return tags
 
 
-def save_users(folder, users, drawn_users):
+def save_users(
+    folder: PathLike, users: np.ndarray, drawn_users: np.ndarray
+) -> dict[str, str]:
     """Write the users of a model; returns what its config must say of them.
 
     Parameters
@@ -458,7 +460,7 @@ def save_users(folder, users, drawn_users):
     return {"users_sha256": sha256(folder / USERS)}
 
 
-def load_users(path, fitted):
+def load_users(path: Path, fitted: dict[str, Any]) -> dict[str, np.ndarray]:
     """The users' file of a saved model, checked."""
     if not path.is_file():
         raise ModelError(

@@ -24,6 +24,15 @@ from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups
 from userlogfeat._typing import ArrayLike, Labels, RandomState
 
+__all__ = [
+    "artist_groups",
+    "n_per_class",
+    "stratified_folds",
+    "stratified_split",
+    "StratifiedArtistKFold",
+    "take",
+]
+
 # Maximum number of folds, some of which make up the test part of a split by artist.
 _MAX_PARTS = 20
 

@@ -4,12 +4,19 @@ What stays in memory is a pair of 32-bit codes and a 32-bit count a row (and a 6
 time, where last items are asked for).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from scipy import sparse
 
 from userlogfeat.logs.columns import IdCodes, Times, read_counts, read_verdicts
 from userlogfeat.logs.interactions import Interactions
 from userlogfeat.logs.sources import CHUNK_ROWS
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _EXACT = 1 << 24  # up to here float32 counts one by one
 _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
@@ -18,14 +25,14 @@ _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
 class Events:
     """Rows read so far, as codes and numbers."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.user_codes, self.item_codes = IdCodes("user"), IdCodes("item")
         self.times = Times()
         self.plays = []  # (users, items, counts, times or None) a chunk
         self.verdicts = []  # (users, items, verdicts, times or None) a chunk
         self.n_rows = self.n_plays = self.n_merged = 0
 
-    def add(self, chunk, pool):
+    def add(self, chunk: Any, pool: Executor) -> None:
         """Add a chunk; users and items are looked up in parallel."""
         users, items = pool.map(
             lambda codes: codes.encode(chunk), (self.user_codes, self.item_codes)
@@ -44,7 +51,9 @@ class Events:
             self.plays = [_merge(*_joined(self.plays))]
             self.n_plays = self.n_merged = len(self.plays[0][0])
 
-    def interactions(self, weights, min_users_per_item, min_items_per_user):
+    def interactions(
+        self, weights: str, min_users_per_item: int, min_items_per_user: int
+    ) -> Interactions:
         """Return all rows as matrices, with the identifiers in order."""
         if not self.n_plays:
             what = "no rows" if not self.n_rows else f"{self.n_rows} rows, no play"
@@ -67,7 +76,7 @@ class Events:
         liked = disliked = None
         if self.verdicts:
             verdicts = _joined(_in_order(self.verdicts, *ranks))
-            liked, disliked = _liked_disliked(*verdicts, shape)
+            liked, disliked = _liked_disliked(verdicts, shape)
         return Interactions(
             _part(user_items, kept),
             user_ids[kept[0]],
@@ -142,8 +151,9 @@ def _slices(n_rows):
     return [slice(s, s + CHUNK_ROWS) for s in range(0, n_rows, CHUNK_ROWS)]
 
 
-def _liked_disliked(users, items, verdicts, times, shape):
+def _liked_disliked(columns, shape):
     """Make two matrices from the latest verdict of each pair."""
+    users, items, verdicts, times = columns
     order = np.arange(len(users)) if times is None else np.argsort(times, kind="stable")
     pairs = users[order].astype(np.int64) * shape[1] + items[order]
     # Of equal pairs, unique finds the first: so look from the end.
@@ -151,9 +161,9 @@ def _liked_disliked(users, items, verdicts, times, shape):
     verdicts = verdicts[order][::-1][positions]
     matrices = []
     for value in (1, -1):
-        rows, columns = np.divmod(pairs[verdicts == value], shape[1])
-        ones = np.ones(len(rows), np.float32)
-        matrices.append(sparse.csr_matrix((ones, (rows, columns)), shape=shape))
+        pair = np.divmod(pairs[verdicts == value], shape[1])
+        ones = np.ones(len(pair[0]), np.float32)
+        matrices.append(sparse.csr_matrix((ones, pair), shape=shape))
     return matrices
 
 
