@@ -89,11 +89,11 @@ def test_affinities_of_svms_are_their_decisions():
     np.testing.assert_array_equal(affinities > 0.5, pipeline.predict(unseen) == 1)
 
 
-def fit(last, names):
+def fit(last, names, *, listed=()):
     """Of the first class three times as many clips in the same place."""
-    labels = [names[0]] * 6 + [names[1]] * 2
+    X, labels = np.zeros((8, 1)), [names[0]] * 6 + [names[1]] * 2
     pipeline = make_pipeline(toy.ToyEmbedder(), last)
-    return fit_classes(pipeline, np.zeros((8, 1)), labels).predict(np.zeros((1, 1)))[0]
+    return fit_classes(pipeline, X, labels, listed=listed).predict(X[:1])[0]
 
 
 def weighted(weights):
@@ -101,10 +101,12 @@ def weighted(weights):
 
 
 def test_weights_of_classes_by_name():
-    """The smaller class wins where it weighs more."""
+    """The smaller class wins where it weighs more; ids that look like numbers too."""
     assert fit(weighted(None), ["blues", "rock"]) == "blues"
     assert fit(weighted({"rock": 9}), ["blues", "rock"]) == "rock"
     assert fit(weighted({"blues": 9}), ["blues", "rock"]) == "blues"
+    weights = {"gone": 9, "rock": 9}  # no clip of one class could be read
+    assert fit(weighted(weights), ["a", "rock"], listed=["gone"]) == "rock"
     assert fit(weighted({7: 9}), ["1", "7"]) == "7"
     search = GridSearchCV(weighted({"rock": 9}), {"C": [1, 2]}, cv=2)
     assert fit(search, ["blues", "rock"]) == "rock"
@@ -116,5 +118,8 @@ def test_weights_of_classes_by_name():
 
 
 def test_weights_of_classes_that_there_are_not():
-    with pytest.raises(ValueError, match=r"classes.*'blues'.* are not in class_weight"):
+    with pytest.raises(ValueError, match="has no class 'jazz': it has blues, rock"):
         fit(weighted({"jazz": 3}), ["blues", "rock"])
+    inner = OneVsRestClassifier(weighted({"rock": 3}))
+    with pytest.raises(ValueError, match="Name classes in the last step of the pipel"):
+        fit(inner, ["blues", "rock"])

@@ -13,7 +13,6 @@ from userlogfeat import (  # error: no name nothing_at_all
     CFRegressor,
     FeatureTable,
     KDStudentClassifier,
-    PatchVotingClassifier,
     UserLogEmbedder,
     compare,
     extract,
@@ -54,7 +53,7 @@ student = KDStudentClassifier("teacher", "kd", frontend="lee2019", checkpoint=No
 student.fit([Path("a.wav"), Path("b")], ["calm", "loud"]).predict([np.zeros(16000)])
 student.fit(["a.wav"])  # error: no labels
 KDStudentClassifier(mode="distil")  # error: no such mode
-PatchVotingClassifier(estimater=None)  # error: misspelt keyword
+KDStudentClassifier(Path("teacher"), kd_epoch=50)  # error: misspelt keyword
 
 embedder = UserLogEmbedder(cache="features", layer=["max_pool", "embedding"])
 print(embedder.fit(["a.wav"]).transform(["a.wav"]).shape)

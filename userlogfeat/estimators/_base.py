@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._threads import limit_torch, n_decoders
@@ -17,6 +16,7 @@ from userlogfeat._typing import Audio
 from userlogfeat.audio import decode_ahead, fit_length, read_audio
 from userlogfeat.audio.resampling import resample
 from userlogfeat.audio.waveforms import check_rate, check_sound
+from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.memory import Halving
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_positive
@@ -38,6 +37,7 @@ from userlogfeat.estimators._parameters import (
     check_training,
     estimator,
 )
+from userlogfeat.estimators._sklearn import ClassifierMixin
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import Trainer, read_clips, scale_of
 from userlogfeat.losses import softmax_of_many

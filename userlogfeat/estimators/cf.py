@@ -6,16 +6,16 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._spark import is_spark_frame
 from userlogfeat._typing import Matrix, RandomState
 from userlogfeat.estimators._parameters import estimator
+from userlogfeat.estimators._sklearn import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from userlogfeat.factorization import fit_als, fold_in
 
 BACKENDS = ("implicit", "spark")

@@ -15,7 +15,6 @@ from dataclasses import KW_ONLY
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.utils.validation import (
     check_array,
     check_consistent_length,
@@ -33,6 +32,7 @@ from userlogfeat.estimators._parameters import (
     estimator,
     resolve_loss,
 )
+from userlogfeat.estimators._sklearn import RegressorMixin
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import scale_of
 from userlogfeat.evaluation.ranking import unit_rows

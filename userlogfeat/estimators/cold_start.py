@@ -14,11 +14,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
@@ -26,6 +21,11 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from userlogfeat._check import check_choice
 from userlogfeat._typing import ArrayLike, Matrix, RandomState
 from userlogfeat.estimators._parameters import estimator
+from userlogfeat.estimators._sklearn import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.thinning import thin_histories
 

@@ -6,11 +6,11 @@ from dataclasses import KW_ONLY
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from userlogfeat._check import check_audio
 from userlogfeat._typing import ArrayLike, ClipIds, PathLike
 from userlogfeat.estimators._parameters import estimator
+from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
 from userlogfeat.tables import OK, FeatureTable, clip_name
 
 N_NAMED = 5  # clips that an error names

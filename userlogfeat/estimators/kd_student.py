@@ -19,7 +19,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import assert_all_finite, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -48,6 +47,7 @@ from userlogfeat.estimators._parameters import (
     estimator,
     resolve_loss,
 )
+from userlogfeat.estimators._sklearn import ClassifierMixin, RegressorMixin
 from userlogfeat.estimators._teacher import embed_by, resolve_teacher
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import (

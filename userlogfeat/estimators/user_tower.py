@@ -6,11 +6,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -35,6 +30,11 @@ from userlogfeat.estimators._histories import (
     without_demographics,
 )
 from userlogfeat.estimators._parameters import check_hidden, check_share, estimator
+from userlogfeat.estimators._sklearn import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from userlogfeat.evaluation.ranking import iter_rows, mask_of
 from userlogfeat.networks.user_tower import N_HIDDEN, N_UNITS, UserTower
 from userlogfeat.training import seeded, validation_split

@@ -9,13 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    MetaEstimatorMixin,
-    clone,
-    is_classifier,
-)
+from sklearn.base import MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -27,6 +21,7 @@ from sklearn.utils.validation import (
 from userlogfeat._check import check_weights
 from userlogfeat._typing import ArrayLike
 from userlogfeat.estimators._patches import check_patches, mean_of_clips
+from userlogfeat.estimators._sklearn import BaseEstimator, ClassifierMixin
 
 
 class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):

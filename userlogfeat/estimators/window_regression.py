@@ -11,7 +11,6 @@ from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import Ridge
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
@@ -23,6 +22,7 @@ from sklearn.utils.validation import (
 
 from userlogfeat._typing import ArrayLike
 from userlogfeat.estimators._patches import check_patches, mean_of_clips
+from userlogfeat.estimators._sklearn import BaseEstimator, ClassifierMixin
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))  # candidates of "cv"
 

@@ -138,7 +138,10 @@ class Model:
             y = np.array([[name in own for name in names] for own in readable])
             trained = fit_tags(pipeline, X, y.astype(int))
         else:
-            trained = fit_classes(pipeline, X, [label for (label,) in readable])
+            classes, listed = (
+                [label for (label,) in part] for part in (readable, lists)
+            )
+            trained = fit_classes(pipeline, X, classes, listed=listed)
         counts = [sum(name in own for own in lists) for name in names]
         return cls(
             trained,

@@ -6,6 +6,7 @@ and is always given.
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from sklearn.pipeline import Pipeline
 from userlogfeat._typing import ArrayLike
 
 logger = logging.getLogger(__name__)
+
+_WEIGHT = "class_weight"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,13 @@ class TrainedSteps:
         return np.asarray(self.steps.predict(X), dtype=float)
 
 
-def fit_classes(pipeline: Pipeline, X: np.ndarray, labels: list[str]) -> TrainedSteps:
+def fit_classes(
+    pipeline: Pipeline,
+    X: np.ndarray,
+    labels: list[str],
+    *,
+    listed: Collection[str] = (),
+) -> TrainedSteps:
     """Fit to classes, by their names.
 
     Parameters
@@ -66,14 +75,23 @@ def fit_classes(pipeline: Pipeline, X: np.ndarray, labels: list[str]) -> Trained
         Not changed. Its first step, the embedder, is left out.
     X : ndarray (n_clips, n_features)
     labels : list of str (n_clips,)
+    listed : collection of str
+        Further classes of the training list, none of whose clips could be read. They
+        may have a weight, too.
 
     Returns
     -------
     TrainedSteps
+
+    Raises
+    ------
+    ValueError
+        Where `class_weight` names a class that the training list has not.
     """
     from sklearn.dummy import DummyClassifier
 
     if len(set(labels)) > 1:
+        pipeline = _weigh_by_name(pipeline, set(labels), {*labels, *listed})
         return TrainedSteps(fit_steps(pipeline, X, np.array(labels)))
     logger.warning("all training clips are of one class: every clip gets it")
     return TrainedSteps(DummyClassifier().fit(X, np.array(labels)))
@@ -137,12 +155,67 @@ def fit_steps(pipeline: Pipeline, X: np.ndarray, y: ArrayLike) -> Pipeline:
     return steps.fit(X, y)
 
 
-def _takes_tags(step):
-    """Whether a classifier takes several labels a clip; one's own is trusted to."""
+def _innermost(step):
+    """Find what a pipeline or a search fits in the end."""
     from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 
     while isinstance(step, Pipeline | GridSearchCV | RandomizedSearchCV):
         step = step.steps[-1][1] if isinstance(step, Pipeline) else step.estimator
+    return step
+
+
+def _weigh_by_name(pipeline, names, listed):
+    """Return the pipeline with every `class_weight` for the classes it will see."""
+    steps = Pipeline([(name, clone(step)) for name, step in pipeline.steps])
+    parameters = steps.get_params()
+    for key, weights in parameters.items():
+        owner, _, parameter = key.rpartition("__")
+        if parameter != _WEIGHT or not isinstance(weights, dict):
+            continue
+        if parameters[owner] is _innermost(steps.steps[-1][1]):
+            steps.set_params(**{key: _weights(weights, names, listed)})
+        elif not set(weights) <= {0, 1}:
+            raise ValueError(
+                f"Got class_weight={weights!r} of {parameters[owner]!r}, which sees "
+                "other classes. Name classes in the last step of the pipeline."
+            )
+    last = steps.steps[-1][1]
+    for name in ("param_grid", "param_distributions"):
+        if hasattr(last, name):
+            last.set_params(**{name: _grid(getattr(last, name), names, listed)})
+    return steps
+
+
+def _grid(grid, names, listed):
+    """Return the candidates of a search, with their weights by name."""
+    if isinstance(grid, list | tuple):
+        return [_grid(part, names, listed) for part in grid]
+    return {
+        key: [_weights(v, names, listed) if isinstance(v, dict) else v for v in values]
+        if key.rpartition("__")[2] == _WEIGHT and isinstance(values, list | tuple)
+        else values
+        for key, values in grid.items()
+    }
+
+
+def _weights(weights, names, listed):
+    """Return weights by name, of the classes that can be learned."""
+    unknown = [name for name in weights if str(name) not in listed]
+    if unknown:
+        raise ValueError(
+            f"Got class_weight={weights!r}, but the training list has no class "
+            f"{unknown[0]!r}: it has {', '.join(sorted(listed))}."
+        )
+    weights = {str(name): weight for name, weight in weights.items()}
+    weights = {name: weights.get(name, 1) for name in names}
+    # scikit-learn 1.9 looks a class "7" up as the number 7, earlier ones as it is.
+    numbers = {int(name): w for name, w in weights.items() if name.isdecimal()}
+    return weights | numbers
+
+
+def _takes_tags(step):
+    """Whether a classifier takes several labels a clip; one's own is trusted to."""
+    step = _innermost(step)
     if not type(step).__module__.startswith("sklearn."):
         return True
     tags = step.__sklearn_tags__()

@@ -1,0 +1,62 @@
+"""Base classes of scikit-learn, with types.
+
+scikit-learn has none, so type checkers take its classes for ``Any``, and accept every
+keyword of what is derived from them. They see the classes below instead.
+"""
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    class BaseEstimator:
+        """Parameters, and what metadata routing adds while a program runs."""
+
+        n_features_in_: int
+
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+        def __sklearn_tags__(self) -> Any: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+    class TransformerMixin:
+        """Fit and transform in one call."""
+
+        def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any: ...
+        def set_output(
+            self, *, transform: Literal["default", "pandas", "polars"] | None = None
+        ) -> Self: ...
+
+    class ClassNamePrefixFeaturesOutMixin:
+        """Names of columns after the class."""
+
+        def get_feature_names_out(
+            self, input_features: Any = None
+        ) -> np.ndarray[Any, Any]: ...
+
+    class ClassifierMixin:
+        """Accuracy as score."""
+
+        def score(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
+
+    class RegressorMixin:
+        """R2 as score."""
+
+        def score(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
+
+else:
+    from sklearn.base import (
+        BaseEstimator,
+        ClassifierMixin,
+        ClassNamePrefixFeaturesOutMixin,
+        RegressorMixin,
+        TransformerMixin,
+    )
+
+__all__ = [
+    "BaseEstimator",
+    "ClassNamePrefixFeaturesOutMixin",
+    "ClassifierMixin",
+    "RegressorMixin",
+    "TransformerMixin",
+]
