@@ -117,6 +117,9 @@ NESTED = {
     "decimal": pa.array([1, 2, None]).cast(pa.decimal128(30, 2)),
 }
 
+if int(pa.__version__.partition(".")[0]) < 26:
+    del NESTED["fixed"]  # earlier releases write no null among lists of a fixed size
+
 
 def test_nested_text_is_read_as_it_was_written(tmp_path):
     pq.write_table(pa.table(NESTED), tmp_path / "a.parquet")

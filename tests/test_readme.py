@@ -35,5 +35,5 @@ def test_examples_run(page, corpus, tmp_path):
             "labels": made.catalogue.labels,
         },
     )
-    assert attempts > 2
+    assert attempts > (20 if page.stem == "README" else 2)
     assert failures == 0
