@@ -82,7 +82,8 @@ def register_arm(
         parameter `teacher` and its targets (n_clips, n_factors), each None where there
         is none. `supervision` trains teachers, and has the comparison
         (``supervision.problem``); `fit` has `arm`, `n_labels`, `channels`, `seed` and
-        `fold`. Ready teachers that a user passes for the arm take its place.
+        `fold`. It is not called
+        where the user passes fitted teachers for the arm.
 
     Examples
     --------
@@ -106,7 +107,7 @@ def register_arm(
 
 
 def mode_of(arm: str) -> str:
-    """Return the student's mode in an arm; names of your own begin with it."""
+    """Return the student's mode in an arm: of an unregistered one, its first word."""
     return ARMS[arm].mode if arm in ARMS else arm.split()[0]
 
 

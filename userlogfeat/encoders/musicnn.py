@@ -184,7 +184,7 @@ class _PlainVgg(nn.Module):
 def hop_seconds(hop_frames: int) -> float:
     """Return a `patch_hop` that is so many spectrogram frames.
 
-    It lies in the middle of those that are, so that no rounding makes it another.
+    It is the middle of that interval: rounding cannot change the number of frames.
     """
     front_end = MusicnnEncoder.front_end
     return (hop_frames + 1.5) * front_end.hop / front_end.sample_rate

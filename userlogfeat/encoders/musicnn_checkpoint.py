@@ -46,7 +46,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 def check_call(
     trunk: nn.Module, frames: Tensor, starts: Tensor, layers: Sequence[str]
 ) -> None:
-    """Raise unless a trunk can be called so."""
+    """Raise if the arguments do not fit the trunk."""
     unknown = [name for name in layers if name not in trunk.layer_sizes]
     if unknown or not layers:
         raise ValueError(

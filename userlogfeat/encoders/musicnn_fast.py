@@ -59,7 +59,7 @@ STEPS = 4  # temporal outputs in one product
 BLOCK_FRAMES = 1024  # columns of a timbral product
 BLOCK_PATCHES = {torch.float32: 32, torch.bfloat16: 64}  # of a temporal product
 SHARED_PATCHES = 128  # at most so many patches share frames
-MIN_PATCHES = 8  # for a thread of their own
+MIN_PATCHES = 8  # fewest worth a thread of their own
 AMAX_BYTES = 128  # last axis from which on torch's amax is fast
 ROUND_FRAMES, ROUND_PATCHES = 64, 8  # few shapes: oneDNN plans each shape anew
 
@@ -96,7 +96,7 @@ class Stage(nn.Module):
 
 
 class Musicnn(nn.Module):
-    """The musicnn network: timbral and temporal filters, three dense layers, tags.
+    """The musicnn network: timbral and temporal filters, three convolutions, tags.
 
     Fill it with :func:`musicnn_state`.
 

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from userlogfeat.encoders import Encoder
 
 
-# Regularisation of the ridge head, from none to all: inputs are standardised, so the
-# Gram matrix of n clips has a diagonal of n.
+# Regularisation of the ridge head, from negligible to dominant: inputs are
+# standardised, so the Gram matrix of n clips has a diagonal of n.
 RIDGE_ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))
 
 
@@ -176,7 +176,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         """
         self._check_parameters()
         self._forget()
-        squares = self._way().fit(X, y, sample_weight, groups)
+        squares = self._strategy().fit(X, y, sample_weight, groups)
         self.layer_scales_ = {name: scale_of(s) for name, s in squares.items()}
         return self
 
@@ -218,8 +218,8 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         y, single = self._as_learned(y)
         return super().score(X, y[:, 0] if single else y, sample_weight)
 
-    def _way(self):
-        """The way to train that `encoder` and `network` mean."""
+    def _strategy(self):
+        """The training strategy that `encoder` and `network` select."""
         head = self.encoder is not None or self.network == "mlp"
         return (FactorHead if head else FactorNetwork)(self)
 
@@ -251,13 +251,13 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         return y, False
 
     def _embed(self, X):
-        return self._way().embed(X)
+        return self._strategy().embed(X)
 
     def _load_network(self):
-        return self._way().load_network()
+        return self._strategy().load_network()
 
     def _teacher_network(self):
-        return self._way().saved_network()
+        return self._strategy().saved_network()
 
     def _fitted(self, folder):
         alpha = getattr(self, "alpha_", None)
@@ -269,13 +269,13 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         self._single_output_ = fitted["single_output"]
         if fitted["alpha"] is not None:
             self.alpha_ = fitted["alpha"]
-        self._way().restore(saved)
+        self._strategy().restore(saved)
 
     def _rate_and_context(self):
-        return self._way().rate_and_context()
+        return self._strategy().rate_and_context()
 
     def _read_duration(self):
-        return self._way().duration()
+        return self._strategy().duration()
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -289,7 +289,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
             raise ValueError(f"Got alphas={self.alphas!r}, expected a list of numbers.")
         for alpha in self.alphas:
             check_positive(alpha, "alphas")
-        self._way().check()
+        self._strategy().check()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "head_") or hasattr(self, "network_")
