@@ -23,6 +23,7 @@ import safetensors.torch  # noqa: F401
 import sklearn.linear_model  # noqa: F401
 import skorch.callbacks  # noqa: F401
 import soundfile
+import threadpoolctl
 import torch.utils.data  # noqa: F401
 
 import userlogfeat  # which imports nothing yet
@@ -41,6 +42,8 @@ OF_SIGNAL = ("SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGSTOP", "S
 
 def remove_posix():
     """From here on this Python has what that of Windows has."""
+    threadpoolctl.threadpool_info()  # looks for the C library, and remembers it
+    os.environ.setdefault("USERNAME", "user")  # as Windows has it
     for name in [name for name in sys.modules if name.partition(".")[0] == "filelock"]:
         del sys.modules[name]
     sys.modules.update(dict.fromkeys(MODULES))  # None: importing them raises
