@@ -69,6 +69,22 @@ def test_layers_alone_and_in_a_batch(teacher):
     assert teacher.layer_sizes == {"mean": 2, "embedding": 3}
 
 
+def test_a_head_reads_several_layers_side_by_side(teacher):
+    class TwoLayers(MeanEncoder):
+        layer_sizes = {"mean": 2, "last": 2}
+
+        def encode_spectrograms(self, clips, layers, precision):
+            encoding = super().encode_spectrograms(clips, ("mean",), precision)
+            frames = encoding.layers["mean"]
+            return Encoding({"mean": frames, "last": -frames}, encoding.mask)
+
+    both = EncoderTeacher(TwoLayers(), head_layer=("last", "mean"))
+    clip = torch.randn(2, 9)
+    (one,) = teacher([clip], layers=("head_input",))["head_input"]  # mean, deviation
+    (two,) = both([clip], layers=("head_input",))["head_input"]
+    torch.testing.assert_close(two, torch.cat([-one[:2], one[2:], one]))
+
+
 def test_patches_kept_apart(teacher):
     clip = torch.arange(18.0).reshape(2, 9)
     (patches,) = teacher([clip], layers=("mean",), pooling=None)["mean"]

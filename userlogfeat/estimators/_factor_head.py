@@ -105,7 +105,7 @@ class FactorHead:
             "name": "encoder",
             "encoder": encoder_identity(network.encoder),
             "head": sizes,
-            "head_layer": regressor.head_layer,
+            "head_layer": list(network.head_layers),
             "head_pooling": regressor.head_pooling,
         }
 

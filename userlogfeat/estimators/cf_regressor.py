@@ -76,10 +76,10 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     loss : str or (str, dict)
         Loss of networks and MLP heads, registered in :mod:`userlogfeat.losses`; the
         default is the paper's. With a dict, parameters of that loss.
-    head_layer : str
-        Layer of the encoder that the head reads.
+    head_layer : str or sequence of str
+        Layers of the encoder that the head reads, side by side.
     head_pooling : {"mean", "max", "meanstd"}
-        How that layer is pooled over the frames (musicnn: patches) of a clip.
+        How they are pooled over the frames (musicnn: patches) of a clip.
     layer : str or sequence of str
         Layers that `transform` returns: ``"embedding"``, the estimated factors, or
         layers of the network.
@@ -132,7 +132,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     encoder: str | Encoder | None = None
     head: Literal["ridge", "mlp"] = "ridge"
     loss: str | tuple[str, dict[str, Any]] = "mse_cosine"
-    head_layer: str = "taggram"
+    head_layer: str | Sequence[str] = "taggram"
     head_pooling: Literal["mean", "max", "meanstd"] = "meanstd"
     layer: str | Sequence[str] = "embedding"
     factor_norm: Literal["unit", "raw"] = "unit"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -42,10 +43,10 @@ class EncoderTeacher(nn.Module):
         See :mod:`userlogfeat.encoders`. Its weights are not part of this module.
     head : Module, optional
         From pooled features (clips, n_in) to the embedding (clips, n_out).
-    head_layer : str
-        The layer of the encoder that the head reads.
+    head_layer : str or sequence of str
+        The layers of the encoder that the head reads, side by side.
     head_pooling : {"mean", "max", "meanstd"}
-        How that layer is pooled over the frames of a clip.
+        How they are pooled over the frames of a clip.
     precision : {"fp32", "bf16"}
         Precision of the encoder's matrix products.
     """
@@ -55,7 +56,7 @@ class EncoderTeacher(nn.Module):
         encoder: Encoder,
         *,
         head: nn.Module | None = None,
-        head_layer: str = "taggram",
+        head_layer: str | Sequence[str] = "taggram",
         head_pooling: Literal["mean", "max", "meanstd"] = "meanstd",
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
@@ -69,7 +70,8 @@ class EncoderTeacher(nn.Module):
         settings = getattr(encoder, "front_end", None)
         self.front_end = settings and LogMelSpectrogram(settings)
         self.head = head
-        self.head_layer = head_layer
+        single = isinstance(head_layer, str)
+        self.head_layers = (head_layer,) if single else tuple(head_layer)
         self.head_pooling = head_pooling
         self.precision = precision
         self.output = None
@@ -134,15 +136,15 @@ class EncoderTeacher(nn.Module):
         """
         if "output" in layers:
             return add_output(self, clips, layers, pooling=pooling)
-        wanted = [self.head_layer if name in HEAD else name for name in layers]
-        frames = self._encode(clips, tuple(dict.fromkeys(wanted)))
+        wanted = [self.head_layers if name in HEAD else (name,) for name in layers]
+        frames = self._encode(clips, tuple(dict.fromkeys(chain(*wanted))))
         pooled = {}
         for name in layers:
-            of_head = name in HEAD
-            values = [
-                pool_frames(clip, self.head_pooling if of_head else pooling)
-                for clip in frames[self.head_layer if of_head else name]
-            ]
+            if name in HEAD:
+                parts = zip(*(frames[layer] for layer in self.head_layers), strict=True)
+                values = [pool_side_by_side(clip, self.head_pooling) for clip in parts]
+            else:
+                values = [pool_frames(clip, pooling) for clip in frames[name]]
             if name == "embedding":
                 values = list(self.head(torch.stack(values)))
             pooled[name] = values
@@ -192,7 +194,7 @@ class PlainTeacher(nn.Module):
                     "that use it cannot be exported."
                 )
             self.encoder = teacher.encoder.plain()
-            self.head_layer, self.pooling = teacher.head_layer, teacher.head_pooling
+            self.head_layers, self.pooling = teacher.head_layers, teacher.head_pooling
         inner = getattr(teacher, "network", teacher)
         self.penultimate = inner.head if self.encoder else inner.penultimate
         self.inner = inner.head if self.encoder else inner
@@ -207,7 +209,8 @@ class PlainTeacher(nn.Module):
             Log-mel spectrogram of the model's front end, or features.
         """
         if self.encoder is not None:
-            x = pool_frames(self.encoder(x)[self.head_layer], self.pooling)
+            layers = self.encoder(x)
+            x = pool_side_by_side([layers[n] for n in self.head_layers], self.pooling)
         embedding = self.penultimate(x[None])
         return (embedding if self.output is None else self.output(embedding))[0]
 
@@ -383,6 +386,13 @@ def with_output(
     else:
         student.output = output
     return student
+
+
+def pool_side_by_side(
+    layers: Sequence[Tensor], pooling: Literal["mean", "max", "meanstd"]
+) -> Tensor:
+    """Pool the frames of each layer of a clip; the rows side by side."""
+    return torch.cat([pool_frames(frames, pooling) for frames in layers])
 
 
 def pool_frames(
