@@ -1,0 +1,102 @@
+"""Factor spaces: which training an array of factors came from.
+
+Factors of two trainings cannot be compared, even where one seed and nearly the same
+logs were used: any rotation of users and items together leaves all scores as they are,
+so each training ends in directions of its own. What `CFEmbedding` returns is an array
+that remembers its training: `recommend` and others that compare two sides ask here
+whether both have one. Rows, slices and copies of such an array remember it, too.
+Results of arithmetic do not, since it may lead elsewhere, and are not checked; nor are
+plain arrays.
+"""
+
+from typing import Any, Self
+
+import numpy as np
+
+
+class FactorArray(np.ndarray):
+    """An array of factors that knows its space.
+
+    Attributes
+    ----------
+    space : str or None
+        Digest of the training; None where it is not known.
+    """
+
+    space: str | None = None
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.space = getattr(source, "space", None)
+
+    def __array_wrap__(
+        self, array: Any, context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        """Return results of arithmetic as plain arrays."""
+        plain = np.asarray(array)
+        return plain[()] if return_scalar else plain
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, arguments, state = super().__reduce__()
+        return make, arguments, (state, self.space)
+
+    def __setstate__(self, state: Any) -> None:
+        array, self.space = state
+        super().__setstate__(array)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
+    def __repr__(self) -> str:
+        return repr(np.asarray(self))
+
+
+def in_space(factors: np.ndarray, space: str | None) -> FactorArray:
+    """Return a view of factors that knows its space.
+
+    Parameters
+    ----------
+    factors : ndarray, shape (n_rows, n_factors)
+    space : str or None
+        Digest of the training.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat._spaces import in_space, space_of
+    >>> users = in_space(np.eye(2), "1f0c")
+    >>> space_of(users), space_of(users[:1].copy()), space_of(2 * users)
+    ('1f0c', '1f0c', None)
+    """
+    view = np.asarray(factors).view(FactorArray)
+    view.space = space
+    return view
+
+
+def space_of(factors: Any) -> str | None:
+    """Return the digest of the training that factors are of; None where unknown."""
+    return factors.space if isinstance(factors, FactorArray) else None
+
+
+def check_same_space(first: Any, second: Any, names: tuple[str, str]) -> None:
+    """Raise where two sides are known to be of different trainings.
+
+    Parameters
+    ----------
+    first, second : array-like
+        Factors or embeddings, perhaps from :func:`in_space`.
+    names : tuple of str
+        What the caller's user calls them.
+
+    Raises
+    ------
+    ValueError
+    """
+    spaces = space_of(first), space_of(second)
+    if None not in spaces and spaces[0] != spaces[1]:
+        raise ValueError(
+            f"Got {names[0]} of training {spaces[0]} and {names[1]} of training "
+            f"{spaces[1]}, expected both of one: the spaces of two trainings have "
+            "nothing to do with each other, and so would any score. Take both from one "
+            "fit, go on from it with CFEmbedding.update, or bring one onto the other "
+            "with userlogfeat.factorization.align_factors."
+        )
