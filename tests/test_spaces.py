@@ -59,5 +59,5 @@ def test_only_known_differences_are_refused(factors):
     check_same_space(factors, np.asarray(other), names)
     check_same_space(in_space(other, None), factors, names)
     check_same_space([[1.0]], factors, names)
-    with pytest.raises(ValueError, match="training monday and item_.*CFEmbedding.upda"):
+    with pytest.raises(ValueError, match=r"training monday and item_.*CFEmbedding.upd"):
         check_same_space(factors, other, names)
