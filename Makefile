@@ -92,4 +92,4 @@ build: $(VENV)/dev.installed
 	$(UV) build --python $(BIN)/python --out-dir dist
 
 clean:
-	rm -rf .venv .venv-newest .venv-lowest build dist docs/_build docs/auto_examples docs/generated
+	rm -rf .venv .venv-newest .venv-lowest build dist docs/_build docs/auto_examples docs/generated docs/reference

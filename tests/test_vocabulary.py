@@ -68,7 +68,7 @@ FILES = sorted(
     if file.relative_to(PACKAGE).parts[0].removesuffix(".py") in REWRITTEN
 )
 ROOT = Path(__file__).resolve().parents[1]
-MADE = {"_build", "auto_examples", "generated"}  # by Sphinx, inside docs
+MADE = {"_build", "auto_examples", "generated", "reference"}  # by Sphinx, inside docs
 TEXTS = sorted(
     [
         *(
