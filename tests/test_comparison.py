@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,19 +15,23 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
+from sklearn.neighbors import KNeighborsClassifier
 
 from userlogfeat import CFRegressor
 from userlogfeat.comparison import (
     DEFAULT_ARMS,
+    PLAIN_ARMS,
     SCHEMA,
     TeacherData,
     compare,
     summarise,
 )
+from userlogfeat.comparison.arms import CONTROLS, PLAIN_CONTROLS, STUDENT_ARMS
 from userlogfeat.comparison.artist_overlap import (
     check_teacher_data,
     find_artist_overlap,
@@ -34,7 +39,11 @@ from userlogfeat.comparison.artist_overlap import (
 from userlogfeat.comparison.checks import check_fits, make_problem
 from userlogfeat.comparison.projection import input_statistics, random_projection
 from userlogfeat.comparison.result_store import identify
-from userlogfeat.comparison.teachers import FoldTeacher, permute_factors
+from userlogfeat.comparison.teachers import (
+    FoldTeacher,
+    distinct_factors,
+    permute_factors,
+)
 from userlogfeat.estimators.kd_student import KDStudentClassifier, KDStudentRegressor
 from userlogfeat.evaluation import significance
 from userlogfeat.evaluation.folds import stratified_folds
@@ -46,6 +55,7 @@ _spec.loader.exec_module(fake)
 
 N_FACTORS = 3
 KD = ("kd", "kd permuted logs")
+KD_AGAINST = ("base", "kd permuted logs")
 CELLS = "[0-9a-f]" * 24 + ".json"
 
 
@@ -238,6 +248,144 @@ def test_true_teacher_learns_true_factors(task):
         np.testing.assert_array_equal(teacher["factors"][:, 1], artist)
         # Heads and teachers see artists whole, for their own validation.
         assert len(set(zip(artist, teacher["groups"]))) == len(set(artist))  # noqa: B905
+
+
+def test_same_artist_learns_one_random_factor_an_artist(task):
+    """Also where items are tracks: then artists are those of `groups`."""
+    data = make_teacher(task)
+    tracks = np.arange(len(data.items))
+    run(
+        task,
+        teachers=replace(data, items=tracks, groups=data.items),
+        arms=("kd same artist",),
+        seeds=2,
+    )
+    assert len(fake.TEACHERS) > 0
+    drawn = set()
+    for fit in fake.TEACHERS:
+        _, artist = np.unique(fit["groups"], return_inverse=True)
+        rows = np.unique(np.column_stack([artist, fit["factors"]]), axis=0)
+        assert len(rows) == artist.max() + 1 == len(np.unique(rows[:, 1:], axis=0))
+        drawn.add(fit["factors"][0, 0])
+    assert len(drawn) > 1  # seeds draw their own
+
+
+def test_distinct_factors_are_as_long_and_know_nothing():
+    rng = np.random.default_rng(0)
+    factors = np.repeat(rng.normal(size=(500, 1)), 8, axis=1) + 3
+    random = distinct_factors(factors, np.arange(500), rng)
+    assert np.square(random).mean() == pytest.approx(np.square(factors).mean(), rel=0.1)
+    assert abs(np.corrcoef(random[:, 0], factors[:, 0])[0, 1]) < 0.15
+
+
+# --- any estimator, with estimates as columns ---------------------------------------
+
+
+class Columns(KNeighborsClassifier):
+    """Notes the columns that it reads."""
+
+    seen: list = []
+
+    def __init__(self, n_neighbors=5, random_state=None):
+        super().__init__(n_neighbors)
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.seen.append((np.array(X), self.random_state))
+        return super().fit(X, y)
+
+
+@pytest.fixture
+def columns():
+    Columns.seen.clear()
+    return Columns()
+
+
+def test_estimates_are_columns_of_any_estimator(task, columns):
+    X, y, _ = task
+    teachers = {
+        "kd": np.full((60, 2), 1.0),
+        "kd permuted logs": [np.full((60, 2), seed + 2.0) for seed in range(2)],
+        "kd same artist": np.full((60, 2), 9.0),
+    }
+    frame = run(task, student=columns, teachers=teachers, teacher_artists=())
+    assert frame["arm"].unique(maintain_order=True).to_list() == list(PLAIN_ARMS)
+    fits = iter(Columns.seen)  # one seed after the other
+    for row in frame.sort("seed", maintain_order=True).iter_rows(named=True):
+        seen, seed = next(fits)
+        rows = seen[:, 0].astype(int)
+        np.testing.assert_array_equal(seen[:, :6], X[rows])
+        assert not set(rows) & set(row["clips"])
+        assert seed == row["seed"]
+        beside = {
+            "plain": None,
+            "plain + estimate": 1.0,
+            "plain + permuted logs": row["seed"] + 2.0,
+            "plain + same artist": 9.0,
+        }.get(row["arm"], "random")
+        if beside is None:
+            assert seen.shape[1] == 6
+        elif beside == "random":
+            assert seen.shape[1] == 6 + 2
+            assert np.linalg.norm(seen[:, 6:], axis=1) == pytest.approx(1)
+        else:
+            assert (seen[:, 6:] == beside).all()
+    model = KNeighborsClassifier().fit(X[rows], y[rows])
+    plain = frame.filter(arm="plain").row(-1, named=True)
+    test = plain["clips"]
+    assert plain["score"] == pytest.approx(model.score(X[test], y[test]))
+
+
+def test_plain_arms_stand_beside_a_student_and_are_searched(task, columns, tmp_path):
+    data = make_teacher(task)
+    settings = {"teachers": data, "cv": 2, "seeds": 1, "folder": tmp_path}
+    alone = run(task, **settings)
+    both = run(
+        task,
+        **settings,
+        plain=columns,
+        plain_X=task[0][:, :3],
+        plain_search={"n_neighbors": [1, 5]},
+    )
+    assert both.head(len(alone)).equals(alone)  # read from the folder, with its times
+    assert set(both.tail(-len(alone))["arm"]) == set(PLAIN_ARMS)
+    counted = both.filter(pl.col("arm").str.starts_with("plain"))["n_candidates"]
+    assert set(counted) == {2}
+    assert {seen.shape[1] for seen, _ in Columns.seen} == {3, 3 + N_FACTORS}
+    # A fold's teacher knows no artist of its test part.
+    assert set(both.filter(arm="plain + estimate")["n_shared_teacher"]) == {0}
+    again = run(task, **settings, plain=columns, arms=("plain",))
+    assert not again["seconds"].equals(both.filter(arm="plain")["seconds"])
+
+
+def test_the_plain_estimator_is_an_svm_if_not_chosen(task):
+    frame = run(task, arms=("plain",), cv=2, seeds=1)
+    assert "svc__C" in frame["params"][0]
+    X = task[0]
+    frame = compare(Ridge(), X, X[:, 1] ** 2, cv=2, seeds=1, arms=("plain",))
+    assert frame["metric"].unique().to_list() == ["r2"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"plain": Ridge()}, "plain=Ridge.* and a student that is a FakeStudent"),
+        ({"plain": KMeans()}, "plain=KMeans.*neither classifies nor regresses"),
+        ({"plain_X": np.zeros((3, 2))}, "plain_X of 3 rows for 60 clips"),
+        ({"plain_X": ["a.wav"] * 60}, "need features.*Pass plain_X="),
+        (
+            {"plain": KNeighborsClassifier(), "plain_search": {"C": [1]}},
+            "Invalid parameter",
+        ),
+        (
+            {"student": KNeighborsClassifier(), "arms": ("base",)},
+            "arm 'base' for a KNeighborsClassifier, which has no parameter `mode`",
+        ),
+    ],
+)
+def test_plain_estimators_that_cannot_work(task, settings, message):
+    with pytest.raises(ValueError, match=message):
+        run(task, **{"arms": ("plain",), **settings})
 
 
 def test_one_item_cannot_be_permuted(task):
@@ -809,11 +957,11 @@ def test_resumed_equals_uninterrupted_and_fits_nothing_twice(task, tmp_path):
     n_fits = len(fake.STUDENTS)
     fake.STUDENTS.clear()
     part = run(task, **settings, folder=tmp_path / "c", arms=("base", "kd"))
-    assert part.height == n_fits // 3
+    assert part.height == 2 * n_fits // len(DEFAULT_ARMS)
     fake.STUDENTS.clear()
     resumed = run(task, **settings, folder=tmp_path / "c")
     assert same(resumed, whole)
-    assert len(fake.STUDENTS) == n_fits - n_fits // 3
+    assert len(fake.STUDENTS) == n_fits - part.height
     fake.STUDENTS.clear()
     fake.TEACHERS.clear()
     again = run(task, **settings, folder=tmp_path / "c", seeds=[1])
@@ -990,7 +1138,7 @@ def outcomes():
 
 
 def test_summary_finds_what_is_there_and_only_that(outcomes):
-    summary = summarise(make_frame(outcomes))
+    summary = summarise(make_frame(outcomes), against=KD_AGAINST)
     assert summary["arm"].to_list() == list(outcomes)
     for arm, row in zip(outcomes, summary.iter_rows(named=True), strict=True):
         assert row["mean"] == pytest.approx(outcomes[arm].mean())
@@ -1013,7 +1161,7 @@ def test_summary_finds_what_is_there_and_only_that(outcomes):
 
 def test_summary_uses_the_tests_of_evaluation_and_holm_over_the_table(outcomes):
     frame = make_frame(outcomes)
-    summary = summarise(frame)
+    summary = summarise(frame, against=KD_AGAINST)
     scores = {arm: table.mean(axis=2).ravel() for arm, table in outcomes.items()}
     plain, corrected = [], []
     for row in summary.iter_rows(named=True):
@@ -1033,12 +1181,31 @@ def test_summary_uses_the_tests_of_evaluation_and_holm_over_the_table(outcomes):
             corrected.append(row[f"p_ttest_holm to {other}"])
     assert len(plain) == 4
     np.testing.assert_allclose(corrected, significance.holm(plain))
-    uncorrected = summarise(frame, corrected=False)
+    uncorrected = summarise(frame, against=KD_AGAINST, corrected=False)
     name = "p_ttest to base"
     assert uncorrected[name][2] < summary[name][2]
     assert uncorrected[name][1] == pytest.approx(
         significance.paired_ttest(scores["kd"], scores["base"]).p_value
     )
+
+
+def test_summary_compares_by_default_what_matters():
+    """Arms with their baseline; those that are no controls with all three as well."""
+    rng = np.random.default_rng(0)
+    arms = (*STUDENT_ARMS, *PLAIN_ARMS)
+    outcomes = {arm: (rng.random((2, 2, 10)) < 0.5).astype(float) for arm in arms}
+    summary = summarise(make_frame(outcomes))
+    pairs = {
+        (row["arm"], name.removeprefix("difference to "))
+        for row in summary.iter_rows(named=True)
+        for name, value in row.items()
+        if name.startswith("difference to ") and value is not None
+    }
+    expected = {(arm, "base") for arm in STUDENT_ARMS[1:]}
+    expected |= {(arm, c) for arm in ("fix", "init", "kd") for c in CONTROLS}
+    expected |= {(arm, "plain") for arm in PLAIN_ARMS[1:]}
+    expected |= {("plain + estimate", c) for c in PLAIN_CONTROLS}
+    assert pairs == expected
 
 
 def test_summary_keeps_settings_apart(outcomes):
@@ -1226,7 +1393,9 @@ def test_the_papers_network_in_all_arms_with_search(tmp_path):
     assert frame["arm"].unique(maintain_order=True).to_list() == list(DEFAULT_ARMS)
     assert frame.height == 2 * len(DEFAULT_ARMS)
     assert frame["score"].is_between(0, 1).all()
-    assert frame["n_teacher_clips"].to_list() == [None] * 2 + [16] * 8 + [None] * 2
+    assert frame["n_teacher_clips"].to_list() == (
+        [None] * 2 + [16] * 8 + [None] * 2 + [16] * 2
+    )
     assert frame["n_candidates"].to_list() == [1] * 6 + [2] * 6
     assert summarise(frame).height == 2 * len(DEFAULT_ARMS)
 

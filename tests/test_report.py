@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from userlogfeat.comparison.arms import ARMS, PERMUTED
+from userlogfeat.comparison.arms import ARMS, CONTROLS, PERMUTED
 from userlogfeat.evaluation.leaks import leak_report
 from userlogfeat.report import ClasswiseDisplay, TransferDisplay, write_html
 from userlogfeat.report.findings import describe, explain_gain
@@ -378,18 +378,27 @@ def test_places():
     assert setting_text(None) == "with all labels"
 
 
-def test_a_gain_is_knowledge_only_against_permuted_logs():
+def test_a_gain_is_knowledge_only_beyond_all_three_controls():
     gain = contrast(0.01, 0.02)
-    assert "is knowledge" in explain_gain(gain, contrast(0.01, 0.02, against=PERMUTED))
-    assert "not shown to be knowledge" in explain_gain(gain, contrast(-0.01, 0.02))
-    assert "not shown to be knowledge" in explain_gain(
-        gain, contrast(0.01, 0.02, p=0.3)
-    )
-    assert "not knowledge" in explain_gain(gain, contrast(-0.02, -0.01))
-    assert "may be regularisation alone" in explain_gain(gain, None)
-    assert explain_gain(contrast(-0.01, 0.02), gain) is None
-    assert explain_gain(contrast(0.01, 0.02, p=0.3), gain) is None
-    assert explain_gain(None, gain) is None
+    unclear, less, no_p = contrast(-0.01, 0.02), contrast(-0.02, -0.01), 0.3
+
+    def explain(*found, base=gain):
+        return explain_gain(base, dict(zip(CONTROLS, found, strict=True)))
+
+    assert "None of the three" in explain(gain, gain, gain)
+    for place in range(3):  # one control that may do the same is enough
+        others = [gain] * 3
+        others[place] = unclear
+        assert f"given by {CONTROLS[place]}: the gain is not shown" in explain(*others)
+        others[place] = contrast(0.01, 0.02, p=no_p)
+        assert "not shown to be knowledge" in explain(*others)
+        others[place] = less
+        assert f"More is given by {CONTROLS[place]}" in explain(*others)
+        others[place] = None
+        assert f"Without {CONTROLS[place]}, it is not shown" in explain(*others)
+    assert "may be regularisation alone" in explain(None, None, None)
+    for base in (unclear, contrast(0.01, 0.02, p=no_p), None):
+        assert explain(gain, gain, gain, base=base) is None
 
 
 @pytest.mark.parametrize(
@@ -530,7 +539,8 @@ def test_page_of_a_summary(tmp_path):
     for words in (
         "kd is above base by 4.8 points (3.9 to 5.7) at 20 labels a class.",
         "kd is above kd permuted logs by 4.4 points (3.5 to 5.3) at 20 labels a class.",
-        "Permuted logs do not give this gain: it is knowledge from the logs.",
+        "The gain is beyond kd permuted logs. Without kd random projection and kd same "
+        "artist, it is not shown to be knowledge from the logs.",
         "kd permuted logs is not distinguishable from base at 20 labels a class: a "
         "difference of 0.4 points (−0.5 to 1.3).",
         "learns from the labelled clips alone",
@@ -575,7 +585,7 @@ def test_page_of_fits(tmp_path):
         "At most 1 artists of the test clips are in the teacher's training data"
         " of a fit." in text
     )
-    assert "Without kd from permuted logs" not in text  # the summary has them
+    assert "Without controls" not in text  # the summary has them
 
 
 def test_fits_are_summarised(tmp_path, ax):
@@ -585,7 +595,7 @@ def test_fits_are_summarised(tmp_path, ax):
     assert display.lines_["kd"].get_ydata().tolist() == [1.0]
     text = "".join(Page(write_html(make_fits(), tmp_path / "r.html")).text)
     assert "kd is above base by 50.0 points" in text
-    assert "Without kd from permuted logs, the gain may be regularisation" in text
+    assert "Without controls, the gain may be regularisation alone" in text
     assert "100.0 (91.2 to 100.0)" in text  # 40 clips: 0.025^(1 / 40) is 0.912
     assert "intervals, over clips and seeds" in text
     assert "Effect size (d)" in text

@@ -38,28 +38,28 @@ class Teacher(Student):
 
 
 @pytest.fixture
-def same_artist():
-    """The control of DESIGN: distinct random factors for each artist."""
+def far_artist():
+    """A control: random factors for each artist, far from all others."""
 
     def factors_of_artists(factors, items, rng):
         _, artist = np.unique(items, return_inverse=True)
         return 100 + rng.normal(size=(artist.max() + 1, factors.shape[1]))[artist]
 
     @register_arm(
-        "kd same artist",
+        "kd far artist",
         mode="kd",
         description="control: as kd, from random factors, one for each artist",
         look=("#009E73", "P", "-"),
         is_control=True,
     )
-    def same_artist(supervision, fit):
+    def far_artist(supervision, fit):
         return None, supervision.teacher(fit, change=factors_of_artists).targets
 
     yield
-    del ARMS["kd same artist"]
+    del ARMS["kd far artist"]
 
 
-@pytest.mark.usefixtures("same_artist")
+@pytest.mark.usefixtures("far_artist")
 def test_an_arm_from_outside(tmp_path):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(24, 3)), np.tile([0, 1], 12)
@@ -71,7 +71,7 @@ def test_an_arm_from_outside(tmp_path):
         X,
         y,
         teachers=teachers,
-        arms=("base", "kd", "kd same artist"),
+        arms=("base", "kd", "kd far artist"),
         cv=2,
         seeds=2,
         groups=artists,
@@ -80,17 +80,17 @@ def test_an_arm_from_outside(tmp_path):
     assert base == [None] * 4
     assert all((np.abs(targets - 1) < 1e-9).all() for targets in kd)
     assert all((targets > 90).all() for targets in ours)
-    assert (frame.filter(arm="kd same artist")["n_shared_teacher"] == 0).all()
+    assert (frame.filter(arm="kd far artist")["n_shared_teacher"] == 0).all()
     # The report knows its name, its description and its look.
     text = write_html(frame, tmp_path / "r.html").read_text()
     assert "from random factors, one for each artist" in text
-    assert arm_table(make_results(frame))[1][2][0] == "kd same artist"
-    look = arm_styles(["kd same artist"])["kd same artist"]
+    assert arm_table(make_results(frame))[1][2][0] == "kd far artist"
+    look = arm_styles(["kd far artist"])["kd far artist"]
     assert (look["color"], look["markerfacecolor"]) == ("#009E73", "white")
     assert isinstance(frame, pl.DataFrame)
 
 
-@pytest.mark.usefixtures("same_artist")
+@pytest.mark.usefixtures("far_artist")
 def test_names_are_given_once():
     with pytest.raises(ValueError, match="name 'kd' is taken by another arm, of userl"):
         register_arm("kd", mode="kd", description="")(lambda supervision, fit: None)

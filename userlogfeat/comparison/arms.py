@@ -1,8 +1,11 @@
 """The arms of a comparison: ways to supervise a student, registered by name.
 
 All else (training clips, seed, search) is the same for all arms. The first four are
-those of Lee, Lee, Park, Lee (2019), section 3.2; the others are controls. Reports take
-the description of an arm and its look from here.
+those of Lee, Lee, Park, Lee (2019), section 3.2; three are controls, which have
+everything but listeners. The arms of mode "plain" are the obvious alternative to a
+student: any scikit-learn estimator on the features, and on features with the teacher's
+estimate as further columns, with the same three controls. Reports take the description
+of an arm and its look from here.
 """
 
 from __future__ import annotations
@@ -16,15 +19,24 @@ from sklearn.frozen import FrozenEstimator
 
 from userlogfeat._check import check_choice
 from userlogfeat._registry import Registry
-from userlogfeat.comparison.teachers import permute_factors
+from userlogfeat.comparison.teachers import distinct_factors, permute_factors
 
 if TYPE_CHECKING:
     from userlogfeat.comparison.problem import Fit
     from userlogfeat.comparison.supervision import Supervision
 
 
-MODES = ("base", "fix", "init", "kd")
+MODES = ("base", "fix", "init", "kd", "plain")
 PERMUTED, PROJECTION = "kd permuted logs", "kd random projection"
+SAME_ARTIST = "kd same artist"
+PLAIN, ESTIMATE = "plain", "plain + estimate"
+PLAIN_PERMUTED, PLAIN_PROJECTION = "plain + permuted logs", "plain + random projection"
+PLAIN_SAME_ARTIST = "plain + same artist"
+# A gain counts as knowledge from the logs only where it is beyond all three controls.
+CONTROLS = (PERMUTED, PROJECTION, SAME_ARTIST)
+PLAIN_CONTROLS = (PLAIN_PERMUTED, PLAIN_PROJECTION, PLAIN_SAME_ARTIST)
+# The arms that any other is compared with, by the baseline of its kind.
+BASELINES = {"base": CONTROLS, PLAIN: PLAIN_CONTROLS}
 
 # The student's parameter `teacher`, and targets (n_clips, n_factors), or None for each.
 Given: TypeAlias = tuple[Any, np.ndarray | None]
@@ -43,6 +55,7 @@ class Arm:
     look: Look | None = None
     is_control: bool = False
     needs_teacher: bool = True
+    like: str | None = None
 
 
 ARMS = Registry("arm")
@@ -56,6 +69,7 @@ def register_arm(
     look: Look | None = None,
     is_control: bool = False,
     needs_teacher: bool = True,
+    like: str | None = None,
 ) -> Callable[[ArmT], ArmT]:
     """Register the decorated function as an arm of comparisons.
 
@@ -63,8 +77,9 @@ def register_arm(
     ----------
     name : str
         Name of the arm, which must be new.
-    mode : {"base", "fix", "init", "kd"}
-        The student's mode.
+    mode : {"base", "fix", "init", "kd", "plain"}
+        The student's mode; ``"plain"`` for the plain estimator instead of the student,
+        with the targets as further columns.
     description : str
         Text for reports, such as "control: as kd, from ...".
     look : (str, str, str or tuple), optional
@@ -74,6 +89,9 @@ def register_arm(
         Whether the arm is drawn with hollow markers.
     needs_teacher : bool
         Whether ``compare`` needs `teachers` to run the arm.
+    like : str, optional
+        Arm whose ready teacher serves this one, where a dict of ready teachers does not
+        name it.
 
     Returns
     -------
@@ -99,7 +117,7 @@ def register_arm(
     check_choice(mode, "mode", MODES)
 
     def register(function: ArmT) -> ArmT:
-        arm = Arm(function, mode, description, look, is_control, needs_teacher)
+        arm = Arm(function, mode, description, look, is_control, needs_teacher, like)
         ARMS.add(name, arm)
         return function
 
@@ -107,7 +125,7 @@ def register_arm(
 
 
 def mode_of(arm: str) -> str:
-    """Return the student's mode in an arm: of an unregistered one, its first word."""
+    """Return the mode of an arm: of an unregistered one, its first word."""
     return ARMS[arm].mode if arm in ARMS else arm.split()[0]
 
 
@@ -127,6 +145,7 @@ def _base(supervision: Supervision, fit: Fit) -> Given:
     mode="fix",
     description="the teacher's network, frozen; only the output layer learns",
     look=("#E69F00", "s", (0, (5, 1.5))),
+    like="kd",
 )
 def _fix(supervision: Supervision, fit: Fit) -> Given:
     teacher = supervision.teacher(fit)
@@ -138,6 +157,7 @@ def _fix(supervision: Supervision, fit: Fit) -> Given:
     mode="init",
     description="starts from the teacher's weights, then all layers learn",
     look=("#56B4E9", "^", (0, (6, 1.5, 1, 1.5))),
+    like="kd",
 )
 def _init(supervision: Supervision, fit: Fit) -> Given:
     return FrozenEstimator(supervision.teacher(fit).estimator), None
@@ -179,4 +199,82 @@ def _random_projection(supervision: Supervision, fit: Fit) -> Given:
     return None, supervision.random_projection(fit)
 
 
-DEFAULT_ARMS = tuple(ARMS)  # the arms of ``compare``, if not chosen
+@register_arm(
+    SAME_ARTIST,
+    mode="kd",
+    description="control: as kd, from a teacher of random factors, distinct for each "
+    "artist: they say which clips are by one artist, and nothing about listeners",
+    look=("#009E73", "P", (0, (1, 1.5))),
+    is_control=True,
+)
+def _same_artist(supervision: Supervision, fit: Fit) -> Given:
+    return None, supervision.teacher(fit, change=distinct_factors, by="artist").targets
+
+
+STUDENT_ARMS = tuple(ARMS)  # arms of ``compare`` for a student, if not chosen
+
+
+@register_arm(
+    PLAIN,
+    mode="plain",
+    description="the plain estimator on the features alone",
+    look=("#7F7F7F", "o", (0, (5, 1.5))),
+    needs_teacher=False,
+)
+def _plain(supervision: Supervision, fit: Fit) -> Given:
+    return None, None
+
+
+@register_arm(
+    ESTIMATE,
+    mode="plain",
+    description="the plain estimator on the features and the teacher's estimate for "
+    "each clip, as further columns",
+    look=("#0072B2", "d", (0, (5, 1.5))),
+    like="kd",
+)
+def _estimate(supervision: Supervision, fit: Fit) -> Given:
+    return _kd(supervision, fit)
+
+
+@register_arm(
+    PLAIN_PERMUTED,
+    mode="plain",
+    description="control: as plain + estimate, from a teacher of permuted logs",
+    look=("#D55E00", "v", (0, (5, 1.5))),
+    is_control=True,
+    like=PERMUTED,
+)
+def _plain_permuted(supervision: Supervision, fit: Fit) -> Given:
+    return _permuted_logs(supervision, fit)
+
+
+@register_arm(
+    PLAIN_PROJECTION,
+    mode="plain",
+    description="control: as plain + estimate, from a random projection",
+    look=("#CC79A7", "X", (0, (5, 1.5))),
+    is_control=True,
+    needs_teacher=False,
+    like=PROJECTION,
+)
+def _plain_projection(supervision: Supervision, fit: Fit) -> Given:
+    return _random_projection(supervision, fit)
+
+
+@register_arm(
+    PLAIN_SAME_ARTIST,
+    mode="plain",
+    description="control: as plain + estimate, from a teacher of random factors, "
+    "distinct for each artist",
+    look=("#009E73", "P", (0, (5, 1.5))),
+    is_control=True,
+    like=SAME_ARTIST,
+)
+def _plain_same_artist(supervision: Supervision, fit: Fit) -> Given:
+    return _same_artist(supervision, fit)
+
+
+# Arms of ``compare`` for a plain estimator, if not chosen.
+PLAIN_ARMS = tuple(arm for arm in ARMS if arm not in STUDENT_ARMS)
+DEFAULT_ARMS = STUDENT_ARMS

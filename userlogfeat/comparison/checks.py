@@ -16,13 +16,22 @@ from sklearn.model_selection import ParameterGrid
 from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups, as_column, is_missing
 from userlogfeat._typing import ArrayLike, Audio, Labels
-from userlogfeat.comparison.arms import ARMS, MODES, PERMUTED, mode_of
+from userlogfeat.comparison.arms import (
+    ARMS,
+    MODES,
+    PERMUTED,
+    PLAIN_ARMS,
+    PLAIN_PERMUTED,
+    STUDENT_ARMS,
+    mode_of,
+)
 from userlogfeat.comparison.artist_overlap import (
     TeacherData,
     check_teacher_data,
     find_artist_overlap,
     n_rows,
 )
+from userlogfeat.comparison.plain import check_plain, default_plain, has_modes
 from userlogfeat.comparison.problem import Fit, Problem, find_ready
 from userlogfeat.comparison.splits import check_folds
 from userlogfeat.comparison.students import check_students
@@ -46,12 +55,16 @@ def make_problem(
     search: dict[str, Any] | list[dict[str, Any]] | None,
     inner_cv: int,
     teacher_artists: Labels | None,
+    plain: Any = None,
+    plain_X: ArrayLike | None = None,
+    plain_search: dict[str, Any] | list[dict[str, Any]] | None = None,
 ) -> Problem:
     """Check the arguments of ``compare`` that all fits share.
 
     Parameters
     ----------
     student, X, y, teachers, cv, seeds, groups, search, inner_cv, teacher_artists
+    plain, plain_X, plain_search
         Arguments of ``compare``.
 
     Returns
@@ -75,6 +88,12 @@ def make_problem(
     elif teachers is not None:
         teachers = _check_ready(teachers, n_clips, seeds)
     check_positive(inner_cv, "inner_cv", integer=True)
+    if plain is None and not has_modes(student):
+        plain, plain_search = student, plain_search or search
+    given = plain is not None
+    if not given:
+        plain, own_search = default_plain(student)
+        plain_search = plain_search or own_search
     problem = Problem(
         student=student,
         X=X,
@@ -86,13 +105,17 @@ def make_problem(
         seeds=seeds,
         search=_check_search(search),
         inner_cv=inner_cv,
+        plain=plain,
+        plain_given=given,
+        plain_X=plain_X,
+        plain_search=tuple(_check_search(plain_search)),
     )
     return _check_leaks(problem, groups, teacher_artists)
 
 
 def check_fits(
     problem: Problem,
-    arms: Sequence[str],
+    arms: Sequence[str] | None,
     n_labels: int | Sequence[int | None] | None,
     channels: int | Sequence[int | None] | None,
 ) -> list[Fit]:
@@ -101,7 +124,8 @@ def check_fits(
     Parameters
     ----------
     problem : Problem
-    arms : sequence of str
+    arms : sequence of str or None
+        None for all that suit.
     n_labels, channels : int, None, or sequence of these
 
     Returns
@@ -115,16 +139,23 @@ def check_fits(
         has too few labels, a setting of a student is invalid, or something is named
         twice or not at all.
     """
+    if arms is None:
+        students = STUDENT_ARMS if has_modes(problem.student) else ()
+        arms = students + (PLAIN_ARMS if problem.plain_given else ())
     arms = (arms,) if isinstance(arms, str) else tuple(arms)
     _check_different("arms", arms)
     n_labels = _as_tuple("n_labels", n_labels)
     channels = _as_tuple("channels", channels)
     for arm in arms:
         _check_arm(problem, arm)
-    if PERMUTED in arms and isinstance(problem.teachers, TeacherData):
+    permuted = PERMUTED in arms or PLAIN_PERMUTED in arms
+    if permuted and isinstance(problem.teachers, TeacherData):
         _check_permutable(problem)
+    plain = any(mode_of(arm) == "plain" for arm in arms)
     for n in n_labels:
-        _check_n_labels(problem, n)
+        _check_n_labels(problem, n, plain)
+    if plain:
+        check_plain(problem)
     check_students(problem, arms, channels)
     if channels != (None,) and any("channels" in c for c in problem.search):
         raise ValueError(
@@ -221,6 +252,12 @@ def _check_targets(arm, ready, n_clips):
 
 def _check_arm(problem, arm):
     mode, teachers = mode_of(arm), problem.teachers
+    if arm in ARMS and mode != "plain" and not has_modes(problem.student):
+        raise ValueError(
+            f"Got the arm {arm!r} for a {type(problem.student).__name__}, which has no "
+            f"parameter `mode`: expected arms of {', '.join(map(repr, PLAIN_ARMS))}, "
+            "or a KDStudentClassifier or KDStudentRegressor."
+        )
     own = isinstance(teachers, dict) and arm in teachers and mode in MODES[1:]
     if arm not in ARMS and not own:
         raise ValueError(
@@ -250,7 +287,7 @@ def _check_permutable(problem):
             )
 
 
-def _check_n_labels(problem, n):
+def _check_n_labels(problem, n, plain):
     if n is None:
         return
     if not problem.classifies:
@@ -259,7 +296,8 @@ def _check_n_labels(problem, n):
         )
     for train, _ in problem.folds:
         n_per_class(problem.y[train], n)  # raises if a class has fewer
-    if len(problem.search) > 1 and problem.groups is None and n < problem.inner_cv:
+    searches = len(problem.search) > 1 or (plain and len(problem.plain_search) > 1)
+    if searches and problem.groups is None and n < problem.inner_cv:
         raise ValueError(
             f"Got n_labels={n} and inner_cv={problem.inner_cv}: a search needs a clip "
             "of each class in each inner fold. Lower inner_cv, or leave `search` out."

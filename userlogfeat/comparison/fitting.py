@@ -1,4 +1,7 @@
-"""One fit of a comparison: the student of an arm, searched, fitted and tested."""
+"""One fit of a comparison: the student of an arm, searched, fitted and tested.
+
+In arms of mode "plain" the student is the plain estimator, and targets are columns.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.validation import has_fit_parameter
 
+from userlogfeat.comparison.plain import make_plain, with_columns
 from userlogfeat.comparison.problem import make_folds
 from userlogfeat.evaluation.folds import take
 
@@ -44,13 +48,16 @@ def run_fit(problem: Problem, supervision: Supervision, fit: Fit) -> dict[str, A
     teacher, targets, trained = supervision.give(fit)
     start = time.perf_counter()
     rows, test = problem.training_rows(fit), problem.folds[fit.fold][1]
-    settings = {"teacher": teacher, "mode": fit.mode, "random_state": fit.seed}
-    if fit.channels is not None:
-        settings["channels"] = fit.channels
-    student = clone(problem.student).set_params(**settings)
-    candidates = arm_candidates(problem.search, fit.mode)
-    student, params = _fit_student(student, candidates, problem, rows, targets)
-    predicted = student.predict(take(problem.X, test))
+    if fit.mode == "plain":
+        X, estimator = with_columns(problem, targets), make_plain(problem, fit)
+        candidates, targets = list(problem.plain_search), None
+    else:
+        X, estimator = problem.X, _make_student(problem, fit, teacher)
+        candidates = arm_candidates(problem.search, fit.mode)
+    estimator, params = _search(
+        estimator, candidates, X, problem, rows, targets, seed=fit.seed
+    )
+    predicted = estimator.predict(take(X, test))
     outcome, score = _evaluate(problem, problem.y[test], predicted)
     return {
         **vars(fit),
@@ -82,9 +89,17 @@ def arm_candidates(search: Any, mode: str) -> list[dict[str, Any]]:
     return candidates
 
 
-def _fit_student(student, candidates, problem, rows, targets):
+def _make_student(problem, fit, teacher):
+    """Return the student of a fit, not fitted."""
+    settings = {"teacher": teacher, "mode": fit.mode, "random_state": fit.seed}
+    if fit.channels is not None:
+        settings["channels"] = fit.channels
+    return clone(problem.student).set_params(**settings)
+
+
+def _search(student, candidates, X, problem, rows, targets, *, seed):
     """Return the fitted student and the settings chosen among the candidates."""
-    X, y, metadata = take(problem.X, rows), problem.y[rows], {}
+    X, y, metadata = take(X, rows), problem.y[rows], {}
     groups = None if problem.groups is None else problem.groups[rows]
     if groups is not None and has_fit_parameter(student, "groups"):
         metadata["groups"] = groups
@@ -95,7 +110,7 @@ def _fit_student(student, candidates, problem, rows, targets):
         return student.fit(X, y, **metadata), candidates[0]
     # Inner folds are drawn here, so that all arms have the same, and a grouped
     # splitter and the student do not both ask for `groups`.
-    folds = make_folds(student, y, problem.inner_cv, groups, seed=student.random_state)
+    folds = make_folds(student, y, problem.inner_cv, groups, seed=seed)
     grid = [{name: [value] for name, value in c.items()} for c in candidates]
     with sklearn.config_context(enable_metadata_routing=True):
         if metadata:

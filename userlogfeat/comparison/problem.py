@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import GroupKFold, KFold
 
-from userlogfeat.comparison.arms import mode_of
+from userlogfeat.comparison.arms import ARMS, mode_of
 from userlogfeat.comparison.artist_overlap import ArtistOverlap
 from userlogfeat.comparison.projection import input_statistics
 from userlogfeat.evaluation.folds import n_per_class, stratified_folds
@@ -26,7 +26,7 @@ class Fit:
 
     @property
     def mode(self) -> str:
-        """The student's mode: base, fix, init or kd."""
+        """The student's mode, base, fix, init or kd; or plain."""
         return mode_of(self.arm)
 
     def __str__(self) -> str:
@@ -57,6 +57,14 @@ class Problem:
     inner_cv : int
     teacher_artists : ndarray or None
         Artists that ready teachers were trained on, where known.
+    plain : estimator or None
+        The plain estimator of the arms of mode "plain", not fitted.
+    plain_given : bool
+        Whether it was passed, and is not the default.
+    plain_X : ndarray (n_clips, n_features) or None
+        Its features; None where they are X.
+    plain_search : tuple of dict
+        Its candidate settings.
     """
 
     student: Any
@@ -70,11 +78,20 @@ class Problem:
     search: list
     inner_cv: int
     teacher_artists: np.ndarray | None = None
+    plain: Any = None
+    plain_given: bool = False
+    plain_X: np.ndarray | None = None
+    plain_search: tuple = ({},)
 
     @cached_property
     def statistics(self) -> np.ndarray:
         """Input of a random projection, (n_clips, n): see `input_statistics`."""
         return input_statistics(self.X, self.student)
+
+    @cached_property
+    def plain_features(self) -> np.ndarray:
+        """Features of the plain estimator (n_clips, n_features)."""
+        return np.asarray(self.X if self.plain_X is None else self.plain_X)
 
     @property
     def classifies(self) -> bool:
@@ -125,11 +142,12 @@ def make_folds(
 
 
 def find_ready(teachers: Any, arm: str) -> Any:
-    """Return the ready teacher of an arm; that of "kd" serves "fix" and "init" too."""
-    if not isinstance(teachers, dict) or mode_of(arm) == "base":
+    """Return the ready teacher of an arm, or of the arm that it is like."""
+    if not isinstance(teachers, dict) or arm in ("base", "plain"):
         return None
-    if arm in ("fix", "init") and arm not in teachers:
-        ready = teachers.get("kd")
-        first = ready[0] if isinstance(ready, list) else ready
-        return None if isinstance(first, np.ndarray) else ready
-    return teachers.get(arm)
+    if arm in teachers or arm not in ARMS:
+        return teachers.get(arm)
+    ready = teachers.get(ARMS[arm].like)
+    first = ready[0] if isinstance(ready, list) else ready
+    needs_network = ARMS[arm].mode in ("fix", "init")
+    return None if needs_network and isinstance(first, np.ndarray) else ready

@@ -51,6 +51,8 @@ class ResultStore:
         A new folder, or one of the same comparison.
     identity : dict of str to str
         Digests of everything that defines the comparison: see `identify`.
+    plain : str
+        Digest of the plain estimator, which only its own arms depend on.
 
     Raises
     ------
@@ -60,8 +62,10 @@ class ResultStore:
         If another process is writing to it.
     """
 
-    def __init__(self, folder: PathLike, identity: dict[str, str]) -> None:
-        self.folder, self.identity = Path(folder), identity
+    def __init__(
+        self, folder: PathLike, identity: dict[str, str], *, plain: str = ""
+    ) -> None:
+        self.folder, self.identity, self.plain = Path(folder), identity, plain
         self._digest = json_digest(identity, sort_keys=False)
         self._lock = None
 
@@ -111,7 +115,9 @@ class ResultStore:
 
     def path(self, fit: Fit) -> Path:
         """Return the file of a fit."""
-        text = json.dumps([self._digest, vars(fit)], default=int)
+        parts = [self._digest, vars(fit)]
+        parts += [self.plain] if fit.mode == "plain" else []
+        text = json.dumps(parts, default=int)
         name = hashlib.sha256(text.encode()).hexdigest()[:_NAME_LENGTH]
         return self.folder / f"{name}.json"
 
@@ -133,6 +139,25 @@ class ResultStore:
         """Keep the row of a finished fit."""
         with replace_file(self.path(fit)) as path:
             path.write_text(json.dumps(row), encoding="utf-8")
+
+
+def open_store(folder: PathLike, problem: Problem) -> ResultStore:
+    """Return the store of a problem, not yet opened.
+
+    Another `plain` can be added to a folder: only its own fits depend on it.
+
+    Parameters
+    ----------
+    folder : str or Path
+    problem : Problem
+
+    Returns
+    -------
+    ResultStore
+    """
+    parts = [_describe(problem.plain), _content(problem.plain_X)]
+    parts += [_describe(problem.plain_search), problem.inner_cv]
+    return ResultStore(folder, identify(problem), plain=joblib.hash(parts))
 
 
 def identify(problem: Problem) -> dict[str, str]:

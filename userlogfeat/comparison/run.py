@@ -11,11 +11,11 @@ from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from tqdm import tqdm
 
 from userlogfeat._typing import ArrayLike, Audio, Labels, PathLike
-from userlogfeat.comparison.arms import DEFAULT_ARMS, PROJECTION
+from userlogfeat.comparison.arms import PLAIN_PROJECTION, PROJECTION
 from userlogfeat.comparison.checks import check_fits, make_problem
 from userlogfeat.comparison.fitting import run_fit
 from userlogfeat.comparison.problem import find_ready
-from userlogfeat.comparison.result_store import ResultStore, identify
+from userlogfeat.comparison.result_store import open_store
 from userlogfeat.comparison.supervision import Supervision
 
 if TYPE_CHECKING:
@@ -53,11 +53,14 @@ def compare(
     cv: Any = 5,
     seeds: int | Sequence[int] = 8,
     groups: Labels | None = None,
-    arms: Sequence[str] = DEFAULT_ARMS,
+    arms: Sequence[str] | None = None,
     n_labels: int | Sequence[int | None] | None = (None,),
     channels: int | Sequence[int | None] | None = (None,),
     search: dict[str, Any] | list[dict[str, Any]] | None = None,
     inner_cv: int = 3,
+    plain: Any = None,
+    plain_X: ArrayLike | None = None,
+    plain_search: dict[str, Any] | list[dict[str, Any]] | None = None,
     teacher_artists: Labels | None = None,
     folder: PathLike | None = None,
     n_jobs: int = 1,
@@ -67,9 +70,9 @@ def compare(
 
     Parameters
     ----------
-    student : KDStudentClassifier or KDStudentRegressor
+    student : KDStudentClassifier, KDStudentRegressor, or any estimator
         Student, not fitted. Its `teacher`, `mode` and `random_state` are set for each
-        fit.
+        fit. Any other classifier or regressor of scikit-learn is compared as `plain`.
     X : array-like of n_clips
         The labelled clips, as the student takes them.
     y : array-like (n_clips,) or (n_clips, n_outputs)
@@ -90,8 +93,9 @@ def compare(
     groups : array-like (n_clips,), optional
         Artist of each clip, in the ids that the teacher has. Outer and inner folds
         keep artists together, and so does the student's validation split.
-    arms : sequence of str
-        Names of registered arms: see ``ARMS`` and :func:`register_arm`. With ready
+    arms : sequence of str, optional
+        Names of registered arms: see ``ARMS`` and :func:`register_arm`. By default all
+        that suit `student`, and those of `plain` where it is given. With ready
         teachers also names of your own that begin with a mode, such as ``"kd other
         logs"``.
     n_labels : sequence of int or None
@@ -107,6 +111,16 @@ def compare(
         candidates (column `n_candidates`).
     inner_cv : int
         Number of folds of that search.
+    plain : estimator, optional
+        Any classifier or regressor of scikit-learn, not fitted: the alternative to a
+        student. The arm ``"plain"`` fits it on the features alone, ``"plain +
+        estimate"`` on features and the teacher's estimate of each clip as further
+        columns, and three more on those of the controls. By default an RBF SVM on
+        standardised columns, its C searched.
+    plain_X : array-like (n_clips, n_features), optional
+        Features of the clips for `plain`; by default X, which must then be features.
+    plain_search : dict or list of dict, optional
+        Parameter grid for `plain`, searched as `search`, for all of its arms alike.
     teacher_artists : array-like, optional
         Artists that ready teachers were trained on, in the ids of `groups`: those in a
         test fold are counted, with a warning.
@@ -160,7 +174,10 @@ def compare(
     Permuted logs: the items exchange their factors, none keeps its own, and the
     teacher is trained again. Random projection: a random linear map of the
     standardised input (features; of audio, mean and standard deviation over time of
-    the log-mel bands), with rows of the factors' length.
+    the log-mel bands), with rows of the factors' length. Same artist: the teacher is
+    trained again, on random factors that are distinct for each artist. It is what is
+    left of a teacher when listeners are taken away, but not which clips are by one
+    artist. A gain is knowledge from the logs only where it is beyond all three.
 
     Inside the search, the targets are those of the outer training part. They contain no
     information on labels.
@@ -181,12 +198,15 @@ def compare(
         search=search,
         inner_cv=inner_cv,
         teacher_artists=teacher_artists,
+        plain=plain,
+        plain_X=plain_X,
+        plain_search=plain_search,
     )
     fits = check_fits(problem, arms, n_labels, channels)
     with contextlib.ExitStack() as stack:
         store = None
         if folder is not None:
-            store = stack.enter_context(ResultStore(folder, identify(problem)))
+            store = stack.enter_context(open_store(folder, problem))
         rows = _run(problem, fits, store, n_jobs, verbose)
     return pl.DataFrame(
         [rows[fit] | {"groups": _groups_of(problem, fit)} for fit in fits],
@@ -206,7 +226,7 @@ def _run(problem, fits, store, n_jobs, verbose):
     found = {} if store is None else {fit: store.read(fit) for fit in fits}
     rows = {fit: row for fit, row in found.items() if row is not None}
     pending = [fit for fit in fits if fit not in rows]
-    projects = any(fit.arm == PROJECTION for fit in pending)
+    projects = any(fit.arm in (PROJECTION, PLAIN_PROJECTION) for fit in pending)
     if projects and find_ready(problem.teachers, PROJECTION) is None:
         _ = problem.statistics  # computed once, before there are several processes
     tasks = _split(problem, pending, effective_n_jobs(n_jobs))

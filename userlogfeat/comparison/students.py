@@ -35,6 +35,8 @@ def check_students(
     """
     for arm in arms:
         mode = mode_of(arm)
+        if mode == "plain":
+            continue
         for width in channels:
             ready = _ready(problem, arm, width)
             for settings in arm_candidates(problem.search, mode):

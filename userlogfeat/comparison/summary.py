@@ -12,7 +12,7 @@ import polars as pl
 
 from userlogfeat._groups import as_column
 from userlogfeat._typing import Labels
-from userlogfeat.comparison.arms import PERMUTED
+from userlogfeat.comparison.arms import ARMS, BASELINES, mode_of
 from userlogfeat.evaluation.significance import (
     cohens_dz,
     holm,
@@ -39,7 +39,7 @@ _NEEDED = (*_FIT, "score", "metric", "clips", "outcome")
 def summarise(
     frame: pl.DataFrame,
     *,
-    against: Sequence[str] = ("base", PERMUTED),
+    against: Sequence[str] | None = None,
     groups: Labels | None = None,
     corrected: bool = True,
 ) -> pl.DataFrame:
@@ -49,8 +49,10 @@ def summarise(
     ----------
     frame : polars.DataFrame
         Frame of ``compare``: one row a fit.
-    against : sequence of str
-        Arms that all others are compared with, if the frame has them.
+    against : sequence of str, optional
+        Arms that all others are compared with, if the frame has them. By default
+        students are compared with base and the plain arms with plain, and those that
+        are no controls with the three controls as well.
     groups : array-like (n_clips,), optional
         Artist of each clip of X, tested or not: intervals are then over artists, since
         clips of one artist are not independent. By default the `groups` of `compare`,
@@ -108,8 +110,8 @@ def summarise(
     """
     _check(frame)
     groups = _check_groups(groups, frame)
-    against = (against,) if isinstance(against, str) else tuple(against)
-    against = [arm for arm in against if arm in frame["arm"]]
+    pairs = _Pairs(against)
+    against = [arm for arm in pairs.against if arm in frame["arm"]]
     n_train = _training_size(frame) if corrected else None
     rows = []
     for (n_labels, channels), fits in frame.group_by(_SETTING, maintain_order=True):
@@ -118,11 +120,35 @@ def summarise(
             row = {"n_labels": n_labels, "channels": channels, "arm": arm}
             row |= tables.describe(arm)
             for other in against:
-                contrast = tables.compare(arm, other, n_train)
+                contrast = dict.fromkeys(_CONTRAST)
+                if pairs.has(arm, other):
+                    contrast = tables.compare(arm, other, n_train)
                 row |= {f"{name} to {other}": contrast[name] for name in _CONTRAST}
             rows.append(row)
     summary = pl.DataFrame(rows, schema=_schema(against), infer_schema_length=None)
     return _correct(summary, against)
+
+
+class _Pairs:
+    """The pairs of arms to compare: those asked for, or by default what matters.
+
+    A contrast more in the table makes Holm's correction of all others stricter.
+    """
+
+    def __init__(self, against):
+        self.default = against is None
+        if self.default:
+            against = [arm for base, all_ in BASELINES.items() for arm in (base, *all_)]
+        self.against = (against,) if isinstance(against, str) else tuple(against)
+
+    def has(self, arm, other):
+        if not self.default:
+            return True
+        baseline = "plain" if mode_of(arm) == "plain" else "base"
+        if arm == baseline or other == baseline:
+            return other == baseline
+        control = arm in ARMS and ARMS[arm].is_control
+        return not control and other in BASELINES[baseline]
 
 
 class _Tables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -53,7 +53,10 @@ class Supervision:
         """
         ready = find_ready(self.problem.teachers, fit.arm)
         if ready is not None:
-            return *self._choose(ready, fit), None
+            teacher, targets = self._choose(ready, fit)
+            if fit.mode == "plain" and targets is None:
+                return None, self._embed(teacher, fit), None
+            return teacher, targets, None
         self._used = None
         teacher, targets = ARMS[fit.arm].function(self, fit)
         return teacher, targets, self._used
@@ -63,6 +66,7 @@ class Supervision:
         fit: Fit,
         change: Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
         | None = None,
+        by: Literal["item", "artist"] = "item",
     ) -> FoldTeacher:
         """Return the teacher for a fit, which saw no artist of the test fold.
 
@@ -73,12 +77,14 @@ class Supervision:
             Function from factors (n_clips, n_factors), items (n_clips,) and a numpy
             Generator to the factors that the teacher learns instead, such as
             :func:`permute_factors`.
+        by : {"item", "artist"}
+            Whether `change` gets items, or artists in their place.
         """
         data, problem = self.problem.teachers, self.problem
         random_state = getattr(data.estimator, "random_state", None)
         own_seed = change is not None or random_state is None
         excluded = problem.excluded[fit.fold]
-        key = (excluded, change, fit.channels, fit.seed if own_seed else None)
+        key = (excluded, change, by, fit.channels, fit.seed if own_seed else None)
         if key not in self._teachers:
             self._teachers[key] = FoldTeacher(
                 data,
@@ -87,6 +93,7 @@ class Supervision:
                 excluded=excluded,
                 seed=fit.seed,
                 change=change,
+                by=by,
                 channels=fit.channels,
             )
         teacher = self._used = self._teachers[key]
@@ -111,6 +118,13 @@ class Supervision:
             length=length,
             seed=fit.seed,
         )
+
+    def _embed(self, teacher: Any, fit: Fit) -> np.ndarray:
+        """Estimates of a ready teacher for all clips, as columns."""
+        from userlogfeat.estimators._teacher import embed_by, resolve_teacher
+
+        resolved = resolve_teacher(teacher, channels=fit.channels)
+        return embed_by(resolved, self.problem.X)
 
     def _choose(self, ready: Any, fit: Fit) -> Given:
         """Choose the ready teacher, or the ready targets, of one fit."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import clone
@@ -77,6 +77,40 @@ def permute_factors(
     return permuted
 
 
+def distinct_factors(
+    factors: np.ndarray, artists: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Give every artist random factors of its own.
+
+    A teacher of these learns which clips are by one artist, as a teacher of logs does,
+    and nothing about listeners: artists whom the same people play are as far apart as
+    any. Permuted logs differ from it in that some artists get similar factors.
+
+    Parameters
+    ----------
+    factors : ndarray (n_clips, n_factors)
+        Factors of the logs: their number and root mean square length are kept.
+    artists : ndarray (n_clips,)
+    rng : numpy Generator
+
+    Returns
+    -------
+    ndarray (n_clips, n_factors)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> artists = np.array(["a", "a", "b"])
+    >>> random = distinct_factors(np.ones((3, 2)), artists, np.random.default_rng(0))
+    >>> (random[0] == random[1]).all(), (random[0] == random[2]).any()
+    (np.True_, np.False_)
+    """
+    artist = artist_groups(artists)
+    drawn = rng.standard_normal((artist.max() + 1, factors.shape[1]))
+    scale = np.sqrt(np.square(factors, dtype=np.float64).mean())
+    return (drawn * scale)[artist]
+
+
 class FoldTeacher:
     """A teacher trained without the artists of one test fold, when first asked for.
 
@@ -93,6 +127,8 @@ class FoldTeacher:
         Seed of `change`; and of the estimator, where that has none.
     change : callable, optional
         Function from factors, items and a numpy Generator to the factors to learn.
+    by : {"item", "artist"}
+        Whether `change` gets items, or artists in their place.
     channels : int or None
         The estimator's parameter of this name, where it has one.
     """
@@ -106,11 +142,13 @@ class FoldTeacher:
         excluded: Sequence[int],
         seed: int,
         change: Callable[..., np.ndarray] | None = None,
+        by: Literal["item", "artist"] = "item",
         channels: int | None = None,
     ) -> None:
         self.data, self.overlap, self.seed = data, overlap, seed
         self.student_X = X if data.student_X is None else data.student_X
         self.change, self.channels = change, channels
+        self.owners = data.items if by == "item" else overlap.teacher
         self.rows = np.flatnonzero(~np.isin(overlap.teacher, excluded))
         n_artists = len(np.unique(overlap.teacher[self.rows]))
         if n_artists < 2:
@@ -133,7 +171,7 @@ class FoldTeacher:
         if self.change is None:
             return factors
         rng = np.random.default_rng([self.seed, _CHANGE])
-        return self.change(factors, self.data.items[self.rows], rng)
+        return self.change(factors, self.owners[self.rows], rng)
 
     @cached_property
     def estimator(self) -> Any:

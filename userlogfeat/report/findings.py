@@ -2,15 +2,17 @@
 
 A difference counts where its 95 % interval excludes zero and its p value, if there is
 one, survives Holm's correction. A gain is called knowledge from the logs only where it
-is larger than that of a teacher of *permuted* logs, which regularises as well and has
-no knowledge.
+is larger than that of each of three controls: a teacher of *permuted* logs and a
+*random projection*, which regularise as well and have no knowledge, and a teacher of
+random factors for the *same artist*, which knows which clips are by one artist.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from userlogfeat.comparison.arms import PERMUTED
+from userlogfeat.comparison.arms import BASELINES, ESTIMATE
 
 if TYPE_CHECKING:
     from userlogfeat.report.frames import Contrast
@@ -56,31 +58,56 @@ def describe(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
     return f"{c.arm} is {side} {c.against} by {change}{unit} ({least} to {most}){end}."
 
 
-def explain_gain(to_base: Contrast | None, to_permuted: Contrast | None) -> str | None:
-    """Explain whether a gain of kd over base is knowledge from the logs.
+# The arm that has the logs, of each baseline.
+_TAUGHT = {"base": "kd", "plain": ESTIMATE}
+
+
+def explain_gain(
+    to_base: Contrast | None,
+    to_controls: Mapping[str, Contrast | None],
+) -> str | None:
+    """Explain whether a gain over the baseline is knowledge from the logs.
 
     Parameters
     ----------
-    to_base, to_permuted : Contrast or None
-        kd against base, and against kd from permuted logs, in one setting.
+    to_base : Contrast or None
+        The arm that has the logs against its baseline, in one setting.
+    to_controls : mapping of str to (Contrast or None)
+        The same arm against each of the three controls; None where it was not run.
 
     Returns
     -------
     str or None
-        None where kd is not certainly above base: there is no gain to explain.
+        None where the arm is not certainly above its baseline: there is no gain to
+        explain.
     """
     if to_base is None or to_base.sign <= 0 or not to_base.holds:
         return None
-    if to_permuted is None:
-        return "Without kd from permuted logs, the gain may be regularisation alone."
-    if to_permuted.holds and to_permuted.sign > 0:
-        return "Permuted logs do not give this gain: it is knowledge from the logs."
-    if to_permuted.holds:
-        return "Permuted logs give more: the gain is regularisation, not knowledge."
-    return (
-        "Permuted logs may give the same: the gain is not shown to be knowledge from "
-        "the logs; it may be regularisation."
-    )
+    missing = [arm for arm, found in to_controls.items() if found is None]
+    if len(missing) == len(to_controls):
+        return "Without controls, the gain may be regularisation alone."
+    found = {arm: c for arm, c in to_controls.items() if c is not None}
+    more = [arm for arm, c in found.items() if c.holds and c.sign < 0]
+    same = [arm for arm, c in found.items() if not c.holds]
+    if more:
+        return f"More is given by {_list(more)}: the gain is not knowledge."
+    if same:
+        return (
+            f"The same may be given by {_list(same)}: the gain is not shown to be "
+            "knowledge from the logs; it may be regularisation, or which clips are by "
+            "one artist."
+        )
+    if missing:
+        return (
+            f"The gain is beyond {_list(list(found))}. Without {_list(missing)}, it is "
+            "not shown to be knowledge from the logs."
+        )
+    return "None of the three controls gives this gain: it is knowledge from the logs."
+
+
+def _list(names):
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def count_settings(found: list[Contrast]) -> list[str]:
@@ -107,7 +134,7 @@ def count_settings(found: list[Contrast]) -> list[str]:
         f"settings, below in {signs.count(-1)}, not distinguishable in "
         f"{signs.count(0)}."
         for (arm, against), signs in pairs.items()
-        if against == "base" or (arm, against) == ("kd", PERMUTED)
+        if against in BASELINES or arm in _TAUGHT.values()
     ]
 
 
@@ -131,12 +158,15 @@ def sentences(
     list of str
     """
     pairs = {(c.arm, c.against): c for c in group}
-    first = [("kd", "base"), ("kd", PERMUTED)]
-    to_base, to_permuted = (pairs.get(pair) for pair in first)
-    found = [c for c in (to_base, to_permuted) if c is not None]
-    lines = [describe(c, metric, where=where) for c in found]
-    origin = explain_gain(to_base, to_permuted)
-    lines += [] if origin is None else [origin]
-    against = "base" if any(c.against == "base" for c in group) else group[0].against
-    others = [p for p in pairs if p[1] == against and p not in first and not brief]
+    lines, described = [], set()
+    for baseline, arm in _TAUGHT.items():
+        first = [(arm, baseline), *((arm, c) for c in BASELINES[baseline])]
+        lines += [describe(pairs[p], metric, where=where) for p in first if p in pairs]
+        controls = {control: pairs.get((arm, control)) for _, control in first[1:]}
+        origin = explain_gain(pairs.get(first[0]), controls)
+        lines += [] if origin is None else [origin]
+        described.update(first)
+    against = [b for b in BASELINES if any(c.against == b for c in group)]
+    against = against or [group[0].against]
+    others = [p for p in pairs if p[1] in against and p not in described and not brief]
     return lines + [describe(pairs[pair], metric, where=where) for pair in others]
