@@ -310,8 +310,8 @@ def test_estimates_are_columns_of_any_estimator(task, columns):
     }
     frame = run(task, student=columns, teachers=teachers, teacher_artists=())
     assert frame["arm"].unique(maintain_order=True).to_list() == list(PLAIN_ARMS)
-    fits = iter(Columns.seen)  # one seed after the other
-    for row in frame.sort("seed", maintain_order=True).iter_rows(named=True):
+    fits = iter(Columns.seen)  # one seed and fold after the other
+    for row in frame.sort("seed", "fold", maintain_order=True).iter_rows(named=True):
         seen, seed = next(fits)
         rows = seen[:, 0].astype(int)
         np.testing.assert_array_equal(seen[:, :6], X[rows])
@@ -1396,7 +1396,7 @@ def test_the_papers_network_in_all_arms_with_search(tmp_path):
     assert frame["n_teacher_clips"].to_list() == (
         [None] * 2 + [16] * 8 + [None] * 2 + [16] * 2
     )
-    assert frame["n_candidates"].to_list() == [1] * 6 + [2] * 6
+    assert frame["n_candidates"].to_list() == [1] * 6 + [2] * 8
     assert summarise(frame).height == 2 * len(DEFAULT_ARMS)
 
 

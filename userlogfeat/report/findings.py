@@ -59,7 +59,7 @@ def describe(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
 
 
 # The arm that has the logs, of each baseline.
-_TAUGHT = {"base": "kd", "plain": ESTIMATE}
+_WITH_LOGS = {"base": "kd", "plain": ESTIMATE}
 
 
 def explain_gain(
@@ -134,7 +134,7 @@ def count_settings(found: list[Contrast]) -> list[str]:
         f"settings, below in {signs.count(-1)}, not distinguishable in "
         f"{signs.count(0)}."
         for (arm, against), signs in pairs.items()
-        if against in BASELINES or arm in _TAUGHT.values()
+        if against in BASELINES or arm in _WITH_LOGS.values()
     ]
 
 
@@ -159,7 +159,7 @@ def sentences(
     """
     pairs = {(c.arm, c.against): c for c in group}
     lines, described = [], set()
-    for baseline, arm in _TAUGHT.items():
+    for baseline, arm in _WITH_LOGS.items():
         first = [(arm, baseline), *((arm, c) for c in BASELINES[baseline])]
         lines += [describe(pairs[p], metric, where=where) for p in first if p in pairs]
         controls = {control: pairs.get((arm, control)) for _, control in first[1:]}
