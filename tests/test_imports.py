@@ -26,7 +26,7 @@ ROWS = [
     {"estimators"},
     {"extraction"},
     {"recommendation"},
-    {"report", "comparison", "inspection", "mirex"},
+    {"report", "comparison", "inspection", "mirex", "exploration"},
     {"cli"},
 ]
 # What may be imported from the same row.
@@ -40,6 +40,7 @@ PAIRS = {
     ("id_tables", "catalogue"),
     ("report", "comparison"),
     ("mirex", "report"),
+    ("exploration", "report"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -44,6 +44,7 @@ REWRITTEN: set[str] = {
     "encoders",
     "estimators",
     "evaluation",
+    "exploration",
     "extraction",
     "factor_files",
     "factorization",

@@ -30,6 +30,7 @@ recommendation     the best items of users, the nearest users of a new track
 comparison         ``ARMS`` (base, fix, init, kd and the controls) on the same folds
                    and seeds
 report             plots, registered by name, and the HTML page of a comparison
+exploration        a page on which clips are seen, played and compared
 mirex              MIREX train/test submissions: the four calls, the folder to hand
                    in, the organisers' side
 inspection         says what a table, a model or a folder of factors is
@@ -70,6 +71,7 @@ _PUBLIC = {
     "Catalogue": "catalogue",
     "ClasswiseDisplay": "report",
     "read_catalogue": "catalogue",
+    "explore": "exploration",
     "extract": "extraction",
     "FRONTENDS": "frontends",
     "Interactions": "logs",
@@ -109,6 +111,7 @@ __all__ = [
     "Catalogue",
     "ClasswiseDisplay",
     "read_catalogue",
+    "explore",
     "extract",
     "FRONTENDS",
     "Interactions",
@@ -147,6 +150,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which load no
     from userlogfeat.estimators.user_tower import UserEmbedding
     from userlogfeat.estimators.voting import PatchVotingClassifier
     from userlogfeat.estimators.window_regression import WindowRegressionClassifier
+    from userlogfeat.exploration import explore
     from userlogfeat.extraction import extract
     from userlogfeat.frontends import FRONTENDS
     from userlogfeat.logs import Interactions, read_logs

@@ -1,19 +1,28 @@
-"""A page of sections, as one HTML file: no scripts, no network, any browser.
+"""Pages as one HTML file each: nothing is fetched, any browser shows them.
 
-``templates/page.html`` has the markup and escapes every text. Sections hold paragraphs
-(str), lists of items (list of str), and the blocks defined here.
+All pages have one look: they extend ``templates/base.html`` and have the style sheet
+``templates/style.css``. Templates escape every text; the policy of a page names the
+digest of its style and its script, so nothing else is applied or run.
+
+A page of sections is ``templates/page.html``. Sections hold paragraphs (str), lists of
+items (list of str), and the blocks defined here.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from userlogfeat._files import replace_file
 from userlogfeat._typing import PathLike
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from userlogfeat.report.plots import Picture
 
 
@@ -86,17 +95,101 @@ def render_page(title: str, sections: Iterable[Section], footer: str) -> str:
     >>> "<p>1 &lt; 2</p>" in page
     True
     """
-    import jinja2
+    return render("page.html", title=title, sections=list(sections), footer=footer)
 
+
+def render(
+    template: str,
+    *,
+    styles: Sequence[str] = ("style.css",),
+    script: str | None = None,
+    media: str = "'none'",
+    **values: Any,
+) -> str:
+    """Render a template of ``report/templates`` that extends ``base.html``.
+
+    Parameters
+    ----------
+    template : str
+        Name of the file.
+    styles : sequence of str
+        Style sheets beside it, joined.
+    script : str, optional
+        Script beside it.
+    media : str
+        Sources of audio that the page's policy allows.
+    **values : object
+        Values of the template, `title` among them. Text is escaped.
+
+    Returns
+    -------
+    str
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    loader = jinja2.PackageLoader("userlogfeat.report")
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("userlogfeat.report"),
+        loader=loader,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    template = environment.get_template("page.html")
-    return template.render(title=title, sections=list(sections), footer=footer) + "\n"
+
+    def read(name: str) -> str:
+        return loader.get_source(environment, name)[0]
+
+    style = "\n".join(map(read, styles))
+    code = None if script is None else read(script)
+    scripts = "'none'" if code is None else _digest(code)
+    policy = [
+        "default-src 'none'",
+        "img-src data:",
+        f"style-src {_digest(style)}",
+        f"script-src {scripts}",
+        f"media-src {media}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    text = environment.get_template(template).render(
+        policy=Markup("; ".join(policy)),
+        style=Markup(style),
+        script=None if code is None else Markup(code),
+        **values,
+    )
+    return text + "\n"
+
+
+def json_text(data: Any) -> Markup:
+    r"""Return data as JSON that may stand in an HTML script element.
+
+    Parameters
+    ----------
+    data : object
+
+    Returns
+    -------
+    markupsafe.Markup
+        No character of it can end the element, or be read as markup.
+
+    Examples
+    --------
+    >>> str(json_text(["</script>"]))
+    '["\\u003c/script\\u003e"]'
+    """
+    from markupsafe import Markup
+
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _digest(text):
+    """Digest of a style or script as a page's policy names it."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def write_page(

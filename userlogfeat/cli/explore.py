@@ -1,0 +1,183 @@
+"""`userlogfeat explore`: a page on which clips are seen and played."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
+from userlogfeat.cli.console import licence_notes_last, print_line
+from userlogfeat.cli.errors import explained
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  userlogfeat explore features -o page.html --catalogue tracks.csv --label genre
+  userlogfeat explore features --serve
+  userlogfeat explore lastfm2k-musicnn my_music/ -o page.html --audio embed
+  userlogfeat explore teacher -o page.html --catalogue tracks.csv \\
+      --compare lastfm2k-musicnn --factors factors
+
+\b
+The page is one file, which fetches nothing. It colours clips by label, artist, the
+classifier's answers and errors; a click plays a clip and lists the nearest ones."""
+)
+def explore(
+    source: Annotated[
+        str, typer.Argument(metavar="TABLE|MODEL", help="Feature table, or model.")
+    ],
+    clips: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILES|FOLDERS]",
+            help="Audio for a model. Default: the clips of --catalogue",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, opt.path_option("--output", "-o", help="The HTML file to write.")
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show it on localhost until Ctrl-C.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of --serve; 0 is a free one.")
+    ] = 0,
+    compare: Annotated[
+        str | None, typer.Option(metavar="TABLE|MODEL", help="Show it side by side.")
+    ] = None,
+    audio: Annotated[
+        Literal["link", "embed", "none"],
+        typer.Option(
+            help="link: to the files here. embed: excerpts, so that the page can be "
+            "passed on."
+        ),
+    ] = "link",
+    max_megabytes: Annotated[
+        float, typer.Option(min=0.1, help="Limit of embedded audio.")
+    ] = 25,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layer to show; may be repeated.")
+    ] = None,
+    projection: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", help="pca, tsne or umap; may be repeated. Default: t-SNE and PCA"
+        ),
+    ] = None,
+    max_clips: Annotated[
+        int, typer.Option(min=3, help="Of more, a random sample is shown.")
+    ] = 10_000,
+    catalogue: Annotated[
+        Path | None, opt.path_option(help="Labels and artists of the clips.")
+    ] = None,
+    clip: opt.Clip = "clip",
+    catalogue_item: Annotated[
+        str | None, typer.Option(help="CATALOGUE's column of items. Default: item")
+    ] = None,
+    artist: opt.Artist = None,
+    label: Annotated[
+        str | None, typer.Option(help="CATALOGUE's column of labels. Default: label")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="CATALOGUE's column of train and test. Default: split"),
+    ] = None,
+    colour: Annotated[
+        list[str] | None,
+        typer.Option(help="Other column of CATALOGUE to colour by; may be repeated."),
+    ] = None,
+    factors: Annotated[
+        Path | None,
+        opt.path_option(
+            help="Folder of fit-cf that the model was trained on: artists whose "
+            "listeners would like a clip."
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None, opt.path_option(help="Table of names of the items of --factors.")
+    ] = None,
+    names_id: Annotated[str, typer.Option(help="Its column of items.")] = "item",
+    names_name: Annotated[str, typer.Option(help="Its column of names.")] = "name",
+    seed: opt.Seed = 0,
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write a page with a map of the clips: to see, to play, to search, to compare.
+
+    A model embeds audio first, and keeps the features beside the page: PAGE.features.
+    """
+    kept = "Features that were embedded are kept: run the same again."
+    with explained(kept if output else "Nothing was written."), ExitStack() as stack:
+        from userlogfeat.cli.errors import check_file
+        from userlogfeat.exploration.page import load_names, make_page, serve_explorer
+
+        if (output is None) == (not serve):
+            raise ValueError("Got neither, or both, of --output PAGE and --serve.")
+        folder = None
+        if output is not None:
+            check_file(output, overwrite)
+            folder = output.parent
+            features = output.with_suffix(".features")
+        else:
+            features = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        table = None
+        if catalogue is not None:
+            table = _read_catalogue(
+                catalogue, clip, catalogue_item, artist, label, split
+            )
+        with licence_notes_last(quiet):
+            page = make_page(
+                [source] if compare is None else [source, compare],
+                folder=folder,
+                features=features,
+                catalogue=table,
+                clips=clips or None,
+                layers=layer or None,
+                projection=projection or "auto",
+                factors=factors,
+                names=None
+                if names is None
+                else load_names(names, names_id, names_name),
+                colours=colour or (),
+                audio=audio,
+                max_megabytes=max_megabytes,
+                max_clips=max_clips,
+                random_state=seed,
+            )
+        for note in page.notes:
+            print_line(f"Note: {note}", err=True)
+        if output is None:
+            serve_explorer(page, port=port, ready=_print_address)
+            return
+        page.write(output)
+    if not quiet:
+        size = output.stat().st_size / 1e6
+        print_line(f"{len(page.files)} clips, {size:.1f} MB, in {output}")
+
+
+def _print_address(address):
+    print_line(f"{address}   (Ctrl-C ends it)")
+
+
+def _read_catalogue(path, clip, item, artist, label, split):
+    """Read a catalogue; its clips need no item, and may be ids of absent files."""
+    from userlogfeat.catalogue import Catalogue, read_catalogue
+    from userlogfeat.catalogue.sources import read_table
+
+    if item is None and not path.is_dir():
+        item = "item" if "item" in read_table(path).columns else clip
+    settings = {"clip": clip, "item": item or "item", "artist": artist, "label": label}
+    settings["artist_conflicts"] = "ignore"
+    try:
+        table = read_catalogue(path, **settings)
+    except FileNotFoundError:
+        if not path.exists():
+            raise
+        table = read_catalogue(path, **settings, check_files=False)
+    if split is not None:
+        table = Catalogue(table.frame.with_columns(split=table.frame[split]))
+    return table

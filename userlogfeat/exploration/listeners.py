@@ -1,0 +1,92 @@
+"""Artists (or tracks) whose listeners would like a clip, by a model's estimate.
+
+The estimate of a clip's factor is compared with the factors of the items of the logs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from userlogfeat._typing import PathLike
+from userlogfeat.evaluation.ranking import unit_rows
+from userlogfeat.exploration.clips import ESTIMATE, Model
+from userlogfeat.factor_files import DIGEST, ITEMS, read_side
+
+N_ITEMS = 8
+_BLOCK = 1024  # clips whose scores are in memory at once
+_INSIDE = ("", "users")  # where a saved model may carry factors
+
+
+def find_factors(source: Any, factors: PathLike | None) -> Path | None:
+    """Return the folder of factors: the one named, or one that a model carries."""
+    if factors is not None:
+        return Path(factors)
+    folder = getattr(source, "folder", source)
+    folders = [Path(folder) / inside for inside in _INSIDE]
+    return next((f for f in folders if (f / ITEMS).exists()), None)
+
+
+def liked_by_listeners(
+    model: Model, folder: Path, names: Mapping[Any, str] | None
+) -> tuple[list[str], np.ndarray] | None:
+    """Return the items whose listeners would like each clip.
+
+    Parameters
+    ----------
+    model : Model
+    folder : Path
+        Factors of items: of ``userlogfeat fit-cf``, or the users of ``fit-metric``.
+    names : mapping of id to str, optional
+        Names for people; by default the ids.
+
+    Returns
+    -------
+    items : list of str
+        Names of the items that are best for some clip.
+    best : ndarray (n_clips, n_items), int64
+        Places in `items`, best first. None in place of both where the model has no
+        estimates of factors.
+
+    Raises
+    ------
+    ValueError
+        Where the factors are known to be of another training than the model's.
+    """
+    if ESTIMATE not in model.layers:
+        return None
+    estimates = model.layers[ESTIMATE]
+    ids, items, made_by = read_side(folder, ITEMS)
+    digest = made_by.get(DIGEST)
+    if items.shape[1] != estimates.shape[1] or (
+        digest and model.users_digest and digest != model.users_digest
+    ):
+        raise ValueError(
+            f"Got the factors in {folder} ({items.shape[1]} columns) for the estimates "
+            f"of {model.name} ({estimates.shape[1]}), which are of another training: "
+            "they cannot be compared. Pass the factors that the model was trained on."
+        )
+    if not (digest and model.users_digest):
+        warnings.warn(
+            f"It is not noted which factors {model.name} was trained on. If they are "
+            f"not those in {folder}, the artists whose listeners would like a clip "
+            "mean nothing.",
+            stacklevel=2,
+        )
+    known = items.any(axis=1)
+    ids, units = ids[known], unit_rows(items[known])
+    k = min(N_ITEMS, len(ids))
+    best = []
+    for start in range(0, len(estimates), _BLOCK):
+        scores = unit_rows(estimates[start : start + _BLOCK]) @ units.T
+        some = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(scores, some, 1), axis=1, kind="stable")
+        best.append(np.take_along_axis(some, order, 1))
+    used, places = np.unique(np.concatenate(best), return_inverse=True)
+    names = {str(key): name for key, name in (names or {}).items()}
+    texts = [names.get(str(id), str(id)) for id in ids[used].tolist()]
+    return texts, places.reshape(len(estimates), k)
