@@ -24,6 +24,7 @@ SCRIPTS = (
     "user_tower_speed",
     "sampler_speed",
     "logs_reader",
+    "logs_many_files",
     "spark_extraction",
     "lastfm2k_weights",
     "genre_esc10_gtzan",

@@ -63,6 +63,7 @@ def open_parquet(path, *, at_most=float("inf"), **settings):
         )
     return pq.ParquetFile(
         as_file(path),
+        metadata=metadata,
         page_checksum_verification=True,
         read_dictionary=[c.path for c in _columns(metadata) if _is_text_column(c)],
         **settings,
@@ -159,7 +160,7 @@ def decode_text(rows, n_most):
             continue
         column = rows.column(place)
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        n_bytes += sum(map(_text_bytes, chunks))
+        n_bytes += sum(_most_text(chunk, n_most - n_bytes) for chunk in chunks)
         if n_bytes > n_most:
             raise ValueError(
                 f"its text up to the column {field.name!r} is longer than {n_most} "
@@ -269,6 +270,15 @@ def _decoded_type(kind):
 
 def _is_list(kind):
     return isinstance(kind, pa.ListType | pa.LargeListType | pa.FixedSizeListType)
+
+
+def _most_text(chunk, n_most):
+    """Bound the bytes of a column's words; exact where the bound is above `n_most`."""
+    if pa.types.is_dictionary(chunk.type) and len(chunk.dictionary):
+        longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
+        if longest * len(chunk) <= n_most:
+            return longest * len(chunk)
+    return _text_bytes(chunk)
 
 
 def _text_bytes(chunk):

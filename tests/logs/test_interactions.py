@@ -119,6 +119,7 @@ def test_chunks_and_merging_change_nothing(
 ):
     """Counts and last items of a file and a frame, against plain loops."""
     monkeypatch.setattr(log_sources, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(events, "CHUNK_ROWS", 3 * chunk_rows)
     monkeypatch.setattr(_text_lines, "_BLOCK", 200)  # bytes: many blocks
     monkeypatch.setattr(events, "_MERGE_ROWS", merge_rows)
     rng = np.random.default_rng(0)
@@ -369,7 +370,7 @@ def test_ids_that_are_lists():
 
 def test_parts_of_different_types(tmp_path):
     pl.DataFrame({"user": [1], "item": [2]}).write_parquet(tmp_path / "a.parquet")
-    frame = pl.DataFrame({"user": ["x"], "item": [2]})
+    frame = pl.DataFrame({"user": [2.5], "item": [2]})
     frame.write_parquet(tmp_path / "b.parquet")
     with pytest.raises(
         ValueError, match=r"of b\.parquet are of type .*before .* int64"
@@ -600,24 +601,27 @@ def test_mpd(tmp_path):
         read_logs(tmp_path, "mpd")
 
 
-# uid, item_id, timestamp, event: 1 unlikes b; 2 likes c, which nobody listened to.
+# uid, item_id, timestamp, event, percentage played: 1 unlikes b; 2 likes c, which
+# nobody listened to; the last two listens are too short.
 YAMBDA = [
-    (1, 10, 0, "listen"),
-    (1, 10, 5, "listen"),
-    (1, 11, 9, "listen"),
-    (2, 10, 3, "listen"),
-    (1, 10, 6, "like"),
-    (1, 11, 7, "like"),
-    (1, 11, 8, "unlike"),
-    (2, 12, 4, "like"),
-    (2, 10, 5, "dislike"),
+    (1, 10, 0, "listen", 51),
+    (1, 10, 5, "listen", 100),
+    (1, 11, 9, "listen", 70),
+    (2, 10, 3, "listen", 60),
+    (1, 10, 6, "like", None),
+    (1, 11, 7, "like", None),
+    (1, 11, 8, "unlike", None),
+    (2, 12, 4, "like", None),
+    (2, 10, 5, "dislike", None),
+    (2, 11, 8, "listen", 50),
+    (1, 10, 10, "listen", 0),
 ]
 
 
 @pytest.fixture(params=["multi_event", "files"])
 def yambda(request, tmp_path):
     schema = {"uid": pl.UInt32, "item_id": pl.UInt32, "timestamp": pl.UInt32}
-    schema |= {"event_type": pl.Categorical}
+    schema |= {"event_type": pl.Categorical, "played_ratio_pct": pl.UInt8}
     frame = pl.DataFrame(YAMBDA, schema=schema, orient="row")
     if request.param == "multi_event":
         frame.write_parquet(tmp_path / "multi_event.parquet")
@@ -638,10 +642,15 @@ def test_yambda(yambda):
     assert log.item_ids[log.last_items].tolist() == [11, 10]  # among the plays
     log = read_logs(yambda, "yambda", min_users_per_item=0)
     assert log.liked.toarray().tolist() == [[1, 0, 0], [0, 0, 1]]
+    log = read_logs(yambda, "yambda", listened_above=0)
+    np.testing.assert_array_equal(log.user_items.toarray(), [[3, 1], [1, 1]])
+    log = read_logs(yambda, "yambda", since=5, until=9, listened_above=0.4)
+    assert log.user_items.toarray().tolist() == [[1, 0], [0, 1]]
 
 
 def test_yambda_of_a_strange_kind(tmp_path):
     events = {"uid": [1], "item_id": [2], "timestamp": [3], "event_type": ["skip"]}
+    events |= {"played_ratio_pct": [None]}
     pl.DataFrame(events).write_parquet(tmp_path / "multi_event.parquet")
     with pytest.raises(ValueError, match=r"events of the types \['skip'\]"):
         read_logs(tmp_path, "yambda")

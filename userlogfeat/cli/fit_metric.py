@@ -208,7 +208,8 @@ def _feedback_on_clips(items, feedback, folder):
     import numpy as np
 
     from userlogfeat._ids import nothing_shared, positions
-    from userlogfeat.recommendation.users import move, read_users
+    from userlogfeat.recommendation.users import read_users
+    from userlogfeat.users.histories import move
 
     y = feedback.of_clips(items)
     if folder is None:

@@ -36,7 +36,8 @@ from scipy import sparse
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._ids import positions
 from userlogfeat._typing import ArrayLike, Frame, PathLike
-from userlogfeat.logs.columns import IdCodes, read_fractions, read_skips
+from userlogfeat.logs.columns import read_fractions, read_skips
+from userlogfeat.logs.ids import IdCodes
 from userlogfeat.logs.sources import iter_chunks
 
 if TYPE_CHECKING:
@@ -379,13 +380,15 @@ def _add_up(chunks, rule):
     """Add up the rule's numbers, and plays, as csr matrices; return ids as well."""
     read = {"played_ratio": read_fractions, "skips": lambda chunk: ~read_skips(chunk)}
     user_codes, item_codes = IdCodes("user"), IdCodes("item")
-    parts = [
-        (user_codes.encode(chunk), item_codes.encode(chunk), read[rule](chunk))
-        for chunk in chunks
-    ]
-    if not sum(len(users) for users, _, _ in parts):
+    values = []
+    for chunk in chunks:
+        user_codes.add(chunk)
+        item_codes.add(chunk)
+        values.append(read[rule](chunk))
+    if not sum(map(len, values)):
         raise ValueError("The logs hold no rows: there is nothing to learn from.")
-    users, items, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    users, items = user_codes.take_codes(), item_codes.take_codes()
+    values = np.concatenate(values)
     user_ids, user_ranks = user_codes.in_order()
     item_ids, item_ranks = item_codes.in_order()
     where = (user_ranks[users], item_ranks[items])

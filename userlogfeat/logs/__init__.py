@@ -5,7 +5,9 @@ reading       ``read_logs``
 interactions  ``Interactions``
 formats       where five published logs keep their users, items and plays
 sources       any table, a file or a frame, as a stream of chunks
-columns       identifiers become codes, counts and times numbers
+columns       counts, verdicts and fractions played become numbers
+times         times become numbers, and so do bounds and half-lives
+ids           identifiers become codes, and codes rows and columns
 events        rows become matrices, a chunk at a time
 on_spark      the same on a Spark cluster: ``SparkInteractions``
 ============  ==============================================================

@@ -6,41 +6,108 @@ time, where last items are asked for).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
-from userlogfeat.logs.columns import IdCodes, Times, read_counts, read_verdicts
+from userlogfeat.logs.columns import read_counts, read_fractions, read_verdicts
+from userlogfeat.logs.ids import IdCodes, Places, place_ids, refuse_strangers
 from userlogfeat.logs.interactions import Interactions
 from userlogfeat.logs.sources import CHUNK_ROWS
+from userlogfeat.logs.times import Times
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from concurrent.futures import Executor
+
+    from userlogfeat._typing import ArrayLike
 
 _EXACT = 1 << 24  # up to here float32 counts one by one
 _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
 
 
-class Events:
-    """Rows read so far, as codes and numbers."""
+@dataclass(frozen=True)
+class Period:
+    """Which plays count, and how much: see :func:`userlogfeat.read_logs`."""
 
-    def __init__(self) -> None:
+    since: Any = None
+    until: Any = None
+    half_life: Any = None
+    listened_above: float = 0.0
+
+    @property
+    def needs_time(self) -> bool:
+        """Whether it asks for the times of plays."""
+        return any(v is not None for v in (self.since, self.until, self.half_life))
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which users and items become rows and columns."""
+
+    user_ids: ArrayLike | None = None
+    item_ids: ArrayLike | None = None
+    unknown: str = "apart"
+    aliases: Mapping[Any, Any] | None = None
+    without_users: ArrayLike | None = None
+    min_users_per_item: int = 1
+    min_items_per_user: int = 1
+
+
+class Events:
+    """Rows read so far, as codes and numbers.
+
+    Parameters
+    ----------
+    period : Period, optional
+    """
+
+    def __init__(self, period: Period | None = None) -> None:
+        self.period = period or Period()
         self.user_codes, self.item_codes = IdCodes("user"), IdCodes("item")
         self.times = Times()
-        self.plays = []  # (users, items, counts, times or None) a chunk
-        self.verdicts = []  # (users, items, verdicts, times or None) a chunk
-        self.n_rows = self.n_plays = self.n_merged = 0
+        self.pending = []  # (counts, verdicts or None, times or None) a chunk
+        self.plays = []  # (users, items, counts, times or None) a batch
+        self.verdicts = []  # (users, items, verdicts, times or None) a batch
+        self.n_rows = self.n_plays = self.n_merged = self.n_pending = 0
+        self.n_outside = 0  # rows before `since`, or from `until` on
 
     def add(self, chunk: Any, pool: Executor) -> None:
-        """Add a chunk; users and items are looked up in parallel."""
-        users, items = pool.map(
-            lambda codes: codes.encode(chunk), (self.user_codes, self.item_codes)
-        )
-        counts, verdicts = read_counts(chunk), read_verdicts(chunk)
+        """Add a chunk; users and items are looked up in parallel, in batches."""
         times = self.times.read(chunk) if "time" in chunk.table.column_names else None
-        self.n_rows += len(users)
-        if verdicts is not None:
+        if self.period.since is not None or self.period.until is not None:
+            chunk, times = self._inside(chunk, times)
+        self.user_codes.add(chunk)
+        self.item_codes.add(chunk)
+        counts, verdicts = read_counts(chunk), read_verdicts(chunk)
+        if "played" in chunk.table.column_names and self.period.listened_above > 0:
+            counts[read_fractions(chunk) <= self.period.listened_above] = 0
+        self.pending.append((counts, verdicts, times))
+        self.n_pending += len(counts)
+        if self.n_pending >= CHUNK_ROWS:
+            self.take_pending(pool)
+
+    def take_pending(self, pool: Executor) -> None:
+        """Look up the identifiers of what was added."""
+        pending, self.pending = self.pending, []
+        if not pending:
+            return
+        both = (self.user_codes, self.item_codes)
+        users, items = pool.map(lambda codes: codes.take_codes(), both)
+        counts, verdicts, times = zip(*pending, strict=True)
+        counts = np.concatenate(counts)
+        times = None if times[0] is None else np.concatenate(times)
+        self.n_rows += self.n_pending
+        self.n_pending = 0
+        if any(part is not None for part in verdicts):
+            verdicts = np.concatenate(
+                [
+                    np.full(len(part[0]), np.nan, np.float32) if v is None else v
+                    for part, v in zip(pending, verdicts, strict=True)
+                ]
+            )
             rows = (users, items, verdicts, times)
             self.verdicts.append(_pick(rows, ~np.isnan(verdicts)))
         rows = (users, items, counts, times)
@@ -48,43 +115,123 @@ class Events:
         self.plays.append(rows if counts.all() else _pick(rows, counts > 0))
         self.n_plays += len(self.plays[-1][0])
         if self.n_plays > _MERGE_ROWS + 2 * self.n_merged:
-            self.plays = [_merge(*_joined(self.plays))]
+            self.plays = [_merge(*_joined(self.plays), self._half_life())]
             self.n_plays = self.n_merged = len(self.plays[0][0])
 
-    def interactions(
-        self, weights: str, min_users_per_item: int, min_items_per_user: int
-    ) -> Interactions:
-        """Return all rows as matrices, with the identifiers in order."""
+    def interactions(self, weights: str, rules: Rules) -> Interactions:
+        """Return all rows as matrices; all that was added is looked up already.
+
+        Parameters
+        ----------
+        weights : {"count", "binary"}
+        rules : Rules
+        """
         if not self.n_plays:
-            what = "no rows" if not self.n_rows else f"{self.n_rows} rows, no play"
-            raise ValueError(f"The logs hold {what}: there is nothing to learn from.")
+            raise ValueError(self._nothing())
         self.times.check()
-        user_ids, user_ranks = self.user_codes.in_order()
-        item_ids, item_ranks = self.item_codes.in_order()
-        ranks, shape = (user_ranks, item_ranks), (len(user_ids), len(item_ids))
-        users, items, counts, times = _joined(_in_order(self.plays, *ranks))
-        user_items = _add_up(users, items, counts, shape)
-        del counts
-        if times is None:
-            del users, items
-        if weights == "binary":
-            user_items.data[:] = 1
-        kept = _enough(user_items, min_users_per_item, min_items_per_user)
-        last_items = None
-        if times is not None:
-            last_items = _last_items(users, items, times, kept)
-        liked = disliked = None
+        without, known = rules.without_users, (rules.user_ids, rules.item_ids)
+        users = place_ids(self.user_codes, known=known[0], without=without)
+        items = place_ids(self.item_codes, known=known[1], aliases=rules.aliases)
+        if known[1] is not None and rules.unknown == "apart":
+            refuse_strangers(items, "item")
+        places = (users, items)
+        plays = _joined(_in_order(self.plays, *places))
+        if not len(plays[0]):
+            raise ValueError("without_users= leaves nothing of the logs.")
+        verdicts = None
         if self.verdicts:
-            verdicts = _joined(_in_order(self.verdicts, *ranks))
-            liked, disliked = _liked_disliked(verdicts, shape)
-        return Interactions(
-            _part(user_items, kept),
-            user_ids[kept[0]],
-            item_ids[kept[1]],
-            last_items,
-            _part(liked, kept),
-            _part(disliked, kept),
-        )
+            verdicts = _joined(_in_order(self.verdicts, *places))
+        if self.period.half_life is not None:
+            plays[2] = self._decayed(plays[2], plays[3])
+        return _matrices(plays, verdicts, places, weights, rules)
+
+    def _inside(self, chunk, times):
+        """Keep the rows of the period."""
+        kept = np.ones(len(times), bool)
+        if self.period.since is not None:
+            kept &= times >= self.times.bound(self.period.since, "since")
+        if self.period.until is not None:
+            kept &= times < self.times.bound(self.period.until, "until")
+        self.n_outside += len(kept) - np.count_nonzero(kept)
+        if kept.all():
+            return chunk, times
+        return chunk.only(kept), times[kept]
+
+    def _half_life(self):
+        if self.period.half_life is None:
+            return None
+        return self.times.span(self.period.half_life, "half_life")
+
+    def _decayed(self, counts, times):
+        """Halve counts for every half-life between a play and the end."""
+        end = times.max()
+        if self.period.until is not None:
+            end = self.times.bound(self.period.until, "until")
+        return (counts * _fraction_left(end - times, self._half_life())).astype("f4")
+
+    def _nothing(self):
+        what = "no rows"
+        if self.n_rows:
+            what = f"{self.n_rows} rows, no play"
+        if self.n_outside:
+            what += f" from since={self.period.since} to until={self.period.until}"
+            what += f" ({self.n_outside} rows outside)"
+        return f"The logs hold {what}: there is nothing to learn from."
+
+
+def _matrices(plays, verdicts, places, weights, rules):
+    """Make the matrices of the users and items that are kept."""
+    users, items, counts, times = plays
+    shape = tuple(len(side.ids) for side in places)
+    user_items = _add_up(users, items, counts, shape)
+    user_items.eliminate_zeros()  # of plays so old that nothing is left of them
+    del counts
+    if weights == "binary":
+        user_items.data[:] = 1
+    liked = disliked = None
+    if verdicts is not None:
+        liked, disliked = _liked_disliked(verdicts, shape)
+    matrices = {"user_items": user_items, "liked": liked, "disliked": disliked}
+    inside, fixed = _inside(places, rules)
+    minimums = (rules.min_users_per_item, rules.min_items_per_user)
+    kept = _enough(user_items, *minimums, inside, fixed)
+    last_items = None
+    if times is not None:
+        last_items = _last_items(users, items, times, kept)
+    return Interactions(
+        **{name: _part(matrix, kept) for name, matrix in matrices.items()},
+        user_ids=places[0].ids[kept[0]],
+        item_ids=places[1].ids[kept[1]],
+        last_items=last_items,
+        unknown=_unknown(matrices, places, inside),
+    )
+
+
+def _inside(places, rules):
+    """Find users and items that may be rows and columns, and those that must be."""
+    inside, fixed = [], []
+    given = (rules.user_ids, rules.item_ids)
+    for side, known in zip(places, given, strict=True):
+        is_known = np.arange(len(side.ids)) < side.n_known
+        fixed.append(is_known)
+        apart = known is not None and rules.unknown == "apart"
+        inside.append(is_known if apart else np.ones(len(side.ids), bool))
+    return inside, fixed
+
+
+def _unknown(matrices, places, inside):
+    """Return the pairs of unknown users or items, or None where there are none."""
+    if all(side.all() for side in inside):
+        return None
+    outside = {}
+    for name, matrix in matrices.items():
+        if matrix is None:
+            continue
+        pairs = matrix.tocoo()
+        kept = ~(inside[0][pairs.row] & inside[1][pairs.col])
+        entries = (pairs.data[kept], (pairs.row[kept], pairs.col[kept]))
+        outside[name] = sparse.csr_matrix(entries, shape=matrix.shape)
+    return Interactions(user_ids=places[0].ids, item_ids=places[1].ids, **outside)
 
 
 def _add_up(users, items, counts, shape):
@@ -97,27 +244,29 @@ def _add_up(users, items, counts, shape):
     return exact.astype(np.float32)
 
 
-def _enough(user_items, min_users_per_item, min_items_per_user):
+def _enough(user_items, min_users_per_item, min_items_per_user, inside, fixed):
     """Find users and items that have enough of each other: two boolean masks.
 
     The largest part of the logs in which every item has `min_users_per_item` users
     and every user `min_items_per_user` items. It does not depend on the order in
-    which users and items are left out.
+    which users and items are left out. Those outside of `inside` are none of it, and
+    those of `fixed` stay, whatever they have.
     """
-    keep_users, keep_items = (np.ones(n, bool) for n in user_items.shape)
+    keep_users, keep_items = inside
     pattern = sparse.csr_matrix(
         (np.ones(user_items.nnz, np.int32), user_items.indices, user_items.indptr),
         shape=user_items.shape,
     )
     n_users = pattern.T @ keep_users.astype(np.int32)
     while True:
-        keep_items = n_users >= min_users_per_item
+        keep_items = inside[1] & (fixed[1] | (n_users >= min_users_per_item))
         _refuse_nothing(keep_items, "min_users_per_item", min_users_per_item, n_users)
         n_items = pattern @ keep_items.astype(np.int32)
-        keep_users = n_items >= min_items_per_user
+        keep_users = inside[0] & (fixed[0] | (n_items >= min_items_per_user))
         _refuse_nothing(keep_users, "min_items_per_user", min_items_per_user, n_items)
         n_users = pattern.T @ keep_users.astype(np.int32)
-        if (n_users >= min_users_per_item).tolist() == keep_items.tolist():
+        still = inside[1] & (fixed[1] | (n_users >= min_users_per_item))
+        if np.array_equal(still, keep_items):
             return keep_users, keep_items
 
 
@@ -167,8 +316,15 @@ def _liked_disliked(columns, shape):
     return matrices
 
 
-def _merge(users, items, counts, times):
+def _fraction_left(ages, half_life):
+    """Return the fraction of a play that is left after some time."""
+    return np.exp2(-np.asarray(ages, dtype=np.float64) / half_life)
+
+
+def _merge(users, items, counts, times, half_life=None):
     """Add up the plays of each pair and keep its last time.
+
+    With a half-life each play counts what is left of it at the pair's last time.
 
     Pairs come in the order of their last plays, so that "further down is later" stays
     true of what is left.
@@ -177,22 +333,26 @@ def _merge(users, items, counts, times):
     by_pair = np.argsort(pairs, kind="stable")
     pairs = pairs[by_pair]
     starts = np.flatnonzero(np.diff(pairs, prepend=pairs[0] - 1))
-    counts = np.add.reduceat(counts[by_pair], starts, dtype=np.float64)
+    counts = counts[by_pair]
     last = by_pair  # the row of each pair's last play
     if times is not None:
         latest = np.maximum.reduceat(times[by_pair], starts)
-        sizes = np.diff(starts, append=len(pairs))
-        last = np.where(times[by_pair] == np.repeat(latest, sizes), by_pair, -1)
+        latest = np.repeat(latest, np.diff(starts, append=len(pairs)))
+        last = np.where(times[by_pair] == latest, by_pair, -1)
+        if half_life is not None:
+            counts = counts * _fraction_left(latest - times[by_pair], half_life)
+    counts = np.add.reduceat(counts, starts, dtype=np.float64)
     last = np.maximum.reduceat(last, starts)
     order = np.argsort(last)
     last, counts = last[order], counts[order].astype(np.float32)
     return users[last], items[last], counts, None if times is None else times[last]
 
 
-def _in_order(parts, user_ranks, item_ranks):
-    """Replace codes by ranks, one part after another."""
+def _in_order(parts, user_places: Places, item_places: Places):
+    """Replace codes by rows and columns, one part after another."""
     for index, (users, items, *rest) in enumerate(parts):
-        parts[index] = (user_ranks[users], item_ranks[items], *rest)
+        rows = (user_places.of_codes[users], item_places.of_codes[items], *rest)
+        parts[index] = rows if (rows[0] >= 0).all() else _pick(rows, rows[0] >= 0)
     return parts
 
 

@@ -22,9 +22,14 @@ mpd                 Chen, Lamere, Schedl, Zamani 2018, RecSys challenge, the Mil
 yambda              Ploshkin et al. 2025, *Yambda-5B* (flat layout). A folder with
                     ``multi_event.parquet`` or with ``listens.parquet`` (and, if
                     there, ``likes``, ``unlikes``, ``dislikes``, ``undislikes``), or
-                    one of the first two files. Every listen counts one, however
-                    short; the latest of a like, a dislike or its withdrawal holds.
+                    one of the first two files. A listen of more than 50 % of the
+                    track is a play, as in its authors' protocol; the latest of a
+                    like, a dislike or its withdrawal holds.
 ==================  =================================================================
+
+The others note no fraction of the item that was played. Their plays are what their
+services counted: scrobbles of Last.fm (half of a track, or four minutes), plays of the
+Echo Nest's partners, and a track's place in a playlist, which is no play at all.
 """
 
 import logging
@@ -37,7 +42,7 @@ import pyarrow.compute as pc
 
 from userlogfeat._files import parse_json, read_whole
 from userlogfeat._typing import PathLike
-from userlogfeat.logs.sources import Chunk, iter_chunks
+from userlogfeat.logs.sources import Chunk, gathered, iter_chunks
 
 _MAX_SLICE = 1 << 28  # bytes of a slice of playlists; the published ones have 35 MB
 _log = logging.getLogger(__name__)
@@ -57,6 +62,8 @@ TAB_SEPARATED = {
     ),
 }
 YAMBDA = {"user": "uid", "item": "item_id", "time": "timestamp"}
+YAMBDA_PLAYED = "played_ratio_pct"
+YAMBDA_LISTENED = 0.5  # "Listen+": played by more than half
 YAMBDA_FILES = ("multi_event.parquet", "listens.parquet")
 YAMBDA_VERDICTS = {"like": 1, "dislike": -1, "unlike": 0, "undislike": 0}
 
@@ -90,27 +97,55 @@ def mpd(source: PathLike) -> Iterator[Chunk]:
         files = files or sorted(place.glob(pattern), key=_slice_start)
     if not files:
         raise _not_found(folder, f"{pattern} (there or in data/)", "mpd")
-    for file in files:
-        table = _playlists(file)
-        yield Chunk(table, file.name, 0)
+    yield from gathered(Chunk(_playlists(file), file.name, 0) for file in files)
 
 
-def yambda(source: PathLike) -> Iterator[Chunk]:
+def yambda(
+    source: PathLike, *, listened_above: float = YAMBDA_LISTENED
+) -> Iterator[Chunk]:
     """Read Yambda's flat layout: listens, then likes and dislikes."""
     path = Path(source)
     if not path.is_dir():
         path = _find(path, " or ".join(YAMBDA_FILES), "yambda")
         several = path.name.startswith("multi_event")
-        yield from _yambda_events(path) if several else iter_chunks(path, YAMBDA)
+        read = _yambda_events if several else _yambda_listens
+        yield from read(path, listened_above)
         return
     events, listens = (path / name for name in YAMBDA_FILES)
     if events.exists():
-        yield from _yambda_events(events)
+        yield from _yambda_events(events, listened_above)
     elif listens.exists():
-        yield from iter_chunks(listens, YAMBDA)
+        yield from _yambda_listens(listens, listened_above)
         yield from _yambda_verdicts(path)
     else:
         raise _not_found(path, " or ".join(YAMBDA_FILES), "yambda")
+
+
+def _yambda_listens(path, listened_above):
+    for chunk in iter_chunks(path, _yambda_roles(listened_above)):
+        counts = pa.array(np.ones(chunk.table.num_rows))
+        yield _with_counts(chunk, counts, listened_above)
+
+
+def _yambda_roles(listened_above):
+    return YAMBDA | ({"played": YAMBDA_PLAYED} if listened_above > 0 else {})
+
+
+def _with_counts(chunk, counts, listened_above):
+    """Set the counts of listens that are too short to 0."""
+    table = chunk.table
+    if listened_above > 0:
+        is_listen = pc.greater(counts, 0)
+        played = pc.cast(table["played"], pa.float64())
+        if pc.any(pc.and_(is_listen, pc.is_null(played))).as_py():
+            raise ValueError(
+                f"{chunk.origin} has listens without {YAMBDA_PLAYED}. Remove them, or "
+                "pass listened_above=0 to count all listens."
+            )
+        is_long = pc.greater(played, 100 * listened_above)
+        counts = pc.if_else(pc.fill_null(is_long, False), counts, 0.0)
+        table = table.drop_columns(["played"])
+    return chunk._replace(table=table.append_column("count", counts))
 
 
 def _yambda_verdicts(folder):
@@ -125,11 +160,12 @@ def _yambda_verdicts(folder):
             yield chunk._replace(table=table.append_column("verdict", verdicts))
 
 
-def _yambda_events(path):
+def _yambda_events(path, listened_above):
     kinds = pa.array(["listen", *YAMBDA_VERDICTS], pa.string())
     verdicts = pa.array([None, *YAMBDA_VERDICTS.values()], pa.int8())
     counts = pa.array([1.0] + [0.0] * len(YAMBDA_VERDICTS))
-    for chunk in iter_chunks(path, {**YAMBDA, "event": "event_type"}):
+    roles = _yambda_roles(listened_above) | {"event": "event_type"}
+    for chunk in iter_chunks(path, roles):
         event = pc.cast(chunk.table["event"], pa.string())
         kind = pc.index_in(event, value_set=kinds)
         if kind.null_count:
@@ -139,9 +175,9 @@ def _yambda_events(path):
                 f"{kinds.to_pylist()}. Is it the flat layout of Yambda?"
             )
         table = chunk.table.drop_columns(["event"])
-        table = table.append_column("count", counts.take(kind.combine_chunks()))
         table = table.append_column("verdict", verdicts.take(kind.combine_chunks()))
-        yield chunk._replace(table=table)
+        chunk = chunk._replace(table=table)
+        yield _with_counts(chunk, counts.take(kind.combine_chunks()), listened_above)
 
 
 def _playlists(file):

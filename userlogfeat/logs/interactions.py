@@ -17,13 +17,16 @@ class Interactions:
     user_items : csr_matrix of float32, shape (n_users, n_items)
         Numbers of plays, or ones where ``weights="binary"``.
     user_ids : ndarray, shape (n_users,)
-        The identifier of each row, sorted.
+        The identifier of each row: those that were given, then others, sorted.
     item_ids : ndarray, shape (n_items,)
-        The identifier of each column, sorted.
+        The identifier of each column, in the same way.
     last_items : ndarray of int64, shape (n_users,), optional
         The column of the item each user played last; -1 for a user without plays.
     liked, disliked : csr_matrix of float32, shape (n_users, n_items), optional
         Ones where the user liked, or disliked, the item.
+    unknown : Interactions, optional
+        Plays of users or items that are not among the given ones. Its ids are the
+        given ones, then the unknown ones, sorted.
     """
 
     user_items: sparse.csr_matrix
@@ -32,6 +35,7 @@ class Interactions:
     last_items: np.ndarray | None = None
     liked: sparse.csr_matrix | None = None
     disliked: sparse.csr_matrix | None = None
+    unknown: Interactions | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.user_ids), len(self.item_ids))
@@ -61,4 +65,8 @@ class Interactions:
         ]
         extra = ("last_items", "liked", "disliked")
         parts += [name for name in extra if getattr(self, name) is not None]
-        return f"<Interactions: {', '.join(parts)}>"
+        text = ", ".join(parts)
+        if self.unknown is not None:
+            n_pairs = self.unknown.user_items.nnz
+            text += f"; apart: {n_pairs} pairs of unknown users or items"
+        return f"<Interactions: {text}>"

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from userlogfeat._check import check_choice
 from userlogfeat._spark import is_spark_frame
-from userlogfeat._typing import Frame, PathLike
-from userlogfeat.logs.events import Events
-from userlogfeat.logs.formats import READERS
+from userlogfeat._typing import ArrayLike, Frame, PathLike
+from userlogfeat.logs.events import Events, Period, Rules
+from userlogfeat.logs.formats import READERS, YAMBDA_LISTENED
+from userlogfeat.logs.ids import IdCodes
 from userlogfeat.logs.interactions import Interactions
 from userlogfeat.logs.on_spark.interactions import SparkInteractions, read_spark_logs
 from userlogfeat.logs.sources import iter_chunks
+
+Moment = int | float | str | datetime.date | np.datetime64
+Span = int | float | datetime.timedelta
+Aliases = Mapping[Any, Any] | PathLike | Frame
 
 
 # A Spark frame gives SparkInteractions as well: say so with backend="spark".
@@ -31,6 +37,17 @@ def read_logs(
     time: str | None = ...,
     liked: str | None = ...,
     disliked: str | None = ...,
+    played: str | None = ...,
+    length: str | None = ...,
+    listened_above: float | None = ...,
+    since: Moment | None = ...,
+    until: Moment | None = ...,
+    half_life: Span | None = ...,
+    user_ids: ArrayLike | None = ...,
+    item_ids: ArrayLike | None = ...,
+    unknown: Literal["apart", "append"] = ...,
+    aliases: Aliases | None = ...,
+    without_users: ArrayLike | None = ...,
     weights: Literal["count", "binary"] = ...,
     min_users_per_item: int = ...,
     min_items_per_user: int = ...,
@@ -51,6 +68,17 @@ def read_logs(
     time: str | None = ...,
     liked: str | None = ...,
     disliked: str | None = ...,
+    played: str | None = ...,
+    length: str | None = ...,
+    listened_above: float | None = ...,
+    since: Moment | None = ...,
+    until: Moment | None = ...,
+    half_life: Span | None = ...,
+    user_ids: ArrayLike | None = ...,
+    item_ids: ArrayLike | None = ...,
+    unknown: Literal["apart", "append"] = ...,
+    aliases: Aliases | None = ...,
+    without_users: ArrayLike | None = ...,
     weights: Literal["count", "binary"] = ...,
     min_users_per_item: int = ...,
     min_items_per_user: int = ...,
@@ -70,6 +98,17 @@ def read_logs(
     time: str | None = None,
     liked: str | None = None,
     disliked: str | None = None,
+    played: str | None = None,
+    length: str | None = None,
+    listened_above: float | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
+    half_life: Span | None = None,
+    user_ids: ArrayLike | None = None,
+    item_ids: ArrayLike | None = None,
+    unknown: Literal["apart", "append"] = "apart",
+    aliases: Aliases | None = None,
+    without_users: ArrayLike | None = None,
     weights: Literal["count", "binary"] = "count",
     min_users_per_item: int = 1,
     min_items_per_user: int = 1,
@@ -103,17 +142,47 @@ def read_logs(
         The column with the number of plays, not negative. By default every row is one
         play.
     time : str, optional
-        The column with the time of the play, for `last_items`: numbers, dates, or ISO
-        8601 text. Of two plays at one time the later row is the later play.
+        The column with the time of the play, for `last_items`, `since`, `until` and
+        `half_life`: numbers, dates, or ISO 8601 text. Of two plays at one time the
+        later row is the later play.
     liked, disliked : str, optional
         Columns of true and false (or 1 and 0). If a user rated an item several
         times, the latest counts.
+    played, length : str, optional
+        The column with the fraction of the item that was played, 0 to 1; or with the
+        seconds played, and that with the item's length in seconds.
+    listened_above : float, optional
+        A row is a play where more than this fraction was played; 0 counts every row.
+        By default 0.5, the rule of Yambda's authors, where there is `played` or
+        ``format="yambda"``. Other formats do not note the fraction, and count all.
+    since, until : number, date, datetime or str, optional
+        Only plays (and verdicts) from `since` on and before `until`. Text is a number
+        or ISO 8601. Dates are understood where times are dates, or numbers since 1970.
+    half_life : timedelta or number, optional
+        Time after which a play counts half, one of twice that age a quarter, ...; the
+        age is counted from `until`, else from the latest play. A number is in the
+        unit of `time`.
+    user_ids, item_ids : array-like, optional
+        Users, items of an existing model: they are the first rows, or columns, in
+        their order, whether they were played or not. Ids that are whole numbers on one
+        side and text on the other are compared as text.
+    unknown : {"apart", "append"}
+        Place of the plays of other users and items: "apart" leaves them out of
+        `user_items` and keeps them in the attribute `unknown`; "append" adds rows and
+        columns for them after the given ones.
+    aliases : dict, str, Path or frame, optional
+        Items that were renamed or merged: old id -> new id, or a table with the
+        columns "old" and "new". Chains are followed. Where `item_ids` have an old id
+        and not its new one, plays stay with the old one.
+    without_users : array-like, optional
+        Users to leave out. :func:`userlogfeat.users.forget_users` removes them from
+        files.
     weights : {"count", "binary"}
         Whether `user_items` holds numbers of plays or ones. A pair whose counts
         are all 0 is left out.
     min_users_per_item, min_items_per_user : int
         The fewest users an item, and items a user, may have. With 0, users and items
-        without any play are kept too.
+        without any play are kept too. Given `user_ids` and `item_ids` stay.
     separator : str, optional
         Separator of text files; by default "," for .csv, a tab for .tsv, .tab, .txt and
         .dat. Tab-separated fields are read unchanged, quotes included.
@@ -126,8 +195,9 @@ def read_logs(
     Returns
     -------
     Interactions or SparkInteractions
-        Users and items in the order of their identifiers. On Spark everything stays
-        there until ``collect()``, which gives the same Interactions.
+        Users and items in the order of their identifiers, after those that were given.
+        On Spark everything stays there until ``collect()``, which gives the same
+        Interactions.
 
     Raises
     ------
@@ -153,28 +223,149 @@ def read_logs(
     >>> logs.user_items.toarray()
     array([[2., 7.],
            [1., 0.]], dtype=float32)
+
+    New plays against the items of that log; what it did not know stays apart:
+
+    >>> week = pl.DataFrame({"user": ["eve", "eve"], "item": ["song 2", "song 3"]})
+    >>> week = read_logs(week, item_ids=logs.item_ids)
+    >>> week.user_items.toarray()
+    array([[0., 1.]], dtype=float32)
+    >>> week.unknown.item_ids.tolist()
+    ['song 1', 'song 2', 'song 3']
+    >>> week.unknown.user_items.toarray()
+    array([[0., 0., 1.]], dtype=float32)
     """
     roles = {"user": user, "item": item, "count": count, "time": time}
     roles |= {"liked": liked, "disliked": disliked}
+    roles |= {"played": played, "length": length}
     roles = {role: name for role, name in roles.items() if name is not None}
-    _check_settings(weights, min_users_per_item, min_items_per_user)
+    rules = Rules(
+        user_ids,
+        item_ids,
+        unknown,
+        read_aliases(aliases),
+        without_users,
+        min_users_per_item,
+        min_items_per_user,
+    )
+    _check_settings(weights, rules)
     if format is not None:
         extra = separator is not None or columns is not None
         extra |= roles != {"user": "user", "item": "item"}
         _check_format(format, source, extra)
+    above = _listened_above(listened_above, format, roles)
+    period = Period(since, until, half_life, above)
+    _check_period(period, format, roles, weights)
     if _on_spark(backend, source):
+        if rules.user_ids is not None or period.needs_time or played is not None:
+            raise _not_on_spark()
+        if any(v is not None for v in (item_ids, aliases, without_users)):
+            raise _not_on_spark()
         minimums = {"item": min_users_per_item, "user": min_items_per_user}
         layout = {"separator": separator, "columns": columns}
+        if format == "yambda":
+            layout["listened_above"] = above
         return read_spark_logs(source, format, roles, weights, minimums, **layout)
-    if format is None:
-        chunks = iter_chunks(source, roles, separator=separator, columns=columns)
-    else:
+    if format == "yambda":
+        chunks = READERS[format](source, listened_above=above)
+    elif format is not None:
         chunks = READERS[format](source)
-    events = Events()
+    else:
+        chunks = iter_chunks(source, roles, separator=separator, columns=columns)
+    events = Events(period)
     with ThreadPoolExecutor(2) as pool:
         for chunk in chunks:
             events.add(chunk, pool)
-    return events.interactions(weights, min_users_per_item, min_items_per_user)
+        events.take_pending(pool)
+    return events.interactions(weights, rules)
+
+
+def read_aliases(aliases: Aliases | None) -> dict[Any, Any] | None:
+    """Return aliases as a dict of old id to new id.
+
+    Parameters
+    ----------
+    aliases : dict, str, Path or frame, or None
+        A table has the columns "old" and "new".
+    """
+    if aliases is None or isinstance(aliases, Mapping):
+        return aliases
+    pairs, codes = [], {name: IdCodes(name) for name in ("old", "new")}
+    for chunk in iter_chunks(aliases, {"old": "old", "new": "new"}):
+        for role in codes:
+            codes[role].add(chunk)
+        pairs.append([codes[role].take_codes() for role in codes])
+    if not pairs:
+        return {}
+    ids = {role: codes[role].in_order() for role in codes}
+    old, new = (
+        ids[role][0][ids[role][1][np.concatenate(column)]].tolist()
+        for role, column in zip(codes, zip(*pairs, strict=True), strict=True)
+    )
+    found = dict(zip(old, new, strict=True))
+    for before, after in zip(old, new, strict=True):
+        if found[before] != after:
+            raise ValueError(
+                f"aliases= has two new ids for {before!r}: {after!r} and "
+                f"{found[before]!r}. Keep the one that holds."
+            )
+    return found
+
+
+def _listened_above(fraction, format, roles):
+    """Return the fraction above which a row is a play; 0 counts every row."""
+    has_fractions = format == "yambda" or "played" in roles
+    if "length" in roles and not has_fractions:
+        raise ValueError("Got length= without played=, the column it belongs to.")
+    if fraction is None:
+        return YAMBDA_LISTENED if has_fractions else 0.0
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)):
+        raise TypeError(f"Got listened_above={fraction!r}, expected a number.")
+    if not 0 <= fraction < 1:
+        raise ValueError(
+            f"Got listened_above={fraction}, expected a fraction from 0 up to, but not "
+            "including, 1. Divide percentages by 100."
+        )
+    if fraction > 0 and not has_fractions:
+        where = f'format="{format}" does' if format else "the logs do"
+        raise ValueError(
+            f"Got listened_above={fraction}, but {where} not say what fraction was "
+            "played. Name its column with played=, or leave listened_above= out."
+        )
+    return float(fraction)
+
+
+def _check_period(period, format, roles, weights):
+    """Refuse what needs times where there are none."""
+    has_time = "time" in roles if format is None else format == "yambda"
+    if period.needs_time and not has_time:
+        why = "Name the column of times with time=."
+        if format is not None:
+            why = f'format="{format}" has no times of plays.'
+        raise ValueError(f"since=, until= and half_life= need times. {why}")
+    if period.half_life is None:
+        return
+    if weights == "binary":
+        raise ValueError(
+            'half_life= makes old plays count less, but weights="binary" makes all '
+            "count one. Leave one of them out."
+        )
+    length = period.half_life
+    if isinstance(length, bool) or not isinstance(
+        length, (int, float, datetime.timedelta)
+    ):
+        raise TypeError(f"Got half_life={length!r}, expected a timedelta or a number.")
+    is_span = isinstance(length, datetime.timedelta)
+    if not length > (datetime.timedelta(0) if is_span else 0):
+        raise ValueError(f"Got half_life={length}, expected more than 0.")
+
+
+def _not_on_spark():
+    return ValueError(
+        "since=, until=, half_life=, played=, user_ids=, item_ids=, aliases= and "
+        "without_users= work on this machine only. On Spark filter and join the frame "
+        "first, and pass it then; a few new weeks are read here fast enough."
+    )
 
 
 def _on_spark(backend, source):
@@ -188,12 +379,11 @@ def _on_spark(backend, source):
     return backend == "spark" or is_spark_frame(source)
 
 
-def _check_settings(weights, min_users_per_item, min_items_per_user):
+def _check_settings(weights, rules):
     check_choice(weights, "weights", ("count", "binary"))
-    for name, value in (
-        ("min_users_per_item", min_users_per_item),
-        ("min_items_per_user", min_items_per_user),
-    ):
+    check_choice(rules.unknown, "unknown", ("apart", "append"))
+    for name in ("min_users_per_item", "min_items_per_user"):
+        value = getattr(rules, name)
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise TypeError(f"Got {name}={value!r}, expected a whole number.")
         if value < 0:
@@ -210,7 +400,8 @@ def _check_format(format, source, has_columns):
     if has_columns:
         raise ValueError(
             f'format="{format}" knows its own columns: leave out user=, item=, '
-            "count=, time=, liked=, disliked=, separator= and columns=."
+            "count=, time=, liked=, disliked=, played=, length=, separator= and "
+            "columns=."
         )
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(

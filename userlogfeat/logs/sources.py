@@ -4,6 +4,8 @@ A few blocks of a file are in memory at a time, so memory does not grow with the
 For the rules of text see :mod:`userlogfeat._text_tables`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +22,7 @@ from userlogfeat._typing import Frame, PathLike
 
 CHUNK_ROWS = 500_000
 _BLOCK = 2 << 20  # bytes of Parquet read at a time
+_BATCH_OF_THREADS = 50_000  # rows that are worth starting threads for
 _MAX_COLUMNS = 10_000  # of text: each takes memory in every block
 _MAX_TEXT = 1 << 29  # bytes of identifiers in a batch of Parquet: 1 kB each
 
@@ -27,13 +30,24 @@ PARQUET = {".parquet", ".pq"}
 
 
 class Chunk(NamedTuple):
-    """Some consecutive rows of one source, with their origin for error messages."""
+    """Some consecutive rows of a source, with their origin for error messages."""
 
     table: pa.Table  # columns named by their role: user, item, count, ...
     origin: str  # "plays.csv", "the frame"
     first_row: int  # of the table, in its origin; the header is not counted
     is_text: bool = False  # fields are text whatever they mean
     rows: np.ndarray | None = None  # row numbers, where some were left out
+    files: tuple[str, ...] = ()  # of several small files: their names
+    file_of: np.ndarray | None = None  # and to which of them each row belongs
+
+    def only(self, kept: np.ndarray) -> Chunk:
+        """Return the rows that a mask keeps."""
+        rows = np.flatnonzero(kept)
+        return self._replace(
+            table=self.table.filter(pa.array(kept)),
+            rows=self.first_row + rows if self.rows is None else self.rows[rows],
+            file_of=None if self.file_of is None else self.file_of[rows],
+        )
 
 
 def iter_chunks(
@@ -82,10 +96,50 @@ def iter_chunks(
         raise FileNotFoundError(f"There is no file or folder {path}.")
     if path.is_dir() or path.suffix.lower() in PARQUET:
         refuse_layout(separator, columns, "Parquet")
-        for file in _parquet_files(path):
-            yield from _unchanged(file, _parquet_chunks(file, roles))
+        files = _parquet_files(path)
+        chunks = (_unchanged(file, _parquet_chunks(file, roles)) for file in files)
+        chunks = chain.from_iterable(chunks)
+        for chunk in gathered(chunks) if len(files) > 1 else chunks:
+            with _reading(path if chunk.files else path.parent / chunk.origin):
+                table = decode_text(chunk.table, _MAX_TEXT)
+            yield chunk._replace(table=table)
     else:
         yield from _unchanged(path, _text_chunks(path, roles, separator, columns))
+
+
+def gathered(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Join small chunks of many files: each takes time, however few its rows are."""
+    pending, n_rows = [], 0
+    for chunk in chain(chunks, [None]):
+        fits = chunk is not None and n_rows + chunk.table.num_rows <= CHUNK_ROWS
+        fits &= not pending or (chunk is not None and _are_alike(pending[0], chunk))
+        if pending and not fits:
+            yield _joined(pending)
+            pending, n_rows = [], 0
+        if chunk is not None:
+            pending.append(chunk)
+            n_rows += chunk.table.num_rows
+
+
+def _are_alike(one, other):
+    return one.table.schema == other.table.schema and one.is_text == other.is_text
+
+
+def _joined(chunks):
+    if len(chunks) == 1:
+        return chunks[0]
+    sizes = [chunk.table.num_rows for chunk in chunks]
+    numbers = [chunk.first_row + np.arange(chunk.table.num_rows) for chunk in chunks]
+    files = tuple(chunk.origin for chunk in chunks)
+    return Chunk(
+        pa.concat_tables([chunk.table for chunk in chunks]),
+        f"{files[0]} to {files[-1]}",
+        chunks[0].first_row,
+        chunks[0].is_text,
+        np.concatenate(numbers),
+        files,
+        np.repeat(np.arange(len(files), dtype=np.int32), sizes),
+    )
 
 
 def require_columns(
@@ -166,8 +220,9 @@ def _parquet_chunks(path, roles):
     with file:
         require_columns(roles, file.schema_arrow.names, path.name, hint=".")
         used = list(dict.fromkeys(roles.values()))
-        batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=used)
-        batches = (decode_text(batch, _MAX_TEXT) for batch in batches)
+        threads = file.metadata.num_rows > _BATCH_OF_THREADS
+        settings = {"batch_size": CHUNK_ROWS, "use_threads": threads}
+        batches = file.iter_batches(columns=used, **settings)
         n_rows = 0
         for chunk in _grouped(_as_tables(batches, path), roles, path):
             n_rows += chunk.table.num_rows

@@ -14,7 +14,7 @@ from userlogfeat._ids import positions
 from userlogfeat._parquet import parquet_writer
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.recommendation.ranking import recommend
-from userlogfeat.recommendation.users import move
+from userlogfeat.users.histories import move
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

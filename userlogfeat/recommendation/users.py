@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
-from userlogfeat._ids import nothing_shared, positions
+from userlogfeat._ids import positions
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.factor_files import (
     DIGEST,
@@ -25,6 +24,7 @@ from userlogfeat.factor_files import (
     read_side,
     write_side,
 )
+from userlogfeat.users.histories import histories_for
 from userlogfeat.users.tower_files import TENSORS, read_tower_config
 from userlogfeat.weights.config import CONFIG
 
@@ -192,66 +192,6 @@ def embed_users(
             "demographics. Leave them out, or train a tower: `userlogfeat fit-users`."
         )
     return ids, _by_factors(folder, histories["user_items"], made_by)
-
-
-def histories_for(
-    logs: Interactions | None, user_ids: ArrayLike, item_ids: ArrayLike
-) -> dict[str, sparse.csr_matrix]:
-    """Reorder the matrices of logs to given users and items.
-
-    Parameters
-    ----------
-    logs : Interactions or None
-        None is a log without plays.
-    user_ids, item_ids : array-like
-
-    Returns
-    -------
-    dict of str to csr_matrix, shape (n_users, n_items)
-        "user_items" and, where the logs have them, "liked" and "disliked".
-
-    Raises
-    ------
-    ValueError
-        Where none of the items of the logs is known, with a guess why.
-    """
-    shape = (len(user_ids), len(item_ids))
-    if logs is None:
-        return {"user_items": sparse.csr_matrix(shape, dtype=np.float32)}
-    columns = positions(logs.item_ids, item_ids)
-    if (columns < 0).all():
-        raise ValueError(nothing_shared("items", logs.item_ids, item_ids))
-    rows = positions(logs.user_ids, user_ids)
-    matrices = {"user_items": logs.user_items}
-    matrices |= {"liked": logs.liked, "disliked": logs.disliked}
-    return {
-        name: move(matrix, rows, columns, shape)
-        for name, matrix in matrices.items()
-        if matrix is not None
-    }
-
-
-def move(
-    matrix: sparse.csr_matrix,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    shape: tuple[int, ...],
-) -> sparse.csr_matrix:
-    """Put the rows and columns of a matrix at other places; -1 leaves them out.
-
-    Parameters
-    ----------
-    matrix : csr_matrix, shape (n, m)
-    rows, columns : ndarray of int, shapes (n,) and (m,)
-        Where each goes.
-    shape : tuple of int
-        Shape of the result.
-    """
-    pairs = sparse.coo_matrix(matrix)
-    row, column = rows[pairs.row], columns[pairs.col]
-    kept = (row >= 0) & (column >= 0)
-    entries = (pairs.data[kept], (row[kept], column[kept]))
-    return sparse.csr_matrix(entries, shape=shape)
 
 
 def _ids_of(logs, demographics):

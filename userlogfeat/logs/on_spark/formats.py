@@ -16,6 +16,8 @@ from userlogfeat.logs.formats import (
     TAB_SEPARATED,
     YAMBDA,
     YAMBDA_FILES,
+    YAMBDA_LISTENED,
+    YAMBDA_PLAYED,
     YAMBDA_VERDICTS,
 )
 from userlogfeat.logs.on_spark.sources import (
@@ -40,7 +42,13 @@ _MPD_SCHEMA = (
 )
 
 
-def read_format(session: SparkSession, source: PathLike, format: str) -> Source:
+def read_format(
+    session: SparkSession,
+    source: PathLike,
+    format: str,
+    *,
+    listened_above: float = YAMBDA_LISTENED,
+) -> Source:
     """Read the named data set as a `Source`.
 
     Parameters
@@ -50,12 +58,16 @@ def read_format(session: SparkSession, source: PathLike, format: str) -> Source:
         The data set's folder, or its file.
     format : str
         As in :func:`userlogfeat.read_logs`.
+    listened_above : float
+        For "yambda": a listen of more than this fraction is a play; 0 counts all.
 
     Returns
     -------
     Source
     """
     path = os.fspath(source)
+    if format == "yambda":
+        return _yambda(session, path, listened_above)
     if format not in TAB_SEPARATED:
         return _READERS[format](session, path)
     name, roles, columns = TAB_SEPARATED[format]
@@ -104,23 +116,25 @@ def _mpd(session, path):
     return Source(by_role(tracks, roles, of_files=True), name_of(path))
 
 
-def _yambda(session, path):
+def _yambda(session, path, above):
     from pyspark.sql import functions as F
 
+    roles = YAMBDA | ({"played": YAMBDA_PLAYED} if above > 0 else {})
     if path.endswith(".parquet"):
-        frame = read_binary(session, path, "parquet", YAMBDA)
+        frame = read_binary(session, path, "parquet", roles)
         several = name_of(path).startswith("multi_event")
-        return _yambda_events(frame, name_of(path)) if several else _listens(frame)
+        read = _yambda_events if several else _listens
+        return read(frame, name_of(path), roles, above)
 
-    def load(path):
-        return read_binary(session, path, "parquet", YAMBDA)
+    def load(path, roles=YAMBDA):
+        return read_binary(session, path, "parquet", roles)
 
     events, listens = (_inside(path, name) for name in YAMBDA_FILES)
-    found = _first_found([events, listens], load)
+    found = _first_found([events, listens], lambda path: load(path, roles))
     if "event_type" in found.columns:
-        return _yambda_events(found, name_of(events))
-    source = _listens(found)
-    frame = source.frame.withColumns({"count": F.lit(1.0), "verdict": F.lit(None)})
+        return _yambda_events(found, name_of(events), roles, above)
+    source = _listens(found, name_of(listens), roles, above)
+    frame = source.frame.withColumn("verdict", F.lit(None))
     for event, verdict in YAMBDA_VERDICTS.items():
         try:
             verdicts = load(_inside(path, f"{event}s.parquet"))
@@ -128,18 +142,36 @@ def _yambda(session, path):
             continue
         verdicts = by_role(verdicts, YAMBDA, of_files=True)
         given = {"count": F.lit(0.0), "verdict": F.lit(verdict)}
+        given |= {"played": F.lit(0.0)} if above > 0 else {}
         frame = frame.unionByName(verdicts.withColumns(given))
     return source._replace(frame=frame)
 
 
-def _listens(frame):
-    return Source(by_role(frame, YAMBDA, of_files=True), "listens.parquet")
-
-
-def _yambda_events(frame, origin):
+def _listens(frame, origin, roles, above):
     from pyspark.sql import functions as F
 
-    frame = by_role(frame, {**YAMBDA, "event": "event_type"}, of_files=True)
+    frame = by_role(frame, roles, of_files=True)
+    return _counted(frame, origin, F.lit(True), above)
+
+
+def _counted(frame, origin, listened, above, checks=()):
+    """Count listens that are long enough; see the local reader."""
+    from pyspark.sql import functions as F
+
+    count = F.when(listened, 1.0).otherwise(0.0)
+    if above > 0:
+        played = F.col("played").cast("double")
+        what = (f"a listen without {YAMBDA_PLAYED}", "Or pass listened_above=0.")
+        checks = (*checks, (listened & played.isNull(), *what))
+        is_long = F.coalesce(played > 100 * above, F.lit(False))
+        count = F.when(listened & is_long, 1.0).otherwise(0.0)
+    return Source(frame.withColumn("count", count), origin, checks=checks)
+
+
+def _yambda_events(frame, origin, roles, above):
+    from pyspark.sql import functions as F
+
+    frame = by_role(frame, {**roles, "event": "event_type"}, of_files=True)
     verdict = F.lit(None).cast("int")
     for event, value in YAMBDA_VERDICTS.items():
         verdict = F.when(F.col("event") == event, value).otherwise(verdict)
@@ -148,9 +180,8 @@ def _yambda_events(frame, origin):
     known = F.coalesce(F.col("event").isin(kinds), F.lit(False))
     what = f"an event that is none of {', '.join(kinds)}"
     checks = ((~known, what, "Is it the flat layout of Yambda?"),)
-    count = F.when(listened, 1.0).otherwise(0.0)
-    frame = frame.withColumns({"count": count, "verdict": verdict})
-    return Source(frame, origin, checks=checks)
+    frame = frame.withColumn("verdict", verdict)
+    return _counted(frame, origin, listened, above, checks)
 
 
 def _inside(path, name):
@@ -174,5 +205,4 @@ def _first_found(paths, load):
 _READERS = {
     "lastfm-360k": _lastfm_360k,
     "mpd": _mpd,
-    "yambda": _yambda,
 }

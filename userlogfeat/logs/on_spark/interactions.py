@@ -108,6 +108,8 @@ def read_spark_logs(
     roles: Mapping[str, str | None],
     weights: Literal["count", "binary"],
     minimums: dict[str, int],
+    *,
+    listened_above: float = 0.0,
     **layout: Any,
 ) -> SparkInteractions:
     """Do the work of :func:`userlogfeat.read_logs` on a cluster.
@@ -121,6 +123,8 @@ def read_spark_logs(
     weights : {"count", "binary"}
     minimums : dict of int
         "item" -> min_users_per_item, "user" -> min_items_per_user.
+    listened_above : float
+        For Yambda: see :func:`userlogfeat.read_logs`.
     **layout : optional
         `separator`, `columns` and `optional` of :func:`.sources.read_source`.
 
@@ -131,7 +135,7 @@ def read_spark_logs(
     session = source.sparkSession if is_spark_frame(source) else None
     session = spark_session(session=session, purpose='read_logs(backend="spark")')
     if format is not None:
-        source = read_format(session, source, format)
+        source = read_format(session, source, format, listened_above=listened_above)
     else:
         source = read_source(session, source, roles, **layout)
     source = source._replace(frame=_apart(source.frame))
