@@ -108,9 +108,8 @@ def main():
                 found = in_fresh_process(place, format, args.repeats)
                 one = found if one is None else one
                 assert found[-1] == one[-1]
-                times = [
-                    f"{a:.2f} ({a / b:.2f})" for a, b in zip(found, one, strict=True)
-                ]
+                pairs = zip(found, one, strict=True)
+                times = [f"{time:.2f} ({time / of_one:.2f})" for time, of_one in pairs]
                 rows.append([kind, n_files, *times[:-1], MOST])
     record(
         "logs_many_files",
@@ -123,8 +122,8 @@ def main():
         [
             f"{N_USERS:,} users, {N_ITEMS:,} items, text identifiers; medians of "
             f"{args.repeats} fresh processes, which read twice; the first call imports "
-            "what it needs. In brackets: times that of one file. Each Parquet file takes "
-            "0.6 ms to open, whatever it holds.",
+            "what it needs. In brackets: times that of one file. Opening a Parquet file "
+            "takes some 0.6 ms of a processor, whatever it holds.",
         ],
         seed=SEED,
     )

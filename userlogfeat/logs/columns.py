@@ -224,10 +224,10 @@ def name_rows(chunk: Chunk, bad: pa.Array | np.ndarray) -> str:
     if chunk.file_of is not None:
         file = chunk.file_of[rows[0]]
         origin = chunk.files[file]
-        rows, n_all = rows[chunk.file_of[rows] == file], len(rows)
-        others = (
-            f", and {n_all - len(rows)} of other files" if n_all > len(rows) else ""
-        )
+        is_here = chunk.file_of[rows] == file
+        if not is_here.all():
+            others = f", and {np.count_nonzero(~is_here)} of other files"
+        rows = rows[is_here]
     rows = _row_numbers(chunk, rows)
     shown = ", ".join(str(row) for row in rows[:_SHOWN_ROWS])
     more = ", ..." if len(rows) > _SHOWN_ROWS else ""
