@@ -122,8 +122,8 @@ def main():
         [
             f"{N_USERS:,} users, {N_ITEMS:,} items, text identifiers; medians of "
             f"{args.repeats} fresh processes, which read twice; the first call imports "
-            "what it needs. In brackets: times that of one file. To open a Parquet file "
-            "takes some 0.6 ms of a processor, whatever it holds.",
+            "what it needs. In brackets: times that of one file. Opening Parquet takes "
+            "some 0.6 ms of a processor a file, whatever it holds.",
         ],
         seed=SEED,
     )
