@@ -160,7 +160,17 @@ STEPS = (
         "Plots and reports",
         "Displays in the manner of scikit-learn, and pages of results.",
         "evaluation",
-        ("write_html", "report.register_plot", "report.Picture"),
+        (
+            "TransferDisplay",
+            "ClasswiseDisplay",
+            "ScoreDisplay",
+            "CFDisplay",
+            "ColdStartDisplay",
+            "ClipDisplay",
+            "write_html",
+            "report.register_plot",
+            "report.Picture",
+        ),
         ("report",),
     ),
     Step(

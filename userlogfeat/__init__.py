@@ -69,7 +69,11 @@ _PUBLIC = {
     "AudioError": "audio",
     "read_audio": "audio",
     "Catalogue": "catalogue",
+    "CFDisplay": "report",
     "ClasswiseDisplay": "report",
+    "ClipDisplay": "report",
+    "ColdStartDisplay": "report",
+    "ScoreDisplay": "report",
     "read_catalogue": "catalogue",
     "explore": "exploration",
     "extract": "extraction",
@@ -109,7 +113,11 @@ __all__ = [
     "AudioError",
     "read_audio",
     "Catalogue",
+    "CFDisplay",
     "ClasswiseDisplay",
+    "ClipDisplay",
+    "ColdStartDisplay",
+    "ScoreDisplay",
     "read_catalogue",
     "explore",
     "extract",
@@ -155,7 +163,15 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which load no
     from userlogfeat.frontends import FRONTENDS
     from userlogfeat.logs import Interactions, read_logs
     from userlogfeat.recommendation import nearest_users, recommend
-    from userlogfeat.report import ClasswiseDisplay, TransferDisplay, write_html
+    from userlogfeat.report import (
+        CFDisplay,
+        ClasswiseDisplay,
+        ClipDisplay,
+        ColdStartDisplay,
+        ScoreDisplay,
+        TransferDisplay,
+        write_html,
+    )
     from userlogfeat.tables import FeatureTable
     from userlogfeat.weights import list_weights, load_model
 else:

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.report.frames import make_results, ordered_arms, settings
-from userlogfeat.report.metric import ALL, setting_text
+from userlogfeat.report.metric import ALL, Metric, setting_text
 from userlogfeat.report.plots import Picture, register_plot
 from userlogfeat.report.style import (
     FONT,
@@ -26,12 +27,12 @@ from userlogfeat.report.style import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from matplotlib.axes import Axes
 
+    from userlogfeat.evaluation.learning_curves import LearningCurve
     from userlogfeat.report.frames import Results
-    from userlogfeat.report.metric import Metric
 
 
 BARS = "bars: 95 % intervals"
@@ -160,6 +161,43 @@ class TransferDisplay:
         display = cls(positions, scores, x=x, metric=metric, setting=setting)
         return display.plot(ax=ax)
 
+    @classmethod
+    def from_curves(
+        cls, curves: Mapping[str, LearningCurve], *, ax: Axes | None = None
+    ) -> TransferDisplay:
+        """Draw learning curves of several feature sets or classifiers.
+
+        Parameters
+        ----------
+        curves : dict of str to LearningCurve
+            Results of :func:`userlogfeat.evaluation.learning_curves.learning_curve`,
+            of the same sizes. Intervals are over clips.
+        ax : matplotlib Axes, optional
+            Axes to draw into. By default those of a new figure of pyplot.
+
+        Returns
+        -------
+        TransferDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no curve, or their sizes differ.
+        ImportError
+            If matplotlib is missing.
+        """
+        sizes = {tuple(curve.sizes) for curve in curves.values()}
+        if len(sizes) != 1:
+            raise ValueError(
+                f"Got curves of {len(sizes)} different lists of sizes, expected one: "
+                "draw curves of the same numbers of labels."
+            )
+        scores = {str(name): _of_curve(curve) for name, curve in curves.items()}
+        display = cls(
+            list(sizes.pop()), scores, x="n_labels", metric=Metric("accuracy")
+        )
+        return display.plot(ax=ax)
+
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
@@ -243,6 +281,12 @@ def _scores(summary, x, positions, arms):
         for row in summary.filter(pl.col("arm") == arm).to_dicts():
             scores[arm][:, column[row[x]]] = row["mean"], row["low"], row["high"]
     return scores
+
+
+def _of_curve(curve):
+    """Return mean, low and high (3, n_sizes) of a learning curve, over clips."""
+    rows = [outcomes[~np.isnan(outcomes)] for outcomes in curve.outcomes]
+    return np.array([mean_interval(row, bounds=(0, 1)) for row in rows]).T
 
 
 def _places(positions):
