@@ -18,13 +18,15 @@ ROWS = [
     {"_typing"},
     {"_check", "_digests", "_groups", "_ids", "_labels", "_optional", "_parquet"}
     | {"_registry", "_spaces", "_text_lines", "_threads"},
-    {"_files", "_spark", "_text_tables"},
+    {"_licence", "_files", "_spark", "_text_tables"},
+    {"_onnx"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables", "encoders"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}
     | {"feedback", "users"},
     {"estimators"},
     {"extraction"},
+    {"export"},
     {"recommendation"},
     {"report", "comparison", "inspection", "mirex", "exploration"},
     {"cli"},

@@ -25,6 +25,7 @@ datasets           published sets with their splits, a file each, listed by
                    ``DATASETS``; and the planted corpus: ``synthetic``
 estimators         scikit-learn classes; files that begin with ``_`` are what several
                    share, or the inner half of one
+export             saved models for other programs: ONNX files
 extraction         many clips -> one feature table
 recommendation     the best items of users, the nearest users of a new track
 comparison         ``ARMS`` (base, fix, init, kd and the controls) on the same folds
@@ -61,6 +62,7 @@ _PUBLIC = {
     "MelStatistics": "estimators.mel_statistics",
     "MetricEmbedder": "estimators.metric",
     "MusicnnEmbedder": "estimators.musicnn",
+    "OnnxEmbedder": "estimators.onnx",
     "PatchVotingClassifier": "estimators.voting",
     "SharedLatentEmbedder": "estimators.shared_latent",
     "UserEmbedding": "estimators.user_tower",
@@ -84,6 +86,7 @@ _PUBLIC = {
     "TeacherData": "comparison",
     "TransferDisplay": "report",
     "compare": "comparison",
+    "export_onnx": "export",
     "list_weights": "weights",
     "load_model": "weights",
     "nearest_users": "recommendation",
@@ -105,6 +108,7 @@ __all__ = [
     "MelStatistics",
     "MetricEmbedder",
     "MusicnnEmbedder",
+    "OnnxEmbedder",
     "PatchVotingClassifier",
     "SharedLatentEmbedder",
     "UserEmbedding",
@@ -128,6 +132,7 @@ __all__ = [
     "TeacherData",
     "TransferDisplay",
     "compare",
+    "export_onnx",
     "list_weights",
     "load_model",
     "nearest_users",
@@ -153,12 +158,14 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which load no
     from userlogfeat.estimators.mel_statistics import MelStatistics
     from userlogfeat.estimators.metric import MetricEmbedder
     from userlogfeat.estimators.musicnn import MusicnnEmbedder
+    from userlogfeat.estimators.onnx import OnnxEmbedder
     from userlogfeat.estimators.shared_latent import SharedLatentEmbedder
     from userlogfeat.estimators.user_log import UserLogEmbedder
     from userlogfeat.estimators.user_tower import UserEmbedding
     from userlogfeat.estimators.voting import PatchVotingClassifier
     from userlogfeat.estimators.window_regression import WindowRegressionClassifier
     from userlogfeat.exploration import explore
+    from userlogfeat.export import export_onnx
     from userlogfeat.extraction import extract
     from userlogfeat.frontends import FRONTENDS
     from userlogfeat.logs import Interactions, read_logs

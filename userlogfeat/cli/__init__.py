@@ -22,6 +22,7 @@ COMMANDS = [
     "fit_metric",
     "recommend",
     "explore",
+    "export",
     "info",
     "mirex",
 ]

@@ -34,7 +34,7 @@ def licence_notes_last(quiet: bool) -> Iterator[None]:
     quiet : bool
         Whether to leave them out.
     """
-    from userlogfeat.weights import NonCommercialWarning
+    from userlogfeat._licence import NonCommercialWarning
 
     notes, show = [], warnings.showwarning
 

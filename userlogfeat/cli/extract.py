@@ -48,7 +48,7 @@ def extract(
         str,
         typer.Option(
             help="Bundled name (`userlogfeat weights`), folder, hub owner/model, "
-            "or a plain musicnn, such as MSD_musicnn."
+            "a plain musicnn, such as MSD_musicnn, or an exported model.onnx."
         ),
     ] = "lastfm2k-musicnn",
     layer: Annotated[
@@ -89,8 +89,6 @@ def extract(
     is given.
     """
     with explained(f"What was done is kept in {output}: run the same again."):
-        from userlogfeat.estimators.musicnn import MODELS, MusicnnEmbedder
-        from userlogfeat.estimators.user_log import UserLogEmbedder
         from userlogfeat.extraction import extract as extract_clips
 
         clips = [*(sources or []), *read_list(list_file, null)]
@@ -98,13 +96,12 @@ def extract(
             raise ValueError(
                 "Got no files: name files or folders, or pass --list FILE."
             )
-        plain = weights in MODELS  # without a learned head
-        embedder = (MusicnnEmbedder if plain else UserLogEmbedder)(
+        embedder = _make_embedder(
             weights,
-            layer=tuple(layer or (["max_pool"] if plain else _own_layers(weights))),
+            layer,
+            precision,
             duration=duration,
             device=device,
-            precision=precision,
             batch_size=batch_size,
             n_jobs=n_jobs,
         )
@@ -126,6 +123,27 @@ def extract(
     where = ": see `status` and `message` in the table"
     print_failures(summary.examples, summary.n_failed, where)
     raise typer.Exit(SOME_FAILED if summary.n_failed else 0)
+
+
+def _make_embedder(weights, layer, precision, **settings):
+    """The embedder of a saved model, a plain musicnn or an ONNX file."""
+    if weights.endswith(".onnx"):
+        from userlogfeat.estimators.onnx import OnnxEmbedder
+
+        if precision == "bf16":
+            raise ValueError(
+                f"Got --precision bf16 with {weights}: an ONNX file has the precision "
+                "that it was exported with. Leave the option out."
+            )
+        return OnnxEmbedder(weights, layer=tuple(layer) if layer else None, **settings)
+    from userlogfeat.estimators.musicnn import MODELS, MusicnnEmbedder
+    from userlogfeat.estimators.user_log import UserLogEmbedder
+
+    settings["precision"] = precision
+    if weights in MODELS:  # without a learned head
+        return MusicnnEmbedder(weights, layer=tuple(layer or ["max_pool"]), **settings)
+    layers = tuple(layer or _own_layers(weights))
+    return UserLogEmbedder(weights, layer=layers, **settings)
 
 
 def _own_layers(weights):

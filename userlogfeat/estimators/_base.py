@@ -1,5 +1,7 @@
 """The base of every estimator that embeds audio: decoding, batching, devices."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +10,6 @@ from itertools import chain, count
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 
 from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._threads import limit_torch, n_decoders
@@ -25,7 +26,6 @@ from userlogfeat.networks.memory import Halving
 MAX_BATCH_SECONDS = 1200.0
 MAX_DURATION = 86400.0  # seconds of one clip: a day
 DEVICES = ("cpu", "cuda", "mps")
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -255,6 +255,8 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
 
     def _embed_inputs(self, network, names, inputs):
         """Layers of clips, as a list of dict of str to ndarray."""
+        import torch
+
         inputs = to_device(inputs, resolve_device(self.device))
         # What is not done by threads of their own is little: one thread.
         with torch.inference_mode(), limit_torch(1):
@@ -296,6 +298,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         check_positive(self.batch_size, "batch_size", integer=True)
         check_positive(self.n_jobs, "n_jobs", integer=True)
         check_choice(self.precision, "precision", ("auto", "fp32", "bf16"))
+        self._check_device()
+
+    def _check_device(self):
         resolve_device(self.device)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -327,6 +332,8 @@ def network_context(network):
 
 def as_tensor(array):
     """A float32 tensor of an array, sharing its memory where torch may write to it."""
+    import torch
+
     return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
 
 
@@ -344,6 +351,8 @@ def to_device(arrays, device):
 
 def send_together(tensors, device, *, pinned):
     """Tensors on a device, views of a single one that was sent."""
+    import torch
+
     sizes = [tensor.numel() for tensor in tensors]
     buffer = torch.empty(sum(sizes), pin_memory=pinned)
     for part, tensor in zip(buffer.split(sizes), tensors, strict=True):
@@ -361,6 +370,8 @@ def to_arrays(tensors):
 
 def bring_together(tensors):
     """Arrays of tensors that left their device in one piece."""
+    import torch
+
     together = torch.cat([tensor.flatten() for tensor in tensors]).cpu()
     parts = together.split([tensor.numel() for tensor in tensors])
     return [p.view(t.shape).numpy() for p, t in zip(parts, tensors, strict=True)]
@@ -382,6 +393,8 @@ def feature_names(layer_sizes):
 
 def _gpu_of_this_process():
     """The GPU in use; where torchrun started several processes here, each its own."""
+    import torch
+
     place = os.environ.get("LOCAL_RANK", "")
     if place.isdecimal() and int(place) < torch.cuda.device_count():
         return torch.device("cuda", int(place))
@@ -390,8 +403,11 @@ def _gpu_of_this_process():
 
 def resolve_device(device):
     """The torch device that `device` means; "auto" is the GPU where there is one."""
+    import torch
+
     if isinstance(device, str) and device == "auto":
-        return _gpu_of_this_process() if torch.cuda.is_available() else _CPU
+        gpu = torch.cuda.is_available()
+        return _gpu_of_this_process() if gpu else torch.device("cpu")
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -23,6 +21,7 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
+from userlogfeat.estimators._cache import CachedLayers
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.estimators._teacher import trained_crop
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @estimator
-class UserLogEmbedder(ClipParameters, AudioTransformer):
+class UserLogEmbedder(CachedLayers, ClipParameters, AudioTransformer):
     """Features of clips from a network that was trained on listening logs.
 
     Nothing is fitted: the weights are bundled, in a folder, or on the Hugging Face hub.
@@ -223,59 +222,8 @@ class UserLogEmbedder(ClipParameters, AudioTransformer):
     def _load_network(self):
         return self._load_model().network
 
-    def _from_cache(self, paths):
-        """The chosen layers of files, decoding only those the cache does not have."""
-        from userlogfeat.tables import FeatureTable
-
-        names = list(self._layer_names())
-        # Whole paths: the present folder may be another one tomorrow.
-        paths = [os.path.abspath(path) for path in paths]
-        table = FeatureTable(Path(self.cache) / self.fingerprint)
-        known = table.lookup(paths, names, unchanged=True)
-        if not known.found.all():
-            self._fill_cache(table, paths)
-            known = table.lookup(paths, names, unchanged=True)
-        if not known.found.all():
-            row = int(np.argmin(known.found))
-            raise RuntimeError(
-                f"{paths[row]} changed while it was read. Run again when nothing "
-                "writes to it."
-            )
-        return known.layers
-
-    def _fill_cache(self, table, paths):
-        """Decode what the table lacks, and keep all layers of it."""
-        from userlogfeat._files import make_below
-        from userlogfeat.tables import file_stamp
-
-        sizes = self._load_model().layer_sizes
-        make_below(self.cache, self.fingerprint)
-        with table.writer(
-            fingerprint=self.fingerprint,
-            layer_sizes=sizes,
-            made_by=repr(self),
-            users_digest=self.users_digest,
-            on_locked="wait",
-            max_small_parts=8,
-        ) as writer:
-            # Looked up again: another process may have filled it meanwhile.
-            found = table.lookup(paths, [], unchanged=True).found
-            missing = dict.fromkeys(
-                path for path, known in zip(paths, found, strict=True) if not known
-            )
-            if not missing:
-                return
-            stamps = {path: file_stamp(path) for path in missing}
-            for clip in self.iter_features(list(missing), layers=tuple(sizes)):
-                size, modified_ns = stamps[clip.clip]
-                writer.add(
-                    clip.clip,
-                    layers=clip.layers,
-                    seconds=clip.seconds,
-                    size=size,
-                    modified_ns=modified_ns,
-                    more=clip.more,
-                )
+    def _all_layer_sizes(self):
+        return self._load_model().layer_sizes
 
     def _read_features(self, model, X, *, reset=False):
         """The embedding of precomputed features."""

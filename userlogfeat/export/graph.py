@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OPSET = 18  # of ONNX 1.13: the first whose reductions take axes as input
 IR_VERSION = 8  # of the same release
+LEAST_INT8 = 256  # numbers of a weight that is worth storing in 8 bits
 
 
 class Graph:
@@ -31,6 +32,8 @@ class Graph:
     parent : Graph, optional
         The graph around the body of a loop: constants are its own, and a body may use
         its values.
+    int8 : bool
+        Whether weights (Tensors of two or more axes) are stored in 8 bits.
 
     Examples
     --------
@@ -40,11 +43,12 @@ class Graph:
     ['Mul']
     """
 
-    def __init__(self, parent: Graph | None = None) -> None:
+    def __init__(self, parent: Graph | None = None, *, int8: bool = False) -> None:
         self.onnx = import_optional("onnx", extra="export", purpose="Export to ONNX")
         self.root = self if parent is None else parent.root
         self.nodes: list[onnx.NodeProto] = []
         if parent is None:
+            self.int8 = int8
             self.constants: dict[tuple[Any, ...], str] = {}
             self.initializers: list[onnx.TensorProto] = []
             self.n_names = 0
@@ -73,6 +77,8 @@ class Graph:
         """Add a constant; equal ones are stored once."""
         if hasattr(value, "detach"):
             value = value.detach().cpu().numpy()
+            if self.root.int8 and value.ndim > 1 and value.size >= LEAST_INT8:
+                return self.root._constant_of_bytes(value)
         array = np.asarray(value)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
@@ -172,6 +178,19 @@ class Graph:
         )
         helper.set_model_props(model, metadata)
         return model
+
+    def _constant_of_bytes(self, weight):
+        """A weight as integers, with a scale for each output.
+
+        Outputs are columns of a matrix, and the first axis of filters.
+        """
+        axis = 1 if weight.ndim == 2 else 0
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        largest = np.maximum(np.abs(weight).max(axis=others, keepdims=True), 1e-12)
+        rounded = np.rint(weight * (127 / largest)).astype(np.int8)
+        scales = (largest / 127).astype(np.float32).ravel()
+        zeros = np.zeros(len(scales), np.int8)
+        return self("DequantizeLinear", rounded, scales, zeros, axis=axis)
 
     def _new_name(self, op):
         self.n_names += 1

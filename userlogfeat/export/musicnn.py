@@ -46,7 +46,9 @@ FRAME_STEPS = 16  # neighbouring frames of a temporal product
 MARGIN = TIMBRAL_TAPS // 2
 
 
-def encode_patches(graph: Graph, waveforms: str, encoder: MusicnnEncoder):
+def encode_patches(
+    graph: Graph, waveforms: str, encoder: MusicnnEncoder
+) -> dict[str, str]:
     """Add an encoder of the musicnn package.
 
     Parameters
@@ -75,9 +77,7 @@ def encode_patches(graph: Graph, waveforms: str, encoder: MusicnnEncoder):
     add = _add_vgg if "vgg" in encoder.name else _add_musicnn
 
     def body(inner, block):
-        spectrogram = log_mel(
-            inner, inner("Unsqueeze", block, [0]), frames, front_end
-        )
+        spectrogram = log_mel(inner, inner("Unsqueeze", block, [0]), frames, front_end)
         spectrogram = inner("Squeeze", spectrogram, [0])  # frames, bands
         layers = add(inner, spectrogram, places, network)
         return [layers[name] for name in encoder.layer_sizes]

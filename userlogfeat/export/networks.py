@@ -14,9 +14,9 @@ import torch
 from userlogfeat.encoders.musicnn import MusicnnEncoder
 from userlogfeat.export.musicnn import encode_patches
 from userlogfeat.export.spectrogram import log_mel, n_frames, pad_waveforms
-from userlogfeat.networks.artist import ArtistCNN, DiscriminantContexts
+from userlogfeat.networks.artist import ArtistCNN
 from userlogfeat.networks.frame_statistics import FrameTeacher
-from userlogfeat.networks.metric import ContextMean, MetricCNN
+from userlogfeat.networks.metric import MetricCNN
 from userlogfeat.networks.mlp import FeatureTeacher
 from userlogfeat.networks.se_cnn import SECNN
 from userlogfeat.networks.teacher import EncoderTeacher, SpectrogramTeacher
@@ -111,7 +111,11 @@ def _encoder_layers(graph, waveforms, teacher):
     rows = encode_patches(graph, waveforms, encoder)
     layers = {name: pool(graph, value, "mean") for name, value in rows.items()}
     if teacher.head is not None:
-        read = pool(graph, rows[teacher.head_layer], teacher.head_pooling)
+        pooled = [
+            pool(graph, rows[name], teacher.head_pooling)
+            for name in teacher.head_layers
+        ]
+        read = pooled[0] if len(pooled) == 1 else graph("Concat", *pooled, axis=1)
         layers["embedding"] = _mlp(graph, read, teacher.head)
     return layers
 
@@ -126,20 +130,18 @@ def _frames_first(graph, x, front_end):
 
 
 def _spectrogram_layers(graph, x, teacher):
-    for kind, add in _NETWORKS.items():
-        if isinstance(teacher.network, kind):
-            break
-    else:
+    inner = getattr(teacher.network, "network", teacher.network)
+    kinds = {SECNN: _se_cnn, MetricCNN: _metric, ArtistCNN: _artist}
+    if type(inner) not in kinds:
         raise ValueError(
-            f"Got a network of the class {type(teacher.network).__name__}, which is "
+            f"Got a network of the class {type(inner).__name__}, which is "
             "your own and has no ONNX form here. Pass load_model(...).plain() to "
             "torch.onnx.export."
         )
-    if teacher.front_end is None:
-        return add(graph, x, teacher.network)
-    frames = _frames_first(graph, x, teacher.front_end)
-    spectrograms = graph("Transpose", frames, perm=[0, 2, 1])
-    return add(graph, spectrograms, teacher.network)
+    if teacher.front_end is not None:
+        frames = _frames_first(graph, x, teacher.front_end)
+        x = graph("Transpose", frames, perm=[0, 2, 1])
+    return kinds[type(inner)](graph, x, teacher.network)
 
 
 def _se_cnn(graph, x, network):
@@ -288,5 +290,4 @@ LAYERS = {
     SpectrogramTeacher: _spectrogram_layers,
     FrameTeacher: _frame_layers,
 }
-_NETWORKS = {SECNN: _se_cnn, ContextMean: _metric, DiscriminantContexts: _artist}
 _CONTEXTS = {MetricCNN: _metric_units, ArtistCNN: _artist_units}

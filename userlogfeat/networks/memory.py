@@ -1,10 +1,9 @@
 """If a batch does not fit into the memory of a GPU, it is processed in halves, once."""
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import torch
 
 
 class Halving:
@@ -54,9 +53,9 @@ class Halving:
         """
         try:
             return [function(clips)]
-        except torch.OutOfMemoryError as error:
+        except _out_of_memory() as error:
             if self.halved or len(clips) < 2:
-                raise torch.OutOfMemoryError(self._say_no_more(len(clips))) from error
+                raise type(error)(self._say_no_more(len(clips))) from error
         # Out of the except block: the error holds on to what the pass had made so far.
         self.halved = True
         self.batch_size = max(1, self.batch_size // 2)
@@ -64,8 +63,8 @@ class Halving:
         middle = -(-len(clips) // 2)
         try:
             return [function(clips[:middle]), function(clips[middle:])]
-        except torch.OutOfMemoryError as error:
-            raise torch.OutOfMemoryError(self._say_no_more(middle)) from error
+        except _out_of_memory() as error:
+            raise type(error)(self._say_no_more(middle)) from error
 
     def _say_no_more(self, n_clips):
         was = "after the batches were halved" if self.halved else "at once"
@@ -74,6 +73,12 @@ class Halving:
             f"smaller batch_size than {self.batch_size}, shorter clips (duration=), or "
             'device="cpu".'
         )
+
+
+def _out_of_memory():
+    """Return torch's error of memory, or none where torch is not in use."""
+    torch = sys.modules.get("torch")
+    return torch.OutOfMemoryError if torch else ()
 
 
 def warn_of_halving(n_clips: int, what: str) -> None:
@@ -86,6 +91,8 @@ def warn_of_halving(n_clips: int, what: str) -> None:
     what : str
         Work that continues with half of them, for the message.
     """
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     warnings.warn(

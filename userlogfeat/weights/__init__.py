@@ -8,6 +8,7 @@ fingerprint  the answer to a fixed test tone, compared when a model is loaded
 ===========  ===========================================================
 """
 
+from userlogfeat._licence import NonCommercialWarning
 from userlogfeat.weights.config import (
     CONFIG,
     ModelError,
@@ -19,7 +20,6 @@ from userlogfeat.weights.config import (
 from userlogfeat.weights.fingerprint import make_tone
 from userlogfeat.weights.models import (
     TENSORS,
-    NonCommercialWarning,
     find_model,
     list_weights,
     load_fitted,

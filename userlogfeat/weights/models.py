@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +24,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from userlogfeat._files import is_described, replace_pair
+from userlogfeat._licence import warn_of_licence
 from userlogfeat._typing import Device, PathLike
 from userlogfeat.frontends import FrontEnd
 from userlogfeat.networks.frame_statistics import FrameTeacher
@@ -58,10 +58,6 @@ BUNDLED = Path(__file__).parents[1] / "pretrained"
 TENSORS = "model.safetensors"
 MAX_TENSOR_BYTES = 1 << 32  # of model.safetensors; the largest network here has 30 MB
 _WRITTEN = ("checkpoint", "cache")  # parameters that name a folder to write
-
-
-class NonCommercialWarning(UserWarning):
-    """The loaded weights were learned from data that forbid commercial use."""
 
 
 @dataclass(frozen=True)
@@ -344,7 +340,7 @@ def _load(name, folder, stamps, device, precision, own_class):
             f"{network.layer_sizes}, and scales are positive. Copy the folder again."
         )
     check_fingerprint(name, found, expected, precision)
-    _warn_of_licence(name, config)
+    warn_of_licence(name, config["training_data"])
     return SavedModel(name, network, config, _identity(config))
 
 
@@ -368,19 +364,6 @@ def _fill(network, data, path):
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise ModelError(f"{path} holds NaN or infinite weights. Train it again.")
     network.load_state_dict(tensors, strict=False, assign=True)
-
-
-def _warn_of_licence(name, config):
-    data = config["training_data"]
-    if data["non_commercial"]:
-        warnings.warn(
-            f"Weights {name!r} were learned from data for non-commercial use only "
-            f"({data['licence']}). To silence this once you have read it: "
-            "warnings.filterwarnings('ignore', "
-            "category=userlogfeat.weights.NonCommercialWarning)",
-            NonCommercialWarning,
-            stacklevel=4,
-        )
 
 
 def _identity(config):

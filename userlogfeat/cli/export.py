@@ -1,0 +1,56 @@
+"""`userlogfeat export`: a saved model as an ONNX file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
+from userlogfeat.cli.console import licence_notes_last, print_line
+from userlogfeat.cli.errors import explained
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  userlogfeat export lastfm2k-musicnn -o model.onnx
+  userlogfeat export teacher -o teacher.onnx --precision int8
+
+\b
+Then, where torch is not installed:
+  userlogfeat extract my_music/ -o features --weights model.onnx"""
+)
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Bundled name, folder, hub owner/model, or a plain musicnn.",
+        ),
+    ],
+    output: Annotated[
+        Path, opt.path_option("--output", "-o", help="The .onnx file to write.")
+    ],
+    precision: Annotated[
+        Literal["fp32", "int8"],
+        typer.Option(help="int8: a quarter of the size, and less exact."),
+    ] = "fp32",
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write a saved model as an ONNX file, from waveforms to all layers.
+
+    onnxruntime runs the file beside torch before it is in its place.
+    """
+    with explained(), licence_notes_last(quiet):
+        from userlogfeat.export import export_onnx
+
+        if output.exists() and not overwrite:
+            raise FileExistsError(
+                f"{output} exists. Pass --overwrite to replace it, or another name."
+            )
+        export_onnx(model, output, precision=precision)
+    if not quiet:
+        size = output.stat().st_size / 1e6
+        print_line(f"{output}: {size:.1f} MB, checked by onnxruntime")
