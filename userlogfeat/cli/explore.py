@@ -156,7 +156,7 @@ def explore(
         page.write(output)
     if not quiet:
         size = output.stat().st_size / 1e6
-        print_line(f"{len(page.files)} clips, {size:.1f} MB, in {output}")
+        print_line(f"{len(page.files)} clips, {size:.2f} MB, in {output}")
 
 
 def _print_address(address):

@@ -204,7 +204,7 @@ def default_classifier() -> Any:
         StandardScaler(),
         PCA(0.95, svd_solver="full"),
         StandardScaler(),
-        LogisticRegression(C=0.01, max_iter=300),
+        LogisticRegression(max_iter=300),
     )
 
 

@@ -350,7 +350,10 @@ def _pairs(shown, views, leaks):
         found = pairs_of_report(leaks, places)
     elif (split := shown.column("split")) is not None:
         found = leaks_of_split(shown, split, features)
-    return found + near_copies_of(features, widest)
+    listed = {(p.first, p.second) for p in found if p.kind == "audio"}
+    listed |= {(second, first) for first, second in listed}
+    copies = near_copies_of(features, widest)
+    return found + [p for p in copies if (p.first, p.second) not in listed]
 
 
 def _columns(shown: Clips) -> dict[str, Any]:

@@ -65,8 +65,12 @@ function categories(values, { order = null, ramp = false } = {}) {
 
 function numbers(values) {
   const real = values.filter((value) => value !== null);
-  const low = Math.min(...real), step = (Math.max(...real) - low) / RAMP.length || 1;
-  const text = (value) => Number(value.toPrecision(3)).toString();
+  let low = Infinity, high = -Infinity;
+  for (const value of real) { low = Math.min(low, value); high = Math.max(high, value); }
+  const step = (high - low) / RAMP.length || 1;
+  // As many digits as make the ends of a bin differ.
+  const digits = Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high), step) / step)) + 1;
+  const text = (value) => Number(value.toPrecision(Math.min(15, Math.max(2, digits)))).toString();
   const order = RAMP.map((_, i) => `${text(low + i * step)} to ${text(low + (i + 1) * step)}`);
   const bin = (value) => order[Math.min(RAMP.length - 1, Math.floor((value - low) / step))];
   return categories(values.map((value) => (value === null ? null : bin(value))), { order, ramp: true });
