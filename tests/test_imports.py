@@ -25,7 +25,7 @@ ROWS = [
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}
     | {"feedback", "users"},
     {"estimators"},
-    {"extraction"},
+    {"extraction", "forgetting"},
     {"export"},
     {"recommendation"},
     {"report", "comparison", "inspection", "mirex", "exploration"},

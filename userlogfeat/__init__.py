@@ -27,6 +27,7 @@ estimators         scikit-learn classes; files that begin with ``_`` are what se
                    share, or the inner half of one
 export             saved models for other programs: ONNX files
 extraction         many clips -> one feature table
+forgetting         users who ask for it are removed from logs and models
 recommendation     the best items of users, the nearest users of a new track
 comparison         ``ARMS`` (base, fix, init, kd and the controls) on the same folds
                    and seeds

@@ -21,6 +21,7 @@ COMMANDS = [
     "fit_users",
     "fit_metric",
     "recommend",
+    "forget",
     "explore",
     "export",
     "info",

@@ -175,8 +175,8 @@ def read_logs(
         columns "old" and "new". Chains are followed. Where `item_ids` have an old id
         and not its new one, plays stay with the old one.
     without_users : array-like, optional
-        Users to leave out. :func:`userlogfeat.users.forget_users` removes them from
-        files.
+        Users to leave out. :func:`userlogfeat.forgetting.forget_users` removes them
+        from files.
     weights : {"count", "binary"}
         Whether `user_items` holds numbers of plays or ones. A pair whose counts
         are all 0 is left out.

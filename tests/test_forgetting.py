@@ -1,0 +1,152 @@
+"""Users who ask to be forgotten: nothing of them is left, and nothing else is lost."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+from userlogfeat._files import sha256
+from userlogfeat.cli import app
+from userlogfeat.factor_files import Factors, read_factors, write_factors, write_side
+from userlogfeat.forgetting import forget_users
+
+GONE = "zaphod-beeblebrox"
+USERS = ["arthur", GONE, "trillian"]
+VECTORS = np.array([[1, 2], [7.25, 8.5], [5, 6]], np.float32)
+
+
+def traces(folder, ids=(GONE,), vectors=VECTORS[1:2]):
+    """Files below a folder that hold an id as text or a vector as bytes, anywhere."""
+    needles = [str(value).encode() for value in ids]
+    needles += [vector.tobytes() for vector in vectors]
+    files = [path for path in Path(folder).rglob("*") if path.is_file()]
+    return [path for path in files if any(n in path.read_bytes() for n in needles)]
+
+
+def test_text_logs_keep_the_bytes_of_others(tmp_path):
+    path = tmp_path / "plays.csv"
+    others = (
+        b'user,note,item\r\narthur,"two\r\nlines, zaphod",x\r\ntrillian,caf\xe9,y\r\n'
+    )
+    mine = f'"{GONE}",hello,x\r\n'.encode()
+    path.write_bytes(others + mine + b"arthur,,z\r\n" + f"{GONE},,q".encode())
+    assert forget_users(path, [GONE]) == 2
+    assert path.read_bytes() == others + b"arthur,,z\r\n"
+    assert forget_users(path, [GONE]) == 0
+    assert traces(tmp_path) == []
+
+
+@pytest.mark.parametrize("compression", ["zstd", "uncompressed"])
+def test_folders_of_parquet(tmp_path, compression):
+    plays = pl.DataFrame({"uid": [7, 8, 9, 8], "item": list("abcd")})
+    for name, part in (("a", plays[:2]), ("sub/b", plays[2:])):
+        path = tmp_path / f"{name}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        part.write_parquet(path, compression=compression)
+    assert forget_users(tmp_path, ["8"], user="uid") == 2
+    left = pl.read_parquet(tmp_path / "**/*.parquet")
+    assert left.rows() == [(7, "a"), (9, "c")]
+    assert left.schema == plays.schema
+    with pytest.raises(ValueError, match=r"no column 'user' in .*'uid', 'item'"):
+        forget_users(tmp_path, [8])
+
+
+def factors(folder):
+    write_factors(folder, Factors(USERS, VECTORS, [1, 2], VECTORS[[0, 2]] + 9))
+
+
+def test_factors(tmp_path):
+    factors(tmp_path)
+    assert traces(tmp_path) != []
+    assert forget_users(tmp_path, [GONE, "nobody"]) == 1
+    assert traces(tmp_path) == []
+    left = read_factors(tmp_path)
+    assert left.user_ids.tolist() == ["arthur", "trillian"]
+    np.testing.assert_array_equal(left.user_factors, VECTORS[[0, 2]])
+    assert left.item_ids.tolist() == [1, 2]
+
+
+@pytest.fixture(params=["folder of users", "lookup"])
+def model(request, tmp_path):
+    """The files of fit-metric that know users: below it, and beside the network."""
+    users, drawn = VECTORS, np.array([0, 2])
+    if request.param == "lookup":  # only users who were drawn are in the folder
+        users = np.vstack([np.zeros((1, 2), np.float32), VECTORS])
+        drawn = np.array([1, 2, 3])
+        made_by = {"class": "MetricEmbedder"}
+        write_side(
+            tmp_path / "users", "user_factors.parquet", USERS, VECTORS, made_by=made_by
+        )
+    else:
+        factors(tmp_path / "users")
+    save_file({"users": users, "drawn_users": drawn}, tmp_path / "users.safetensors")
+    config = {"fitted": {"users_sha256": sha256(tmp_path / "users.safetensors")}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return tmp_path
+
+
+def test_audio_models(model, monkeypatch):
+    """The rows of others move up, and the config notes the new file."""
+    monkeypatch.setattr(
+        "userlogfeat.forgetting.read_model_config",
+        lambda folder: json.loads((folder / "config.json").read_text()),
+    )
+    before = load_file(model / "users.safetensors")
+    assert forget_users(model, [GONE]) == 1
+    assert traces(model) == []
+    after = load_file(model / "users.safetensors")
+    assert len(after["users"]) == len(before["users"]) - 1
+    kept = [d for d in before["drawn_users"] if before["users"][d, 0] != 7.25]
+    expected = before["users"][kept]
+    np.testing.assert_array_equal(after["users"][after["drawn_users"]], expected)
+    config = json.loads((model / "config.json").read_text())
+    assert config["fitted"]["users_sha256"] == sha256(model / "users.safetensors")
+    assert forget_users(model, [GONE]) == 0
+
+
+def test_a_kill_between_two_files_is_mended(model, monkeypatch):
+    """The users beside the network are replaced first, those with ids last."""
+    monkeypatch.setattr(
+        "userlogfeat.forgetting.read_model_config",
+        lambda folder: json.loads((folder / "config.json").read_text()),
+    )
+    name = "userlogfeat.forgetting.write_side"
+    with monkeypatch.context() as patch:
+        patch.setattr(name, lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            forget_users(model, [GONE])
+    assert forget_users(model, [GONE]) == 1
+    assert traces(model) == []
+    assert len(load_file(model / "users.safetensors")["users"]) in (2, 3)
+
+
+def test_what_cannot_be_searched_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file or folder"):
+        forget_users(tmp_path / "gone", [1])
+    with pytest.raises(ValueError, match="neither users of a model"):
+        forget_users(tmp_path, [1])
+    (tmp_path / "plays.csv.gz").touch()
+    with pytest.raises(ValueError, match="Unpack it first"):
+        forget_users(tmp_path / "plays.csv.gz", [1])
+    with pytest.raises(TypeError, match="single user 'ann'"):
+        forget_users(tmp_path, "ann")
+
+
+def test_the_command(tmp_path):
+    factors(tmp_path / "factors")
+    pl.DataFrame({"u": USERS, "item": [1, 2, 3]}).write_csv(tmp_path / "plays.csv")
+    (tmp_path / "gone.txt").write_text(f"{GONE}\n")
+    paths = [str(tmp_path / name) for name in ("plays.csv", "factors")]
+    settings = ["--list", str(tmp_path / "gone.txt"), "--user", "u"]
+    result = CliRunner().invoke(app, ["forget", *paths, *settings])
+    assert result.exit_code == 0
+    assert result.output.count("1 rows removed") == 2
+    (tmp_path / "gone.txt").unlink()
+    assert traces(tmp_path) == []
+    result = CliRunner().invoke(app, ["forget", *paths])
+    assert result.exit_code == 2
+    assert "pass --id USER" in result.output

@@ -1,0 +1,212 @@
+"""Users who ask to be forgotten: removed from logs, factors, towers and audio models.
+
+Removed are a user's rows: plays in logs, the factor or embedding, and what an audio
+model (``MetricEmbedder``) stores of its users. Factors of items and weights of networks
+are made of all users together, hold no row of anybody, and stay: train again where they
+must not have learned from that user either. Checkpoints of trainings that were stopped
+are not searched: delete them.
+
+A file is replaced as one, so a kill leaves the old file or the new one. The same call
+again does what is missing.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from userlogfeat._files import replace_file, sha256
+from userlogfeat._parquet import as_file, parquet_writer
+from userlogfeat._text_tables import separator_of
+from userlogfeat._typing import ArrayLike, PathLike
+from userlogfeat.factor_files import USERS, read_side, write_side
+from userlogfeat.weights.config import CONFIG, sealed
+from userlogfeat.weights.config import read_config as read_model_config
+
+BELOW = "users"  # in the folder of an audio model
+MODEL_USERS = "users.safetensors"  # what an audio model stores of its users
+_PARQUET = {".parquet", ".pq"}
+
+
+def forget_users(path: PathLike, user_ids: ArrayLike, *, user: str = "user") -> int:
+    """Remove users from a file or folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        A log (csv, tsv or Parquet, or a folder of Parquet files); or a folder that
+        `userlogfeat fit-cf`, `fit-users` or `fit-metric` wrote.
+    user_ids : array-like
+        Compared as text, so 7 and "7" are one.
+    user : str
+        The logs' column of users.
+
+    Returns
+    -------
+    int
+        Number of rows that were removed: plays of logs, users of models.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such path.
+    ValueError
+        Where it holds neither logs nor users, or lacks the column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import polars as pl
+    >>> path = tempfile.mkdtemp() + "/plays.parquet"
+    >>> plays = pl.DataFrame({"user": ["ann", "bob", "ann"], "item": [1, 1, 2]})
+    >>> plays.write_parquet(path)
+    >>> forget_users(path, ["ann"])
+    2
+    >>> pl.read_parquet(path).rows()
+    [('bob', 1)]
+    """
+    path = Path(path)
+    if isinstance(user_ids, str | bytes):
+        raise TypeError(f"Got the single user {user_ids!r}, expected a list of them.")
+    gone = {str(value) for value in np.asarray(user_ids).tolist()}
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file or folder {path}.")
+    if not path.is_dir():
+        return _forget_in_file(path, gone, user)
+    if (path / BELOW / USERS).exists():
+        return _forget_in_model(path, gone)
+    if (path / USERS).exists():
+        return _forget_in_factors(path, gone)
+    files = [file for file in sorted(path.rglob("*")) if file.suffix in _PARQUET]
+    if not files:
+        raise ValueError(
+            f"{path} holds neither users of a model ({USERS}) nor Parquet files of "
+            "logs. Pass the files themselves."
+        )
+    return sum(_forget_in_parquet(file, gone, user) for file in files)
+
+
+def _forget_in_file(path, gone, user):
+    if path.suffix.lower() in _PARQUET:
+        return _forget_in_parquet(path, gone, user)
+    separator = separator_of(path)
+    if separator is None or path.suffix.lower() in (".gz", ".bz2", ".zst"):
+        raise ValueError(
+            f"{path} cannot be rewritten: expected .csv, .tsv, .txt or .parquet. "
+            "Unpack it first, and pack it again."
+        )
+    return _forget_in_text(path, gone, user, separator)
+
+
+def _forget_in_text(path, gone, user, separator):
+    """Rewrite a text file; rows of other users keep their bytes."""
+    removed = sum(is_gone for _, is_gone in _text_rows(path, gone, user, separator))
+    if removed:
+        with replace_file(path) as temporary, open(temporary, "wb") as out:
+            for lines, is_gone in _text_rows(path, gone, user, separator):
+                out.writelines([] if is_gone else lines)
+    return removed
+
+
+def _text_rows(path, gone, user, separator):
+    """Yield the lines of each row, as bytes, and whether it is of such a user."""
+    quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
+    lines, place = [], None
+    with open(path, "rb") as file:
+        texts = (_kept(line, lines).decode("utf-8", "surrogateescape") for line in file)
+        for row in csv.reader(texts, delimiter=separator, quoting=quoting):
+            is_gone = False
+            if place is None:
+                names = [row[0].removeprefix("\ufeff"), *row[1:]] if row else []
+                place = _place_of(user, names, path)
+            else:
+                is_gone = len(row) > place and row[place].strip() in gone
+            yield list(lines), is_gone
+            lines.clear()
+
+
+def _kept(line, lines):
+    lines.append(line)
+    return line
+
+
+def _place_of(user, names, path):
+    if user not in names:
+        raise ValueError(
+            f"Found no column {user!r} in {path}. Its columns: "
+            f"{', '.join(map(repr, names))}. Name that of the users: user=..."
+        )
+    return names.index(user)
+
+
+def _forget_in_parquet(path, gone, user):
+    """Rewrite a Parquet file, a row group at a time, where it has such rows."""
+    with pq.ParquetFile(as_file(path)) as file:
+        _place_of(user, file.schema_arrow.names, path)
+        groups = range(file.num_row_groups)
+        masks = [_is_gone(file.read_row_group(g, [user])[user], gone) for g in groups]
+        removed = sum(int(mask.sum()) for mask in masks)
+        if not removed:
+            return 0
+        with (
+            replace_file(path) as temporary,
+            parquet_writer(temporary, file.schema_arrow) as writer,
+        ):
+            for group, mask in zip(groups, masks, strict=True):
+                rows = file.read_row_group(group)
+                writer.write_table(rows.filter(pa.array(~mask)))
+    return removed
+
+
+def _is_gone(column, gone):
+    texts = column.cast(pa.large_string())
+    values = pa.array(sorted(gone), pa.large_string())
+    found = pc.is_in(texts, value_set=values)
+    return found.to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _forget_in_factors(folder, gone):
+    """Rewrite the users of factors or a tower; their training stays noted."""
+    ids, matrix, made_by = read_side(folder, USERS)
+    kept = np.array([str(value) not in gone for value in ids.tolist()], bool)
+    if not kept.all():
+        write_side(folder, USERS, ids[kept], matrix[kept], made_by=made_by)
+    return int(np.count_nonzero(~kept))
+
+
+def _forget_in_model(folder, gone):
+    """Rewrite the users of an audio model, those in its own file first."""
+    from safetensors.numpy import load_file, save_file
+
+    ids, _, made_by = read_side(folder / BELOW, USERS)
+    kept = np.array([str(value) not in gone for value in ids.tolist()], bool)
+    path = folder / MODEL_USERS
+    if path.is_file() and not kept.all():
+        stored = load_file(path)
+        users, drawn = stored["users"], stored["drawn_users"]
+        # Learned beside the network: only those who were drawn have an id.
+        is_lookup = made_by.get("class") == "MetricEmbedder"
+        rows = drawn if is_lookup else np.arange(len(ids))
+        if len(rows) == len(ids) and (is_lookup or len(users) == len(ids)):
+            stay = np.ones(len(users), bool)
+            stay[rows[~kept]] = False
+            place = np.cumsum(stay) - 1
+            drawn = place[drawn[stay[drawn]]].astype(drawn.dtype)
+            tensors = {"users": users[stay], "drawn_users": drawn}
+            with replace_file(path) as temporary:
+                save_file(tensors, temporary)
+        _note_users(folder, sha256(path))
+    return _forget_in_factors(folder / BELOW, gone)
+
+
+def _note_users(folder, digest):
+    """Note the SHA-256 of the users in the model's config."""
+    config = read_model_config(folder)
+    config["fitted"] = config["fitted"] | {"users_sha256": digest}
+    with replace_file(folder / CONFIG) as temporary:
+        temporary.write_text(sealed(config), encoding="utf-8", newline="\n")
