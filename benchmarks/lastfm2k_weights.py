@@ -150,7 +150,10 @@ def normalise(rows):
 def fit_factors(logs, alpha, regularization, seed):
     """Factor of each artist id."""
     embedding = CFEmbedding(
-        alpha=alpha, regularization=regularization, random_state=seed
+        alpha=alpha,
+        regularization=regularization,
+        confidence="binary",
+        random_state=seed,
     )
     factors = embedding.fit((logs.user_items > 0).astype(np.float32)).item_factors_
     return dict(zip(logs.item_ids.tolist(), factors, strict=True))

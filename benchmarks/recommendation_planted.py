@@ -22,7 +22,7 @@ CHANNELS, MAX_EPOCHS, PATIENCE = 16, 20, 5
 AT_10_SECONDS = ("Basic-Binary", "DCUE-1vs1", "Metric-1vs1", "Metric-1vs4")
 SHUFFLED = "Metric-1vs4, shuffled users"
 N_NEIGHBOURS = 10
-ALPHA = 1.0  # of the ALS
+ALS_SETTINGS = {"alpha": 1.0, "regularization": 0.01}
 
 
 def metric(name, context):
@@ -70,7 +70,9 @@ def artist_mean(world):
 
 def als(world):
     """Scalar products of ALS factors of everybody's plays."""
-    cf = CFEmbedding(alpha=ALPHA, random_state=world.seed).fit(world.history)
+    cf = CFEmbedding(confidence="linear", random_state=world.seed, **ALS_SETTINGS).fit(
+        world.history
+    )
     return cf.user_factors_[:N_JUDGES] @ cf.item_factors_.T
 
 

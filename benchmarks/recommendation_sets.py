@@ -31,7 +31,8 @@ from userlogfeat.feedback import Feedback, sample_dislikes
 
 MOST_TRACKS = {"spotify": 3, "gtzan": 5}  # of an artist, drawn
 TEST_SHARE = 0.2
-ALPHA = 10.0  # of the ALS, as in the transfer benchmarks
+# Of the ALS, as in the transfer benchmarks.
+ALS_SETTINGS = {"confidence": "linear", "alpha": 10.0, "regularization": 0.01}
 DISLIKES = 4.0  # drawn for every like
 SETS = {  # name -> draws of test artists, which all sets of GTZAN share
     "spotify": 3,
@@ -152,7 +153,8 @@ class Draw:
     @cached_property
     def cf(self):
         """ALS of the history."""
-        return CFEmbedding(alpha=ALPHA, random_state=self.seed).fit(self.history)
+        cf = CFEmbedding(random_state=self.seed, **ALS_SETTINGS)
+        return cf.fit(self.history)
 
     @cached_property
     def verdicts(self):

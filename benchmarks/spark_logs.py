@@ -127,9 +127,7 @@ def measure(folder, memory):
         "spark__sql__shuffle__partitions": "16",
     }
     master = f"local-cluster[2,1,{1024 * memory + 512}]"
-    cf = CFEmbedding(
-        N_FACTORS, alpha=1.0, iterations=ITERATIONS, backend="spark", random_state=0
-    )
+    cf = CFEmbedding(N_FACTORS, iterations=ITERATIONS, backend="spark", random_state=0)
     results = {}
     with (
         tempfile.TemporaryDirectory() as scratch,

@@ -23,7 +23,7 @@ from userlogfeat.evaluation.folds import (
 SEED = 0
 SEALED_SEED = 777  # of the half of Spotify's artists that is only tested
 MIN_LISTENERS = 3
-ALPHA = 10.0
+ALS_SETTINGS = {"confidence": "binary", "alpha": 10.0, "regularization": 0.01}
 FEATURES = {
     "convnet": [f"layer_{i}" for i in range(5)],  # Choi et al. 2017: 5 x 32
     "MFCC": ["mfcc"],  # 120
@@ -49,7 +49,7 @@ class Task:
 def fit_factors(**settings):
     """Factor of each Last.fm artist id."""
     logs = read_logs(data_folder() / "hetrec2011-lastfm-2k", "hetrec-lastfm-2k")
-    embedding = CFEmbedding(**{"alpha": ALPHA, "random_state": SEED, **settings})
+    embedding = CFEmbedding(**ALS_SETTINGS | {"random_state": SEED} | settings)
     factors = embedding.fit((logs.user_items > 0).astype(np.float32)).item_factors_
     return dict(zip(logs.item_ids.tolist(), factors, strict=True))
 

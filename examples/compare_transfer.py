@@ -33,7 +33,7 @@ def compute_features(corpus):
 
 def make_teacher(corpus, features):
     """Return training data of a teacher: clips, and the ALS factors of their items."""
-    logs = read_logs(corpus.logs, count="count", weights="binary")
+    logs = read_logs(corpus.logs, count="count")
     cf = CFEmbedding(random_state=0).fit(logs.user_items)
     rows, factors = corpus.catalogue.align(
         cf.item_factors_, logs.item_ids, unknown="ignore"

@@ -38,7 +38,7 @@ def make_arms(corpus, rng):
     artists = corpus.catalogue.groups("artist")
     task = rng.random(artists.max() + 1)[artists] > 0.6
     hidden = corpus.logs["item"].is_in(corpus.catalogue.items[task].tolist())
-    logs = read_logs(corpus.logs.filter(~hidden), count="count", weights="binary")
+    logs = read_logs(corpus.logs.filter(~hidden), count="count")
     cf = CFEmbedding(random_state=0).fit(logs.user_items)
     rows, Y = corpus.catalogue.align(cf.item_factors_, logs.item_ids, unknown="ignore")
     audio = StandardScaler().fit(features[rows]).transform(features[task])

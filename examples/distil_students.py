@@ -27,8 +27,8 @@ from userlogfeat.evaluation.folds import StratifiedArtistKFold
 folder = Path(tempfile.mkdtemp())
 corpus = make_listening_corpus(200, 400, folder=folder / "corpus", random_state=0)
 catalogue, audio = corpus.catalogue, np.asarray(corpus.audio)
-logs = read_logs(corpus.logs, count="count", weights="binary")
-factors = CFEmbedding(8, alpha=10, random_state=0).fit(logs.user_items).item_factors_
+logs = read_logs(corpus.logs, count="count")
+factors = CFEmbedding(8, random_state=0).fit(logs.user_items).item_factors_
 rows, factors = catalogue.align(factors, logs.item_ids, unknown="ignore")
 artists, labels = catalogue.groups("artist"), catalogue.labels
 

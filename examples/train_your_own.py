@@ -33,7 +33,7 @@ make_listening_corpus(400, 600, folder=folder / "corpus", random_state=0)
 # Logs become factors of users and items. Items that fewer than five people played carry
 # little information, and are left out.
 logs = read_logs(folder / "corpus" / "logs.csv", count="count", min_users_per_item=5)
-factors = CFEmbedding(alpha=10, random_state=0).fit(logs.user_items).item_factors_
+factors = CFEmbedding(random_state=0).fit(logs.user_items).item_factors_
 print(f"{logs.user_items.shape[0]} users, {logs.user_items.shape[1]} items")
 
 # %%

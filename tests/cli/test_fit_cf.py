@@ -29,7 +29,8 @@ def test_fit_cf(run, tmp_path, monkeypatch):
     assert read_factors("f").n_factors == 3
     text = run("info", "f").stdout
     assert "users" in text
-    assert "alpha           40.0\n" in text
+    assert "alpha           10.0\n" in text
+    assert "confidence      log\n" in text
 
 
 def test_master_is_of_spark(run, tmp_path):

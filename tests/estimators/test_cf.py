@@ -8,12 +8,14 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import ndcg_score
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
-from userlogfeat import CFEmbedding, read_logs
+from userlogfeat import CFEmbedding, Interactions, read_logs
+from userlogfeat._spaces import space_of
+from userlogfeat.evaluation.play_search import HeldOutPlays, Plays, PlaySplit
+from userlogfeat.factor_files import Factors, read_factors, write_factors
 
 # Names of scikit-learn's checks that CFEmbedding fails, with the reason: none.
 expected_failed_checks = {}
@@ -110,11 +112,80 @@ def test_no_history_is_the_zero_embedding(cf):
     np.testing.assert_array_equal(items, np.zeros((1, 3)))
 
 
-def test_alpha_times_counts_is_what_matters():
+def counted(seed=0):
+    """The circles, with counts from 1 to 9."""
     plays = circles()[0]
-    few = CFEmbedding(n_factors=4, alpha=8, random_state=0).fit(plays)
-    many = CFEmbedding(n_factors=4, alpha=2, random_state=0).fit(4 * plays)
+    plays.data = np.random.default_rng(seed).integers(1, 10, plays.nnz).astype("f4")
+    return plays
+
+
+def test_linear_alpha_times_counts_is_what_matters():
+    plays = circles()[0]
+    settings = {"n_factors": 4, "confidence": "linear", "random_state": 0}
+    few = CFEmbedding(alpha=8, **settings).fit(plays)
+    many = CFEmbedding(alpha=2, **settings).fit(4 * plays)
     np.testing.assert_array_equal(few.item_factors_, many.item_factors_)
+
+
+@pytest.mark.parametrize("unit", [2**-10, 2.0, 2**20])
+def test_log_confidences_suit_any_unit(unit):
+    plays, cf = counted(), CFEmbedding(n_factors=4, random_state=0)
+    expected = clone(cf).fit(plays)
+    found = clone(cf).fit(unit * plays)
+    assert found.epsilon_ == unit * np.percentile(plays.data, 50, method="lower")
+    np.testing.assert_allclose(found.item_factors_, expected.item_factors_, rtol=1e-5)
+    folded = found.transform(unit * plays[:3])
+    np.testing.assert_allclose(folded, expected.user_factors_[:3], rtol=1e-5)
+
+
+def test_log_and_binary_are_the_same_of_ones():
+    plays = circles()[0]
+    settings = {"n_factors": 4, "alpha": 7, "random_state": 0}
+    log, ones = (CFEmbedding(confidence=c, **settings) for c in ("log", "binary"))
+    log.fit(plays)
+    np.testing.assert_array_equal(log.item_factors_, ones.fit(plays).item_factors_)
+    ones.fit(counted())
+    np.testing.assert_array_equal(log.item_factors_, ones.item_factors_)
+    assert ones.epsilon_ is None
+
+
+def test_confidences_by_hand():
+    """Epsilon 3: of 3 and 9 plays, w is log2(2) and log2(4)."""
+    cf = CFEmbedding(n_factors=2, alpha=5, regularization=0.5, random_state=0)
+    cf.fit([[3, 0, 9], [0, 3, 0], [3, 3, 0]])
+    assert (cf.epsilon_, cf.alpha_, cf.regularization_) == (3.0, 5.0, 0.5)
+    items = cf.item_factors_.astype(np.float64)
+    weight = np.diag([5 * 1, 0, 5 * 2])
+    left = items.T @ items + items.T @ weight @ items + 0.5 * np.eye(2)
+    expected = np.linalg.solve(left, items.T @ (np.eye(3) + weight) @ [1, 0, 1])
+    np.testing.assert_allclose(cf.user_factors_[0], expected, rtol=1e-4)
+
+
+def test_settings_of_the_papers_are_one_word():
+    plays = circles()[0]
+    alphas = {
+        name: CFEmbedding(n_factors=3, confidence=name).fit(plays).alpha_
+        for name in ("binary", "linear", "log")
+    }
+    assert alphas == {"binary": 40.0, "linear": 40.0, "log": 10.0}
+
+
+def test_absurd_linear_confidences_warn():
+    plays = 260 * circles()[0]
+    cf = CFEmbedding(n_factors=3, confidence="linear", random_state=0)
+    with pytest.warns(UserWarning, match=r"confidence of 10401 or more.*\"log\""):
+        cf.fit(plays)
+    cf.set_params(alpha=1.0).fit(plays)  # 260 is much, but not absurd
+
+
+def test_regularization_grows_with_the_logs():
+    plays = circles()[0]
+    whole = CFEmbedding(n_factors=3).fit(plays).regularization_
+    assert whole == pytest.approx(0.1 * 10 * plays.nnz / np.sqrt(30 * 24))
+    twice = sparse.block_diag([plays, plays], format="csr")
+    assert CFEmbedding(n_factors=3).fit(twice).regularization_ == pytest.approx(whole)
+    more = sparse.hstack([plays, sparse.csr_matrix((30, 50))], format="csr")
+    assert CFEmbedding(n_factors=3).fit(more).regularization_ == pytest.approx(whole)
 
 
 def test_the_input_is_left_as_it_was(cf):
@@ -197,36 +268,177 @@ def test_wrong_plays(cf):
         cf.transform_items(np.ones((4, 2)))
 
 
-def held_out_ndcg(user_items, alpha, seed=0):
-    """NDCG@10 of a fifth of each user's artists, among those not trained on."""
-    rng = np.random.default_rng(seed)
-    plays = user_items.tocoo()
-    held = rng.random(plays.nnz) < 0.2
-    train, test = (
-        sparse.csr_matrix(
-            (plays.data[part], (plays.row[part], plays.col[part])), plays.shape
-        )
-        for part in (~held, held)
-    )
-    cf = CFEmbedding(alpha=alpha, random_state=seed).fit(train)
-    users = np.flatnonzero(np.diff(test.indptr) & np.diff(train.indptr))
-    scores = cf.user_factors_[users] @ cf.item_factors_.T
-    scores[train[users].nonzero()] = -np.inf
-    scores[np.isneginf(scores)] = scores[np.isfinite(scores)].min() - 1
-    return ndcg_score(test[users].toarray() > 0, scores, k=10)
-
-
 @pytest.mark.real
-def test_alpha_matters_on_hetrec(data):
-    """With r = log(1 + count), alpha 1 ranks about a quarter better than 10."""
+def test_the_default_is_safe_on_hetrec(data):
+    """Raw counts, of which half are above 250: linear confidences follow a few."""
     folder = data / "hetrec2011-lastfm-2k"
-    log = read_logs(folder, "hetrec-lastfm-2k", min_users_per_item=3)
-    one, ten = (held_out_ndcg(log.user_items.log1p(), alpha) for alpha in (1.0, 10.0))
-    assert one > 0.25
-    assert 1.15 < one / ten < 1.4
+    log = read_logs(folder, "hetrec-lastfm-2k", min_users_per_item=5)
+    ((train, test),) = PlaySplit().split(plays := Plays(log.user_items))
+
+    def ndcg(**settings):
+        cf = CFEmbedding(iterations=8, random_state=0, **settings)
+        return HeldOutPlays()(cf.fit(plays[train]), plays[test])
+
+    with pytest.warns(UserWarning, match="as good as certain"):
+        linear = ndcg(confidence="linear")
+    default = ndcg()
+    print(f"NDCG@10: default {default:.3f}, linear {linear:.3f}")
+    assert default > 0.2
+    assert default > 3 * linear
 
 
-def test_logs_instead_of_their_matrix():
-    logs = read_logs(pl.DataFrame({"user": [1, 2, 2], "item": [5, 5, 6]}))
-    with pytest.raises(TypeError, match=r"expected its matrix: pass logs\.user_items"):
-        CFEmbedding().fit(logs)
+@pytest.fixture(scope="module")
+def logs():
+    """The circles by identifiers: users u00 to u29, items i00 to i23."""
+    pairs = counted().tocoo()
+    frame = pl.DataFrame(
+        {
+            "user": [f"u{row:02d}" for row in pairs.row],
+            "item": [f"i{column:02d}" for column in pairs.col],
+            "n": pairs.data,
+        }
+    )
+    return read_logs(frame, count="n")
+
+
+DATA = {"description": "circles", "licence": "none", "non_commercial": False}
+
+
+def test_logs_instead_of_their_matrix(logs):
+    cf = CFEmbedding(n_factors=3, random_state=0).fit(logs)
+    assert cf.item_ids_.tolist() == [f"i{n:02d}" for n in range(24)]
+    assert len(cf.user_ids_) == 30
+    same = CFEmbedding(n_factors=3, random_state=0).fit(logs.user_items)
+    np.testing.assert_array_equal(cf.item_factors_, same.item_factors_)
+    assert not hasattr(same, "item_ids_")
+    assert cf.popularity_[0] == pytest.approx((counted()[:, 0] > 0).sum() / 30)
+
+
+def test_factors_know_their_training(cf):
+    other = CFEmbedding(n_factors=3, random_state=1).fit(circles()[0])
+    assert space_of(cf.user_factors_) == space_of(cf.item_factors_[3:]) == cf.space_
+    assert space_of(cf.transform(circles()[0][:2])) == cf.space_
+    assert space_of(other.item_factors_) != cf.space_
+    again = clone(cf).fit(circles()[0])
+    assert again.space_ == cf.space_
+    assert space_of(pickle.loads(pickle.dumps(cf)).item_factors_) == cf.space_
+
+
+def test_saved_and_loaded(logs, tmp_path):
+    cf = CFEmbedding(n_factors=3, random_state=0).fit(logs)
+    cf.save(tmp_path, training_data=DATA)
+    again = CFEmbedding.load(tmp_path)
+    assert again.get_params() == cf.get_params()
+    assert (again.space_, again.epsilon_) == (cf.space_, cf.epsilon_)
+    assert again.item_ids_.tolist() == cf.item_ids_.tolist()
+    np.testing.assert_array_equal(again.transform(logs.user_items), cf.user_factors_)
+    np.testing.assert_array_equal(again.popularity_, cf.popularity_)
+    assert space_of(again.item_factors_) == cf.space_
+    updated = again.update(logs)
+    assert updated.space_ == cf.space_
+    with pytest.raises(ValueError, match="training_data"):
+        cf.save(tmp_path, training_data={})
+
+
+def test_a_matrix_is_saved_with_numbers_for_ids(cf, tmp_path):
+    cf.save(tmp_path, training_data=DATA)
+    assert read_factors(tmp_path).item_ids.tolist() == list(range(24))
+    again = CFEmbedding.load(tmp_path)
+    assert not hasattr(again, "item_ids_")
+    again.update(circles()[0])
+
+
+@pytest.mark.parametrize(
+    ("weights", "confidence"), [("binary", "binary"), ("count", "linear")]
+)
+def test_folders_of_earlier_versions(tmp_path, weights, confidence):
+    """They had linear confidences, of counts or of ones."""
+    plays = counted()
+    cf = CFEmbedding(3, 0.1, 2.0, confidence=confidence, random_state=0).fit(plays)
+    made_by = {"logs": "plays.csv", "weights": weights, "n_factors": 3, "alpha": 2.0}
+    made_by |= {"regularization": 0.1, "iterations": 15, "backend": "implicit"}
+    made_by |= {"factors_folder": None, "random_state": 0, "verbose": 1}
+    sides = (np.arange(30), cf.user_factors_, np.arange(24), cf.item_factors_)
+    write_factors(tmp_path, Factors(*sides, made_by=made_by))
+    old = CFEmbedding.load(tmp_path)
+    assert old.confidence == confidence
+    np.testing.assert_array_equal(old.transform(plays), cf.user_factors_)
+
+
+def test_folders_of_others_are_refused(cf, tmp_path):
+    sides = (np.arange(30), cf.user_factors_, np.arange(24), cf.item_factors_)
+    write_factors(tmp_path, Factors(*sides, made_by={"class": "UserEmbedding"}))
+    with pytest.raises(ValueError, match="are of UserEmbedding, expected CFEmbedding"):
+        CFEmbedding.load(tmp_path)
+    write_factors(tmp_path, Factors(*sides, made_by={"alpha": 3}))
+    with pytest.raises(ValueError, match=r"nobody can be folded in"):
+        CFEmbedding.load(tmp_path)
+
+
+def world(n_users=200, n_items=60, n_tastes=8, seed=0):
+    """Plays of users with two tastes each, all items of which are as likely."""
+    rng = np.random.default_rng(seed)
+    taste = rng.integers(n_tastes, size=n_items)
+    likes = np.stack([rng.choice(n_tastes, 2, replace=False) for _ in range(n_users)])
+    likely = np.where((taste == likes[:, :1]) | (taste == likes[:, 1:]), 0.6, 0.03)
+    return sparse.csr_matrix((rng.random(likely.shape) < likely).astype(np.float32))
+
+
+def test_update_keeps_the_space_where_a_fit_does_not():
+    now = world()
+    before = now.copy()
+    before.data = before.data * (np.random.default_rng(1).random(before.nnz) < 0.9)
+    before = before[:190, :55]
+    cf = CFEmbedding(n_factors=8, random_state=0).fit(before)
+    old, space = np.array(cf.item_factors_), cf.space_
+    anew = CFEmbedding(n_factors=8, random_state=1).fit(now)
+    cf.update(now)
+    assert cf.item_factors_.shape == (60, 8)
+    assert cf.user_factors_.shape == (200, 8)
+
+    def cosine(items):
+        units = [side / np.linalg.norm(side, axis=1)[:, None] for side in (old, items)]
+        return (units[0] * units[1]).sum(axis=1).mean()
+
+    assert cosine(np.array(anew.item_factors_[:55])) < 0.5
+    assert cosine(np.array(cf.item_factors_[:55])) == pytest.approx(cf.alignment_)
+    assert cf.alignment_ > 0.95
+    assert cf.space_ == space == space_of(cf.user_factors_)
+    np.testing.assert_array_equal(cf.transform(now), cf.user_factors_)
+    # As good as from scratch: the scores are the same within a few percent.
+    scores = [np.asarray(c.user_factors_ @ c.item_factors_.T) for c in (cf, anew)]
+    assert np.corrcoef(scores[0].ravel(), scores[1].ravel())[0, 1] > 0.99
+
+
+def test_update_finds_items_by_their_ids(logs):
+    cf = CFEmbedding(n_factors=3, random_state=0).fit(logs)
+    old = dict(zip(cf.item_ids_, np.array(cf.item_factors_), strict=True))
+    ids = np.array([f"{'j' if n < 3 else 'i'}{n:02d}" for n in range(24)])
+    order = np.argsort(ids)
+    shuffled = Interactions(logs.user_items[:, order], logs.user_ids, ids[order])
+    cf.update(shuffled)
+    for item, row in zip(cf.item_ids_, cf.item_factors_, strict=True):
+        if item.startswith("i"):
+            near = old[item] @ row / np.linalg.norm(old[item]) / np.linalg.norm(row)
+            assert near > 0.9
+    with pytest.raises(ValueError, match=r"these logs have no identifiers"):
+        cf.update(logs.user_items)
+
+
+def test_update_refuses_what_it_cannot_go_on_from(cf):
+    plays = circles()[0]
+    with pytest.raises(ValueError, match=r"Got 20 items, fewer than the 24"):
+        clone(cf).fit(plays).update(plays[:, :20])
+    with pytest.raises(ValueError, match=r"Got n_factors=4, but .* have 3"):
+        clone(cf).fit(plays).set_params(n_factors=4).update(plays)
+    with pytest.raises(ValueError, match=r"Got iterations=0"):
+        clone(cf).fit(plays).update(plays, iterations=0)
+
+
+def test_update_to_other_logs_is_a_new_space():
+    cf = CFEmbedding(n_factors=8, random_state=0).fit(world())
+    space = cf.space_
+    with pytest.warns(UserWarning, match=r"mean cosine of only 0\.\d+ with the old"):
+        cf.update(world(seed=5))
+    assert cf.alignment_ < 0.7
+    assert cf.space_ != space

@@ -258,6 +258,7 @@ class OnLabels(ColdStartItems):
         cf = CFEmbedding(n_factors=n_factors)
         cf.user_factors_ = rng.normal(size=(16, n_factors)).astype(np.float32)
         cf.item_factors_ = rng.normal(size=(n_items, n_factors)).astype(np.float32)
+        cf.alpha_, cf.regularization_, cf.epsilon_, cf.space_ = 40.0, 0.01, 1.0, None
         cf.n_features_in_ = n_items
         self._cf_of_test = cf
         return np.tile(np.repeat([1.0, 0.0], 8), (n_items, 1))

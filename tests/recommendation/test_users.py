@@ -51,10 +51,8 @@ def tower(logs, tmp_path_factory):
 @pytest.fixture(scope="module")
 def factors(logs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("factors")
-    cf = CFEmbedding(4, alpha=5, random_state=0).fit(logs.user_items)
-    factors = (logs.user_ids, cf.user_factors_, logs.item_ids, cf.item_factors_)
-    made_by = {"weights": "binary", **cf.get_params()}
-    write_factors(folder, Factors(*factors, made_by=made_by))
+    cf = CFEmbedding(4, alpha=5, confidence="binary", random_state=0).fit(logs)
+    cf.save(folder, training_data=DATA)
     return folder, cf
 
 

@@ -6,13 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.fitting import Fit, describe_factors, fit_command
+from userlogfeat.cli.fitting import Fit, fit_command
 
 # Common options that only models of audio or of users have.
-_OF_MODELS = (
-    *("max_epochs", "checkpoint", "licence", "description", "non_commercial"),
-    *("device", "batch_size", "n_jobs"),
-)
+_OF_MODELS = (*("max_epochs", "checkpoint", "device", "batch_size", "n_jobs"),)
 
 
 def _source(value):
@@ -26,13 +23,13 @@ def _source(value):
     epilog="""\b
 Examples:
   userlogfeat fit-cf plays.csv -o factors --user user_id --item track_id --count n
-  userlogfeat fit-cf hetrec2011-lastfm-2k/ -o factors --format hetrec-lastfm-2k \\
-      --alpha 10
+  userlogfeat fit-cf hetrec2011-lastfm-2k/ -o factors --format hetrec-lastfm-2k
+  userlogfeat fit-cf plays.csv -o factors --confidence binary   as Lee et al. 2019
   userlogfeat fit-cf s3a://logs/plays/ -o factors --backend spark \\
       --master spark://host:7077
 
 \b
---set reaches the other parameters of CFEmbedding: regularization=0.1, iterations=30.
+--set reaches the other parameters of CFEmbedding: iterations=30, epsilon=60.
 
 \b
 OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
@@ -52,27 +49,37 @@ def fit_cf(
     user: opt.User = None,
     item: opt.Item = None,
     count: opt.Count = None,
-    weights: Annotated[
-        Literal["count", "binary"],
-        typer.Option(help="Learn from numbers of plays, or from ones."),
-    ] = "count",
     min_users_per_item: opt.MinUsers = 1,
     min_items_per_user: opt.MinItems = 1,
     n_factors: Annotated[
         int, typer.Option("--factors", min=1, help="Length of a factor.")
     ] = 40,
+    confidence: Annotated[
+        Literal["log", "binary", "linear"],
+        typer.Option(
+            help="What plays are worth: their logarithm, in units of the median; 1, "
+            "however many; or their number."
+        ),
+    ] = "log",
     alpha: Annotated[
-        float, typer.Option(help="Confidence of a play: c = 1 + alpha * count.")
-    ] = 40.0,
+        float | None,
+        typer.Option(
+            help="Confidence that this adds: c = 1 + alpha * w.",
+            show_default="10; 40 with binary and linear",
+        ),
+    ] = None,
+    regularization: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight of the factors' squared lengths.",
+            show_default="grows with the logs",
+        ),
+    ] = None,
     backend: opt.Backend = "local",
     master: opt.Master = None,
 ) -> list[str]:
-    """Learn factors of users and items from listening logs (Hu et al. 2008).
-
-    Alpha matters: try a few, and compare how well plays you held out are ranked.
-    """
+    """Learn factors of users and items from listening logs (Hu et al. 2008)."""
     from userlogfeat.estimators.cf import CFEmbedding
-    from userlogfeat.factor_files import write_factors
     from userlogfeat.logs import read_logs
 
     on_spark = backend == "spark"
@@ -86,27 +93,20 @@ def fit_cf(
         CFEmbedding,
         n_factors=n_factors,
         alpha=alpha,
+        regularization=regularization,
+        confidence=confidence,
         backend="spark" if on_spark else "implicit",
     )
     plays = read_logs(
         logs,
         format,
         **opt.given(user=user, item=item, count=count),
-        weights=weights,
         min_users_per_item=min_users_per_item,
         min_items_per_user=min_items_per_user,
         backend=backend,
     )
-    cf.fit(plays if on_spark else plays.user_items)
-    # Identifiers of logs on Spark are known once they are fitted.
-    user_ids, item_ids = (
-        (cf.user_ids_, cf.item_ids_) if on_spark else (plays.user_ids, plays.item_ids)
-    )
-    factors = describe_factors(
-        (user_ids, cf.user_factors_),
-        (item_ids, cf.item_factors_),
-        made_by={"logs": PurePath(logs).name, "weights": weights, **cf.get_params()},
-        user_items=None if on_spark else plays.user_items,
-    )
-    write_factors(fit.output, factors)
+    cf.fit(plays)
+    name = PurePath(logs).name
+    data = fit.training_data(f"listening logs: {name}")
+    cf.save(fit.output, training_data=data, notes={"logs": name})
     return [f"{plays} -> {cf.n_factors} factors each, in {fit.output}"]

@@ -14,6 +14,7 @@ from userlogfeat.factor_files import (
     digest_items,
     write_side_on_spark,
 )
+from userlogfeat.factorization.alignment import rotation_onto, rows_of
 from userlogfeat.factorization.on_spark import (
     factors_of,
     fit_als_on_spark,
@@ -63,18 +64,24 @@ def on_cluster(X):
     )
 
 
-def factorised(logs, settings, folder, *, has_ids):
+def factorised(logs, pairs, settings, folder, *, has_ids, noted, onto=None):
     """Factorise logs.
 
     Parameters
     ----------
     logs : SparkInteractions
+    pairs : pyspark.sql.DataFrame
+        Their pairs, with weights for counts.
     settings : dict
         n_factors, regularization, alpha, iterations, random_state.
     folder : str or None
         Folder for the factors of users and items, if they stay on the cluster.
     has_ids : bool
         Whether identifiers are to be returned.
+    noted : dict
+        Further settings to note with the factors.
+    onto : (ndarray, ids or None), optional
+        Items to rotate everything onto.
 
     Returns
     -------
@@ -84,12 +91,18 @@ def factorised(logs, settings, folder, *, has_ids):
     if folder is not None:
         _check_folder(logs.user_items.sparkSession, folder)
     shape = (logs.n_users, logs.n_items)
-    items = fit_als_on_spark(logs.user_items, shape, **settings)
+    items = fit_als_on_spark(pairs, shape, **settings)
+    item_ids = ids_in_order(logs.item_ids) if has_ids else None
+    aligned = {}
+    if onto is not None:
+        start = rows_of(onto[0], len(items), item_ids, onto[1])
+        rotation, aligned["alignment_"] = rotation_onto(items, start)
+        items = (items @ rotation).astype(np.float32)
     equation = {name: settings[name] for name in ("regularization", "alpha")}
-    found = {"item_factors_": items}
-    users, shared = fold_in_on_spark(logs.user_items, items, **equation)
+    found = {"item_factors_": items} | aligned
+    users, shared = fold_in_on_spark(pairs, items, **equation)
     n_factors = settings["n_factors"]
-    made_by = _made_by(settings) | {DIGEST: digest_items(items, logs.n_users)}
+    made_by = _made_by(settings | noted) | {DIGEST: digest_items(items, logs.n_users)}
     try:
         if folder is None:
             arrays = (users, "user", "factors", logs.n_users, n_factors)
@@ -106,7 +119,7 @@ def factorised(logs, settings, folder, *, has_ids):
         frame = frame_of(session, pa.table({"item": codes, "factors": lists}))
         _write(folder, ITEMS, logs.item_ids, frame, shape[1], made_by)
     if has_ids:
-        found["item_ids_"] = ids_in_order(logs.item_ids)
+        found["item_ids_"] = item_ids
         if folder is None:
             found["user_ids_"] = ids_in_order(logs.user_ids)
     return found

@@ -1,11 +1,14 @@
 """Alternating least squares on implicit feedback, and exact fold-in of new rows.
 
-=========  ==================================================================
-als        on one machine, with implicit: ``fit_als``, ``fold_in``
-on_spark   on a Spark cluster, with its ALS and the same fold-in
-=========  ==================================================================
+==========  =================================================================
+confidence  what a count of plays is worth
+als         on one machine, with implicit: ``fit_als``, ``fold_in``
+alignment   from the space of one training to that of another
+on_spark    on a Spark cluster, with its ALS and the same fold-in
+==========  =================================================================
 """
 
+from userlogfeat.factorization.alignment import align_factors
 from userlogfeat.factorization.als import confidences, fit_als, fold_in
 
-__all__ = ["confidences", "fit_als", "fold_in"]
+__all__ = ["align_factors", "confidences", "fit_als", "fold_in"]

@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 
 from userlogfeat._threads import n_threads_for, one_blas_thread
 from userlogfeat._typing import Matrix, RandomState
+from userlogfeat.factorization.alignment import rotation_onto
 
 RATE = 8e9  # operations a second of implicit in one thread: its vectors are short
 CG_STEPS = 3  # of conjugate gradients, for each row in each round
@@ -41,13 +42,15 @@ def fit_als(
     iterations: int,
     random_state: RandomState | np.random.Generator = None,
     progress: bool = False,
+    start: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factorise a matrix of plays.
 
     Parameters
     ----------
     user_items : csr_matrix, shape (n_users, n_items)
-        Numbers of plays r, not negative.
+        Numbers of plays r, not negative; or their weights, as
+        :func:`userlogfeat.factorization.confidence.weigh` gives them.
     n_factors : int
     regularization : float
         reg of the equation above, not multiplied by the number of plays.
@@ -59,6 +62,9 @@ def fit_als(
         Seed of the initial factors.
     progress : bool
         Show a progress bar.
+    start : ndarray of float32, shape (n_items, n_factors), optional
+        Items to go on from, zeros where an item is new. At the end users and items are
+        rotated together onto them, which changes no score.
 
     Returns
     -------
@@ -75,9 +81,14 @@ def fit_als(
     rng = np.random.default_rng(seed_of(random_state))
     by_user = confidences(user_items, alpha)
     by_item = by_user.T.tocsr()
-    users, items = (
-        0.01 * rng.random((n, n_factors), dtype=np.float32) for n in user_items.shape
-    )
+    if start is None:
+        users, items = (
+            0.01 * rng.random((n, n_factors), dtype=np.float32)
+            for n in user_items.shape
+        )
+    else:
+        items = np.array(start, np.float32, order="C")
+        users = solve_exactly(items, by_user, regularization)
     n_threads = n_threads_for(_seconds_of_round(by_user, n_factors) / 2)
     with _solver(n_factors, regularization, n_threads) as model:
         solve = partial(
@@ -90,6 +101,8 @@ def fit_als(
     if not np.isfinite(items).all():
         largest = float(user_items.data.max())
         raise ValueError(diverged(largest, regularization, alpha))
+    if start is not None:
+        items = (items @ rotation_onto(items, start)[0]).astype(np.float32)
     return solve_exactly(items, by_user, regularization), items
 
 

@@ -15,8 +15,7 @@ only their geometric mean matters. With
     lambda = reg / sqrt(mean n_u * mean n_i)
 
 this is that of our equation wherever lengths do not go with the numbers of plays. Rare
-users and items are then penalised less than ours, frequent ones more. With a small
-regularization, such as the default, neither matters.
+users and items are then penalised less than ours, frequent ones more.
 
 Two things then make Spark's factors ours. The items are multiplied by the t that makes
 the sums of squares of users and items equal, as at any minimum of our equation. And the
@@ -44,6 +43,7 @@ from userlogfeat.factorization.als import (
     seed_of,
     solve_exactly,
 )
+from userlogfeat.factorization.confidence import Confidence, regularization_for
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -55,6 +55,7 @@ _PAIRS_PER_BLOCK = 2_000_000
 # What a task is made of grows with the rounds, until Java's stack cannot hold it (at
 # ten rounds, for a process that has just started), unless the factors are put on disk.
 _ROUNDS_PER_CHECKPOINT = 3
+_RANK_ERROR = 1e-3  # of the median, as a share of all pairs
 
 
 def fit_als_on_spark(
@@ -161,6 +162,64 @@ def fold_in_on_spark(
     by_user = pairs.select("user", "item", "count").repartitionByRange(parts, "user")
     by_user = by_user.sortWithinPartitions("user", "item")
     return map_in_arrow(by_user, solve, "user int, factors array<float>"), shared
+
+
+def weigh_on_spark(
+    pairs: DataFrame, confidence: Confidence, epsilon: float
+) -> DataFrame:
+    """Turn numbers of plays into weights, as :func:`.confidence.weigh` does.
+
+    Parameters
+    ----------
+    pairs : pyspark.sql.DataFrame
+        Columns user (int), item (int), count (float, above 0): one row a pair.
+    confidence : {"log", "binary", "linear"}
+    epsilon : float
+        Plays of the weight 1, for "log".
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        The same columns.
+    """
+    from pyspark.sql import functions as F
+
+    if confidence == "linear":
+        return pairs
+    weight = F.lit(1.0)
+    if confidence == "log":
+        weight = F.log1p(F.col("count").cast("double") / epsilon) / float(np.log(2))
+    return pairs.withColumn("count", weight.cast("float"))
+
+
+def median_on_spark(pairs: DataFrame) -> float:
+    """Return the (lower) median of the plays of all pairs, nearly exact.
+
+    Parameters
+    ----------
+    pairs : pyspark.sql.DataFrame
+        With the column count, above 0.
+    """
+    return float(pairs.approxQuantile("count", [0.5], _RANK_ERROR)[0])
+
+
+def scaled_on_spark(pairs: DataFrame, alpha: float) -> float:
+    """Choose a regularization, as :func:`.confidence.scaled_regularization` does.
+
+    Parameters
+    ----------
+    pairs : pyspark.sql.DataFrame
+        Columns user (int), item (int), count (float): weights.
+    alpha : float
+    """
+    from pyspark.sql import functions as F
+
+    sums = pairs.agg(
+        F.sum(F.col("count").cast("double")),
+        F.count_distinct("user"),
+        F.count_distinct("item"),
+    ).first()
+    return regularization_for(*sums, alpha)
 
 
 def factors_of(

@@ -20,7 +20,6 @@ from userlogfeat.factor_files import (
     ITEMS,
     USERS,
     digest_users,
-    read_factors,
     read_side,
     write_side,
 )
@@ -191,7 +190,7 @@ def embed_users(
             f"The users in {folder} are factors of `fit-cf`, which knows no "
             "demographics. Leave them out, or train a tower: `userlogfeat fit-users`."
         )
-    return ids, _by_factors(folder, histories["user_items"], made_by)
+    return ids, _by_factors(folder, histories["user_items"])
 
 
 def _ids_of(logs, demographics):
@@ -233,14 +232,7 @@ def _by_tower(folder, histories, demographics, ids):
     return tower.transform(histories["user_items"], known, **groups)
 
 
-def _by_factors(folder, user_items, made_by):
-    from userlogfeat.factorization import fold_in
+def _by_factors(folder, user_items):
+    from userlogfeat.estimators.cf import CFEmbedding
 
-    if made_by.get("weights") == "binary":
-        user_items.data[:] = 1
-    return fold_in(
-        read_factors(folder).item_factors,
-        user_items,
-        regularization=made_by["regularization"],
-        alpha=made_by["alpha"],
-    )
+    return CFEmbedding.load(folder).transform(user_items)
