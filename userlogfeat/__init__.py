@@ -25,7 +25,8 @@ datasets           published sets with their splits, a file each, listed by
                    ``DATASETS``; and the planted corpus: ``synthetic``
 estimators         scikit-learn classes; files that begin with ``_`` are what several
                    share, or the inner half of one
-export             saved models for other programs: ONNX files
+export             saved models for other programs: ONNX files, the Hugging Face hub,
+                   HEAR, X-ARES
 extraction         many clips -> one feature table
 forgetting         users who ask for it are removed from logs and models
 recommendation     the best items of users, the nearest users of a new track
@@ -88,6 +89,7 @@ _PUBLIC = {
     "TransferDisplay": "report",
     "compare": "comparison",
     "export_onnx": "export",
+    "push_to_hub": "export",
     "list_weights": "weights",
     "load_model": "weights",
     "nearest_users": "recommendation",
@@ -134,6 +136,7 @@ __all__ = [
     "TransferDisplay",
     "compare",
     "export_onnx",
+    "push_to_hub",
     "list_weights",
     "load_model",
     "nearest_users",
@@ -166,7 +169,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which load no
     from userlogfeat.estimators.voting import PatchVotingClassifier
     from userlogfeat.estimators.window_regression import WindowRegressionClassifier
     from userlogfeat.exploration import explore
-    from userlogfeat.export import export_onnx
+    from userlogfeat.export import export_onnx, push_to_hub
     from userlogfeat.extraction import extract
     from userlogfeat.frontends import FRONTENDS
     from userlogfeat.logs import Interactions, read_logs

@@ -24,6 +24,7 @@ COMMANDS = [
     "forget",
     "explore",
     "export",
+    "push",
     "info",
     "mirex",
 ]

@@ -41,7 +41,8 @@ class UserLogEmbedder(CachedLayers, ClipParameters, AudioTransformer):
     ----------
     weights : str or Path
         Name of a bundled model (:func:`userlogfeat.list_weights`), a folder that an
-        estimator's ``save`` wrote, or ``"owner/model"`` on the hub.
+        estimator's ``save`` wrote, or ``"owner/model"`` or
+        ``"owner/model@revision"`` on the hub.
     layer : str or sequence of str
         One layer of the model or several, side by side: `layer_sizes` of
         :func:`userlogfeat.load_model` lists them. ``"embedding"`` is the estimate

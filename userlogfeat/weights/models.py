@@ -197,7 +197,7 @@ def load_model(
     ----------
     name : str or Path
         A bundled name (:func:`list_weights`), a folder, or a repository of the
-        Hugging Face hub (``"owner/model"``).
+        Hugging Face hub (``"owner/model"``, or ``"owner/model@revision"``).
     device : str or torch.device
         Where the network runs.
     precision : {"fp32", "bf16"}
@@ -286,7 +286,7 @@ def find_model(name: PathLike) -> Path:
                 )
             return folder
     no_owner = str(name).startswith((".", "/", "~")) or set(str(name)) & set("\\:")
-    if str(name).count("/") != 1 or no_owner:
+    if str(name).partition("@")[0].count("/") != 1 or no_owner:
         raise ModelError(
             f"There is no model {str(name)!r}: it is neither a folder nor one of the "
             f"bundled {list_weights()}, nor has it the form 'owner/model' of the "
@@ -296,11 +296,14 @@ def find_model(name: PathLike) -> Path:
 
 
 def _fetch(name):
+    """Fetch ``owner/model`` or ``owner/model@revision``."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        folder = snapshot_download(name, allow_patterns=[CONFIG, TENSORS])
+        repo, _, revision = name.partition("@")
+        chosen = {"revision": revision} if revision else {}
+        folder = snapshot_download(repo, allow_patterns=[CONFIG, TENSORS], **chosen)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelError(
             f"There is no folder {name!r}, and the model could not be fetched from the "

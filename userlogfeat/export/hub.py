@@ -1,0 +1,186 @@
+"""Saved models on the Hugging Face hub, with a card that is written from config.json.
+
+Only the two files of the model and the card are uploaded. A folder may hold more (of
+`fit-metric` the users and their factors): those are data of people, and stay here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from userlogfeat._typing import PathLike
+from userlogfeat.weights import CONFIG, TENSORS, find_model, load_model, read_config
+from userlogfeat.weights.config import read_weights
+from userlogfeat.weights.models import MAX_TENSOR_BYTES
+
+CARD = "README.md"
+LIMITS = (
+    "It knows taste as the users of those logs had it: their countries, languages, "
+    "ages and years. Music that they did not play is estimated from music that sounds "
+    "alike.",
+    "Whether it helps a task is seen only beside controls: teachers of permuted logs, "
+    "of random projections and of artists alone (`userlogfeat.compare`).",
+    "An embedding can be compared with users of the same training only.",
+)
+
+
+def push_to_hub(
+    folder: PathLike,
+    repo: str,
+    *,
+    evaluation: str | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    message: str | None = None,
+) -> str:
+    """Upload a saved model to the Hugging Face hub, with a model card.
+
+    Log in first, with ``hf auth login`` or the environment variable ``HF_TOKEN``.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder that an estimator's ``save`` wrote. It is loaded first, so no damaged
+        model is uploaded.
+    repo : str
+        ``"owner/model"``; created if missing.
+    evaluation : str, optional
+        Markdown for the card: results with their controls, such as a table of
+        ``summarise(compare(...))``. Without, the card says that there is none.
+    private : bool
+        Whether a new repository is private.
+    revision : str, optional
+        Branch to upload to, made if missing; by default the main one.
+    message : str, optional
+        Message of the commit.
+
+    Returns
+    -------
+    str
+        Address of the commit.
+
+    Raises
+    ------
+    ModelError
+        If the folder is no sound model.
+    ValueError
+        If `repo` has not the form ``"owner/model"``.
+
+    See Also
+    --------
+    model_card : The card alone.
+    """
+    from huggingface_hub import HfApi
+
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise ValueError(
+            f"Got repo={repo!r}, expected 'owner/model' (letters, digits, '-', '_', "
+            "'.'). A revision is passed as revision=."
+        )
+    folder = find_model(folder)
+    load_model(folder)  # checks digests, tensors and fingerprint
+    config = read_config(folder)
+    data = read_weights(folder / TENSORS, config["sha256"], max_bytes=MAX_TENSOR_BYTES)
+    api = HfApi()
+    api.create_repo(repo, private=private, exist_ok=True)
+    if revision is not None:
+        api.create_branch(repo, branch=revision, exist_ok=True)
+    with tempfile.TemporaryDirectory() as staging:
+        shutil.copyfile(folder / CONFIG, Path(staging) / CONFIG)
+        (Path(staging) / TENSORS).write_bytes(data)
+        card = model_card(folder, repo, evaluation=evaluation)
+        (Path(staging) / CARD).write_text(card, encoding="utf-8")
+        commit = api.upload_folder(
+            repo_id=repo,
+            folder_path=staging,
+            revision=revision,
+            commit_message=message or f"{config['class']} of userlogfeat",
+        )
+    return str(getattr(commit, "commit_url", commit))
+
+
+def model_card(
+    folder: PathLike, repo: str = "owner/model", *, evaluation: str | None = None
+) -> str:
+    """Write the model card of a saved model, from its config.json.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Or the name of a bundled model.
+    repo : str
+        Name under which it is loaded.
+    evaluation : str, optional
+        Markdown of results; see :func:`push_to_hub`.
+
+    Returns
+    -------
+    str
+        Markdown, with the metadata that the hub reads.
+
+    Examples
+    --------
+    >>> from userlogfeat.export import model_card
+    >>> print(model_card("lastfm2k-musicnn")[:44])
+    ---
+    library_name: userlogfeat
+    license: other
+    """
+    config = read_config(find_model(folder))
+    data = config["training_data"]
+    front_end = config["front_end"]
+    rows = [f"| `{name}` | {x['size']} |" for name, x in config["layers"].items()]
+    settings = {k: v for k, v in config["parameters"].items() if v is not None}
+    further = {
+        key: value
+        for key, value in data.items()
+        if key not in ("description", "licence", "non_commercial")
+    }
+    sections = [
+        _front_matter(data),
+        f"# {repo.partition('/')[2]}",
+        f"A {config['class']} of userlogfeat: audio features learned from listening "
+        "logs.",
+        "## Trained on",
+        data["description"],
+        _code(further) if further else "",
+        "## Licence",
+        data["licence"]
+        + (". **Not for commercial use.**" if data["non_commercial"] else "."),
+        "## Evaluation",
+        evaluation or "None was recorded with this model.",
+        "## How to load it",
+        "```python\nfrom userlogfeat import UserLogEmbedder\n\n"
+        f'embedder = UserLogEmbedder("{repo}", layer="embedding")\n'
+        'features = embedder.fit_transform(["song.mp3"])\n```',
+        f'`"{repo}@REVISION"` takes one revision, which never changes if it is the '
+        "hash of a commit. Loading runs no code of this repository.",
+        "## Layers",
+        "\n".join(["| layer | columns |", "|---|---|", *rows]),
+        f"It reads audio at {front_end['sample_rate']} Hz."
+        if front_end
+        else "It reads arrays, no audio.",
+        "## Limits",
+        "\n".join(f"* {text}" for text in LIMITS),
+        "## Settings",
+        _code(settings),
+        _code(config["versions"]),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(data: dict[str, Any]) -> str:
+    """What the hub reads; texts as JSON, which is YAML as well."""
+    name = "non-commercial" if data["non_commercial"] else "see-below"
+    lines = ["library_name: userlogfeat", "license: other", f"license_name: {name}"]
+    lines += ["pipeline_tag: feature-extraction", "tags: [music, audio, userlogfeat]"]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _code(entries):
+    return f"```json\n{json.dumps(entries, indent=1)}\n```"
