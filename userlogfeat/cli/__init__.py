@@ -26,6 +26,7 @@ COMMANDS = [
     "export",
     "push",
     "info",
+    "table",
     "mirex",
 ]
 

@@ -5,6 +5,7 @@ footers  the schema; the footer of a part, checked; how large a part may be
 parts    rows on their way to a file of the table
 writer   filling it, so that a kill at any moment loses and doubles nothing
 reader   ``FeatureTable``: reading it, and looking clips up
+keeping  ``compact``, ``prune``, ``rename_clips``, ``merge_tables``
 =======  ====================================================================
 """
 
@@ -16,10 +17,18 @@ from userlogfeat.tables.footers import (
     TableError,
     layer_fields,
 )
+from userlogfeat.tables.keeping import (
+    Change,
+    compact,
+    merge_tables,
+    prune,
+    rename_clips,
+)
 from userlogfeat.tables.parts import OK, as_matrix, clip_name, file_stamp, row_names
 from userlogfeat.tables.reader import FeatureTable
 
 __all__ = [
+    "Change",
     "FIELDS",
     "FORMAT",
     "FeatureTable",
@@ -28,8 +37,12 @@ __all__ = [
     "PARTS",
     "TableError",
     "as_matrix",
+    "compact",
     "clip_name",
     "file_stamp",
     "layer_fields",
+    "merge_tables",
+    "prune",
+    "rename_clips",
     "row_names",
 ]

@@ -5,7 +5,7 @@ all are made here, so all are alike.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,6 +145,16 @@ def row_names(table: pa.Table) -> list[str]:
     for row in np.flatnonzero(exact.is_valid().to_numpy()):
         names[row] = exact[row].as_py().decode("utf-8", "surrogateescape")
     return names
+
+
+def name_columns(names: Sequence[str]) -> tuple[pa.Array, pa.Array]:
+    """Return the columns `clip` and `clip_bytes` of paths: see :func:`row_names`."""
+    texts = [_text(name) for name in names]
+    exact = [
+        None if name == text else name.encode("utf-8", "surrogateescape")
+        for name, text in zip(names, texts, strict=True)
+    ]
+    return pa.array(texts, FIELDS[0].type), pa.array(exact, FIELDS[1].type)
 
 
 def as_matrix(column: pa.Array | pa.ChunkedArray) -> np.ndarray:

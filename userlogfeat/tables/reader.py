@@ -38,7 +38,14 @@ from userlogfeat.tables.footers import (
     part_errors,
     read_footer,
 )
-from userlogfeat.tables.parts import OK, as_matrix, clip_name, file_stamp, row_names
+from userlogfeat.tables.parts import (
+    OK,
+    as_matrix,
+    clip_name,
+    file_stamp,
+    name_columns,
+    row_names,
+)
 from userlogfeat.tables.writer import TableWriter
 
 _T = TypeVar("_T")
@@ -423,6 +430,35 @@ class FeatureTable:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, use_threads=False)
                 yield decode_part(rows, part)
+
+    def live_rows(self, part: Part) -> np.ndarray:
+        """Which rows of a part no later row replaces: ndarray (n_rows,), bool."""
+        index = self.index()
+        place = [known.path for known in index.parts].index(part.path)
+        live = np.zeros(index.starts[-1], dtype=bool)
+        live[np.fromiter(index.rows.values(), np.int64, len(index.rows))] = True
+        return live[index.starts[place] : index.starts[place + 1]]
+
+    def renamed_rows(
+        self, part: Part, names: Sequence[str | None]
+    ) -> Iterator[pa.Table]:
+        """Yield rows of one part under new names; None leaves a row out.
+
+        Parameters
+        ----------
+        part : Part
+        names : sequence of str or None, length n_rows
+        """
+        start = 0
+        for rows in self.iter_part(part):
+            here = names[start : start + len(rows)]
+            start += len(rows)
+            kept = [name is not None for name in here]
+            rows = rows.filter(pa.array(kept, pa.bool_()))
+            columns = name_columns([name for name in here if name is not None])
+            for place, column in enumerate(columns):
+                rows = rows.set_column(place, FIELDS[place], column)
+            yield rows
 
 
 def _as_array(column):

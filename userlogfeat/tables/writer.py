@@ -17,7 +17,7 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -291,6 +291,40 @@ class TableWriter:
         for group in groups:
             if len(group) > 1 or group[0][1] is not None:
                 self._replace(group)
+
+    def rename(self, new_name: Callable[[str], str | None]) -> int:
+        """Give clips new names, or drop them; of clips of one name the newest stays.
+
+        Parts are replaced one by one. A kill leaves some names old and others new, and
+        the same call does the rest, if a new name's new name is itself.
+
+        Parameters
+        ----------
+        new_name : callable
+            From a clip to its new name, or None to drop it.
+
+        Returns
+        -------
+        int
+            Number of clips whose name is another now.
+        """
+        parts, index = self.table.parts(), self.table.index()
+        names = {row: new_name(clip) for clip, row in index.rows.items()}
+        newest = {}
+        for row, name in names.items():
+            if name is not None:
+                newest[name] = max(row, newest.get(name, -1))
+        rows = {row: name for name, row in newest.items()}
+        clips = {row: clip for clip, row in index.rows.items()}
+        for part, start in zip(parts, index.starts, strict=False):
+            mine = range(start, start + part.n_rows)
+            if any(rows.get(row) != clips.get(row, "") for row in mine):
+                here = [rows.get(row) for row in mine]
+                tables = self.table.renamed_rows(part, here)
+                self._write(tables, replaces=[part.path.name])
+                with self._write_errors():
+                    remove_file(part.path)
+        return sum(name not in (None, clips[row]) for row, name in rows.items())
 
     def _tidy(self, max_small_parts):
         self._adopted = []
