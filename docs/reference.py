@@ -68,6 +68,8 @@ STEPS = (
             "evaluation.play_search.Plays",
             "evaluation.play_search.PlaySplit",
             "evaluation.play_search.HeldOutPlays",
+            "users.histories_for",
+            "forgetting.forget_users",
         ),
         ("estimators.cf", "estimators.user_tower", "factorization", "users"),
     ),
