@@ -69,3 +69,18 @@ def judge():
             return pytest.skip(f"{name} does not load: {error}")
 
     return load
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory):
+    """The module ``tests/tiny_models.py``, with `names`: of its models, by kind."""
+    pytest.importorskip("transformers")
+    path = Path(__file__).with_name("tiny_models.py")
+    spec = spec_from_file_location("tiny_models", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = tmp_path_factory.mktemp("tiny_models")
+    module.names = {
+        kind: module.save_model(kind, folder / kind) for kind in module.KINDS
+    }
+    return module

@@ -7,7 +7,8 @@ logs               listening logs (csv, tsv, parquet, frame) -> ``Interactions``
 catalogue          which clip is which item, by which artist, on which album
 audio              decode, crop, fill, cut; decode ahead of the network
 frontends          ``FRONTENDS``: the spectrogram settings of each paper
-encoders           pretrained audio encoders behind one protocol: musicnn
+encoders           pretrained audio encoders behind one protocol: musicnn,
+                   models of transformers and torchaudio, ONNX files
 networks           torch modules only: mel, se_cnn, metric, artist, towers
 losses             one function per equation; ``LOSSES`` has those that are options
 evaluation         arrays in, numbers out: folds, leaks, significance, regression,
@@ -57,6 +58,7 @@ _PUBLIC = {
     "CFEmbedding": "estimators.cf",
     "CFRegressor": "estimators.cf_regressor",
     "ColdStartItems": "estimators.cold_start",
+    "EncoderEmbedder": "estimators.encoder",
     "FeatureLookup": "estimators.feature_lookup",
     "KDStudentClassifier": "estimators.kd_student",
     "KDStudentRegressor": "estimators.kd_student",
@@ -104,6 +106,7 @@ __all__ = [
     "CFEmbedding",
     "CFRegressor",
     "ColdStartItems",
+    "EncoderEmbedder",
     "FeatureLookup",
     "KDStudentClassifier",
     "KDStudentRegressor",
@@ -153,6 +156,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which load no
     from userlogfeat.estimators.cf import CFEmbedding
     from userlogfeat.estimators.cf_regressor import CFRegressor
     from userlogfeat.estimators.cold_start import ColdStartItems
+    from userlogfeat.estimators.encoder import EncoderEmbedder
     from userlogfeat.estimators.feature_lookup import FeatureLookup
     from userlogfeat.estimators.kd_student import (
         KDStudentClassifier,

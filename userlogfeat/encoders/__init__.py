@@ -2,6 +2,12 @@
 
 =====================  ==============================================================
 registry               ``Encoder``, the protocol; encoders by name
+windowed               long clips in windows with overlap: base of the next four
+hugging_face           audio models of transformers, on the hub or in a folder
+hugging_face_families  how wav2vec 2.0 and its kin, AST, Whisper and CLAP are read
+torchaudio             the pretrained pipelines of torchaudio
+onnx                   files of ONNX
+custom                 an object with ``sample_rate``, ``layer_sizes`` and a call
 musicnn                the four published networks of the musicnn package
 musicnn_checkpoint     its tags, and the variables of its checkpoints
 musicnn_plain          the musicnn network in standard layers: reference, export
@@ -19,6 +25,8 @@ from userlogfeat.encoders.registry import (
     Encoder,
     Encoding,
     SpectrogramEncoder,
+    averaged_layers,
+    default_layer,
     encoder_identity,
     get_encoder,
     list_encoders,
@@ -29,6 +37,8 @@ __all__ = [
     "Encoder",
     "Encoding",
     "SpectrogramEncoder",
+    "averaged_layers",
+    "default_layer",
     "encoder_identity",
     "get_encoder",
     "list_encoders",

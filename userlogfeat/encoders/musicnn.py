@@ -74,6 +74,7 @@ class MusicnnEncoder:
 
     revision = VERSION
     license = "ISC"
+    default_head_layer = "taggram"  # of a head, unless another is named
     distribution = "musicnn"  # the package that installs the weights
     front_end = FRONTENDS["musicnn"]
     sample_rate = front_end.sample_rate
@@ -108,6 +109,11 @@ class MusicnnEncoder:
     def layer_sizes(self) -> dict[str, int]:
         """Columns of every layer."""
         return dict((Vgg if "vgg" in self.name else Musicnn).layer_sizes)
+
+    @property
+    def default_layer(self) -> str:
+        """Layer that is taken where none is named."""
+        return "pool5" if "vgg" in self.name else "max_pool"
 
     @property
     def tags(self) -> list[str]:
@@ -156,6 +162,33 @@ class MusicnnEncoder:
         return Encoding.of_clips(
             {name: list(packed[name].float().split(n_patches)) for name in layers}
         )
+
+
+def make_musicnn(
+    name: str,
+    *,
+    patch_hop: float | None = None,
+    hop: float | None = None,
+    window: float | None = None,
+) -> MusicnnEncoder:
+    """Make an encoder; its windows are its patches, of 3 s, and `hop` is `patch_hop`.
+
+    Parameters
+    ----------
+    name : {"MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"}
+        Which of the networks.
+    patch_hop, hop : float, optional
+        Seconds between the starts of patches, 1 by default.
+    window : None
+        Not to be chosen.
+    """
+    if window is not None:
+        raise ValueError(
+            f"Got window={window!r} for {name!r}, whose patches are of "
+            f"{N_FRAMES * 0.016:g} s in any case. Leave it out; hop= may be chosen."
+        )
+    chosen = patch_hop if patch_hop is not None else hop
+    return MusicnnEncoder(name, 1.0 if chosen is None else chosen)  # type: ignore[arg-type]
 
 
 class PlainEncoder(nn.Module):

@@ -7,6 +7,7 @@ once per process. So it can be cloned, compared and pickled like any parameter.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -24,10 +25,18 @@ ENTRY_POINTS = "userlogfeat.encoders"
 
 # Name, or a prefix that ends with a colon -> ``factory(name, **settings)``, or where it
 # is defined.
-FACTORIES: dict[str, str | Callable[..., Encoder]] = dict.fromkeys(
-    ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"),
-    "userlogfeat.encoders.musicnn:MusicnnEncoder",
-)
+FACTORIES: dict[str, str | Callable[..., Encoder]] = {
+    **dict.fromkeys(
+        ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"),
+        "userlogfeat.encoders.musicnn:make_musicnn",
+    ),
+    "hf:": "userlogfeat.encoders.hugging_face:HuggingFaceEncoder",
+    "hf-code:": "userlogfeat.encoders.hugging_face:HuggingFaceEncoder",
+    "onnx:": "userlogfeat.encoders.onnx:OnnxEncoder",
+    "torchaudio:": "userlogfeat.encoders.torchaudio:TorchaudioEncoder",
+}
+# Makes an encoder of an object that is merely callable.
+CUSTOM = "userlogfeat.encoders.custom:CustomEncoder"
 
 
 class Encoding(NamedTuple):
@@ -87,6 +96,11 @@ class Encoder(Protocol):
         Frames of its layers per second; None where it gives one row a clip.
     layer_sizes : dict of str to int
         Columns of every layer.
+    default_layer : str, optional
+        Layer that is taken where none is named, or ``"mean"``; else the last one.
+    iter_windows : callable, optional
+        Gives the frames of long clips bit by bit, so that they are pooled in bounded
+        memory: see :class:`userlogfeat.encoders.windowed.WindowedEncoder`.
     distribution, files : str and list of str, optional
         Installed package that has the weights, and which of its files, so that MIREX
         submissions can bring them.
@@ -173,21 +187,27 @@ def list_encoders() -> list[str]:
     Examples
     --------
     >>> from userlogfeat.encoders import list_encoders
-    >>> list_encoders()
+    >>> list_encoders()[:4]
     ['MSD_musicnn', 'MSD_vgg', 'MTT_musicnn', 'MTT_vgg']
+    >>> list_encoders()[4:]
+    ['hf-code:', 'hf:', 'onnx:', 'torchaudio:']
     """
     return sorted({*FACTORIES, *(point.name for point in _entry_points())})
 
 
-def get_encoder(encoder: str | Encoder, **settings: Any) -> Encoder:
+def get_encoder(encoder: Any, **settings: Any) -> Encoder:
     """Get an encoder by name.
 
     Parameters
     ----------
-    encoder : str or Encoder
-        A name of :func:`list_encoders`, or an encoder, which is returned as it is.
+    encoder : str, Encoder or callable
+        A name of :func:`list_encoders`, such as ``"MSD_musicnn"``,
+        ``"hf:owner/model@revision"``, ``"hf:FOLDER"``, ``"torchaudio:WAV2VEC2_BASE"``
+        or ``"onnx:FILE"``; an encoder, which is returned as it is; or an object with
+        `sample_rate`, `layer_sizes` and a call (waveforms, lengths) -> {layer: (clips,
+        frames, size)}.
     **settings
-        Settings of the encoder, such as musicnn's ``patch_hop``.
+        Settings of the encoder, such as ``window`` and ``hop``, in seconds.
 
     Returns
     -------
@@ -208,12 +228,44 @@ def get_encoder(encoder: str | Encoder, **settings: Any) -> Encoder:
     (16000, 753)
     """
     if not isinstance(encoder, str):
+        if _is_plain_callable(encoder):
+            return _define(CUSTOM)(encoder, **settings)
         _check_protocol(encoder)
+        if settings:
+            raise TypeError(
+                f"Got settings {sorted(settings)} for {encoder!r}, which is made "
+                "already: make it with them."
+            )
         return encoder
     factory = _find(encoder)
     made = _make(factory, encoder, tuple(sorted(settings.items())))
     _check_protocol(made)
     return made
+
+
+def default_layer(encoder: Encoder) -> str:
+    """Return the layer that is taken where none is named."""
+    return getattr(encoder, "default_layer", None) or list(encoder.layer_sizes)[-1]
+
+
+def averaged_layers(encoder: Encoder) -> tuple[str, ...]:
+    """Return the layers of which ``"mean"`` is the mean.
+
+    They are those with a number (``layer_0``, ...), or else all, and have one size.
+
+    Raises
+    ------
+    ValueError
+        If they differ in size.
+    """
+    sizes = encoder.layer_sizes
+    names = tuple(n for n in sizes if n.startswith("layer_")) or tuple(sizes)
+    if len({sizes[name] for name in names}) > 1:
+        raise ValueError(
+            f"Got layer='mean', but the layers of the encoder {encoder.name!r} differ "
+            f'in size: {dict(sizes)}. Name one of them, or several, or pass "all".'
+        )
+    return names
 
 
 def encoder_identity(encoder: Encoder) -> dict[str, Any]:
@@ -245,21 +297,45 @@ def _entry_points():
 @lru_cache(maxsize=32)
 def _make(factory, name, settings):
     """Make an encoder once per process."""
-    if isinstance(factory, str):
-        module, _, attribute = factory.partition(":")
-        factory = getattr(import_module(module), attribute)
-    return cast(Any, factory)(name, **dict(settings))
+    factory = _define(factory)
+    try:
+        inspect.signature(cast(Any, factory)).bind(name, **dict(settings))
+    except TypeError as error:
+        raise TypeError(
+            f"Got settings {dict(settings)} for the encoder {name!r}, which it does "
+            f"not have: {error}."
+        ) from None
+    return factory(name, **dict(settings))
+
+
+def _define(factory):
+    """A factory that is given as "package.module:factory"."""
+    if not isinstance(factory, str):
+        return factory
+    module, _, attribute = factory.partition(":")
+    return cast(Any, getattr(import_module(module), attribute))
+
+
+def _is_plain_callable(encoder):
+    has = {
+        name for name in ("encode", "sample_rate", "layer_sizes") if _has(encoder, name)
+    }
+    return callable(encoder) and has == {"sample_rate", "layer_sizes"}
+
+
+def _has(encoder, name):
+    """Whether it has an attribute, without the work of computing a property."""
+    return hasattr(type(encoder), name) or hasattr(encoder, name)
 
 
 def _check_protocol(encoder):
     missing = [
-        name
-        for name in (*Encoder.__annotations__, "encode")
-        if not hasattr(encoder, name)
+        name for name in (*Encoder.__annotations__, "encode") if not _has(encoder, name)
     ]
     if missing:
         raise TypeError(
             f"Got encoder={encoder!r}, which has no {', '.join(missing)}. Pass a name "
             f"of {', '.join(list_encoders())}, or an object with all that "
-            "userlogfeat.encoders.Encoder lists."
+            "userlogfeat.encoders.Encoder lists, or one with sample_rate, layer_sizes "
+            "and a call (waveforms, lengths)."
         )

@@ -14,15 +14,16 @@ class CachedLayers:
     ``_all_layer_sizes``, the sizes of all layers of its model.
     """
 
+    users_digest: str | None = None
     _all_layer_sizes: Any
     _layer_names: Any
     iter_features: Any
 
-    def _from_cache(self, paths):
-        """The chosen layers of files, decoding only those the cache does not have."""
+    def _from_cache(self, paths, names=None):
+        """Layers of files (the chosen ones), decoding only those that are not there."""
         from userlogfeat.tables import FeatureTable
 
-        names = list(self._layer_names())
+        names = list(self._layer_names() if names is None else names)
         # Whole paths: the present folder may be another one tomorrow.
         paths = [os.path.abspath(path) for path in paths]
         table = FeatureTable(Path(self.cache) / self.fingerprint)

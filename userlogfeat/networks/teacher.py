@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from userlogfeat._threads import limit_torch, n_cores
+from userlogfeat.encoders.registry import averaged_layers, default_layer
 from userlogfeat.networks.mel import LogMelSpectrogram, rows_of_one_length
 from userlogfeat.networks.threads import map_threads
 
@@ -43,8 +44,9 @@ class EncoderTeacher(nn.Module):
         See :mod:`userlogfeat.encoders`. Its weights are not part of this module.
     head : Module, optional
         From pooled features (clips, n_in) to the embedding (clips, n_out).
-    head_layer : str or sequence of str
-        The layers of the encoder that the head reads, side by side.
+    head_layer : str, sequence of str, or None
+        The layers of the encoder that the head reads, side by side; ``"mean"`` is the
+        mean of its layers. None is the encoder's own choice.
     head_pooling : {"mean", "max", "meanstd"}
         How they are pooled over the frames of a clip.
     precision : {"fp32", "bf16"}
@@ -56,7 +58,7 @@ class EncoderTeacher(nn.Module):
         encoder: Encoder,
         *,
         head: nn.Module | None = None,
-        head_layer: str | Sequence[str] = "taggram",
+        head_layer: str | Sequence[str] | None = None,
         head_pooling: Literal["mean", "max", "meanstd"] = "meanstd",
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
@@ -70,6 +72,8 @@ class EncoderTeacher(nn.Module):
         settings = getattr(encoder, "front_end", None)
         self.front_end = settings and LogMelSpectrogram(settings)
         self.head = head
+        if head_layer is None:
+            head_layer = getattr(encoder, "default_head_layer", default_layer(encoder))
         single = isinstance(head_layer, str)
         self.head_layers = (head_layer,) if single else tuple(head_layer)
         self.head_pooling = head_pooling
@@ -122,8 +126,8 @@ class EncoderTeacher(nn.Module):
         clips : list of Tensor (n_samples,), or (bands, frames)
             Waveforms or, if the encoder reads them, spectrograms; of any lengths.
         layers : sequence of str
-            Which layers, in the order wanted; ``"head_input"`` is what the head reads,
-            and ``"output"`` that of a student.
+            Which layers, in the order wanted; ``"mean"`` is the mean of the encoder's,
+            ``"head_input"`` what the head reads, and ``"output"`` that of a student.
         pooling : {"mean", "max", "meanstd", None}
             Over the frames of a clip (the embedding has its own). None keeps the
             frames apart.
@@ -137,23 +141,42 @@ class EncoderTeacher(nn.Module):
         if "output" in layers:
             return add_output(self, clips, layers, pooling=pooling)
         wanted = [self.head_layers if name in HEAD else (name,) for name in layers]
-        frames = self._encode(clips, tuple(dict.fromkeys(chain(*wanted))))
+        sources = {name: self._sources(name) for name in chain(*wanted)}
+        own_pooling = [name for name in layers if name not in HEAD]
+        found = self._encode(
+            clips,
+            tuple(dict.fromkeys(chain(*sources.values()))),
+            keep_frames=pooling is None and bool(own_pooling),
+        )
+
+        def pooled_rows(name, pooling):
+            parts = zip(*(found[source] for source in sources[name]), strict=True)
+            return [_mean_of([pool_frames(x, pooling) for x in clip]) for clip in parts]
+
         pooled = {}
         for name in layers:
             if name in HEAD:
-                parts = zip(*(frames[layer] for layer in self.head_layers), strict=True)
-                values = [pool_side_by_side(clip, self.head_pooling) for clip in parts]
+                rows = (pooled_rows(n, self.head_pooling) for n in self.head_layers)
+                values = [torch.cat(parts) for parts in zip(*rows, strict=True)]
             else:
-                values = [pool_frames(clip, pooling) for clip in frames[name]]
+                values = pooled_rows(name, pooling)
             if name == "embedding":
                 values = list(self.head(torch.stack(values)))
             pooled[name] = values
         return pooled
 
-    def _encode(self, clips, layers):
-        """Frames of every clip: {layer: list of (n_frames, size)}."""
+    def _sources(self, name):
+        """The layers of the encoder that a layer is the mean of."""
+        if name != "mean" or name in self.encoder.layer_sizes:
+            return (name,)
+        return averaged_layers(self.encoder)
+
+    def _encode(self, clips, layers, keep_frames):
+        """Frames (n_frames, size) of every clip, or what pools them, by layer."""
         if self.front_end is not None:
             clips = to_log_mels(self.front_end, clips)
+        elif not keep_frames and hasattr(self.encoder, "iter_windows"):
+            return self._pool_windows(clips, layers)
         frames = {name: [None] * len(clips) for name in layers}
         for rows in rows_of_similar_length(clips):
             encoding = self._encode_together([clips[row] for row in rows], layers)
@@ -161,6 +184,14 @@ class EncoderTeacher(nn.Module):
                 for row, values in zip(rows, encoding.clips(name), strict=True):
                     frames[name][row] = values.float()
         return frames
+
+    def _pool_windows(self, clips, layers):
+        """Statistics of the frames of every clip, window by window."""
+        pools = {name: [FramePool() for _ in clips] for name in layers}
+        for row, _, frames in self.encoder.iter_windows(clips, layers, self.precision):
+            for name, values in frames.items():
+                pools[name][row].add(values.float())
+        return pools
 
     def _encode_together(self, clips, layers):
         if clips[0].ndim == 2:
@@ -396,13 +427,15 @@ def pool_side_by_side(
 
 
 def pool_frames(
-    frames: Tensor, pooling: Literal["mean", "max", "meanstd"] | None
+    frames: Tensor | FramePool, pooling: Literal["mean", "max", "meanstd"] | None
 ) -> Tensor:
     """Pool the frames (n_frames, size) of a clip into one row.
 
     ``"meanstd"`` is the mean and the population standard deviation, side by side;
     None returns the frames as they are.
     """
+    if isinstance(frames, FramePool):
+        return frames.pool(pooling)
     if pooling is None:
         return frames
     if pooling == "mean":
@@ -410,3 +443,42 @@ def pool_frames(
     if pooling == "max":
         return frames.amax(0)
     return torch.cat([frames.mean(0), frames.std(0, correction=0)])
+
+
+class FramePool:
+    """Mean, maximum and variance of frames that come in parts.
+
+    The variance of two parts is that of Chan, Golub & LeVeque (1983), which loses no
+    digits: deviations are taken from the mean of each part.
+    """
+
+    def __init__(self) -> None:
+        self.n_frames = 0
+
+    def add(self, frames: Tensor) -> None:
+        """Add frames (n_frames, size)."""
+        n = len(frames)
+        if n == 0:
+            return
+        mean, highest = frames.mean(0), frames.amax(0)
+        squares = (frames - mean).square().sum(0)
+        if self.n_frames:
+            total = self.n_frames + n
+            change = mean - self.mean
+            squares += self.squares + change.square() * (self.n_frames * n / total)
+            mean = self.mean + change * (n / total)
+            highest = torch.maximum(highest, self.highest)
+        self.mean, self.highest, self.squares = mean, highest, squares
+        self.n_frames += n
+
+    def pool(self, pooling: Literal["mean", "max", "meanstd"] | None) -> Tensor:
+        """Return one row, as :func:`pool_frames` gives it of all frames."""
+        if pooling == "mean":
+            return self.mean
+        if pooling == "max":
+            return self.highest
+        return torch.cat([self.mean, (self.squares / self.n_frames).sqrt()])
+
+
+def _mean_of(rows):
+    return rows[0] if len(rows) == 1 else torch.stack(rows).mean(0)

@@ -1,0 +1,181 @@
+"""Models of transformers: against their own pass alone, however they are batched."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from userlogfeat.encoders import get_encoder
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:transformers")
+KINDS = ("wav2vec2", "hubert", "ast", "whisper", "clap")
+RATE = 16000
+
+
+@pytest.fixture
+def names(tiny_models):
+    return tiny_models.names
+
+
+def noise(seconds, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    level = torch.rand(1, generator=generator) + 0.1
+    return level * torch.randn(round(seconds * RATE), generator=generator)
+
+
+def model_card(folder, waveform):
+    """Hidden states as the model card of such a model has them: batch 1."""
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    model = AutoModel.from_pretrained(folder).eval()
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(
+        waveform.numpy(), sampling_rate=extractor.sampling_rate, return_tensors="pt"
+    )
+    part = model.get_encoder() if model.config.is_encoder_decoder else model
+    part = getattr(model, "audio_model", part)
+    inputs = {k: v for k, v in inputs.items() if k != "is_longer"}
+    with torch.inference_mode():
+        return part(**inputs, output_hidden_states=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_window_is_the_loop_of_the_model_card(names, kind):
+    encoder = get_encoder(names[kind])
+    waveform = noise(0.6)
+    expected = model_card(encoder.folder, waveform)
+    layers = list(encoder.layer_sizes)
+    with torch.inference_mode():
+        found = encoder.encode(waveform[None], torch.tensor([len(waveform)]), layers)
+    n = int(found.mask.sum())
+    if kind == "clap":
+        pooled = found.layers["pooled"][0]
+        torch.testing.assert_close(pooled, expected.pooler_output, atol=1e-5, rtol=1e-4)
+        assert n == 1
+        return
+    states = expected.hidden_states[-1][0]
+    last = found.layers["layer_2"][0]
+    if kind == "ast":  # 12 patches of each moment, behind two tokens
+        states = states[2:].unflatten(0, (2, 5)).mean(0)
+        assert n == 5
+        torch.testing.assert_close(
+            found.layers["pooled"][0, :1], expected.pooler_output, atol=1e-5, rtol=1e-4
+        )
+    elif kind == "whisper":
+        assert n == 30  # 50 positions a second
+    else:
+        assert n == len(states)
+    torch.testing.assert_close(last, states[:n], atol=1e-5, rtol=1e-4)
+    for name, size in encoder.layer_sizes.items():
+        assert found.layers[name].shape == (1, n, size)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_is_each_clip_alone(names, kind):
+    """Of lengths that differ little and much, shorter and longer than a window."""
+    encoder = get_encoder(names[kind], window=0.5, hop=0.3)
+    clips = [noise(seconds, i) for i, seconds in enumerate((0.3, 0.31, 0.45, 1.3, 0.3))]
+    layers = list(encoder.layer_sizes)
+    with torch.inference_mode():
+        padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+        lengths = torch.tensor([len(clip) for clip in clips])
+        together = encoder.encode(padded, lengths, layers)
+        for row, clip in enumerate(clips):
+            alone = encoder.encode(clip[None], lengths[row : row + 1], layers)
+            for name in layers:
+                a, b = together.clips(name)[row], alone.clips(name)[0]
+                assert a.shape == b.shape
+                assert (a - b).norm() / b.norm() < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert"])
+def test_windows_give_the_frames_of_the_whole(names, kind):
+    """As many frames, alike where a window had audio around them."""
+    clip = noise(8.0)
+    whole, cut = (
+        get_encoder(names[kind], window=60.0),
+        get_encoder(names[kind], window=5.0),
+    )
+    frames = []
+    for encoder in (whole, cut, cut):
+        with torch.inference_mode():
+            encoding = encoder.encode(
+                clip[None], torch.tensor([len(clip)]), ["layer_2"]
+            )
+        frames.append(encoding.clips("layer_2")[0])
+    assert len(frames[0]) == len(frames[1]) == whole.family.n_frames(len(clip))
+    assert torch.equal(frames[1], frames[2])  # identical bits twice
+    alike = torch.cosine_similarity(frames[0], frames[1], dim=1)
+    assert alike.mean() > 0.99
+    # Of the whole track, as it is used: 1.2 s and more from the start, pooled.
+    start = round(1.2 * whole.frame_rate)
+    rows = [x[start:].mean(dim=0) for x in frames[:2]]
+    assert torch.cosine_similarity(*rows, dim=0) > 0.997
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_callers_random_numbers_are_left(names, kind):
+    np.random.seed(3)  # noqa: NPY002
+    encoder, clip = get_encoder(names[kind]), noise(0.5)
+    with torch.inference_mode():
+        encoder.encode(clip[None], torch.tensor([len(clip)]), list(encoder.layer_sizes))
+    assert np.random.randint(2**31) == np.random.RandomState(3).randint(2**31)  # noqa: NPY002
+
+
+def test_the_hash_knows_weights_and_settings(names, tiny_models, tmp_path):
+    name = names["wav2vec2"]
+    first = get_encoder(name).weights_hash
+    copy = tmp_path / "copy"
+    shutil.copytree(name.partition(":")[2], copy)
+    assert get_encoder(f"hf:{copy}").weights_hash == first
+    settings = json.loads((copy / "preprocessor_config.json").read_text())
+    settings["do_normalize"] = False
+    (copy / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert get_encoder(f"hf:{copy}").weights_hash != first
+    other = tiny_models.save_model("wav2vec2", tmp_path / "other", seed=5)
+    assert get_encoder(other).weights_hash != first
+
+
+def test_what_cannot_be_read_is_said(names, tmp_path):
+    with pytest.raises(ValueError, match=r"no folder here, and no owner/model"):
+        get_encoder("hf:./nowhere")
+    with pytest.raises(ValueError, match=r"name the commit that you have read"):
+        get_encoder("hf-code:owner/model")
+    with pytest.raises(ValueError, match=r"has no config.json"):
+        get_encoder(f"hf:{tmp_path}")
+    with pytest.raises(ValueError, match=r"at most 1 s"):
+        get_encoder(names["whisper"], window=2.0)
+    with pytest.raises(ValueError, match=r"Pass a hop of at most the window"):
+        get_encoder(names["whisper"], window=0.5, hop=0.6)
+    with pytest.raises(TypeError, match=r"Got settings .*patch_hop"):
+        get_encoder(names["whisper"], patch_hop=1.0)
+
+
+def test_code_of_a_repository_does_not_run(names, tmp_path):
+    folder = tmp_path / "own"
+    shutil.copytree(names["hubert"].partition(":")[2], folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoModel": "evil.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text("raise SystemExit('it ran')")
+    with pytest.raises(ValueError, match=r"only if asked for by name"):
+        get_encoder(f"hf:{folder}")
+
+
+def test_pickles_are_not_read(names, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(names["hubert"].partition(":")[2], folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"only pytorch_model.bin, which is a pickle"):
+        _ = get_encoder(f"hf:{folder}").weights_hash
+
+
+def test_other_families_are_named(names, tmp_path):
+    folder = tmp_path / "bert"
+    shutil.copytree(names["hubert"].partition(":")[2], folder)
+    config = {"model_type": "bert", "hidden_size": 8}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"a model of type 'bert', expected one that"):
+        get_encoder(f"hf:{folder}")

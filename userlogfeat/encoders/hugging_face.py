@@ -1,0 +1,239 @@
+"""Audio models of transformers as encoders: ``"hf:owner/model@revision"``.
+
+A model is a folder with ``config.json``, ``preprocessor_config.json`` and safetensors,
+or the name of one on the Hugging Face hub, of which these files are downloaded once.
+Pickled weights are not read. Code that a repository brings runs only if asked for by
+name: ``"hf-code:owner/model@commit"``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from userlogfeat._files import sha256
+from userlogfeat._optional import import_optional
+from userlogfeat.encoders.hugging_face_families import find_family
+from userlogfeat.encoders.windowed import WindowedEncoder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from userlogfeat.encoders.hugging_face_families import Family
+
+_HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_CODE = "hf-code:"  # the prefix that lets a repository's own code run
+
+
+class HuggingFaceEncoder(WindowedEncoder):
+    """A pretrained audio model of transformers.
+
+    Parameters
+    ----------
+    name : str
+        ``"hf:owner/model"`` or ``"hf:owner/model@revision"`` on the hub, or
+        ``"hf:FOLDER"``. With ``hf-code:`` in place of ``hf:`` code of the repository is
+        run (MERT needs that); then the revision must be a commit.
+    window, hop : float, optional
+        Seconds of a window, and between the starts of two. By default the length that
+        the model was made for, or 30 s; with an overlap of 2.4 s.
+    """
+
+    def __init__(
+        self, name: str, *, window: float | None = None, hop: float | None = None
+    ) -> None:
+        self.folder, self.revision, self.name = _find(name)
+        self._own_code = name.startswith(_CODE)
+        config = _load_config(self.folder, self._own_code)
+        extractor = _load_extractor(self.folder, self._own_code)
+        self.family: Family = find_family(config, extractor, name)
+        family = self.family
+        self.sample_rate, self.min_samples = family.sample_rate, family.min_samples
+        self.layer_sizes = dict(family.layer_sizes)
+        self.default_layer = family.default_layer
+        self.frame_samples = family.frame_samples
+        self.masks_padding = family.masks_padding
+        longest = family.longest
+        if longest is not None and window is not None and window > longest:
+            raise ValueError(
+                f"Got window={window!r} s, expected at most {longest:g} s: {name!r} "
+                "reads no more at once."
+            )
+        self._set_windows(window, hop, longest or family.default_window)
+
+    def __repr__(self) -> str:
+        return f"HuggingFaceEncoder({self.name!r})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings that make it again, beside the name."""
+        return {"window": self.window, "hop": self.hop}
+
+    @property
+    def license(self) -> str:
+        """Licence that the model card names."""
+        return _licence(self.folder)
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights and of the files with the model's settings."""
+        files = [_stamp(path) for path in _files(self.folder, self._own_code)]
+        return _digest(tuple(files))
+
+    def _cost(self, n_samples):
+        return self.family.n_read(n_samples)
+
+    def _encode_windows(self, waveforms, layers, precision):
+        device = waveforms[0].device
+        network = _load_network(
+            self.folder, self._own_code, self.weights_hash, str(device)
+        )
+        inputs, lengths = self.family.prepare(waveforms)
+        bf16 = precision == "bf16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            found = self.family.forward(network, inputs, lengths, layers)
+        counts = [self.family.n_frames(length) for length in lengths]
+        return [
+            {name: x[row, :n].float() for name, x in found.items()}
+            for row, n in enumerate(counts)
+        ]
+
+
+def _find(name: str) -> tuple[str, str, str]:
+    """Folder and revision of a model, and its name with the folder's whole path."""
+    prefix, _, place = name.partition(":")
+    folder = Path(place).expanduser()
+    if folder.is_dir():
+        folder = folder.resolve()
+        return str(folder), "", f"{prefix}:{folder}"
+    match = _HUB.fullmatch(place)
+    if match is None or place.startswith((".", "/", "~")):
+        raise ValueError(
+            f"Got encoder={name!r}, but {place!r} is no folder here, and no "
+            "owner/model or owner/model@revision on the hub."
+        )
+    revision = match["revision"]
+    if prefix + ":" == _CODE and not _COMMIT.fullmatch(revision or ""):
+        raise ValueError(
+            f"Got encoder={name!r}, which runs code of that repository. Read it, and "
+            "name the commit that you have read: hf-code:owner/model@<40 hex digits>."
+        )
+    folder = _download(name, match["repo"], revision, prefix + ":" == _CODE)
+    return str(folder), folder.name, name
+
+
+def _download(name, repo, revision, own_code):
+    import_optional("transformers", extra="hf", purpose=f"The encoder {name!r}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "README.md"] + ["*.py"] * own_code
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ValueError(
+            f"Got encoder={name!r}, but it is not in the cache and cannot be "
+            f"downloaded ({type(error).__name__}: {str(error).splitlines()[0]}). Is "
+            "the name right, and the hub reachable? A folder is named as hf:./FOLDER."
+        ) from error
+
+
+def _files(folder: str, own_code: bool = False) -> list[Path]:
+    """Files that decide the numbers of a model."""
+    places = Path(folder)
+    weights = sorted(places.glob("*.safetensors"))
+    if not weights:
+        pickled = [path.name for path in places.glob("*.bin")]
+        but = f", only {', '.join(pickled)}, which is a pickle: it could run code"
+        raise ValueError(
+            f"{folder} has no *.safetensors{but if pickled else ''}. Save the model "
+            "again: model.save_pretrained(FOLDER) of transformers."
+        )
+    settings = [places / "config.json", places / "preprocessor_config.json"]
+    settings += [places / "processor_config.json"]
+    code = sorted(places.glob("*.py")) if own_code else []
+    return [*weights, *(path for path in settings if path.is_file()), *code]
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=32)
+def _digest(stamps: Sequence[tuple[str, int, int]]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in stamps:
+        digest.update(f"{Path(path).name} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _load_config(folder, own_code):
+    import_optional("transformers", extra="hf", purpose=f"The encoder in {folder}")
+    from transformers import AutoConfig, PretrainedConfig
+
+    if not (Path(folder) / "config.json").is_file():
+        raise ValueError(
+            f"{folder} has no config.json, expected a folder that save_pretrained of "
+            "transformers wrote. A folder that an estimator's save wrote is for "
+            "UserLogEmbedder(weights=FOLDER)."
+        )
+    written = PretrainedConfig.get_config_dict(folder)[0]
+    if "AutoModel" in written.get("auto_map", {}) and not own_code:
+        from transformers import CONFIG_MAPPING
+
+        if written.get("model_type") not in CONFIG_MAPPING:
+            raise ValueError(
+                f"The model in {folder} needs code of its own repository, which runs "
+                "only if asked for by name. Read that code, then name the encoder "
+                "hf-code:owner/model@commit (or hf-code:FOLDER)."
+            )
+    return AutoConfig.from_pretrained(
+        folder, trust_remote_code=own_code, local_files_only=True
+    )
+
+
+def _load_extractor(folder, own_code):
+    from transformers import AutoFeatureExtractor
+
+    try:
+        return AutoFeatureExtractor.from_pretrained(
+            folder, trust_remote_code=own_code, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{folder} has no feature extractor that transformers can load "
+            f"({str(error).splitlines()[0]}), expected a preprocessor_config.json. "
+            "Write one: its extractor's save_pretrained(FOLDER)."
+        ) from error
+
+
+@lru_cache(maxsize=2)
+def _load_network(folder: str, own_code: bool, digest: str, device: str) -> nn.Module:
+    """Load a model, once per process, as long as its files stay the same."""
+    from transformers import AutoModel
+
+    network = AutoModel.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=own_code,
+    )
+    return network.to(device).eval().requires_grad_(False)
+
+
+def _licence(folder):
+    card = Path(folder) / "README.md"
+    if card.is_file():
+        match = re.search(r"^license:\s*(\S+)", card.read_text(errors="replace"), re.M)
+        if match:
+            return match[1]
+    return "not stated"

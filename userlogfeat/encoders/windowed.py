@@ -1,0 +1,225 @@
+"""Long clips in windows with overlap, in bounded memory: the base of most encoders.
+
+A clip that is longer than `window` is encoded in windows, one every `hop` seconds; the
+last one ends with the clip. Where an encoder has frames at a constant rate, the frames
+of two windows that overlap are taken from either up to the middle of the overlap: every
+frame has had (window - hop) / 2 of audio before and after it, and there are as many
+frames as if the clip had been encoded in one piece. Nothing is drawn at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from userlogfeat._check import check_positive
+from userlogfeat._threads import limit_torch, n_cores
+from userlogfeat.encoders.registry import Encoding
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OVERLAP = 2.4  # seconds, by default: 1.2 s on either side of a frame
+MOST_PADDING = 1.25  # longest window of a pass, by its shortest, if padding is masked
+# Seconds of audio in one pass. On a CPU few: the maps of a pass should fit its caches.
+PASS_SECONDS = {"cpu": 30.0, "cuda": 960.0}
+
+
+class Window(NamedTuple):
+    """One window of a clip.
+
+    Attributes
+    ----------
+    clip, number : int
+        Which clip, and which window of it.
+    start, stop : int
+        First sample of it, and the sample after its last.
+    first, last : int and int or None
+        Its frames that count; None is the end.
+    """
+
+    clip: int
+    number: int
+    start: int
+    stop: int
+    first: int
+    last: int | None
+
+
+class WindowedEncoder:
+    """Base of encoders that read windows of a bounded length.
+
+    A subclass has what :class:`userlogfeat.encoders.Encoder` lists but `encode` and
+    `settings`, and ``_encode_windows``. It calls ``_set_windows`` once.
+    """
+
+    # Whether a pass may pad its windows: the padding is masked, and changes nothing.
+    masks_padding: ClassVar[bool] | bool = False
+    name: str
+    sample_rate: int
+    min_samples: int
+    frame_samples: int | None  # from one frame to the next; None: one row a window
+    window: float | None
+    hop: float | None
+
+    def encode(
+        self,
+        waveforms: Tensor,
+        lengths: Tensor,
+        layers: Sequence[str],
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> Encoding:
+        """Encode clips: see :class:`userlogfeat.encoders.Encoder`."""
+        clips = [x[:n] for x, n in zip(waveforms, lengths.tolist(), strict=True)]
+        parts: list[dict[int, dict[str, Tensor]]] = [{} for _ in clips]
+        for clip, number, frames in self.iter_windows(clips, layers, precision):
+            parts[clip][number] = frames
+        return Encoding.of_clips(
+            {
+                name: [torch.cat([p[i][name] for i in sorted(p)]) for p in parts]
+                for name in layers
+            }
+        )
+
+    def iter_windows(
+        self,
+        clips: Sequence[Tensor],
+        layers: Sequence[str],
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> Iterator[tuple[int, int, dict[str, Tensor]]]:
+        """Yield the frames of one window after the other.
+
+        So clips of an hour can be pooled without holding all of their frames.
+
+        Parameters
+        ----------
+        clips : list of Tensor (n_samples,)
+            Waveforms.
+        layers : sequence of str
+            Out of `layer_sizes`.
+        precision : {"fp32", "bf16"}
+            Precision of the matrix products.
+
+        Yields
+        ------
+        clip, number : int
+            Which clip, and which of its windows.
+        frames : dict of str to Tensor (n_frames, size)
+            The frames that count of this window.
+        """
+        windows = [
+            window
+            for row, clip in enumerate(clips)
+            for window in self._windows(row, len(clip))
+        ]
+        for together in self._passes(windows, clips[0].device.type):
+            waveforms = [clips[w.clip][w.start : w.stop] for w in together]
+            # Nothing is split over clips here, so operations have all threads.
+            with limit_torch(n_cores()):
+                encoded = self._encode_windows(waveforms, tuple(layers), precision)
+            for window, found in zip(together, encoded, strict=True):
+                kept = {n: x[window.first : window.last] for n, x in found.items()}
+                yield window.clip, window.number, kept
+
+    def _encode_windows(
+        self, waveforms: list[Tensor], layers: tuple[str, ...], precision: str
+    ) -> list[dict[str, Tensor]]:
+        """Frames {layer: (n_frames, size)} of each waveform (n_samples,)."""
+        raise NotImplementedError
+
+    @property
+    def frame_rate(self) -> float | None:
+        """Frames per second."""
+        return self.frame_samples and self.sample_rate / self.frame_samples
+
+    def _set_windows(self, window: Any, hop: Any, default: float | None) -> None:
+        """Check `window` and `hop` (s), and set them; None is the default."""
+        for value, name in ((window, "window"), (hop, "hop")):
+            if value is not None:
+                check_positive(value, name)
+        self.window = default if window is None else float(window)
+        if self.window is None:
+            if hop is not None:
+                raise ValueError(
+                    f"Got hop={hop!r} and no window: {self.name!r} reads clips in one "
+                    "piece, of any length. Pass window=, too."
+                )
+            self.hop = None
+            return
+        least = self.min_samples + (self.frame_samples or 1)
+        if self.window * self.sample_rate < least:
+            raise ValueError(
+                f"Got window={window!r} s, expected at least "
+                f"{least / self.sample_rate:g} s: the encoder {self.name!r} "
+                "has nothing to give for less."
+            )
+        overlap = min(OVERLAP, self.window / 2) if self.frame_samples else 0.0
+        self.hop = self.window - overlap if hop is None else float(hop)
+        if self.hop > self.window:
+            raise ValueError(
+                f"Got hop={self.hop:g} s and window={self.window:g} s: audio between "
+                "two windows would not be read. Pass a hop of at most the window."
+            )
+
+    def _windows(self, row: int, n_samples: int) -> list[Window]:
+        """List the windows of a clip, and which of their frames count."""
+        step = self.frame_samples or 1
+        length = (
+            n_samples if self.window is None else round(self.window * self.sample_rate)
+        )
+        if n_samples <= length:
+            return [Window(row, 0, 0, n_samples, 0, None)]
+        hop = max(1, int(self.hop * self.sample_rate) // step) * step
+        # The last begins on a frame, too: it is shorter than the others by up to one.
+        last = -(-(n_samples - length) // step) * step
+        starts = [*range(0, last, hop), last]
+        windows, taken = [], 0  # frames of the clip that the windows before gave
+        for number, start in enumerate(starts):
+            first, last_frame = 0, None
+            if self.frame_samples:
+                first = taken - start // step
+                if number + 1 < len(starts):
+                    middle = (starts[number + 1] + start + length) // 2
+                    taken = middle // step
+                    last_frame = taken - start // step
+            windows.append(
+                Window(
+                    row,
+                    number,
+                    start,
+                    min(start + length, n_samples),
+                    first or 0,
+                    last_frame,
+                )
+            )
+        return windows
+
+    def _passes(self, windows: list[Window], device: str) -> Iterator[list[Window]]:
+        """Group windows that go through the network together, of similar length."""
+        most = PASS_SECONDS.get(device, PASS_SECONDS["cpu"]) * self.sample_rate
+        padding = MOST_PADDING if self.masks_padding else 1.0
+        together: list[Window] = []
+        for window in sorted(windows, key=lambda w: w.stop - w.start):
+            length = self._cost(window.stop - window.start)
+            if together:
+                shortest = self._cost(together[0].stop - together[0].start)
+                full = length * (len(together) + 1) > most
+                if full or length > padding * shortest:
+                    yield together
+                    together = []
+            together.append(window)
+        if together:
+            yield together
+
+    def _cost(self, n_samples: int) -> int:
+        """Samples that the network reads for a window of so many."""
+        return n_samples
+
+
+def pad_windows(waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Pad waveforms with zeros to one tensor (n, n_samples); their lengths (n,)."""
+    lengths = torch.tensor([len(w) for w in waveforms], device=waveforms[0].device)
+    return pad_sequence(list(waveforms), batch_first=True), lengths

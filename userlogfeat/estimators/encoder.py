@@ -1,0 +1,283 @@
+"""Any pretrained audio encoder as a transformer: clips in, its layers out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import KW_ONLY
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+
+from userlogfeat._check import check_audio, check_choice
+from userlogfeat._typing import ArrayLike, Audio, PathLike
+from userlogfeat.encoders import (
+    averaged_layers,
+    default_layer,
+    encoder_identity,
+    get_encoder,
+)
+from userlogfeat.estimators._base import (
+    AudioTransformer,
+    feature_names,
+    network_context,
+    resolve_device,
+    resolve_precision,
+)
+from userlogfeat.estimators._cache import CachedLayers
+from userlogfeat.estimators._parameters import ClipParameters, estimator
+from userlogfeat.networks.teacher import EncoderTeacher
+
+if TYPE_CHECKING:
+    from userlogfeat.encoders import Encoder
+
+POOLINGS = ("mean", "max", "meanstd", None)
+
+
+def _gives_rows(embedder):
+    return embedder.pooling is not None
+
+
+@estimator
+class EncoderEmbedder(CachedLayers, ClipParameters, AudioTransformer):
+    """Features of clips from any pretrained audio encoder.
+
+    Nothing is fitted. How clips are batched changes no feature, and nothing is cropped
+    at random: a long clip is encoded in windows with overlap, in bounded memory.
+
+    Parameters
+    ----------
+    encoder : str, Encoder or object
+        ``"MSD_musicnn"`` and the other names of
+        :func:`userlogfeat.encoders.list_encoders`; ``"hf:owner/model"``, with
+        ``@revision``, or ``"hf:FOLDER"``, models of transformers (wav2vec 2.0, HuBERT,
+        WavLM, AST, Whisper, CLAP); ``"hf-code:owner/model@commit"``, if code of that
+        repository may run (MERT); ``"torchaudio:WAV2VEC2_BASE"``; ``"onnx:FILE"``; or
+        an object with `sample_rate`, `layer_sizes` and a call (waveforms, lengths) ->
+        {layer: (clips, frames, size)}.
+    layer : str, int, sequence of them, or None
+        One layer or several, side by side: names of `layer_sizes` of the encoder, or
+        their places (-1 is the last). ``"all"``: every one; ``"mean"``: the mean of all
+        (of ``layer_0``, ``layer_1``, ... where there are others beside). None is the
+        encoder's own: the mean for wav2vec 2.0 and its kin and for Whisper, the model's
+        embedding for AST and CLAP, ``max_pool`` for musicnn.
+    pooling : {"mean", "max", "meanstd", None}
+        Pooling over the frames of a clip; ``"meanstd"`` is the mean and the standard
+        deviation, side by side. None gives a list with one (n_frames, n_features) array
+        a clip.
+    window, hop : float or None
+        Seconds that are encoded at once, and between the starts of two windows. None is
+        what suits the encoder: the length that it was made for, or 30 s, and an overlap
+        of 2.4 s. Of musicnn `hop` alone may be chosen, that of its patches.
+    cache : str, Path or None
+        Folder of a feature table in which all layers of every file are kept, by path,
+        size, time of change, weights and settings: another `layer`, another fold or
+        another run decodes no file twice. Waveforms are not cached.
+    duration : float or None
+        Seconds to read of each clip; None is all of it.
+    sample_rate : int or None
+        Sample rate of waveforms in X, in Hz, from which they are resampled. None is the
+        rate of the encoder. Files carry their own.
+    precision : {"auto", "fp32", "bf16"}
+        Precision of matrix products; ``"auto"`` is bf16 on a GPU only. With bf16
+        features differ by about 1%.
+
+    Attributes
+    ----------
+    layer_sizes : dict of str to int
+        Columns of each chosen layer.
+    n_features_in_ : int
+        Length of a row of X, where X is an array.
+
+    See Also
+    --------
+    LayerSelector : Choose the layer by cross-validation.
+    LayerWeighting : Learn a weighted sum of the layers.
+    CFRegressor : Train a head on an encoder to estimate factors of listening logs.
+
+    Notes
+    -----
+    Where a model can mask padding (wav2vec 2.0 with layer norms), clips of similar
+    lengths go through it together; where it cannot (those with a group norm, your own
+    object), clips of one length do. So such a model is fast on clips of equal length:
+    ``duration=`` makes them so.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from userlogfeat import EncoderEmbedder
+    >>> class Loudness:  # of every tenth of a second
+    ...     sample_rate, layer_sizes, min_samples = 8000, {"level": 1}, 800
+    ...     def __call__(self, waveforms, lengths):
+    ...         frames = waveforms.unfold(1, 800, 800)
+    ...         return {"level": frames.square().mean(2, keepdim=True)}
+    >>> clips = np.random.default_rng(0).normal(size=(2, 16000))  # 2 s
+    >>> EncoderEmbedder(Loudness(), pooling="meanstd").fit_transform(clips).shape
+    (2, 2)
+    >>> [x.shape for x in EncoderEmbedder(Loudness(), pooling=None).transform(clips)]
+    [(20, 1), (20, 1)]
+    """
+
+    encoder: str | Encoder | Any = "MSD_musicnn"
+    _: KW_ONLY
+    layer: str | int | Sequence[str | int] | None = None
+    pooling: Literal["mean", "max", "meanstd"] | None = "mean"
+    window: float | None = None
+    hop: float | None = None
+    cache: PathLike | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    def transform(self, X: Audio) -> np.ndarray | Any:
+        """Features of clips.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            Paths or waveforms; of musicnn log-mel spectrograms of its front end, too.
+
+        Returns
+        -------
+        ndarray (n_clips, n_features), float32
+            The layers side by side, in the order of `layer`; with ``pooling=None`` a
+            list with one (n_frames, n_features) array a clip.
+
+        Raises
+        ------
+        AudioError
+            Where a file cannot be read. To keep the rest of a large collection, use
+            :func:`userlogfeat.extract`, which gives such files a row that says so.
+        """
+        if self.pooling is None:
+            return [
+                np.concatenate([*clip.layers.values()], axis=1)
+                for clip in self.iter_features(X)
+            ]
+        if self.cache is not None and check_audio(X).kind == "paths":
+            self._check_parameters()
+            return self._transform_cached(check_audio(X).rows)
+        return super().transform(X)
+
+    @available_if(_gives_rows)
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Names of the columns: ``layer_0_0``, ``layer_0_1``, ...
+
+        With ``pooling="meanstd"`` ``layer_0_mean_0``, ..., ``layer_0_std_767``. Absent
+        with ``pooling=None``.
+        """
+        sizes = self._chosen_sizes()
+        if self.pooling == "meanstd":
+            sizes = {
+                f"{name}_{statistic}": size
+                for name, size in sizes.items()
+                for statistic in ("mean", "std")
+            }
+        return feature_names(sizes)
+
+    @property
+    def layer_sizes(self) -> dict[str, int]:
+        """Columns of each chosen layer, by name."""
+        return self._pooled_sizes(self._chosen_sizes())
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies weights and settings: equal strings, equal features."""
+        settings = [
+            encoder_identity(self._encoder()),
+            self.pooling,
+            None if self.duration is None else float(self.duration),
+            self.crop,
+            self.short,
+            resolve_precision(self.precision, self.device),
+        ]
+        text = json.dumps(settings, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _transform_cached(self, paths):
+        """Chosen layers of files; the mean of layers is that of their pooled rows."""
+        names, encoder = self._layer_names(), self._encoder()
+        sources = {
+            name: averaged_layers(encoder) if self._is_mean(name) else (name,)
+            for name in names
+        }
+        known = self._from_cache(paths, dict.fromkeys(sum(sources.values(), ())))
+        return np.concatenate(
+            [np.mean([known[s] for s in sources[name]], axis=0) for name in names],
+            axis=1,
+            dtype=np.float32,
+        )
+
+    def _all_layer_sizes(self):
+        return self._pooled_sizes(self._encoder().layer_sizes)
+
+    def _pooled_sizes(self, sizes):
+        if self.pooling is None:
+            raise ValueError(
+                "With pooling=None a clip has as many rows as frames, so its layers "
+                'have no one size. Pass pooling="mean", "max" or "meanstd".'
+            )
+        factor = 2 if self.pooling == "meanstd" else 1
+        return {name: factor * size for name, size in sizes.items()}
+
+    def _chosen_sizes(self):
+        sizes = dict(self._encoder().layer_sizes)
+        names = self._layer_names()
+        for name in names:
+            if self._is_mean(name):
+                sizes[name] = sizes[averaged_layers(self._encoder())[0]]
+        self._check_layers(sizes)
+        return {name: sizes[name] for name in names}
+
+    def _is_mean(self, name):
+        return name == "mean" and name not in self._encoder().layer_sizes
+
+    def _layer_names(self):
+        encoder = self._encoder()
+        known = list(encoder.layer_sizes)
+        layer = default_layer(encoder) if self.layer is None else self.layer
+        if isinstance(layer, str) and layer == "all" and "all" not in known:
+            return tuple(known)
+        single = isinstance(layer, str | Integral)
+        return tuple(self._layer_name(x, known) for x in ([layer] if single else layer))
+
+    def _layer_name(self, layer, known):
+        if not isinstance(layer, Integral):
+            return str(layer)
+        if not -len(known) <= layer < len(known):
+            raise ValueError(
+                f"Got layer={self.layer!r}, but the encoder has {len(known)} layers: "
+                f"{known}. Pass one of these names, or a place from 0 to "
+                f"{len(known) - 1}."
+            )
+        return known[layer]
+
+    def _encoder(self):
+        settings = {"window": self.window, "hop": self.hop}
+        return get_encoder(
+            self.encoder, **{k: v for k, v in settings.items() if v is not None}
+        )
+
+    def _rate_and_context(self):
+        return network_context(EncoderTeacher(self._encoder()))
+
+    def _load_network(self):
+        device = resolve_device(self.device)
+        precision = resolve_precision(self.precision, device)
+        return EncoderTeacher(self._encoder(), precision=precision).to(device)
+
+    def _forward(self, network, clips, layers):
+        return network(clips, layers=layers, pooling=self.pooling)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        self._chosen_sizes()
+        check_choice(self.pooling, "pooling", POOLINGS)
+        if self.cache is not None and self.pooling is None:
+            raise ValueError(
+                f"Got cache={str(self.cache)!r} and pooling=None: frames are not kept "
+                "in tables. Leave out one of them."
+            )
