@@ -124,6 +124,10 @@ def _clap():
         text_config=text.to_dict(), audio_config=audio.to_dict(), projection_dim=8
     )
     extractor = ClapFeatureExtractor(
-        feature_size=16, max_length_s=1, sampling_rate=RATE, truncation="rand_trunc"
+        feature_size=16,
+        max_length_s=1,
+        sampling_rate=RATE,
+        frequency_max=RATE // 2,
+        truncation="rand_trunc",
     )
     return ClapModel(config), extractor

@@ -62,6 +62,8 @@ _PUBLIC = {
     "FeatureLookup": "estimators.feature_lookup",
     "KDStudentClassifier": "estimators.kd_student",
     "KDStudentRegressor": "estimators.kd_student",
+    "LayerSelector": "estimators.layers",
+    "LayerWeighting": "estimators.layers",
     "LogMel": "estimators.log_mel",
     "MelStatistics": "estimators.mel_statistics",
     "MetricEmbedder": "estimators.metric",
@@ -110,6 +112,8 @@ __all__ = [
     "FeatureLookup",
     "KDStudentClassifier",
     "KDStudentRegressor",
+    "LayerSelector",
+    "LayerWeighting",
     "LogMel",
     "MelStatistics",
     "MetricEmbedder",
@@ -162,6 +166,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which load no
         KDStudentClassifier,
         KDStudentRegressor,
     )
+    from userlogfeat.estimators.layers import LayerSelector, LayerWeighting
     from userlogfeat.estimators.log_mel import LogMel
     from userlogfeat.estimators.mel_statistics import MelStatistics
     from userlogfeat.estimators.metric import MetricEmbedder

@@ -35,7 +35,7 @@ def paths(waveforms, tmp_path_factory):
 
 @pytest.fixture(params=KINDS)
 def embedder(request, tiny_models):
-    return EncoderEmbedder(tiny_models.names[request.param], layer="all").fit(None)
+    return EncoderEmbedder(tiny_models.names[request.param], layer="all")
 
 
 @pytest.fixture
@@ -51,7 +51,8 @@ def test_the_contract(embedder, paths, waveforms, tmp_path):
     np.random.seed(7)  # noqa: NPY002
     torch.manual_seed(7)
     features = embedder.transform(paths)
-    assert features.dtype == np.float32 and features.flags.c_contiguous
+    assert features.dtype == np.float32
+    assert features.flags.c_contiguous
     assert features.shape == (N_CLIPS, sum(embedder.layer_sizes.values()))
     assert distance(embedder.transform(waveforms), features) < 1e-6
     ragged = [waveforms[0], waveforms[1][: RATE // 2]]
@@ -90,22 +91,19 @@ def test_layers(hubert, waveforms):
 
     layers = transform(layer="all").reshape(N_CLIPS, 3, 8)
     np.testing.assert_array_equal(transform(layer=-1), layers[:, 2])
-    np.testing.assert_array_equal(
-        transform(layer=(1, "layer_0")), layers[:, [1, 0]].reshape(3, 16)
-    )
+    two = layers[:, [1, 0]].reshape(N_CLIPS, 16)
+    np.testing.assert_array_equal(transform(layer=(1, "layer_0")), two)
     np.testing.assert_allclose(transform(layer="mean"), layers.mean(axis=1), rtol=1e-5)
     np.testing.assert_array_equal(transform(), transform(layer="mean"))  # the default
     with pytest.raises(ValueError, match=r"the encoder has 3 layers"):
         transform(layer=3)
-    with pytest.raises(
-        ValueError, match=r"Got layer='layer_9', expected one or several"
-    ):
+    with pytest.raises(ValueError, match=r"Got layer='layer_9', expected one"):
         transform(layer="layer_9")
 
 
 def test_pooling(hubert, waveforms):
     frames = EncoderEmbedder(hubert, pooling=None, layer=1).transform(waveforms)
-    assert frames[0].shape[1] == 8 and len(frames) == N_CLIPS
+    assert [x.shape[1] for x in frames] == [8] * N_CLIPS
     rows = EncoderEmbedder(hubert, pooling="meanstd", layer=1)
     expected = [np.r_[x.mean(axis=0), x.std(axis=0)] for x in frames]
     assert distance(rows.transform(waveforms), np.array(expected)) < 1e-5
@@ -166,11 +164,12 @@ def test_musicnn_is_one_of_them():
 
 def test_an_unknown_encoder_is_named():
     with pytest.raises(ValueError, match=r"expected one of MSD_musicnn, .*hf:"):
-        EncoderEmbedder("MERT").fit(None)
+        EncoderEmbedder("MERT").fit(["a.wav"])
     assert "hf:" in registry.FACTORIES
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check")
+@pytest.mark.filterwarnings("ignore:No clip of X changes its sign")
 @pytest.mark.filterwarnings("ignore:Waveform .* where full scale is 1")
 def test_scikit_learns_checks(hubert):
     reason = "float32 sums differ in the last digits with the place in a batch"
@@ -180,8 +179,6 @@ def test_scikit_learns_checks(hubert):
     )
     embedder = EncoderEmbedder(hubert, sample_rate=RATE)
     results = check_estimator(embedder, expected_failed_checks=expected, on_fail=None)
-    failed = {
-        r["check_name"]: r["exception"] for r in results if r["status"] == "failed"
-    }
-    assert failed == {}
+    failed = [r["check_name"] for r in results if r["status"] == "failed"]
+    assert failed == []
     assert sum(result["status"] == "passed" for result in results) >= 40

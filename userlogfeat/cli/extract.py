@@ -15,6 +15,8 @@ from userlogfeat.cli.console import licence_notes_last, print_failures, print_li
 from userlogfeat.cli.errors import SOME_FAILED, explained
 
 DEFAULT_LAYERS = ["max_pool", "embedding"]
+# Options of all embedders.
+SHARED = ("duration", "device", "precision", "batch_size", "n_jobs")
 
 
 @app.command(
@@ -23,6 +25,7 @@ Examples:
   userlogfeat extract song.mp3 more/ -o features
   find . -name '*.flac' -print0 | userlogfeat extract --list - --null -o features
   userlogfeat extract --list clips.txt -o features --layer max_pool --jobs 4
+  userlogfeat extract more/ -o features --encoder hf:facebook/hubert-base-ls960
   userlogfeat extract /shared/music -o /shared/features --backend spark \\
       --master spark://host:7077
 
@@ -51,11 +54,22 @@ def extract(
             "a plain musicnn, such as MSD_musicnn, or an exported model.onnx."
         ),
     ] = "lastfm2k-musicnn",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="A pretrained encoder in place of --weights: hf:owner/model, "
+            "hf:FOLDER, torchaudio:NAME, onnx:FILE, MSD_musicnn."
+        ),
+    ] = None,
+    pooling: Annotated[
+        Literal["mean", "max", "meanstd"],
+        typer.Option(help="Of an encoder's frames over the clip."),
+    ] = "mean",
     layer: Annotated[
         list[str] | None,
         typer.Option(
             help="Layer to keep; may be repeated. Default: max_pool, embedding, "
-            "those that the model has"
+            "those that the model has; the encoder's own, or all by --layer all."
         ),
     ] = None,
     duration: opt.Duration = None,
@@ -105,6 +119,17 @@ def extract(
             batch_size=batch_size,
             n_jobs=n_jobs,
         )
+        if encoder is not None:
+            from userlogfeat.estimators.encoder import EncoderEmbedder
+
+            names = [int(x) if x.lstrip("-").isdigit() else x for x in layer or ()]
+            settings = embedder.get_params(deep=False)
+            embedder = EncoderEmbedder(
+                encoder,
+                layer="all" if names == ["all"] else names or None,
+                pooling=pooling,
+                **{name: settings[name] for name in SHARED},
+            )
         with licence_notes_last(quiet):
             summary = extract_clips(
                 clips,

@@ -220,13 +220,14 @@ def _load_network(folder: str, own_code: bool, digest: str, device: str) -> nn.M
     """Load a model, once per process, as long as its files stay the same."""
     from transformers import AutoModel
 
-    network = AutoModel.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=own_code,
-    )
+    with torch.random.fork_rng(devices=[]):  # weights are drawn before they are read
+        network = AutoModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=own_code,
+        )
     return network.to(device).eval().requires_grad_(False)
 
 

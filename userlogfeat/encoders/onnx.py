@@ -182,8 +182,8 @@ def _layer_sizes(session, metadata, name):
     unknown = [layer for layer, size in sizes.items() if not isinstance(size, int)]
     if unknown:
         raise ValueError(
-            f"Got encoder={name!r}, whose outputs {unknown} do not state their columns. "
-            "Export it with a fixed last axis, or with metadata 'layers': a JSON "
-            "object of output to columns."
+            f"Got encoder={name!r}, whose outputs {unknown} do not state their "
+            "columns. Export it with a fixed last axis, or with metadata 'layers': a "
+            "JSON object of output to columns."
         )
     return sizes

@@ -65,10 +65,12 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     pools : sequence of (int, int) or None
         Bands and frames of its max-pooling; None is the paper's, which needs 48 bands
         and 320 frames.
-    encoder : str, Encoder or None
-        A frozen, pretrained encoder of :mod:`userlogfeat.encoders`, by name, such as
-        ``"MSD_musicnn"``: only a head on its pooled output is trained, and `network`
-        is not used. This is the right choice under about 10,000 tracks.
+    encoder : str, Encoder, object or None
+        A frozen, pretrained encoder, such as ``"MSD_musicnn"`` or
+        ``"hf:owner/model"``: see :class:`EncoderEmbedder`. Only a head on its pooled
+        output is trained, and `network` is not used. This is the right choice under
+        about 10,000 tracks. A saved model names the encoder, and is refused where that
+        has other weights.
     head : {"ridge", "mlp"}
         ``"ridge"``: a linear map in closed form, its regularisation chosen among
         `alphas` by cross-validation, over groups (artists) where `fit` is given them.
@@ -76,8 +78,9 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     loss : str or (str, dict)
         Loss of networks and MLP heads, registered in :mod:`userlogfeat.losses`; the
         default is the paper's. With a dict, parameters of that loss.
-    head_layer : str or sequence of str
-        Layers of the encoder that the head reads, side by side.
+    head_layer : str, sequence of str, or None
+        Layers of the encoder that the head reads, side by side; ``"mean"`` is the mean
+        of its layers. None is the encoder's own choice, musicnn's ``taggram``.
     head_pooling : {"mean", "max", "meanstd"}
         How they are pooled over the frames (musicnn: patches) of a clip.
     layer : str or sequence of str
@@ -132,7 +135,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     encoder: str | Encoder | None = None
     head: Literal["ridge", "mlp"] = "ridge"
     loss: str | tuple[str, dict[str, Any]] = "mse_cosine"
-    head_layer: str | Sequence[str] = "taggram"
+    head_layer: str | Sequence[str] | None = None
     head_pooling: Literal["mean", "max", "meanstd"] = "meanstd"
     layer: str | Sequence[str] = "embedding"
     factor_norm: Literal["unit", "raw"] = "unit"

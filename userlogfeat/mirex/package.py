@@ -171,13 +171,36 @@ def _write_pipeline(folder, source, pipeline):
 
 
 def _copy_weights(embedder, folder):
-    """Copy a saved model beside the description, which then names the copy."""
+    """Copy a saved model or encoder beside the description, which names the copy."""
+    if type(embedder).__name__ == "EncoderEmbedder":
+        _copy_encoder(embedder, folder)
     if type(embedder).__name__ != "UserLogEmbedder":
         return
     from userlogfeat.weights import find_model
 
     _copy(find_model(embedder.weights), folder / WEIGHTS)
     embedder.set_params(weights=WEIGHTS)
+
+
+def _copy_encoder(embedder, folder):
+    """Copy the files of an encoder; those of musicnn come with its package."""
+    encoder = embedder._encoder()
+    if hasattr(encoder, "distribution"):
+        return
+    source = getattr(encoder, "folder", getattr(encoder, "path", None))
+    if source is None:
+        raise ValueError(
+            f"The encoder {encoder.name!r} has no files that can be handed in: use one "
+            "of transformers (hf:) or an ONNX file (onnx:)."
+        )
+    kind, place = encoder.name.partition(":")[0], WEIGHTS
+    if Path(source).is_dir():
+        _copy(Path(source), folder / WEIGHTS)
+    else:
+        place = f"{WEIGHTS}/{Path(source).name}"
+        (folder / WEIGHTS).mkdir()
+        shutil.copyfile(source, folder / place)
+    embedder.set_params(encoder=f"{kind}:{place}")
 
 
 def encoders_of(pipeline: Pipeline) -> list[Any]:
@@ -198,6 +221,8 @@ def encoders_of(pipeline: Pipeline) -> list[Any]:
     embedder = pipeline.steps[0][1]
     if type(embedder).__name__ == "MusicnnEmbedder":
         return [get_encoder(embedder.model)]
+    if type(embedder).__name__ == "EncoderEmbedder":
+        return [embedder._encoder()]
     if type(embedder).__name__ == "MelStatistics":
         return []
     if type(embedder).__name__ != "UserLogEmbedder":
@@ -206,6 +231,12 @@ def encoders_of(pipeline: Pipeline) -> list[Any]:
     from userlogfeat.weights.builders import encoder_of
 
     encoder = encoder_of(read_config(find_model(embedder.weights))["network"])
+    if encoder is not None and not hasattr(encoder, "distribution"):
+        raise ValueError(
+            f"The model {str(embedder.weights)!r} needs the encoder {encoder.name!r}, "
+            "whose files are not part of it, so the folder would not run elsewhere. "
+            "Use EncoderEmbedder in the pipeline: its files are copied."
+        )
     return [] if encoder is None else [encoder]
 
 

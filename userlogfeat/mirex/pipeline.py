@@ -37,6 +37,7 @@ MAX_DESCRIPTION_BYTES = 1 << 20
 _WRITTEN = "cache"  # the parameter that names a folder to write: not for strangers
 # Classes that a description may name, and their modules.
 _CLASSES = {
+    "EncoderEmbedder": "userlogfeat.estimators.encoder",
     "FeatureLookup": "userlogfeat.estimators.feature_lookup",
     "MelStatistics": "userlogfeat.estimators.mel_statistics",
     "MusicnnEmbedder": "userlogfeat.estimators.musicnn",
@@ -138,9 +139,9 @@ def check_pipeline(pipeline: Any, name: str) -> Pipeline:
     if not hasattr(first, "table") and not all(_has(first, part) for part in _EMBEDDER):
         raise TypeError(
             f"The pipeline of {name} starts with {type(first).__name__}, expected "
-            "UserLogEmbedder, MusicnnEmbedder, MelStatistics or FeatureLookup, which "
-            "turn paths into features. Save a model of your own and name its folder: "
-            "UserLogEmbedder(folder)."
+            "UserLogEmbedder, EncoderEmbedder, MusicnnEmbedder, MelStatistics or "
+            "FeatureLookup, which turn paths into features. Save a model of your own "
+            "and name its folder: UserLogEmbedder(folder)."
         )
     if not hasattr(last, "predict") or _kind_of(last) not in ("classifier", None):
         raise TypeError(
@@ -299,6 +300,14 @@ def _as_json(value):
     return _describe(value) if hasattr(value, "get_params") else None
 
 
+def _place(encoder, folder):
+    """An encoder by name; if it is in the folder, by its path there."""
+    kind, _, place = encoder.partition(":")
+    return (
+        f"{kind}:{folder / place}" if place and (folder / place).exists() else encoder
+    )
+
+
 def _build(described, folder):
     name = described["class"]
     if name not in _CLASSES:
@@ -314,5 +323,7 @@ def _build(described, folder):
             value = _build(value, folder)
         elif key in ("weights", "table") and (folder / value).exists():
             value = str(folder / value)
+        elif key == "encoder":
+            value = _place(value, folder)
         parameters[key] = tuple(value) if isinstance(value, list) else value
     return cls(**parameters)
