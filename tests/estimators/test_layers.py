@@ -1,4 +1,4 @@
-"""`LayerSelector` and `LayerWeighting`: planted layers, of which one knows the answer."""
+"""`LayerSelector`, `LayerWeighting`: planted layers, of which one knows the answer."""
 
 import numpy as np
 import pytest

@@ -69,8 +69,8 @@ class _LayerColumns(TransformerMixin, BaseEstimator):
         if sum(given.values()) != n_columns or any(n % 1 for n in given.values()):
             raise ValueError(
                 f"Got layer_sizes={self.layer_sizes!r} for X of {n_columns} columns: "
-                'they do not fit. Pass embedder.layer_sizes of the embedder(layer="all")'
-                " whose output X is, or the number of its layers."
+                "they do not fit. Pass embedder.layer_sizes of the embedder "
+                '(layer="all") whose output X is, or the number of its layers.'
             )
         return {name: int(n) for name, n in given.items()}
 
