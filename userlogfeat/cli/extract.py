@@ -15,8 +15,6 @@ from userlogfeat.cli.console import licence_notes_last, print_failures, print_li
 from userlogfeat.cli.errors import SOME_FAILED, explained
 
 DEFAULT_LAYERS = ["max_pool", "embedding"]
-# Options of all embedders.
-SHARED = ("duration", "device", "precision", "batch_size", "n_jobs")
 
 
 @app.command(
@@ -110,26 +108,17 @@ def extract(
             raise ValueError(
                 "Got no files: name files or folders, or pass --list FILE."
             )
-        embedder = _make_embedder(
-            weights,
-            layer,
-            precision,
-            duration=duration,
-            device=device,
-            batch_size=batch_size,
-            n_jobs=n_jobs,
-        )
+        settings = {
+            "duration": duration,
+            "device": device,
+            "batch_size": batch_size,
+            "n_jobs": n_jobs,
+        }
         if encoder is not None:
-            from userlogfeat.estimators.encoder import EncoderEmbedder
-
-            names = [int(x) if x.lstrip("-").isdigit() else x for x in layer or ()]
-            settings = embedder.get_params(deep=False)
-            embedder = EncoderEmbedder(
-                encoder,
-                layer="all" if names == ["all"] else names or None,
-                pooling=pooling,
-                **{name: settings[name] for name in SHARED},
-            )
+            settings |= {"pooling": pooling, "precision": precision}
+            embedder = _make_encoder_embedder(encoder, layer, **settings)
+        else:
+            embedder = _make_embedder(weights, layer, precision, **settings)
         with licence_notes_last(quiet):
             summary = extract_clips(
                 clips,
@@ -169,6 +158,15 @@ def _make_embedder(weights, layer, precision, **settings):
         return MusicnnEmbedder(weights, layer=tuple(layer or ["max_pool"]), **settings)
     layers = tuple(layer or _own_layers(weights))
     return UserLogEmbedder(weights, layer=layers, **settings)
+
+
+def _make_encoder_embedder(encoder, layer, **settings):
+    """The embedder of a pretrained encoder; digits are places of layers."""
+    from userlogfeat.estimators.encoder import EncoderEmbedder
+
+    names = [int(x) if x.lstrip("-").isdigit() else x for x in layer or ()]
+    chosen = "all" if names == ["all"] else tuple(names) or None
+    return EncoderEmbedder(encoder, layer=chosen, **settings)
 
 
 def _own_layers(weights):
