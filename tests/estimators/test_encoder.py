@@ -168,6 +168,7 @@ def test_an_unknown_encoder_is_named():
     assert "hf:" in registry.FACTORIES
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Skipping check")
 @pytest.mark.filterwarnings("ignore:No clip of X changes its sign")
 @pytest.mark.filterwarnings("ignore:Waveform .* where full scale is 1")
