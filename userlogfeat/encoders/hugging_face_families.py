@@ -254,7 +254,7 @@ def find_family(config: Any, extractor: Any, name: str) -> Family:
     Parameters
     ----------
     config, extractor : object
-        Of transformers.
+        Configuration and feature extractor of transformers.
     name : str
         For the message.
 
