@@ -14,7 +14,6 @@ from userlogfeat import CFEmbedding, read_logs
 from userlogfeat.estimators.cold_start import (
     K0_GRID,
     ColdStartItems,
-    _weights,
     _without,
 )
 
@@ -96,11 +95,27 @@ def test_raw_keeps_lengths_and_scales_estimates(cf, plays):
     assert make(cf, factor_norm="raw", k0=1).fit(-X, plays.T).scale_ == 0
 
 
-def test_weights():
-    found = _weights(np.array([0, 1, 2, 8, 100]), 2.0, 0.95)
-    np.testing.assert_allclose(found, [0, 1 / 3, 0.5, 0.8, 1])
-    assert _weights(np.array([0, 1]), 0.0, 1.0).tolist() == [0, 1]
-    assert _weights(np.array([1, 10**6]), 1.0, 1.0)[1] < 1
+def test_weights(cf):
+    """History n, audio k0, and J tracks of the artist worth J / (J + 1) of many."""
+    items = make(cf, full_weight=0.95)
+    items.k0_, items.artist_worth_ = 2.0, 8.0
+
+    def weigh(n_users, has_audio, n_tracks):
+        given = ([n_users], np.array([has_audio]), np.array([n_tracks]))
+        return items._weigh(*given)[0].tolist()
+
+    assert weigh(0, True, 0) == [0, 1, 0]
+    assert weigh(2, True, 0) == [0.5, 0.5, 0]
+    assert weigh(0, True, 3) == [0, 2 / 8, 6 / 8]
+    assert weigh(2, True, 1) == [2 / 8, 2 / 8, 4 / 8]
+    assert weigh(4, False, 1) == [0.5, 0, 0.5]
+    assert weigh(1, False, 0) == [1, 0, 0]
+    assert weigh(0, False, 0) == [0, 0, 0]
+    assert weigh(38, True, 0) == [1, 0, 0]  # 38 / (38 + 2) = full_weight
+    items.k0_ = items.artist_worth_ = 0.0  # both are worth less than any listener
+    assert weigh(1, True, 3) == [1, 0, 0]
+    assert weigh(0, True, 3) == [0, 1, 0]
+    assert weigh(0, False, 3) == [0, 0, 1]
 
 
 @pytest.mark.parametrize("factor_norm", ["unit", "raw"])
@@ -230,8 +245,9 @@ def test_wrong_input(cf, plays):
     items = make(cf).fit(X, plays.T)
     with pytest.raises(ValueError, match=r"\(2, 7\), expected \(2, 300\)\. Rows are"):
         items.transform(X[:2], np.ones((2, 7)))
-    with pytest.raises(ValueError, match="NaN"):
-        items.transform(np.full((1, N_FACTORS), np.nan))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="Row 1 of X has NaN or infinite values"):
+            items.transform(np.array([[0.0] * N_FACTORS, [bad, 1, 1, 1]]))
     with pytest.raises(ValueError, match="Negative values"):
         items.transform(X[:1], -np.ones((1, N_USERS)))
     logs = read_logs(pl.DataFrame({"user": [1, 2, 2], "item": [5, 5, 6]}))
@@ -240,6 +256,104 @@ def test_wrong_input(cf, plays):
     once = sparse.csr_matrix(np.eye(N_ITEMS, N_USERS))
     with pytest.raises(ValueError, match="None of 40 held-out items has two listeners"):
         items.fit(X, once)
+
+
+def by_artist(n_artists, spread, seed=0):
+    """Artists whose tracks have factors near each other: a new model, and artists."""
+    rng = np.random.default_rng(seed)
+    artists = rng.integers(n_artists, size=N_ITEMS)
+    centres = rng.normal(size=(n_artists, N_FACTORS))
+    tracks = centres[artists] + spread * rng.normal(size=(N_ITEMS, N_FACTORS))
+    users = rng.normal(size=(N_USERS, N_FACTORS))
+    liking = users @ tracks.T + rng.normal(size=(N_USERS, N_ITEMS)) > 2.5
+    liking[:2] |= ~liking.any(axis=0)
+    plays = sparse.csr_matrix(liking.astype(np.float32))
+    cf = CFEmbedding(n_factors=N_FACTORS, alpha=5, random_state=0).fit(plays)
+    return cf, plays, [f"artist {number}" for number in artists]
+
+
+def test_audio_for_a_subset_by_ids(cf, plays):
+    """Some rows by ids, in any order, are the whole with NaN for the others."""
+    X = audio_features(cf, 0.5)
+    ids = np.array([f"t{number}" for number in range(N_ITEMS)])
+    rows = np.random.default_rng(0).permutation(N_ITEMS)[:120]
+    whole = np.full_like(X, np.nan)
+    whole[rows] = X[rows]
+    first = make(cf).fit(whole, plays.T)
+    again = make(cf).fit(X[rows], plays.T, items=ids[rows], item_ids=ids)
+    by_number = make(cf).fit(X[rows], plays.T, items=rows)
+    assert first.k0_ == again.k0_ == by_number.k0_
+    embedded = make(cf).fit_transform(X[rows], plays.T, items=rows)
+    np.testing.assert_array_equal(embedded, first.transform(whole, plays.T))
+    folded = cf.transform_items(plays)
+    silent = np.setdiff1d(np.arange(N_ITEMS), rows)  # no audio: the factor alone
+    np.testing.assert_allclose(embedded[silent], unit(folded[silent]), rtol=1e-5)
+    shares = first.evidence(whole, plays.T)
+    assert (shares["history"][silent] == 1).all()
+    assert (shares["audio"][rows] > 0).any()
+    np.testing.assert_allclose(sum(shares.values()), 1)
+
+
+def test_nothing_known_is_zeros(cf, plays):
+    items = make(cf).fit(audio_features(cf, 0.5), plays.T)
+    nothing = np.full((1, N_FACTORS), np.nan)
+    assert not items.transform(nothing).any()
+    assert {name: rows.tolist() for name, rows in items.evidence(nothing).items()} == {
+        "history": [0],
+        "audio": [0],
+        "artist": [0],
+    }
+
+
+@pytest.mark.parametrize("factor_norm", ["unit", "raw"])
+def test_a_new_track_by_a_known_artist(factor_norm):
+    """Near tracks of one artist: its mean is worth much; far ones: little."""
+    worths = {}
+    for spread in (0.1, 3.0):
+        cf, plays, artists = by_artist(20, spread)
+        X = audio_features(cf, 1.0)
+        items = make(cf, factor_norm=factor_norm).fit(X, plays.T, artists=artists)
+        worths[spread] = items.artist_worth_
+        table = items.calibration_
+        assert table["n_users"][:3].tolist() == [0, 1, 2]
+        assert np.isnan(table["factor"][0])
+        assert table["blend"][0] <= table["estimate"][0]
+    assert worths[0.1] > 2 * worths[3.0]
+
+
+def test_the_artist_is_the_mean_of_its_other_tracks():
+    cf, plays, artists = by_artist(20, 0.1)
+    X = np.full((N_ITEMS, N_FACTORS), np.nan)
+    items = make(cf, k0=1.0, artist_worth=4.0).fit(X, plays.T, artists=artists)
+    rows = unit(cf.item_factors_)
+    own = np.flatnonzero(np.array(artists) == artists[0])
+    new = items.transform(X[:1], artists=artists[:1])
+    np.testing.assert_allclose(new[0], unit(rows[own].mean(axis=0)[None])[0], rtol=1e-5)
+    assert items.evidence(X[:1], artists=artists[:1])["artist"] == 1
+    assert not items.transform(X[:2], artists=["unknown", None]).any()
+    # As one of fit, the first track is not in its own artist's mean.
+    items = make(cf, k0=1.0, artist_worth=4.0, full_weight=1.0)
+    embedded = items.fit_transform(X, plays.T, artists=artists)
+    folded = unit(cf.transform_items(plays))
+    others = unit(rows[own[1:]].mean(axis=0)[None])[0]
+    n, J = plays[:, [0]].nnz, len(own) - 1
+    expected = n * folded[0] + 4 * J / (J + 1) * others
+    np.testing.assert_allclose(embedded[0], unit(expected[None])[0], rtol=1e-4)
+
+
+def test_items_and_artists_that_do_not_fit(cf, plays):
+    X, ids = audio_features(cf, 0.5), np.array([f"t{n}" for n in range(N_ITEMS)])
+    items = make(cf)
+    with pytest.raises(ValueError, match=r"1 of 2 items \(\['x'\]\) are not among"):
+        items.fit(X[:2], plays.T, items=["t0", "x"], item_ids=ids)
+    with pytest.raises(ValueError, match="Some items come twice"):
+        items.fit(X[:2], plays.T, items=["t0", "t0"], item_ids=ids)
+    with pytest.raises(ValueError, match="3 item_ids, expected 200"):
+        items.fit(X[:2], plays.T, items=["t0", "t1"], item_ids=ids[:3])
+    with pytest.raises(ValueError, match=r"say which: items=their ids"):
+        items.fit(X[:2], plays.T)
+    with pytest.raises(ValueError, match="Got 2 artists for 200 items"):
+        items.fit(X, plays.T, artists=["a", "b"])
 
 
 class OnLabels(ColdStartItems):
