@@ -102,7 +102,7 @@ def first_of_each(item):
 
 
 def read_taffc():
-    """musicnn's max_pool of the clips whose artist has logs; kept beside, once made."""
+    """Read musicnn's max_pool of the clips; kept beside once it was computed."""
     clips = pl.read_csv(data_folder() / "taffc" / "clips.csv")
     path = HERE / "user_scores.fits" / "taffc.npy"
     if not path.exists():
@@ -234,8 +234,8 @@ def main():
         rows,
         [
             f"Estimates by CFRegressor, head {arguments.head}, onto 40 ALS factors "
-            f"(alpha {ALPHA:g}, ones). Development: mean of {N_DRAWS} draws of held-out "
-            "artists; sealed: all artists of the other half, once.",
+            f"(alpha {ALPHA:g}, ones). Development: mean of {N_DRAWS} draws of "
+            "held-out artists; sealed: all artists of the other half, once.",
             "Cold rows rank items of artists that no log knew, warm rows known items.",
         ],
         seed=SEED,

@@ -6,13 +6,18 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from scipy import sparse
 
 from userlogfeat.factor_files import (
+    DIGEST,
     ITEMS,
+    PLAYS,
     USERS,
     Factors,
     read_factors,
+    read_plays,
     write_factors,
+    write_plays,
 )
 
 
@@ -77,3 +82,19 @@ def test_missing_and_damaged_files_are_named(tmp_path, factors):
     pl.DataFrame({"id": [1], "factors": [[1.0]]}).write_parquet(path)
     with pytest.raises(ValueError, match=r"not written by userlogfeat"):
         read_factors(tmp_path)
+
+
+def test_plays_are_those_of_the_training(tmp_path):
+    """What users played is read again, unless users were learned anew since."""
+    ones = np.ones((3, 2), np.float32)
+    made_by = {DIGEST: "a"}
+    write_factors(tmp_path, Factors([1, 2, 3], ones, ["x", "y", "z"], ones, made_by))
+    assert read_plays(tmp_path) is None
+    plays = sparse.csr_matrix([[0, 2, 0], [0, 0, 0], [1, 0, 5.5]])
+    write_plays(tmp_path, plays, "a")
+    np.testing.assert_array_equal(read_plays(tmp_path).toarray(), plays.toarray())
+    write_plays(tmp_path, plays, "b")
+    assert read_plays(tmp_path) is None
+    (tmp_path / PLAYS).write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"plays.parquet is damaged.*pass the logs"):
+        read_plays(tmp_path)

@@ -6,8 +6,8 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from userlogfeat import recommend
 from userlogfeat._optional import import_optional
+from userlogfeat.recommendation import ItemIndex
 
 
 def load(name="lame"):
@@ -101,7 +101,7 @@ def test_faiss_that_does_not_load(install):
     install("raise OSError('libfaiss.so: cannot open shared object file')", "faiss")
     with pytest.raises(
         ImportError,
-        match=r'backend="faiss" needs faiss.*cannot open shared.*faiss-cpu 1\.2',
+        match=r'method="approximate"\) needs faiss.*cannot open shared.*faiss-cpu 1\.2',
     ):
-        recommend(np.ones((1, 2)), np.ones((3, 2)), 1, backend="faiss")
+        ItemIndex.build(np.ones((3, 2)), method="approximate")
     sys.modules.pop("faiss", None)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FORMAT = "userlogfeat factors 1"
 MAX_BYTES = 1 << 36  # of a file in memory: 400 million users of 40 factors
 USERS, ITEMS = "user_factors.parquet", "item_factors.parquet"
+PLAYS = "plays.parquet"  # of those users, where they are kept
 POPULARITY = "popularity"  # column of the items, where it is known
 _METADATA = b"userlogfeat"
 _SPARK_METADATA = b"org.apache.spark.sql.parquet.row.metadata"
@@ -279,6 +280,69 @@ def read_side(
             f"{folder / name} is damaged, or not written by userlogfeat "
             f"({type(error).__name__}: {error}). Make it again with `userlogfeat "
             'fit-cf`, or CFEmbedding(backend="spark", factors_folder=...).'
+        ) from error
+
+
+def write_plays(folder: PathLike, user_items: csr_matrix, digest: str) -> None:
+    """Write what the users of a folder played, so that it is not recommended again.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of the factors.
+    user_items : csr matrix, shape (n_users, n_items)
+        In the order of the factors.
+    digest : str
+        That of the training: ``made_by[DIGEST]``.
+    """
+    pairs = user_items.tocoo()
+    columns = {
+        "user": pa.array(pairs.row.astype(np.int32)),
+        "item": pa.array(pairs.col.astype(np.int32)),
+        "count": pa.array(pairs.data.astype(np.float32)),
+    }
+    table = pa.table(columns).replace_schema_metadata({_METADATA: digest})
+    with replace_file(Path(folder) / PLAYS) as path:
+        write_parquet(path, table)
+
+
+def read_plays(folder: PathLike) -> csr_matrix | None:
+    """Read what the users of a folder played.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    csr_matrix, shape (n_users, n_items), or None
+        In the order of the factors. None where it is not kept, or is of another
+        training than the users.
+
+    Raises
+    ------
+    ValueError
+        Where the file is damaged.
+    """
+    from scipy import sparse
+
+    path = Path(folder) / PLAYS
+    if not path.is_file() or not (Path(folder) / ITEMS).exists():
+        return None
+    ids, _, made_by = read_side(folder, USERS)
+    shape = len(ids), len(read_side(folder, ITEMS)[0])
+    try:
+        table = read_parquet(path, at_most=MAX_BYTES)
+        if table.schema.metadata[_METADATA].decode() != made_by.get(DIGEST):
+            return None
+        rows, columns, counts = (
+            table[name].to_numpy() for name in ("user", "item", "count")
+        )
+        return sparse.csr_matrix((counts, (rows, columns)), shape=shape)
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged, or not written by userlogfeat "
+            f"({type(error).__name__}: {error}). Remove it, and pass the logs instead."
         ) from error
 
 

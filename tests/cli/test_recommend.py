@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from userlogfeat import FeatureTable, cli
+from userlogfeat.factor_files import read_factors, read_plays
+from userlogfeat.recommendation import mean_histories
 from userlogfeat.recommendation.users import read_digest
 
 
@@ -43,6 +45,11 @@ def test_items_of_the_own_circle_that_are_new_to_the_user(run, work):
     own = (frame["user"] % 2) == (frame["item"] >= 10).cast(pl.Int64)
     assert own.all()
     assert frame["rank"].to_list() == [1, 2, 3, 4] * 40
+    again = run(*command, "-o", "again.csv")  # fit-cf kept what they played
+    assert "240 pairs of f were left out" in again.stdout
+    assert pl.read_csv("again.csv").equals(frame)
+    assert frame["basis"].unique().to_list() == ["known"]
+    command += ("--include-played",)
     assert run(*command, "-o", "all.csv", "--quiet").output == ""
     assert set(plays) & set(pl.read_csv("all.csv").select("user", "item").rows())
 
@@ -60,6 +67,33 @@ def test_new_people_are_folded_in(run, work):
     assert "left out" not in result.stdout
     frame = pl.read_parquet("p.parquet")
     assert {0, 1} & set(frame.filter(user="ann")["item"])
+
+
+def test_users_are_their_histories_where_audio_is_ranked(run, work):
+    """The mean of what they played by default; factors where these are asked for."""
+    scores = {}
+    for by in ("auto", "history", "factors"):
+        run("recommend", "f", "t", "-o", f"{by}.csv", "--users-by", by)
+        scores[by] = pl.read_csv(f"{by}.csv").sort("user", "item")["score"].to_numpy()
+    factors = read_factors("f")
+    means = mean_histories(read_plays("f"), factors.item_factors)
+    expected = means / np.linalg.norm(means, axis=1, keepdims=True)
+    np.testing.assert_allclose(scores["history"], expected.ravel(), rtol=1e-5)
+    np.testing.assert_array_equal(scores["auto"], scores["history"])
+    users = factors.user_factors
+    users = users / np.linalg.norm(users, axis=1, keepdims=True)
+    np.testing.assert_allclose(scores["factors"], users.ravel(), rtol=1e-5)
+
+
+def test_a_folder_that_keeps_no_plays(run, work):
+    """As Spark writes it: nothing is left out, and that is said."""
+    Path("f/plays.parquet").unlink()
+    result = run("recommend", "f", "f", "-o", "r.csv")
+    assert "Note: f does not keep what its users played" in result.stderr
+    result = run("recommend", "f", "f", "-o", "p.csv", "--include-played")
+    assert "Note" not in result.stderr
+    arguments = ("recommend", "f", "t", "-o", "h.csv", "--users-by", "history")
+    assert "f does not keep that" in run(*arguments, code=2).stderr
 
 
 def frame_share(item):
@@ -87,6 +121,7 @@ def test_new_people_of_whom_no_item_is_known(run, work):
     assert bob["score"][0] == pytest.approx(frame_share(17), rel=1e-6)
     assert bob["item"].to_list() == frame.filter(user="cleo")["item"].to_list()
     assert (frame.filter(user="ann")["item"] < 10).all()
+    assert frame["basis"].to_list() == ["history"] * 3 + ["popularity"] * 6
 
 
 def test_logs_that_exclude_nothing(run, work):
@@ -111,7 +146,7 @@ def test_faiss_writes_the_same(run, work, judge):
     judge("faiss")
     command = ("recommend", "f", "f", "-k", 4, *work, "--exclude", "plays.csv")
     run(*command, "-o", "exact.csv")
-    run(*command, "-o", "faiss.csv", "--backend", "faiss")
+    run(*command, "-o", "faiss.csv", "--search", "approximate")
     exact, found = pl.read_csv("exact.csv"), pl.read_csv("faiss.csv")
     assert exact.drop("score").equals(found.drop("score"))
     np.testing.assert_allclose(exact["score"], found["score"], rtol=1e-5)
@@ -131,7 +166,7 @@ def test_faiss_writes_the_same(run, work, judge):
         (["f", "f", "-o", "r.csv", "--exclude", "plays.csv"], "no column 'user'"),
         (["f", "f", "-o", "r.csv", "--demographics", "gone.csv"], "gone.csv is not"),
         (["f", "t", "-o", "r.csv", "--weights", "./none"], "no model './none'"),
-        (["f", "f", "-o", "r.csv", "--backend", "annoy"], "'--backend'"),
+        (["f", "f", "-o", "r.csv", "--search", "annoy"], "'--search'"),
         (["f", "f", "t", "-o", "r.csv"], "neither a feature table nor a folder of fac"),
     ],
 )
@@ -162,6 +197,6 @@ def test_artists_are_recommended_by_their_clips(run, work):
     result = run(*command, "--by", "artist", "-o", "artists.csv")
     assert "40 recommendations, of 1 items for 40 users" in result.stdout
     assert set(pl.read_csv("artists.csv")["item"]) == {"Nico"}
-    result = run(*command, "-o", "items.csv")
+    result = run(*command, "-o", "items.csv", "--include-played")
     assert "80 recommendations, of 2 items for 40 users" in result.stdout
     assert set(pl.read_csv("items.csv")["item"]) == {1, 2}

@@ -1,6 +1,5 @@
-"""Recommending: known answers, a full sort as judge, ties, NaN, memory, faiss."""
+"""Recommending: known answers, a full sort as judge, ties, NaN, memory."""
 
-import sys
 import tracemalloc
 
 import numpy as np
@@ -8,10 +7,17 @@ import pytest
 from scipy import sparse
 
 from userlogfeat import CFEmbedding, read_logs
+from userlogfeat._spaces import in_space
 from userlogfeat.evaluation import ranking
 from userlogfeat.evaluation.recommendation import evaluate_ranking
 from userlogfeat.evaluation.recommendation_splits import split_per_user
-from userlogfeat.recommendation import mean_scores, nearest_users, recommend
+from userlogfeat.recommendation import (
+    exact,
+    mean_histories,
+    mean_scores,
+    nearest_users,
+    recommend,
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,8 @@ def recommend_slowly(users, items, k, owned, cosine):
 @pytest.mark.parametrize("cosine", [False, True])
 @pytest.mark.parametrize("k", [1, 10, 100])
 def test_a_full_sort_agrees(embeddings, owned, k, cosine, monkeypatch):
-    monkeypatch.setattr(ranking, "BLOCK_ENTRIES", 7 * 80)
+    monkeypatch.setattr(exact, "BLOCK_ENTRIES", 7 * 20)  # chunks of the items
+    monkeypatch.setattr(exact, "MOST_QUERIES", 7)
     users, items = embeddings
     metric = "cosine" if cosine else "dot"
     for exclude in (None, owned):
@@ -75,15 +82,12 @@ def test_ties_go_to_the_lower_index():
 
 
 @pytest.mark.parametrize("metric", ["dot", "cosine"])
-@pytest.mark.parametrize("backend", ["exact", "faiss"])
-def test_a_user_of_whom_nothing_is_known(metric, backend):
+def test_a_user_of_whom_nothing_is_known(metric):
     """Zeros to ALS: all scores are 0, and the first items in order were the best."""
-    if backend == "faiss":
-        pytest.importorskip("faiss", reason="pip install 'userlogfeat[search]'")
     known = np.array([[0, 1], [0.2, 1], [1, 0]], dtype=np.float32)
     users = np.vstack([known[:1], np.zeros((2, 2), np.float32)])
     items = np.array([[1, 0], [-1, -1], [0, 1]], dtype=np.float32)
-    settings = {"metric": metric, "backend": backend}
+    settings = {"metric": metric}
     with pytest.warns(UserWarning, match=r"known of 2 of 3 users.*Pass popularity="):
         found, scores = recommend(users, items, 3, **settings)
     assert found.tolist() == [[2, 0, 1], [-1] * 3, [-1] * 3]
@@ -103,19 +107,16 @@ def test_a_user_of_whom_nothing_is_known(metric, backend):
     np.testing.assert_allclose(means, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["exact", "faiss"])
-def test_items_of_which_nothing_is_known(backend):
+def test_items_of_which_nothing_is_known():
     """Their score is 0, above that of items that a user dislikes."""
-    if backend == "faiss":
-        pytest.importorskip("faiss", reason="pip install 'userlogfeat[search]'")
     items = np.array([[0, 0], [-1, 0], [0, 0], [-2, 1]], dtype=np.float32)
-    found, _ = recommend(np.float32([[1, 0]]), items, 4, backend=backend)
+    found, _ = recommend(np.float32([[1, 0]]), items, 4)
     assert found.tolist() == [[1, 3, -1, -1]]
     exclude = sparse.csr_matrix([[0, 1, 0, 0]])
-    found, _ = recommend([[1, 0]], items, 2, exclude=exclude, backend=backend)
+    found, _ = recommend([[1, 0]], items, 2, exclude=exclude)
     assert found.tolist() == [[3, -1]]
     with pytest.warns(UserWarning, match="known of 2 of 4 items.*Leave them out"):
-        found, _ = nearest_users(items, np.float32([[1, 1]]), 1, backend=backend)
+        found, _ = nearest_users(items, np.float32([[1, 1]]), 1)
     assert found.tolist() == [[-1], [0], [-1], [0]]
 
 
@@ -151,6 +152,63 @@ def test_alone_is_in_any_batch(embeddings):
         alone, own = recommend(users[user][None], items, 5)
         np.testing.assert_array_equal(alone[0], together[user])
         np.testing.assert_allclose(own[0], scores[user], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_chunks_find_what_one_sort_finds(k, monkeypatch):
+    """Many equal scores, chunks of the items, and pairs that are left out."""
+    monkeypatch.setattr(exact, "BLOCK_ENTRIES", 64)
+    rng = np.random.default_rng(0)
+    users = rng.integers(-2, 3, (9, 3)).astype(np.float32)
+    items = rng.integers(-2, 3, (3000, 3)).astype(np.float32)
+    users[users.any(axis=1) == 0] = 1
+    owned = sparse.random(9, 3000, 0.2, "csr", random_state=0)
+    found, scores = recommend(users, items, k, exclude=owned)
+    products = users.astype(np.float64) @ items.T
+    products[owned.toarray() != 0] = -np.inf
+    products[:, ~items.any(axis=1)] = -np.inf
+    expected = np.argsort(-products, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(
+        scores, np.take_along_axis(products, expected, axis=1)
+    )
+
+
+def test_cosine_of_one_user_is_that_of_many(embeddings):
+    """A few users divide by lengths, many have items of length 1; ties are the same."""
+    users = np.tile(np.float32([[1, 0], [3, 4], [0, 0.1]]), (10, 1))
+    items = np.float32([[1, 0], [7, 0], [0, 0], [3, 4], [0.3, 0.4], [-1, 0], [0, 3]])
+    owned = sparse.csr_matrix(([1.0], ([0], [0])), shape=(30, 7))
+    many, scores = recommend(users, items, 4, exclude=owned, metric="cosine")
+    assert many[:2].tolist() == [[1, 3, 4, 6], [3, 4, 6, 0]]
+    for rows in (slice(0, 1), slice(0, 3), slice(4, 5)):
+        few, own = recommend(
+            users[rows], items, 4, exclude=owned[rows], metric="cosine"
+        )
+        np.testing.assert_array_equal(few, many[rows])
+        np.testing.assert_allclose(own, scores[rows], rtol=1e-6)
+
+
+def test_factors_of_two_trainings_are_refused():
+    users, items = in_space(np.eye(2), "first"), in_space(np.eye(2), "second")
+    with pytest.raises(ValueError, match="user_embeddings of training first and item"):
+        recommend(users, items, 1)
+    with pytest.raises(ValueError, match="item_embeddings of training first and user"):
+        nearest_users(users, items, 1)
+    assert recommend(users, in_space(np.eye(2), "first"), 1)[0].tolist() == [[0], [1]]
+    means = mean_histories(np.eye(2), items)
+    with pytest.raises(ValueError, match="of training second"):
+        recommend(means, users, 1)
+
+
+def test_histories_count_each_known_item_once():
+    items = np.float32([[2, 0], [0, 5], [0, 0], [-1, 0]])
+    plays = [[7, 1, 9, 0], [0, 0, 3, 0], [1, 0, 0, 1]]
+    found = mean_histories(plays, items)
+    np.testing.assert_allclose(found, [[0.5, 0.5], [0, 0], [0, 0]])
+    assert found.dtype == np.float32
+    with pytest.raises(ValueError, match=r"shape \(1, 3\), expected 4 columns"):
+        mean_histories([[1, 0, 0]], items)
 
 
 def test_listeners_get_the_songs_of_their_circle():
@@ -210,7 +268,6 @@ def test_products_that_overflow_to_nan_are_named():
         ({"k": 0}, "k=0, expected a positive finite integer"),
         ({"k": 1.5}, r"k=1\.5, expected a positive"),
         ({"metric": "euclid"}, "metric='euclid', expected one of 'dot', 'cosine'"),
-        ({"backend": "annoy"}, "backend='annoy', expected one of 'exact', 'faiss'"),
         ({"item_embeddings": np.ones((3, 5))}, "item_embeddings of 5 columns"),
         ({"user_embeddings": np.ones(2)}, r"shape \(2,\), expected 2-D"),
         ({"exclude": np.ones((3, 4))}, r"exclude of shape \(3, 4\), expected \(4, 3\)"),
@@ -229,36 +286,6 @@ def test_wrong_input(change, message):
 def test_users_that_an_item_is_not_for_are_rows_of_items(embeddings, owned):
     with pytest.raises(ValueError, match=r"expected \(80, 50\): rows are items"):
         nearest_users(embeddings[1], embeddings[0], 3, exclude=owned)
-
-
-def test_without_faiss_the_command_is_shown(embeddings, monkeypatch):
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(ImportError, match=r"pip install 'userlogfeat\[search\]'"):
-        recommend(*embeddings, 3, backend="faiss")
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("index", ["Flat", "IVF4,Flat"])
-@pytest.mark.parametrize("metric", ["dot", "cosine"])
-def test_faiss_finds_the_same(embeddings, owned, metric, index, judge):
-    judge("faiss")
-    users, items = (array.astype(np.float32) for array in embeddings)
-    for exclude in (None, owned):
-        for k in (4, 100):
-            settings = {"exclude": exclude, "metric": metric}
-            exact, scores = recommend(users, items, k, **settings)
-            found, own = recommend(
-                users, items, k, **settings, backend="faiss", index=index
-            )
-            if exclude is not None:
-                rows = np.repeat(np.arange(50), k)[found.ravel() >= 0]
-                assert not owned[rows, found[found >= 0]].any()
-            if index == "Flat":
-                np.testing.assert_array_equal(found, exact)
-                np.testing.assert_allclose(own, scores, rtol=1e-5, atol=1e-6)
-            else:
-                assert (own <= scores + 1e-5).all()
-                assert (np.isneginf(own) == (found == -1)).all()
 
 
 @pytest.mark.real

@@ -80,6 +80,7 @@ def fit_cf(
 ) -> list[str]:
     """Learn factors of users and items from listening logs (Hu et al. 2008)."""
     from userlogfeat.estimators.cf import CFEmbedding
+    from userlogfeat.factor_files import write_plays
     from userlogfeat.logs import read_logs
 
     on_spark = backend == "spark"
@@ -109,4 +110,6 @@ def fit_cf(
     name = PurePath(logs).name
     data = fit.training_data(f"listening logs: {name}")
     cf.save(fit.output, training_data=data, notes={"logs": name})
+    if not on_spark:
+        write_plays(fit.output, plays.user_items, cf.space_)
     return [f"{plays} -> {cf.n_factors} factors each, in {fit.output}"]

@@ -78,7 +78,7 @@ def fit_users(
     """
     from userlogfeat._files import fill_folder
     from userlogfeat.estimators.user_tower import UserEmbedding
-    from userlogfeat.factor_files import write_factors
+    from userlogfeat.factor_files import DIGEST, write_factors, write_plays
     from userlogfeat.id_tables import read_id_table, rows_for
     from userlogfeat.logs import read_logs
 
@@ -128,6 +128,7 @@ def fit_users(
         notes = fit.training_data(f"{plays} of {logs.name}")
         tower.save(folder, training_data=notes)
         write_factors(folder, factors)
+        write_plays(folder, plays.user_items, factors.made_by[DIGEST])
     return [
         f"{plays} -> {embedded.shape[1]} numbers each, in {fit.output} "
         f"({best_epoch(tower.history_)})"

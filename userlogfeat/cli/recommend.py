@@ -33,9 +33,11 @@ ITEMS are one of:
   a folder of fit-cf, fit-users      the items of the logs
 
 \b
-The file has the columns user, rank (from 1), item, score; a user whose items run out
-has fewer rows. Items are clips as they were given; with --catalogue its items. A new
-user of whom nothing is known gets the most popular items.""",
+The file has the columns user, rank (from 1), item, score, basis; a user whose items
+run out has fewer rows. Items are clips as they were given; with --catalogue its items.
+Basis is what is known of the user: known (to USERS), history, demographics, or nothing
+but the popularity of the items. What users have played by USERS, --history and
+--exclude is left out.""",
 )
 def recommend(
     users: Annotated[
@@ -47,7 +49,9 @@ def recommend(
     k: Annotated[int, typer.Option("-k", min=1, help="Items for each user.")] = 10,
     exclude: Annotated[
         Path | None,
-        opt.path_option(help="Logs: what a user has played is not recommended."),
+        opt.path_option(
+            help="Further logs: what a user has played by them is not recommended."
+        ),
     ] = None,
     history: Annotated[
         Path | None,
@@ -59,7 +63,7 @@ def recommend(
         bool,
         typer.Option(
             "--include-played",
-            help="Recommend also what new users have played by --history.",
+            help="Recommend also what users have played, by USERS and --history.",
         ),
     ] = False,
     demographics: Annotated[
@@ -89,9 +93,19 @@ def recommend(
         Literal["auto", "dot", "cosine"],
         typer.Option(help="auto: cosine of audio embeddings, dot of factors."),
     ] = "auto",
-    backend: Annotated[
-        Literal["exact", "faiss"],
-        typer.Option(help="faiss: for many users; needs the extra `search`."),
+    users_by: Annotated[
+        Literal["auto", "factors", "history"],
+        typer.Option(
+            help="Users of fit-cf: their factors, or the mean of what they played. "
+            "auto: history for audio, factors for the items of the logs."
+        ),
+    ] = "auto",
+    search: Annotated[
+        Literal["exact", "approximate"],
+        typer.Option(
+            help="approximate: for many users and millions of items; needs the extra "
+            "`search`."
+        ),
     ] = "exact",
     device: opt.Device = "auto",
     batch_size: opt.BatchSize = 16,
@@ -110,7 +124,13 @@ def recommend(
         from userlogfeat.recommendation.files import check_suffix, write_recommendations
         from userlogfeat.recommendation.items import name_items
         from userlogfeat.recommendation.ranking import mean_scores
-        from userlogfeat.recommendation.users import read_users
+        from userlogfeat.recommendation.users import (
+            basis_of_users,
+            by_history,
+            embed_users,
+            read_played,
+            read_users,
+        )
 
         check_suffix(output)
         check_file(output, overwrite)
@@ -121,7 +141,12 @@ def recommend(
             None if path is None else read_logs(path, format, **columns)
             for path in (exclude, history)
         )
-        people = _read_users(users, played, demographics, demographics_user)
+        known_users = played is None and demographics is None
+        table_of_people = _read_people(users, demographics, demographics_user)
+        if known_users:
+            people = read_users(users)
+        else:
+            people = embed_users(users, played, table_of_people)
         with licence_notes_last(quiet):
             settings = {"device": device, "batch_size": batch_size, "n_jobs": n_jobs}
             found = _read_items(items, users, weights, settings)
@@ -132,11 +157,23 @@ def recommend(
             )
             found = name_items(found, table, by=by)
         score = found.metric if metric == "auto" else metric
+        known_plays = read_played(users) if known_users else None
+        by = _choose_users(users_by, users, score, played or known_plays)
+        if by == "history":
+            score = "cosine" if metric == "auto" else score
+            logs = known_plays if known_users else played
+            people = people[0], by_history(users, logs, people[0])
         popularity = found.popularity
         if popularity is None:
             known = read_users(users)[1]
             popularity = mean_scores(found.embeddings, known, metric=score)
-        left_out = [excluded, None if include_played else played]
+        left_out = [excluded, None if include_played else played or known_plays]
+        if known_users and exclude is None and known_plays is None:
+            _note_nothing_left_out(include_played, users)
+        basis = ["known"] * len(people[0])
+        if not known_users:
+            basis = basis_of_users(users, people[0], played, table_of_people)
+            people = people[0], _without_unknown(people[1], basis)
         n_written, n_excluded = write_recommendations(
             output,
             people,
@@ -145,7 +182,8 @@ def recommend(
             metric=score,
             exclude=[logs for logs in left_out if logs is not None],
             popularity=popularity,
-            backend=backend,
+            basis=basis,
+            search=search,
         )
         _note_unknown(people[1], users)
         if exclude is not None and n_excluded[0] == 0:
@@ -160,8 +198,9 @@ def recommend(
         )
         if exclude is not None:
             print_line(f"{n_excluded[0]} pairs of {exclude} were left out")
-        if played is not None and not include_played:
-            print_line(f"{n_excluded[-1]} pairs of {history} were left out")
+        if left_out[1] is not None:
+            where = users if known_users else history
+            print_line(f"{n_excluded[-1]} pairs of {where} were left out")
     print_failures(found.failed)
     raise typer.Exit(SOME_FAILED if found.failed else 0)
 
@@ -186,22 +225,49 @@ def _note_unknown(embeddings, folder):
         )
 
 
-def _read_users(folder, logs, demographics, demographics_user):
-    """Ids and embeddings of the users to recommend to."""
+def _read_people(folder, demographics, demographics_user):
+    """The table of what is known of new users, or None."""
     from userlogfeat.id_tables import read_id_table
-    from userlogfeat.recommendation.users import (
-        category_columns,
-        embed_users,
-        read_users,
-    )
+    from userlogfeat.recommendation.users import category_columns
 
-    if logs is None and demographics is None:
-        return read_users(folder)
-    people = None
-    if demographics is not None:
-        names = category_columns(folder)
-        people = read_id_table(demographics, demographics_user, text=names)
-    return embed_users(folder, logs, people)
+    if demographics is None:
+        return None
+    names = category_columns(folder)
+    return read_id_table(demographics, demographics_user, text=names)
+
+
+def _choose_users(users_by, folder, metric, logs):
+    """Whether users are factors, or the mean of their histories."""
+    from userlogfeat.recommendation.users import learned_by
+
+    is_cf = learned_by(folder) == "CFEmbedding"
+    if users_by == "history" and not (is_cf and logs is not None):
+        raise ValueError(
+            f"--users-by history needs users of fit-cf and what they played; {folder} "
+            + ("does not keep that: pass --history LOGS." if is_cf else "is a tower's.")
+        )
+    if users_by == "auto":
+        return "history" if is_cf and logs is not None and metric == "cosine" else ""
+    return users_by
+
+
+def _without_unknown(embeddings, basis):
+    """Zeros for users of whom nothing is known: a tower has the mean of all for them.
+
+    So the popular items are theirs, as they are with factors.
+    """
+    embeddings = embeddings.copy()
+    embeddings[[name == "popularity" for name in basis]] = 0
+    return embeddings
+
+
+def _note_nothing_left_out(include_played, folder):
+    if not include_played:
+        show_warning(
+            f"{folder} does not keep what its users played (Spark wrote it, or an "
+            "earlier version): nothing is left out. Pass --exclude LOGS, or "
+            "--include-played where that is meant."
+        )
 
 
 def _read_items(sources, users, weights, settings):

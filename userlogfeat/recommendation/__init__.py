@@ -4,6 +4,7 @@
 ranking    ``recommend``, ``nearest_users``: exact and blocked; ``mean_scores``,
            for users of whom nothing is known
 histories  ``mean_histories``: users as the mean of what they played
+index      ``ItemIndex``: items kept ready, exact or approximate, in memory and on disk
 users      users in a folder: known by their ids, new by what they played
 items      items to recommend: factors, a feature table, or audio embedded now
 files      recommendations as a file, a block of users at a time
@@ -11,10 +12,11 @@ files      recommendations as a file, a block of users at a time
 """
 
 from userlogfeat.recommendation.histories import mean_histories
+from userlogfeat.recommendation.index import ItemIndex
 from userlogfeat.recommendation.ranking import (
     mean_scores,
     nearest_users,
     recommend,
 )
 
-__all__ = ["mean_histories", "mean_scores", "nearest_users", "recommend"]
+__all__ = ["ItemIndex", "mean_histories", "mean_scores", "nearest_users", "recommend"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,8 @@ from userlogfeat._files import replace_file
 from userlogfeat._ids import positions
 from userlogfeat._parquet import parquet_writer
 from userlogfeat._typing import ArrayLike, PathLike
-from userlogfeat.recommendation.ranking import recommend
+from userlogfeat.recommendation.index import ItemIndex
+from userlogfeat.recommendation.ranking import fill_unknown, recommend
 from userlogfeat.users.histories import move
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ def write_recommendations(
     metric: Literal["dot", "cosine"],
     exclude: Sequence[Interactions] = (),
     popularity: ArrayLike | None = None,
-    backend: Literal["exact", "faiss"] = "exact",
+    basis: Sequence[str] | None = None,
+    search: Literal["exact", "approximate"] = "exact",
 ) -> tuple[int, list[int]]:
     """Recommend to every user, and write it down.
 
@@ -42,8 +45,9 @@ def write_recommendations(
     ----------
     path : str or Path
         A .parquet, .csv or .tsv file, written as a whole or not at all. One row a
-        recommendation: `user`, `rank` (from 1), `item`, `score`; users in their order,
-        best first. :func:`userlogfeat.read_logs` reads it.
+        recommendation: `user`, `rank` (from 1), `item`, `score`, and `basis` where it
+        is given; users in their order, best first. :func:`userlogfeat.read_logs` reads
+        it.
     users, items : (ids, embeddings)
         Array-like (n,) and (n, n_units), for n_users users and n_items items.
     k : int
@@ -56,7 +60,11 @@ def write_recommendations(
     popularity : array-like (n_items,), optional
         Ranks the items for users of whom nothing is known, as for
         :func:`userlogfeat.recommend`.
-    backend : {"exact", "faiss"}
+    basis : sequence of str, of length n_users, optional
+        What is known of each user; "popularity" is written instead for users of zeros.
+    search : {"exact", "approximate"}
+        "approximate": by an :class:`ItemIndex`, for millions of items; some of the best
+        are missed.
 
     Returns
     -------
@@ -78,21 +86,21 @@ def write_recommendations(
     excluded = [_known_pairs(logs, user_ids, item_ids) for logs in exclude]
     pairs = sum(excluded) if excluded else None
     names = [pl.Series(np.asarray(ids).tolist()) for ids in (user_ids, item_ids)]
+    find = _finder(user_embeddings, item_embeddings, metric, search, popularity)
+    known = np.asarray(user_embeddings).any(axis=1)
+    if basis is not None:
+        basis = [b if known[row] else "popularity" for row, b in enumerate(basis)]
+        basis = pl.Series(basis, dtype=pl.String)
     step = max(1, _BLOCK_ROWS // k)
     n_written = 0
-    with replace_file(path) as temporary, _open(temporary, path, names) as write:
+    layout = (names, basis)
+    with replace_file(path) as temporary, _open(temporary, path, *layout) as write:
         for start in range(0, len(user_ids), step):
             part = slice(start, start + step)
-            chosen, scores = recommend(
-                user_embeddings[part],
-                item_embeddings,
-                min(k, shape[1]),
-                exclude=None if pairs is None else pairs[part],
-                metric=metric,
-                backend=backend,
-                popularity=popularity,
-            )
-            frame = _rows(names[0][part], names[1], chosen, scores)
+            own = None if pairs is None else pairs[part]
+            chosen, scores = find(user_embeddings[part], min(k, shape[1]), own)
+            own_basis = None if basis is None else basis[part]
+            frame = _rows(names[0][part], names[1], chosen, scores, own_basis)
             write(frame)
             n_written += frame.height
     return n_written, [logs.nnz for logs in excluded]
@@ -113,23 +121,44 @@ def _known_pairs(logs, user_ids, item_ids):
     return move(logs.user_items, rows, columns, (len(user_ids), len(item_ids)))
 
 
-def _rows(user_ids, item_ids, chosen, scores):
+def _finder(users, items, metric, search, popularity):
+    """Return a function of users, k and pairs that finds their best items."""
+    if search == "exact":
+        return lambda rows, k, exclude: recommend(
+            rows, items, k, exclude=exclude, metric=metric, popularity=popularity
+        )
+    index = ItemIndex.build(items, metric=metric, method="approximate", queries=users)
+
+    def find(rows, k, exclude):
+        with warnings.catch_warnings():
+            if popularity is not None:
+                warnings.filterwarnings("ignore", "Nothing is known of")
+            found = index.query_rows(rows, k, exclude=exclude)
+        if popularity is not None:
+            fill_unknown(found, np.asarray(rows), popularity, items, exclude)
+        return found
+
+    return find
+
+
+def _rows(user_ids, item_ids, chosen, scores, basis=None):
     """Return one row a recommendation, without places that stayed empty."""
     users, places = np.nonzero(chosen >= 0)
-    return pl.DataFrame(
-        {
-            "user": user_ids[users],
-            "rank": pl.Series(places + 1, dtype=pl.Int32),
-            "item": item_ids[chosen[users, places]],
-            "score": pl.Series(scores[users, places], dtype=pl.Float32),
-        }
-    )
+    columns = {
+        "user": user_ids[users],
+        "rank": pl.Series(places + 1, dtype=pl.Int32),
+        "item": item_ids[chosen[users, places]],
+        "score": pl.Series(scores[users, places], dtype=pl.Float32),
+    }
+    if basis is not None:
+        columns["basis"] = basis[users]
+    return pl.DataFrame(columns)
 
 
 @contextlib.contextmanager
-def _open(temporary, path, names):
+def _open(temporary, path, names, basis):
     """Yield a function that adds the rows of a frame; the header is written at once."""
-    empty = _rows(*names, np.empty((0, 0), int), np.empty((0, 0)))
+    empty = _rows(*names, np.empty((0, 0), int), np.empty((0, 0)), basis)
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
         schema = empty.to_arrow().schema

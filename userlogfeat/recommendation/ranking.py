@@ -1,30 +1,37 @@
 """Recommend items to users, and find the users of a new item, from their embeddings.
 
-Exact and in blocks by default: no more than a block of users x items is ever in memory.
-Both sides must come from one model: ``CFEmbedding``, or a user tower and the audio
-network trained against it (Chen, Liang, Ma, Gu 2021), whose relevance is the cosine.
+Exact and in blocks: no more than a block of users x items is ever in memory. For a
+service that answers one user at a time, or millions of items, :class:`ItemIndex` keeps
+what is prepared here at every call. Both sides must come from one model:
+``CFEmbedding``, or a user tower and the audio network trained against it (Chen, Liang,
+Ma, Gu 2021), whose relevance is the cosine.
 """
 
 import warnings
 from typing import Literal
 
 import numpy as np
+from scipy import sparse
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._optional import import_optional
+from userlogfeat._spaces import check_same_space
 from userlogfeat._typing import ArrayLike, Matrix
 from userlogfeat.evaluation.ranking import (
+    as_floats,
     check_embeddings,
     check_pairs,
     iter_rows,
     mask_of,
-    refuse_nan,
     top_items,
     unit_rows,
 )
+from userlogfeat.recommendation.exact import (
+    highest_cosines,
+    highest_products,
+    known_rows,
+)
 
 METRICS = ("dot", "cosine")
-BACKENDS = ("exact", "faiss")
 
 
 def recommend(
@@ -34,8 +41,6 @@ def recommend(
     *,
     exclude: Matrix | None = None,
     metric: Literal["dot", "cosine"] = "dot",
-    backend: Literal["exact", "faiss"] = "exact",
-    index: str = "Flat",
     popularity: ArrayLike | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k items of the highest scores for each user.
@@ -51,13 +56,9 @@ def recommend(
         Items that are not recommended to a user, such as those that the user has:
         entries that are stored and not 0.
     metric : {"dot", "cosine"}
-        The score: the scalar product, or the cosine.
-    backend : {"exact", "faiss"}
-        "faiss": the library of that name (``pip install 'userlogfeat[search]'``), for
-        many users or for an approximate `index`.
-    index : str
-        For backend "faiss", a description for ``faiss.index_factory``: "Flat" is exact,
-        others are faster and miss some items.
+        The score: the scalar product, which is what factors of one training are made
+        for; or the cosine, for estimates from audio and users of
+        :func:`mean_histories`.
     popularity : array-like, shape (n_items,), optional
         Score of each item for users whose embedding is zeros, of whom nothing is known:
         the fraction of users who played it, or its :func:`mean_scores`.
@@ -66,18 +67,17 @@ def recommend(
     -------
     items : ndarray of int64, shape (n_users, k)
         Rows of `item_embeddings`, best first. Of equal scores the lower index comes
-        first (with faiss: among those it finds). -1 where fewer than k are left, and
-        for users of whom nothing is known without `popularity`. An item of zeros, which
-        nobody played, is not recommended by its score.
+        first. -1 where fewer than k are left, and for users of whom nothing is known
+        without `popularity`. An item of zeros, which nobody played, is not recommended
+        by its score.
     scores : ndarray of float32 or float64, shape (n_users, k)
         Their scores; -inf beside -1.
 
     Raises
     ------
     ValueError
-        Where shapes do not fit; or embeddings are NaN or infinite, with the row.
-    ImportError
-        Where faiss is missing, with the command that installs it.
+        Where shapes do not fit; embeddings are NaN or infinite, with the row; or they
+        are known to be of different trainings.
 
     Warns
     -----
@@ -104,15 +104,19 @@ def recommend(
     array([[ 2,  1, -1],
            [ 1,  2,  0]])
     """
-    _check_settings(k, metric, backend)
+    _check_settings(k, metric)
+    check_same_space(
+        user_embeddings, item_embeddings, ("user_embeddings", "item_embeddings")
+    )
     users = check_embeddings(user_embeddings, "user_embeddings")
-    items = check_embeddings(item_embeddings, "item_embeddings", users.shape[1])
+    items = as_floats(item_embeddings)
+    known = known_rows(items, "item_embeddings", users.shape[1])
     exclude = check_pairs(exclude, "exclude", (len(users), len(items)))
-    found = _search(users, items, int(k), exclude, metric, backend, index)
+    found = search(users, items, int(k), exclude, metric, known)
     if popularity is None:
-        _warn_of_unknown(users, "users", "Pass popularity=, one number an item.")
+        warn_of_unknown(users, "users", "Pass popularity=, one number an item.")
     else:
-        _fill_unknown(found, users, popularity, items, exclude)
+        fill_unknown(found, users, popularity, items, exclude)
     return found
 
 
@@ -123,8 +127,6 @@ def nearest_users(
     *,
     exclude: Matrix | None = None,
     metric: Literal["dot", "cosine"] = "dot",
-    backend: Literal["exact", "faiss"] = "exact",
-    index: str = "Flat",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k users of the highest scores for each item: who may like a new track.
 
@@ -139,7 +141,7 @@ def nearest_users(
         Number of users, at least 1.
     exclude : csr matrix, shape (n_items, n_users), optional
         Users that an item is not for: a row an item.
-    metric, backend, index
+    metric : {"dot", "cosine"}
         As in :func:`recommend`. With "dot", users with long embeddings (from large
         histories) come first for many items; "cosine" compares their taste alone.
 
@@ -152,7 +154,7 @@ def nearest_users(
 
     Raises
     ------
-    ValueError, ImportError
+    ValueError
         As in :func:`recommend`.
 
     Examples
@@ -162,9 +164,13 @@ def nearest_users(
     >>> users, scores
     (array([[2, 1]]), array([[1.4, 0.8]]))
     """
-    _check_settings(k, metric, backend)
+    _check_settings(k, metric)
+    check_same_space(
+        item_embeddings, user_embeddings, ("item_embeddings", "user_embeddings")
+    )
     items = check_embeddings(item_embeddings, "item_embeddings")
-    users = check_embeddings(user_embeddings, "user_embeddings", items.shape[1])
+    users = as_floats(user_embeddings)
+    known = known_rows(users, "user_embeddings", items.shape[1])
     if exclude is not None and np.shape(exclude) != (len(items), len(users)):
         raise ValueError(
             f"Got exclude of shape {np.shape(exclude)}, expected "
@@ -172,8 +178,8 @@ def nearest_users(
             "matrix of users x items."
         )
     exclude = check_pairs(exclude, "exclude", None)
-    _warn_of_unknown(items, "items", "Leave them out.")
-    return _search(items, users, int(k), exclude, metric, backend, index)
+    warn_of_unknown(items, "items", "Leave them out.")
+    return search(items, users, int(k), exclude, metric, known)
 
 
 def mean_scores(
@@ -213,13 +219,18 @@ def mean_scores(
     return (items @ total).astype(items.dtype)
 
 
-def _check_settings(k, metric, backend):
+def _check_settings(k, metric):
     check_positive(k, "k", integer=True)
     check_choice(metric, "metric", METRICS)
-    check_choice(backend, "backend", BACKENDS)
 
 
-def _fill_unknown(found, users, popularity, items, exclude):
+def fill_unknown(
+    found: tuple[np.ndarray, np.ndarray],
+    users: np.ndarray,
+    popularity: ArrayLike,
+    items: np.ndarray,
+    exclude: sparse.csr_matrix | None,
+) -> None:
     """Rank by popularity for users of zeros, in place."""
     chosen, scores = found
     popularity = np.asarray(popularity, scores.dtype)
@@ -238,7 +249,8 @@ def _fill_unknown(found, users, popularity, items, exclude):
         )
 
 
-def _warn_of_unknown(queries, what, advice):
+def warn_of_unknown(queries: np.ndarray, what: str, advice: str) -> None:
+    """Warn of queries of zeros: `what` they are, and what to do."""
     unknown = int(np.count_nonzero(~queries.any(axis=1)))
     if unknown:
         warnings.warn(
@@ -248,86 +260,33 @@ def _warn_of_unknown(queries, what, advice):
         )
 
 
-def _search(queries, targets, k, exclude, metric, backend, index):
+def search(
+    queries: np.ndarray,
+    targets: np.ndarray,
+    k: int,
+    exclude: sparse.csr_matrix | None,
+    metric: str,
+    known: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the rows of `targets` of the highest scores for each of `queries`.
 
     Where an embedding is zeros, nothing is known: all scores would be 0, better than
     those of items known to be disliked.
+
+    Parameters
+    ----------
+    queries, targets : ndarray, shapes (n_queries, n_factors) and (n_targets, n_factors)
+    k : int
+    exclude : csr_matrix, shape (n_queries, n_targets), or None
+    metric : {"dot", "cosine"}
+    known : ndarray of bool, shape (n_targets,), or None
+        Of :func:`userlogfeat.recommendation.exact.known_rows`.
     """
-    asked, known = (side.any(axis=1) for side in (queries, targets))
-    if metric == "cosine":
-        queries, targets = unit_rows(queries), unit_rows(targets)
-    if not asked.any() or not known.any():
+    asked = queries.any(axis=1)
+    if not asked.any() or not len(targets) or (known is not None and not known.any()):
         chosen = np.full((len(queries), k), -1)
         return chosen, np.full((len(queries), k), -np.inf, np.float32)
-    if backend == "faiss":
-        chosen, scores = _search_faiss(queries, targets, k, exclude, index, known)
-    else:
-        chosen, scores = _search_exact(queries, targets, k, exclude, known)
+    highest = highest_cosines if metric == "cosine" else highest_products
+    chosen, scores = highest(queries, targets, k, exclude=exclude, known=known)
     chosen[~asked], scores[~asked] = -1, -np.inf
     return chosen, scores
-
-
-def _search_exact(queries, targets, k, exclude, known):
-    # Q: queries of a block, N: targets
-    dtype = np.result_type(queries, targets)
-    chosen = np.empty((len(queries), k), dtype=np.int64)
-    scores = np.empty((len(queries), k), dtype=dtype)
-    for rows in iter_rows(len(queries), len(targets)):
-        block = queries[rows] @ targets.T  # Q, N
-        refuse_nan(block, rows.start)  # finite embeddings can overflow
-        candidates = None
-        if exclude is not None:
-            candidates = ~mask_of(exclude, rows)
-            candidates &= known
-        elif not known.all():
-            candidates = np.broadcast_to(known, block.shape)
-        chosen[rows], scores[rows] = top_items(block, k, candidates=candidates)
-    return chosen, scores
-
-
-def _search_faiss(queries, targets, k, exclude, index, known):
-    """Do what `_search_exact` does with a faiss index, which cannot leave pairs out.
-
-    So k more items are looked up than any user of a block has excluded, and filtered;
-    blocks are of users with similar numbers.
-    """
-    faiss = import_optional("faiss", extra="search", purpose='backend="faiss"')
-    n_factors = targets.shape[1]
-    built = faiss.index_factory(n_factors, index, faiss.METRIC_INNER_PRODUCT)
-    places = np.flatnonzero(known)
-    targets = np.ascontiguousarray(targets[places], np.float32)
-    if not built.is_trained:
-        built.train(targets)
-    built.add(targets)
-    queries = np.ascontiguousarray(queries, np.float32)
-    n_excluded = np.zeros(len(queries), np.int64)
-    if exclude is not None:
-        n_excluded = np.diff(exclude.indptr)
-    order = np.argsort(n_excluded, kind="stable")
-    chosen = np.empty((len(queries), k), dtype=np.int64)
-    scores = np.empty((len(queries), k), dtype=np.float32)
-    for part in iter_rows(len(queries), len(targets)):
-        rows = order[part]
-        depth = min(k + int(n_excluded[rows].max()), len(targets))
-        found_scores, found = built.search(queries[rows], depth)
-        keep = found >= 0
-        found = places[found.clip(0)]
-        if exclude is not None:
-            excluded = mask_of(exclude, rows)
-            keep &= ~np.take_along_axis(excluded, found, axis=1)
-        chosen[rows], scores[rows] = _filter(found, found_scores, keep, k)
-    return chosen, scores
-
-
-def _filter(found, scores, keep, k):
-    """Take the first k that are kept, by score and then by index; then -1 and -inf."""
-    found = np.where(keep, found, -1)
-    scores = np.where(keep, scores, -np.inf)
-    order = np.lexsort((found, -scores, ~keep), axis=1)[:, :k]
-    found, scores = (np.take_along_axis(a, order, axis=1) for a in (found, scores))
-    missing = k - found.shape[1]
-    if missing > 0:
-        found = np.pad(found, ((0, 0), (0, missing)), constant_values=-1)
-        scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
-    return found, scores

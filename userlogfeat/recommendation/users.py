@@ -18,11 +18,14 @@ from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.factor_files import (
     DIGEST,
     ITEMS,
+    PLAYS,
     USERS,
     digest_users,
+    read_plays,
     read_side,
     write_side,
 )
+from userlogfeat.recommendation.histories import mean_histories
 from userlogfeat.users.histories import histories_for
 from userlogfeat.users.tower_files import TENSORS, read_tower_config
 from userlogfeat.weights.config import CONFIG
@@ -94,6 +97,93 @@ def read_digest(folder: PathLike) -> str | None:
     return read_side(find_users(folder), USERS)[2].get(DIGEST)
 
 
+def read_played(folder: PathLike) -> Interactions | None:
+    """Read what the known users of a folder played, as logs; None if it is not kept.
+
+    Parameters
+    ----------
+    folder : str or Path
+    """
+    from userlogfeat.logs.interactions import Interactions
+
+    folder = find_users(folder)
+    user_items = read_plays(folder)
+    if user_items is None:
+        return None
+    ids = [read_side(folder, side)[0] for side in (USERS, ITEMS)]
+    return Interactions(user_items, *ids)
+
+
+def by_history(folder: PathLike, logs: Interactions, user_ids: ArrayLike) -> np.ndarray:
+    """Embed users as the mean of what they played: see :func:`mean_histories`.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of factors; items that it does not know are ignored.
+    logs : Interactions
+    user_ids : array-like, shape (n_users,)
+
+    Returns
+    -------
+    ndarray of float32, shape (n_users, n_factors)
+        Zeros for users without known items.
+    """
+    item_ids, items, _ = read_side(find_users(folder), ITEMS)
+    plays = histories_for(logs, user_ids, item_ids)["user_items"]
+    return mean_histories(plays, items)
+
+
+def learned_by(folder: PathLike) -> str:
+    """Return the name of the class that made the users of a folder."""
+    made_by = read_side(find_users(folder), USERS)[2]
+    return made_by.get("class", "CFEmbedding")
+
+
+def basis_of_users(
+    folder: PathLike,
+    user_ids: ArrayLike,
+    logs: Interactions | None,
+    demographics: pl.DataFrame | None,
+) -> list[str]:
+    """Say what the embedding of each new user is based on.
+
+    Parameters
+    ----------
+    folder, logs, demographics
+        As of :func:`embed_users`.
+    user_ids : array-like, shape (n_users,)
+        As it returned them.
+
+    Returns
+    -------
+    list of str
+        "history", "demographics", "history and demographics", or "popularity" where
+        nothing is known.
+    """
+    folder = find_users(folder)
+    item_ids = read_side(folder, ITEMS)[0]
+    plays = histories_for(logs, user_ids, item_ids)["user_items"]
+    described = np.zeros(len(user_ids), bool)
+    if demographics is not None:
+        columns = demographics.drop("id")
+        given = np.zeros(len(columns), bool)
+        for column in columns.iter_columns():
+            given |= column.is_not_null().to_numpy()
+        rows = positions(user_ids, demographics["id"].to_list())
+        described = (rows >= 0) & given[rows]
+    names = {
+        (True, True): "history and demographics",
+        (True, False): "history",
+        (False, True): "demographics",
+        (False, False): "popularity",
+    }
+    played = np.diff(plays.indptr) > 0
+    return [
+        names[pair] for pair in zip(played.tolist(), described.tolist(), strict=True)
+    ]
+
+
 def category_columns(folder: PathLike) -> list[str]:
     """List the columns of demographics that a tower reads as categories.
 
@@ -129,7 +219,7 @@ def keep_users(
     if source is not None:
         below.mkdir()
         for path in find_users(source).iterdir():
-            if path.name in (USERS, ITEMS, CONFIG, TENSORS):
+            if path.name in (USERS, ITEMS, PLAYS, CONFIG, TENSORS):
                 copy = shutil.copytree if path.is_dir() else shutil.copyfile
                 copy(path, below / path.name)
         return
@@ -171,7 +261,7 @@ def embed_users(
     """
     folder = find_users(folder)
     made_by = read_side(folder, USERS)[2]
-    maker = made_by.get("class", "CFEmbedding")
+    maker = learned_by(folder)
     if maker not in ("CFEmbedding", "UserEmbedding"):
         raise ValueError(
             f"The users in {folder} were learned one by one (a lookup table): new "
