@@ -42,7 +42,7 @@ def fastest(functions, n_repeats):
 
 
 def plain(user, items, k):
-    """What one writes by hand: cosines, the k best in order."""
+    """Cosines and the k best in order, as one writes them by hand."""
     scores = (
         items @ user / (np.sqrt((items * items).sum(axis=1)) * np.sqrt(user @ user))
     )

@@ -289,7 +289,7 @@ def write_plays(folder: PathLike, user_items: csr_matrix, digest: str) -> None:
     Parameters
     ----------
     folder : str or Path
-        Of the factors.
+        Folder of the factors.
     user_items : csr matrix, shape (n_users, n_items)
         In the order of the factors.
     digest : str

@@ -74,7 +74,7 @@ def means_of(
     Parameters
     ----------
     means : dict
-        Of :func:`artist_means`.
+        Result of :func:`artist_means`.
     artists : sequence, of length n_items
     n_factors : int
     without : ndarray, shape (n_items, n_factors), optional

@@ -57,7 +57,7 @@ class ItemIndex:
     Attributes
     ----------
     ids : ndarray, shape (n_items,)
-        What queries return.
+        Names that queries return.
     metric : {"dot", "cosine"}
     method : {"exact", "approximate"}
     recall : float
@@ -159,7 +159,7 @@ class ItemIndex:
         Parameters
         ----------
         item_embeddings : array-like, shape (n_new, n_factors)
-            Of the same training as the others.
+            From the same training as the others.
         ids : array-like, shape (n_new,), optional
             By default the next row numbers.
 
@@ -203,7 +203,7 @@ class ItemIndex:
         user_embeddings : array-like, shape (n_users, n_factors)
         k : int
         exclude : csr matrix (n_users, n_items), or one sequence of ids a user, optional
-            What is not recommended, such as what was already played. A matrix has a
+            Items that are not recommended, such as those already played. A matrix has a
             column for each of `ids`; ids that are not in the index are ignored.
 
         Returns
@@ -234,7 +234,7 @@ class ItemIndex:
         Parameters
         ----------
         user_embeddings, k, exclude
-            As of :meth:`query`.
+            As in :meth:`query`.
         """
         check_positive(k, "k", integer=True)
         own = in_space(self._vectors, self.space)

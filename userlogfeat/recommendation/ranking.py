@@ -280,7 +280,7 @@ def search(
     exclude : csr_matrix, shape (n_queries, n_targets), or None
     metric : {"dot", "cosine"}
     known : ndarray of bool, shape (n_targets,), or None
-        Of :func:`userlogfeat.recommendation.exact.known_rows`.
+        Result of :func:`userlogfeat.recommendation.exact.known_rows`.
     """
     asked = queries.any(axis=1)
     if not asked.any() or not len(targets) or (known is not None and not known.any()):

@@ -146,7 +146,7 @@ def basis_of_users(
     logs: Interactions | None,
     demographics: pl.DataFrame | None,
 ) -> list[str]:
-    """Say what the embedding of each new user is based on.
+    """Name what the embedding of each new user is based on.
 
     Parameters
     ----------
