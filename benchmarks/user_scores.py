@@ -5,7 +5,7 @@ and ranked for every user. A user is the ALS factor, or the mean of the unit ite
 vectors of the history. Estimates are of unit length (cosines) or raw (scalar products).
 
 Half of the artists with features are for development: three draws hold a fifth of them
-out, without the other half. The sealed half is ranked once, with what was chosen on the other.
+out, without the other half. The sealed half is ranked once.
 Warm rows: known items, from which a fifth of each user's plays was held out.
 """
 

@@ -61,7 +61,7 @@ def write_recommendations(
         Ranks the items for users of whom nothing is known, as for
         :func:`userlogfeat.recommend`.
     basis : sequence of str, of length n_users, optional
-        Kind of knowledge of each user; "popularity" is written instead for users of zeros.
+        Kind of knowledge of each user; for users of zeros "popularity" is written.
     search : {"exact", "approximate"}
         "approximate": by an :class:`ItemIndex`, for millions of items; some of the best
         are missed.
