@@ -260,7 +260,6 @@ def embed_users(
         have demographics, no history, and are known there by their history.
     """
     folder = find_users(folder)
-    made_by = read_side(folder, USERS)[2]
     maker = learned_by(folder)
     if maker not in ("CFEmbedding", "UserEmbedding"):
         raise ValueError(
