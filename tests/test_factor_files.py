@@ -19,6 +19,7 @@ from userlogfeat.factor_files import (
     write_factors,
     write_plays,
 )
+from userlogfeat.forgetting import forget_users
 
 
 @pytest.fixture
@@ -95,6 +96,9 @@ def test_plays_are_those_of_the_training(tmp_path):
     np.testing.assert_array_equal(read_plays(tmp_path).toarray(), plays.toarray())
     write_plays(tmp_path, plays, "b")
     assert read_plays(tmp_path) is None
+    write_plays(tmp_path, plays, "a")
+    forget_users(tmp_path, [1])
+    np.testing.assert_array_equal(read_plays(tmp_path).toarray(), plays.toarray()[1:])
     (tmp_path / PLAYS).write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"plays.parquet is damaged.*pass the logs"):
         read_plays(tmp_path)

@@ -24,7 +24,15 @@ from userlogfeat._files import replace_file, sha256
 from userlogfeat._parquet import as_file, parquet_writer
 from userlogfeat._text_tables import separator_of
 from userlogfeat._typing import ArrayLike, PathLike
-from userlogfeat.factor_files import USERS, read_side, write_side
+from userlogfeat.factor_files import (
+    DIGEST,
+    PLAYS,
+    USERS,
+    read_plays,
+    read_side,
+    write_plays,
+    write_side,
+)
 from userlogfeat.weights.config import CONFIG, sealed
 from userlogfeat.weights.config import read_config as read_model_config
 
@@ -175,7 +183,12 @@ def _forget_in_factors(folder, gone):
     ids, matrix, made_by = read_side(folder, USERS)
     kept = np.array([str(value) not in gone for value in ids.tolist()], bool)
     if not kept.all():
+        plays = read_plays(folder)
+        # Gone before the users: after a kill, rows of the one are not of the other.
+        (folder / PLAYS).unlink(missing_ok=True)
         write_side(folder, USERS, ids[kept], matrix[kept], made_by=made_by)
+        if plays is not None:
+            write_plays(folder, plays[kept], made_by[DIGEST])
     return int(np.count_nonzero(~kept))
 
 
