@@ -31,6 +31,7 @@ nitpicky = False
 
 # Reference: a page for each public name, made from `userlogfeat.__all__`.
 autosummary_generate = False
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # numpydoc's sections have the types
 maximum_signature_line_length = 80
 numpydoc_show_class_members = False

@@ -20,7 +20,14 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from userlogfeat import CFEmbedding, CFRegressor, KDStudentClassifier, LogMel, read_logs
+from userlogfeat import (
+    CFEmbedding,
+    CFRegressor,
+    KDStudentClassifier,
+    LogMel,
+    ScoreDisplay,
+    read_logs,
+)
 from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.evaluation.folds import StratifiedArtistKFold
 
@@ -74,6 +81,10 @@ results = search.cv_results_
 for score, params in zip(results["mean_test_score"], results["params"], strict=True):
     print(f"{score:.2f}  {params}")
 print(f"test {search.score(mel[test], labels[test]):.2f}")
+
+# %%
+# The best candidate of each mode. Intervals are over two folds, so they are wide.
+ScoreDisplay.from_estimator(search, "mode")
 
 # %%
 # The same from files, in a pipeline. The teacher was trained on these spectrograms too,

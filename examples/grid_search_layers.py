@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from userlogfeat import FeatureTable, UserLogEmbedder
+from userlogfeat import FeatureTable, ScoreDisplay, UserLogEmbedder
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
 # The bundled weights were trained on logs that are for non-commercial use.
@@ -45,3 +45,7 @@ print(search.best_params_, f"{search.best_score_:.2f}")
 # The cache is a feature table: one row for each file, all layers of the model.
 table = FeatureTable(next((folder / "cache").iterdir()))
 print(len(table), "files;", ", ".join(table.layer_sizes))
+
+# %%
+# Which layer? The best candidate with each, and its interval over the folds.
+ScoreDisplay.from_estimator(search, "userlogembedder__layer")

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, ParameterGrid, cross_val_score
 
-from userlogfeat import KDStudentClassifier
+from userlogfeat import KDStudentClassifier, ScoreDisplay
 from userlogfeat._spark import spark_session
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
@@ -95,6 +95,10 @@ def main():
     for candidate, fold_scores in zip(candidates, scores, strict=True):
         print(f"{fold_scores.mean():.3f} {candidate}")
     session.stop()
+    ScoreDisplay.from_predictions(
+        {str(candidate): s for candidate, s in zip(candidates, scores, strict=True)},
+        score="Accuracy",
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from userlogfeat import ArtistEmbedder, LogMel, UserLogEmbedder
+from userlogfeat import ArtistEmbedder, CFDisplay, LogMel, UserLogEmbedder
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
 # Every song is mastered in its own way: an artist's songs have only their taste in
@@ -99,3 +99,8 @@ for draw in range(20):
         scores[name].append(classifier.score(X[~train], labels[~train]))
 for name, values in scores.items():
     print(f"{name:16} {np.mean(values):.2f}")
+
+# %%
+# Songs of artists that the network has never met. It was trained on no genre, and yet
+# genres have places of their own.
+CFDisplay.from_predictions(learned, labels=labels)

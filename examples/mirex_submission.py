@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.model_selection import StratifiedGroupKFold
 
 from userlogfeat.datasets.synthetic import make_listening_corpus
@@ -82,3 +83,10 @@ print((folder / "results" / "report.txt").read_text())
 # %%
 # The same as a table.
 print(evaluation.to_frame())
+
+# %%
+# Which classes are confused? ``answers`` has every answer to every clip.
+answers = evaluation.answers
+ConfusionMatrixDisplay.from_predictions(
+    answers["class"].to_list(), answers["answer"].to_list(), cmap="cividis"
+)

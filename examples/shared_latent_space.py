@@ -11,6 +11,7 @@ Here both collections are planted, so that the right answers are known: the tast
 corpus are the genres of one collection and, under other names, the tags of the other.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from userlogfeat import (
@@ -100,3 +101,14 @@ affinity = embedder.decision_function(corpus.audio[test], dataset="tags")
 names = embedder.labels_[embedder.label_datasets_ == "tags"]
 right = [names[row.argmax()] in tags[i] for row, i in zip(affinity, test, strict=True)]
 print(f"The tag of highest affinity is one of the clip's two in {np.mean(right):.0%}.")
+
+# %%
+# All distances between words of the two collections. Dark is near, and the planted
+# pairs are on the diagonal.
+near = [embedder.nearest_labels(word, len(TAGS), among="tags") for word in GENRES]
+distances = [{label.label: label.distance for label in row} for row in near]
+figure, axes = plt.subplots(figsize=(4.6, 4.0), layout="constrained")
+image = axes.imshow([[row[tag] for tag in TAGS] for row in distances], cmap="cividis")
+axes.set_xticks(range(len(TAGS)), TAGS)
+axes.set_yticks(range(len(GENRES)), GENRES)
+figure.colorbar(image, label="distance in the shared space")

@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 from sklearn.model_selection import GroupShuffleSplit
 
 from userlogfeat import KDStudentClassifier
@@ -63,6 +64,13 @@ if is_first():
             "non_commercial": False,
         },
     )
+    figure, axes = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+    epochs = range(1, len(student.history_) + 1)
+    for key, dashes in (("train_loss", "o-"), ("valid_task_loss", "s--")):
+        losses = [epoch[key] for epoch in student.history_]
+        axes.plot(epochs, losses, dashes, label=key)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend(frameon=False)
 
 # %%
 # From Spark, its `TorchDistributor` starts the processes, a function in each:

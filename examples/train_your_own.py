@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from userlogfeat import (
+    CFDisplay,
     CFEmbedding,
     CFRegressor,
     UserLogEmbedder,
@@ -74,3 +75,8 @@ for layer in ("taggram", "embedding", ("taggram", "embedding")):
         cv=GroupKFold(5),
     )
     print(f"{layer!s:30} {scores.mean():.2f}")
+
+# %%
+# Why it works: the map of taste. Tracks that the same people play are near each other,
+# and they have the same label, which the factors have never seen.
+CFDisplay.from_predictions(Y, labels=catalogue.labels[rows])

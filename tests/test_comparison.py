@@ -1427,7 +1427,7 @@ def test_the_example_runs(capsys):
     spec = importlib.util.spec_from_file_location("compare_transfer", path)
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    summary = example.main(["--items", "120", "--seeds", "1", "--labels", "3"])
+    summary = example.main(items=120, seeds=1, labels=(3,))
     assert summary["arm"].to_list() == list(example.ARMS)
     printed = capsys.readouterr().out
     assert "kd random projection" in printed

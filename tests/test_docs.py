@@ -1,10 +1,15 @@
 """The documentation: nothing public is missing, and every link leads somewhere."""
 
 import inspect
+import json
+import os
 import re
+import subprocess
 import sys
+from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -105,3 +110,87 @@ def test_python_on_pages_compiles():
                 r"```python\n(.*?)```", page.read_text("utf-8"), re.S
             ):
                 compile(code, str(page), "exec")
+
+
+class Page(HTMLParser):
+    """Addresses that a page links to, and the places in it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.places = [], set()
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.places |= {attrs.get("id"), attrs.get("name")}
+        for name in ("href", "src"):
+            if attrs.get(name):
+                self.links.append(attrs[name])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site, without the figures of the gallery; warnings are errors."""
+    pytest.importorskip("pydata_sphinx_theme")
+    out = tmp_path_factory.mktemp("site")
+    options = ["-q", "-W", "--keep-going", "-D", "sphinx_gallery_conf.plot_gallery=0"]
+    options += ["-d", str(out / "trees"), str(DOCS), str(out / "html")]
+    run = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return out / "html"
+
+
+@pytest.mark.long
+def test_internal_links_lead_somewhere(site):
+    pages = {path: Page(path) for path in site.rglob("*.html")}
+    assert len(pages) > 100
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            address = urlsplit(link)
+            if address.scheme or address.netloc or link in ("#", ""):
+                continue
+            target = path
+            if address.path:
+                target = (path.parent / unquote(address.path)).resolve()
+            exists = target.is_file() or target.is_dir()
+            place = unquote(address.fragment)
+            if not exists or (
+                place and target in pages and place not in pages[target].places
+            ):
+                broken.append(f"{path.relative_to(site)}: {link}")
+    assert broken == []
+
+
+@pytest.mark.long
+def test_pages_load_nothing_from_elsewhere(site):
+    for path in site.rglob("*.html"):
+        source = path.read_text("utf-8")
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="(https?:[^"]*)', source)
+        loaded += re.findall(
+            r'<link[^>]*rel="stylesheet"[^>]*href="(https?:[^"]*)', source
+        )
+        assert loaded == [], path.name
+
+
+@pytest.mark.long
+def test_search_finds_classes_and_words_of_the_guide(site):
+    text = (site / "searchindex.js").read_text("utf-8")
+    index = json.loads(text.partition("Search.setIndex(")[2].rstrip().removesuffix(")"))
+    assert "reference/userlogfeat.CFEmbedding" in index["docnames"]
+    documents = index["docnames"]
+    found = index["terms"]["permut"]  # the stem of "permuted"
+    pages = {documents[i] for i in (found if isinstance(found, list) else [found])}
+    assert "guide/evaluation" in pages
+
+
+@pytest.mark.long
+def test_reference_pages_show_methods_and_the_gallery(site):
+    page = (site / "reference" / "userlogfeat.CFEmbedding.html").read_text("utf-8")
+    assert 'id="userlogfeat.CFEmbedding.transform_items"' in page
+    assert "sphx-glr-thumbcontainer" in page
