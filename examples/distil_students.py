@@ -32,7 +32,7 @@ from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.evaluation.folds import StratifiedArtistKFold
 
 folder = Path(tempfile.mkdtemp())
-corpus = make_listening_corpus(200, 400, folder=folder / "corpus", random_state=0)
+corpus = make_listening_corpus(200, 300, folder=folder / "corpus", random_state=0)
 catalogue, audio = corpus.catalogue, np.asarray(corpus.audio)
 logs = read_logs(corpus.logs, count="count")
 factors = CFEmbedding(8, random_state=0).fit(logs.user_items).item_factors_
@@ -53,7 +53,7 @@ mel = LogMel("lee2019", duration=1.0).fit_transform(audio)
 small = {
     "pools": ((4, 2), (3, 2), (2, 2), (2, 2)),
     "batch_size": 8,
-    "max_epochs": 8,
+    "max_epochs": 6,
     "lr": 3e-3,
     "random_state": 0,
 }

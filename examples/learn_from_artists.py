@@ -49,7 +49,7 @@ embedder = ArtistEmbedder(
     context=1.0,
     pools=(4, 4, 2),
     lr=0.03,
-    max_epochs=20,
+    max_epochs=15,
     random_state=0,
 )
 embedder.fit(corpus.audio[is_training], artists[is_training])
