@@ -356,8 +356,15 @@ CHECKED = {
     "WindowRegressionClassifier": (WindowRegressionClassifier(), {}),
 }
 
-# What other rows check as well, only slower: musicnn's network, a student's.
-LONG = ("MusicnnEmbedder", "KDStudentClassifier se_cnn")
+# What other rows check as well, only slower: musicnn's network, a student's, the
+# training of networks on spectrograms.
+LONG = (
+    "ArtistEmbedder artist",
+    "CFRegressor se_cnn",
+    "KDStudentClassifier se_cnn",
+    "KDStudentRegressor",
+    "MusicnnEmbedder",
+)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check")

@@ -61,6 +61,7 @@ def environment(**changes):
     return {**os.environ, "OMP_NUM_THREADS": "1", **changes}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["se_cnn", "mlp", "student", "metric", "artist"])
 def test_two_processes_have_the_losses_of_one(fits, both, name):
     """At the same total batch; the last one of an epoch is not even in shares."""
@@ -70,27 +71,33 @@ def test_two_processes_have_the_losses_of_one(fits, both, name):
         assert theirs == pytest.approx(mine, abs=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["se_cnn", "mlp", "student", "metric", "artist"])
 def test_all_processes_end_with_the_same_weights(both, name):
     first, second, *_ = both
     assert first[name] == second[name]
 
 
+@pytest.mark.long
 def test_seeds_are_those_of_the_first_process(both):
     """random_state=None draws another in every process."""
     assert both[0]["head"] == both[1]["head"]
 
 
+@pytest.mark.long
 def test_the_first_is_the_one_to_print_and_to_save(both):
     first, second, _, printed = both
     assert (first["was_first"], second["was_first"]) == (True, False)
-    assert printed == ""
+    # Gloo itself writes to stdout in torch 2.8.
+    assert [x for x in printed.splitlines() if not x.startswith("[Gloo]")] == []
 
 
+@pytest.mark.long
 def test_inside_alone_each_process_trains_for_itself(fits, both):
     assert both[0]["alone"] == both[1]["alone"] == fits.digest(fits.mlp())
 
 
+@pytest.mark.long
 def test_a_killed_fit_goes_on(both):
     """The first process writes; where it cannot, all hear of it; all go on as if
 
@@ -103,6 +110,7 @@ def test_a_killed_fit_goes_on(both):
     assert [epoch["epoch"] for epoch in first["resumed"]] == [1, 2, 3, 4]
 
 
+@pytest.mark.long
 def test_a_fit_of_two_processes_goes_on_in_one(fits, both, tmp_path):
     """What a checkpoint keeps does not depend on how many made it."""
     first, _, folder, _ = both
@@ -116,6 +124,7 @@ def test_a_fit_of_two_processes_goes_on_in_one(fits, both, tmp_path):
     assert fits.kill(tmp_path, 1) == "No space left on device after 1"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -135,6 +144,7 @@ def test_all_processes_raise_the_same_error(both, name, words):
         assert re.match(words, said["errors"][name])
 
 
+@pytest.mark.long
 def test_they_go_on_after_errors(both):
     assert both[0]["after"] == both[1]["after"] == both[0]["mlp"]["weights"]
 

@@ -45,7 +45,7 @@ def test_processes_that_spark_started_have_the_losses_of_one(spark):
         assert found == pytest.approx(wanted, abs=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_grid_search_whose_fits_are_tasks(spark):
     """The gallery's function gives the scores of a search in this process."""
     search_on_spark = runpy.run_path(str(EXAMPLE))["search_on_spark"]
