@@ -27,6 +27,7 @@ SCRIPTS = (
     "logs_many_files",
     "spark_extraction",
     "lastfm2k_weights",
+    "lastfm_mpd_weights",
     "genre_esc10_gtzan",
     "transfer_rule",
     "transfer_teacher",

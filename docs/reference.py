@@ -186,6 +186,7 @@ STEPS = (
         "cold_start",
         (
             "recommend",
+            "nearest_artists",
             "nearest_users",
             "ColdStartItems",
             "feedback.feedback_of_logs",

@@ -105,7 +105,9 @@ def test_sdist_has_all_tests_and_the_wheel_none(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         inside = archive.namelist()
-    assert "userlogfeat/pretrained/lastfm2k-musicnn/model.safetensors" in inside
+    weights = "userlogfeat/pretrained/lastfm-mpd-musicnn"
+    assert f"{weights}/model.safetensors" in inside
+    assert f"{weights}/items/item_factors.parquet" in inside
     assert "userlogfeat/py.typed" in inside
     assert any(
         name.endswith("licenses/userlogfeat/pretrained/LICENSE.txt") for name in inside

@@ -96,6 +96,7 @@ _PUBLIC = {
     "push_to_hub": "export",
     "list_weights": "weights",
     "load_model": "weights",
+    "nearest_artists": "recommendation.artists",
     "nearest_users": "recommendation",
     "recommend": "recommendation",
     "summarise": "comparison",
@@ -146,6 +147,7 @@ __all__ = [
     "push_to_hub",
     "list_weights",
     "load_model",
+    "nearest_artists",
     "nearest_users",
     "recommend",
     "summarise",
@@ -183,6 +185,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which load no
     from userlogfeat.frontends import FRONTENDS
     from userlogfeat.logs import Interactions, read_logs
     from userlogfeat.recommendation import nearest_users, recommend
+    from userlogfeat.recommendation.artists import nearest_artists
     from userlogfeat.report import (
         CFDisplay,
         ClasswiseDisplay,

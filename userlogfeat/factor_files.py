@@ -37,6 +37,7 @@ FORMAT = "userlogfeat factors 1"
 MAX_BYTES = 1 << 36  # of a file in memory: 400 million users of 40 factors
 USERS, ITEMS = "user_factors.parquet", "item_factors.parquet"
 PLAYS = "plays.parquet"  # of those users, where they are kept
+ITEMS_OF_TEACHER = "items"  # folder of the items within the folder of a teacher
 POPULARITY = "popularity"  # column of the items, where it is known
 _METADATA = b"userlogfeat"
 _SPARK_METADATA = b"org.apache.spark.sql.parquet.row.metadata"

@@ -31,6 +31,10 @@ def test_the_whole_way(run, tmp_path, monkeypatch, musicnn):
     held_out = corpus.audio[260:]
     run("extract", *held_out, "-o", "t", "--weights", "teacher", "--layer", "embedding")
     assert "CFRegressor" in run("info", "teacher").stdout
+    near = run("nearest-artists", held_out[0], "--weights", "teacher", "-k", "3").stdout
+    assert near.splitlines()[0] == held_out[0]
+    ids = set(read_factors("factors").item_ids.astype(str))
+    assert len({line.split()[-1] for line in near.splitlines()[1:]} & ids) == 3
     assert "40 ok" in run("info", "t").stdout.replace("ok: 40", "40 ok")
     estimates = FeatureLookup("t", scale=False).transform(held_out)
     factors = read_factors("factors")

@@ -50,7 +50,7 @@ def decoded(monkeypatch):
 
 def test_default_columns(paths):
     features = UserLogEmbedder().fit_transform(paths)
-    model = load_model("lastfm2k-musicnn")
+    model = load_model(UserLogEmbedder().weights)
     musicnn = MusicnnEmbedder().fit_transform(paths)
     assert features.shape == (12, 793)
     np.testing.assert_allclose(
@@ -58,13 +58,29 @@ def test_default_columns(paths):
     )
 
 
-def test_embedding_is_the_head_of_the_taggram(paths):
-    """By hand: mean and deviation of the tags over patches, times the saved matrix."""
-    patches = MusicnnEmbedder(layer="taggram", pooling=None).fit_transform(paths[:2])
-    head = load_model("lastfm2k-musicnn").network.head[0]
-    pooled = np.array([np.r_[p.mean(0), p.std(0)] for p in patches])
+@pytest.mark.parametrize(
+    ("weights", "layers", "pool"),
+    [
+        (
+            "lastfm2k-musicnn",
+            ("taggram",),
+            lambda patches: np.r_[patches.mean(0), patches.std(0)],
+        ),
+        (
+            "lastfm-mpd-musicnn",
+            ("taggram", "penultimate"),
+            lambda patches: patches.mean(0),
+        ),
+    ],
+)
+def test_embedding_is_the_head_of_layers(paths, weights, layers, pool):
+    """By hand: layers pooled over patches, times the saved matrix."""
+    patches = MusicnnEmbedder(layer=layers, pooling=None).fit_transform(paths[:2])
+    head = load_model(weights).network.head[0]
+    pooled = np.array([pool(clip) for clip in patches])
     expected = pooled @ head.weight.numpy().T + head.bias.numpy()
-    found = UserLogEmbedder(layer="embedding", scale=False).fit_transform(paths[:2])
+    embedder = UserLogEmbedder(weights, layer="embedding", scale=False)
+    found = embedder.fit_transform(paths[:2])
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 

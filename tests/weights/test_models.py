@@ -267,9 +267,10 @@ def test_the_licence_is_stated_once(folder):
         load_model(folder)
 
 
-def test_bundled_weights():
-    assert list_weights() == ["lastfm2k-musicnn"]
-    model = load_model("lastfm2k-musicnn")
+@pytest.mark.parametrize("name", ["lastfm-mpd-musicnn", "lastfm2k-musicnn"])
+def test_bundled_weights(name):
+    assert list_weights() == ["lastfm-mpd-musicnn", "lastfm2k-musicnn"]
+    model = load_model(name)
     assert model.layer_sizes["max_pool"] == 753
     assert model.layer_sizes["embedding"] == 40
     assert model.config["training_data"]["non_commercial"]

@@ -22,6 +22,7 @@ COMMANDS = [
     "fit_metric",
     "recommend",
     "forget",
+    "nearest_artists",
     "explore",
     "export",
     "push",

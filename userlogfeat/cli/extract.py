@@ -51,7 +51,7 @@ def extract(
             help="Bundled name (`userlogfeat weights`), folder, hub owner/model, "
             "a plain musicnn, such as MSD_musicnn, or an exported model.onnx."
         ),
-    ] = "lastfm2k-musicnn",
+    ] = "lastfm-mpd-musicnn",
     encoder: Annotated[
         str | None,
         typer.Option(

@@ -54,7 +54,12 @@ def fit_teacher(
     """
     from userlogfeat.catalogue import read_catalogue
     from userlogfeat.estimators.cf_regressor import CFRegressor
-    from userlogfeat.factor_files import read_factors
+    from userlogfeat.factor_files import (
+        ITEMS,
+        ITEMS_OF_TEACHER,
+        read_factors,
+        write_side,
+    )
 
     if network == "encoder":
         teacher = fit.estimator(CFRegressor, encoder=encoder, verbose=0)
@@ -70,6 +75,13 @@ def fit_teacher(
     default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
     notes = fit.training_data(default, factors=known.made_by)
     teacher.save(fit.output, training_data=notes)
+    write_side(
+        fit.output / ITEMS_OF_TEACHER,
+        ITEMS,
+        known.item_ids,
+        known.item_factors,
+        made_by=known.made_by,
+    )
     chosen = ""
     if hasattr(teacher, "alpha_"):
         chosen = f", regularisation {teacher.alpha_:g}"

@@ -78,7 +78,7 @@ class UserLogEmbedder(CachedLayers, ClipParameters, AudioTransformer):
 
     _crops = (None, "start", "middle")
 
-    weights: PathLike = "lastfm2k-musicnn"
+    weights: PathLike = "lastfm-mpd-musicnn"
     _: KW_ONLY
     layer: str | Sequence[str] = ("max_pool", "embedding")
     scale: bool = True

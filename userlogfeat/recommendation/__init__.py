@@ -7,6 +7,7 @@ histories  ``mean_histories``: users as the mean of what they played
 index      ``ItemIndex``: items kept ready, exact or approximate, in memory and on disk
 users      users in a folder: known by their ids, new by what they played
 items      items to recommend: factors, a feature table, or audio embedded now
+artists    the artists nearest to a clip, by a teacher's estimate
 files      recommendations as a file, a block of users at a time
 =========  ===================================================================
 """

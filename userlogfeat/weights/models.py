@@ -267,7 +267,7 @@ def list_weights() -> list[str]:
     --------
     >>> from userlogfeat import list_weights
     >>> list_weights()
-    ['lastfm2k-musicnn']
+    ['lastfm-mpd-musicnn', 'lastfm2k-musicnn']
     """
     return sorted(folder.parent.name for folder in BUNDLED.glob(f"*/{CONFIG}"))
 
