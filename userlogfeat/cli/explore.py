@@ -18,9 +18,9 @@ from userlogfeat.cli.errors import explained
 Examples:
   userlogfeat explore features -o page.html --catalogue tracks.csv --label genre
   userlogfeat explore features --serve
-  userlogfeat explore lastfm2k-musicnn my_music/ -o page.html --audio embed
+  userlogfeat explore lastfm-mpd-musicnn my_music/ -o page.html --audio embed
   userlogfeat explore teacher -o page.html --catalogue tracks.csv \\
-      --compare lastfm2k-musicnn --factors factors
+      --compare lastfm-mpd-musicnn --factors factors
 
 \b
 The page is one file, which fetches nothing. It colours clips by label, artist, the

@@ -14,7 +14,7 @@ from userlogfeat.cli.errors import explained
 @app.command(
     epilog="""\b
 Examples:
-  userlogfeat export lastfm2k-musicnn -o model.onnx
+  userlogfeat export lastfm-mpd-musicnn -o model.onnx
   userlogfeat export teacher -o teacher.onnx --precision int8
 
 \b

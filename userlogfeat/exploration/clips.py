@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 MIN_CLIPS = 3  # fewer make no map
 TAG_LAYER = "taggram"
 ESTIMATE = "embedding"  # the layer of estimated factors
-_DEFAULT_WEIGHTS = "lastfm2k-musicnn"  # of UserLogEmbedder, whose repr leaves it out
+_DEFAULT_WEIGHTS = "lastfm-mpd-musicnn"  # of UserLogEmbedder, whose repr leaves it out
 _N_TAGS = 5  # of a clip
 _ENCODER = re.compile(r"(MSD|MTT)_(musicnn|vgg)")
 _WEIGHTS = re.compile(r"weights='([^']*)'")

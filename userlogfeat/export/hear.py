@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-DEFAULT = "lastfm2k-musicnn"
+DEFAULT = "lastfm-mpd-musicnn"
 HOP = 0.05  # s between timestamps: HEAR suggests no more
 
 

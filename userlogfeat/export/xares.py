@@ -44,7 +44,7 @@ class UserLogEncoder(WindowedModel):
 
     def __init__(
         self,
-        weights: PathLike = "lastfm2k-musicnn",
+        weights: PathLike = "lastfm-mpd-musicnn",
         *,
         layer: str | Sequence[str] | None = None,
         hop: float = 0.5,
