@@ -76,7 +76,7 @@ class Clips:
         return np.hstack(columns)
 
     def taggram_meanstd(self):
-        """What the older weights read."""
+        """Input of the older weights (n, 100)."""
         return self.features[:, :100]
 
     def __getitem__(self, rows):
@@ -170,7 +170,10 @@ class Logs:
     def factors(self, alpha, regularization):
         """Factors of all artists (n, 40)."""
         embedding = CFEmbedding(
-            alpha=alpha, regularization=regularization, random_state=SEED
+            alpha=alpha,
+            regularization=regularization,
+            confidence="binary",
+            random_state=SEED,
         )
         return np.asarray(embedding.fit(self.matrix).item_factors_)
 
