@@ -174,6 +174,7 @@ STEPS = (
             "ColdStartDisplay",
             "ClipDisplay",
             "write_html",
+            "explore",
             "report.register_plot",
             "report.Picture",
         ),

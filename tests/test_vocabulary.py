@@ -30,6 +30,7 @@ REWRITTEN: set[str] = {
     "_labels",
     "_optional",
     "_parquet",
+    "_progress",
     "_registry",
     "_spark",
     "_text_lines",

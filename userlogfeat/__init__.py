@@ -74,6 +74,7 @@ _PUBLIC = {
     "UserEmbedding": "estimators.user_tower",
     "UserLogEmbedder": "estimators.user_log",
     "WindowRegressionClassifier": "estimators.window_regression",
+    "show_progress": "_progress",
     "AudioError": "audio",
     "read_audio": "audio",
     "Catalogue": "catalogue",
@@ -125,6 +126,7 @@ __all__ = [
     "UserEmbedding",
     "UserLogEmbedder",
     "WindowRegressionClassifier",
+    "show_progress",
     "AudioError",
     "read_audio",
     "Catalogue",
@@ -155,6 +157,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # the same names for type checkers and editors, which load nothing
+    from userlogfeat._progress import show_progress
     from userlogfeat.audio import AudioError, read_audio
     from userlogfeat.catalogue import Catalogue, read_catalogue
     from userlogfeat.comparison import TeacherData, compare, summarise

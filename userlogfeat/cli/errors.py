@@ -13,6 +13,7 @@ from userlogfeat.cli.console import print_line
 from userlogfeat.cli.wording import in_options
 
 SOME_FAILED, USAGE, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+NOTHING_KEPT = "Nothing was written."
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -55,7 +56,7 @@ def _sigterm_stops():
 
 
 @contextlib.contextmanager
-def explained(kept: str = "Nothing was written.") -> Iterator[None]:
+def explained(kept: str = NOTHING_KEPT) -> Iterator[None]:
     """Turn errors into one line and an exit code.
 
     Parameters
@@ -69,6 +70,8 @@ def explained(kept: str = "Nothing was written.") -> Iterator[None]:
     except KeyboardInterrupt as error:
         terminated = isinstance(error, _Terminated)
         word = "Terminated" if terminated else "Interrupted"
+        if kept == NOTHING_KEPT:  # the step that was stopped may know more
+            kept = " ".join([kept, *getattr(error, "__notes__", [])])
         print_line(f"{word}. {kept}", err=True)
         raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
     except Exception as error:

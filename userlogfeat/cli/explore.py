@@ -10,7 +10,7 @@ import typer
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import licence_notes_last, print_line
-from userlogfeat.cli.errors import explained
+from userlogfeat.cli.errors import NOTHING_KEPT, explained
 
 
 @app.command(
@@ -111,7 +111,7 @@ def explore(
     A model embeds audio first, and keeps the features beside the page: PAGE.features.
     """
     kept = "Features that were embedded are kept: run the same again."
-    with explained(kept if output else "Nothing was written."), ExitStack() as stack:
+    with explained(kept if output else NOTHING_KEPT), ExitStack() as stack:
         from userlogfeat.cli.errors import check_file
         from userlogfeat.exploration.page import load_names, make_page, serve_explorer
 

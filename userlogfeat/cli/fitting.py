@@ -66,8 +66,7 @@ class Fit:
         estimator = kind(**parameters)
         known = estimator.get_params()
         note_settings(known)
-        common = {"verbose": 0 if self.options["quiet"] else 1} | self.options
-        common = {name: value for name, value in common.items() if name in known}
+        common = {k: value for k, value in self.options.items() if k in known}
         estimator.set_params(**common | parameters)
         for setting in self.options["settings"] or ():
             name, equals, value = setting.partition("=")

@@ -55,7 +55,20 @@ OutputFile = Annotated[
     Path, path_option("--output", "-o", help="A .parquet, .csv or .tsv file.")
 ]
 Overwrite = Annotated[bool, typer.Option(help="Replace what is in OUTPUT.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No bar and no summary.")]
+
+
+def _be_quiet(value: bool) -> bool:
+    """Show no bar with --quiet; else on a terminal, or as the environment says."""
+    from userlogfeat import show_progress
+
+    show_progress(False if value else None)
+    return value
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No bar, no summary.", callback=_be_quiet),
+]
 
 # Computation.
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
-from tqdm import tqdm
 
+from userlogfeat._progress import progress_bar, resumable
 from userlogfeat._typing import ArrayLike, Audio, Labels, PathLike
 from userlogfeat.comparison.arms import PLAIN_PROJECTION, PROJECTION
 from userlogfeat.comparison.checks import check_fits, make_problem
@@ -132,7 +132,8 @@ def compare(
         Number of processes, of one thread each if there are several. A process works on
         one seed and fold, so that its teachers are trained once.
     verbose : int
-        1 shows a progress bar.
+        1 shows a progress bar also in logs; else see
+        :func:`userlogfeat.show_progress`.
 
     Returns
     -------
@@ -207,7 +208,12 @@ def compare(
         store = None
         if folder is not None:
             store = stack.enter_context(open_store(folder, problem))
-        rows = _run(problem, fits, store, n_jobs, verbose)
+        with resumable(
+            "Without a folder, nothing is kept: pass folder= to go on next time."
+            if folder is None
+            else f"Finished fits are kept in {folder}: the same call goes on."
+        ):
+            rows = _run(problem, fits, store, n_jobs, verbose)
     return pl.DataFrame(
         [rows[fit] | {"groups": _groups_of(problem, fit)} for fit in fits],
         schema=SCHEMA,
@@ -230,7 +236,14 @@ def _run(problem, fits, store, n_jobs, verbose):
     if projects and find_ready(problem.teachers, PROJECTION) is None:
         _ = problem.statistics  # computed once, before there are several processes
     tasks = _split(problem, pending, effective_n_jobs(n_jobs))
-    progress = tqdm(total=len(fits), initial=len(rows), unit="fit", disable=not verbose)
+    progress = progress_bar(
+        total=len(fits),
+        initial=len(rows),
+        desc="compare",
+        unit="fit",
+        asked=bool(verbose),
+        leave=True,
+    )
     with progress:
         for fit, row in _run_tasks(problem, tasks, store, n_jobs):
             rows[fit] = row

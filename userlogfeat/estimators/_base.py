@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._progress import progress_bar
 from userlogfeat._threads import limit_torch, n_decoders
 from userlogfeat._typing import Audio
 from userlogfeat.audio import decode_ahead, fit_length, read_audio
@@ -21,6 +23,7 @@ from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.memory import Halving
 
+logger = logging.getLogger(__name__)
 # A batch is closed early when it holds this many seconds of audio, so that memory
 # is bounded for hour-long files too.
 MAX_BATCH_SECONDS = 1200.0
@@ -154,7 +157,15 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 f"{network.n_bands} bands."
             )
         memory, batch, seconds = Halving(self.batch_size), [], 0.0
-        for entry in self._decode(clips, network, self._read_duration()):
+        self._log_decisions(clips)
+        bar = progress_bar(
+            self._decode(clips, network, self._read_duration()),
+            total=len(clips),
+            desc=type(self).__name__,
+            unit="clip",
+            hidden=on_error == "yield",  # who takes errors as clips counts them
+        )
+        for entry in bar:
             if entry.error is not None and on_error == "raise":
                 raise entry.error
             batch.append(entry)
@@ -164,6 +175,16 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
                 yield from self._embed_batch(network, layers, batch, memory)
                 batch, seconds = [], 0.0
         yield from self._embed_batch(network, layers, batch, memory)
+
+    def _log_decisions(self, clips):
+        decided = [str(resolve_device(self.device))]
+        if hasattr(self, "precision"):
+            decided.append(resolve_precision(self.precision, self.device))
+        if clips.kind == "paths":
+            decided.append(f"{n_decoders(self.n_jobs)} threads decode")
+        text = ", ".join(decided)
+        name = type(self).__name__
+        logger.info("%s: %d clips (%s) on %s", name, len(clips), clips.kind, text)
 
     def _front_end(self):
         return resolve_front_end(self.frontend)

@@ -42,18 +42,25 @@ class CachedLayers:
     def _fill_cache(self, table, paths):
         """Decode what the table lacks, and keep all layers of it."""
         from userlogfeat._files import make_below
+        from userlogfeat._progress import resumable
         from userlogfeat.tables import file_stamp
 
         sizes = self._all_layer_sizes()
         make_below(self.cache, self.fingerprint)
-        with table.writer(
-            fingerprint=self.fingerprint,
-            layer_sizes=sizes,
-            made_by=repr(self),
-            users_digest=self.users_digest,
-            on_locked="wait",
-            max_small_parts=8,
-        ) as writer:
+        kept = resumable(
+            f"Clips done so far are kept in {self.cache}: the same goes on."
+        )
+        with (
+            kept,
+            table.writer(
+                fingerprint=self.fingerprint,
+                layer_sizes=sizes,
+                made_by=repr(self),
+                users_digest=self.users_digest,
+                on_locked="wait",
+                max_small_parts=8,
+            ) as writer,
+        ):
             # Looked up again: another process may have filled it meanwhile.
             found = table.lookup(paths, [], unchanged=True).found
             missing = dict.fromkeys(

@@ -159,7 +159,8 @@ class TrainingParameters(ClipParameters):
     random_state : int, RandomState or None
         Seed of initial weights, batches, crops and validation clips.
     verbose : int
-        1 shows a progress bar of the epochs.
+        1 shows progress bars also where no one watches, such as in logs; else see
+        :func:`userlogfeat.show_progress`.
     """
 
     _: KW_ONLY

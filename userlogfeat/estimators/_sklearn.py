@@ -45,13 +45,23 @@ if TYPE_CHECKING:
         def score(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
 
 else:
+    from sklearn.base import BaseEstimator as _BaseEstimator
     from sklearn.base import (
-        BaseEstimator,
         ClassifierMixin,
         ClassNamePrefixFeaturesOutMixin,
         RegressorMixin,
         TransformerMixin,
     )
+
+    class BaseEstimator(_BaseEstimator):
+        """scikit-learn's, whose display in notebooks links to our pages."""
+
+        _doc_link_module = "userlogfeat"
+        _doc_link_template = (
+            "https://userlogfeat.readthedocs.io/en/latest/reference/"
+            "userlogfeat.{estimator_name}.html"
+        )
+
 
 __all__ = [
     "BaseEstimator",

@@ -24,6 +24,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from userlogfeat._groups import artist_groups, as_column
+from userlogfeat._progress import progress_bar
 from userlogfeat._threads import limit_torch
 from userlogfeat.estimators._base import (
     AudioTransformer,
@@ -217,7 +218,8 @@ def iter_log_mels(
         Where a file cannot be read.
     """
     reader = _Reader(mel.front_end.sample_rate, min_samples, any_length)
-    for entry in estimator._decode(clips, reader, duration):
+    entries = estimator._decode(clips, reader, duration)
+    for entry in progress_bar(entries, total=len(clips), desc="reading", unit="clip"):
         if entry.error is not None:
             raise entry.error
         waveform = to_device([entry.layers["input"]], mel.window.device)[0]

@@ -104,7 +104,8 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Seed of the initial factors. Equal seeds give equal factors (with Spark, but
         for the last digits).
     verbose : bool
-        Show a progress bar while fitting. Spark has one of its own.
+        Show a progress bar also in logs; else see :func:`userlogfeat.show_progress`.
+        Spark has one of its own.
 
     Attributes
     ----------

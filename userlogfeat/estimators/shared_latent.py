@@ -88,7 +88,8 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
     random_state : int, RandomState or None
         Seed of initial values, batches, the draws of WARP and validation clips.
     verbose : int
-        1 shows a progress bar of the epochs.
+        1 shows progress bars also where no one watches, such as in logs; else see
+        :func:`userlogfeat.show_progress`.
 
     Attributes
     ----------

@@ -104,7 +104,8 @@ class UserEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Seed of initial weights, held-out users, drawn targets and negatives. Equal
         seeds give equal embeddings on a CPU.
     verbose : int
-        1 shows a progress bar.
+        1 shows progress bars also where no one watches, such as in logs; else see
+        :func:`userlogfeat.show_progress`.
 
     Attributes
     ----------

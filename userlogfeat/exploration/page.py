@@ -18,6 +18,7 @@ import numpy as np
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._files import replace_file
+from userlogfeat._progress import progress_bar
 from userlogfeat._typing import ClipIds, PathLike
 from userlogfeat.catalogue import Catalogue
 from userlogfeat.evaluation.leaks import LeakReport
@@ -317,9 +318,10 @@ def _check_columns(shown, colours):
 def _views(shown, projection, classifier, n_neighbours, seed):
     """All layers of all models, their maps turned to lie alike."""
     methods = choose_methods(projection, len(shown))
+    named = [(i, name) for i, model in enumerate(shown.models) for name in model.shown]
     views = [
         view_layer(
-            model.layers[name],
+            shown.models[place].layers[name],
             model=place,
             name=name,
             methods=methods,
@@ -329,8 +331,7 @@ def _views(shown, projection, classifier, n_neighbours, seed):
             artists=shown.column("artist"),
             classifier=classifier,
         )
-        for place, model in enumerate(shown.models)
-        for name in model.shown
+        for place, name in progress_bar(named, desc="maps", unit="layer")
     ]
     for method in methods:
         turned = align([view.maps[method] for view in views])

@@ -6,7 +6,6 @@ import base64
 import io
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 import soundfile
 
+from userlogfeat._progress import progress_bar
 from userlogfeat.audio import AudioError, read_audio
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ def audio_urls(
     folder: Path | None,
     *,
     max_megabytes: float,
-    show: Callable = iter,
 ) -> tuple[list[str | None], list[str]]:
     """Return a URL of each clip's audio, None where there is none, and notes.
 
@@ -45,8 +44,6 @@ def audio_urls(
         whose links are ``audio/17``.
     max_megabytes : float
         Limit of what is embedded.
-    show : callable
-        Wraps the list of clips that are encoded: a progress bar.
 
     Returns
     -------
@@ -63,7 +60,7 @@ def audio_urls(
             f"{n} of {len(names)} clips cannot be played: their files are not there."
         )
     if audio == "embed":
-        urls, more = _embedded(names, there, max_megabytes, show)
+        urls, more = _embedded(names, there, max_megabytes)
         return urls, notes + more
     if folder is None:
         links = [f"audio/{place}" for place in range(len(names))]
@@ -100,7 +97,7 @@ def encode_excerpt(path: str, seconds: float) -> str:
     return f"data:audio/mpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _embedded(names, there, max_megabytes, show):
+def _embedded(names, there, max_megabytes):
     """Excerpts as data URLs: shorter ones, then fewer, where the limit is low."""
     limit = max_megabytes * 1e6
     rows = np.flatnonzero(there)
@@ -114,7 +111,7 @@ def _embedded(names, there, max_megabytes, show):
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, n_fit).astype(int))]
     urls: list[str | None] = [None] * len(names)
     n_bytes = n_failed = n_done = 0
-    for row in show(rows.tolist()):
+    for row in progress_bar(rows.tolist(), desc="audio", unit="clip"):
         if n_bytes >= limit:
             break
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._progress import resumable
 from userlogfeat._typing import ClipId, PathLike
 from userlogfeat.extraction.chunks import Todo
 from userlogfeat.extraction.local import embed_here
@@ -68,7 +69,8 @@ def extract(
         Whether clips that failed in an earlier run are tried again. If false, those
         whose file has changed still are.
     progress : bool, optional
-        Whether to show a bar with rate and remaining time; by default on a terminal.
+        Whether to show a bar with rate and remaining time; by default on terminals and
+        in notebooks: see :func:`userlogfeat.show_progress`.
     flush_seconds : float
         Work that a kill may cost, in s, beside the batch that is being embedded. On
         Spark it costs a task.
@@ -127,15 +129,19 @@ def extract(
     if not isinstance(table, FeatureTable):
         table = FeatureTable(table)
     start = time.monotonic()
-    with table.writer(
-        fingerprint=embedder.fingerprint,
-        layer_sizes=embedder.layer_sizes,
-        layer_scales=getattr(embedder, "layer_scales", None),
-        made_by=repr(embedder),
-        users_digest=getattr(embedder, "users_digest", None),
-        on_locked=on_locked,
-        flush_seconds=flush_seconds,
-    ) as writer:
+    kept = resumable(f"What was done is kept in {table.folder}: the same call goes on.")
+    with (
+        kept,
+        table.writer(
+            fingerprint=embedder.fingerprint,
+            layer_sizes=embedder.layer_sizes,
+            layer_scales=getattr(embedder, "layer_scales", None),
+            made_by=repr(embedder),
+            users_digest=getattr(embedder, "users_digest", None),
+            on_locked=on_locked,
+            flush_seconds=flush_seconds,
+        ) as writer,
+    ):
         todo, left = _missing(clips, table, retry_failed, N_THREADS[backend])
         with Tally(len(clips), len(todo), progress) as tally:
             work = (todo, writer, embedder, tally)

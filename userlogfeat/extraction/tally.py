@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from userlogfeat._progress import progress_bar
 from userlogfeat.tables import OK
 
 MAX_EXAMPLES = 20  # failures that a summary describes
@@ -67,7 +68,7 @@ class Tally:
     n_clips, n_todo : int
         Clips asked for, and those of them that are to be embedded.
     progress : bool or None
-        Whether to show a bar; None shows it on a terminal.
+        Whether to show a bar; None leaves it to :func:`show_progress`.
 
     Attributes
     ----------
@@ -80,17 +81,18 @@ class Tally:
     """
 
     def __init__(self, n_clips: int, n_todo: int, progress: bool | None) -> None:
-        from tqdm import tqdm
-
         self.counts: Counter = Counter()
         self.examples: list[tuple[Any, str, str]] = []
         self.seconds = 0.0
-        hidden = (
-            None if progress is None else not progress
-        )  # None: unless on a terminal
         self._start = time.monotonic()
-        self._bar = tqdm(
-            total=n_clips, initial=n_clips - n_todo, unit="clip", disable=hidden
+        self._bar = progress_bar(
+            total=n_clips,
+            initial=n_clips - n_todo,
+            desc="extract",
+            unit="clip",
+            asked=progress,
+            hidden=progress is False,
+            leave=True,
         )
 
     def __enter__(self) -> Self:

@@ -18,17 +18,19 @@ is items, then users, and the users' last step is exact. Both sides are solved a
 as there, the factors returned belong together, and it costs three steps more in thirty.
 """
 
+import logging
 from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 from scipy import sparse
-from tqdm.auto import tqdm
 
+from userlogfeat._progress import progress_bar
 from userlogfeat._threads import n_threads_for, one_blas_thread
 from userlogfeat._typing import Matrix, RandomState
 from userlogfeat.factorization.alignment import rotation_onto
 
+logger = logging.getLogger(__name__)
 RATE = 8e9  # operations a second of implicit in one thread: its vectors are short
 CG_STEPS = 3  # of conjugate gradients, for each row in each round
 
@@ -90,11 +92,21 @@ def fit_als(
         items = np.array(start, np.float32, order="C")
         users = solve_exactly(items, by_user, regularization)
     n_threads = n_threads_for(_seconds_of_round(by_user, n_factors) / 2)
+    logger.info(
+        "ALS: %d users, %d items, %d pairs; %d factors, %d threads",
+        *user_items.shape,
+        user_items.nnz,
+        n_factors,
+        n_threads,
+    )
     with _solver(n_factors, regularization, n_threads) as model:
         solve = partial(
             model.solver, regularization=regularization, num_threads=model.num_threads
         )
-        for left in tqdm(range(iterations - 1, -1, -1), disable=not progress):
+        rounds = progress_bar(
+            range(iterations - 1, -1, -1), desc="ALS", unit="round", asked=progress
+        )
+        for left in rounds:
             solve(by_item, items, users)
             if left:
                 solve(by_user, users, items)

@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from userlogfeat._check import check_choice
+from userlogfeat._progress import progress_bar
 from userlogfeat._spark import is_spark_frame
 from userlogfeat._typing import ArrayLike, Frame, PathLike
 from userlogfeat.logs.events import Events, Period, Rules
@@ -274,9 +275,12 @@ def read_logs(
         chunks = iter_chunks(source, roles, separator=separator, columns=columns)
     events = Events(period)
     with ThreadPoolExecutor(2) as pool:
-        for chunk in chunks:
-            events.add(chunk, pool)
-        events.take_pending(pool)
+        bar = progress_bar(desc="reading logs", unit="row", unit_scale=True)
+        with bar:
+            for chunk in chunks:
+                events.add(chunk, pool)
+                bar.update(chunk.table.num_rows)
+            events.take_pending(pool)
     return events.interactions(weights, rules)
 
 

@@ -17,6 +17,7 @@ from sklearn.base import clone
 
 from userlogfeat._groups import number_keys
 from userlogfeat._ids import positions
+from userlogfeat._progress import progress_bar
 from userlogfeat._typing import ClipIds, PathLike
 from userlogfeat.audio import find_audio
 from userlogfeat.evaluation.ranking import unit_rows
@@ -183,7 +184,8 @@ def items_of_audio(
     if not paths:
         raise ValueError(f"There is no audio in {', '.join(map(str, clips))}.")
     ids, rows, errors = [], [], []
-    for clip in model.iter_features(paths, on_error="yield"):
+    features = model.iter_features(paths, on_error="yield")
+    for clip in progress_bar(features, total=len(paths), desc="embed", unit="clip"):
         if clip.error is None:
             ids.append(str(clip.clip))
             rows.append(clip.layers[LAYER])

@@ -18,10 +18,10 @@ import numpy as np
 import skorch
 import torch
 from skorch.history import History
-from tqdm.auto import tqdm
 
 from userlogfeat._digests import array_digest
 from userlogfeat._files import replace_file
+from userlogfeat._progress import progress_bar
 from userlogfeat._typing import PathLike
 from userlogfeat.training.processes import on_first
 
@@ -204,13 +204,17 @@ class BestEpoch(skorch.callbacks.Callback):
 class EpochBar(skorch.callbacks.Callback):
     """A progress bar over the epochs, with their losses."""
 
-    def __init__(self, max_epochs: int) -> None:
-        self.max_epochs = max_epochs
+    def __init__(self, max_epochs: int, asked: bool = False) -> None:
+        self.max_epochs, self.asked = max_epochs, asked
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Show the bar."""
-        self.bar = tqdm(
-            total=self.max_epochs, initial=len(net.history), unit="epoch", leave=False
+        self.bar = progress_bar(
+            total=self.max_epochs,
+            initial=len(net.history),
+            desc="training",
+            unit="epoch",
+            asked=self.asked,
         )
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:

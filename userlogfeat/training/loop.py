@@ -8,6 +8,7 @@ state is left as found.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from math import ceil
@@ -21,6 +22,7 @@ from skorch.callbacks import PassthroughScoring
 from skorch.helper import predefined_split
 
 from userlogfeat._digests import array_digest
+from userlogfeat._progress import resumable
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.networks.data_parallel import average_gradients, on_shard, synchronised
 from userlogfeat.networks.memory import warn_of_halving
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from userlogfeat.training.batches import ArrayInputs, FrameStore
     from userlogfeat.training.checkpoints import Checkpoint
     from userlogfeat.training.processes import Processes
+
+logger = logging.getLogger(__name__)
 
 
 def fit_network(
@@ -152,7 +156,7 @@ def fit_network(
             ),
             iterator_valid=partial(Batches, processes=processes),
             train_split=predefined_split(valid) if len(valid) else None,
-            callbacks=_callbacks(best, monitor, verbose and is_first(), max_epochs),
+            callbacks=_callbacks(best, monitor, verbose, max_epochs),
             callbacks__print_log=None,
             device=str(device),
             verbose=0,
@@ -167,7 +171,19 @@ def fit_network(
         best.finish(net)
         return net
 
-    with seeded(seed), _together(processes, network, device):
+    logger.info(
+        "training on %s in %s: %d clips, and %d that validate",
+        device,
+        precision,
+        len(train),
+        len(valid),
+    )
+    kept = resumable(
+        "Nothing of the training is kept: pass checkpoint=FOLDER to go on next time."
+        if checkpoint is None
+        else "Finished epochs are kept in the checkpoint: the same fit goes on."
+    )
+    with kept, seeded(seed), _together(processes, network, device):
         with limit_torch(1):  # more in steps of large operations
             net = _halve_once(fit, batch_size, network, processes)
     network.eval()
@@ -240,8 +256,8 @@ def _callbacks(best, monitor, verbose, max_epochs):
             (f"{part}_{monitor}", PassthroughScoring(f"{part}_{monitor}", on_train=on))
             for part, on in (("train", True), ("valid", False))
         ]
-    if verbose:
-        callbacks.append(("bar", EpochBar(max_epochs)))
+    if is_first():
+        callbacks.append(("bar", EpochBar(max_epochs, asked=bool(verbose))))
     return [*callbacks, ("best", best)]
 
 

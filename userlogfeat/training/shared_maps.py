@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from userlogfeat._progress import progress_bar
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.losses import draw_violators, warp_of_ranks
 
@@ -235,11 +236,12 @@ def fit_shared_maps(
 
 
 def _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose):
-    from tqdm import tqdm
-
     n_rounds = max(MIN_ROUNDS, *(-(-len(data) // batch_size) for data in train))
     best, best_epoch, kept, history = float("inf"), 0, None, []
-    for epoch in tqdm(range(max_epochs), disable=not verbose, desc="epochs"):
+    epochs = progress_bar(
+        range(max_epochs), desc="shared maps", unit="epoch", asked=bool(verbose)
+    )
+    for epoch in epochs:
         losses = torch.zeros(len(train), device=maps.features.device)
         turns = [_batches(data, batch_size, maps.generator) for data in train]
         for _ in range(n_rounds):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
+from userlogfeat._progress import progress_bar
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.losses import sampled_softmax
 from userlogfeat.training import seeded
@@ -93,7 +93,12 @@ def fit_tower(
 def _fit(network, users, targets, split, settings, device, seed):
     run = _Run(network.to(device), users, targets, split, settings, device, seed)
     best, weights, waited, history = np.inf, None, 0, []
-    bar = tqdm(total=settings.max_epochs, disable=not settings.verbose, leave=False)
+    bar = progress_bar(
+        total=settings.max_epochs,
+        desc="users",
+        unit="epoch",
+        asked=bool(settings.verbose),
+    )
     with seeded(seed), bar:
         while len(history) < settings.max_epochs and waited < settings.patience:
             losses = {"epoch": len(history) + 1, "train_loss": run.train()}

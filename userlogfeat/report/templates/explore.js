@@ -165,7 +165,7 @@ class ClipMap {
     this.recolour();
     const answers = layer.answers
       ? ` Classifier: ${percent(layer.answers.accuracy)} right${layer.answers.byArtist ? ", artists kept apart" : ""}.` : "";
-    find(`caption${this.place}`).textContent = `${layerName(layer)}, ${METHODS[state.method]}: ${N} clips.${answers}`;
+    find(`caption${this.place}`).textContent = `${layerName(layer)}, ${METHODS[state.method]}: ${N.toLocaleString("en")} clips.${answers}`;
     this.resize();
   }
 

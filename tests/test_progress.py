@@ -1,0 +1,107 @@
+"""Progress bars: one switch; on terminals, not in logs; nested ones leave nothing."""
+
+import io
+import logging
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from userlogfeat import CFEmbedding, LogMel, _progress, show_progress
+from userlogfeat._progress import VARIABLE, is_shown, progress_bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _as_at_first(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(_progress, "DELAY", 0)
+    yield
+    show_progress(None)
+
+
+def test_terminals_have_bars_and_logs_do_not(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert not is_shown()
+    assert is_shown(asked=True)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert is_shown()
+    assert is_shown(asked=False)
+
+
+def test_one_switch_for_all(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "1")
+    assert is_shown()
+    monkeypatch.setenv(VARIABLE, "off")
+    assert not is_shown(asked=True)
+    show_progress()
+    assert is_shown()
+    show_progress(False)
+    assert not is_shown(asked=True)
+    with pytest.raises(ValueError, match="Got shown='no'"):
+        show_progress("no")
+
+
+def test_a_bar_has_rate_and_estimated_time(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    show_progress()
+    for _ in progress_bar(
+        range(3), desc="outer", unit="clip", leave=True, mininterval=0
+    ):
+        list(progress_bar(range(2), desc="inner", unit="epoch"))
+    text = terminal.getvalue()
+    assert "outer: 100%" in text
+    assert "3/3" in text
+    assert "clip/s" in text
+    assert "inner" in text
+    assert text.rstrip().splitlines()[-1].endswith("clip/s]")  # inner ones are gone
+
+
+def test_short_steps_print_nothing(monkeypatch):
+    monkeypatch.setattr(_progress, "DELAY", 2.0)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    list(progress_bar(range(100)))
+    assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_embedders_and_als_follow_the_switch(monkeypatch, shown):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    show_progress(shown)
+    LogMel(sample_rate=16000).fit_transform(
+        np.random.default_rng(0).normal(size=(2, 3000))
+    )
+    CFEmbedding(n_factors=2, iterations=3, random_state=0).fit(np.eye(4))
+    assert ("LogMel: " in terminal.getvalue()) == shown
+    assert ("ALS: " in terminal.getvalue()) == shown
+
+
+def test_what_was_decided_is_logged(caplog):
+    with caplog.at_level(logging.INFO, logger="userlogfeat"):
+        LogMel(device="cpu", sample_rate=16000).fit_transform(
+            np.ones((2, 3000)) * [[0.1], [0.2]]
+        )
+    (record,) = caplog.records
+    assert record.name == "userlogfeat.estimators._base"
+    assert record.getMessage() == "LogMel: 2 clips (waveforms) on cpu, fp32"
+
+
+def test_estimators_link_to_their_page():
+    html = clone(CFEmbedding())._repr_html_()
+    assert "https://userlogfeat.readthedocs.io/" in html
+    assert "userlogfeat.CFEmbedding.html" in html
+
+
+def test_ctrl_c_says_how_to_go_on():
+    def stop():
+        with _progress.resumable("Kept in A."), _progress.resumable("Kept in B."):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as error:
+        stop()
+    assert error.value.__notes__ == ["Kept in A."]  # the outermost step's
