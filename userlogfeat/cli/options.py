@@ -59,7 +59,7 @@ Overwrite = Annotated[bool, typer.Option(help="Replace what is in OUTPUT.")]
 
 def _be_quiet(value: bool) -> bool:
     """Show no bar with --quiet; else on a terminal, or as the environment says."""
-    from userlogfeat import show_progress
+    from userlogfeat._progress import show_progress
 
     show_progress(False if value else None)
     return value
