@@ -98,8 +98,8 @@ def main(items=600, seeds=2, labels=(5, 20)):
 
 
 # %%
-# Hollow marks are controls. What they gain is not knowledge of listeners. With two seeds
-# and few clips intervals are wide; what is published needs more of both. With
+# Hollow marks are controls. What they gain is not knowledge of listeners. With two
+# seeds and few clips intervals are wide; what is published needs more of both. With
 # ``compare(folder=...)`` finished fits are kept, and a second call continues.
 if __name__ == "__main__":
     TransferDisplay.from_comparison(main(), metric="accuracy")
