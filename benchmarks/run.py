@@ -18,6 +18,8 @@ SCRIPTS = (
     "musicnn_speed",
     "extraction_speed",
     "als_speed",
+    "als_defaults",
+    "als_updates",
     "threads",
     "training_speed",
     "gpu",

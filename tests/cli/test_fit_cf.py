@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from userlogfeat import cli
+from userlogfeat.cli import fit_cf
 from userlogfeat.factor_files import read_factors
 
 
@@ -31,6 +32,23 @@ def test_fit_cf(run, tmp_path, monkeypatch):
     assert "users" in text
     assert "alpha           10.0\n" in text
     assert "confidence      log\n" in text
+
+
+def test_tune(run, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    plays = [(u, 10 * (u % 2) + i) for u in range(40) for i in rng.choice(10, 6, False)]
+    frame = pl.DataFrame(plays, ["user", "item"], orient="row")
+    frame.write_csv(tmp_path / "plays.csv")
+    monkeypatch.setattr(fit_cf, "GRID", {"alpha": [3.0], "n_factors": [1, 2]})
+    args = ("fit-cf", tmp_path / "plays.csv", "-o", tmp_path / "f", "--tune")
+    result = run(*args)
+    assert (
+        "tuned: alpha 3.0, n_factors 2, NDCG@10 of held-out plays 0." in result.stdout
+    )
+    factors = read_factors(tmp_path / "f")
+    assert (factors.n_factors, factors.made_by["alpha"]) == (2, 3.0)
+    result = run(*args, "--overwrite", "--alpha", 3, code=cli.USAGE)
+    assert "Got --alpha and --tune" in result.stderr
 
 
 def test_master_is_of_spark(run, tmp_path):
