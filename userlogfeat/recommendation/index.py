@@ -115,8 +115,9 @@ class ItemIndex:
         metric : {"dot", "cosine"}
             As for :func:`userlogfeat.recommend`.
         method : {"exact", "approximate"}
-            "approximate" needs ``pip install 'userlogfeat[search]'``, and pays from
-            about 100,000 items on.
+            "approximate" needs ``pip install 'userlogfeat[search]'``, and pays for
+            hundreds of thousands of items that have near neighbours, as factors do; on
+            items without any it is slower than "exact".
         recall : float
             Share, in (0, 1), of the 50 best items that an approximate index should
             find, on average.
