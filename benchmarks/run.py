@@ -23,6 +23,7 @@ SCRIPTS = (
     "threads",
     "training_speed",
     "gpu",
+    "onnx_runtime",
     "user_tower_speed",
     "sampler_speed",
     "logs_reader",
