@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 MIN_CLIPS = 3  # fewer make no map
 TAG_LAYER = "taggram"
 ESTIMATE = "embedding"  # the layer of estimated factors
-_DEFAULT_WEIGHTS = "lastfm-mpd-musicnn"  # of UserLogEmbedder, whose repr leaves it out
 _N_TAGS = 5  # of a clip
 _ENCODER = re.compile(r"(MSD|MTT)_(musicnn|vgg)")
 _WEIGHTS = re.compile(r"weights='([^']*)'")
@@ -266,6 +265,7 @@ def _tag_names(table):
     if TAG_LAYER not in table.layer_sizes:
         return []
     from userlogfeat.encoders import get_encoder
+    from userlogfeat.estimators.user_log import UserLogEmbedder
     from userlogfeat.weights import ModelError, find_model, read_config
 
     made_by = table.made_by
@@ -275,10 +275,11 @@ def _tag_names(table):
         weights = _WEIGHTS.search(made_by)
         try:
             config = read_config(
-                find_model(weights[1] if weights else _DEFAULT_WEIGHTS)
+                find_model(weights[1] if weights else UserLogEmbedder().weights)
             )
         except ModelError:
             return []
-        name = config["network"].get("model")
+        network = config["network"]
+        name = network.get("model") or network.get("encoder", {}).get("name")
     tags = list(getattr(get_encoder(name), "tags", ())) if name else []
     return tags if len(tags) == table.layer_sizes[TAG_LAYER] else []
