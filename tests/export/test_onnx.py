@@ -168,7 +168,10 @@ def clips():
 
 def test_the_bundled_model(bundled, clips):
     embedder = OnnxEmbedder(bundled).fit(clips)
-    found, expected = embedder.transform(clips), UserLogEmbedder().transform(clips)
+    found, expected = (
+        embedder.transform(clips),
+        UserLogEmbedder("lastfm2k-musicnn").transform(clips),
+    )
     assert found.dtype == np.float32
     assert found.flags.c_contiguous
     for row, reference in zip(found, expected, strict=True):
@@ -176,7 +179,9 @@ def test_the_bundled_model(bundled, clips):
     alone = np.concatenate([embedder.transform([clip]) for clip in clips])
     np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
     frame = embedder.set_output(transform="pandas").transform(clips)
-    assert [*frame.columns] == [*UserLogEmbedder().get_feature_names_out()]
+    assert [*frame.columns] == [
+        *UserLogEmbedder("lastfm2k-musicnn").get_feature_names_out()
+    ]
 
 
 @pytest.mark.parametrize("name", ["MTT_musicnn", "MSD_vgg"])
