@@ -34,6 +34,8 @@ SCRIPTS = (
     "genre_esc10_gtzan",
     "transfer_rule",
     "transfer_teacher",
+    "teacher_head",
+    "transfer_defaults",
     "transfer_lee2019",
     "genre_park2017",
     "recommendation_chen2021",

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from userlogfeat.losses import (
+    co_listen,
     distillation,
     draw_violators,
     harmonic,
+    info_nce,
     make_loss,
     mse_cosine,
     sampled_softmax,
@@ -42,6 +44,78 @@ def test_mse_cosine_known_values():
     assert mse_cosine(-t, t).item() == pytest.approx((36 + 64) / 2 + 1)  # opposite
     across = torch.tensor([[4.0, -3.0]])
     assert mse_cosine(across, t).item() == pytest.approx((1 + 49) / 2)  # orthogonal
+
+
+def cosine_of(a, b):
+    lengths = math.sqrt(sum(v * v for v in a)) * math.sqrt(sum(v * v for v in b))
+    return sum(v * w for v, w in zip(a, b, strict=True)) / lengths
+
+
+def loop_info_nce(y, t, temperature):
+    losses = []
+    for i in range(len(y)):
+        total = 0.0
+        for one, other in ((y, t), (t, y)):
+            terms = [
+                math.exp(cosine_of(one[i], other[j]) / temperature)
+                for j in range(len(y))
+                if i == j or list(t[i]) != list(t[j])
+            ]
+            total -= math.log(
+                math.exp(cosine_of(one[i], other[i]) / temperature) / sum(terms)
+            )
+        losses.append(total / 2)
+    return losses
+
+
+def loop_co_listen(y, t, temperature):
+    def softmax(values):
+        exps = [math.exp(v / temperature) for v in values]
+        return [e / sum(exps) for e in exps]
+
+    losses = []
+    for i in range(len(y)):
+        total, everyone = 0.0, range(len(y))
+        others = [j for j in everyone if j != i]
+        for estimates, chosen in ((t, everyone), (y, others)):
+            p = softmax([cosine_of(t[i], t[j]) for j in chosen])
+            q = softmax([cosine_of(y[i], estimates[j]) for j in chosen])
+            total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        losses.append(total / 2)
+    return losses
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+def test_contrasts_of_a_batch_are_the_loops(temperature):
+    rng = np.random.default_rng(0)
+    y, t = rng.normal(size=(2, 7, 5))
+    t[3] = t[1]  # two clips of one artist
+    for loss, loop in ((info_nce, loop_info_nce), (co_listen, loop_co_listen)):
+        for anchor in (0.0, 1.5):
+            given = torch.from_numpy(y), torch.from_numpy(t)
+            found = loss(*given, temperature, anchor)
+            expected = [
+                value + anchor * loop_mse_cosine(a, b)
+                for value, a, b in zip(loop(y, t, temperature), y, t, strict=True)
+            ]
+            np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_contrasts_known_values():
+    t = torch.eye(3, dtype=torch.float64)
+    assert co_listen(2 * t, t, anchor=0.0).abs().max() < 1e-12  # lengths do not matter
+    # One right and two at a right angle: log(1 + 2 exp(-1 / temperature)).
+    expected = math.log(1 + 2 * math.exp(-2))
+    found = info_nce(t, t, temperature=0.5, anchor=0.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    for loss in (info_nce, co_listen):
+        assert loss(t, t.roll(1, dims=0)).min() > loss(t, t).max() + 1
+        alone = torch.ones(1, 3, requires_grad=True)
+        loss(alone, t[:1].float()).sum().backward()  # a batch of one
+        assert torch.isfinite(alone.grad).all()
+    # Clips of one artist do not push each other away.
+    same = torch.ones(4, 3)
+    assert info_nce(torch.randn(4, 3), same, anchor=0.0).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])

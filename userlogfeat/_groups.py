@@ -36,6 +36,32 @@ def artist_groups(artists: Labels) -> np.ndarray:
     return number_keys(group_keys(artists))
 
 
+def balance_artists(weight: np.ndarray, artists: Labels) -> np.ndarray:
+    """Divide the weight of each clip by the number of its artist's clips.
+
+    Parameters
+    ----------
+    weight : ndarray (n_clips,)
+    artists : array-like (n_clips,)
+        As in :func:`artist_groups`.
+
+    Returns
+    -------
+    ndarray (n_clips,)
+        With the sum of `weight`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> balance_artists(np.ones(4), ["Can", "Can", "Can", "Nico"]).round(2).tolist()
+    [0.67, 0.67, 0.67, 2.0]
+    """
+    group = artist_groups(artists)
+    balanced = weight / np.bincount(group)[group]
+    total = balanced.sum()
+    return balanced * (weight.sum() / total) if total > 0 else weight
+
+
 def is_missing(value: Any) -> bool:
     """Whether an id stands for none: None, NaN, an empty name, or the number -1."""
     if value is None or type(value).__name__ == "NAType":  # pandas.NA has no truth

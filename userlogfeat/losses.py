@@ -173,6 +173,91 @@ def mse_cosine(predicted: Tensor, target: Tensor) -> Tensor:
     return mse(predicted, target) + cosine(predicted, target)
 
 
+@register_loss("info_nce")
+def info_nce(
+    predicted: Tensor, target: Tensor, temperature: float = 0.2, anchor: float = 1.0
+) -> Tensor:
+    """Contrast between the estimates of a batch and its factors, a value a clip.
+
+    With s_ij = cos(y_i, t_j) / temperature, the mean of both directions
+
+        -log( exp(s_ii) / sum_j exp(s_ij) )  and  -log( exp(s_ii) / sum_j exp(s_ji) ).
+
+    Ferraro, Favory, Drossos, Kim, Bogdanov (2021), "Enriched music representations with
+    multiple cross-modal contrastive learning", where one of the modalities is the
+    factors of an item. Clips of one artist have the same factors: they are left
+    out of each other's sums, or estimates would be pushed away from their own factors.
+
+    Parameters
+    ----------
+    predicted, target : Tensor (n_clips, n_factors)
+        Estimates y and factors t; the batch supplies the negatives.
+    temperature : float
+        Smaller values look at the hardest negatives alone.
+    anchor : float
+        Weight of :func:`mse_cosine`, which is added: a contrast alone fixes neither the
+        length of estimates nor the direction that all factors have in common, and then
+        they are no factors. 0 is the paper's.
+
+    Returns
+    -------
+    Tensor (n_clips,)
+        At least minus `anchor`.
+    """
+    y, t = F.normalize(predicted, dim=1), F.normalize(target, dim=1)
+    scores = y @ t.T / temperature
+    same = (target[:, None] == target).all(dim=2)
+    same = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+    scores = scores.masked_fill(same, float("-inf"))
+    own = scores.diagonal()
+    contrast = (scores.logsumexp(dim=1) + scores.logsumexp(dim=0)) / 2 - own
+    return contrast + anchor * mse_cosine(predicted, target)
+
+
+@register_loss("co_listen")
+def co_listen(
+    predicted: Tensor, target: Tensor, temperature: float = 0.2, anchor: float = 1.0
+) -> Tensor:
+    """Soft contrast, supervised by the similarities of listeners, a value a clip.
+
+    For a clip i of the batch, p_ij = softmax over j of cos(t_i, t_j) / temperature says
+    which others the same people play. Two distributions of the estimates are to be like
+    it: of cos(y_i, t_j), which keeps estimates in the space of the factors, and of
+    cos(y_i, y_j) over the others, j != i. The loss is the mean of both divergences
+    KL(p_i || q_i). :func:`info_nce` has a hard p, 1 for the own factors, and so pushes
+    clips apart that have the same listeners.
+
+    Parameters
+    ----------
+    predicted, target : Tensor (n_clips, n_factors)
+        Estimates y and factors t.
+    temperature : float
+        Of all three distributions.
+    anchor : float
+        Weight of :func:`mse_cosine`, which is added, as in :func:`info_nce`.
+
+    Returns
+    -------
+    Tensor (n_clips,)
+        At least minus `anchor`, which is reached where the estimates are the factors.
+    """
+    y, t = F.normalize(predicted, dim=1), F.normalize(target, dim=1)
+    listeners = t @ t.T / temperature
+    to_factors = _divergence(listeners, y @ t.T / temperature)
+    anchored = anchor * mse_cosine(predicted, target)
+    if len(t) < 2:
+        return to_factors / 2 + anchored
+    own = torch.eye(len(t), dtype=torch.bool, device=t.device)
+    others = [m[~own].view(len(t), -1) for m in (listeners, y @ y.T / temperature)]
+    return (to_factors + _divergence(*others)) / 2 + anchored
+
+
+def _divergence(scores, others):
+    """KL divergence of softmax(others) from softmax(scores), for each row."""
+    p = scores.log_softmax(dim=1)
+    return (p.exp() * (p - others.log_softmax(dim=1))).sum(dim=1)
+
+
 def weighted_mean(losses: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean of losses (n_clips,), weighted by `weight` (n_clips,) where given."""
     if weight is None:

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from userlogfeat import CFRegressor, LogMel, UserLogEmbedder
+from userlogfeat.estimators._head_choice import choose_head
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.weights import ModelError, load_model, make_tone
 from userlogfeat.weights.config import digest_of
@@ -147,7 +148,7 @@ def test_weights_and_groups(planted):
     with pytest.raises(ValueError, match="Negative values"):
         CFRegressor("mlp").fit(X, Y, sample_weight=-np.ones(len(X)))
     mixed = [None if i % 50 == 0 else ("a" if i % 2 else 7) for i in range(len(X))]
-    assert CFRegressor("mlp", random_state=0).fit(X, Y, groups=mixed).alpha_ > 0
+    assert CFRegressor("mlp", head="ridge").fit(X, Y, groups=mixed).alpha_ > 0
     with pytest.raises(ValueError, match=r"groups of shape \(300, 1\)"):
         CFRegressor("mlp").fit(X, Y, groups=np.zeros((300, 1)))
 
@@ -444,7 +445,7 @@ def test_networks_of_ones_own_of_other_sizes(tones):
 def test_artists_that_pandas_does_not_know(planted):
     pd = pytest.importorskip("pandas")
     artists = pd.Series([None, *"abcdefghi"] * 30, dtype="string")
-    assert CFRegressor("mlp").fit(*planted, groups=artists).alpha_ > 0
+    assert CFRegressor("mlp", head="ridge").fit(*planted, groups=artists).alpha_ > 0
 
 
 def test_networks_of_ones_own_that_lack_something(tones):
@@ -545,3 +546,105 @@ def test_a_refit_in_another_network_forgets(tones, planted):
     teacher.set_params(network="se_cnn").fit(tones[0][:4], Y4[:, 0])
     assert not hasattr(teacher, "head_")
     assert teacher.predict(tones[0][:3]).shape == (3,)
+
+
+# --- head="auto" ----------------------------------------------------------------------
+
+HEADS = (("ridge", None), ("mlp", "mse_cosine"), ("mlp", "info_nce"))
+
+
+def choose(errors, *, n_artists=60, groups=True, per_artist=2):
+    """Choose among heads that add noise of these sizes; how often each was fitted."""
+    rng = np.random.default_rng(0)
+    artists = np.repeat(np.arange(n_artists), per_artist)
+    factors = rng.normal(size=(n_artists, 8))[artists].astype(np.float32)
+    fits = []
+
+    def estimate(candidate, train, held):
+        assert not set(artists[train]) & set(artists[held])
+        fits.append((candidate, len(held)))
+        size = errors[HEADS.index(candidate)]
+        return factors[held] + size * rng.normal(size=(len(held), 8))
+
+    given = artists if groups else None
+    chosen, results = choose_head(
+        estimate, factors, candidates=HEADS, groups=given, seed=0
+    )
+    return chosen, results, fits
+
+
+@pytest.mark.parametrize("best", range(3))
+def test_auto_takes_the_head_that_ranks_unseen_artists_best(best):
+    errors = [3.0, 3.0, 3.0]
+    errors[best] = 0.3
+    chosen, results, fits = choose(errors)
+    assert chosen == HEADS[best]
+    assert [(r["head"], r["loss"]) for r in results] == list(HEADS)
+    ranks = [r["own_artist"] for r in results]
+    assert ranks[best] > 0.99 > 0.9 > sorted(ranks)[1]
+    assert results[best]["cosine"] > 0.9
+    for head in HEADS:  # every clip is estimated once
+        assert sum(n for candidate, n in fits if candidate == head) == 120
+
+
+def test_auto_prefers_the_closer_of_heads_that_rank_alike():
+    """All rank at 1; the first is nearly exact, the others less so."""
+    chosen, results, _ = choose([0.01, 0.1, 0.1])
+    assert [r["own_artist"] for r in results] == [1, 1, 1]
+    assert chosen == HEADS[0]
+    assert choose([0.1, 0.1, 0.01])[0] == HEADS[2]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"n_artists": 29}, {"groups": False, "per_artist": 1}],
+    ids=["few artists", "unknown artists"],
+)
+def test_auto_is_the_ridge_where_it_cannot_compare(data):
+    assert choose([3.0, 0.1, 0.1], **data) == (HEADS[0], [], [])
+    assert choose([3.0, 0.1, 3.0], groups=False)[0] == HEADS[1]  # by equal factors
+
+
+def test_auto_draws_clips_of_all_artists(monkeypatch):
+    monkeypatch.setattr("userlogfeat.estimators._head_choice.MAX_CLIPS", 100)
+    *_, fits = choose([0.1, 0.2, 0.3], per_artist=5)
+    assert sum(n for candidate, n in fits if candidate == HEADS[0]) == 100
+
+
+def test_auto_is_stored_with_the_model(tmp_path, monkeypatch, caplog):
+    """Factors of absolute values, which no linear map estimates."""
+    candidates = (("ridge", None), ("mlp", "mse_cosine"))
+    monkeypatch.setattr("userlogfeat.estimators._factor_head.CANDIDATES", candidates)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    Y, artists = np.abs(X) - 0.8, np.arange(120) // 3
+    settings = {"max_epochs": 25, "lr": 1e-2, "random_state": 0}
+    with caplog.at_level("INFO"):
+        teacher = CFRegressor("mlp", **settings).fit(X, Y, groups=artists)
+    assert teacher.chosen_ == {"head": "mlp", "loss": "mse_cosine"}
+    ridge, network = teacher.candidates_
+    assert network["own_artist"] > ridge["own_artist"] + 0.1
+    assert "head='auto' chose mlp with mse_cosine" in caplog.text
+    fixed = CFRegressor("mlp", head="mlp", loss="mse_cosine", **settings)
+    fixed.fit(X, Y, groups=artists)
+    np.testing.assert_array_equal(teacher.predict(X), fixed.predict(X))
+    teacher.save(tmp_path / "model", training_data=DATA)
+    loaded = CFRegressor.load(tmp_path / "model")
+    assert loaded.chosen_ == teacher.chosen_
+    assert loaded.candidates_ == teacher.candidates_
+
+
+def test_artists_weigh_the_same():
+    """One artist has 90 of 100 clips: its factors are not the mean of the estimates."""
+    rng = np.random.default_rng(0)
+    artists = np.r_[np.zeros(90, int), 1 + np.arange(10)]
+    Y = rng.normal(size=(11, 4))[artists]
+    X = 1e-6 * rng.normal(size=(100, 3))  # features without information
+    settings = {"head": "ridge", "alphas": (1e9,), "factor_norm": "raw"}
+    for weight, expected in (
+        ("artist", Y[np.unique(artists, return_index=True)[1]].mean(axis=0)),
+        ("clip", Y.mean(axis=0)),
+    ):
+        teacher = CFRegressor("mlp", clip_weight=weight, **settings)
+        teacher.fit(X, Y, groups=artists)
+        np.testing.assert_allclose(teacher.predict(X).mean(axis=0), expected, atol=1e-3)

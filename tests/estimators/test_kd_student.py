@@ -577,3 +577,54 @@ def test_a_model_is_saved_into_a_folder(planted, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="is a file: a model is saved into"):
         student(max_epochs=1).fit(X, y).save(tmp_path / "file", training_data=DATA)
+
+
+def test_auto_weight_does_without_a_teacher_that_knows_nothing(monkeypatch):
+    """The units are wanted for large random numbers: they cannot learn the task."""
+    monkeypatch.setattr("userlogfeat.estimators.kd_student.AUTO_REPEATS", 1)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 8)).astype(np.float32)
+    y = X[:, :3].argmax(axis=1)
+    settings = {"network": "mlp", "hidden": (16,), "random_state": 0, "kd_epochs": 4}
+    settings |= {"max_epochs": 8, "patience": 4}
+    noise = 30 * rng.normal(size=(120, 40))
+    student = KDStudentClassifier(kd_weight="auto", **settings)
+    student.fit(X, y, teacher_targets=noise)
+    assert (student.kd_weight_, student.mode_) == (0.0, "base")
+    base = KDStudentClassifier(mode="base", **settings).fit(X, y)
+    np.testing.assert_array_equal(student.predict_proba(X), base.predict_proba(X))
+
+
+@pytest.mark.parametrize(("gain", "mode"), [(0.5, "kd"), (0.0, "kd"), (-0.5, "base")])
+@pytest.mark.parametrize("kind", [KDStudentClassifier, KDStudentRegressor])
+def test_auto_weight_is_the_better_one_of_held_out_clips(monkeypatch, kind, gain, mode):
+    held_out = []
+
+    def goodness(self, weight, data, targets, trainer, split, held):
+        assert not set(held) & {*split[0], *split[1]}
+        held_out.append((weight, tuple(held)))
+        return gain if weight else 0.0
+
+    monkeypatch.setattr(kind, "_goodness", goodness)
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    y = np.tile([0, 1, 2], 10)
+    student = kind(kd_weight="auto", network="mlp", max_epochs=1, random_state=0)
+    student.fit(X, y, teacher_targets=X)
+    assert student.mode_ == mode
+    assert student.kd_weight_ == (kind().kd_weight if mode == "kd" else 0.0)
+    for weight in (kind().kd_weight, 0.0):  # every clip once in each of 3 repeats
+        clips = np.concatenate([rows for w, rows in held_out if w == weight])
+        assert np.bincount(clips).tolist() == [3] * 30
+
+
+def test_auto_weight_with_a_class_of_one_clip():
+    X = np.random.default_rng(0).normal(size=(12, 3))
+    y = np.repeat([0, 1, 2], [7, 4, 1])
+    student = KDStudentClassifier(
+        kd_weight="auto", network="mlp", hidden=(4,), max_epochs=1, random_state=0
+    )
+    assert student.fit(X, y, teacher_targets=X).kd_weight_ in (0.0, 10.0)
+    groups = np.zeros(12)  # nothing to choose by: the default
+    with pytest.warns(UserWarning, match="leave no clip to validate on"):
+        student.fit(X, y, teacher_targets=X, groups=groups)
+    assert student.kd_weight_ == 10.0

@@ -114,7 +114,10 @@ def _network_of(parameters, *, head=None):
         sizes = {"channels": parameters["channels"], "pools": _pairs(pools)}
         return {"network": network, **sizes}
     if network == "mlp":
-        layers = (head or parameters["head"]) == "mlp"
+        head = head or parameters["head"]
+        if head == "auto":  # which layers it will have is not known yet
+            return {"network": network, "hidden": "auto"}
+        layers = head == "mlp"
         hidden = np.atleast_1d(parameters["hidden"]).tolist() if layers else []
         return {"network": network, "hidden": tuple(hidden)}
     return {"network": network}

@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import has_fit_parameter
 
-from userlogfeat._groups import artist_groups
+from userlogfeat._groups import artist_groups, balance_artists
 from userlogfeat._typing import ArrayLike
 from userlogfeat.evaluation.folds import take
 from userlogfeat.evaluation.ranking import unit_rows
@@ -196,6 +196,7 @@ class FoldTeacher:
         settings = {}
         if hasattr(self.estimator, "alpha_") and self._has("alphas"):
             settings["alphas"] = (self.estimator.alpha_,)
+        settings |= getattr(self.estimator, "chosen_", {})  # by head="auto"
         folds = GroupKFold(min(self.data.n_folds, len(np.unique(artist))))
         for train, held in folds.split(artist, groups=artist):
             rows = np.flatnonzero(np.isin(self.overlap.student, artist[held]))
@@ -232,6 +233,9 @@ class FoldTeacher:
             factors = unit_rows(factors)
         if self.data.sample_weight is not None:
             weight = self.data.sample_weight[self.rows[part]]
+        if getattr(self.data.estimator, "clip_weight", None) == "artist":
+            weight = np.ones(len(factors)) if weight is None else weight
+            weight = balance_artists(weight, self.overlap.teacher[self.rows[part]])
         return np.average(factors, axis=0, weights=weight)
 
     def _has(self, parameter):

@@ -8,10 +8,13 @@ regression or an MLP from there to the factors is trained: the right choice unde
 from __future__ import annotations
 
 import copy
+import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import validate_data
 
 from userlogfeat._check import check_audio
@@ -24,6 +27,7 @@ from userlogfeat.estimators._base import (
     resolve_precision,
 )
 from userlogfeat.estimators._designs import ClipDesign
+from userlogfeat.estimators._head_choice import CANDIDATES, MIN_ARTISTS, choose_head
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups, standardised
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
@@ -35,6 +39,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from userlogfeat.weights.models import SavedModel
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class FactorHead:
@@ -68,7 +75,7 @@ class FactorHead:
         else:
             AudioTransformer.fit(regressor, X)
             features, squares = self._encode(X)
-        y, weight = regressor._check_targets(features, y, sample_weight)
+        y, weight = regressor._check_targets(features, y, sample_weight, groups)
         self._fit_head(features, y, weight, groups)
         squares["embedding"] = np.square(self._apply(features)).mean()
         return squares
@@ -165,28 +172,75 @@ class FactorHead:
 
     def _fit_head(self, features, y, weight, groups):
         regressor, trainer = self.regressor, Trainer(self.regressor)
-        if regressor.head == "ridge":
-            regressor.head_, regressor.alpha_ = fit_ridge_head(
+        groups = check_groups(groups, features)
+        given = features, y, weight, groups
+        head, loss = regressor.head, regressor._loss
+        if head == "auto":
+            (head, loss), results = self._choose(trainer, *given)
+            regressor.chosen_ = {"head": head}
+            if head == "mlp":
+                regressor.chosen_["loss"] = loss
+            regressor.candidates_ = results
+        regressor.head_, fitted = self._fit_candidate(trainer, (head, loss), *given)
+        for name, value in fitted.items():
+            setattr(regressor, name, value)
+
+    def _choose(self, trainer, features, y, weight, groups):
+        """Choose a head and its loss, and report it."""
+        regressor, start = self.regressor, time.perf_counter()
+        trainer = copy.copy(trainer)  # one that shows and keeps no epochs
+        trainer.estimator = clone(regressor).set_params(checkpoint=None, verbose=0)
+        candidates = CANDIDATES
+        if regressor.loss is not None:
+            candidates = (("ridge", None), ("mlp", regressor.loss))
+
+        def estimate(candidate, train, held):
+            parts = (None if a is None else a[train] for a in (y, weight, groups))
+            head, _ = self._fit_candidate(trainer, candidate, features[train], *parts)
+            return read_rows(head, as_tensor(features[held])).numpy()
+
+        chosen, results = choose_head(
+            estimate, y, candidates=candidates, groups=groups, seed=trainer.seed
+        )
+        found = ", ".join(
+            f"{r['head']}{'' if r['loss'] is None else ' ' + str(r['loss'])} "
+            f"{r['own_artist']:.3f} ({r['cosine']:.3f})"
+            for r in results
+        )
+        _LOG.info(
+            "head='auto' chose %s in %.1f s: %s",
+            " with ".join(str(part) for part in chosen if part is not None),
+            time.perf_counter() - start,
+            f"own-artist rank (cosine) of unseen artists: {found}"
+            if results
+            else f"it compares heads where fit has groups= of {MIN_ARTISTS} artists, "
+            "and two factors",
+        )
+        return chosen, results
+
+    def _fit_candidate(self, trainer, candidate, features, y, weight, groups):
+        """Fit a head of one kind; return it and the attributes that it adds."""
+        (head, loss), regressor = candidate, self.regressor
+        if head == "ridge":
+            network, alpha = fit_ridge_head(
                 features,
                 y,
                 alphas=regressor.alphas,
                 sample_weight=weight,
-                groups=check_groups(groups, features),
+                groups=groups,
                 seed=trainer.seed,
             )
-            return
+            return network, {"alpha_": alpha}
         data, n_units = standardised(features), y.shape[1]
         network = ClipDesign(regressor).build(data, n_units=n_units, seed=trainer.seed)
-        regressor.history_ = trainer.fit(
+        history = trainer.fit(
             network,
             data.inputs,
             {"factors": y, "weight": weight},
-            objective=partial(
-                estimate_factors, loss=resolve_loss(regressor.loss, "loss")
-            ),
+            objective=partial(estimate_factors, loss=resolve_loss(loss, "loss")),
             split=trainer.split(len(data), groups),
         )
-        regressor.head_ = data.for_raw_input(network, n_units).head
+        return data.for_raw_input(network, n_units).head, {"history_": history}
 
     def _apply(self, features):
         return read_rows(self.regressor.head_, as_tensor(features)).numpy()

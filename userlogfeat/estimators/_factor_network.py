@@ -50,7 +50,7 @@ class FactorNetwork:
         """
         regressor, design = self.regressor, ClipDesign(self.regressor)
         data = read_clips(regressor, X, design)
-        y, weight = regressor._check_targets(data.inputs, y, sample_weight)
+        y, weight = regressor._check_targets(data.inputs, y, sample_weight, groups)
         trainer, n_units = Trainer(regressor), y.shape[1]
         network = design.build(data, n_units=n_units, seed=trainer.seed)
         regressor.history_ = trainer.fit(
@@ -58,7 +58,7 @@ class FactorNetwork:
             data.inputs,
             {"factors": y, "weight": weight},
             objective=partial(
-                estimate_factors, loss=resolve_loss(regressor.loss, "loss")
+                estimate_factors, loss=resolve_loss(regressor._loss, "loss")
             ),
             split=trainer.split(len(data), groups),
         )

@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from userlogfeat._check import check_choice, check_positive, check_weights
+from userlogfeat._groups import balance_artists
 from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.estimators._factor_head import FactorHead
 from userlogfeat.estimators._factor_network import FactorNetwork
@@ -34,7 +35,7 @@ from userlogfeat.estimators._parameters import (
 )
 from userlogfeat.estimators._sklearn import RegressorMixin
 from userlogfeat.estimators._trained import TrainedTransformer
-from userlogfeat.estimators._training import scale_of
+from userlogfeat.estimators._training import check_groups, scale_of
 from userlogfeat.evaluation.ranking import unit_rows
 
 if TYPE_CHECKING:
@@ -71,13 +72,18 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         output is trained, and `network` is not used. This is the right choice under
         about 10,000 tracks. A saved model names the encoder, and is refused where that
         has other weights.
-    head : {"ridge", "mlp"}
-        ``"ridge"``: a linear map in closed form, its regularisation chosen among
-        `alphas` by cross-validation, over groups (artists) where `fit` is given them.
+    head : {"auto", "ridge", "mlp"}
+        ``"auto"``: the one of the other two, and its loss, that ranks and estimates the
+        factors of artists it has not seen best, by cross-validation over `groups` (see
+        the notes). ``"ridge"``: a linear map in closed form, its regularisation chosen
+        among `alphas` by cross-validation, over groups (artists) where `fit` is given
+        them.
         ``"mlp"``: layers of `hidden` units, trained with `loss`.
-    loss : str or (str, dict)
-        Loss of networks and MLP heads, registered in :mod:`userlogfeat.losses`; the
-        default is the paper's. With a dict, parameters of that loss.
+    loss : str, (str, dict) or None
+        Loss of networks and MLP heads, registered in :mod:`userlogfeat.losses`:
+        ``"mse_cosine"`` (the paper's), ``"info_nce"``, ``"co_listen"`` and others. With
+        a dict, parameters of that loss. None is the paper's, and with ``head="auto"``
+        one of several, chosen with the head.
     head_layer : str, sequence of str, or None
         Layers of the encoder that the head reads, side by side; ``"mean"`` is the mean
         of its layers. None is the encoder's own choice, musicnn's ``taggram``.
@@ -89,6 +95,10 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     factor_norm : {"unit", "raw"}
         ``"unit"`` scales every row of factors to unit length before training (a single
         column is left as it is); ``"raw"`` is the paper's.
+    clip_weight : {"artist", "clip"}
+        Where `fit` is given `groups`: ``"artist"`` divides the weight of each clip by
+        the number of its artist's clips, so that prolific artists do not dominate;
+        ``"clip"`` leaves it as it is.
     alphas : sequence of float
         Regularisation strengths to choose from, for standardised inputs.
     duration : float or None
@@ -104,6 +114,12 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         The learned head, input standardisation folded in (encoder and mlp).
     network_ : torch.nn.Module
         The trained network and its front end (se_cnn and your own).
+    chosen_ : dict
+        What ``head="auto"`` chose: `head` and, for an MLP, `loss`.
+    candidates_ : list of dict
+        What it chose from: `head`, `loss`, `own_artist` (rank of the own artist, 1 is
+        best), `cosine` and `seconds`. Empty where it could not compare, and took the
+        ridge: artists are unknown or fewer than 30, or there is one factor alone.
     alpha_ : float
         The regularisation chosen for the ridge head.
     history_ : list of dict
@@ -112,6 +128,18 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         Factor that brings each layer to unit mean square on the training clips.
     n_features_in_ : int
         Length of a row of X, where X is an array.
+
+    Notes
+    -----
+    ``head="auto"`` fits a ridge regression and MLPs of two losses in three folds of
+    artists, and ranks the artists left out: the own one should be the nearest to the
+    estimate. Among heads whose mean rank is within a standard error of the best, it
+    takes the one with the largest cosine. At most 2,000 clips are used for that, as
+    many of each artist as possible, so it takes seconds where a ridge takes a fraction
+    of one: ``benchmarks/teacher_head.py`` has both, and what is chosen. `groups` of
+    `fit` are the artists; without them, clips of equal factors are by one artist, and
+    where no two are equal it is the ridge.
+    ``head="ridge"`` is the fast choice.
 
     References
     ----------
@@ -133,12 +161,13 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     network: Literal["se_cnn", "mlp"] | type[nn.Module] = "se_cnn"
     _: KW_ONLY
     encoder: str | Encoder | None = None
-    head: Literal["ridge", "mlp"] = "ridge"
-    loss: str | tuple[str, dict[str, Any]] = "mse_cosine"
+    head: Literal["auto", "ridge", "mlp"] = "auto"
+    loss: str | tuple[str, dict[str, Any]] | None = None
     head_layer: str | Sequence[str] | None = None
     head_pooling: Literal["mean", "max", "meanstd"] = "meanstd"
     layer: str | Sequence[str] = "embedding"
     factor_norm: Literal["unit", "raw"] = "unit"
+    clip_weight: Literal["artist", "clip"] = "artist"
     alphas: Sequence[float] = RIDGE_ALPHAS
     crop: Literal["middle", "start", "random"] = "middle"
 
@@ -160,10 +189,12 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
             Factors of the item each clip is of, such as
             ``CFEmbedding.item_factors_`` aligned by ``Catalogue.align``.
         sample_weight : array-like (n_clips,), optional
-            Weights of the clips.
+            Weights of the clips, such as ``numpy.log1p(listeners)``: factors of items
+            with few listeners are noisy.
         groups : array-like (n_clips,), optional
             Artist of each clip: clips of one artist are on one side of every split
-            that chooses the regularisation or validates an epoch.
+            that chooses the head or the regularisation or validates an epoch, and the
+            artists weigh the same (`clip_weight`).
 
         Returns
         -------
@@ -221,12 +252,17 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         y, single = self._as_learned(y)
         return super().score(X, y[:, 0] if single else y, sample_weight)
 
+    @property
+    def _loss(self):
+        """The loss, where it is not chosen."""
+        return "mse_cosine" if self.loss is None else self.loss
+
     def _strategy(self):
         """The training strategy that `encoder` and `network` select."""
         head = self.encoder is not None or self.network == "mlp"
         return (FactorHead if head else FactorNetwork)(self)
 
-    def _check_targets(self, inputs, y, sample_weight):
+    def _check_targets(self, inputs, y, sample_weight, groups):
         """Factors (n_clips, n_factors) and weights (n_clips,), float32."""
         if y is None:
             raise ValueError(
@@ -235,7 +271,11 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
             )
         y, self._single_output_ = self._as_learned(y)
         check_consistent_length(inputs, y)
-        return y, check_weights(sample_weight, len(y))
+        weight = check_weights(sample_weight, len(y))
+        if self.clip_weight == "artist" and groups is not None:
+            groups = check_groups(groups, y)
+            weight = balance_artists(weight, groups).astype(np.float32)
+        return y, weight
 
     def _as_learned(self, y):
         """Factors (n_clips, n_factors) as they are learned; whether y was 1-D."""
@@ -264,7 +304,10 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
 
     def _fitted(self, folder):
         alpha = getattr(self, "alpha_", None)
-        return {"single_output": self._single_output_, "alpha": alpha}
+        fitted = {"single_output": self._single_output_, "alpha": alpha}
+        if hasattr(self, "chosen_"):
+            fitted |= {"chosen": self.chosen_, "candidates": self.candidates_}
+        return fitted
 
     def _restore(self, saved, folder):
         fitted = saved.config["fitted"]
@@ -272,6 +315,8 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         self._single_output_ = fitted["single_output"]
         if fitted["alpha"] is not None:
             self.alpha_ = fitted["alpha"]
+        if "chosen" in fitted:
+            self.chosen_, self.candidates_ = fitted["chosen"], fitted["candidates"]
         self._strategy().restore(saved)
 
     def _rate_and_context(self):
@@ -284,8 +329,9 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         super()._check_parameters()
         check_network(self.network, ("se_cnn", "mlp"))
         check_training(self)
-        check_choice(self.head, "head", ("ridge", "mlp"))
-        resolve_loss(self.loss, "loss")
+        check_choice(self.head, "head", ("auto", "ridge", "mlp"))
+        resolve_loss(self._loss, "loss")
+        check_choice(self.clip_weight, "clip_weight", ("artist", "clip"))
         check_choice(self.head_pooling, "head_pooling", ("mean", "max", "meanstd"))
         check_choice(self.factor_norm, "factor_norm", ("unit", "raw"))
         if np.ndim(self.alphas) != 1 or len(self.alphas) == 0:

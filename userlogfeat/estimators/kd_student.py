@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.special import softmax
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import assert_all_finite, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -31,6 +32,7 @@ from sklearn.utils.validation import (
 
 from userlogfeat._check import check_audio, check_choice, check_positive, check_weights
 from userlogfeat._labels import is_null
+from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.audio import AudioError
 from userlogfeat.estimators._base import (
@@ -52,10 +54,12 @@ from userlogfeat.estimators._teacher import embed_by, resolve_teacher
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import (
     Trainer,
+    check_groups,
     clip_duration,
     read_clips,
     standardised,
 )
+from userlogfeat.evaluation.folds import stratified_folds
 from userlogfeat.losses import distillation, weighted_mean
 from userlogfeat.networks.data_parallel import all_gather
 from userlogfeat.networks.mlp import (
@@ -78,7 +82,22 @@ MODES = ("base", "fix", "init", "kd")
 MIN_STEPS = 10
 # Epochs over which the weight of the distillation falls, and at most this share of all.
 KD_EPOCHS, KD_SHARE = 50, 0.25
+# Cross-validation by which kd_weight="auto" decides, repeated where clips are few.
+AUTO_FOLDS, AUTO_REPEATS, AUTO_FEW = 3, 3, 300
 N_UNITS = 40  # of the penultimate layer without a teacher: Lee et al., 3.1
+
+
+def _inner_folds(y, classes, groups, seed):
+    """Folds of training clips: by artist, with classes in proportion."""
+    n_folds = min(AUTO_FOLDS, len(y if groups is None else np.unique(groups)))
+    if n_folds < 2:
+        return []
+    # A class of a single clip cannot be on both sides.
+    if classes is not None and np.bincount(classes).min() >= n_folds:
+        return stratified_folds(classes, n_folds, groups=groups, seed=seed)
+    kind = KFold if groups is None else GroupKFold
+    splitter = kind(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(y, groups=groups))
 
 
 @estimator
@@ -103,8 +122,12 @@ class _Student(TrainingParameters, TrainedTransformer):
         teacher of the same architecture. ``"kd"``: from scratch, while the penultimate
         units are trained to match the teacher's embedding. None is ``"kd"`` where there
         is a teacher and ``"base"`` elsewhere.
-    kd_weight : float
+    kd_weight : float or "auto"
         Weight of the distillation loss beside that of the task; 1 in the paper.
+        ``"auto"``: the default weight, or 0 (as with ``mode="base"``), whichever is
+        better by cross-validation inside the training clips. So a teacher that knows
+        nothing of the task does no harm, at the price of 6 further fits, or 18 under
+        300 clips. The choice is `kd_weight_`.
     kd_epochs : int, "auto" or None
         Epochs over which that weight falls to 0, in a straight line, fewer than
         `max_epochs`. ``"auto"``: 50, or a quarter of `max_epochs` where that is less (a
@@ -148,7 +171,7 @@ class _Student(TrainingParameters, TrainedTransformer):
 
     teacher: Any = None
     mode: Literal["base", "fix", "init", "kd"] | None = None
-    kd_weight: float = 1.0
+    kd_weight: float | Literal["auto"] = 1.0
     _: KW_ONLY
     kd_epochs: int | str | None = "auto"
     kd_loss: str | tuple[str, dict[str, Any]] = "mse_cosine"
@@ -221,6 +244,13 @@ class _Student(TrainingParameters, TrainedTransformer):
         trainer = Trainer(self, min_steps=MIN_STEPS)
         classes = targets["y"] if isinstance(self, ClassifierMixin) else None
         split = trainer.split(len(data), groups, classes)
+        if mode == "kd":
+            self.kd_weight_ = self.kd_weight
+            if self.kd_weight == "auto":
+                self.kd_weight_ = self._choose_weight(data, targets, trainer, groups)
+                if self.kd_weight_ == 0:
+                    mode = "base"
+                    del targets["teacher"]
         if mode == "fix":
             self._fit_output(data, targets, trainer, split)
         else:
@@ -312,7 +342,52 @@ class _Student(TrainingParameters, TrainedTransformer):
         self.network_ = data.for_raw_input(network, self._n_units_)
         self._spec = design.spec(data, **sizes)
 
-    def _train(self, network, data, targets, trainer, split):
+    def _choose_weight(self, data, targets, trainer, groups):
+        """Choose the weight of the distillation: the default, or 0 if that is better.
+
+        Every clip is predicted by students that have not seen its artist. Ties are for
+        the teacher.
+        """
+        n_clips, y = len(data), targets["y"]
+        default = type(self).kd_weight
+        groups = check_groups(groups, np.empty((n_clips, 1)))
+        classes = y if isinstance(self, ClassifierMixin) else None
+        gain = 0.0
+        for repeat in range(AUTO_REPEATS if n_clips < AUTO_FEW else 1):
+            folds = _inner_folds(y, classes, groups, trainer.seed + repeat)
+            for train, held in folds:
+                known = [None if a is None else a[train] for a in (groups, classes)]
+                split = tuple(train[rows] for rows in trainer.split(len(train), *known))
+                goodness = [
+                    self._goodness(weight, data, targets, trainer, split, held)
+                    for weight in (default, 0.0)
+                ]
+                gain += goodness[0] - goodness[1]
+        return default if gain >= 0 else 0.0
+
+    def _goodness(self, weight, data, targets, trainer, split, held):
+        """Sum over `held` of what a student of this weight gets right."""
+        targets = dict(targets)
+        n_units = targets["teacher"].shape[1] if weight else N_UNITS
+        if not weight:
+            del targets["teacher"]
+        sizes = {"n_units": n_units, "n_outputs": self._n_outputs_}
+        network = ClipDesign(self).build(data, seed=trainer.seed, **sizes)
+        alone = copy.copy(trainer)  # one that shows and keeps no epochs
+        alone.estimator = copy.copy(self)
+        alone.estimator.checkpoint, alone.estimator.verbose = None, 0
+        self._train(network, data, targets, alone, split, weight)
+        total, device = 0.0, next(network.parameters()).device
+        with torch.inference_mode(), limit_torch(1):
+            for rows in torch.from_numpy(held).split(self.batch_size):
+                x = data.inputs.batch(rows).to(device)
+                outputs = network.output(network.penultimate(x)).float().cpu()
+                total += self._count_right(outputs, targets["y"][rows.numpy()])
+        return total
+
+    def _train(self, network, data, targets, trainer, split, kd_weight=None):
+        if kd_weight is None:
+            kd_weight = getattr(self, "kd_weight_", 0.0)
         kd_loss = resolve_loss(self.kd_loss, "kd_loss")
 
         def objective(net, x, batch, epoch):
@@ -321,7 +396,7 @@ class _Student(TrainingParameters, TrainedTransformer):
             task = weighted_mean(task, batch["weight"])
             loss = task
             if "teacher" in batch:
-                weight = self._kd_weight(epoch)
+                weight = kd_weight * self._share(epoch)
                 given = (hidden.float(), batch["teacher"], weight)
                 loss = distillation(task, *given, kd_loss)
             return {"loss": loss, "task_loss": task}
@@ -337,12 +412,10 @@ class _Student(TrainingParameters, TrainedTransformer):
             min_epochs=(self._fall() or 0) if "teacher" in targets else 0,
         )
 
-    def _kd_weight(self, epoch):
-        """Weight of the distillation in an epoch, counted from 0."""
+    def _share(self, epoch):
+        """Share of the weight of the distillation in an epoch, counted from 0."""
         fall = self._fall()
-        if fall is None:
-            return self.kd_weight
-        return self.kd_weight * max(0.0, 1 - epoch / fall)
+        return 1.0 if fall is None else max(0.0, 1 - epoch / fall)
 
     def _fall(self):
         """Epochs until the weight of the distillation is 0; None if it stays."""
@@ -478,9 +551,10 @@ class _Student(TrainingParameters, TrainedTransformer):
         check_choice(self.mode, "mode", (None, *MODES))
         weight = self.kd_weight
         number = isinstance(weight, Real) and not isinstance(weight, bool)
-        if not (number and 0 <= weight < float("inf")):
+        if weight != "auto" and not (number and 0 <= weight < float("inf")):
             raise ValueError(
-                f"Got kd_weight={weight!r}, expected a finite number of 0 or more."
+                f"Got kd_weight={weight!r}, expected a finite number of 0 or more, or "
+                '"auto".'
             )
         self._check_kd_epochs()
         resolve_loss(self.kd_loss, "kd_loss")
@@ -549,7 +623,9 @@ class KDStudentClassifier(ClassifierMixin, _Student):
     classes_ : ndarray (n_classes,)
         The labels.
     mode_ : str
-        The mode that was used.
+        The mode that was used: ``"base"`` where ``kd_weight="auto"`` chose 0.
+    kd_weight_ : float
+        Weight of the distillation, with ``mode="kd"``; 0 where ``"auto"`` did without.
     network_ : torch.nn.Module
         The trained network, front end or standardisation included; all modes but
         ``"fix"``.
@@ -600,7 +676,7 @@ class KDStudentClassifier(ClassifierMixin, _Student):
     ['base', 'kd', 'fix']
     """
 
-    kd_weight: float = 10.0
+    kd_weight: float | Literal["auto"] = 10.0
     _: KW_ONLY
     class_weight: dict[Any, float] | Literal["balanced"] | None = None
 
@@ -644,6 +720,10 @@ class KDStudentClassifier(ClassifierMixin, _Student):
             )
         return codes.astype(np.int64), weight
 
+    def _count_right(self, outputs, y):
+        """Number of clips whose label is right."""
+        return float((outputs.argmax(dim=1).numpy() == y).sum())
+
     def _task_loss(self, outputs, y):
         return F.cross_entropy(outputs, y, reduction="none")
 
@@ -676,7 +756,9 @@ class KDStudentRegressor(RegressorMixin, _Student):
     Attributes
     ----------
     mode_ : str
-        The mode that was used.
+        The mode that was used: ``"base"`` where ``kd_weight="auto"`` chose 0.
+    kd_weight_ : float
+        Weight of the distillation, with ``mode="kd"``; 0 where ``"auto"`` did without.
     network_ : torch.nn.Module
         The trained network, front end or standardisation included; all modes but
         ``"fix"``.
@@ -735,6 +817,10 @@ class KDStudentRegressor(RegressorMixin, _Student):
         self._target_scale_ = np.where(scale > 0, scale, 1.0)
         y = (y - self._target_mean_) / self._target_scale_
         return y.astype(np.float32), check_weights(sample_weight, len(y))
+
+    def _count_right(self, outputs, y):
+        """Sum over clips of the negative squared error."""
+        return -float(np.square(outputs.numpy() - y).sum())
 
     def _task_loss(self, outputs, y):
         return (outputs - y).square().mean(dim=1)
