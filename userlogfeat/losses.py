@@ -232,7 +232,7 @@ def co_listen(
     predicted, target : Tensor (n_clips, n_factors)
         Estimates y and factors t.
     temperature : float
-        Of all three distributions.
+        Temperature of all three distributions.
     anchor : float
         Weight of :func:`mse_cosine`, which is added, as in :func:`info_nce`.
 

@@ -115,9 +115,9 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     network_ : torch.nn.Module
         The trained network and its front end (se_cnn and your own).
     chosen_ : dict
-        What ``head="auto"`` chose: `head` and, for an MLP, `loss`.
+        Choice of ``head="auto"``: `head` and, for an MLP, `loss`.
     candidates_ : list of dict
-        What it chose from: `head`, `loss`, `own_artist` (rank of the own artist, 1 is
+        Candidates of that choice: `head`, `loss`, `own_artist` (rank of the own artist, 1 is
         best), `cosine` and `seconds`. Empty where it could not compare, and took the
         ridge: artists are unknown or fewer than 30, or there is one factor alone.
     alpha_ : float
