@@ -408,9 +408,9 @@ def main():
             f"Means of the weeks from {first} on. The oracle trains factors from "
             "scratch every week on the same plays; the twin is not disturbed, and has "
             "the same recommendations where no fault says otherwise.",
-            f"An item is semi-cold with fewer than {FEW} listeners, cold with none. In "
-            "a week only 0 to 13 items are either, so ten of them are nearly all: these "
-            "two rows do not show quality. The warm row does.",
+            f"An item is semi-cold with fewer than {FEW} listeners, cold with none. "
+            "Only 0 to 13 items a week are either, so ten of them are nearly all; "
+            "these two rows do not show quality. The warm row does.",
         ],
         seed=SEED,
     )
