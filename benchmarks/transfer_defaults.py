@@ -1,4 +1,4 @@
-"""What reaches a user who sets nothing: an SVM with the estimate, before and after.
+"""Measure the gain of the defaults: an SVM with the estimate, before and after.
 
 Tasks whose teacher, labels and test clips share no artist. An RBF SVM (C searched) on
 the features, and with the teacher's estimate of each clip as further columns, from

@@ -40,7 +40,7 @@ class OnnxModel:
     digest : str
         SHA-256 of the file: equal digests, equal features.
     metadata : dict
-        What the file says of itself: ``layers`` {name: columns}, ``scales`` {name:
+        Metadata of the file: ``layers`` {name: columns}, ``scales`` {name:
         factor}, ``classes`` {name: names of its columns}, ``sample_rate`` (Hz),
         ``min_samples``, ``duration`` (s, or None), ``crop``, ``training_data``, ...
     """
@@ -54,7 +54,7 @@ class OnnxModel:
 
     @property
     def input(self) -> str:
-        """What it reads: ``"waveforms"``, ``"log_mel"`` or ``"features"``."""
+        """Kind of its input: ``"waveforms"``, ``"log_mel"`` or ``"features"``."""
         return self.session.get_inputs()[0].name
 
     @property
@@ -161,7 +161,7 @@ def resolve_provider(device: Any) -> str:
     available = runtime.get_available_providers()
     if str(device) == "auto":
         return _PROVIDERS["cuda" if _PROVIDERS["cuda"] in available else "cpu"]
-    provider = _PROVIDERS.get(str(device))
+    provider = _PROVIDERS.get(str(device), "")
     if provider not in available:
         raise ValueError(
             f'Got device={device!r}, expected "auto", "cpu" or "cuda", and that the '

@@ -36,7 +36,7 @@ class FactorArray(np.ndarray):
         return plain[()] if return_scalar else plain
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make, arguments, state = super().__reduce__()
+        make, arguments, state, *_ = tuple(super().__reduce__())
         return make, arguments, (state, self.space)
 
     def __setstate__(self, state: Any) -> None:
@@ -85,7 +85,7 @@ def check_same_space(first: Any, second: Any, names: tuple[str, str]) -> None:
     first, second : array-like
         Factors or embeddings, perhaps from :func:`in_space`.
     names : tuple of str
-        What the caller's user calls them.
+        Their names in the caller's signature.
 
     Raises
     ------

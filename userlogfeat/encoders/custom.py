@@ -79,7 +79,7 @@ class CustomEncoder(WindowedEncoder):
             {n: x[row].float() for n, x in found.items()} for row in range(len(lengths))
         ]
 
-    def _check(self, found, name, n_clips) -> Tensor:
+    def _check(self, found: Any, name: str, n_clips: int) -> Tensor:
         x = found.get(name) if isinstance(found, dict) else None
         size = self.layer_sizes[name]
         if x is None or x.ndim != 3 or x.shape[::2] != (n_clips, size):

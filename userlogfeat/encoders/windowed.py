@@ -10,7 +10,7 @@ frames as if the clip had been encoded in one piece. Nothing is drawn at random.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -57,7 +57,7 @@ class WindowedEncoder:
     """
 
     # Whether a pass may pad its windows: the padding is masked, and changes nothing.
-    masks_padding: ClassVar[bool] | bool = False
+    masks_padding: bool = False
     name: str
     sample_rate: int
     min_samples: int

@@ -373,7 +373,7 @@ def _columns(shown: Clips) -> dict[str, Any]:
     return columns
 
 
-def _model_data(model) -> dict[str, Any]:
+def _model_data(model: Any) -> dict[str, Any]:
     return {"name": model.name, "tagNames": model.tags, "tags": clip_tags(model)}
 
 

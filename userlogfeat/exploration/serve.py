@@ -42,8 +42,8 @@ def make_server(html: str, files: Sequence[str], port: int = 0) -> ThreadingHTTP
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            own = {f"127.0.0.1:{self.server.server_port}"}
-            own.add(f"localhost:{self.server.server_port}")
+            port = self.server.server_address[1]
+            own = {f"127.0.0.1:{port}", f"localhost:{port}"}
             audio = _AUDIO.fullmatch(self.path)
             if self.headers.get("Host") not in own:
                 self.send_error(403)

@@ -53,7 +53,9 @@ class Graph:
             self.initializers: list[onnx.TensorProto] = []
             self.n_names = 0
 
-    def __call__(self, op: str, *inputs: Any, n_outputs: int = 1, **attributes: Any):
+    def __call__(
+        self, op: str, *inputs: Any, n_outputs: int = 1, **attributes: Any
+    ) -> Any:
         """Append an operation; its value, or a list of values if it has several.
 
         Parameters

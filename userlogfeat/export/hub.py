@@ -175,7 +175,7 @@ def model_card(
 
 
 def _front_matter(data: dict[str, Any]) -> str:
-    """What the hub reads; texts as JSON, which is YAML as well."""
+    """Front matter that the hub reads; texts as JSON, which is YAML as well."""
     name = "non-commercial" if data["non_commercial"] else "see-below"
     lines = ["library_name: userlogfeat", "license: other", f"license_name: {name}"]
     lines += ["pipeline_tag: feature-extraction", "tags: [music, audio, userlogfeat]"]

@@ -165,7 +165,7 @@ def _plain_encoder(name):
 
 
 def _fitted(saved):
-    """What a student learned of its task: {} for others."""
+    """Metadata of a student's task: {} for others."""
     return saved.config.get("fitted", {})
 
 
@@ -184,7 +184,7 @@ def _finish_output(graph, output, fitted):
 
 
 def _metadata(saved, sizes, precision, opset):
-    """What `METADATA` lists."""
+    """Return the values of `METADATA`."""
     network, config = saved.network, saved.config
     front_end = getattr(network, "front_end", None)
     settings, data = front_end and front_end.front_end, config["training_data"]

@@ -89,9 +89,8 @@ def align_factors(
     if cosine < CLOSE:
         warn_of_distance(cosine)
     space = space_of(onto)
-    return tuple(
-        in_space((side @ rotation).astype(np.float32), space) for side in (users, items)
-    )
+    users, items = ((side @ rotation).astype(np.float32) for side in (users, items))
+    return in_space(users, space), in_space(items, space)
 
 
 def rows_of(

@@ -214,12 +214,12 @@ def scaled_on_spark(pairs: DataFrame, alpha: float) -> float:
     """
     from pyspark.sql import functions as F
 
-    sums = pairs.agg(
+    total, n_users, n_items = pairs.agg(
         F.sum(F.col("count").cast("double")),
         F.count_distinct("user"),
         F.count_distinct("item"),
     ).first()
-    return regularization_for(*sums, alpha)
+    return regularization_for(total, n_users, n_items, alpha)
 
 
 def factors_of(

@@ -91,11 +91,13 @@ class Events:
 
     def take_pending(self, pool: Executor) -> None:
         """Look up the identifiers of what was added."""
+        pending: Any
         pending, self.pending = self.pending, []
         if not pending:
             return
         both = (self.user_codes, self.item_codes)
         users, items = pool.map(lambda codes: codes.take_codes(), both)
+        counts: Any
         counts, verdicts, times = zip(*pending, strict=True)
         counts = np.concatenate(counts)
         times = None if times[0] is None else np.concatenate(times)
@@ -115,7 +117,7 @@ class Events:
         self.plays.append(rows if counts.all() else _pick(rows, counts > 0))
         self.n_plays += len(self.plays[-1][0])
         if self.n_plays > _MERGE_ROWS + 2 * self.n_merged:
-            self.plays = [_merge(*_joined(self.plays), self._half_life())]
+            self.plays = [_merge(*_joined(self.plays), half_life=self._half_life())]
             self.n_plays = self.n_merged = len(self.plays[0][0])
 
     def interactions(self, weights: str, rules: Rules) -> Interactions:
@@ -321,7 +323,9 @@ def _fraction_left(ages, half_life):
     return np.exp2(-np.asarray(ages, dtype=np.float64) / half_life)
 
 
-def _merge(users, items, counts, times, half_life=None):
+def _merge(
+    users: Any, items: Any, counts: Any, times: Any, half_life: float | None = None
+) -> Any:
     """Add up the plays of each pair and keep its last time.
 
     With a half-life each play counts what is left of it at the pair's last time.
@@ -348,7 +352,7 @@ def _merge(users, items, counts, times, half_life=None):
     return users[last], items[last], counts, None if times is None else times[last]
 
 
-def _in_order(parts, user_places: Places, item_places: Places):
+def _in_order(parts: Any, user_places: Places, item_places: Places) -> Any:
     """Replace codes by rows and columns, one part after another."""
     for index, (users, items, *rest) in enumerate(parts):
         rows = (user_places.of_codes[users], item_places.of_codes[items], *rest)
@@ -367,7 +371,7 @@ def _joined(parts):
     return joined
 
 
-def _pick(rows, mask):
+def _pick(rows: Any, mask: Any) -> tuple[Any, ...]:
     return tuple(None if column is None else column[mask] for column in rows)
 
 

@@ -293,7 +293,7 @@ def read_aliases(aliases: Aliases | None) -> dict[Any, Any] | None:
         A table has the columns "old" and "new".
     """
     if aliases is None or isinstance(aliases, Mapping):
-        return aliases
+        return aliases if aliases is None else dict(aliases)
     pairs, codes = [], {name: IdCodes(name) for name in ("old", "new")}
     for chunk in iter_chunks(aliases, {"old": "old", "new": "new"}):
         for role in codes:
