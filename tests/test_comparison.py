@@ -858,7 +858,7 @@ def mlp_student(**settings):
             mlp_student(),
             {},
             {},
-            r"'init' .* hidden=\(\) and the student hidden=\(256,\)",
+            r"'init' .* hidden='auto' and the student hidden=\(256,\)",
         ),
         (
             mlp_student(hidden=(8,)),
@@ -1333,7 +1333,9 @@ def planted_task(n_artists=200, n_factors=2, n_bands=24):
 
 def test_true_logs_help_a_student_of_few_labels_and_permuted_do_not():
     X, y, artists, factors = planted_task()
-    estimator = CFRegressor(network="mlp", factor_norm="raw", random_state=0)
+    estimator = CFRegressor(
+        network="mlp", head="ridge", factor_norm="raw", random_state=0
+    )
     student = KDStudentClassifier(
         kd_weight=3.0,
         network="mlp",

@@ -171,8 +171,9 @@ def test_a_second_fit_in_another_mode_forgets_the_first(planted, teacher):
 
 def test_kd_epochs_lower_the_weight_to_nothing():
     model = KDStudentClassifier(kd_weight=8.0, kd_epochs=4, max_epochs=6)
-    assert [model._kd_weight(epoch) for epoch in range(6)] == [8, 6, 4, 2, 0, 0]
-    assert KDStudentClassifier(kd_weight=8.0, kd_epochs=None)._kd_weight(99) == 8
+    shares = [model._share(epoch) for epoch in range(6)]
+    assert shares == [1, 0.75, 0.5, 0.25, 0, 0]
+    assert KDStudentClassifier(kd_weight=8.0, kd_epochs=None)._share(99) == 1
 
 
 @pytest.mark.parametrize(
@@ -181,10 +182,10 @@ def test_kd_epochs_lower_the_weight_to_nothing():
 def test_the_weight_falls_within_what_is_run(max_epochs, fall):
     """Was: 50 epochs whatever max_epochs, so that it never fell to 0."""
     model = KDStudentClassifier(kd_weight=8.0, max_epochs=max_epochs)
-    weights = [model._kd_weight(epoch) for epoch in range(max_epochs)]
-    assert np.count_nonzero(weights) == fall
-    assert weights[-1] == 0
-    assert model._kd_weight(0) == 8
+    shares = [model._share(epoch) for epoch in range(max_epochs)]
+    assert np.count_nonzero(shares) == fall
+    assert shares[-1] == 0
+    assert shares[0] == 1
 
 
 def test_permuted_logs_do_not_hold_a_short_training_down(planted):

@@ -131,7 +131,7 @@ def test_every_source_says_the_same_of_clips(of_clips, waveforms, files):
 
 def test_a_bundled_name(musicnn, waveforms):
     clips = np.tile(waveforms[:2], 3)
-    said = embed_by(resolve_teacher("lastfm2k-musicnn"), clips)
+    said = embed_by(resolve_teacher("lastfm-mpd-musicnn"), clips)
     embedder = UserLogEmbedder(layer="embedding", scale=False)
     np.testing.assert_allclose(said, embedder.fit_transform(clips), rtol=1e-5)
 

@@ -16,7 +16,7 @@ def exported(plain, *example):
 
 
 def test_the_bundled_model(musicnn):
-    model = load_model("lastfm2k-musicnn")
+    model = load_model("lastfm-mpd-musicnn")
     log_mel = 3 * torch.rand(96, 250, generator=torch.Generator().manual_seed(0))
     program = exported(model.plain(), log_mel)
     embedder = UserLogEmbedder(layer="embedding", scale=False)

@@ -234,7 +234,9 @@ def _load_network(folder: str, own_code: bool, digest: str, device: str) -> nn.M
 def _licence(folder):
     card = Path(folder) / "README.md"
     if card.is_file():
-        match = re.search(r"^license:\s*(\S+)", card.read_text(errors="replace"), re.M)
+        match = re.search(
+            r"^license:\s*(\S+)", card.read_text("utf-8", errors="replace"), re.M
+        )
         if match:
             return match[1]
     return "not stated"
