@@ -177,7 +177,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         yield from self._embed_batch(network, layers, batch, memory)
 
     def _log_decisions(self, clips):
-        decided = [str(resolve_device(self.device))]
+        decided = [self._device_name()]
         if hasattr(self, "precision"):
             decided.append(resolve_precision(self.precision, self.device))
         if clips.kind == "paths":
@@ -185,6 +185,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         text = ", ".join(decided)
         name = type(self).__name__
         logger.info("%s: %d clips (%s) on %s", name, len(clips), clips.kind, text)
+
+    def _device_name(self):
+        return str(resolve_device(self.device))
 
     def _front_end(self):
         return resolve_front_end(self.frontend)

@@ -200,6 +200,9 @@ class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
         model = self._load_network()
         return model.sample_rate, model.min_samples / model.sample_rate
 
+    def _device_name(self):
+        return resolve_provider(self.device)
+
     def _check_device(self):
         resolve_provider(self.device)
 
