@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from userlogfeat._progress import show_progress
 from userlogfeat.encoders.musicnn import COMMAND
 
 DATA = Path(
@@ -17,6 +18,13 @@ DATA = Path(
 )
 
 collect_ignore = ["typing/user_script.py"]  # for mypy; it has mistakes
+
+
+@pytest.fixture(autouse=True)
+def _progress_as_by_default():
+    """`--quiet` of a command in this process would silence the tests after it."""
+    yield
+    show_progress(None)
 
 
 @pytest.fixture(scope="session")
