@@ -24,7 +24,12 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "auto_examples/*.md5", "auto_examples/*.ipynb"]
+exclude_patterns = [
+    "_build",
+    "auto_examples/*.md5",
+    "auto_examples/*.ipynb",
+    "generated",  # where the reference was written before
+]
 # Docstrings that estimators inherit from scikit-learn refer to labels of its own pages.
 suppress_warnings = ["config.cache", "ref.ref"]
 nitpicky = False

@@ -203,8 +203,8 @@ class UserEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             The column of the item each user played last, as `read_logs` has it where
             logs have times: the target of that user. -1 where unknown. Where it was
             disliked, or is unknown, and for all users by default, each epoch draws
-            another target from the history. [1]_ has the last; to draw shows the tower
-            more targets, which pays where users are few.
+            another target from the history. Chen et al. take the last; to draw shows
+            the tower more targets, which pays where users are few.
 
         Returns
         -------
@@ -347,7 +347,7 @@ class UserEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         demographics, liked, disliked
             As of `transform`.
         k : int
-            200 in [1]_.
+            200 in the paper.
 
         Returns
         -------
