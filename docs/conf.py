@@ -24,12 +24,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = [
-    "_build",
-    "auto_examples/*.md5",
-    "auto_examples/*.ipynb",
-    "generated",  # where the reference was written before
-]
+exclude_patterns = ["_build", "auto_examples/*.md5", "auto_examples/*.ipynb"]
 # Docstrings that estimators inherit from scikit-learn refer to labels of its own pages.
 suppress_warnings = ["config.cache", "ref.ref"]
 nitpicky = False
