@@ -24,7 +24,12 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "auto_examples/*.md5", "auto_examples/*.ipynb"]
+exclude_patterns = [
+    "_build",
+    "**sg_execution_times.rst",
+    "auto_examples/*.md5",
+    "auto_examples/*.ipynb",
+]
 # Docstrings that estimators inherit from scikit-learn refer to labels of its own pages.
 suppress_warnings = ["config.cache", "ref.ref"]
 nitpicky = False
@@ -70,6 +75,7 @@ html_theme_options = {
 }
 
 sphinx_gallery_conf = {
+    "write_computation_times": False,  # its page loads scripts from elsewhere
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"\.py$",
