@@ -214,42 +214,34 @@ def _same_artist(supervision: Supervision, fit: Fit) -> Given:
 STUDENT_ARMS = tuple(ARMS)  # arms of ``compare`` for a student, if not chosen
 
 
-@register_arm(
+# A plain estimator is given what the student of the same name is given.
+register_arm(
     PLAIN,
     mode="plain",
     description="the plain estimator on the features alone",
     look=("#7F7F7F", "o", (0, (5, 1.5))),
     needs_teacher=False,
-)
-def _plain(supervision: Supervision, fit: Fit) -> Given:
-    return None, None
+)(_base)
 
-
-@register_arm(
+register_arm(
     ESTIMATE,
     mode="plain",
     description="the plain estimator on the features and the teacher's estimate for "
     "each clip, as further columns",
     look=("#0072B2", "d", (0, (5, 1.5))),
     like="kd",
-)
-def _estimate(supervision: Supervision, fit: Fit) -> Given:
-    return _kd(supervision, fit)
+)(_kd)
 
-
-@register_arm(
+register_arm(
     PLAIN_PERMUTED,
     mode="plain",
     description="control: as plain + estimate, from a teacher of permuted logs",
     look=("#D55E00", "v", (0, (5, 1.5))),
     is_control=True,
     like=PERMUTED,
-)
-def _plain_permuted(supervision: Supervision, fit: Fit) -> Given:
-    return _permuted_logs(supervision, fit)
+)(_permuted_logs)
 
-
-@register_arm(
+register_arm(
     PLAIN_PROJECTION,
     mode="plain",
     description="control: as plain + estimate, from a random projection",
@@ -257,12 +249,9 @@ def _plain_permuted(supervision: Supervision, fit: Fit) -> Given:
     is_control=True,
     needs_teacher=False,
     like=PROJECTION,
-)
-def _plain_projection(supervision: Supervision, fit: Fit) -> Given:
-    return _random_projection(supervision, fit)
+)(_random_projection)
 
-
-@register_arm(
+register_arm(
     PLAIN_SAME_ARTIST,
     mode="plain",
     description="control: as plain + estimate, from a teacher of random factors, "
@@ -270,9 +259,7 @@ def _plain_projection(supervision: Supervision, fit: Fit) -> Given:
     look=("#009E73", "P", (0, (5, 1.5))),
     is_control=True,
     like=SAME_ARTIST,
-)
-def _plain_same_artist(supervision: Supervision, fit: Fit) -> Given:
-    return _same_artist(supervision, fit)
+)(_same_artist)
 
 
 # Arms of ``compare`` for a plain estimator, if not chosen.

@@ -10,10 +10,9 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from sklearn.utils.metaestimators import available_if
 
-from userlogfeat._check import check_audio, check_choice
-from userlogfeat._typing import ArrayLike, Audio, PathLike
+from userlogfeat._check import check_audio
+from userlogfeat._typing import PathLike
 from userlogfeat.encoders import (
     averaged_layers,
     default_layer,
@@ -21,28 +20,20 @@ from userlogfeat.encoders import (
     get_encoder,
 )
 from userlogfeat.estimators._base import (
-    AudioTransformer,
-    feature_names,
     network_context,
-    resolve_device,
     resolve_precision,
 )
 from userlogfeat.estimators._cache import CachedLayers
 from userlogfeat.estimators._parameters import ClipParameters, estimator
+from userlogfeat.estimators._pooled_encoder import PooledEncoder
 from userlogfeat.networks.teacher import EncoderTeacher
 
 if TYPE_CHECKING:
     from userlogfeat.encoders import Encoder
 
-POOLINGS = ("mean", "max", "meanstd", None)
-
-
-def _gives_rows(embedder):
-    return embedder.pooling is not None
-
 
 @estimator
-class EncoderEmbedder(CachedLayers, ClipParameters, AudioTransformer):
+class EncoderEmbedder(CachedLayers, ClipParameters, PooledEncoder):
     """Features of clips from any pretrained audio encoder.
 
     Nothing is fitted. How clips are batched changes no feature, and nothing is cropped
@@ -130,59 +121,6 @@ class EncoderEmbedder(CachedLayers, ClipParameters, AudioTransformer):
     cache: PathLike | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
-    def transform(self, X: Audio) -> np.ndarray | Any:
-        """Features of clips.
-
-        Parameters
-        ----------
-        X : array-like of n_clips
-            Paths or waveforms; of musicnn log-mel spectrograms of its front end, too.
-
-        Returns
-        -------
-        ndarray (n_clips, n_features), float32
-            The layers side by side, in the order of `layer`; with ``pooling=None`` a
-            list with one (n_frames, n_features) array a clip.
-
-        Raises
-        ------
-        AudioError
-            Where a file cannot be read. To keep the rest of a large collection, use
-            :func:`userlogfeat.extract`, which gives such files a row that says so.
-        """
-        if self.pooling is None:
-            return [
-                np.concatenate([*clip.layers.values()], axis=1)
-                for clip in self.iter_features(X)
-            ]
-        if self.cache is not None and check_audio(X).kind == "paths":
-            self._check_parameters()
-            return self._transform_cached(check_audio(X).rows)
-        return super().transform(X)
-
-    @available_if(_gives_rows)
-    def get_feature_names_out(
-        self, input_features: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Names of the columns: ``layer_0_0``, ``layer_0_1``, ...
-
-        With ``pooling="meanstd"`` ``layer_0_mean_0``, ..., ``layer_0_std_767``. Absent
-        with ``pooling=None``.
-        """
-        sizes = self._chosen_sizes()
-        if self.pooling == "meanstd":
-            sizes = {
-                f"{name}_{statistic}": size
-                for name, size in sizes.items()
-                for statistic in ("mean", "std")
-            }
-        return feature_names(sizes)
-
-    @property
-    def layer_sizes(self) -> dict[str, int]:
-        """Columns of each chosen layer, by name."""
-        return self._pooled_sizes(self._chosen_sizes())
-
     @property
     def fingerprint(self) -> str:
         """Identifies weights and settings: equal strings, equal features."""
@@ -196,6 +134,12 @@ class EncoderEmbedder(CachedLayers, ClipParameters, AudioTransformer):
         ]
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _transform_rows(self, X):
+        if self.cache is None or check_audio(X).kind != "paths":
+            return super()._transform_rows(X)
+        self._check_parameters()
+        return self._transform_cached(check_audio(X).rows)
 
     def _transform_cached(self, paths):
         """Chosen layers of files; the mean of layers is that of their pooled rows."""
@@ -213,15 +157,6 @@ class EncoderEmbedder(CachedLayers, ClipParameters, AudioTransformer):
 
     def _all_layer_sizes(self):
         return self._pooled_sizes(self._encoder().layer_sizes)
-
-    def _pooled_sizes(self, sizes):
-        if self.pooling is None:
-            raise ValueError(
-                "With pooling=None a clip has as many rows as frames, so its layers "
-                'have no one size. Pass pooling="mean", "max" or "meanstd".'
-            )
-        factor = 2 if self.pooling == "meanstd" else 1
-        return {name: factor * size for name, size in sizes.items()}
 
     def _chosen_sizes(self):
         sizes = dict(self._encoder().layer_sizes)
@@ -264,18 +199,8 @@ class EncoderEmbedder(CachedLayers, ClipParameters, AudioTransformer):
     def _rate_and_context(self):
         return network_context(EncoderTeacher(self._encoder()))
 
-    def _load_network(self):
-        device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device)
-        return EncoderTeacher(self._encoder(), precision=precision).to(device)
-
-    def _forward(self, network, clips, layers):
-        return network(clips, layers=layers, pooling=self.pooling)
-
     def _check_parameters(self):
         super()._check_parameters()
-        self._chosen_sizes()
-        check_choice(self.pooling, "pooling", POOLINGS)
         if self.cache is not None and self.pooling is None:
             raise ValueError(
                 f"Got cache={str(self.cache)!r} and pooling=None: frames are not kept "

@@ -9,34 +9,19 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
-from typing import Any, Literal
-
-import numpy as np
-from sklearn.utils.metaestimators import available_if
+from typing import Literal
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._typing import ArrayLike, Audio
 from userlogfeat.encoders import get_encoder
-from userlogfeat.estimators._base import (
-    AudioTransformer,
-    feature_names,
-    front_end_context,
-    resolve_device,
-    resolve_precision,
-)
+from userlogfeat.estimators._base import front_end_context, resolve_precision
 from userlogfeat.estimators._parameters import ClipParameters, estimator
-from userlogfeat.networks.teacher import EncoderTeacher
+from userlogfeat.estimators._pooled_encoder import PooledEncoder
 
 MODELS = ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg")
-POOLINGS = ("mean", "max", "meanstd", None)
-
-
-def _gives_rows(embedder):
-    return embedder.pooling is not None
 
 
 @estimator
-class MusicnnEmbedder(ClipParameters, AudioTransformer):
+class MusicnnEmbedder(ClipParameters, PooledEncoder):
     """Features of clips from a pretrained musicnn network.
 
     Nothing is fitted. The weights come with the musicnn package, of which only the
@@ -103,69 +88,10 @@ class MusicnnEmbedder(ClipParameters, AudioTransformer):
     pooling: Literal["mean", "max", "meanstd"] | None = "mean"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
-    def transform(self, X: Audio) -> np.ndarray | Any:
-        """Features of clips.
-
-        Parameters
-        ----------
-        X : array-like of n_clips
-            Paths, waveforms, or log-mel spectrograms of the musicnn front
-            end.
-
-        Returns
-        -------
-        ndarray (n_clips, n_features), float32
-            The layers side by side, in the order of `layer`; with ``pooling=None`` a
-            list with one (n_patches, n_features) array a clip.
-
-        Raises
-        ------
-        AudioError
-            Where a file cannot be read. To keep the rest of a large collection, use
-            :func:`userlogfeat.extract`, which gives such files a row that says so.
-        ModuleNotFoundError
-            Where musicnn is not installed; the message has the command.
-        """
-        if self.pooling is not None:
-            return super().transform(X)
-        return [
-            np.concatenate([*clip.layers.values()], axis=1)
-            for clip in self.iter_features(X)
-        ]
-
-    @available_if(_gives_rows)
-    def get_feature_names_out(
-        self, input_features: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Names of the columns: ``max_pool_0``, ``max_pool_1``, ...
-
-        With ``pooling="meanstd"`` ``max_pool_mean_0``, ..., ``max_pool_std_752``.
-        Absent with ``pooling=None``.
-        """
-        sizes = self._chosen_sizes()
-        if self.pooling == "meanstd":
-            sizes = {
-                f"{name}_{statistic}": size
-                for name, size in sizes.items()
-                for statistic in ("mean", "std")
-            }
-        return feature_names(sizes)
-
     @property
     def tags(self) -> list[str]:
         """Names of the 50 columns of ``taggram``."""
         return self._encoder().tags
-
-    @property
-    def layer_sizes(self) -> dict[str, int]:
-        """Columns of each chosen layer, by name."""
-        if self.pooling is None:
-            raise ValueError(
-                "With pooling=None a clip has as many rows as patches, so its layers "
-                'have no one size. Pass pooling="mean", "max" or "meanstd".'
-            )
-        factor = 2 if self.pooling == "meanstd" else 1
-        return {name: factor * size for name, size in self._chosen_sizes().items()}
 
     @property
     def fingerprint(self) -> str:
@@ -193,16 +119,3 @@ class MusicnnEmbedder(ClipParameters, AudioTransformer):
 
     def _rate_and_context(self):
         return front_end_context(self._encoder().front_end)
-
-    def _load_network(self):
-        device = resolve_device(self.device)
-        precision = resolve_precision(self.precision, device)
-        return EncoderTeacher(self._encoder(), precision=precision).to(device)
-
-    def _forward(self, network, clips, layers):
-        return network(clips, layers=layers, pooling=self.pooling)
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        self._chosen_sizes()
-        check_choice(self.pooling, "pooling", POOLINGS)

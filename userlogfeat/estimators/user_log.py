@@ -21,7 +21,7 @@ from userlogfeat.estimators._base import (
     resolve_device,
     resolve_precision,
 )
-from userlogfeat.estimators._cache import CachedLayers
+from userlogfeat.estimators._cache import CachedLayers, users_of
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.estimators._teacher import trained_crop
 
@@ -181,11 +181,7 @@ class UserLogEmbedder(CachedLayers, ClipParameters, AudioTransformer):
 
         Only among these can its embeddings be compared.
         """
-        data = self._load_model().config["training_data"]
-        if "users_digest" in data:  # of fit-metric
-            return data["users_digest"]
-        factors = data.get("factors")  # of fit-teacher
-        return factors.get("users_digest") if isinstance(factors, dict) else None
+        return users_of(self._load_model().config["training_data"])
 
     def iter_features(
         self,
