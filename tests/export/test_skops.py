@@ -15,7 +15,6 @@ def test_a_fitted_pipeline_comes_back():
     pipeline = make_pipeline(MelStatistics(sample_rate=8000), PCA(3), SVC()).fit(X, y)
     data = skops.io.dumps(pipeline)
     again = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
-    # Matrices come back in another order of memory, and sums in another order.
     np.testing.assert_allclose(
         again.decision_function(X), pipeline.decision_function(X), atol=1e-4
     )

@@ -7,8 +7,7 @@ w[n - k] = w[k] and w[0] = 0, so that
     im[f] = sum_k w[k] (x[k] - x[n - k]) sin(2 pi k f / n),
 
 where k = n / 2 counts half. That is a quarter of the products of a plain transform; the
-window is in the matrices, and so are only the bins that a filter reads. The operator
-STFT of ONNX is slower in onnxruntime at all sizes of the papers' front ends.
+window is in the matrices, and so are only the bins that a filter reads.
 """
 
 from __future__ import annotations
