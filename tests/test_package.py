@@ -78,6 +78,18 @@ def test_locks_have_all_that_the_project_asks_for(lock, extras):
     assert all("--hash=sha256:" in block for block in blocks)
 
 
+def test_extras_that_errors_name_exist():
+    package = (ROOT / "userlogfeat").rglob("*.py")
+    sources = "\n".join(path.read_text("utf-8") for path in package)
+    named = set(re.findall(r'\bextra="(\w+)", purpose=', sources))
+    named |= set(re.findall(r"userlogfeat\[(\w+)\]", sources))
+    assert (
+        {"plots", "spark", "torchaudio"}
+        <= named
+        <= set(PROJECT["optional-dependencies"])
+    )
+
+
 def test_demo_needs_no_heavy_extras_and_has_the_versions_of_the_tests():
     demo, dev = locked("demo.txt"), locked("dev.txt")
     assert not {"pyspark", "faiss-cpu", "librosa", "av"} & demo.keys()
