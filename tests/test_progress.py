@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 
 from userlogfeat import CFEmbedding, LogMel, _progress, show_progress
 from userlogfeat._progress import VARIABLE, is_shown, progress_bar
@@ -89,12 +88,6 @@ def test_what_was_decided_is_logged(caplog):
     (record,) = caplog.records
     assert record.name == "userlogfeat.estimators._base"
     assert record.getMessage() == "LogMel: 2 clips (waveforms) on cpu, fp32"
-
-
-def test_estimators_link_to_their_page():
-    html = clone(CFEmbedding())._repr_html_()
-    assert "https://userlogfeat.readthedocs.io/" in html
-    assert "userlogfeat.CFEmbedding.html" in html
 
 
 def test_ctrl_c_says_how_to_go_on():

@@ -11,6 +11,7 @@ from itertools import chain, count
 from typing import Any, Literal, Self
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 
 from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._progress import progress_bar
@@ -57,6 +58,11 @@ class ClipFeatures:
     layers: dict[str, np.ndarray] | None
     error: Exception | None = None
     more: bool = False
+
+
+def _has_no_estimator(embedder):
+    parameters = embedder.get_params(deep=False).values()
+    return not any(hasattr(value, "fit") for value in parameters)
 
 
 class AudioTransformer(TransformerMixin, BaseEstimator):
@@ -188,6 +194,36 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
 
     def _device_name(self):
         return str(resolve_device(self.device))
+
+    @available_if(_has_no_estimator)
+    def _sk_visual_block_(self):
+        """Display in notebooks; where this fails, scikit-learn's own is shown."""
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+
+        return _VisualBlock(
+            "single",
+            self,
+            names=type(self).__name__,
+            name_details=str(self),
+            name_caption=self._caption(),
+        )
+
+    def _caption(self):
+        """The model, its layers and their columns, and the device."""
+        layers = [f"{name} ({size})" for name, size in self._shown_layers().items()]
+        parts = [self._shown_model(), ", ".join(layers), f"on {self._device_name()}"]
+        return "; ".join(part for part in parts if part)
+
+    def _shown_layers(self):
+        """Columns of the chosen layers; {} where that is not known yet."""
+        return getattr(self, "layer_sizes", {})
+
+    def _shown_model(self):
+        for name in ("weights", "encoder", "model", "network"):
+            model = getattr(self, name, None)
+            if model is not None:
+                return name_of(model)
+        return ""
 
     def _front_end(self):
         return resolve_front_end(self.frontend)
@@ -336,6 +372,11 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def name_of(model):
+    """Name of a model that is given by name, path, class or object."""
+    return str(getattr(model, "name", None) or getattr(model, "__name__", model))
 
 
 def front_end_context(front_end):

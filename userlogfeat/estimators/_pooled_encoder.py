@@ -88,6 +88,9 @@ class PooledEncoder(AudioTransformer):
         """Columns of each chosen layer, by name."""
         return self._pooled_sizes(self._chosen_sizes())
 
+    def _shown_layers(self):
+        return self._chosen_sizes()
+
     def _transform_rows(self, X):
         return super().transform(X)
 

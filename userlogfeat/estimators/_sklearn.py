@@ -4,6 +4,7 @@ scikit-learn has none, so type checkers take its classes for ``Any``, and accept
 keyword of what is derived from them. They see the classes below instead.
 """
 
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
@@ -54,13 +55,36 @@ else:
     )
 
     class BaseEstimator(_BaseEstimator):
-        """scikit-learn's, whose display in notebooks links to our pages."""
+        """scikit-learn's, whose display in notebooks links to our pages.
+
+        Its properties may load a model, or raise an error where there is none: neither
+        the display nor the completion of names evaluates them.
+        """
 
         _doc_link_module = "userlogfeat"
         _doc_link_template = (
             "https://userlogfeat.readthedocs.io/en/latest/reference/"
             "userlogfeat.{estimator_name}.html"
         )
+
+        def __dir__(self):
+            names = object.__dir__(self)
+            return [
+                name
+                for name in names
+                if _is_property(self, name) or hasattr(self, name)
+            ]
+
+        def _get_fitted_attr_html(self, doc_link=""):
+            learned = _BaseEstimator()
+            found = {k: v for k, v in vars(self).items() if k.endswith("_")}
+            vars(learned).update(found)
+            shown = learned._get_fitted_attr_html(doc_link)
+            shown.estimator_class = type(self)
+            return shown
+
+    def _is_property(estimator, name):
+        return isinstance(getattr_static(type(estimator), name, None), property)
 
 
 __all__ = [

@@ -57,8 +57,7 @@ class TrainedTransformer(AudioTransformer):
     ) -> np.ndarray:
         """Names of the columns: ``embedding_0``, ``embedding_1``, ..."""
         check_is_fitted(self)
-        sizes = self._load_network().layer_sizes
-        return feature_names({name: sizes[name] for name in self._layer_names()})
+        return feature_names(self._shown_layers())
 
     def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
         """Write the model to a folder that `load` and `UserLogEmbedder` read.
@@ -133,6 +132,12 @@ class TrainedTransformer(AudioTransformer):
         network = copy.copy(self.network_)
         network.precision = resolve_precision(self.precision, device)
         return network.to(device)
+
+    def _shown_layers(self):
+        if not self.__sklearn_is_fitted__():
+            return {}
+        sizes = self._load_network().layer_sizes
+        return {name: sizes[name] for name in self._layer_names()}
 
     def _forget(self):
         """Drop what an earlier fit learned."""

@@ -17,6 +17,7 @@ from userlogfeat.estimators._base import (
     AudioTransformer,
     as_tensor,
     feature_names,
+    name_of,
     network_context,
     resolve_device,
     resolve_precision,
@@ -218,6 +219,10 @@ class UserLogEmbedder(CachedLayers, ClipParameters, AudioTransformer):
 
     def _load_network(self):
         return self._load_model().network
+
+    def _shown_model(self):
+        encoder = getattr(self._load_network(), "encoder", None)
+        return f"{self.weights}" + (f" on {name_of(encoder)}" if encoder else "")
 
     def _all_layer_sizes(self):
         return self._load_model().layer_sizes
