@@ -80,16 +80,18 @@ def decoded_bytes(metadata, counts=lambda column: True):
     counts : callable
         Whether a column counts.
     """
-    widths = {
-        place: _width(column)
+    columns = [
+        (place, column.max_repetition_level > 0, _width(column))
         for place, column in enumerate(_columns(metadata))
         if counts(column)
-    }
-    groups = range(metadata.num_row_groups if widths else 0)
+    ]
+    groups = range(metadata.num_row_groups if columns else 0)
+    # Only lists need the notes of their column: pyarrow ends the process where those
+    # are damaged.
     return sum(
-        width * group.column(place).num_values
+        width * (group.column(place).num_values if is_list else group.num_rows)
         for group in map(metadata.row_group, groups)
-        for place, width in widths.items()
+        for place, is_list, width in columns
     )
 
 

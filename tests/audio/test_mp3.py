@@ -312,6 +312,15 @@ def test_mp3_in_wav(short, sound, tmp_path, says):
         read(data[: len(data) // 2], tmp_path)
 
 
+def test_frames_behind_the_sound_of_a_wav(short):
+    """A frame that reached over the end was found again, for ever."""
+    frames = without_length(short)
+    n_samples = find_layout(frames).n_samples
+    source = Source(io.BytesIO(frames + frames), "a.wav", 2 * len(frames))
+    found = mp3_module.find_layout(source, 0, len(frames) - 1)
+    assert found.n_samples == n_samples - 1152
+
+
 @pytest.mark.parametrize("wrap", [bytes, lambda data: in_wav(data, tag=0x50)])
 def test_layer_two(encode, tmp_path, wrap):
     """Crops were off by 394 samples, and the end of what had begun louder was lost."""

@@ -230,9 +230,9 @@ def _run_at(source, position, ends, free_length=None):
         position += length
         if position in ends:
             return kind
-        header = source.read(position, 4)
-        if len(header) < 4:
+        if position + 4 > ends[-1]:
             return None
+        header = source.read(position, 4)
     return kind
 
 
