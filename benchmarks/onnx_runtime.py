@@ -22,7 +22,7 @@ import reporting
 from userlogfeat import OnnxEmbedder, UserLogEmbedder, export_onnx
 from userlogfeat.audio import find_audio, read_audio
 
-MODEL, N_CLIPS, ROUNDS, RATE = "lastfm2k-musicnn", 3, 3, 16000
+MODEL, N_CLIPS, ROUNDS, RATE = "lastfm-mpd-musicnn", 3, 3, 16000
 SECONDS = 10.0  # of each clip
 # All that the embedder and `extract` import.
 PACKAGES = "numpy scipy scikit-learn soundfile soxr pyarrow polars filelock joblib "
@@ -72,7 +72,7 @@ def main():
             precision: export_onnx(
                 MODEL, Path(folder) / f"{precision}.onnx", precision=precision
             )
-            for precision in ("fp32", "int8")
+            for precision in ("fp32", "fp16", "int8")
         }
         layers = ("max_pool", "embedding")
         embedders = {"torch fp32": UserLogEmbedder(MODEL, layer=layers, device="cpu")}

@@ -33,8 +33,8 @@ def export(
         Path, opt.path_option("--output", "-o", help="The .onnx file to write.")
     ],
     precision: Annotated[
-        Literal["fp32", "int8"],
-        typer.Option(help="int8: a quarter of the size, and less exact."),
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(help="Of the weights; fp16: half the size; int8: less exact."),
     ] = "fp32",
     overwrite: opt.Overwrite = False,
     quiet: opt.Quiet = False,

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 OPSET = 18  # of ONNX 1.13: the first whose reductions take axes as input
 IR_VERSION = 8  # of the same release
-LEAST_INT8 = 256  # numbers of a weight that is worth storing in 8 bits
+LEAST_SMALL = 256  # numbers of a weight that is worth storing in fewer bits
+MOST_HALF = 65504.0  # largest number of half precision
 
 
 class Graph:
@@ -32,8 +33,8 @@ class Graph:
     parent : Graph, optional
         The graph around the body of a loop: constants are its own, and a body may use
         its values.
-    int8 : bool
-        Whether weights (Tensors of two or more axes) are stored in 8 bits.
+    precision : {"fp32", "fp16", "int8"}
+        How weights (Tensors of two or more axes) are stored.
 
     Examples
     --------
@@ -43,12 +44,12 @@ class Graph:
     ['Mul']
     """
 
-    def __init__(self, parent: Graph | None = None, *, int8: bool = False) -> None:
+    def __init__(self, parent: Graph | None = None, *, precision: str = "fp32") -> None:
         self.onnx = import_optional("onnx", extra="export", purpose="Export to ONNX")
         self.root = self if parent is None else parent.root
         self.nodes: list[onnx.NodeProto] = []
         if parent is None:
-            self.int8 = int8
+            self.precision = precision
             self.constants: dict[tuple[Any, ...], str] = {}
             self.initializers: list[onnx.TensorProto] = []
             self.n_names = 0
@@ -79,8 +80,9 @@ class Graph:
         """Add a constant; equal ones are stored once."""
         if hasattr(value, "detach"):
             value = value.detach().cpu().numpy()
-            if self.root.int8 and value.ndim > 1 and value.size >= LEAST_INT8:
-                return self.root._constant_of_bytes(value)
+            small = value.ndim > 1 and value.size >= LEAST_SMALL
+            if small and self.root.precision != "fp32":
+                return self.root._small_constant(value)
         array = np.asarray(value)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
@@ -181,12 +183,33 @@ class Graph:
         helper.set_model_props(model, metadata)
         return model
 
-    def _constant_of_bytes(self, weight):
-        """A weight as integers, with a scale for each output.
+    def _small_constant(self, weight):
+        """A weight in fewer bits; one that is used often is unpacked once."""
+        key = (self.precision, weight.shape, weight.tobytes())
+        if key not in self.constants:
+            store = self._bytes if self.precision == "int8" else self._half
+            self.constants[key] = store(weight)
+        return self.constants[key]
 
-        Outputs are columns of a matrix, and the first axis of filters.
+    def _half(self, weight):
+        """A weight in half precision, unless it has numbers that this cannot hold."""
+        if np.abs(weight).max() > MOST_HALF:
+            return self.constant(np.array(weight))
+        return self("Cast", weight.astype(np.float16), to=self.onnx.TensorProto.FLOAT)
+
+    def _bytes(self, weight):
+        """A weight as integers, with a scale for each output, or for each input.
+
+        Outputs are columns of a matrix, and the first axis of filters. A matrix has
+        its scales where its numbers differ more: of one that reads features of very
+        different sizes, a scale for each output would round all but the largest
+        weights to nothing.
         """
-        axis = 1 if weight.ndim == 2 else 0
+        axis = 0
+        if weight.ndim == 2:
+            largest = (np.abs(weight).max(axis=1 - axis) for axis in (0, 1))
+            spread = [np.log(np.maximum(sizes, 1e-12)).std() for sizes in largest]
+            axis = int(spread[1] >= spread[0])
         others = tuple(i for i in range(weight.ndim) if i != axis)
         largest = np.maximum(np.abs(weight).max(axis=others, keepdims=True), 1e-12)
         rounded = np.rint(weight * (127 / largest)).astype(np.int8)
