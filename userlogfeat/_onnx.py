@@ -4,8 +4,6 @@ The files are those of :func:`userlogfeat.export_onnx`, whose metadata say what 
 model reads and gives.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Sequence

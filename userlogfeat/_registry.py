@@ -1,7 +1,5 @@
 """Things that come in kinds (losses, metrics, arms, plots, data sets), by name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

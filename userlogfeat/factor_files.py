@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import csr_matrix
 
 from userlogfeat._digests import json_digest
 from userlogfeat._files import parse_json, replace_file
@@ -30,7 +31,6 @@ from userlogfeat._typing import ArrayLike, PathLike
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from scipy.sparse import csr_matrix
 
 
 FORMAT = "userlogfeat factors 1"
@@ -325,8 +325,6 @@ def read_plays(folder: PathLike) -> csr_matrix | None:
     ValueError
         Where the file is damaged.
     """
-    from scipy import sparse
-
     path = Path(folder) / PLAYS
     if not path.is_file() or not (Path(folder) / ITEMS).exists():
         return None
@@ -339,7 +337,7 @@ def read_plays(folder: PathLike) -> csr_matrix | None:
         rows, columns, counts = (
             table[name].to_numpy() for name in ("user", "item", "count")
         )
-        return sparse.csr_matrix((counts, (rows, columns)), shape=shape)
+        return csr_matrix((counts, (rows, columns)), shape=shape)
     except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is damaged, or not written by userlogfeat "

@@ -10,8 +10,6 @@ A file is replaced as one, so a kill leaves the old file or the new one. The sam
 again does what is missing.
 """
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -5,22 +5,18 @@ defaults. Estimators offer the losses whose tensors they have: ``CFRegressor`` a
 distillation of students have `predicted` and `target`, (n_clips, n_factors) each.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from userlogfeat._registry import Registry
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LossT = TypeVar("LossT", bound=Callable[..., Any])
 

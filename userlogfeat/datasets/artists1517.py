@@ -17,18 +17,13 @@ artist can be kept together, but no list of artists was at hand when this reader
 written: `artist` is the part of a file's name before " - ", or None.
 """
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
-
-if TYPE_CHECKING:
-    from userlogfeat.datasets.labelled_clips import LabelledClips
-
 
 GENRES = (
     "Alternative & Punk",

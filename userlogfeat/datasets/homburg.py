@@ -18,18 +18,13 @@ of them in one genre: keep them together (``groups=clips.artists``). Classes are
 from 47 (funksoulrnb) to 504 clips (rock).
 """
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
-
-if TYPE_CHECKING:
-    from userlogfeat.datasets.labelled_clips import LabelledClips
-
 
 GENRES = tuple(
     (

@@ -4,8 +4,6 @@ The docstring of a set's file is its documentation: the first line names it, and
 paragraphs that begin with "Citation:", "Licence:" and "Splits:" have the rest.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable

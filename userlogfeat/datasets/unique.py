@@ -17,18 +17,13 @@ Splits: none. Hamel et al. (2013) use ten folds. There is one song of each artis
 that no artist is on both sides of any split. Classes are very uneven.
 """
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
-
-if TYPE_CHECKING:
-    from userlogfeat.datasets.labelled_clips import LabelledClips
-
 
 N_GENRES = 14
 N_CLIPS = 3115

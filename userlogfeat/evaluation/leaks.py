@@ -6,12 +6,11 @@ Sturm 2013, "The GTZAN dataset: its contents, its faults, their effects on evalu
 and its future use") by the cosine distance of their standardised features.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 
 from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups, as_column, is_missing
@@ -23,10 +22,6 @@ from userlogfeat.evaluation.copies import (
     unit_scores,
     usual_distance,
 )
-
-if TYPE_CHECKING:
-    import polars as pl
-
 
 _KINDS = ("track", "artist", "audio")
 
@@ -160,8 +155,6 @@ class LeakReport:
             `row_second`, `shared` (id of the track or artist, as text) and `distance`
             (of audio; else null).
         """
-        import polars as pl
-
         rows = [
             (*leak.sets, leak.kind, first, second)
             + ((None, what) if leak.kind == "audio" else (str(what), None))

@@ -10,8 +10,6 @@ was played before the week is excluded, since a service knows it, however old it
 Judged are users with plays before the oldest of the models.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -6,8 +6,6 @@ together. :func:`~userlogfeat.evaluation.recommendation.evaluate_ranking` comput
 registered ones; conventions are there.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
+from userlogfeat.extraction.chunks import Todo
+from userlogfeat.extraction.tally import Tally
 from userlogfeat.tables import OK
+from userlogfeat.tables.writer import TableWriter
 
 if TYPE_CHECKING:
     from userlogfeat.estimators._base import ClipFeatures
-    from userlogfeat.extraction.chunks import Todo
-    from userlogfeat.extraction.tally import Tally
-    from userlogfeat.tables.writer import TableWriter
 
 
 def embed_here(

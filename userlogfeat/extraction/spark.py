@@ -26,16 +26,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from userlogfeat import _spark
-from userlogfeat.extraction.chunks import write_chunks
+from userlogfeat.extraction.chunks import Todo, write_chunks
 from userlogfeat.extraction.spark_tasks import REPORT, Assignment, embed_chunks
+from userlogfeat.extraction.tally import Tally
 from userlogfeat.tables.parts import row_names
+from userlogfeat.tables.writer import TableWriter
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-    from userlogfeat.extraction.chunks import Todo
-    from userlogfeat.extraction.tally import Tally
-    from userlogfeat.tables.writer import TableWriter
 
 
 CLIPS_PER_TASK = (16, 64)  # at least a batch; seconds of work, to hide Spark's own

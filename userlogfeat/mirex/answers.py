@@ -12,20 +12,16 @@ ranked where that is worst.
 A run that failed or was over the time limit gave no answers, whatever it wrote.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from userlogfeat._typing import PathLike
 from userlogfeat.mirex.lists import read_lines
-
-if TYPE_CHECKING:
-    import polars as pl
-
 
 NO_ANSWER, SEVERAL = "(none)", "(several)"
 _RELEVANCE = {"0": 0.0, "1": 1.0, "": 1.0}
@@ -187,8 +183,6 @@ def printable(names: Iterable[str]) -> list[str]:
 
 
 def _class_answers(truth, answers, faults):
-    import polars as pl
-
     columns = {
         "clip": printable(truth),
         "class": printable(truth.values()),
@@ -199,8 +193,6 @@ def _class_answers(truth, answers, faults):
 
 
 def _tag_answers(truth, tags, given, affinities, faults):
-    import polars as pl
-
     columns = {
         "clip": [clip for clip in printable(truth) for _ in tags],
         "tag": printable(tags) * len(truth),

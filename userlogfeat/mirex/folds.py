@@ -7,20 +7,14 @@ optional: ``NAME_train_groups.txt`` and ``NAME_evaluate_groups.txt`` (path TAB a
 Without a name, ``train.txt`` and ``evaluate.txt`` are one fold.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from userlogfeat._typing import PathLike
+from userlogfeat.evaluation.leaks import LeakReport, leak_report
 from userlogfeat.mirex.lists import read_clips, read_labels, read_tags
-
-if TYPE_CHECKING:
-    from userlogfeat.evaluation.leaks import LeakReport
-
 
 TRAIN, TEST, TRUTH = "train.txt", "test.txt", "evaluate.txt"
 
@@ -52,8 +46,6 @@ class Fold:
         -------
         LeakReport
         """
-        from userlogfeat.evaluation.leaks import leak_report
-
         clips = [*self.train, *self.truth]
         n = len(self.train)
         artists = None

@@ -16,23 +16,19 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
 from userlogfeat._digests import json_digest
 from userlogfeat._files import make_below, parse_json, replace_file
 from userlogfeat._typing import PathLike
+from userlogfeat.mirex.features import Features
 from userlogfeat.mirex.lists import find_clip, read_training
 from userlogfeat.mirex.training import TrainedSteps, fit_classes, fit_tags
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
-    from userlogfeat.mirex.features import Features
-
 
 logger = logging.getLogger(__name__)
 

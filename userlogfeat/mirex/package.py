@@ -6,8 +6,6 @@ has never seen this library. Run time, memory and scratch space in its README ar
 measured: with the scripts themselves, on the machine that made the folder.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil
@@ -16,9 +14,10 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 import userlogfeat
 from userlogfeat._typing import PathLike
@@ -29,10 +28,6 @@ from userlogfeat.mirex.pipeline import (
     source_file,
     write_description,
 )
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
 
 logger = logging.getLogger(__name__)
 

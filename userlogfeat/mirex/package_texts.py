@@ -1,27 +1,21 @@
 """Scripts and README of the folder to hand in, from the files in ``templates/``."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from sklearn.pipeline import Pipeline
 
 from userlogfeat._typing import PathLike
 from userlogfeat.audio.formats import describe_formats
+from userlogfeat.mirex.measure import Measured
 from userlogfeat.mirex.requirements import (
     direct_requirements,
     pinned_requirements,
     required_modules,
 )
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
-    from userlogfeat.mirex.measure import Measured
-
 
 LIB = "lib"  # folder of this library and musicnn's weights
 # Scripts in MIREX's calling formats: our command, and the arguments.

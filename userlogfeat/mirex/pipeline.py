@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from userlogfeat._files import parse_json, read_whole
 from userlogfeat._typing import PathLike
@@ -75,7 +75,6 @@ def default_pipeline(*, tags: bool = False) -> Pipeline:
     """
     from sklearn.decomposition import PCA
     from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
     from sklearn.svm import SVC
 
     from userlogfeat.estimators.user_log import UserLogEmbedder
@@ -220,8 +219,6 @@ def read_description(path: PathLike) -> Pipeline:
     -------
     Pipeline
     """
-    from sklearn.pipeline import make_pipeline
-
     try:
         text = read_whole(path, max_bytes=MAX_DESCRIPTION_BYTES).decode("utf-8")
         described = parse_json(text)

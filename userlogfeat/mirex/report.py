@@ -4,10 +4,8 @@ Means over all folds have a 95 % interval, over test clips or, where groups are 
 over artists with all their clips.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,13 +16,9 @@ from userlogfeat.evaluation.friedman import friedman_test
 from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.mirex.answers import NO_ANSWER, SEVERAL, printable
 from userlogfeat.mirex.black_box import mib_text
-from userlogfeat.mirex.scores import ALL, MEAN, MEASURES
+from userlogfeat.mirex.scores import ALL, MEAN, MEASURES, Evaluation
 from userlogfeat.report.page import Pictures, Section, Table, render_page
 from userlogfeat.report.plots import draw_plots
-
-if TYPE_CHECKING:
-    from userlogfeat.mirex.scores import Evaluation
-
 
 TITLE = "MIREX train/test evaluation"
 _HEADS = ("precision", "recall", "F", "AUC")

@@ -7,20 +7,15 @@ none has an AUC of 0, not the 0.5 of equal affinities. Tags that no test clip ha
 not scored, nor the ranking of clips with all tags or none.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-if TYPE_CHECKING:
-    from userlogfeat.mirex.answers import Answers
-    from userlogfeat.mirex.black_box import Run
-    from userlogfeat.mirex.folds import Fold
-
+from userlogfeat.mirex.answers import Answers
+from userlogfeat.mirex.black_box import Run
+from userlogfeat.mirex.folds import Fold
 
 EXTRACT = "extractFeatures.sh"
 ALL, MEAN = "(all)", "(mean)"  # rows of a whole fold, in place of a class or tag

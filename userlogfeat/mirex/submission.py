@@ -10,17 +10,15 @@ the commonest class of the training list, or for each tag the share of training 
 that have it. Both are logged as warnings.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 from userlogfeat._check import check_positive
 from userlogfeat._typing import PathLike
@@ -33,10 +31,6 @@ from userlogfeat.mirex.lists import (
 )
 from userlogfeat.mirex.models import MODELS, Model, choose_model, save_model
 from userlogfeat.mirex.pipeline import load_pipeline
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
 
 logger = logging.getLogger(__name__)
 

@@ -11,21 +11,14 @@ that 129 become 32, 8, 2 and 1. Nor where the dropout is: on the units, before t
 softmax.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from userlogfeat.networks.conv1d import Conv1dNetwork, encode_contexts
 from userlogfeat.networks.data_parallel import all_gather
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 # Table 1: frames of the max-pooling after each convolution but the last, which are that
 # convolution's width as well; maps; maps of the last, of width 1.

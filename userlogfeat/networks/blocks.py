@@ -5,20 +5,12 @@ user-item log data", Table 1 (``double_conv``), and Hu, Shen, Sun (2018),
 "Squeeze-and-excitation networks".
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from userlogfeat.networks.data_parallel import all_mean
 from userlogfeat.networks.tiled_convolutions import Moments, PooledConvolutions
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 SQUEEZE_RATIO = 8  # Lee et al. 2019, Table 1
 

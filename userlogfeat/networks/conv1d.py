@@ -4,18 +4,11 @@ Bands are standardised first. Convolutions and max-pooling shorten a context unt
 frames or one are left.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
+from torch import Tensor, nn
 
 MOST_CONTEXTS = 1024  # encoded at a time: a few hundred MB, for clips of any length
 

@@ -5,21 +5,14 @@ map makes of them, are aggregated over windows of 64 frames by their mean, varia
 maximum and minimum.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.teacher import add_output, pool_frames, to_log_mels
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from userlogfeat.networks.mel import LogMelSpectrogram
-
 
 # Stated, in this order.
 STATISTICS: tuple[Literal["mean", "var", "max", "min"], ...] = (

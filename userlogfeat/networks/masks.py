@@ -6,15 +6,10 @@ recognition", section 2, without its time warping. The masks are torchaudio's
 random generator.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
-from torch import nn
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor, nn
 
 
 class SpecAugment(nn.Module):

@@ -4,24 +4,17 @@ The filters are those of librosa and torchaudio, triangles on slaney's or HTK's 
 scale; neither library is imported (torchaudio would tie users to one release of torch).
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from userlogfeat.frontends import FrontEnd
 from userlogfeat.networks.threads import map_threads
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from userlogfeat.frontends import FrontEnd
-
 
 # Samples in the frames that are transformed at a time. Memory is bounded for clips of
 # any length, and on a CPU blocks that stay in its cache go four times as fast. A GPU

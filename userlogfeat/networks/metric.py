@@ -14,21 +14,14 @@ The bands are standardised first, as there. Batch norm before every ReLU, which 
 stated either, is left out: on the planted corpus it ranked no better and took longer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from userlogfeat.networks.conv1d import Conv1dNetwork, encode_contexts
 from userlogfeat.networks.data_parallel import all_gather
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 # Frames of the max-pooling after each convolution but the last, and the convolutions'
 # widths: not stated in the paper, see above. 3 s have 130 frames, of which one is left.

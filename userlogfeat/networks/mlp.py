@@ -1,18 +1,12 @@
 """Fully connected networks on precomputed features, and heads on pooled ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:

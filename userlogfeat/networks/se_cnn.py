@@ -5,21 +5,14 @@ is both the teacher, which estimates 40 collaborative-filtering factors, and the
 student, with an output layer on the 40 units.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
 from numbers import Integral
-from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from userlogfeat.networks.blocks import DoubleConv
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 # Lee et al. 2019, Table 1: bands and frames of the max-pooling after each block but the
 # last, for an input of 96 bands and 1280 frames.

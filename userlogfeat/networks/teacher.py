@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from userlogfeat._threads import limit_torch, n_cores
@@ -23,8 +23,6 @@ from userlogfeat.networks.mel import LogMelSpectrogram, rows_of_one_length
 from userlogfeat.networks.threads import map_threads
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from userlogfeat.encoders import Encoder
     from userlogfeat.networks.mlp import FeatureTeacher
 

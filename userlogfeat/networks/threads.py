@@ -6,21 +6,17 @@ programs, or our own decoding, use the processor too, that stalls: with four pro
 on two cores a network ran six times faster with a block of patches per thread.
 """
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from userlogfeat._threads import n_cores, set_torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def map_blocks(

@@ -14,20 +14,15 @@ those of a batch take longer to write than to compute. Here they are never writt
 * Each clip is computed by one thread, which waits for no other.
 """
 
-from __future__ import annotations
-
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from userlogfeat.networks.threads import map_threads
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 PIECE_BYTES = 1 << 21  # of the maps between the two convolutions
 SIZE = 3  # of the convolutions, in bands and frames

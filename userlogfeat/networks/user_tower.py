@@ -19,16 +19,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from userlogfeat._typing import Device
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 N_UNITS = 40  # Chen et al. 2021, section 2.1: of all lookups and of the embedding
 N_HIDDEN = 80  # units of the layer with the leaky ReLU: not stated

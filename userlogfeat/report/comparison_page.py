@@ -5,28 +5,23 @@ the intervals, every number behind them, the controls, the leaks, the settings c
 the search and the versions of the libraries.
 """
 
-from __future__ import annotations
-
 import datetime
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from userlogfeat._typing import PathLike
+from userlogfeat.evaluation.leaks import LeakReport
 from userlogfeat.report import tables
 from userlogfeat.report.findings import count_settings, sentences
 from userlogfeat.report.frames import contrasts, make_results
 from userlogfeat.report.metric import setting_text
 from userlogfeat.report.page import Lines, Pictures, Section, Table, write_page
 from userlogfeat.report.plots import draw_plots
-
-if TYPE_CHECKING:
-    from userlogfeat.evaluation.leaks import LeakReport
-
 
 LIBRARIES = (
     "userlogfeat",

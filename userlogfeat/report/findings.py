@@ -7,16 +7,11 @@ is larger than that of each of three controls: a teacher of *permuted* logs and 
 random factors for the *same artist*, which knows which clips are by one artist.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from userlogfeat.comparison.arms import BASELINES, ESTIMATE
-
-if TYPE_CHECKING:
-    from userlogfeat.report.frames import Contrast
-    from userlogfeat.report.metric import Metric
+from userlogfeat.report.frames import Contrast
+from userlogfeat.report.metric import Metric
 
 
 def describe(contrast: Contrast, metric: Metric, *, where: str = "") -> str:

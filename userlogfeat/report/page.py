@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from userlogfeat._files import replace_file
 from userlogfeat._typing import PathLike
+from userlogfeat.report.plots import Picture
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-    from userlogfeat.report.plots import Picture
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ dashes do the same in print without colour. Controls have hollow markers.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,6 @@ from userlogfeat._optional import import_optional
 from userlogfeat.comparison.arms import ARMS
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

@@ -1,23 +1,15 @@
 """The tables of a report: headers and rows of text, not yet escaped."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from userlogfeat.comparison.arms import ARMS
-from userlogfeat.report.frames import ordered_arms
-from userlogfeat.report.metric import ALL
+from userlogfeat.report.frames import Contrast, Results, ordered_arms
+from userlogfeat.report.metric import ALL, Metric
 from userlogfeat.report.page import Table
-
-if TYPE_CHECKING:
-    from userlogfeat.report.frames import Contrast, Results
-    from userlogfeat.report.metric import Metric
-
 
 UNKNOWN = "–"
 _SETTINGS = ("Labels a class", "Channels")

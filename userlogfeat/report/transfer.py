@@ -7,6 +7,7 @@ one for each setting.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -14,7 +15,8 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat.evaluation.intervals import mean_interval
-from userlogfeat.report.frames import make_results, ordered_arms, settings
+from userlogfeat.evaluation.learning_curves import LearningCurve
+from userlogfeat.report.frames import Results, make_results, ordered_arms, settings
 from userlogfeat.report.metric import ALL, Metric, setting_text
 from userlogfeat.report.plots import Picture, register_plot
 from userlogfeat.report.style import (
@@ -27,12 +29,7 @@ from userlogfeat.report.style import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from matplotlib.axes import Axes
-
-    from userlogfeat.evaluation.learning_curves import LearningCurve
-    from userlogfeat.report.frames import Results
 
 
 BARS = "bars: 95 % intervals"

@@ -4,20 +4,16 @@ Every change is made of parts that replace parts, as an extraction makes them: a
 any moment loses and doubles nothing, and the same call again does what is missing.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from userlogfeat._typing import PathLike
 from userlogfeat.tables.footers import TableError
 from userlogfeat.tables.parts import clip_name, row_names, write_part
 from userlogfeat.tables.reader import FeatureTable
-
-if TYPE_CHECKING:
-    from userlogfeat._typing import PathLike
-    from userlogfeat.tables.writer import TableWriter
+from userlogfeat.tables.writer import TableWriter
 
 _SHOWN = 3  # examples in a message
 

@@ -13,8 +13,6 @@ replaces; readers ignore those, and files of other names.
 :mod:`userlogfeat.tables.writer` relies on both.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
 import pyarrow as pa
 
 from userlogfeat._files import (
@@ -36,8 +37,6 @@ from userlogfeat.tables.footers import FORMAT, PARTS, TableError
 from userlogfeat.tables.parts import OK, Rows, write_part
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from userlogfeat.tables.reader import FeatureTable
 
 

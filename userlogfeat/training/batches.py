@@ -4,23 +4,17 @@ Spectrograms are computed once a clip, not once an epoch. They stay in memory; i
 are too many, the rest goes to a memory-mapped file.
 """
 
-from __future__ import annotations
-
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from userlogfeat.networks.data_parallel import Shard
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from userlogfeat.training.processes import Processes
-
+from userlogfeat.training.processes import Processes
 
 MEMORY_LIMIT = 4 * 2**30  # bytes of spectrograms in memory
 

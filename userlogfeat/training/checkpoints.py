@@ -5,14 +5,12 @@ also needs the random generators (of torch, and of the batches) and the state of
 stopping. One file has it all; it is replaced after every epoch.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import skorch
@@ -23,11 +21,7 @@ from userlogfeat._digests import array_digest
 from userlogfeat._files import replace_file
 from userlogfeat._progress import progress_bar
 from userlogfeat._typing import PathLike
-from userlogfeat.training.processes import on_first
-
-if TYPE_CHECKING:
-    from userlogfeat.training.processes import Processes
-
+from userlogfeat.training.processes import Processes, on_first
 
 _DIGEST_SIZE = 16  # bytes, at the beginning of a checkpoint
 

@@ -1,23 +1,17 @@
 """Ridge regression in closed form as a head; the objective of all other teachers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, KFold
+from torch import Tensor, nn
 
 from userlogfeat._threads import one_blas_thread
 from userlogfeat.losses import weighted_mean
 from userlogfeat.networks.data_parallel import all_gather
 from userlogfeat.networks.mlp import mlp, standardise_input
 from userlogfeat.training.loop import seeded
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
 
 N_FOLDS = 5  # of the cross-validation that chooses the regularisation
 

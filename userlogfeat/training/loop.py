@@ -5,14 +5,12 @@ early stopping, bf16, and fits that continue after they were killed. The caller'
 state is left as found.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import skorch
@@ -20,22 +18,27 @@ import torch
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import PassthroughScoring
 from skorch.helper import predefined_split
+from torch import Tensor, nn
 
 from userlogfeat._digests import array_digest
 from userlogfeat._progress import resumable
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.networks.data_parallel import average_gradients, on_shard, synchronised
 from userlogfeat.networks.memory import warn_of_halving
-from userlogfeat.training.batches import Batches, Rows, SharedBatch
-from userlogfeat.training.checkpoints import BestEpoch, EpochBar, PatienceOver
-from userlogfeat.training.processes import is_first, join, means_of_some
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from userlogfeat.training.batches import ArrayInputs, FrameStore
-    from userlogfeat.training.checkpoints import Checkpoint
-    from userlogfeat.training.processes import Processes
+from userlogfeat.training.batches import (
+    ArrayInputs,
+    Batches,
+    FrameStore,
+    Rows,
+    SharedBatch,
+)
+from userlogfeat.training.checkpoints import (
+    BestEpoch,
+    Checkpoint,
+    EpochBar,
+    PatienceOver,
+)
+from userlogfeat.training.processes import Processes, is_first, join, means_of_some
 
 logger = logging.getLogger(__name__)
 

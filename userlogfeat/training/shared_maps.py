@@ -7,24 +7,19 @@ Weston, Bengio, Usunier (2011), "Wsabie", whose constraints on the lengths of th
 columns of V and the rows of W are kept too.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
+from torch import Tensor
 
 from userlogfeat._progress import progress_bar
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.losses import draw_violators, warp_of_ranks
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 logger = logging.getLogger(__name__)
 
