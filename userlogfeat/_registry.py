@@ -1,7 +1,9 @@
 """Things that come in kinds (losses, metrics, arms, plots, data sets), by name."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 class Registry(dict):
@@ -48,6 +50,17 @@ class Registry(dict):
                 f"{_definition(self[name])[0]}. Choose another name."
             )
         self[name] = thing
+
+    def register(
+        self, name: str, make: Callable[[Any], Any] = lambda function: function
+    ) -> Callable[[FunctionT], FunctionT]:
+        """Return a decorator that registers what `make` makes of the function."""
+
+        def register(function: FunctionT) -> FunctionT:
+            self.add(name, make(function))
+            return function
+
+        return register
 
     def find(self, name: str, parameter: str | None = None) -> Any:
         """Return the thing of this name.

@@ -7,18 +7,16 @@ distillation of students have `predicted` and `target`, (n_clips, n_factors) eac
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from userlogfeat._registry import Registry
-
-LossT = TypeVar("LossT", bound=Callable[..., Any])
+from userlogfeat._registry import FunctionT, Registry
 
 MAX_LOGITS = 1 << 24  # logits in memory at a time: 64 MB
 
@@ -38,22 +36,25 @@ class Loss:
     """
 
     function: Callable[..., Tensor]
-    needs: tuple[str, ...] = field(init=False)
-    parameters: dict[str, Any] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the tensors that the loss is of."""
+        given = inspect.signature(self.function).parameters
+        return tuple(name for name in given if name not in self.parameters)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Defaults of the other arguments."""
         given = inspect.signature(self.function).parameters.values()
-        defaults = {p.name: p.default for p in given if p.default is not p.empty}
-        needs = tuple(p.name for p in given if p.name not in defaults)
-        object.__setattr__(self, "needs", needs)
-        object.__setattr__(self, "parameters", defaults)
+        return {p.name: p.default for p in given if p.default is not p.empty}
 
 
 LOSSES = Registry("loss")
 FACTOR_LOSS = ("predicted", "target")  # tensors for a loss of estimated factors
 
 
-def register_loss(name: str) -> Callable[[LossT], LossT]:
+def register_loss(name: str) -> Callable[[FunctionT], FunctionT]:
     """Register the decorated function as a loss, an option of estimators.
 
     Parameters
@@ -81,12 +82,7 @@ def register_loss(name: str) -> Callable[[LossT], LossT]:
     tensor([2.2500])
     >>> del LOSSES["huber"]
     """
-
-    def register(function: LossT) -> LossT:
-        LOSSES.add(name, Loss(function))
-        return function
-
-    return register
+    return LOSSES.register(name, Loss)
 
 
 def make_loss(

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from userlogfeat._check import check_choice
-from userlogfeat._registry import Registry
+from userlogfeat._registry import FunctionT, Registry
 from userlogfeat.comparison.teachers import distinct_factors, permute_factors
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ BASELINES = {"base": CONTROLS, PLAIN: PLAIN_CONTROLS}
 Given: TypeAlias = tuple[Any, np.ndarray | None]
 # Colour, marker and dashes (points on and off, from 0) in matplotlib's terms.
 Look: TypeAlias = tuple[str, str, Any]
-ArmT = TypeVar("ArmT", bound=Callable[..., Given])
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def register_arm(
     is_control: bool = False,
     needs_teacher: bool = True,
     like: str | None = None,
-) -> Callable[[ArmT], ArmT]:
+) -> Callable[[FunctionT], FunctionT]:
     """Register the decorated function as an arm of comparisons.
 
     Parameters
@@ -115,13 +114,8 @@ def register_arm(
     >>> del ARMS["kd noise"]
     """
     check_choice(mode, "mode", MODES)
-
-    def register(function: ArmT) -> ArmT:
-        arm = Arm(function, mode, description, look, is_control, needs_teacher, like)
-        ARMS.add(name, arm)
-        return function
-
-    return register
+    facts = (mode, description, look, is_control, needs_teacher, like)
+    return ARMS.register(name, lambda function: Arm(function, *facts))
 
 
 def mode_of(arm: str) -> str:

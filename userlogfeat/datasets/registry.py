@@ -8,11 +8,9 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from userlogfeat._registry import Registry
-
-ReaderT = TypeVar("ReaderT", bound=Callable[..., Any])
+from userlogfeat._registry import FunctionT, Registry
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class DataSet:
 DATASETS = Registry("data set")
 
 
-def register_dataset(title: str) -> Callable[[ReaderT], ReaderT]:
+def register_dataset(title: str) -> Callable[[FunctionT], FunctionT]:
     """Register the decorated function as the reader of a published data set.
 
     It is then a name of ``userlogfeat.datasets``, an entry of ``DATASETS`` and a row of
@@ -63,17 +61,16 @@ def register_dataset(title: str) -> Callable[[ReaderT], ReaderT]:
         lacks one of the paragraphs "Citation: ...", "Licence: ..." and "Splits: ...".
     """
 
-    def register(reader: ReaderT) -> ReaderT:
+    def describe(reader):
         text = sys.modules[reader.__module__].__doc__ or ""
         facts = {
             name.lower(): _find(rf"^{name}: (.+?)(?:\n\n|\Z)", text, name, reader)
             for name in ("Citation", "Licence", "Splits")
         }
         content = _find(r"\A[^\n:]+: (.+?)\.?(?:\n|\Z)", text, "Title", reader)
-        DATASETS.add(title, DataSet(title, reader, content, **facts))
-        return reader
+        return DataSet(title, reader, content, **facts)
 
-    return register
+    return DATASETS.register(title, describe)
 
 
 def _find(pattern, text, name, reader):

@@ -9,15 +9,13 @@ registered ones; conventions are there.
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
 
-from userlogfeat._registry import Registry
+from userlogfeat._registry import FunctionT, Registry
 from userlogfeat._typing import ArrayLike
-
-MetricT = TypeVar("MetricT", bound=Callable[..., Any])
 
 # Arguments that evaluate_ranking can pass to metrics of each scope.
 GIVEN = {
@@ -51,7 +49,7 @@ RANKING_METRICS = Registry("metric")
 
 def register_ranking_metric(
     name: str, scope: Literal["order", "list", "catalogue"]
-) -> Callable[[MetricT], MetricT]:
+) -> Callable[[FunctionT], FunctionT]:
     """Register the decorated function as a metric of recommendations.
 
     Parameters
@@ -88,12 +86,7 @@ def register_ranking_metric(
     ...     return hits[:, 0].astype(float)
     >>> del RANKING_METRICS["first_hit"]
     """
-
-    def register(function: MetricT) -> MetricT:
-        RANKING_METRICS.add(name, RankingMetric(function, scope))
-        return function
-
-    return register
+    return RANKING_METRICS.register(name, lambda f: RankingMetric(f, scope))
 
 
 @register_ranking_metric("auc", "order")

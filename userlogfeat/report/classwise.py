@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -26,6 +27,7 @@ DODGE = 0.16  # distance of a set from the middle of its class, in rows
 _SHOWN = 3  # examples in a message
 
 
+@dataclass(repr=False, eq=False)
 class ClasswiseDisplay:
     """Recall of each class with two feature sets, and by how much they differ.
 
@@ -65,22 +67,12 @@ class ClasswiseDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(
-        self,
-        classes: list[str],
-        counts: np.ndarray,
-        recall: np.ndarray,
-        low: np.ndarray,
-        high: np.ndarray,
-        *,
-        names: list[str],
-    ) -> None:
-        self.classes = classes
-        self.counts = counts
-        self.recall = recall
-        self.low = low
-        self.high = high
-        self.names = names
+    classes: list[str]
+    counts: np.ndarray
+    recall: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    names: list[str]
 
     @classmethod
     def from_predictions(
@@ -129,22 +121,12 @@ class ClasswiseDisplay:
             ]
         )
         recall = correct / counts
-        keys = {
-            "difference": recall[0] - recall[1],
-            "count": -counts,
-            "name": np.zeros(len(classes)),
-        }
-        rows = np.argsort(keys[order], kind="stable")
+        keys = {"difference": recall[0] - recall[1], "count": -counts}
+        rows = np.argsort(keys.get(order, np.zeros(len(classes))), kind="stable")
         low, high = _wilson(correct, counts)
-        display = cls(
-            [str(label) for label in classes[rows]],
-            counts[rows],
-            recall[:, rows],
-            low[:, rows],
-            high[:, rows],
-            names=list(predictions),
-        )
-        return display.plot(ax=ax)
+        of_classes = (values[:, rows] for values in (recall, low, high))
+        names = [str(label) for label in classes[rows]]
+        return cls(names, counts[rows], *of_classes, list(predictions)).plot(ax=ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
@@ -216,9 +198,12 @@ def _wilson(n_correct, n_clips):
 
 def _check(y_true, predictions):
     """Return labels as 1-D arrays of one length."""
-    if not hasattr(predictions, "items") or len(predictions) != 2:
+    is_dict = hasattr(predictions, "items")
+    if not is_dict or len(predictions) != 2:
+        of = f"type {type(predictions).__name__}"
+        kind = f"{len(predictions)} feature sets" if is_dict else of
         raise ValueError(
-            f"Got predictions of {_kind(predictions)}, expected a dict of two: "
+            f"Got predictions of {kind}, expected a dict of two: "
             '{"audio": y_pred, "audio + estimate": y_pred2}.'
         )
     y_true = _labels(y_true, "y_true")
@@ -252,12 +237,6 @@ def _labels(values, name):
             f"{name} has no label in row {missing.index(True)}. Drop such clips."
         )
     return array
-
-
-def _kind(predictions):
-    if hasattr(predictions, "items"):
-        return f"{len(predictions)} feature sets"
-    return f"type {type(predictions).__name__}"
 
 
 def _some(labels):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ SIZE = (8.0, 3.2)  # inches of a new figure
 COLOUR = "#0072B2"
 
 
+@dataclass(repr=False, eq=False)
 class ClipDisplay:
     """Log-mel spectrogram of a clip, and the names that are nearest to it.
 
@@ -55,18 +57,10 @@ class ClipDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(
-        self,
-        log_mel: np.ndarray,
-        names: list[str],
-        similarities: np.ndarray,
-        *,
-        seconds: float | None = None,
-    ) -> None:
-        self.log_mel = log_mel
-        self.names = names
-        self.similarities = similarities
-        self.seconds = seconds
+    log_mel: np.ndarray
+    names: list[str]
+    similarities: np.ndarray
+    seconds: float | None = None
 
     @classmethod
     def from_estimator(
@@ -108,15 +102,9 @@ class ClipDisplay:
             As in `from_predictions`.
         """
         embedding = estimator.transform([clip])[0]
-        return cls.from_predictions(
-            log_mel,
-            embedding,
-            estimator.transform(X),
-            names,
-            k=k,
-            seconds=seconds,
-            ax=ax,
-        )
+        settings = {"k": k, "seconds": seconds, "ax": ax}
+        embeddings = estimator.transform(X)
+        return cls.from_predictions(log_mel, embedding, embeddings, names, **settings)
 
     @classmethod
     def from_predictions(
@@ -180,13 +168,8 @@ class ClipDisplay:
         means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
         similarities = means @ one / max(np.linalg.norm(one), 1e-12)
         order = np.argsort(-similarities, kind="stable")[:k]
-        display = cls(
-            log_mel,
-            [str(name) for name in known[order]],
-            similarities[order],
-            seconds=seconds,
-        )
-        return display.plot(ax=ax)
+        nearest = known[order].tolist()
+        return cls(log_mel, nearest, similarities[order], seconds).plot(ax=ax)
 
     def plot(self, ax: Sequence[Axes] | None = None) -> Self:
         """Draw.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ NAMES = {
 }
 
 
+@dataclass(repr=False, eq=False)
 class ColdStartDisplay:
     """Loss of factor, estimate and blend, by how many listeners an item has.
 
@@ -60,12 +62,9 @@ class ColdStartDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(
-        self, n_users: np.ndarray, losses: dict[str, np.ndarray], *, k0: float
-    ) -> None:
-        self.n_users = n_users
-        self.losses = losses
-        self.k0 = k0
+    n_users: np.ndarray
+    losses: dict[str, np.ndarray]
+    k0: float
 
     @classmethod
     def from_estimator(

@@ -7,7 +7,9 @@ the search and the versions of the libraries.
 
 import datetime
 import platform
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,16 +26,8 @@ from userlogfeat.report.page import Lines, Pictures, Section, Table, write_page
 from userlogfeat.report.plots import draw_plots
 
 LIBRARIES = (
-    "userlogfeat",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "torch",
-    "skorch",
-    "implicit",
-    "polars",
-    "matplotlib",
-)
+    "userlogfeat numpy scipy scikit-learn torch skorch implicit polars matplotlib"
+).split()
 MAX_SETTINGS = 6  # if there are more, only kd is described in each of them
 _HOW_TO_READ = (
     "Brackets hold 95 % intervals. An arm is called above or below another where the "
@@ -113,10 +107,7 @@ def write_html(
         _findings(results),
         Section(
             "What was compared",
-            [
-                Table([], tables.overview(results)),
-                Table(*tables.arm_table(results)),
-            ],
+            [Table([], tables.overview(results)), Table(*tables.arm_table(results))],
         ),
         Section("Figures", [Pictures(draw_plots("comparison", results))]),
         _scores(results),
@@ -134,10 +125,9 @@ def _findings(results):
     found = contrasts(results.summary)
     if not found:
         return Section("In short", ["The summary has no differences between arms."])
-    by_setting = {}
+    by_setting = defaultdict(list)
     for contrast in found:
-        setting = (contrast.n_labels, contrast.channels)
-        by_setting.setdefault(setting, []).append(contrast)
+        by_setting[contrast.n_labels, contrast.channels].append(contrast)
     lists = [count_settings(found)]
     several = len({channels for _, channels in by_setting}) > 1
     for (n_labels, channels), group in by_setting.items():
@@ -151,20 +141,16 @@ def _scores(results):
     varied = "clips"
     if "n_groups" in results.summary.columns and results.summary["n_groups"].count():
         varied = "artists"
-    return Section(
-        f"Scores: {results.metric.label}",
-        [
-            *tables.score_tables(results),
-            f"Means with 95 % intervals, over {varied} and seeds.",
-        ],
-    )
+    note = f"Means with 95 % intervals, over {varied} and seeds."
+    title = f"Scores: {results.metric.label}"
+    return Section(title, [*tables.score_tables(results), note])
 
 
 def _differences(results):
     """Tables of differences, one for each arm that was compared against."""
-    by_arm = {}
+    by_arm = defaultdict(list)
     for contrast in contrasts(results.summary):
-        by_arm.setdefault(contrast.against, []).append(contrast)
+        by_arm[contrast.against].append(contrast)
     blocks = [
         tables.contrast_table(group, results.metric, caption=f"To {against}")
         for against, group in by_arm.items()
@@ -222,9 +208,7 @@ def _versions():
     """Date and versions."""
     found = [f"Python {platform.python_version()}"]
     for library in LIBRARIES:
-        try:
+        with suppress(PackageNotFoundError):
             found.append(f"{library} {version(library)}")
-        except PackageNotFoundError:
-            continue
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return f"Written on {today} with {', '.join(found)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -29,6 +30,7 @@ OTHER = ("0.75", ".")
 OTHERS = "other"
 
 
+@dataclass(repr=False, eq=False)
 class CFDisplay:
     """Map of items by taste: items that the same users play are near each other.
 
@@ -69,12 +71,9 @@ class CFDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(
-        self, positions: np.ndarray, labels: np.ndarray, *, explained: float
-    ) -> None:
-        self.positions = positions
-        self.labels = labels
-        self.explained = explained
+    positions: np.ndarray
+    labels: np.ndarray
+    explained: float
 
     @classmethod
     def from_estimator(

@@ -14,6 +14,9 @@ from userlogfeat.report.metric import Metric, setting_text
 SIGNIFICANT = 0.05
 _KEYS = ["n_labels", "channels", "arm"]
 _NUMBERS = ["mean", "low", "high"]
+# Columns of a contrast, each "... to" the arm compared against.
+_OF_CONTRAST = ["difference", "diff_low", "diff_high"]
+_OF_CONTRAST += ["p_ttest_holm", "p_wilcoxon_holm", "effect_size"]
 
 
 @dataclass(frozen=True)
@@ -211,27 +214,14 @@ def contrasts(summary: pl.DataFrame) -> list[Contrast]:
         row = rows.get((n_labels, channels, arm))
         if row is not None and arm != against:
             found.append(_contrast(row, against))
-    return [contrast for contrast in found if contrast is not None]
+    return list(filter(None, found))
 
 
 def _contrast(row, against):
-    def number(name):
-        return row.get(f"{name} to {against}")
-
-    if not all(map(_is_finite, map(number, ("difference", "diff_low", "diff_high")))):
+    numbers = [row.get(f"{name} to {against}") for name in _OF_CONTRAST]
+    if not all(map(_is_finite, numbers[:3])):
         return None  # the arm compared against was not run in this setting
-    return Contrast(
-        arm=row["arm"],
-        against=against,
-        n_labels=row["n_labels"],
-        channels=row["channels"],
-        difference=number("difference"),
-        low=number("diff_low"),
-        high=number("diff_high"),
-        p_ttest_holm=number("p_ttest_holm"),
-        p_wilcoxon_holm=number("p_wilcoxon_holm"),
-        effect_size=number("effect_size"),
-    )
+    return Contrast(row["arm"], against, row["n_labels"], row["channels"], *numbers)
 
 
 def _is_finite(value):

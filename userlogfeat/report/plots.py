@@ -12,15 +12,13 @@ import io
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from userlogfeat._registry import Registry
+from userlogfeat._registry import FunctionT, Registry
 from userlogfeat.report.style import plotting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-PlotT = TypeVar("PlotT", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ PLOTS: dict[str, Registry] = {
 }
 
 
-def register_plot(name: str, *, page: str) -> Callable[[PlotT], PlotT]:
+def register_plot(name: str, *, page: str) -> Callable[[FunctionT], FunctionT]:
     """Register the decorated function as a plot of a page.
 
     Parameters
@@ -85,12 +83,7 @@ def register_plot(name: str, *, page: str) -> Callable[[PlotT], PlotT]:
     """
     if page not in PLOTS:
         raise ValueError(f"Got page={page!r}, expected one of {', '.join(PLOTS)}.")
-
-    def register(function: PlotT) -> PlotT:
-        PLOTS[page].add(name, function)
-        return function
-
-    return register
+    return PLOTS[page].register(name)
 
 
 def draw_plots(page: str, results: Any) -> list[Picture]:

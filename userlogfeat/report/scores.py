@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ COLOURS = {False: "#0072B2", True: "#7F7F7F"}  # of methods, of baselines
 HATCH = {False: None, True: "///"}  # the same without colour
 
 
+@dataclass(repr=False, eq=False)
 class ScoreDisplay:
     """Scores of methods, best on top, as bars with 95 % intervals.
 
@@ -54,22 +56,12 @@ class ScoreDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(
-        self,
-        names: list[str],
-        mean: np.ndarray,
-        low: np.ndarray,
-        high: np.ndarray,
-        *,
-        baselines: Sequence[str] = (),
-        score: str = "Score",
-    ) -> None:
-        self.names = names
-        self.mean = mean
-        self.low = low
-        self.high = high
-        self.baselines = baselines
-        self.score = score
+    names: list[str]
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    baselines: Sequence[str] = ()
+    score: str = "Score"
 
     @classmethod
     def from_predictions(
@@ -176,13 +168,12 @@ class ScoreDisplay:
         self.bars_ = {}
         for row, name in enumerate(self.names):
             is_baseline = name in self.baselines
-            ends = np.array([[self.mean[row] - self.low[row]]])
-            ends = np.vstack([ends, [[self.high[row] - self.mean[row]]]])
+            mean, low, high = self.mean[row], self.low[row], self.high[row]
             [self.bars_[name]] = self.ax_.barh(
                 row,
-                self.mean[row],
+                mean,
                 0.7,
-                xerr=np.clip(ends, 0, None),
+                xerr=np.clip([[mean - low], [high - mean]], 0, None),
                 color="white" if is_baseline else COLOURS[is_baseline],
                 edgecolor=COLOURS[is_baseline],
                 hatch=HATCH[is_baseline],
@@ -190,8 +181,8 @@ class ScoreDisplay:
                 capsize=2.5,
             )
             self.ax_.annotate(
-                f"{self.mean[row]:.3f}",
-                (max(self.high[row], self.mean[row], 0), row),
+                f"{mean:.3f}",
+                (max(high, mean, 0), row),
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",

@@ -112,7 +112,7 @@ def finish(ax: Axes, handles: Any, *, title: str = "", grid: str = "y") -> None:
         loc="upper center",
         bbox_to_anchor=(0.5, 0),
         bbox_transform=below,
-        ncols=_columns(handles, _width(ax)),
+        ncols=_columns(handles, ax.figure.get_figwidth() * ax.get_position().width),
         handlelength=3.5,
         fontsize=FONT - 1,
         frameon=False,
@@ -121,18 +121,11 @@ def finish(ax: Axes, handles: Any, *, title: str = "", grid: str = "y") -> None:
         text.set_parse_math(False)
 
 
-def _width(ax):
-    """Return the width of axes, in inches."""
-    return ax.figure.get_figwidth() * ax.get_position().width
-
-
 def _columns(names, width):
     """Return the columns of a legend: three, or as many as fit below the axes."""
     for n in (3, 2):
         columns = [part for part in np.array_split(list(names), n) if len(part)]
-        if (
-            sum(MARK + max(map(len, part)) for part in columns)
-            <= LEGEND_LETTERS * width
-        ):
+        letters = sum(MARK + max(map(len, part)) for part in columns)
+        if letters <= LEGEND_LETTERS * width:
             return len(columns)
     return 1

@@ -37,13 +37,11 @@ def overview(results: Results) -> list[tuple[str, str]]:
     """
     summary, fits = results.summary, results.fits
     channels = [c for c in results.settings("channels") if c is not None]
+    labels = map(_or_all, results.settings("n_labels"))
     pairs = [
         ("Score", results.metric.label),
         ("Arms", ", ".join(results.arms)),
-        (
-            "Labelled clips a class",
-            ", ".join(map(_or_all, results.settings("n_labels"))),
-        ),
+        ("Labelled clips a class", ", ".join(labels)),
         ("Channels of the network", ", ".join(map(str, channels)) or UNKNOWN),
         ("Clips tested", _range(summary, "n_clips")),
         ("Artists tested", _range(summary, "n_groups")),
@@ -102,13 +100,7 @@ def score_tables(results: Results) -> list[Table]:
 
     def table(header, settings, caption=""):
         scores = [
-            [
-                arm,
-                *(
-                    _score(rows.get((arm, *setting)), results.metric)
-                    for setting in settings
-                ),
-            ]
+            [arm, *(_score(rows.get((arm, *s)), results.metric) for s in settings)]
             for arm in results.arms
         ]
         return Table(["Arm", *header], scores, caption=caption, numbers=True)

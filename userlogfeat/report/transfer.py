@@ -8,6 +8,7 @@ one for each setting.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -41,6 +42,7 @@ AXES = {
 }
 
 
+@dataclass(repr=False, eq=False)
 class TransferDisplay:
     """Scores of all arms by the network's channels or the number of labels.
 
@@ -85,20 +87,11 @@ class TransferDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(
-        self,
-        positions: list[int | None] | None,
-        scores: dict[str, np.ndarray],
-        *,
-        x: Literal["channels", "n_labels"],
-        metric: Metric,
-        setting: str = "",
-    ) -> None:
-        self.positions = positions
-        self.scores = scores
-        self.x = x
-        self.metric = metric
-        self.setting = setting
+    positions: list[int | None] | None
+    scores: dict[str, np.ndarray]
+    x: Literal["channels", "n_labels"]
+    metric: Metric
+    setting: str = ""
 
     @classmethod
     def from_comparison(
@@ -155,8 +148,7 @@ class TransferDisplay:
                 "none). Pass x='n_labels'."
             )
         scores = _scores(summary, x, positions, arms)
-        display = cls(positions, scores, x=x, metric=metric, setting=setting)
-        return display.plot(ax=ax)
+        return cls(positions, scores, x, metric, setting).plot(ax=ax)
 
     @classmethod
     def from_curves(
@@ -190,10 +182,8 @@ class TransferDisplay:
                 "draw curves of the same numbers of labels."
             )
         scores = {str(name): _of_curve(curve) for name, curve in curves.items()}
-        display = cls(
-            list(sizes.pop()), scores, x="n_labels", metric=Metric("accuracy")
-        )
-        return display.plot(ax=ax)
+        accuracy = Metric("accuracy")
+        return cls(list(sizes.pop()), scores, "n_labels", accuracy).plot(ax=ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
@@ -243,22 +233,18 @@ def _fix_other(summary, x, at):
     """Select one value of the other column; return its rows, and it in words."""
     other = "n_labels" if x == "channels" else "channels"
     values = settings(summary, other)
-    value = None if at == ALL else at
-    if at is None:
-        if len(values) > 1:
-            listed = ", ".join(map(_shown, values))
-            raise ValueError(
-                f"The frame has several {other}: {listed}. Choose the one to draw with "
-                f"at={_shown(values[0])}."
-            )
-        value = values[0]
+    listed = ", ".join(map(_shown, values))
+    if at is None and len(values) > 1:
+        raise ValueError(
+            f"The frame has several {other}: {listed}. Choose the one to draw with "
+            f"at={_shown(values[0])}."
+        )
+    value = values[0] if at is None else None if at == ALL else at
     if value not in values:
-        listed = ", ".join(map(_shown, values))
         raise ValueError(f"Got at={at!r}, but {other} in the frame are {listed}.")
     chosen = summary.filter(pl.col(other).eq_missing(value))
     if other == "n_labels":
-        words = setting_text(value)
-        return chosen, words
+        return chosen, setting_text(value)
     return chosen, "" if value is None else f"{value} channels"
 
 
@@ -268,12 +254,10 @@ def _shown(value):
 
 def _scores(summary, x, positions, arms):
     """Return mean, low and high (3, n_positions) of each arm; NaN where not run."""
-    known = ordered_arms(summary)
+    known, scores = ordered_arms(summary), {}
+    column = {value: i for i, value in enumerate(positions)}
     for arm in known if arms is None else arms:
         check_choice(arm, "arm", known)
-    column = {value: i for i, value in enumerate(positions)}
-    scores = {}
-    for arm in known if arms is None else arms:
         scores[arm] = np.full((3, len(positions)), np.nan)
         for row in summary.filter(pl.col("arm") == arm).to_dicts():
             scores[arm][:, column[row[x]]] = row["mean"], row["low"], row["high"]

@@ -7,6 +7,7 @@ are too many, the rest goes to a memory-mapped file.
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,7 @@ class SharedBatch:
         return self.n_rows
 
 
+@dataclass(repr=False, eq=False)
 class Batches:
     """Batches of `Rows`, each one slice: for small networks, most of the speed.
 
@@ -109,19 +111,11 @@ class Batches:
         Processes that share a batch: each reads its own clips, and all the targets.
     """
 
-    def __init__(
-        self,
-        dataset: Rows,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-        min_batches: int = 1,
-        processes: Processes | None = None,
-    ) -> None:
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.generator = generator
-        self.min_batches = min_batches
-        self.processes = processes
+    dataset: Rows
+    batch_size: int
+    generator: torch.Generator | None = None
+    min_batches: int = 1
+    processes: Processes | None = None
 
     def __iter__(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
         n_batches = 0

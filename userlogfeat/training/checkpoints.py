@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ class PatienceOver(Exception):
     """Signal that early stopping ends the training."""
 
 
+@dataclass(repr=False, eq=False)
 class BestEpoch(skorch.callbacks.Callback):
     """Keep the weights of the best epoch, stop early, write checkpoints.
 
@@ -108,20 +110,11 @@ class BestEpoch(skorch.callbacks.Callback):
         all which epoch is best: a last digit could differ between machines.
     """
 
-    def __init__(
-        self,
-        monitor: str,
-        *,
-        patience: int,
-        min_epochs: int = 0,
-        checkpoint: Checkpoint | None = None,
-        processes: Processes | None = None,
-    ) -> None:
-        self.monitor = monitor
-        self.patience = patience
-        self.min_epochs = min_epochs
-        self.checkpoint = checkpoint
-        self.processes = processes
+    monitor: str
+    patience: int
+    min_epochs: int = 0
+    checkpoint: Checkpoint | None = None
+    processes: Processes | None = None
 
     def start(self, net: Any, generator: torch.Generator) -> None:
         """Begin anew, or from the checkpoint."""
