@@ -1,6 +1,7 @@
 """Encoders in everything that uses them: heads, saved models, students, commands."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from userlogfeat import (
     UserLogEmbedder,
 )
 from userlogfeat.encoders import encoder_identity, get_encoder
-from userlogfeat.weights import ModelError, load_model
+from userlogfeat.weights import ModelError, find_model, load_model, set_encoder
 
 RATE, KINDS = 16000, ("wav2vec2", "hubert", "ast", "whisper", "clap")
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}
@@ -30,6 +31,13 @@ def clips():
     X = level[:, None] * rng.normal(size=(16, RATE // 2))
     X[::2] = np.cumsum(X[::2], axis=1) / 20  # darker
     return X.astype(np.float32), np.column_stack([level, 1 - level])
+
+
+def write(X, folder):
+    paths = [folder / f"{row}.wav" for row in range(len(X))]
+    for path, clip in zip(paths, X, strict=True):
+        soundfile.write(path, clip, RATE, subtype="FLOAT")
+    return paths
 
 
 @pytest.fixture(params=KINDS)
@@ -63,6 +71,38 @@ def test_a_model_that_was_changed_is_refused(tiny_models, clips, tmp_path):
         load_model(tmp_path / "model")
 
 
+def test_an_encoder_may_move(tiny_models, clips, tmp_path, monkeypatch):
+    """Tables and models know it by what it holds; models are told where it is."""
+    X, y = clips
+    old = tiny_models.save_model("hubert", tmp_path / "old")
+    paths = write(X[:3], tmp_path)
+    cache = tmp_path / "cache"
+    features = EncoderEmbedder(old, cache=cache).transform(paths)
+    teacher = CFRegressor(encoder=old, alphas=(1.0,), random_state=0).fit(X, y)
+    teacher.save(tmp_path / "model", training_data=DATA)
+    fingerprint, expected = (
+        load_model(tmp_path / "model").fingerprint,
+        teacher.predict(X),
+    )
+    new = f"hf:{(tmp_path / 'old').rename(tmp_path / 'new')}"
+    moved = EncoderEmbedder(new, cache=cache)
+    monkeypatch.setattr(moved, "iter_features", None)  # nothing is decoded again
+    np.testing.assert_array_equal(moved.transform(paths), features)
+    other = shutil.copytree(tmp_path / "model", tmp_path / "other")  # not in memory yet
+    with pytest.raises(ModelError, match=r"set_encoder\(MODEL_FOLDER, 'hf:NEW_PLACE'"):
+        load_model(other)
+    set_encoder(other, new)
+    assert load_model(other).fingerprint == fingerprint
+    again = CFRegressor.load(other)
+    assert again.encoder == new
+    np.testing.assert_allclose(again.predict(X), expected, rtol=1e-5)
+    stranger = tiny_models.save_model("hubert", tmp_path / "stranger", seed=7)
+    with pytest.raises(ModelError, match=r"was trained on the encoder"):
+        set_encoder(other, stranger)
+    with pytest.raises(ModelError, match=r"names no encoder"):
+        set_encoder(find_model("lastfm2k-musicnn"), new)
+
+
 def test_a_student_learns_from_it(tiny_models, clips, tmp_path):
     X, y = clips
     CFRegressor(encoder=tiny_models.names["hubert"], alphas=(1.0,), random_state=0).fit(
@@ -84,9 +124,7 @@ def test_a_command_extracts(name, clips, tmp_path):
 
     from userlogfeat.cli.application import app
 
-    paths = [tmp_path / f"{row}.wav" for row in range(2)]
-    for path, clip in zip(paths, clips[0], strict=False):
-        soundfile.write(path, clip, RATE, subtype="FLOAT")
+    paths = write(clips[0][:2], tmp_path)
     command = ["extract", *map(str, paths), "-o", str(tmp_path / "table"), "-q"]
     done = CliRunner().invoke(app, [*command, "--encoder", name, "--layer", "all"])
     assert done.exit_code == 0, done.output

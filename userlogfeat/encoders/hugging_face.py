@@ -149,6 +149,8 @@ def _files(folder: str, own_code: bool = False) -> list[Path]:
     """Files that decide the numbers of a model."""
     places = Path(folder)
     weights = sorted(places.glob("*.safetensors"))
+    if not places.is_dir():
+        raise ValueError(f"The folder {folder} of an encoder is not there any more.")
     if not weights:
         pickled = [path.name for path in places.glob("*.bin")]
         but = f", only {', '.join(pickled)}, which is a pickle: it could run code"

@@ -35,6 +35,9 @@ FACTORIES: dict[str, str | Callable[..., Encoder]] = {
     "onnx:": "userlogfeat.encoders.onnx:OnnxEncoder",
     "torchaudio:": "userlogfeat.encoders.torchaudio:TorchaudioEncoder",
 }
+# Prefixes of names that say where files are. All that decides the numbers is in these,
+# and so in the hash of the weights: a folder that moves is the same encoder.
+PLACES = ("hf:", "hf-code:", "onnx:")
 # Makes an encoder of an object that is merely callable.
 CUSTOM = "userlogfeat.encoders.custom:CustomEncoder"
 
@@ -269,14 +272,25 @@ def averaged_layers(encoder: Encoder) -> tuple[str, ...]:
 
 
 def encoder_identity(encoder: Encoder) -> dict[str, Any]:
-    """Return all that decides the numbers of an encoder, for saved models and keys."""
+    """Return what a saved model notes of its encoder, to find it and know it again."""
     keys = ("name", "revision", "weights_hash", "settings")
     return {key: getattr(encoder, key) for key in keys}
 
 
+def encoder_key(identity: dict[str, Any]) -> dict[str, Any]:
+    """Return what of an identity decides the numbers: not where the files are."""
+    prefix = _prefix(identity["name"])
+    if prefix not in PLACES:
+        return identity
+    return {**identity, "name": prefix, "revision": ""}
+
+
+def _prefix(name):
+    return name.partition(":")[0] + ":"
+
+
 def _find(name):
-    prefix = name.partition(":")[0] + ":"
-    for known in (name, prefix):
+    for known in (name, _prefix(name)):
         if known in FACTORIES:
             return FACTORIES[known]
         for point in _entry_points():

@@ -17,6 +17,7 @@ from userlogfeat.encoders import (
     averaged_layers,
     default_layer,
     encoder_identity,
+    encoder_key,
     get_encoder,
 )
 from userlogfeat.estimators._base import (
@@ -125,7 +126,7 @@ class EncoderEmbedder(CachedLayers, ClipParameters, PooledEncoder):
     def fingerprint(self) -> str:
         """Identifies weights and settings: equal strings, equal features."""
         settings = [
-            encoder_identity(self._encoder()),
+            encoder_key(encoder_identity(self._encoder())),
             self.pooling,
             None if self.duration is None else float(self.duration),
             self.crop,

@@ -25,6 +25,7 @@ from userlogfeat.weights.models import (
     load_fitted,
     load_model,
     save_model,
+    set_encoder,
 )
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "make_tone",
     "read_config",
     "save_model",
+    "set_encoder",
 ]

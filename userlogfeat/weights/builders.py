@@ -5,7 +5,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from userlogfeat.encoders import Encoder, encoder_identity, get_encoder
+from userlogfeat.encoders import Encoder, encoder_identity, encoder_key, get_encoder
+from userlogfeat.encoders.registry import PLACES
 from userlogfeat.frontends import FrontEnd
 from userlogfeat.networks.artist import ArtistCNN, DiscriminantContexts
 from userlogfeat.networks.frame_statistics import FrameTeacher, WindowStatistics
@@ -78,18 +79,36 @@ def encoder_of(spec: dict[str, Any]) -> Encoder | None:
     saved = spec["encoder"]
     try:
         encoder = get_encoder(saved["name"], **saved["settings"])
-    except ValueError as error:
-        raise ModelError(f"The model needs an encoder that is not here. {error}") from (
-            error
+        found = encoder_identity(encoder)
+    except (ValueError, OSError) as error:
+        moved = (
+            " If its files have moved, say so: userlogfeat.weights.set_encoder("
+            f"MODEL_FOLDER, {saved['name'].partition(':')[0] + ':NEW_PLACE'!r})."
         )
-    found = encoder_identity(encoder)
-    if found != saved:
+        raise ModelError(
+            f"The model needs an encoder that is not here. {error}"
+            f"{moved if saved['name'].startswith(PLACES) else ''}"
+        ) from error
+    check_encoder(saved, found)
+    return encoder
+
+
+def check_encoder(saved: dict[str, Any], found: dict[str, Any]) -> None:
+    """Raise ModelError unless an encoder is the one that a model was trained on.
+
+    Parameters
+    ----------
+    saved : dict
+        Its identity, as the config has it.
+    found : dict
+        Identity of the encoder.
+    """
+    if encoder_key(found) != encoder_key(saved):
         raise ModelError(
             f"The model was trained on the encoder {saved}, but the one registered "
             f"here is {found}: its estimates would be wrong. Install that revision, "
             "or train the model again."
         )
-    return encoder
 
 
 def encoder_parameter(spec: dict[str, Any]) -> str | Encoder | None:

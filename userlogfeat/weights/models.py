@@ -23,13 +23,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import nn
 
-from userlogfeat._files import is_described, replace_pair
+from userlogfeat._files import is_described, replace_file, replace_pair
 from userlogfeat._licence import warn_of_licence
 from userlogfeat._typing import Device, PathLike
+from userlogfeat.encoders import encoder_identity, encoder_key, get_encoder
 from userlogfeat.frontends import FrontEnd
 from userlogfeat.networks.frame_statistics import FrameTeacher
 from userlogfeat.networks.teacher import PlainTeacher
-from userlogfeat.weights.builders import build, encoder_parameter
+from userlogfeat.weights.builders import build, check_encoder, encoder_parameter
 from userlogfeat.weights.config import (
     CONFIG,
     FORMAT,
@@ -260,6 +261,39 @@ def load_fitted(
     return saved, parameters
 
 
+def set_encoder(folder: PathLike, encoder: str) -> None:
+    """Say where the encoder of a saved model is now.
+
+    A model on an encoder holds its head, and the name and hash of the encoder. Where
+    the name is that of a folder or file, this writes another one into config.json.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of the model.
+    encoder : str
+        Name of the encoder, such as ``"hf:NEW_PLACE"``.
+
+    Raises
+    ------
+    ModelError
+        If the model has no encoder, or this one has other weights or settings.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    saved = config["network"].get("encoder")
+    if saved is None:
+        raise ModelError(
+            f"The model in {folder} names no encoder: it is a network of its own, or "
+            "uses musicnn, which is found where it is installed."
+        )
+    found = encoder_identity(get_encoder(encoder, **saved["settings"]))
+    check_encoder(saved, found)
+    config["network"]["encoder"] = found
+    with replace_file(folder / CONFIG) as temporary:
+        temporary.write_text(sealed(config), encoding="utf-8", newline="\n")
+
+
 def list_weights() -> list[str]:
     """Names of the bundled models.
 
@@ -371,6 +405,10 @@ def _fill(network, data, path):
 
 def _identity(config):
     """A digest of all that decides the features."""
-    keys = ("format", "network", "front_end", "layers", "sha256")
-    text = json.dumps([config[key] for key in keys], sort_keys=True)
+    network = config["network"]
+    if "encoder" in network:
+        network = {**network, "encoder": encoder_key(network["encoder"])}
+    keys = ("front_end", "layers", "sha256")
+    values = [config["format"], network, *(config[key] for key in keys)]
+    text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
