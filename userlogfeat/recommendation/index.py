@@ -412,7 +412,7 @@ class ItemIndex:
         self._tune(recall, known if queries is None else queries, rng)
 
     def _tune(self, recall, queries, rng):
-        """Look at twice as many groups until enough of the best items are found."""
+        """Find the fewest groups that hold enough of the best items."""
         queries = queries[queries.any(axis=1)]
         drawn = rng.permutation(len(queries))[:_N_SAMPLE]
         sample = np.ascontiguousarray(queries[drawn], dtype=np.float32)
@@ -420,16 +420,24 @@ class ItemIndex:
             sample = unit_rows(sample)
         k = min(_SAMPLE_K, len(self.ids))
         exact = self._search(sample, k, None)[0]
-        self.n_probes = 1
-        while True:
-            self.n_probes = min(self.n_probes, len(self._centres))
+
+        def is_enough(n_probes):
+            self.n_probes = n_probes
             found = self._search_lists(sample, k, None)[0]
             pairs = zip(exact, found, strict=True)
             hits = [len(np.intersect1d(a[a >= 0], b)) for a, b in pairs]
             self.recall = float(sum(hits) / max((exact >= 0).sum(), 1))
-            if self.recall >= recall or self.n_probes == len(self._centres):
-                return
-            self.n_probes *= 2
+            return self.recall >= recall
+
+        too_few, enough = 0, 1
+        while not is_enough(enough) and enough < len(self._centres):
+            too_few, enough = enough, min(2 * enough, len(self._centres))
+        while enough - too_few > max(1, enough // 16):
+            middle = (too_few + enough) // 2
+            too_few, enough = (
+                (too_few, middle) if is_enough(middle) else (middle, enough)
+            )
+        is_enough(enough)
 
     def _lengthened(self, vectors):
         """Bring items to one length with another dimension; cosines have one."""
