@@ -2,18 +2,24 @@
 
 import json
 import shutil
+from importlib import metadata
 
 import numpy as np
 import pytest
 import soundfile
+from scipy.sparse import csr_array
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from userlogfeat import (
+    ArtistEmbedder,
     CFRegressor,
     EncoderEmbedder,
     FeatureTable,
     KDStudentClassifier,
+    MetricEmbedder,
+    SharedLatentEmbedder,
     UserLogEmbedder,
 )
 from userlogfeat.encoders import encoder_identity, get_encoder
@@ -119,6 +125,42 @@ def test_a_student_learns_from_it(tiny_models, clips, tmp_path):
     assert student.fit(X, y[:, 0] > 0.2).predict(X).shape == (16,)
 
 
+LIKES = csr_array(np.where(np.arange(16)[:, None] % 4 < [1, 2, 3], 1, -1))
+ON_FEATURES = {
+    "metric": (MetricEmbedder("lookup", n_units=4, network="mlp", max_epochs=1), LIKES),
+    "artist": (
+        ArtistEmbedder(n_components=2, n_units=6, network="mlp", max_epochs=1),
+        np.arange(16) % 4,
+    ),
+    "shared": (
+        SharedLatentEmbedder(4, network="mlp", max_epochs=1),
+        np.array(["quiet", "loud"]).repeat(8),
+    ),
+    "student": (
+        KDStudentClassifier(network="mlp", max_epochs=1),
+        np.array(["quiet", "loud"]).repeat(8),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ON_FEATURES)
+def test_others_learn_from_its_features(tiny_models, clips, tmp_path, kind):
+    """In a pipeline; saved, `UserLogEmbedder` is the step behind the encoder."""
+    estimator, y = ON_FEATURES[kind]
+    encoder = EncoderEmbedder(tiny_models.names["hubert"], layer=("layer_1", "mean"))
+    estimator = clone(estimator).set_params(random_state=0)
+    pipeline = make_pipeline(encoder, estimator).fit(clips[0], y)
+    embedded = pipeline[:-1].transform(clips[0])
+    assert embedded.shape == (16, 16)
+    assert pipeline[-1].n_features_in_ == 16
+    expected = pipeline[-1].transform(embedded)
+    np.testing.assert_allclose(pipeline.transform(clips[0]), expected)
+    pipeline[-1].save(tmp_path, training_data=DATA)
+    saved = UserLogEmbedder(tmp_path, layer="embedding", scale=False)
+    found = make_pipeline(encoder, saved).fit_transform(clips[0])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_command_extracts(name, clips, tmp_path):
     from typer.testing import CliRunner
 
@@ -136,14 +178,20 @@ def test_a_command_extracts(name, clips, tmp_path):
 
 
 def test_a_submission_brings_the_encoder(tiny_models, clips, tmp_path):
+    """Its files, and the pins of what it needs beside this library's own."""
     from userlogfeat.mirex import load_pipeline
-    from userlogfeat.mirex.package import _write_pipeline
+    from userlogfeat.mirex.package import write_package
 
     name = tiny_models.names["hubert"]
     pipeline = make_pipeline(EncoderEmbedder(name, layer=1), LogisticRegression())
-    _write_pipeline(tmp_path, None, pipeline)
-    handed_in = load_pipeline(tmp_path / "pipeline.json")
-    assert handed_in[0].encoder == f"hf:{tmp_path / 'weights'}"
+    folder = write_package(tmp_path / "to hand in", pipeline=pipeline, measure=None)
+    pins = (folder / "requirements.txt").read_text().splitlines()
+    assert f"transformers=={metadata.version('transformers')}" in pins
+    assert f"tokenizers=={metadata.version('tokenizers')}" in pins  # in turn
+    assert "transformers" in (folder / "README.md").read_text()
+    assert "transformers" in (folder / "lib" / "environment.sh").read_text()
+    handed_in = load_pipeline(folder / "pipeline" / "pipeline.json")
+    assert handed_in[0].encoder == f"hf:{folder / 'pipeline' / 'weights'}"
     np.testing.assert_array_equal(
         handed_in[0].transform(clips[0]), pipeline[0].transform(clips[0])
     )

@@ -46,6 +46,8 @@ class HuggingFaceEncoder(WindowedEncoder):
         the model was made for, or 30 s; with an overlap of 2.4 s.
     """
 
+    needs = ("transformers",)
+
     def __init__(
         self, name: str, *, window: float | None = None, hop: float | None = None
     ) -> None:

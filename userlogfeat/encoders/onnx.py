@@ -47,6 +47,8 @@ class OnnxEncoder(WindowedEncoder):
         Seconds of a window, and between the starts of two; None reads clips whole.
     """
 
+    needs = ("onnxruntime",)
+
     def __init__(
         self,
         name: str,

@@ -107,6 +107,8 @@ class Encoder(Protocol):
     distribution, files : str and list of str, optional
         Installed package that has the weights, and which of its files, so that MIREX
         submissions can bring them.
+    needs : sequence of str, optional
+        Packages that it needs beside those of this library, for the same purpose.
     """
 
     name: str

@@ -29,6 +29,7 @@ class TorchaudioEncoder(WindowedEncoder):
     frame_samples = 320
     default_layer = "mean"
     license = "see torchaudio.pipelines"
+    needs = ("torchaudio",)
 
     def __init__(
         self, name: str, *, window: float | None = None, hop: float | None = None

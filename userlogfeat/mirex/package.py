@@ -83,8 +83,10 @@ def write_package(
     _check(built)
     (folder / PIPELINE).mkdir(parents=True, exist_ok=True)
     spec = _write_pipeline(folder / PIPELINE, pipeline, built)
-    _write_library(folder / LIB, encoders_of(built))
-    write_scripts(folder, spec, tags=tags)
+    encoders = encoders_of(built)
+    needs = sorted({n for encoder in encoders for n in getattr(encoder, "needs", ())})
+    _write_library(folder / LIB, encoders)
+    write_scripts(folder, spec, tags=tags, needs=needs)
     measured = None
     if measure is None:
         _check_alone(folder, spec)
@@ -100,6 +102,7 @@ def write_package(
         pipeline=built,
         tags=tags,
         measured=measured,
+        needs=needs,
     )
     return folder
 

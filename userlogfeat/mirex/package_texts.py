@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from sklearn.pipeline import Pipeline
@@ -27,7 +28,9 @@ SCRIPTS = {
 }
 
 
-def write_scripts(folder: Path, pipeline: str, *, tags: bool) -> None:
+def write_scripts(
+    folder: Path, pipeline: str, *, tags: bool, needs: Sequence[str] = ()
+) -> None:
     """Write the four scripts, setup.sh and requirements.txt.
 
     Parameters
@@ -38,16 +41,18 @@ def write_scripts(folder: Path, pipeline: str, *, tags: bool) -> None:
         Name of the pipeline for ``--pipeline``, relative to `folder`.
     tags : bool
         Whether the submission is to the tag task.
+    needs : sequence of str
+        Packages that its encoder needs, beside those of this library.
     """
     for (name, (command, _)), usage in zip(SCRIPTS.items(), _usages(tags), strict=True):
         command += " --tags" if tags and name == "Train.sh" else ""
         text = _render("script.sh", usage=usage, command=command, pipeline=pipeline)
         _write_script(folder / name, text)
-    text = _render("environment.sh", modules=required_modules())
+    text = _render("environment.sh", modules=required_modules(needs))
     _write_text(folder / LIB / "environment.sh", text)
     version = "{}.{}".format(*sys.version_info)
     _write_script(folder / "setup.sh", _render("setup.sh", python=version))
-    text = _render("requirements.txt", pins=pinned_requirements())
+    text = _render("requirements.txt", pins=pinned_requirements(needs))
     _write_text(folder / "requirements.txt", text)
 
 
@@ -59,6 +64,7 @@ def write_readme(
     pipeline: Pipeline,
     tags: bool,
     measured: Measured | None,
+    needs: Sequence[str] = (),
 ) -> None:
     """Write the README of a submission: the fields that organisers ask for.
 
@@ -70,6 +76,8 @@ def write_readme(
     tags : bool
         Whether the submission is to the tag task.
     measured : Measured or None
+    needs : sequence of str
+        Packages that its encoder needs, beside those of this library.
     """
     data = None
     if type(pipeline.steps[0][1]).__name__ == "UserLogEmbedder":
@@ -84,7 +92,7 @@ def write_readme(
         tags=tags,
         usages=_usages(tags),
         python=platform.python_version(),
-        direct=direct_requirements(),
+        direct=direct_requirements(needs),
         formats=describe_formats(),
         measured=measured,
         machine=_machine(),

@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 
@@ -9,25 +10,35 @@ from importlib import metadata
 _MODULES = {"huggingface-hub": "huggingface_hub", "scikit-learn": "sklearn"}
 
 
-def direct_requirements() -> list[str]:
+def direct_requirements(more: Sequence[str] = ()) -> list[str]:
     """List what this library itself asks for: ``numpy==2.4.6``, ...
+
+    Parameters
+    ----------
+    more : sequence of str
+        Further packages, which an encoder needs.
 
     Returns
     -------
     list of str
         Without the mark of a local build, such as "+cpu" of torch.
     """
-    return sorted(_pin(name) for name, _ in _needs("userlogfeat"))
+    return sorted(_pin(name) for name, _ in _direct(more))
 
 
-def required_modules() -> list[str]:
+def required_modules(more: Sequence[str] = ()) -> list[str]:
     """Return the modules to import of these packages: list of str."""
-    names = sorted(name for name, _ in _needs("userlogfeat"))
+    names = sorted(name for name, _ in _direct(more))
     return [_MODULES.get(name, name) for name in names]
 
 
-def pinned_requirements() -> list[str]:
+def pinned_requirements(more: Sequence[str] = ()) -> list[str]:
     """List all that this library needs, and what that needs in turn.
+
+    Parameters
+    ----------
+    more : sequence of str
+        Further packages, which an encoder needs.
 
     Returns
     -------
@@ -36,7 +47,7 @@ def pinned_requirements() -> list[str]:
         ``nvidia-nccl-cu12==2.28.9; platform_system == "Linux"``.
     """
     found = {}
-    todo = deque((name, marker) for name, marker in _needs("userlogfeat"))
+    todo = deque(_direct(more))
     while todo:
         name, marker = todo.popleft()
         if name in found:
@@ -52,6 +63,10 @@ def pinned_requirements() -> list[str]:
     return [
         f"{pins[name]}; {found[name]}" if found[name] else pins[name] for name in pins
     ]
+
+
+def _direct(more):
+    return [*_needs("userlogfeat"), *((name, "") for name in more)]
 
 
 def _needs(name):

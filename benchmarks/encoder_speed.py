@@ -1,0 +1,177 @@
+"""Encoders of transformers: `EncoderEmbedder` against the loop of their model cards.
+
+    python benchmarks/encoder_speed.py
+
+A model card's loop gives the model one clip at a time, with torch's own threads. Models
+have random weights (speed does not depend on them), and a small and the base size.
+Both sides give the mean of all layers over all frames, and are compared.
+"""
+
+import tempfile
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from reporting import record
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTModel,
+    AutoFeatureExtractor,
+    AutoModel,
+    HubertConfig,
+    HubertModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+)
+from transformers.utils import logging
+
+from userlogfeat import EncoderEmbedder
+
+RATE, SEED, ROUNDS = 16000, 0, 3
+SMALL = {
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 1024,
+}
+MASKED = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+# Name, its model and extractor, and for each length (s) how many clips.
+CASES = (
+    (
+        "HuBERT base, 95 M",
+        lambda: (HubertModel(HubertConfig()), Wav2Vec2FeatureExtractor()),
+        {1.0: 24, 10.0: 4},
+    ),
+    (
+        "HuBERT small",
+        lambda: (HubertModel(HubertConfig(**SMALL)), Wav2Vec2FeatureExtractor()),
+        {1.0: 48, 10.0: 6},
+    ),
+    (
+        "wav2vec 2.0 small, layer norms, lengths from 0.7 to 1.3 s",
+        lambda: (
+            Wav2Vec2Model(Wav2Vec2Config(**SMALL, **MASKED)),
+            Wav2Vec2FeatureExtractor(return_attention_mask=True),
+        ),
+        {1.0: 48},
+    ),
+    (
+        "AST small, 1 s of spectrogram",
+        lambda: (
+            ASTModel(ASTConfig(**SMALL, max_length=104)),
+            ASTFeatureExtractor(max_length=104),
+        ),
+        {1.0: 48},
+    ),
+)
+
+
+def make_clips(n, seconds, *, vary):
+    rng = np.random.default_rng(SEED)
+    share = rng.uniform(0.7, 1.3, n) if vary else np.ones(n)
+    return [rng.normal(size=int(RATE * seconds * x)).astype("f4") / 9 for x in share]
+
+
+def card_loop(folder, clips):
+    """Clips through a model as its card shows it: the mean over layers and frames."""
+    model = AutoModel.from_pretrained(folder).eval()
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    ast = model.config.model_type.startswith("audio-spectrogram")
+
+    def run():
+        rows = []
+        for clip in clips:
+            inputs = extractor(clip, sampling_rate=RATE, return_tensors="pt")
+            with torch.inference_mode():
+                states = model(**inputs, output_hidden_states=True).hidden_states
+            frames = torch.stack(states)[:, 0, 2 if ast else 0 :]
+            rows.append(frames.mean(dim=(0, 1)).numpy())
+        return np.stack(rows)
+
+    return run
+
+
+def measure(runs):
+    """Rates (1/s) by the clock and by processor time, side by side; rows of each."""
+    rows = {name: run() for name, run in runs.items()}  # warm
+    spent = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            start = time.perf_counter(), time.process_time()
+            run()
+            end = time.perf_counter(), time.process_time()
+            spent[name].append([b - a for a, b in zip(start, end, strict=True)])
+    medians = {
+        name: [median(values) for values in zip(*times, strict=True)]
+        for name, times in spent.items()
+    }
+    return medians, rows
+
+
+def main():
+    warnings.simplefilter("ignore")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.manual_seed(SEED)
+    table = []
+    for name, make, lengths in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            for part in make():
+                part.save_pretrained(Path(folder))
+            for seconds, n_clips in lengths.items():
+                clips = make_clips(n_clips, seconds, vary="lengths" in name)
+                runs = {"loop": card_loop(folder, clips)}
+                for precision in ("fp32", "bf16"):
+                    embedder = EncoderEmbedder(
+                        f"hf:{folder}", layer="mean", precision=precision, device="cpu"
+                    )
+                    runs[precision] = partial(embedder.transform, clips)
+                medians, rows = measure(runs)
+                (wall, cpu), loop = medians["loop"], rows["loop"]
+                for precision in ("fp32", "bf16"):
+                    away = np.linalg.norm(rows[precision] - loop)
+                    table.append(
+                        [
+                            name,
+                            f"{seconds:g}",
+                            precision,
+                            f"{n_clips / wall:.2f}",
+                            f"{n_clips / medians[precision][0]:.2f}",
+                            f"{wall / medians[precision][0]:.2f}",
+                            f"{cpu / medians[precision][1]:.2f}",
+                            f"{away / np.linalg.norm(loop):.1e}",
+                        ]
+                    )
+                    print(table[-1], flush=True)
+    record(
+        "encoder_speed",
+        "Encoders of transformers against the loop of the model card",
+        [
+            "model",
+            "clip, s",
+            "precision",
+            "loop, clips/s",
+            "EncoderEmbedder, clips/s",
+            "speed-up",
+            "by processor time",
+            "difference",
+        ],
+        table,
+        [
+            f"Waveforms in memory, {ROUNDS} rounds side by side, medians, without GPU, "
+            f"{torch.get_num_threads()} threads. The loop is fp32 with batch 1.",
+            "Weights are random: MERT is HuBERT's network, so its speed is that of "
+            "HuBERT base.",
+        ],
+        seed=SEED,
+    )
+
+
+if __name__ == "__main__":
+    main()
