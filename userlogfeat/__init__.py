@@ -52,7 +52,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
 
-# Public name -> module that defines it. A new name goes into the two lists below, too.
+# Public name -> module that defines it. A new name goes into the list below, too.
 _PUBLIC = {
     "ArtistEmbedder": "estimators.artist",
     "CFEmbedding": "estimators.cf",
@@ -104,102 +104,67 @@ _PUBLIC = {
     "write_html": "report",
 }
 
-__all__ = [
-    "__version__",
-    "ArtistEmbedder",
-    "CFEmbedding",
-    "CFRegressor",
-    "ColdStartItems",
-    "EncoderEmbedder",
-    "FeatureLookup",
-    "KDStudentClassifier",
-    "KDStudentRegressor",
-    "LayerSelector",
-    "LayerWeighting",
-    "LogMel",
-    "MelStatistics",
-    "MetricEmbedder",
-    "MusicnnEmbedder",
-    "OnnxEmbedder",
-    "PatchVotingClassifier",
-    "SharedLatentEmbedder",
-    "UserEmbedding",
-    "UserLogEmbedder",
-    "WindowRegressionClassifier",
-    "show_progress",
-    "AudioError",
-    "read_audio",
-    "Catalogue",
-    "CFDisplay",
-    "ClasswiseDisplay",
-    "ClipDisplay",
-    "ColdStartDisplay",
-    "ScoreDisplay",
-    "read_catalogue",
-    "explore",
-    "extract",
-    "FRONTENDS",
-    "Interactions",
-    "read_logs",
-    "FeatureTable",
-    "TeacherData",
-    "TransferDisplay",
-    "compare",
-    "export_onnx",
-    "push_to_hub",
-    "list_weights",
-    "load_model",
-    "nearest_artists",
-    "nearest_users",
-    "recommend",
-    "summarise",
-    "write_html",
-]
+__all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:  # the same names for type checkers and editors, which load nothing
-    from userlogfeat._progress import show_progress
-    from userlogfeat.audio import AudioError, read_audio
-    from userlogfeat.catalogue import Catalogue, read_catalogue
-    from userlogfeat.comparison import TeacherData, compare, summarise
-    from userlogfeat.estimators.artist import ArtistEmbedder
-    from userlogfeat.estimators.cf import CFEmbedding
-    from userlogfeat.estimators.cf_regressor import CFRegressor
-    from userlogfeat.estimators.cold_start import ColdStartItems
-    from userlogfeat.estimators.encoder import EncoderEmbedder
-    from userlogfeat.estimators.feature_lookup import FeatureLookup
+    from userlogfeat._progress import show_progress as show_progress
+    from userlogfeat.audio import AudioError as AudioError
+    from userlogfeat.audio import read_audio as read_audio
+    from userlogfeat.catalogue import Catalogue as Catalogue
+    from userlogfeat.catalogue import read_catalogue as read_catalogue
+    from userlogfeat.comparison import TeacherData as TeacherData
+    from userlogfeat.comparison import compare as compare
+    from userlogfeat.comparison import summarise as summarise
+    from userlogfeat.estimators.artist import ArtistEmbedder as ArtistEmbedder
+    from userlogfeat.estimators.cf import CFEmbedding as CFEmbedding
+    from userlogfeat.estimators.cf_regressor import CFRegressor as CFRegressor
+    from userlogfeat.estimators.cold_start import ColdStartItems as ColdStartItems
+    from userlogfeat.estimators.encoder import EncoderEmbedder as EncoderEmbedder
+    from userlogfeat.estimators.feature_lookup import FeatureLookup as FeatureLookup
     from userlogfeat.estimators.kd_student import (
-        KDStudentClassifier,
-        KDStudentRegressor,
+        KDStudentClassifier as KDStudentClassifier,
     )
-    from userlogfeat.estimators.layers import LayerSelector, LayerWeighting
-    from userlogfeat.estimators.log_mel import LogMel
-    from userlogfeat.estimators.mel_statistics import MelStatistics
-    from userlogfeat.estimators.metric import MetricEmbedder
-    from userlogfeat.estimators.musicnn import MusicnnEmbedder
-    from userlogfeat.estimators.onnx import OnnxEmbedder
-    from userlogfeat.estimators.shared_latent import SharedLatentEmbedder
-    from userlogfeat.estimators.user_log import UserLogEmbedder
-    from userlogfeat.estimators.user_tower import UserEmbedding
-    from userlogfeat.estimators.voting import PatchVotingClassifier
-    from userlogfeat.estimators.window_regression import WindowRegressionClassifier
-    from userlogfeat.exploration import explore
-    from userlogfeat.export import export_onnx, push_to_hub
-    from userlogfeat.extraction import extract
-    from userlogfeat.frontends import FRONTENDS
-    from userlogfeat.logs import Interactions, read_logs
-    from userlogfeat.recommendation import nearest_users, recommend
-    from userlogfeat.recommendation.artists import nearest_artists
-    from userlogfeat.report import (
-        CFDisplay,
-        ClasswiseDisplay,
-        ClipDisplay,
-        ColdStartDisplay,
-        ScoreDisplay,
-        TransferDisplay,
-        write_html,
+    from userlogfeat.estimators.kd_student import (
+        KDStudentRegressor as KDStudentRegressor,
     )
-    from userlogfeat.tables import FeatureTable
-    from userlogfeat.weights import list_weights, load_model
+    from userlogfeat.estimators.layers import LayerSelector as LayerSelector
+    from userlogfeat.estimators.layers import LayerWeighting as LayerWeighting
+    from userlogfeat.estimators.log_mel import LogMel as LogMel
+    from userlogfeat.estimators.mel_statistics import MelStatistics as MelStatistics
+    from userlogfeat.estimators.metric import MetricEmbedder as MetricEmbedder
+    from userlogfeat.estimators.musicnn import MusicnnEmbedder as MusicnnEmbedder
+    from userlogfeat.estimators.onnx import OnnxEmbedder as OnnxEmbedder
+    from userlogfeat.estimators.shared_latent import (
+        SharedLatentEmbedder as SharedLatentEmbedder,
+    )
+    from userlogfeat.estimators.user_log import UserLogEmbedder as UserLogEmbedder
+    from userlogfeat.estimators.user_tower import UserEmbedding as UserEmbedding
+    from userlogfeat.estimators.voting import (
+        PatchVotingClassifier as PatchVotingClassifier,
+    )
+    from userlogfeat.estimators.window_regression import (
+        WindowRegressionClassifier as WindowRegressionClassifier,
+    )
+    from userlogfeat.exploration import explore as explore
+    from userlogfeat.export import export_onnx as export_onnx
+    from userlogfeat.export import push_to_hub as push_to_hub
+    from userlogfeat.extraction import extract as extract
+    from userlogfeat.frontends import FRONTENDS as FRONTENDS
+    from userlogfeat.logs import Interactions as Interactions
+    from userlogfeat.logs import read_logs as read_logs
+    from userlogfeat.recommendation import nearest_users as nearest_users
+    from userlogfeat.recommendation import recommend as recommend
+    from userlogfeat.recommendation.artists import nearest_artists as nearest_artists
+    from userlogfeat.report import CFDisplay as CFDisplay
+    from userlogfeat.report import ClasswiseDisplay as ClasswiseDisplay
+    from userlogfeat.report import ClipDisplay as ClipDisplay
+    from userlogfeat.report import ColdStartDisplay as ColdStartDisplay
+    from userlogfeat.report import ScoreDisplay as ScoreDisplay
+    from userlogfeat.report import TransferDisplay as TransferDisplay
+    from userlogfeat.report import write_html as write_html
+    from userlogfeat.tables import FeatureTable as FeatureTable
+    from userlogfeat.weights import list_weights as list_weights
+    from userlogfeat.weights import load_model as load_model
 else:
 
     def __getattr__(name):

@@ -25,26 +25,13 @@ from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
-GENRES = (
-    "Alternative & Punk",
-    "Blues",
-    "Childrens",
-    "Classical",
-    "Comedy & Spoken Word",
-    "Country",
-    "Easy Listening & Vocals",
-    "Electronic & Dance",
-    "Folk",
-    "Hip-Hop",
-    "Jazz",
-    "Latin",
-    "New Age",
-    "R&B & Soul",
-    "Reggae",
-    "Religious",
-    "Rock & Pop",
-    "Soundtracks & More",
-    "World",
+GENRES = tuple(
+    (
+        "Alternative & Punk, Blues, Childrens, Classical, Comedy & Spoken Word, "
+        "Country, Easy Listening & Vocals, Electronic & Dance, Folk, Hip-Hop, Jazz, "
+        "Latin, New Age, R&B & Soul, Reggae, Religious, Rock & Pop, "
+        "Soundtracks & More, World"
+    ).split(", ")
 )
 N_CLIPS = 3180
 _LAYOUT = "folders of audio named Alternative & Punk, Blues, ... World"

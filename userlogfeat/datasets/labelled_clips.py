@@ -58,12 +58,15 @@ class LabelledClips:
         return self.frame.height
 
     def __repr__(self) -> str:
-        facts = [f"{len(self)} clips", f"{self.frame['label'].n_unique()} labels"]
+        facts = [f"{len(self)} clips", self._kinds()]
         if self.left_out:
             facts.append(f"{len(self.left_out)} known to be bad left out")
         if self.missing:
             facts.append(f"{len(self.missing)} missing")
-        return f"LabelledClips({self.name}: {', '.join(facts)})"
+        return f"{type(self).__name__}({self.name}: {', '.join(facts)})"
+
+    def _kinds(self):
+        return f"{self.frame['label'].n_unique()} labels"
 
     @property
     def X(self) -> list[str]:

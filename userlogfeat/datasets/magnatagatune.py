@@ -62,13 +62,8 @@ class TaggedClips(LabelledClips):
 
     tag_names: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
-        facts = [f"{len(self)} clips", f"{len(self.tag_names)} tags"]
-        if self.left_out:
-            facts.append(f"{len(self.left_out)} known to be bad left out")
-        if self.missing:
-            facts.append(f"{len(self.missing)} missing")
-        return f"TaggedClips({self.name}: {', '.join(facts)})"
+    def _kinds(self):
+        return f"{len(self.tag_names)} tags"
 
     @property
     def y(self) -> np.ndarray:
@@ -139,9 +134,8 @@ def read_magnatagatune(
         tags = _most_frequent(table, tags, n_tags)
     frame = _describe(table, root / INFO, tags)
     keys = [_key(path) for path in table["mp3_path"]]
-    bad = [key in EMPTY for key in keys]
     left_out = tuple(key for key in keys if key in EMPTY)
-    frame = frame.filter(~pl.Series(bad, dtype=pl.Boolean))
+    frame = frame.filter(~pl.Series(keys, dtype=pl.String).is_in(EMPTY))
     frame, absent = add_clips(
         frame,
         [key for key in keys if key not in EMPTY],

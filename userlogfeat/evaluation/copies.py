@@ -33,7 +33,7 @@ def unit_scores(features: ArrayLike, clips: np.ndarray) -> np.ndarray:
             "expected numbers (n_clips, n_features)."
         )
     units = np.zeros(features.shape, np.float32)
-    blocks = [clips[i : i + _BLOCK[1]] for i in range(0, len(clips), _BLOCK[1])]
+    blocks = list(_blocks(clips, _BLOCK[1]))
     mean = sum(features[rows].sum(0, dtype=np.float64) for rows in blocks) / len(clips)
     if not np.isfinite(mean).all():
         raise ValueError("Got features with NaN or infinity. Leave these clips out.")

@@ -76,16 +76,12 @@ def own_artist_percentile(
     0.8333333333333334
     """
     factors, estimates = _check(factors, estimates)
-    if artists is None:
-        _, first, own = np.unique(
-            factors, axis=0, return_index=True, return_inverse=True
-        )
-        own = own.ravel()
-    else:
+    known = factors
+    if artists is not None:
         check_consistent_length(factors, artists)
-        _, first, own = np.unique(
-            artist_groups(artists), return_index=True, return_inverse=True
-        )
+        known = artist_groups(artists)
+    _, first, own = np.unique(known, axis=0, return_index=True, return_inverse=True)
+    own = own.ravel()
     if len(first) < 2:
         raise ValueError("Got factors of one artist, expected two or more to rank.")
     candidates, ranks = factors[first], np.empty(len(factors))

@@ -216,9 +216,8 @@ def _errors(sums, counts, quantile):
     by_seed = _jackknife(sums.sum(axis=1), counts.sum(axis=1))
     found = [(variance, df) for variance, df, n in (by_group, by_seed) if n > 1]
     error = np.sqrt(sum(variance for variance, _ in found))
-    half = np.sqrt(
-        sum(special.stdtrit(df, quantile) ** 2 * variance for variance, df in found)
-    )
+    squares = (special.stdtrit(df, quantile) ** 2 * v for v, df in found)
+    half = np.sqrt(sum(squares))
     if error <= 1e-12 * np.abs(sums).sum() / counts.sum():  # rounding
         error = half = 0.0
     return float(error), float(half), by_group[2]
@@ -275,7 +274,6 @@ def _within(mean, bounds, half):
         return float(low + (mean - low) / factor), float(low + (mean - low) * factor)
     if np.isfinite(high):
         factor = np.exp(half / (high - mean))
-        return float(high - (high - mean) * factor), float(
-            high - (high - mean) / factor
-        )
+        below = high - mean
+        return float(high - below * factor), float(high - below / factor)
     return mean - half, mean + half

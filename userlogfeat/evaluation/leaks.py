@@ -161,7 +161,7 @@ class LeakReport:
             for leak in self.leaks
             for first, second, what in leak.pairs
         ]
-        schema = {"first": pl.String, "second": pl.String, "kind": pl.String}
+        schema = dict.fromkeys(("first", "second", "kind"), pl.String)
         schema |= {"row_first": pl.Int64, "row_second": pl.Int64}
         schema |= {"shared": pl.String, "distance": pl.Float64}
         return pl.DataFrame(rows, schema=schema, orient="row")

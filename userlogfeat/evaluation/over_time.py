@@ -131,16 +131,12 @@ def evaluate_over_time(
         models[number] = fit(before[number])
         if number not in judged:
             continue
-        relevance = _first_plays(
-            weeks[number], before[number], number - max_age, before
-        )
+        past, oldest = before[number], before[number - max_age]
+        relevance = _first_plays(weeks[number], past, oldest)
         n_users.append(int((np.diff(relevance.indptr) > 0).sum()))
         for age in range(max_age + 1):
-            model = models[number - age]
-            means = evaluate_ranking(
-                relevance, model, k=k, exclude=before[number]
-            ).means
-            for name, value in means.items():
+            found = evaluate_ranking(relevance, models[number - age], k=k, exclude=past)
+            for name, value in found.means.items():
                 per_week.setdefault(name, []).append(value)
         models.pop(number - max_age)
     shape = (len(judged), max_age + 1)
@@ -160,11 +156,11 @@ def _sums(weeks):
     return sums
 
 
-def _first_plays(week, before, oldest, sums):
+def _first_plays(week, before, oldest):
     """Keep the plays of new items by users whom the oldest model knows."""
     plays = (week > 0).astype(np.float32)
     plays = plays - plays.multiply(before > 0)
-    known = sparse.diags_array((np.diff(sums[oldest].indptr) > 0).astype(np.float32))
+    known = sparse.diags_array((np.diff(oldest.indptr) > 0).astype(np.float32))
     plays = sparse.csr_matrix(known @ plays)
     plays.eliminate_zeros()
     return plays

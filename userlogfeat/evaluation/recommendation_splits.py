@@ -240,9 +240,7 @@ def _parts(user_items, part_of, n_parts):
     matrices = []
     for part in range(n_parts):
         own = part_of == part
-        indptr = np.zeros(user_items.shape[0] + 1, dtype=np.int64)
-        np.cumsum(np.bincount(users[own], minlength=len(indptr) - 1), out=indptr[1:])
-        entries = (user_items.data[own], user_items.indices[own], indptr)
+        entries = (user_items.data[own], (users[own], user_items.indices[own]))
         matrices.append(sparse.csr_matrix(entries, shape=user_items.shape))
     return tuple(matrices)
 
@@ -288,7 +286,7 @@ def _check_times(user_items, times):
     _refuse_nan(plays)
     if sparse.issparse(times):
         times = sparse.csr_matrix(times)
-        plays, times = (_sorted(matrix) for matrix in (plays, times))
+        plays, times = (m.sorted_indices() for m in (plays, times))
         same = plays.shape == times.shape and plays.nnz == times.nnz
         same = same and (plays.indptr == times.indptr).all()
         if not (same and (plays.indices == times.indices).all()):
@@ -329,11 +327,3 @@ def _refuse_nan(user_items):
             f"{n_nan} entries of user_items are NaN, expected what users played or "
             "liked, and 0 elsewhere. Where NaN means unknown: numpy.nan_to_num."
         )
-
-
-def _sorted(matrix):
-    if matrix.has_sorted_indices:
-        return matrix
-    matrix = matrix.copy()
-    matrix.sort_indices()
-    return matrix

@@ -66,14 +66,13 @@ class ArtistCNN(Conv1dNetwork):
         n_units: int = PAPER_UNITS,
     ) -> None:
         super().__init__(n_bands, pools=pools, n_units=n_units)
+        pools = (*self.pools, 1)
         inputs = [n_bands, *(channels for _ in self.pools)]
         outputs = [*(channels for _ in self.pools), n_units]
         # No biases: the batch norm after them would take them away again.
         self.convs = nn.ModuleList(
             nn.Conv1d(n_in, n_out, width, bias=False)
-            for n_in, n_out, width in zip(
-                inputs, outputs, (*self.pools, 1), strict=True
-            )
+            for n_in, n_out, width in zip(inputs, outputs, pools, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(n_maps) for n_maps in outputs)
 
@@ -91,9 +90,8 @@ class ArtistCNN(Conv1dNetwork):
     def stages(self, x: Tensor) -> list[Tensor]:
         """The maps (B, channels, T) after every convolution: the rows of Table 1."""
         x, stages = self.standardise(x), []
-        for conv, norm, pool in zip(
-            self.convs, self.norms, (*self.pools, 1), strict=True
-        ):
+        pools = (*self.pools, 1)
+        for conv, norm, pool in zip(self.convs, self.norms, pools, strict=True):
             width = conv.kernel_size[0]
             x = norm(conv(F.pad(x, ((width - 1) // 2, width // 2))))
             # ReLU and max change places without a change: both keep order.

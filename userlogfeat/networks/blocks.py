@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from userlogfeat.networks.data_parallel import all_mean
+from userlogfeat.networks.data_parallel import all_mean, update_running
 from userlogfeat.networks.tiled_convolutions import Moments, PooledConvolutions
 
 SQUEEZE_RATIO = 8  # Lee et al. 2019, Table 1
@@ -118,7 +118,7 @@ class DoubleConv(nn.Module):
             wide = filters.double()
             mean = (wide @ centre).to(filters.dtype)
             variance = ((wide @ spread) * wide).sum(1).to(filters.dtype)
-            _update_running(norm, mean, variance, n)
+            update_running(norm, mean, variance, n)
         else:
             mean, variance = norm.running_mean, norm.running_var
         scale = norm.weight / (variance + norm.eps).sqrt()
@@ -133,11 +133,3 @@ class DoubleConv(nn.Module):
             x, first, self.conv2.weight, pool, dtype
         )
         return maps + bias.to(dtype)[:, None, None], averages + bias
-
-
-@torch.no_grad()
-def _update_running(norm, mean, variance, n):
-    """Move the running statistics of a batch norm towards those of `n` positions."""
-    norm.running_mean.lerp_(mean, norm.momentum)
-    norm.running_var.lerp_(variance * (n / (n - 1)), norm.momentum)
-    norm.num_batches_tracked += 1

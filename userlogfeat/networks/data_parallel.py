@@ -263,12 +263,12 @@ def _normalise(module, alone, x):
         x, module.weight, module.bias, module.eps, shard
     )
     if module.track_running_stats and module.running_mean is not None:
-        _update_running(module, mean, variance, int(n.item()))
+        update_running(module, mean, variance, int(n.item()))
     return y
 
 
 @torch.no_grad()
-def _update_running(norm, mean, variance, n):
+def update_running(norm: nn.Module, mean: Tensor, variance: Tensor, n: int) -> None:
     """Move the running statistics of a batch norm towards those of `n` values."""
     norm.num_batches_tracked += 1
     step = norm.momentum

@@ -6,7 +6,7 @@ maximum and minimum.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,8 @@ from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.networks.teacher import add_output, pool_frames, to_log_mels
 
 # Stated, in this order.
-STATISTICS: tuple[Literal["mean", "var", "max", "min"], ...] = (
-    "mean",
-    "var",
-    "max",
-    "min",
-)
+Statistic: TypeAlias = Literal["mean", "var", "max", "min"]
+STATISTICS: tuple[Statistic, ...] = ("mean", "var", "max", "min")
 WINDOW = 64  # frames; stated
 
 
@@ -53,7 +49,7 @@ class WindowStatistics(nn.Module):
         self,
         window: int | None = WINDOW,
         hop: int | None = None,
-        statistics: Sequence[Literal["mean", "var", "max", "min"]] = STATISTICS,
+        statistics: Sequence[Statistic] = STATISTICS,
     ) -> None:
         super().__init__()
         self.window = window
@@ -205,12 +201,8 @@ class FrameTeacher(nn.Module):
     def _layer(self, name, frames, embedded):
         if name == "affinity":
             # The mean of the frames' affinities is that of the mean frame.
-            return self.labels(self._means(embedded).mean(0))
+            windows = self.statistics.window, self.statistics.hop
+            means = WindowStatistics(*windows, ("mean",))(embedded)
+            return self.labels(means.mean(0))
         windows = self.statistics(frames if name == "base" else embedded)
         return pool_frames(windows, self.pooling)
-
-    def _means(self, frames):
-        """Mean of each window: (n_windows, n_units)."""
-        statistics = self.statistics
-        means = WindowStatistics(statistics.window, statistics.hop, ("mean",))
-        return means(frames)

@@ -273,11 +273,8 @@ class SpectrogramTeacher(nn.Module):
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         super().__init__()
-        self.network = network
-        self.front_end = front_end
-        self.n_bands = n_bands
-        self.n_frames = n_frames
-        self.n_units = n_units
+        self.network, self.front_end = network, front_end
+        self.n_bands, self.n_frames, self.n_units = n_bands, n_frames, n_units
         self.precision = precision
 
     @property

@@ -108,9 +108,8 @@ class UserTower(nn.Module):
         self.items = _table(sizes[0], n_units)
         n_lookups = n_groups * len(sizes) + len(n_categories)
         layers = []
-        for n_in, n_out in pairwise(
-            [n_lookups * n_units + n_numbers, *hidden, n_units]
-        ):
+        sizes = [n_lookups * n_units + n_numbers, *hidden, n_units]
+        for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(LEAK)]
         self.layers = nn.Sequential(*layers[:-1])
 

@@ -433,8 +433,9 @@ class FeatureTable:
         """Which rows of a part no later row replaces: ndarray (n_rows,), bool."""
         index = self.index()
         place = [known.path for known in index.parts].index(part.path)
-        live = np.zeros(index.starts[-1], dtype=bool)
-        live[np.fromiter(index.rows.values(), np.int64, len(index.rows))] = True
+        live = index.live()
+        if live is None:
+            return np.ones(part.n_rows, dtype=bool)
         return live[index.starts[place] : index.starts[place + 1]]
 
     def renamed_rows(

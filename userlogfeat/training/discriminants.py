@@ -73,8 +73,10 @@ def fit_discriminants(
         )
     scale, known = _spread(within, features)
     within = np.where(known, within / scale, 0)
-    if shrinkage == "auto":
-        shrinkage = _ledoit_wolf(within)
+    if shrinkage == "auto":  # a single row has no correlations
+        shrinkage = 1.0
+        if len(within) > 1:
+            shrinkage = ledoit_wolf_shrinkage(within, assume_centered=True)
     covariance = within.T @ within / len(within)
     target = np.trace(covariance) / len(covariance)
     covariance *= 1 - shrinkage
@@ -139,13 +141,6 @@ def _spread(within, features):
             "copies, or clips of one song? Pass classes with different rows."
         )
     return np.where(known, spread, np.where(differs, total, 1.0)), known
-
-
-def _ledoit_wolf(rows):
-    """Shrinkage of rows; 1 for a single row, which has no correlations."""
-    if len(rows) == 1:
-        return 1.0
-    return float(ledoit_wolf_shrinkage(rows, assume_centered=True))
 
 
 def _means(features, labels):

@@ -94,17 +94,13 @@ def _choose_ridge(standard, factors, sample_weight, alphas, folds, groups):
                 "All sample weights of a fold are 0: the regularisation is chosen by "
                 "cross-validation, which needs clips of some weight in every fold."
             )
-        path = _ridge_path(
-            standard[train], factors[train], sample_weight[train], alphas
-        )
-        for i, (coef, intercept) in enumerate(path):
+        rows = (table[train] for table in (standard, factors, sample_weight))
+        for i, (coef, intercept) in enumerate(_ridge_path(*rows, alphas)):
             errors = standard[held] @ coef + intercept - factors[held]
             losses[i] += sample_weight[held] @ np.square(errors).mean(axis=1)
     best = int(np.argmin(losses))
-    (coef, intercept), *_ = _ridge_path(
-        standard, factors, sample_weight, alphas[best : best + 1]
-    )
-    return float(alphas[best]), coef, intercept
+    [found] = _ridge_path(standard, factors, sample_weight, [alphas[best]])
+    return float(alphas[best]), *found
 
 
 def _ridge_path(X, Y, weight, alphas):

@@ -104,13 +104,9 @@ def read_label_sets(y: Any, n_clips: int, dataset: Labels | None = None) -> Labe
     matrix.data[:] = 1
     owners = known // len(names)
     _check_datasets(matrix, owners, datasets, clip_datasets)
-    return LabelSets(
-        matrix,
-        _as_objects([names[i] for i in known % len(names)]),
-        _as_objects([datasets[i] for i in owners]),
-        datasets,
-        clip_datasets,
-    )
+    labels = _as_objects([names[i] for i in known % len(names)])
+    of = _as_objects([datasets[i] for i in owners])
+    return LabelSets(matrix, labels, of, datasets, clip_datasets)
 
 
 def _check_datasets(matrix, owners, datasets, clip_datasets):

@@ -131,14 +131,9 @@ def fit_network(
 
     def fit(batch_size):
         torch.manual_seed(seed)
-        best = BestEpoch(
-            watched,
-            patience=patience,
-            min_epochs=min_epochs,
-            checkpoint=checkpoint,
-            processes=processes,
-        )
+        best = BestEpoch(watched, patience, min_epochs, checkpoint, processes)
         generator = torch.Generator().manual_seed(seed)
+        batches = partial(Batches, processes=processes)
         net = TransferNet(
             network.to(device),
             criterion=torch.nn.Module,  # the loss is in the objective
@@ -151,13 +146,8 @@ def fit_network(
             lr=lr,
             max_epochs=max_epochs,
             batch_size=batch_size,
-            iterator_train=partial(
-                Batches,
-                generator=generator,
-                min_batches=min_steps,
-                processes=processes,
-            ),
-            iterator_valid=partial(Batches, processes=processes),
+            iterator_train=partial(batches, generator=generator, min_batches=min_steps),
+            iterator_valid=batches,
             train_split=predefined_split(valid) if len(valid) else None,
             callbacks=_callbacks(best, monitor, verbose, max_epochs),
             callbacks__print_log=None,
@@ -378,15 +368,10 @@ def _check_same(processes, network, inputs, targets, split, settings):
         }
     )
     clips = getattr(inputs, "inputs", inputs)  # those of triplets
-    values = {"the clips": means_of_some(clips)}
-    values |= {
-        f"the targets ({k})": means_of_some(t.numpy()) for k, t in targets.items()
-    }
-    values |= {
-        f"y ({place})": means_of_some(array)
-        for place, array in enumerate(getattr(inputs, "arrays", ()))
-    }
-    processes.agree_nearly(values)
+    values = {"the clips": clips}
+    values |= {f"the targets ({k})": t.numpy() for k, t in targets.items()}
+    values |= {f"y ({k})": a for k, a in enumerate(getattr(inputs, "arrays", ()))}
+    processes.agree_nearly({k: means_of_some(v) for k, v in values.items()})
 
 
 @contextlib.contextmanager
@@ -493,13 +478,6 @@ def validation_split(
     """
     if groups is not None and y is not None:
         return _stratified_groups(y, groups, fraction, seed)
-    if groups is not None:
-        if len(np.unique(groups)) < 2:
-            return np.arange(n_clips), np.arange(0)
-        n_held = _n_held(len(np.unique(groups)), fraction)
-        split = GroupShuffleSplit(1, test_size=n_held, random_state=seed)
-        train, valid = next(split.split(np.zeros(n_clips), groups=groups))
-        return np.sort(train), np.sort(valid)
     if y is not None:
         rng = np.random.default_rng(seed)
         valid = [np.arange(0)]
@@ -509,17 +487,14 @@ def validation_split(
             valid.append(rows[: min(n_valid, len(rows) - 1)])
         valid = np.sort(np.concatenate(valid))
         return np.setdiff1d(np.arange(n_clips), valid), valid
-    if n_clips < 2:
+    n = n_clips if groups is None else len(np.unique(groups))
+    if n < 2:
         return np.arange(n_clips), np.arange(0)
-    n_held = _n_held(n_clips, fraction)
-    split = ShuffleSplit(1, test_size=n_held, random_state=seed)
-    train, valid = next(split.split(np.zeros(n_clips)))
+    n_held = min(ceil(fraction * n), n - 1)  # at least one, and never all
+    splitter = ShuffleSplit if groups is None else GroupShuffleSplit
+    split = splitter(1, test_size=n_held, random_state=seed)
+    train, valid = next(split.split(np.zeros(n_clips), groups=groups))
     return np.sort(train), np.sort(valid)
-
-
-def _n_held(n, fraction):
-    """Number of `n` to validate on: at least one, and never all."""
-    return min(ceil(fraction * n), n - 1)
 
 
 def _stratified_groups(y, groups, fraction, seed):

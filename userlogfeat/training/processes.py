@@ -203,17 +203,13 @@ class Processes:
             Name of each in the message, and numbers of it.
         """
         first = self.broadcast(things)
-        same = {
-            name: values.shape == first[name].shape
-            and np.allclose(
-                values,
-                first[name],
-                rtol=NEARLY,
-                atol=NEARLY * np.abs(first[name]).max(initial=0),
-            )
-            for name, values in things.items()
-        }
-        self.agree({name: same[name] or f"others, in {self.rank}" for name in things})
+        said = {}
+        for name, values in things.items():
+            near = NEARLY * np.abs(first[name]).max(initial=0)
+            same = values.shape == first[name].shape
+            same = same and np.allclose(values, first[name], rtol=NEARLY, atol=near)
+            said[name] = same or f"others, in {self.rank}"
+        self.agree(said)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite tensors with those of the first process."""
@@ -315,10 +311,8 @@ def means_of_some(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def _launched():
     """Whether torchrun started this process, and not only one of its ancestors."""
-    return (
-        all(name in os.environ for name in LAUNCHED)
-        and multiprocessing.parent_process() is None
-    )
+    told = all(name in os.environ for name in LAUNCHED)
+    return told and multiprocessing.parent_process() is None
 
 
 @lru_cache(maxsize=1)

@@ -34,7 +34,7 @@ VALIDATION_BATCH = 1000  # frames at once
 MOST_VALIDATION = 20000  # frames of a data set that an epoch is validated on
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class LabelledFrames:
     """The frames of one data set, and the labels of the clips they are from.
 
@@ -52,18 +52,14 @@ class LabelledFrames:
     labels: sparse.csr_matrix
 
     def __post_init__(self) -> None:
-        device = self.frames.device
-        for name, array in (
-            ("_first", self.labels.indptr),
-            ("_columns", self.labels.indices),
-        ):
-            tensor = torch.from_numpy(array.astype(np.int64)).to(device)
-            object.__setattr__(self, name, tensor)
-        small = np.prod(self.labels.shape) <= DENSE_ENTRIES
-        dense = (
-            torch.from_numpy(self.labels.toarray() > 0).to(device) if small else None
+        device, labels = self.frames.device, self.labels
+        self._first, self._columns = (
+            torch.from_numpy(array.astype(np.int64)).to(device)
+            for array in (labels.indptr, labels.indices)
         )
-        object.__setattr__(self, "_dense", dense)
+        small = np.prod(labels.shape) <= DENSE_ENTRIES
+        dense = torch.from_numpy(labels.toarray() > 0).to(device) if small else None
+        self._dense = dense
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -247,15 +243,13 @@ def _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose):
             maps.validate(i, data) if len(data) else losses[i]
             for i, data in enumerate(valid)
         ]
-        history.append(
-            {
-                "epoch": epoch,
-                "train_loss": float(np.mean(losses)),
-                "valid_loss": float(np.mean(held)),
-            }
-        )
-        if history[-1]["valid_loss"] < best:
-            best, best_epoch, kept = history[-1]["valid_loss"], epoch, maps.copy()
+        means = {
+            "train_loss": float(np.mean(losses)),
+            "valid_loss": float(np.mean(held)),
+        }
+        history.append({"epoch": epoch, **means})
+        if means["valid_loss"] < best:
+            best, best_epoch, kept = means["valid_loss"], epoch, maps.copy()
         elif epoch - best_epoch >= patience:
             break
     if kept is None:
@@ -270,11 +264,9 @@ def _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose):
 def _batches(data, batch_size, generator):
     """Yield frames, one label of each, and all; without end, each time shuffled."""
     while True:
-        order = torch.randperm(
-            len(data), generator=generator, device=data.frames.device
-        )
+        device = data.frames.device
+        order = torch.randperm(len(data), generator=generator, device=device)
         positives = data.draw_positives(order, generator)
-        for rows, right in zip(
-            order.split(batch_size), positives.split(batch_size), strict=True
-        ):
+        parts = (rows.split(batch_size) for rows in (order, positives))
+        for rows, right in zip(*parts, strict=True):
             yield data.frames[rows], right, data.is_label(rows)
