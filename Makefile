@@ -12,7 +12,8 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --upgrade \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 # The tensors of tests are small: with one thread each, no test waits for another's.
-PYTEST := OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest -n $(JOBS)
+PYTEST := OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest \
+	-n $(JOBS) --dist worksteal
 
 .PHONY: help demo test test-long test-all test-fast test-newest test-lowest \
 	lint format bench docs lock build clean
@@ -65,7 +66,8 @@ test-newest test-lowest: test-%:
 	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python --no-deps \
 		-r requirements/musicnn.txt
 	.venv-$*/bin/uv pip list --python .venv-$*/bin/python
-	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 .venv-$*/bin/python -m pytest -n $(JOBS) -m 'not long'
+	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 .venv-$*/bin/python -m pytest \
+		-n $(JOBS) --dist worksteal -m 'not long'
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
@@ -81,6 +83,7 @@ bench: $(VENV)/dev.installed
 
 docs: $(VENV)/dev.installed
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	USERLOGFEAT_SITE=docs/_build/html $(BIN)/python -m pytest -q tests/test_docs.py
 
 lock: | $(UV)
 	echo uv | $(COMPILE) - -o requirements/uv.txt

@@ -20,6 +20,21 @@ DATA = Path(
 collect_ignore = ["typing/user_script.py"]  # for mypy; it has mistakes
 
 
+def pytest_collection_modifyitems(items):
+    """Put tests of Spark first, then slow ones; the others keep their order.
+
+    With `--dist worksteal` a process takes a run of tests that follow each other, and
+    those at the end of its run are taken from it when another has none left. So one
+    cluster is started, and what is waited for at the end is short.
+    """
+    items.sort(
+        key=lambda item: (
+            not {"spark", "spark_cluster"} & {*getattr(item, "fixturenames", ())},
+            item.get_closest_marker("slow") is None,
+        )
+    )
+
+
 @pytest.fixture(autouse=True)
 def _progress_as_by_default():
     """`--quiet` of a command in this process would silence the tests after it."""
@@ -57,11 +72,12 @@ def spark_cluster():
 
 @pytest.fixture(scope="session")
 def spark(spark_cluster, tmp_path_factory):
-    """A session on a cluster of two executors, each a process of its own.
+    """A session on a cluster of one executor of two cores, a process of its own.
 
-    There is one for all tests of a run: leave it running and its executors alive.
+    There is one for all tests of a run: leave it running and its executor alive.
     """
-    with spark_cluster.cluster(tmp_path_factory.mktemp("spark")) as session:
+    folder = tmp_path_factory.mktemp("spark")
+    with spark_cluster.cluster(folder, "local-cluster[1,2,2048]") as session:
         yield session
 
 

@@ -1340,8 +1340,8 @@ def test_true_logs_help_a_student_of_few_labels_and_permuted_do_not():
         kd_weight=3.0,
         network="mlp",
         hidden=(64,),
-        lr=1e-2,
-        max_epochs=60,
+        lr=2e-2,
+        max_epochs=25,
         batch_size=16,
         device="cpu",
     )
@@ -1366,6 +1366,7 @@ def test_true_logs_help_a_student_of_few_labels_and_permuted_do_not():
     assert kd["p_wilcoxon to kd permuted logs"] < 0.05
 
 
+@pytest.mark.long
 def test_the_papers_network_in_all_arms_with_search(tmp_path):
     """Teachers and students of squeeze-excitation blocks on spectrograms, tiny ones."""
     rng = np.random.default_rng(0)
@@ -1405,7 +1406,7 @@ def test_the_papers_network_in_all_arms_with_search(tmp_path):
 def test_regression_with_real_students():
     X, _, artists, factors = planted_task()
     estimator = CFRegressor(network="mlp", factor_norm="raw", random_state=0)
-    student = KDStudentRegressor(network="mlp", hidden=(32,), lr=1e-2, max_epochs=20)
+    student = KDStudentRegressor(network="mlp", hidden=(32,), lr=2e-2, max_epochs=10)
     frame = compare(
         student,
         X,
@@ -1424,6 +1425,7 @@ def test_regression_with_real_students():
     )
 
 
+@pytest.mark.long
 def test_the_example_runs(capsys):
     path = FAKE.parents[1] / "examples" / "compare_transfer.py"
     spec = importlib.util.spec_from_file_location("compare_transfer", path)

@@ -285,7 +285,7 @@ CHECKED = {
             network="mlp",
             hidden=(16,),
             n_units=16,
-            max_epochs=10,
+            max_epochs=3,
             lr=0.1,
             random_state=0,
         ),
@@ -309,7 +309,7 @@ CHECKED = {
     "CFRegressor": (CFRegressor("mlp", random_state=0), WEIGHTS),
     "CFRegressor mlp head": (
         CFRegressor(
-            "mlp", head="mlp", hidden=(16,), max_epochs=30, lr=1e-2, random_state=0
+            "mlp", head="mlp", hidden=(16,), max_epochs=10, lr=3e-2, random_state=0
         ),
         WEIGHTS,
     ),
@@ -318,11 +318,15 @@ CHECKED = {
         MINI_BATCH | {"check_regressors_train": TILED},
     ),
     "KDStudentClassifier": (
-        KDStudentClassifier(network="mlp", max_epochs=12, lr=2e-2, random_state=0),
+        KDStudentClassifier(
+            network="mlp", hidden=(16,), max_epochs=3, lr=5e-2, random_state=0
+        ),
         MINI_BATCH,
     ),
     "KDStudentRegressor": (
-        KDStudentRegressor(network="mlp", max_epochs=20, lr=2e-2, random_state=0),
+        KDStudentRegressor(
+            network="mlp", hidden=(16,), max_epochs=6, lr=5e-2, random_state=0
+        ),
         MINI_BATCH,
     ),
     "KDStudentClassifier se_cnn": (

@@ -419,7 +419,7 @@ def n_rows(folder):
 def test_chunks_that_are_tried_twice_are_taken_once(
     spark, tmp_path, clips, journal, monkeypatch
 ):
-    """As with speculation: two attempts at each chunk, on two executors, at once."""
+    """As with speculation: two attempts at each chunk, in two workers, at once."""
     genuine = on_spark._spark.map_in_arrow
 
     def twice(frame, work, schema):

@@ -93,7 +93,9 @@ def test_errors_are_one_line(clips):
     assert not Path("out.txt").exists()
 
 
-def test_package(clips):
+def test_package(clips, monkeypatch):
+    # That it loads by itself is tested in test_package.py.
+    monkeypatch.setattr("userlogfeat.mirex.package._check_alone", lambda *_: None)
     result = run("package", "sub", *OWN, "--measure", "none", "--name", "Toys")
     assert result.stdout.startswith("sub is ready: read its README.md")
     assert Path("sub/README.md").read_text().startswith("# Toys: a MIREX")
@@ -101,7 +103,7 @@ def test_package(clips):
     assert "sub is not empty, expected a new folder" in result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_package_whose_scripts_fail(clips):
     """The words of the script are shown, not only that it failed."""
     source = TOY.read_text().replace("def iter_features", "def nothing_like_that")
