@@ -27,7 +27,12 @@ from userlogfeat.estimators._base import (
     resolve_precision,
 )
 from userlogfeat.estimators._designs import ClipDesign
-from userlogfeat.estimators._head_choice import CANDIDATES, MIN_ARTISTS, choose_head
+from userlogfeat.estimators._head_choice import (
+    BATCH_SIZE,
+    CANDIDATES,
+    MIN_ARTISTS,
+    choose_head,
+)
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups, standardised
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
@@ -189,7 +194,9 @@ class FactorHead:
         """Choose a head and its loss, and report it."""
         regressor, start = self.regressor, time.perf_counter()
         trainer = copy.copy(trainer)  # one that shows and keeps no epochs
-        trainer.estimator = clone(regressor).set_params(checkpoint=None, verbose=0)
+        trainer.estimator = clone(regressor).set_params(
+            checkpoint=None, verbose=0, batch_size=max(regressor.batch_size, BATCH_SIZE)
+        )
         candidates = CANDIDATES
         if regressor.loss is not None:
             candidates = (("ridge", None), ("mlp", regressor.loss))
