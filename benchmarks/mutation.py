@@ -67,7 +67,8 @@ MODULES = {
     "evaluation/learning_curves": "tests/evaluation/test_learning_curves.py",
     "evaluation/leaks": "tests/evaluation/test_leaks.py",
     "evaluation/thinning": "tests/evaluation/test_thinning.py",
-    "datasets/gtzan": "tests/datasets/test_gtzan_splits.py",
+    "datasets/gtzan": "tests/datasets/test_gtzan.py "
+    "tests/datasets/test_gtzan_splits.py",
     "evaluation/recommendation": "tests/evaluation/test_recommendation.py",
     "evaluation/recommendation_splits": "tests/evaluation/"
     "test_recommendation_splits.py",

@@ -50,6 +50,7 @@ CLIPS = ["pop.00002", "blues.00001", "blues.00000", "rock.00000", "hiphop.00004"
 )
 def test_names_of_tracks(clip):
     assert gtzan_tracks([clip]).tolist() == ["blues.00042"]
+    assert gtzan_tracks([]).dtype.kind == "U"
 
 
 def test_hip_hop_has_many_spellings():
@@ -72,6 +73,12 @@ def test_fault_filtered_by_hand(lists):
     train, valid, test = fault_filtered(CLIPS, lists)
     assert (train.tolist(), valid.tolist(), test.tolist()) == ([0, 2], [1], [4])
     assert train.dtype == np.int64
+
+
+def test_lists_may_begin_with_a_mark(lists):
+    path = lists / "fault_filtered_test.txt"
+    path.write_text("\ufeffhiphop.00004\n", encoding="utf-8")
+    assert fault_filtered(CLIPS, lists)[2].tolist() == [4]
 
 
 def test_clips_of_one_track_stay_together(lists):

@@ -95,6 +95,15 @@ def test_times_of_unsorted_and_zero_entries_stay_with_their_pairs():
     assert again[0].toarray().tolist() == [[7, 0, 0]]
 
 
+def test_items_without_plays_keep_their_place():
+    plays = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0]])
+    parts = split_by_time(plays, np.arange(4), cuts=[2])
+    assert [part.toarray().tolist() for part in parts] == [
+        [[1, 1, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [1, 1, 0], [0, 0, 0]],
+    ]
+
+
 def test_users_and_items_apart():
     for split in (split_users, split_items):
         parts = split(100, seed=1)
@@ -131,6 +140,12 @@ def test_artists_stay_together_and_missing_ones_do_not():
         (
             lambda: split_by_time(np.ones((2, 2)), sparse.eye(2)),
             "times with 2 entries, expected one where user_items has one [(]4",
+        ),
+        (
+            lambda: split_by_time(
+                sparse.csr_matrix([[1, 2]]), sparse.csr_matrix([[1, 2, 0]])
+            ),
+            "times with 2 entries, expected one where user_items has one [(]2",
         ),
         (
             lambda: split_by_time(np.ones((1, 2)), np.array([1, np.nan])),

@@ -1,3 +1,4 @@
+import math
 from itertools import product
 
 import numpy as np
@@ -64,6 +65,19 @@ def test_wilcoxon_is_that_of_scipy_without_ties(scores):
     found = wilcoxon(*scores)
     assert found.statistic == judge.statistic
     assert found.p_value == pytest.approx(judge.pvalue)
+    assert found.mean_difference == pytest.approx(np.mean(scores[0] - scores[1]))
+
+
+def test_wilcoxon_counts_the_lowest_rank():
+    """Ranks 1, 2 and 3 of 1, -2 and -3: the positive ones have the sum 1."""
+    assert wilcoxon([1, 0, 0], [0, 2, 3]).statistic == 1
+
+
+def test_wilcoxon_of_sixteen_ties_is_exact():
+    """Of 2^16 signs of equal ranks, C(16, k) have k positive ones."""
+    difference = [1] * 12 + [-1] * 4
+    at_least_as_far = 2 * sum(math.comb(16, k) for k in range(5))
+    assert wilcoxon(difference, np.zeros(16)).p_value == at_least_as_far / 2**16
 
 
 @pytest.mark.parametrize("n", [30, 500])
