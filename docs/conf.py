@@ -54,7 +54,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {name: [] for name in ("index", "install", "faq", "glossary", "cite")}
+_ALONE = "index install get_started how_to evidence faq glossary cite benchmarks"
+_ALONE += " contributing changelog"
+html_sidebars = {name: [] for name in _ALONE.split()}
 html_theme_options = {
     "logo": {"text": "userlogfeat"},
     "header_links_before_dropdown": 6,

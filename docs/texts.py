@@ -7,8 +7,9 @@ paths. Inside the site the same links are made relative, so that a wrong one is 
 import re
 from pathlib import Path
 
+from userlogfeat._pages import SITE
+
 DOCS = Path(__file__).resolve().parent
-SITE = "https://userlogfeat.readthedocs.io/en/latest/"
 FILES = "https://github.com/userlogfeat/userlogfeat/blob/main/"
 IMAGES = "https://raw.githubusercontent.com/userlogfeat/userlogfeat/main/docs/"
 # Files of the repository that are pages of the site.

@@ -1,5 +1,6 @@
 """The documentation: nothing public is missing, and every link leads somewhere."""
 
+import ast
 import inspect
 import json
 import os
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import userlogfeat
+from userlogfeat import _pages
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -99,6 +101,26 @@ def test_every_page_of_the_readme_exists(texts):
     for link in links:
         made = link.split("/")[0] in MADE
         assert made or (DOCS / f"{link}.md").is_file(), link
+
+
+def links_of_errors():
+    """(page, place) of each call of `see`, and the file."""
+    for path in Path(userlogfeat.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "see":
+                yield tuple(argument.value for argument in node.args), path.stem
+
+
+def test_errors_link_to_headings_of_pages():
+    links = list(links_of_errors())
+    assert len({name for _, name in links}) >= 10
+    for arguments, name in links:
+        link = _pages.see(*arguments).removeprefix(f" See {_pages.SITE}")
+        page, _, place = link.partition(".html#")
+        text = (DOCS / f"{page}.md").read_text("utf-8")
+        headings = re.findall(r"^#+ (.+)$", text, re.M)
+        slugs = [re.sub(r"[^a-z0-9]+", "-", h.lower()).strip("-") for h in headings]
+        assert place in slugs, f"{name}: {link}"
 
 
 def test_python_on_pages_compiles():

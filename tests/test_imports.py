@@ -15,7 +15,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 # From the ground up: a module imports from lower rows only. Within a row the files of
 # one folder may share (networks); siblings in estimators may not.
 ROWS = [
-    {"_typing"},
+    {"_pages", "_typing"},
     {"_check", "_digests", "_groups", "_ids", "_labels", "_optional", "_parquet"}
     | {"_progress", "_registry", "_spaces", "_text_lines", "_threads"},
     {"_licence", "_files", "_spark", "_text_tables"},

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike
 
 _SHOWN = 3  # examples in a message
@@ -24,7 +25,7 @@ def nothing_shared(what: str, ids: ArrayLike, known: ArrayLike) -> str:
         advice = AS_TEXT
     return (
         f"None of the {len(ids)} {what} of the logs ({ids[:_SHOWN]}) is among the "
-        f"{len(known)} known ones ({known[:_SHOWN]}). {advice}"
+        f"{len(known)} known ones ({known[:_SHOWN]}). {advice}{see('guide/logs')}"
     )
 
 

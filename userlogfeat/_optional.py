@@ -4,6 +4,8 @@ import platform
 import sys
 from importlib import import_module, metadata
 
+from userlogfeat._pages import see
+
 _BUILT_FOR = ("numpy", "torch")  # compiled libraries fit certain versions of these
 
 
@@ -41,7 +43,7 @@ def import_optional(module, *, extra, purpose):
             f"({type(error).__name__}: {_one_line(error)}). Versions: "
             f"{_versions(library)}. It probably was built for other versions of these: "
             f"install newer ones with {command} --upgrade, or a release of {library} "
-            "that fits them."
+            "that fits them." + see("install")
         ) from error
 
 

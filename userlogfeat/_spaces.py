@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from userlogfeat._pages import see
+
 
 class FactorArray(np.ndarray):
     """An array of factors that knows its space.
@@ -98,5 +100,5 @@ def check_same_space(first: Any, second: Any, names: tuple[str, str]) -> None:
             f"{spaces[1]}, expected both of one: the spaces of two trainings have "
             "nothing to do with each other, and so would any score. Take both from one "
             "fit, go on from it with CFEmbedding.update, or bring one onto the other "
-            "with userlogfeat.factorization.align_factors."
+            "with userlogfeat.factorization.align_factors." + see("guide/factors")
         )

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 
 from userlogfeat._check import check_positive
+from userlogfeat._pages import see
 from userlogfeat.audio.scale import MAX_PEAK, integer_full_scale
 
 # Rates of recordings, in Hz: one at which all clips last whole seconds is theirs.
@@ -87,7 +88,7 @@ def check_sound(
             raise ValueError(
                 f"{text} If they are features: {instead} Unsigned samples of 8 bits "
                 "become sound by (X - 128) / 128. If they are sound, pass sample_rate="
-                f"{model_rate}, or what it is."
+                f"{model_rate}, or what it is.{see('guide/audio')}"
             )
         warnings.warn(f"{text} Subtract the mean of each.", stacklevel=4)
 
@@ -112,6 +113,7 @@ def _check_peak(waveforms):
     raise ValueError(
         f"{said}: these are integers cast to float, and features of them would be "
         f"wrong. Divide X by {full_scale}, or by the full scale of your integers."
+        f"{see('guide/audio')}"
     )
 
 
@@ -134,7 +136,7 @@ def _check_length(longest, model_rate, seconds, instead):
         f"last {1000 * longest / model_rate:.3g} ms, where the model takes in "
         f"{expected:.3g} s. If they are features: {instead} If X is one clip (samples, "
         "channels): pass [X.mean(axis=1)]. If they are waveforms, however short, pass "
-        f"sample_rate={model_rate}, or what it is."
+        f"sample_rate={model_rate}, or what it is.{see('guide/audio')}"
     )
 
 
@@ -156,7 +158,7 @@ def _check_rate_of(lengths, model_rate, seconds):
             f"{model_rate} Hz of the model, but {n / rates[0]:g} s at {rates[0]} Hz. "
             f"Pass the rate at which they were read, sample_rate={rates[0]} or "
             f"another of {RATES}, and they are resampled; or sample_rate={model_rate} "
-            "if that is theirs."
+            f"if that is theirs.{see('guide/audio')}"
         )
 
 

@@ -21,6 +21,7 @@ import polars as pl
 from userlogfeat._check import check_choice
 from userlogfeat._groups import is_missing, number_keys
 from userlogfeat._ids import AS_TEXT, match_as_text, positions
+from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike, Frame, PathLike
 from userlogfeat.catalogue.sources import read_columns
 
@@ -372,8 +373,8 @@ def _none_known(items, ids, by):
         f"catalogue has {_typed(known)}, the logs have {_typed(ids)}."
     )
     if match_as_text(known, ids):
-        return f"{message} {AS_TEXT}"
-    return f"{message} Check that both use the same ids."
+        return f"{message} {AS_TEXT}{see('guide/logs')}"
+    return f"{message} Check that both use the same ids.{see('guide/logs')}"
 
 
 def _some_unknown(items, unknown, by):

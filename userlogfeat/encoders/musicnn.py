@@ -20,6 +20,7 @@ from torch import nn
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._files import sha256
+from userlogfeat._pages import see
 from userlogfeat.encoders.musicnn_checkpoint import N_FRAMES, TAGS
 from userlogfeat.encoders.musicnn_fast import Musicnn, musicnn_state
 from userlogfeat.encoders.musicnn_plain import PlainMusicnn, plain_state
@@ -318,7 +319,8 @@ def find_checkpoint(name: str) -> str:
         raise ModuleNotFoundError(
             f"The weights of {name} come with the musicnn package, which is not "
             f"installed. Install it with: {COMMAND} (--no-deps, since it pins "
-            "old versions of numpy and tensorflow; only its weight files are read).",
+            "old versions of numpy and tensorflow; only its weight files are read)."
+            + see("install", "musicnn-s-weights"),
             name="musicnn",
         ) from None
     prefix = f"{distribution.locate_file('musicnn')}/{name}/"

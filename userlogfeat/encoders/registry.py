@@ -14,6 +14,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
+from userlogfeat._pages import see
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -302,7 +304,7 @@ def _find(name):
         f"Got encoder={name!r}, expected one of {', '.join(list_encoders())}, or an "
         "encoder object. An encoder of another package is known once its module has "
         "called register_encoder, or where the package declares an entry point "
-        f"{ENTRY_POINTS!r}."
+        f"{ENTRY_POINTS!r}.{see('guide/audio', 'any-pretrained-encoder')}"
     )
 
 

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from userlogfeat._groups import is_missing
 from userlogfeat._labels import as_labels, is_null, is_number
+from userlogfeat._pages import see
 from userlogfeat.estimators._training import check_groups
 from userlogfeat.training.songs import split_songs
 
@@ -23,7 +24,8 @@ def number_artists(y, inputs):
             "ArtistEmbedder requires y to be passed, but the target y is "
             "None: it learns to name the artist of each clip."
         )
-    y = as_labels(y, name="y", of="artists", is_missing=_is_nobody)
+    advice = "Leave these clips out." + see("guide/teachers")
+    y = as_labels(y, name="y", of="artists", is_missing=_is_nobody, advice=advice)
     check_consistent_length(inputs, y)
     if y.dtype.kind == "f" and (y != np.rint(y)).any():
         raise ValueError(
@@ -34,7 +36,7 @@ def number_artists(y, inputs):
     if len(names) < 2:
         raise ValueError(
             f"Got one class, the artist {names.tolist()[0]!r}, expected "
-            "two or more artists, to be distinguished."
+            "two or more artists, to be distinguished." + see("guide/teachers")
         )
     return names, artists
 
@@ -63,6 +65,7 @@ def split_clips(names, artists, groups, *, validation_fraction, test_fraction, s
             f"Each of the {len(n_songs)} artists (class labels in y) has one song: "
             "nothing says how an artist's songs differ from each other. Pass "
             "artists of two songs or more; ten or more are better."
+            + see("guide/teachers")
         )
     if single:
         warnings.warn(

@@ -7,6 +7,8 @@ keyword of what is derived from them. They see the classes below instead.
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from userlogfeat._pages import SITE
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -62,10 +64,7 @@ else:
         """
 
         _doc_link_module = "userlogfeat"
-        _doc_link_template = (
-            "https://userlogfeat.readthedocs.io/en/latest/reference/"
-            "userlogfeat.{estimator_name}.html"
-        )
+        _doc_link_template = f"{SITE}reference/userlogfeat.{{estimator_name}}.html"
 
         def __dir__(self):
             names = object.__dir__(self)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from userlogfeat._check import check_audio
+from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike, ClipIds, PathLike
 from userlogfeat.estimators._parameters import estimator
 from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
@@ -180,4 +181,4 @@ def _describe_missing(paths, statuses, table):
                 f"{len(names)} of {len(paths)} clips {what} the table {table.folder}: "
                 f"{', '.join(names[:N_NAMED])}{more}. {advice}"
             )
-    return " ".join(text)
+    return " ".join(text) + see("guide/many_files")

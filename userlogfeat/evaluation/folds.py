@@ -22,6 +22,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups
+from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike, Labels, RandomState
 
 __all__ = [
@@ -128,7 +129,7 @@ class StratifiedArtistKFold(StratifiedGroupKFold):
             raise ValueError(
                 "Got groups=None, expected the artist of each clip. Pass "
                 "groups=artists (to cross_val_score, or to fit of a grid), or use "
-                "stratified_folds."
+                "stratified_folds." + see("guide/evaluation")
             )
         y = _check_labels(y)
         groups = _check_groups(groups, y)
@@ -136,6 +137,7 @@ class StratifiedArtistKFold(StratifiedGroupKFold):
         if n_groups < self.n_splits:
             raise ValueError(
                 f"Got {n_groups} artists for {self.n_splits} folds. Make fewer folds."
+                + see("guide/evaluation")
             )
         fold_of = np.empty(len(y), dtype=np.int64)
         for fold, (_, test) in enumerate(super().split(X, y, groups)):

@@ -7,6 +7,7 @@ import torch
 from sklearn.model_selection import GroupKFold, KFold
 from torch import Tensor, nn
 
+from userlogfeat._pages import see
 from userlogfeat._threads import one_blas_thread
 from userlogfeat.losses import weighted_mean
 from userlogfeat.networks.data_parallel import all_gather
@@ -54,6 +55,7 @@ def fit_ridge_head(
         raise ValueError(
             "Got clips of a single group, expected two or more: the regularisation is "
             "chosen on groups that the fit has not seen. Pass groups=None."
+            + see("guide/teachers")
         )
     if groups is None:
         folds = KFold(n_splits, shuffle=True, random_state=seed)

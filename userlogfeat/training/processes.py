@@ -311,8 +311,8 @@ def means_of_some(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def _launched():
     """Whether torchrun started this process, and not only one of its ancestors."""
-    told = all(name in os.environ for name in LAUNCHED)
-    return told and multiprocessing.parent_process() is None
+    launched = all(name in os.environ for name in LAUNCHED)
+    return launched and multiprocessing.parent_process() is None
 
 
 @lru_cache(maxsize=1)

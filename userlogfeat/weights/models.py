@@ -25,6 +25,7 @@ from torch import nn
 
 from userlogfeat._files import is_described, replace_file, replace_pair
 from userlogfeat._licence import warn_of_licence
+from userlogfeat._pages import see
 from userlogfeat._typing import Device, PathLike
 from userlogfeat.encoders import encoder_identity, encoder_key, get_encoder
 from userlogfeat.frontends import FrontEnd
@@ -262,7 +263,7 @@ def load_fitted(
 
 
 def set_encoder(folder: PathLike, encoder: str) -> None:
-    """Say where the encoder of a saved model is now.
+    """Set where the encoder of a saved model is now.
 
     A model on an encoder holds its head, and the name and hash of the encoder. Where
     the name is that of a folder or file, this writes another one into config.json.
@@ -324,7 +325,7 @@ def find_model(name: PathLike) -> Path:
         raise ModelError(
             f"There is no model {str(name)!r}: it is neither a folder nor one of the "
             f"bundled {list_weights()}, nor has it the form 'owner/model' of the "
-            "Hugging Face hub."
+            "Hugging Face hub." + see("guide/teachers")
         )
     return _fetch(str(name))
 
@@ -343,7 +344,7 @@ def _fetch(name):
             f"There is no folder {name!r}, and the model could not be fetched from the "
             f"Hugging Face hub ({type(error).__name__}: {error}). Check the name and "
             "the network connection, or pass a local folder; bundled models are "
-            f"{list_weights()}."
+            f"{list_weights()}.{see('guide/teachers')}"
         ) from error
     return Path(folder)
 
