@@ -8,11 +8,10 @@ Last.fm; those named MTT on MagnaTagATune.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.utils import skip_init
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,9 +63,16 @@ def check_call(
         )
 
 
-def empty_linear(n_inputs: int, n_outputs: int) -> nn.Linear:
-    """A linear layer whose weights are to be loaded: no random numbers are drawn."""
-    return skip_init(nn.Linear, n_inputs, n_outputs)
+def empty_layer(kind: type[nn.Module], *sizes: int, **settings: Any) -> nn.Module:
+    """A layer whose weights are to be loaded: no random numbers are drawn.
+
+    ``torch.nn.utils.skip_init`` does so, too, but imports sympy, which takes a second.
+    """
+    layer = kind(*sizes, device="meta", **settings)
+    for name, weight in list(layer.named_parameters()):
+        weight = torch.empty(weight.shape, dtype=weight.dtype)
+        setattr(layer, name, nn.Parameter(weight))
+    return layer
 
 
 def input_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:

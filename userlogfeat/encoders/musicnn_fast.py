@@ -41,7 +41,7 @@ from userlogfeat.encoders.musicnn_checkpoint import (
     N_TAGS,
     batch_norm,
     check_call,
-    empty_linear,
+    empty_layer,
     input_state,
 )
 from userlogfeat.networks.threads import map_blocks
@@ -139,7 +139,7 @@ class Musicnn(nn.Module):
             for n_inputs in (self.n_front, N_CNN, N_CNN)
         )
         self.dense = Stage(N_PENULTIMATE, 2 * self.n_pooled, N_PENULTIMATE)
-        self.tags = empty_linear(N_PENULTIMATE, N_TAGS)
+        self.tags = empty_layer(nn.Linear, N_PENULTIMATE, N_TAGS)
 
     @torch.no_grad()
     def forward(

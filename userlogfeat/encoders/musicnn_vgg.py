@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils import skip_init
 
 from userlogfeat.encoders.musicnn_checkpoint import (
     DTYPES,
@@ -23,7 +22,7 @@ from userlogfeat.encoders.musicnn_checkpoint import (
     N_TAGS,
     batch_norm,
     check_call,
-    empty_linear,
+    empty_layer,
     input_state,
 )
 from userlogfeat.networks.threads import map_blocks
@@ -64,12 +63,12 @@ class Vgg(nn.Module):
         self.register_buffer("input_scale", torch.empty(1))
         self.register_buffer("input_shift", torch.empty(1))
         self.cnn = nn.ModuleList(
-            skip_init(nn.Conv2d, n_inputs, N_CHANNELS, 3, padding=1, dtype=dtype)
+            empty_layer(nn.Conv2d, n_inputs, N_CHANNELS, 3, padding=1, dtype=dtype)
             for n_inputs in (1, *[N_CHANNELS] * 4)
         )
         self.register_buffer("scale", torch.empty(5, N_CHANNELS))
         self.register_buffer("shift", torch.empty(5, N_CHANNELS))
-        self.tags = empty_linear(2 * N_CHANNELS, N_TAGS)
+        self.tags = empty_layer(nn.Linear, 2 * N_CHANNELS, N_TAGS)
         self.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
