@@ -15,6 +15,8 @@ import numpy as np
 
 from userlogfeat._pages import see
 
+EMBEDDING = "embedding"  # layer of a model that lies among the factors
+
 
 class FactorArray(np.ndarray):
     """An array of factors that knows its space.
@@ -77,6 +79,31 @@ def in_space(factors: np.ndarray, space: str | None) -> FactorArray:
 def space_of(factors: Any) -> str | None:
     """Return the digest of the training that factors are of; None where unknown."""
     return factors.space if isinstance(factors, FactorArray) else None
+
+
+def join_layers(layers: dict[str, np.ndarray], space: str | None) -> np.ndarray:
+    """Put layers side by side; the embedding by itself knows its space.
+
+    Parameters
+    ----------
+    layers : dict of str to ndarray, shape (n_clips, n_columns)
+    space : str or None
+        Digest of the training of the model that made them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from userlogfeat._spaces import join_layers, space_of
+    >>> layers = {"mean_pool": np.ones((1, 3)), "embedding": np.ones((1, 2))}
+    >>> join_layers(layers, "1f0c").shape
+    (1, 5)
+    >>> space_of(join_layers({"embedding": layers["embedding"]}, "1f0c"))
+    '1f0c'
+    """
+    joined = np.concatenate(list(layers.values()), axis=1)
+    if tuple(layers) != (EMBEDDING,) or space is None:
+        return np.asarray(joined)
+    return in_space(joined, space)
 
 
 def check_same_space(first: Any, second: Any, names: tuple[str, str]) -> None:

@@ -10,7 +10,15 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from userlogfeat import CFRegressor, LogMel, UserLogEmbedder
+from userlogfeat import (
+    CFRegressor,
+    FeatureLookup,
+    FeatureTable,
+    LogMel,
+    UserLogEmbedder,
+    recommend,
+)
+from userlogfeat._spaces import in_space, space_of
 from userlogfeat.estimators._head_choice import choose_head
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.weights import ModelError, load_model, make_tone
@@ -127,6 +135,76 @@ def test_a_refit_forgets_the_other_head(planted):
     assert not hasattr(teacher, "alpha_")
     teacher.set_params(head="ridge").fit(*planted)
     assert not hasattr(teacher, "history_")
+
+
+@pytest.mark.parametrize("head", ["ridge", "mlp"])
+def test_a_head_follows_factors_that_move(head, planted, tmp_path):
+    X, Y = planted
+    settings = {"head": head, "lr": 1e-2, "max_epochs": 20, "random_state": 0}
+    teacher = CFRegressor("mlp", **settings).fit(X[:200], in_space(Y[:200], "monday"))
+    teacher.save(tmp_path, training_data=DATA)
+    teacher = CFRegressor.load(tmp_path)
+    assert UserLogEmbedder(tmp_path, layer="embedding").users_digest == "monday"
+    before = teacher.predict(X[200:])
+    moved = Y + 0.3 * Y[:, [1, 2, 3, 4, 0]]
+    inputs = teacher.head_inputs(X)
+    teacher.refit(inputs[:200], in_space(moved[:200], "monday"))
+    assert teacher.score(X[200:], moved[200:]) > 0.8
+    now = teacher.predict(X[200:])
+    cosines = np.sum(now * before, axis=1)
+    cosines /= np.linalg.norm(now, axis=1) * np.linalg.norm(before, axis=1)
+    assert teacher.alignment_ == pytest.approx(cosines.mean(), abs=0.03)
+    assert space_of(now) == space_of(before) == "monday"
+
+
+def test_a_ridge_is_refitted_as_it_would_be_fitted(planted):
+    X, Y = planted
+    teacher = CFRegressor("mlp", head="ridge", random_state=0).fit(X, Y)
+    groups = np.arange(300) // 3
+    kept = clone(teacher).set_params(alphas=(teacher.alpha_,))
+    kept.fit(X, Y[::-1], groups=groups)
+    with pytest.warns(UserWarning, match="do not fit the new ones. Extract them"):
+        teacher.refit(X, Y[::-1], groups=groups)
+    np.testing.assert_allclose(teacher.predict(X), kept.predict(X), rtol=1e-6)
+    assert teacher.layer_scales_ == pytest.approx(kept.layer_scales_)
+
+
+def test_the_encoder_is_not_run_for_a_refit(clips, monkeypatch):
+    X, Y = clips
+    teacher = CFRegressor(encoder="MSD_musicnn", alphas=(1.0,), random_state=0)
+    inputs = teacher.fit(X, Y).head_inputs(X)
+    before = teacher.predict(X)
+    monkeypatch.setattr(teacher, "iter_features", None)
+    teacher.refit(inputs, Y)
+    monkeypatch.undo()
+    np.testing.assert_allclose(teacher.predict(X), before, atol=1e-5)
+    with pytest.raises(ValueError, match=r"shape \(12, 3\).*head_inputs\(X\)"):
+        teacher.refit(inputs[:, :3], Y)
+
+
+def test_estimates_of_another_training_are_refused(planted, tmp_path):
+    X, Y = planted
+    users = in_space(Y[:3], "tuesday")
+    teacher = CFRegressor("mlp", random_state=0).fit(X, in_space(Y, "monday"))
+    teacher.save(tmp_path / "teacher", training_data=DATA)
+    embedder = UserLogEmbedder(tmp_path / "teacher", layer="embedding")
+    table = FeatureTable(tmp_path / "table")
+    with table.writer(
+        fingerprint="f", layer_sizes={"embedding": 5}, users_digest="monday"
+    ) as writer:
+        writer.add("a.wav", layers={"embedding": Y[0].astype(np.float32)})
+    for items in (
+        teacher.predict(X),
+        embedder.fit_transform(X),
+        table.lookup(["a.wav"]).layers["embedding"],
+        FeatureLookup(table).transform(["a.wav"]),
+    ):
+        recommend(in_space(users, "monday"), items, 1)
+        with pytest.raises(ValueError, match="training tuesday and item_embeddings of"):
+            recommend(users, items, 1)
+    with pytest.warns(UserWarning, match="of another training: embeddings that were"):
+        teacher.refit(X, in_space(Y, "tuesday"))
+    recommend(users, teacher.predict(X), 1)
 
 
 def test_the_teachers_duration_is_the_embedders(clips, tmp_path):
@@ -298,6 +376,11 @@ def test_se_cnn_is_saved_and_loaded(tuned, tones, tmp_path):
     )
     few = tones[0][:10], tones[1][:10]
     assert clone(again).fit(*few).history_ == clone(tuned).fit(*few).history_
+
+
+def test_se_cnn_has_no_head_apart(tuned, tones):
+    with pytest.raises(ValueError, match="trained as a whole"):
+        tuned.refit(tones[0], tones[1])
 
 
 def test_the_blocks_of_se_cnn_are_layers(tuned, tones, tmp_path):

@@ -127,7 +127,7 @@ def test_weights_of_zero_in_a_fold_are_refused(planted):
         fit_ridge_head(
             features,
             factors,
-            alphas=(1.0,),
+            alphas=(1.0, 10.0),
             sample_weight=np.eye(1, N, dtype=np.float32)[0],
             groups=None,
             seed=0,

@@ -168,7 +168,7 @@ class Catalogue:
         """
         check_choice(by, "by", ("item", "artist", "album"))
         check_choice(unknown, "unknown", ("warn", "error", "ignore"))
-        factors = np.asarray(factors)
+        factors = np.asanyarray(factors)  # some know their space
         ids = [_catalogue_id(value) for value in np.asarray(item_ids).tolist()]
         _check_factors(factors, ids)
         items = self.column(by).tolist()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from userlogfeat._check import check_audio
 from userlogfeat.encoders import encoder_identity, get_encoder
@@ -35,6 +35,7 @@ from userlogfeat.estimators._head_choice import (
 )
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups, standardised
+from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
 from userlogfeat.networks.teacher import EncoderTeacher
 from userlogfeat.training.heads import estimate_factors, fit_ridge_head
@@ -84,6 +85,48 @@ class FactorHead:
         self._fit_head(features, y, weight, groups)
         squares["embedding"] = np.square(self._apply(features)).mean()
         return squares
+
+    def inputs(self, X: Any) -> np.ndarray:
+        """Compute what the head reads of each clip (n_clips, n_inputs), float32."""
+        if self.regressor._reads_features:
+            return validate_data(self.regressor, X, dtype=np.float32, reset=False)
+        return self._encode(X)[0]
+
+    def refit(self, inputs: Any, y: Any, sample_weight: Any, groups: Any) -> Any:
+        """Train the head that was chosen again; return its mean square.
+
+        Parameters
+        ----------
+        inputs, y, sample_weight, groups
+            See ``CFRegressor.refit``.
+        """
+        regressor = self.regressor
+        inputs = check_array(inputs, dtype=np.float32, input_name="inputs")
+        sizes = regressor.head_[0].in_features, regressor.head_[-1].out_features
+        shape = np.shape(y)
+        if (inputs.shape[1], *(shape[1:] or (1,))) != sizes:
+            raise ValueError(
+                f"Got inputs of shape {inputs.shape} and y of shape {shape}, but the "
+                f"head reads {sizes[0]} numbers a clip and estimates {sizes[1]} "
+                "factors. inputs= is what head_inputs(X) returns; where the number of "
+                "factors is another, fit a new teacher."
+            )
+        y, weight = regressor._check_targets(inputs, y, sample_weight, groups)
+        before = self._apply(inputs)
+        default = {"head": regressor.head, "loss": regressor._loss}
+        chosen = {**default, **getattr(regressor, "chosen_", {})}
+        regressor.head_, fitted = self._fit_candidate(
+            Trainer(regressor),
+            (chosen["head"], chosen["loss"]),
+            *(inputs, y, weight, check_groups(groups, inputs)),
+            alphas=(getattr(regressor, "alpha_", None),),
+        )
+        for name, value in fitted.items():
+            setattr(regressor, name, value)
+        now = self._apply(inputs)
+        cosines = (unit_rows(now) * unit_rows(before)).sum(axis=1)
+        regressor.alignment_ = float(np.average(cosines, weights=weight))
+        return np.square(now).mean()
 
     def embed(self, X: Any) -> np.ndarray:
         """Estimate factors (n_clips, n_factors), float32."""
@@ -225,14 +268,16 @@ class FactorHead:
         )
         return chosen, results
 
-    def _fit_candidate(self, trainer, candidate, features, y, weight, groups):
+    def _fit_candidate(
+        self, trainer, candidate, features, y, weight, groups, *, alphas=None
+    ):
         """Fit a head of one kind; return it and the attributes that it adds."""
         (head, loss), regressor = candidate, self.regressor
         if head == "ridge":
             network, alpha = fit_ridge_head(
                 features,
                 y,
-                alphas=regressor.alphas,
+                alphas=alphas or regressor.alphas,
                 sample_weight=weight,
                 groups=groups,
                 seed=trainer.seed,

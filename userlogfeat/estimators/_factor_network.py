@@ -66,6 +66,18 @@ class FactorNetwork:
         regressor._spec = design.spec(data, n_units=n_units)
         return self._mean_squares(data.inputs)
 
+    def inputs(self, X: Any) -> np.ndarray:
+        """Refuse: a network is trained as a whole."""
+        raise ValueError(
+            f"This teacher is a network ({self.regressor.network!r}) that was trained "
+            "as a whole: it has no head that could be learned alone. Fit it again, or "
+            'pass encoder="MSD_musicnn", whose head takes seconds.'
+        )
+
+    def refit(self, inputs: Any, y: Any, sample_weight: Any, groups: Any) -> Any:
+        """Refuse, as `inputs`."""
+        return self.inputs(inputs)
+
     def embed(self, X: Any) -> np.ndarray:
         """Estimate factors (n_clips, n_factors), float32."""
         return TrainedTransformer._embed(self.regressor, X)

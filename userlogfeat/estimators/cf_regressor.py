@@ -10,6 +10,7 @@ audio. A regressor is trained in one of two ways, each a file:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -23,7 +24,9 @@ from sklearn.utils.validation import (
 
 from userlogfeat._check import check_choice, check_positive, check_weights
 from userlogfeat._groups import balance_artists
-from userlogfeat._typing import ArrayLike, Audio, Labels
+from userlogfeat._spaces import in_space, space_of
+from userlogfeat._typing import ArrayLike, Audio, Labels, PathLike
+from userlogfeat.estimators._cache import users_of
 from userlogfeat.estimators._factor_head import FactorHead
 from userlogfeat.estimators._factor_network import FactorNetwork
 from userlogfeat.estimators._parameters import (
@@ -37,6 +40,8 @@ from userlogfeat.estimators._sklearn import RegressorMixin
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import check_groups, scale_of
 from userlogfeat.evaluation.ranking import unit_rows
+from userlogfeat.factor_files import DIGEST
+from userlogfeat.factorization.alignment import CLOSE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,6 +131,12 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         Losses of every epoch, of networks and MLP heads.
     layer_scales_ : dict of str to float
         Factor that brings each layer to unit mean square on the training clips.
+    space_ : str or None
+        Digest of the training that the factors of `fit` were of, where they knew it:
+        what `predict` returns knows it, and :func:`userlogfeat.recommend` refuses it
+        beside users of another.
+    alignment_ : float
+        After `refit`: mean cosine of the estimates with those before.
     n_features_in_ : int
         Length of a row of X, where X is an array.
 
@@ -212,6 +223,97 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         self._forget()
         squares = self._strategy().fit(X, y, sample_weight, groups)
         self.layer_scales_ = {name: scale_of(s) for name, s in squares.items()}
+        self.space_ = space_of(y)
+        return self
+
+    def head_inputs(self, X: Audio) -> np.ndarray:
+        """Compute what the head reads of each clip, to keep it for `refit`.
+
+        It depends on the encoder alone, and stays valid whatever the head learns.
+
+        Parameters
+        ----------
+        X : array-like of n_clips
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_clips, n_inputs)
+
+        Raises
+        ------
+        ValueError
+            Where a whole network was trained, which has no head apart.
+        """
+        check_is_fitted(self)
+        return self._strategy().inputs(X)
+
+    def refit(
+        self,
+        inputs: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: Labels | None = None,
+    ) -> Self:
+        """Learn the head again, for factors that have moved; the encoder is not run.
+
+        Week by week, after :meth:`CFEmbedding.update`. The kind of head, its loss and
+        its regularisation stay as `fit` chose them, so a ridge takes a fraction of a
+        second. Estimates of before can be compared with those of now and with the
+        factors as long as the space is the same, and are as close as `alignment_` says.
+
+        Parameters
+        ----------
+        inputs : array-like, shape (n_clips, n_inputs)
+            Result of `head_inputs`, of any clips; with ``network="mlp"`` the features.
+        y, sample_weight, groups
+            As in `fit`.
+
+        Returns
+        -------
+        CFRegressor
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; where the inputs are not those of the head, or y has another
+            number of factors; or a whole network was trained.
+
+        Warns
+        -----
+        UserWarning
+            Where the factors are of another space, or `alignment_` is below 0.7:
+            estimates of before, such as feature tables, do not fit the new ones.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from userlogfeat import CFRegressor
+        >>> rng = np.random.default_rng(0)
+        >>> features, map = rng.normal(size=(200, 12)), rng.normal(size=(12, 4))
+        >>> teacher = CFRegressor(network="mlp", random_state=0)
+        >>> teacher = teacher.fit(features, features @ map)
+        >>> moved = features @ (map + 0.1 * rng.normal(size=(12, 4)))
+        >>> round(teacher.refit(features, moved).alignment_, 2)
+        0.99
+        """
+        check_is_fitted(self)
+        before, space = self.space_, space_of(y)
+        self.layer_scales_["embedding"] = scale_of(
+            self._strategy().refit(inputs, y, sample_weight, groups)
+        )
+        self.space_ = space or before
+        moved = before is not None and self.space_ != before
+        if moved or self.alignment_ < CLOSE:
+            warnings.warn(
+                f"The estimates have a mean cosine of {self.alignment_:.2f} with those "
+                f"before{', and the factors are of another training' * moved}: "
+                "embeddings that were computed before, such as columns of a feature "
+                "table, do not fit the new ones. Extract them again.",
+                stacklevel=2,
+            )
         return self
 
     def predict(self, X: Audio) -> np.ndarray:
@@ -224,7 +326,9 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         """
         check_is_fitted(self)
         estimate = self._embed(X).astype(np.float64)
-        return estimate[:, 0] if self._single_output_ else estimate
+        if self._single_output_:
+            return estimate[:, 0]
+        return estimate if self.space_ is None else in_space(estimate, self.space_)
 
     def score(
         self, X: Audio, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -251,6 +355,23 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         check_is_fitted(self)
         y, single = self._as_learned(y)
         return super().score(X, y[:, 0] if single else y, sample_weight)
+
+    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
+        """Write the model to a folder that `load` and `UserLogEmbedder` read.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Created where it is missing.
+        training_data : dict
+            Description of the data that the model was trained on: ``description``
+            (str), ``licence`` (str) and ``non_commercial`` (bool); loading warns where
+            the last is true. `space_` is noted with it.
+        """
+        if getattr(self, "space_", None) is not None:
+            noted = {"factors": {DIGEST: self.space_}}
+            training_data = {**noted, **training_data}
+        super().save(folder, training_data=training_data)
 
     @property
     def _loss(self):
@@ -313,6 +434,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         fitted = saved.config["fitted"]
         self.layer_scales_ = saved.layer_scales
         self._single_output_ = fitted["single_output"]
+        self.space_ = users_of(saved.config["training_data"])
         if fitted["alpha"] is not None:
             self.alpha_ = fitted["alpha"]
         if "chosen" in fitted:

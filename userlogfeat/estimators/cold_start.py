@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._check import check_choice
 from userlogfeat._ids import positions
+from userlogfeat._spaces import in_space
 from userlogfeat._typing import ArrayLike, Matrix, RandomState
 from userlogfeat.estimators._artist_means import (
     artist_means,
@@ -255,7 +256,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         own = self._scaled(self._cf().item_factors_) * (n_users > 0)[:, None]
         means = self._means_of(X, artists, without=own)
         factors = self._cf().transform_items(item_users.T)
-        return self._blend(factors, X, n_users, *means)
+        return self._in_space(self._blend(factors, X, n_users, *means))
 
     def transform(
         self,
@@ -284,7 +285,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             In the space of ``cf.user_factors_``. Zeros where nothing is known.
         """
         factors, X, n_users, means = self._known(X, item_users, artists)
-        return self._blend(factors, X, n_users, *means)
+        return self._in_space(self._blend(factors, X, n_users, *means))
 
     def evidence(
         self,
@@ -448,6 +449,9 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             for weight, side in zip(weights.T, sides, strict=True)
         )
         return self._scaled(blend).astype(np.float32)
+
+    def _in_space(self, blend):
+        return in_space(blend, getattr(self._cf(), "space_", None))
 
     def _losses(self, embedded, targets):
         """The loss of each row against factors of the full history."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from userlogfeat._check import check_audio
 from userlogfeat._pages import see
+from userlogfeat._spaces import join_layers
 from userlogfeat._typing import ArrayLike, ClipIds, PathLike
 from userlogfeat.estimators._parameters import estimator
 from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
@@ -95,9 +96,8 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
         if not found.found.all():
             raise ValueError(_describe_missing(paths, found.statuses, table))
         scales = table.layer_scales if self.scale else dict.fromkeys(layers, 1.0)
-        return np.concatenate(
-            [found.layers[name] * np.float32(scales[name]) for name in layers], axis=1
-        )
+        scaled = {n: found.layers[n] * np.float32(scales[n]) for n in layers}
+        return join_layers(scaled, table.users_digest)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from userlogfeat._check import check_audio
+from userlogfeat._spaces import join_layers
 from userlogfeat._typing import ArrayLike, Audio, PathLike
 from userlogfeat.estimators._base import (
     AudioTransformer,
@@ -143,7 +144,8 @@ class UserLogEmbedder(CachedLayers, ClipParameters, AudioTransformer):
         if self.scale:
             scales = model.layer_scales
             layers = {name: x * np.float32(scales[name]) for name, x in layers.items()}
-        return np.concatenate([layers[name] for name in self._layer_names()], axis=1)
+        layers = {name: layers[name] for name in self._layer_names()}
+        return join_layers(layers, self.users_digest)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None

@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from userlogfeat._parquet import open_parquet
+from userlogfeat._spaces import EMBEDDING, in_space
 from userlogfeat._typing import ClipIds, PathLike
 from userlogfeat.tables.footers import (
     FIELDS,
@@ -306,6 +307,9 @@ class FeatureTable:
             wanted = rows[here] - index.starts[place]
             for name in layers:
                 matrices[name][here] = as_matrix(table[name])[wanted]
+        space = index.parts[0].notes.users_digest
+        if EMBEDDING in matrices and space is not None:
+            matrices[EMBEDDING] = in_space(matrices[EMBEDDING], space)
         return matrices
 
     def _batches(self, columns, batch_size=None):

@@ -90,7 +90,8 @@ def _choose_ridge(standard, factors, sample_weight, alphas, folds, groups):
     intercept : ndarray (n_factors,)
     """
     losses = np.zeros(len(alphas))
-    for train, held in folds.split(standard, groups=groups):
+    is_given = len(alphas) == 1 and sample_weight.any()  # there is nothing to choose
+    for train, held in () if is_given else folds.split(standard, groups=groups):
         if not sample_weight[train].any():
             raise ValueError(
                 "All sample weights of a fold are 0: the regularisation is chosen by "
