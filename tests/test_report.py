@@ -15,8 +15,13 @@ from userlogfeat.comparison.arms import ARMS, CONTROLS, PERMUTED
 from userlogfeat.evaluation.leaks import leak_report
 from userlogfeat.report import ClasswiseDisplay, TransferDisplay, write_html
 from userlogfeat.report.findings import describe, explain_gain
-from userlogfeat.report.frames import Contrast, contrasts, make_results
-from userlogfeat.report.metric import Metric, setting_text
+from userlogfeat.report.frames import (
+    Contrast,
+    Metric,
+    contrasts,
+    make_results,
+    setting_text,
+)
 from userlogfeat.report.style import arm_styles
 from userlogfeat.report.tables import p_value, setting_table
 from userlogfeat.report.transfer import SIZE

@@ -12,8 +12,7 @@ import pytest
 import userlogfeat
 from userlogfeat.audio import EmptyAudioError, MissingAudioError
 from userlogfeat.extraction import spark_tasks
-from userlogfeat.extraction.chunks import Todo, read_chunk, write_chunks
-from userlogfeat.extraction.local import as_row
+from userlogfeat.extraction.chunks import Todo, as_row, read_chunk, write_chunks
 from userlogfeat.extraction.spark_tasks import Assignment, embed_chunk, embed_chunks
 from userlogfeat.tables import FeatureTable, file_stamp
 

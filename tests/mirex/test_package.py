@@ -24,13 +24,13 @@ from userlogfeat.mirex.black_box import Run
 from userlogfeat.mirex.lists import read_labels
 from userlogfeat.mirex.measure import Measured, measure_package
 from userlogfeat.mirex.package import write_package
-from userlogfeat.mirex.package_texts import write_readme
-from userlogfeat.mirex.pipeline import load_pipeline, write_description
-from userlogfeat.mirex.requirements import (
+from userlogfeat.mirex.package_texts import (
     direct_requirements,
     pinned_requirements,
     required_modules,
+    write_readme,
 )
+from userlogfeat.mirex.pipeline import load_pipeline, write_description
 
 TOY = Path(__file__).with_name("toy.py")
 _spec = importlib.util.spec_from_file_location("toy", TOY)

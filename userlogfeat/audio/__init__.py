@@ -12,8 +12,8 @@ chunks      wav, aiff, au, w64 and caf: find the samples
 flac, mp3   count the samples by the frames
 ogg         check that all pages are there
 extra       m4a, wma, webm, ...: decode by FFmpeg
-source      bytes, marks and tags of a file; ``Layout``, the result of the five above
-view        a file with another header, for the decoder
+source      bytes, marks and tags of a file; ``Layout``, the result of the five above;
+            ``FileView``, a file with another header, for the decoder
 scale       detect samples in the range of integers
 errors      one class for each kind of fault, with the way out
 ==========  ================================================================
@@ -21,11 +21,7 @@ errors      one class for each kind of fault, with the way out
 
 from userlogfeat.audio.ahead import decode_ahead
 from userlogfeat.audio.clips import cut_patches, fit_length, read_audio
-from userlogfeat.audio.errors import (
-    AudioError,
-    EmptyAudioError,
-    MissingAudioError,
-)
+from userlogfeat.audio.errors import AudioError, EmptyAudioError, MissingAudioError
 from userlogfeat.audio.folders import find_audio
 
 __all__ = [

@@ -40,8 +40,7 @@ from userlogfeat.audio.errors import (
 )
 from userlogfeat.audio.extra import ExtraSound, UnknownFormatError, can_read
 from userlogfeat.audio.scale import MAX_PEAK, integer_full_scale
-from userlogfeat.audio.source import Layout, Source
-from userlogfeat.audio.view import FileView
+from userlogfeat.audio.source import FileView, Layout, Source
 
 _WINDOWS = sys.platform == "win32"
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
@@ -378,8 +377,7 @@ def _check_promise(name, log):
     known = not any(low <= promised < high for low, high in _UNKNOWN_BYTES)
     if known and held < (1 - TOLERATED_SHARE) * promised:
         raise damaged(
-            name,
-            f"its header promises {promised} bytes of audio, but it holds {held}",
+            name, f"its header promises {promised} bytes of audio, but it holds {held}"
         )
 
 

@@ -176,10 +176,7 @@ def _check_all_there(name, counted, kind, n_frames, promised):
     a_frame = kind.n_samples / kind.sample_rate  # seconds
     if promised:
         check_promise(
-            name,
-            promised * kind.n_samples,
-            n_frames * kind.n_samples,
-            kind.sample_rate,
+            name, promised * kind.n_samples, n_frames * kind.n_samples, kind.sample_rate
         )
         if 0 <= promised - n_frames < 2:  # all are there, whatever is between them
             return

@@ -6,9 +6,6 @@ sources  tables, frames and folders of audio that a catalogue comes from
 =======  ===================================================================
 """
 
-from userlogfeat.catalogue.clips import (
-    Catalogue,
-    read_catalogue,
-)
+from userlogfeat.catalogue.clips import Catalogue, read_catalogue
 
 __all__ = ["Catalogue", "read_catalogue"]

@@ -29,12 +29,7 @@ summary         ``summarise``: intervals and tests
 ==============  ======================================================================
 """
 
-from userlogfeat.comparison.arms import (
-    ARMS,
-    DEFAULT_ARMS,
-    PLAIN_ARMS,
-    register_arm,
-)
+from userlogfeat.comparison.arms import ARMS, DEFAULT_ARMS, PLAIN_ARMS, register_arm
 from userlogfeat.comparison.artist_overlap import TeacherData
 from userlogfeat.comparison.run import SCHEMA, compare
 from userlogfeat.comparison.summary import summarise

@@ -17,11 +17,10 @@ artist can be kept together, but no list of artists was at hand when this reader
 written: `artist` is the part of a file's name before " - ", or None.
 """
 
-from functools import partial
 from typing import Literal
 
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.genre_folders import read_genre_folders
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -73,12 +72,7 @@ def read_artists1517(
     >>> clips.y, clips.artists
     (array(['Blues', 'World'], dtype='<U5'), array(['A Band', None], dtype=object))
     """
+    facts = {"n_clips": N_CLIPS, "layout": _LAYOUT, "separator": " - "}
     return read_genre_folders(
-        folder,
-        name="1517-Artists",
-        genres=GENRES,
-        n_clips=N_CLIPS,
-        layout=_LAYOUT,
-        artist_of=partial(split_name, separator=" - "),
-        missing=missing,
+        "1517-Artists", folder, genres=GENRES, **facts, missing=missing
     )

@@ -99,21 +99,12 @@ def read_ballroom(
     audio = audio_by_name([root / dance for dance in DANCES], key=_dance_and_song)
     metadata = _find_metadata(root) if metadata is None else Path(metadata)
     if metadata is None:
-        frame = _without_metadata(audio)
-        listed = "its folders"
+        frame, listed = _without_metadata(audio), "its folders"
     else:
-        frame = _read_metadata(metadata)
-        listed = repr(str(metadata))
+        frame, listed = _read_metadata(metadata), metadata
     wanted = [f"{dance}/{song}" for dance, song in frame["label", "song"].iter_rows()]
-    frame, absent = add_clips(
-        frame,
-        wanted,
-        audio,
-        missing=missing,
-        name="Extended Ballroom",
-        listed=listed,
-        folder=root,
-    )
+    clips = ("Extended Ballroom", root, frame, wanted, audio)
+    frame, absent = add_clips(*clips, listed=listed, missing=missing)
     return LabelledClips("Extended Ballroom", frame, missing=absent)
 
 

@@ -36,12 +36,7 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.folders import (
-    add_clips,
-    audio_by_name,
-    find_root,
-    read_text,
-)
+from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_text
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -133,15 +128,9 @@ def _read_part(folder, part, missing):
     )
     if development:
         frame = frame.with_columns(fold=_folds(root, stems))
-    return add_clips(
-        frame,
-        stems,
-        audio_by_name([root / "audio"]),
-        missing=missing,
-        name=name,
-        listed=repr(str(meta)),
-        folder=root / "audio",
-    )
+    folder = root / "audio"
+    clips = (name, folder, frame, stems, audio_by_name([folder]))
+    return add_clips(*clips, listed=meta, missing=missing)
 
 
 def _is_development(folder):
@@ -159,9 +148,7 @@ _IS_ROOT = {"development": _is_development, "evaluation": _is_evaluation}
 
 def _scene_list(root, part):
     """Return the file with the scene of each segment."""
-    names = ["meta.txt"]
-    if part == "evaluation":
-        names.append(f"{_SETUP}/evaluate.txt")
+    names = ["meta.txt"] + [f"{_SETUP}/evaluate.txt"] * (part == "evaluation")
     for name in names:
         if (root / name).is_file():
             return root / name

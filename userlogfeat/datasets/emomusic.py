@@ -36,12 +36,7 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.folders import (
-    add_clips,
-    audio_by_name,
-    find_root,
-    read_text,
-)
+from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_text
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -111,15 +106,10 @@ def read_emomusic(
     root = find_root(folder, _has_set, name="EmoMusic", layout=_LAYOUT)
     info = _annotations(root) / "songs_info.csv"
     frame = _join(info, info.with_name("static_annotations.csv"))
-    frame, absent = add_clips(
-        frame,
-        [str(song) for song in frame["item"]],
-        audio_by_name([root / name for name in _CLIPS]),
-        missing=missing,
-        name="EmoMusic",
-        listed=repr(str(info)),
-        folder=root,
-    )
+    audio = audio_by_name([root / name for name in _CLIPS])
+    songs = [str(song) for song in frame["item"]]
+    clips = ("EmoMusic", root, frame, songs, audio)
+    frame, absent = add_clips(*clips, listed=info, missing=missing)
     return LabelledClips(
         "EmoMusic",
         frame,

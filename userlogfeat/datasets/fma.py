@@ -140,16 +140,10 @@ def read_fma(
     if not keep_bad:
         bad = frame["item"].is_in(list(SHORT_CLIPS))
         left_out, frame = tuple(frame["item"].filter(bad)), frame.filter(~bad)
-    audio_folder = next(root / name for name in folders if (root / name).is_dir())
-    frame, absent = add_clips(
-        frame,
-        [f"{track:06d}" for track in frame["item"]],
-        audio_by_name([audio_folder]),
-        missing=missing,
-        name=f"FMA {subset}",
-        listed=repr(str(tracks)),
-        folder=audio_folder,
-    )
+    place = next(root / name for name in folders if (root / name).is_dir())
+    names = [f"{track:06d}" for track in frame["item"]]
+    clips = (f"FMA {subset}", place, frame, names, audio_by_name([place]))
+    frame, absent = add_clips(*clips, listed=tracks, missing=missing)
     return LabelledClips(f"FMA {subset}", frame, left_out=left_out, missing=absent)
 
 

@@ -94,29 +94,31 @@ def audio_by_name(
 
 
 def add_clips(
+    name: str,
+    folder: Path,
     frame: pl.DataFrame,
     wanted: list[Any],
     audio: dict[Any, Path],
     *,
+    listed: str | Path,
     missing: Literal["error", "ignore"],
-    name: str,
-    listed: str,
-    folder: Path,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Add the file of each row as the column `clip`.
 
     Parameters
     ----------
+    name, folder : str, Path
+        Name of the set and its folder, for messages.
     frame : polars.DataFrame
         One row a clip.
     wanted : list
         Key in `audio` of each row.
     audio : dict
         From keys to paths.
+    listed : str or Path
+        List of clips, for messages.
     missing : {"error", "ignore"}
         "ignore": rows without a file are left out.
-    name, listed, folder : str
-        Name of the set, its list of clips and its folder, for messages.
 
     Returns
     -------
@@ -131,16 +133,13 @@ def add_clips(
     """
     check_choice(missing, "missing", ("error", "ignore"))
     paths = [audio.get(key) for key in wanted]
-    absent = tuple(
-        str(key) for key, path in zip(wanted, paths, strict=True) if path is None
-    )
+    absent = tuple(str(key) for key in wanted if audio.get(key) is None)
     if absent and (missing == "error" or len(absent) == len(wanted)):
         everything = len(absent) == len(wanted)
-        advice = (
-            "Check that the audio is unpacked there."
-            if everything
-            else 'Get the others, or pass missing="ignore" to do without them.'
-        )
+        listed = repr(str(listed)) if isinstance(listed, Path) else listed
+        advice = 'Get the others, or pass missing="ignore" to do without them.'
+        if everything:
+            advice = "Check that the audio is unpacked there."
         raise FileNotFoundError(
             f"{'All' if everything else len(absent)} of {len(wanted)} clips of {name} "
             f"that {listed} lists have no audio file below {str(folder)!r}; the first "

@@ -1,9 +1,10 @@
 """Reader of sets that are one folder of audio for each genre, without a list."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 
@@ -15,31 +16,33 @@ from userlogfeat.datasets.labelled_clips import LabelledClips
 
 
 def read_genre_folders(
+    name: str,
     folder: PathLike,
     *,
-    name: str,
     genres: Sequence[str] | None,
     n_clips: int,
     layout: str,
-    artist_of: Callable[..., Any],
+    separator: str,
     missing: Literal["error", "ignore"] = "error",
 ) -> LabelledClips:
     """Read a set whose folders are its genres.
 
     Parameters
     ----------
+    name : str
+        Name of the set.
     folder : str or Path
         The folder with the genres, or the one just above, or one of the genres.
-    name, layout : str
-        Name of the set and content of its folder.
     genres : sequence of str or None
         Names of the folders, whatever their case. None: every folder with audio files
         right in it is one. As any collection looks like that, the folder must be the
         one given, or be called like the set.
     n_clips : int
         Number of published clips.
-    artist_of : callable
-        Function from a file name without suffix to (artist or None, title).
+    layout : str
+        Content of the folder, for messages.
+    separator : str
+        Text between artist and title in names of files.
     missing : {"error", "ignore"}
         Reaction to fewer clips, or genres without any.
 
@@ -50,17 +53,13 @@ def read_genre_folders(
         `missing` lists the genres without audio: names of clips are not published.
     """
     check_choice(missing, "missing", ("error", "ignore"))
-    root = find_root(
-        folder,
-        lambda path: _is_root(path, genres, name, Path(folder)),
-        name=name,
-        layout=layout,
-    )
+    is_root = partial(_is_root, genres=genres, name=name, given=Path(folder))
+    root = find_root(folder, is_root, name=name, layout=layout)
     folders = _genre_folders(root, genres)
     rows = []
     for genre, place in folders.items():
         for stem, path in sorted(audio_by_name([place]).items()):
-            artist, title = artist_of(stem)
+            artist, title = split_name(stem, separator)
             rows.append((path, f"{genre}/{stem}", genre, artist, title))
     absent = tuple(sorted(set(genres or ()) - set(folders)))
     if missing == "error" and (absent or len(rows) < n_clips):
@@ -126,9 +125,6 @@ def _holds_audio(folder):
         names = os.listdir(folder)
     except OSError:  # not ours to read
         return False
-    return any(
-        name.lower().endswith(AUDIO_SUFFIXES)
-        and not name.startswith(".")
-        and (folder / name).is_file()
-        for name in names
-    )
+    names = [name for name in names if not name.startswith(".")]
+    audio = [name for name in names if name.lower().endswith(AUDIO_SUFFIXES)]
+    return any((folder / name).is_file() for name in audio)

@@ -43,12 +43,7 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import ClipIds, PathLike
-from userlogfeat.datasets.folders import (
-    add_clips,
-    audio_by_name,
-    find_root,
-    read_text,
-)
+from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_text
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -115,26 +110,18 @@ def read_gtzan(
      array(['blues', 'blues', 'rock'], dtype='<U5'))
     """
     root = find_root(folder, _has_genres, name="GTZAN", layout=_LAYOUT)
-    tracks = [
-        f"{genre}.{number:05d}"
-        for genre in GENRES
-        for number in range(TRACKS_PER_GENRE)
-    ]
+    numbers = range(TRACKS_PER_GENRE)
+    tracks = [f"{genre}.{number:05d}" for genre in GENRES for number in numbers]
     left_out = () if keep_bad else UNREADABLE
     tracks = [track for track in tracks if track not in left_out]
     columns = {"item": tracks, "label": [track.split(".")[0] for track in tracks]}
     if artists is not None:
         known = _artists(artists)
         columns["artist"] = [known.get(track) for track in tracks]
-    frame, absent = add_clips(
-        pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)),
-        tracks,
-        audio_by_name([root / genre for genre in GENRES]),
-        missing=missing,
-        name="GTZAN",
-        listed="its paper",
-        folder=root,
-    )
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    audio = audio_by_name([root / genre for genre in GENRES])
+    clips = ("GTZAN", root, frame, tracks, audio)
+    frame, absent = add_clips(*clips, listed="its paper", missing=missing)
     return LabelledClips(
         "GTZAN", frame, left_out=left_out, missing=absent, published_splits=SPLITS
     )

@@ -18,11 +18,10 @@ of them in one genre: keep them together (``groups=clips.artists``). Classes are
 from 47 (funksoulrnb) to 504 clips (rock).
 """
 
-from functools import partial
 from typing import Literal
 
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.genre_folders import read_genre_folders
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -70,12 +69,7 @@ def read_homburg(
     >>> clips.artists, clips.frame["title"].to_list()
     (array(['Los Blancos'], dtype=object), ['Shakin That Thing'])
     """
+    facts = {"n_clips": N_CLIPS, "layout": _LAYOUT, "separator": "-"}
     return read_genre_folders(
-        folder,
-        name="Homburg",
-        genres=GENRES,
-        n_clips=N_CLIPS,
-        layout=_LAYOUT,
-        artist_of=partial(split_name, separator="-"),
-        missing=missing,
+        "Homburg", folder, genres=GENRES, **facts, missing=missing
     )

@@ -136,15 +136,9 @@ def read_magnatagatune(
     keys = [_key(path) for path in table["mp3_path"]]
     left_out = tuple(key for key in keys if key in EMPTY)
     frame = frame.filter(~pl.Series(keys, dtype=pl.String).is_in(EMPTY))
-    frame, absent = add_clips(
-        frame,
-        [key for key in keys if key not in EMPTY],
-        audio_by_name([root], key=_key),
-        missing=missing,
-        name="Magnatagatune",
-        listed=ANNOTATIONS,
-        folder=root,
-    )
+    wanted = [key for key in keys if key not in EMPTY]
+    clips = ("Magnatagatune", root, frame, wanted, audio_by_name([root], key=_key))
+    frame, absent = add_clips(*clips, listed=ANNOTATIONS, missing=missing)
     return TaggedClips(
         "Magnatagatune", frame, left_out=left_out, missing=absent, tag_names=tags
     )

@@ -134,35 +134,20 @@ def make_listening_corpus(
         raise ValueError(f"Got sample_rate={sample_rate}, expected at least 4000 Hz.")
     folder = None if folder is None else _empty_folder(folder)
     world, listening, rendering = _seed_sequence(random_state).spawn(3)
+    rng = np.random.default_rng
+    n_artists = n_artists or max(n_items // 4, 1)
     item_tastes, item_artist, equalisers = _make_items(
-        n_items,
-        n_tastes,
-        n_artists or max(n_items // 4, 1),
-        equaliser,
-        np.random.default_rng(world),
+        n_items, n_tastes, n_artists, equaliser, rng(world)
     )
-    sounds = _choose_sounds(
-        item_tastes, noise, np.random.default_rng(world.spawn(1)[0])
-    )
-    user_tastes, logs = _listen(
-        n_users, item_tastes, plays_per_user, np.random.default_rng(listening)
-    )
+    sounds = _choose_sounds(item_tastes, noise, rng(world.spawn(1)[0]))
+    user_tastes, logs = _listen(n_users, item_tastes, plays_per_user, rng(listening))
     n_samples = round(duration * sample_rate)
+    settings = {"n_samples": n_samples, "sample_rate": sample_rate, "noise": noise}
+    seeds = rendering.spawn(n_items)
+    rows = zip(sounds.iter_rows(named=True), equalisers * noise, seeds, strict=True)
     waveforms = (
-        synthesise(
-            sound,
-            item_equaliser * noise,
-            n_samples=n_samples,
-            sample_rate=sample_rate,
-            noise=noise,
-            random_state=np.random.default_rng(seed),
-        )
-        for sound, item_equaliser, seed in zip(
-            sounds.iter_rows(named=True),
-            equalisers,
-            rendering.spawn(n_items),
-            strict=True,
-        )
+        synthesise(sound, gains, **settings, random_state=rng(seed))
+        for sound, gains, seed in rows
     )
     table = _catalogue_table(item_tastes, item_artist)
     if folder is None:
@@ -188,12 +173,8 @@ def _make_items(n_items, n_tastes, n_artists, equaliser, rng):
     others = rng.integers(n_artists, size=n_items - n_artists)
     item_artist = np.sort(np.concatenate([np.arange(n_artists), others]))
     artist_tastes = rng.dirichlet(np.full(n_tastes, TASTE_WEIGHT), size=n_artists)
-    item_tastes = np.array(
-        [
-            rng.dirichlet(ARTIST_WEIGHT * artist_tastes[artist] + 0.01)
-            for artist in item_artist
-        ]
-    )
+    weights = ARTIST_WEIGHT * artist_tastes[item_artist] + 0.01
+    item_tastes = np.array([rng.dirichlet(weight) for weight in weights])
     owner = item_artist if equaliser == "artist" else np.arange(n_items)
     drawn = rng.standard_normal((owner.max() + 1, EQUALISER_BANDS))
     return item_tastes, item_artist, EQUALISER_SPREAD * drawn[owner]
@@ -237,15 +218,9 @@ def _listen(n_users, item_tastes, plays_per_user, rng):
         items = np.flatnonzero(counts)
         rows.append(np.stack([np.full(len(items), user), items, counts[items]]))
     user, item, count = np.concatenate(rows, axis=1)
-    logs = pl.DataFrame(
-        {
-            "user": user,
-            "item": _names("item", n_items)[item],
-            "count": count,
-            "time": rng.integers(*LISTENING_YEAR, size=len(user)),
-        }
-    )
-    return user_tastes, logs
+    columns = {"user": user, "item": _names("item", n_items)[item], "count": count}
+    columns["time"] = rng.integers(*LISTENING_YEAR, size=len(user))
+    return user_tastes, pl.DataFrame(columns)
 
 
 def _names(stem, n):
@@ -262,9 +237,8 @@ def _catalogue_table(item_tastes, item_artist):
         for artist, album, item in zip(artists, albums, items, strict=True)
     ]
     labels = [f"taste_{taste}" for taste in item_tastes.argmax(axis=1)]
-    return pl.DataFrame(
-        {"clip": clips, "item": items, "artist": artists, "album": albums}
-    ).with_columns(label=pl.Series(labels))
+    columns = {"clip": clips, "item": items, "artist": artists, "album": albums}
+    return pl.DataFrame(columns | {"label": labels})
 
 
 def _write(folder, table, logs, waveforms, sample_rate):

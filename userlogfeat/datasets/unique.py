@@ -17,11 +17,10 @@ Splits: none. Hamel et al. (2013) use ten folds. There is one song of each artis
 that no artist is on both sides of any split. Classes are very uneven.
 """
 
-from functools import partial
 from typing import Literal
 
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.genre_folders import read_genre_folders, split_name
+from userlogfeat.datasets.genre_folders import read_genre_folders
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -66,15 +65,8 @@ def read_unique(
     >>> read_unique(folder, missing="ignore").y
     array(['blues', 'jazz'], dtype='<U5')
     """
-    clips = read_genre_folders(
-        folder,
-        name="Unique",
-        genres=None,
-        n_clips=N_CLIPS,
-        layout=_LAYOUT,
-        artist_of=partial(split_name, separator=" - "),
-        missing=missing,
-    )
+    facts = {"n_clips": N_CLIPS, "layout": _LAYOUT, "separator": " - "}
+    clips = read_genre_folders("Unique", folder, genres=None, **facts, missing=missing)
     genres = sorted(set(clips.labels.tolist()))
     if missing == "error" and len(genres) != N_GENRES:
         raise ValueError(

@@ -234,12 +234,11 @@ def leak_report(
     ids = {"track": np.arange(n_rows) if tracks is None else tracks}
     if artists is not None:
         ids["artist"] = artists
+    numbers = {}
     for kind, column in ids.items():
-        _check_types(kind, as_column(column, f"{kind}s").tolist())
-    numbers = {
-        kind: (artist_groups(column), as_column(column, f"{kind}s").tolist())
-        for kind, column in ids.items()
-    }
+        values = as_column(column, f"{kind}s").tolist()
+        _check_types(kind, values)
+        numbers[kind] = artist_groups(column), values
     if features is not None:
         clips = np.unique(np.concatenate(list(sets.values())))
         units = unit_scores(features, clips)

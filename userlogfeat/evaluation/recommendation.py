@@ -30,12 +30,7 @@ from numbers import Integral
 import numpy as np
 
 from userlogfeat._typing import ArrayLike, Matrix
-from userlogfeat.evaluation.ranking import (
-    check_pairs,
-    mask_of,
-    score_blocks,
-    top_items,
-)
+from userlogfeat.evaluation.ranking import check_pairs, mask_of, score_blocks, top_items
 from userlogfeat.evaluation.recommendation_metrics import RANKING_METRICS
 
 
@@ -221,14 +216,11 @@ def _score_order(by_order, rows, block, ranked, relevance):
 
 def _ranked_mask(candidates, exclude, rows):
     """Return the items to rank for a slice of users as a mask; None: all."""
-    if candidates is None and exclude is None:
-        return None
-    if candidates is None:
-        return ~mask_of(exclude, rows)
-    ranked = mask_of(candidates, rows)
-    if exclude is not None:
-        ranked &= ~mask_of(exclude, rows)
-    return ranked
+    ranked = None if candidates is None else mask_of(candidates, rows)
+    if exclude is None:
+        return ranked
+    left = ~mask_of(exclude, rows)
+    return left if ranked is None else ranked & left
 
 
 def _check_lengths(k):

@@ -209,11 +209,7 @@ def default_classifier() -> Any:
 
 
 def answer(
-    features: np.ndarray,
-    labels: list,
-    artists: list | None,
-    classifier: Any,
-    seed: int,
+    features: np.ndarray, labels: list, artists: list | None, classifier: Any, seed: int
 ) -> Answers | None:
     """Have a classifier answer for each clip, by cross-validation.
 

@@ -3,7 +3,6 @@
 ===========  ================================================================
 run          ``extract``: finds the clips that are missing, and has them embedded
 tally        ``ExtractionSummary``; counts of a run, and its bar
-local        embeds clips in this process
 spark        embeds clips on a cluster: the driver's side
 spark_tasks  embeds clips on a cluster: the tasks of the workers
 chunks       hands clips out to workers

@@ -4,11 +4,20 @@ The file is an Arrow stream with an index. A worker reads the one batch that it 
 nothing of the list passes through Spark, whatever its length.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+from userlogfeat.tables import OK
+
+if TYPE_CHECKING:
+    from userlogfeat.estimators._base import ClipFeatures
+
 
 FILE = "clips.arrow"
 _SCHEMA = pa.schema(
@@ -93,3 +102,28 @@ def read_chunk(folder: Path, number: int) -> Todo:
     ]
     stamps = [batch[name].to_numpy() for name in ("size", "modified_ns")]
     return Todo(clips, np.stack(stamps, axis=1))
+
+
+def as_row(features: ClipFeatures, todo: Todo) -> dict[str, Any]:
+    """Return a clip's features as the row that ``TableWriter.add`` takes.
+
+    Parameters
+    ----------
+    features : ClipFeatures
+        Result of an embedder for one of ``todo.clips``.
+    todo : Todo
+        Names and stamps.
+    """
+    size, modified_ns = (int(value) for value in todo.stamps[features.index])
+    status, message = OK, ""
+    if features.error is not None:
+        status, message = type(features.error).__name__, str(features.error)
+    return {
+        "clip": todo.clips[features.index],
+        "layers": features.layers,
+        "status": status,
+        "message": message,
+        "seconds": features.seconds,
+        "size": size,
+        "modified_ns": modified_ns,
+    }

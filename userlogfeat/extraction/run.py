@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -13,8 +14,7 @@ import numpy as np
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._progress import resumable
 from userlogfeat._typing import ClipId, PathLike
-from userlogfeat.extraction.chunks import Todo
-from userlogfeat.extraction.local import embed_here
+from userlogfeat.extraction.chunks import Todo, as_row
 from userlogfeat.extraction.tally import ExtractionSummary, Tally
 from userlogfeat.tables import OK, FeatureTable, clip_name, file_stamp
 
@@ -150,7 +150,7 @@ def extract(
 
                 embed_on_spark(*work, on_error=on_error, **cluster)
             elif len(todo):
-                embed_here(*work, on_error=on_error)
+                _embed_here(*work, on_error=on_error)
     left_failed = left - Counter({OK: left[OK]})
     return ExtractionSummary(
         n_done=tally.counts.pop(OK, 0),
@@ -160,6 +160,18 @@ def extract(
         audio_seconds=tally.seconds,
         elapsed_seconds=time.monotonic() - start,
     )
+
+
+def _embed_here(todo, writer, embedder, tally, *, on_error):
+    """Run the embedder over clips, and give the writer one row each."""
+    features = embedder.iter_features(todo.clips, on_error="yield")
+    with contextlib.closing(features):
+        for clip in features:
+            if clip.error is not None and on_error == "raise":
+                raise clip.error
+            row = as_row(clip, todo)
+            writer.add(**row, more=getattr(clip, "more", False))
+            tally.add(row["clip"], row["status"], row["message"], row["seconds"])
 
 
 def _check_backend(backend, cluster):

@@ -82,11 +82,7 @@ def embed_on_spark(
     with writer.staging() as folder:
         sizes = write_chunks(folder, todo, clips_per_task or chunk_size(len(todo)))
         assignment = Assignment(
-            str(folder),
-            os.getcwd(),
-            _pickle(embedder),
-            writer.notes,
-            on_error,
+            str(folder), os.getcwd(), _pickle(embedder), writer.notes, on_error
         )
         collector = _Collector(folder, len(sizes), writer, tally)
         job = _Job(session, assignment, len(sizes))

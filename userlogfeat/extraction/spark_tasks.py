@@ -25,8 +25,7 @@ import pyarrow as pa
 
 import userlogfeat
 from userlogfeat._files import move_file
-from userlogfeat.extraction.chunks import FILE, read_chunk
-from userlogfeat.extraction.local import as_row
+from userlogfeat.extraction.chunks import FILE, as_row, read_chunk
 from userlogfeat.tables.parts import Rows, write_part
 
 PART, ERROR = "{:08d}.parquet", "{:08d}.json"  # names of what a chunk leaves

@@ -14,9 +14,7 @@ from userlogfeat.feedback.rules import (
     feedback_of_logs,
     read_feedback,
 )
-from userlogfeat.feedback.sampling import (
-    sample_dislikes,
-)
+from userlogfeat.feedback.sampling import sample_dislikes
 
 __all__ = [
     "Feedback",

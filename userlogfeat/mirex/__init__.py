@@ -8,8 +8,7 @@ training        fits the steps after the embedder, to classes or tags
 models          trained models in the scratch folder, kept by skops
 submission      the four calls: extract, train, classify, train and classify
 package         writes the folder to hand in
-package_texts   its scripts and README, from ``templates/``
-requirements    the versions that it needs
+package_texts   its scripts, requirements and README, from ``templates/``
 measure         its run time, memory and scratch space
 folds           fold lists of the organisers
 black_box       runs a script within a time limit, and measures it

@@ -82,13 +82,12 @@ def read_answers(
     n_strange = len(set(written) - set(asked))
     unknown = ", ".join(sorted(set(answers) - classes - {NO_ANSWER, SEVERAL}))
     of = f"of {len(truth)} clips have"
-    faults = _counted(
-        {
-            f"{of} no answer": answers.count(NO_ANSWER),
-            f"{of} different answers, which is wrong": answers.count(SEVERAL),
-            "lines are of clips that were not asked for": n_strange,
-        }
-    )
+    counts = {
+        f"{of} no answer": answers.count(NO_ANSWER),
+        f"{of} different answers, which is wrong": answers.count(SEVERAL),
+        "lines are of clips that were not asked for": n_strange,
+    }
+    faults = _counted(counts)
     if not faults and written != asked:
         faults.append("lines are repeated or in another order than the test list")
     if unknown:
@@ -226,23 +225,22 @@ def _values(
         if pair in values:
             values[pair] = {*values[pair], value}
     read = [set(found) - {None} for found in values.values()]
-    faults = _counted(
-        {
-            f"lines are not path TAB tag TAB {value_name}": n_faulty,
-            "lines are of clips or tags that were not asked for": n_strange,
-            "pairs have two different values, which count as none": sum(
-                len(found) > 1 for found in read
-            ),
-            f"of {len(pairs)} pairs are not listed and count as 0": sum(
-                found == () for found in values.values()
-            ),
-        }
+    n_unlisted, n_unclear = (
+        list(values.values()).count(()),
+        sum(len(v) > 1 for v in read),
     )
+    counts = {
+        f"lines are not path TAB tag TAB {value_name}": n_faulty,
+        "lines are of clips or tags that were not asked for": n_strange,
+        "pairs have two different values, which count as none": n_unclear,
+        f"of {len(pairs)} pairs are not listed and count as 0": n_unlisted,
+    }
     result = {
         pair: 0.0 if found == () else known.pop() if len(known) == 1 else None
         for (pair, found), known in zip(values.items(), read, strict=True)
     }
-    return [result[pair] for pair in pairs], [f"{file}: {fault}" for fault in faults]
+    faults = [f"{file}: {fault}" for fault in _counted(counts)]
+    return [result[pair] for pair in pairs], faults
 
 
 def _lines(path, missing):

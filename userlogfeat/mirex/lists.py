@@ -229,11 +229,7 @@ def write_tags(
     ValueError
         Where both files are one.
     """
-    if Path(affinity_path).absolute() == Path(binary_path).absolute():
-        raise ValueError(
-            f"Got {affinity_path} for affinities and for the 0|1 answers, expected two "
-            "files."
-        )
+    check_outputs(affinity_path, binary_path)
     pairs = [f"{clip}\t{tag}" for clip in clips for tag in tags]
     scores = zip(pairs, np.ravel(affinities), strict=True)
     answers = zip(pairs, np.ravel(relevant), strict=True)
@@ -243,6 +239,20 @@ def write_tags(
             binary_path: [f"{pair}\t{int(value)}\n" for pair, value in answers],
         }
     )
+
+
+def check_outputs(*paths: PathLike) -> None:
+    """Raise where an output is a folder, or two outputs are one file."""
+    for path in paths:
+        if Path(path).is_dir():
+            raise ValueError(
+                f"Got the output {path}, which is a folder, expected a file."
+            )
+    if len(set(map(os.path.realpath, paths))) < len(paths):
+        raise ValueError(
+            f"Got {paths[0]} for affinities and for the 0|1 answers, expected two "
+            "files."
+        )
 
 
 def find_clip(clip: str, folder: PathLike) -> str:
@@ -332,13 +342,10 @@ def _some(numbers):
 
 def _write(files):
     """Write files of {path: lines}; none is replaced before all are on disk."""
+    check_outputs(*files)
     with ExitStack() as stack:
         for path, lines in files.items():
             path = Path(path)
-            if path.is_dir():
-                raise ValueError(
-                    f"Got the output {path}, which is a folder, expected a file."
-                )
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = stack.enter_context(replace_file(path))
             temporary.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))

@@ -125,14 +125,9 @@ def _plant(folder):
     """Write planted clips into a folder; return their labels."""
     from userlogfeat.datasets.synthetic import make_listening_corpus
 
+    sound = {"duration": PLANTED_SECONDS, "sample_rate": 22050}
     corpus = make_listening_corpus(
-        20,
-        N_PLANTED,
-        2,
-        duration=PLANTED_SECONDS,
-        sample_rate=22050,
-        folder=folder,
-        random_state=0,
+        20, N_PLANTED, 2, **sound, folder=folder, random_state=0
     )
     catalogue = corpus.catalogue
     clips = [str(clip) for clip in catalogue.clips]

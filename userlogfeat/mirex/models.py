@@ -139,15 +139,10 @@ class Model:
             )
             trained = fit_classes(pipeline, X, classes, listed=listed)
         counts = [sum(name in own for own in lists) for name in names]
-        return cls(
-            trained,
-            names,
-            [count / len(lists) for count in counts],
-            tags,
-            dict(zip(features.paths, lists, strict=True)),
-            features.fingerprint,
-            _as_text(pipeline),
-        )
+        shares = [count / len(lists) for count in counts]
+        labels = dict(zip(features.paths, lists, strict=True))
+        text = _as_text(pipeline)
+        return cls(trained, names, shares, tags, labels, features.fingerprint, text)
 
 
 def save_model(scratch: PathLike, model: Model, pipeline: Pipeline) -> Path:
@@ -272,13 +267,11 @@ def _load_steps(data, pipeline, name):
 
 def _read_models(scratch, *expected):
     """Read training.json of the models of a fingerprint and pipeline, by path."""
-    found, keys = {}, ("fingerprint", "pipeline", "tags")
-    for path in sorted((Path(scratch) / MODELS).glob(f"*{SUFFIX}")):
-        entries = _read_training(path)
-        is_ours = entries["format"] == FORMAT
-        if is_ours and tuple(entries[key] for key in keys) == expected:
-            found[path] = entries
-    return found
+    keys = ("format", "fingerprint", "pipeline", "tags")
+    paths = sorted((Path(scratch) / MODELS).glob(f"*{SUFFIX}"))
+    found = {path: _read_training(path) for path in paths}
+    wanted = [FORMAT, *expected]
+    return {p: own for p, own in found.items() if [*map(own.get, keys)] == wanted}
 
 
 def _read_training(path):

@@ -80,7 +80,12 @@ def write_package(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty, expected a new folder.")
     built = load_pipeline(pipeline, tags=tags)
-    _check(built)
+    first = built.steps[0][1]
+    if not hasattr(first, "iter_features"):
+        raise ValueError(
+            f"The pipeline starts with {type(first).__name__}, which knows the clips "
+            "of its table alone. A submission needs an embedder that takes new ones."
+        )
     (folder / PIPELINE).mkdir(parents=True, exist_ok=True)
     spec = _write_pipeline(folder / PIPELINE, pipeline, built)
     encoders = encoders_of(built)
@@ -95,25 +100,9 @@ def write_package(
 
         source = None if measure == "planted" else measure
         measured = measure_package(folder, source, tags=tags, n_threads=n_threads)
-    write_readme(
-        folder / "README.md",
-        name=name,
-        contact=contact,
-        pipeline=built,
-        tags=tags,
-        measured=measured,
-        needs=needs,
-    )
+    facts = {"name": name, "contact": contact, "tags": tags, "measured": measured}
+    write_readme(folder / "README.md", pipeline=built, needs=needs, **facts)
     return folder
-
-
-def _check(pipeline):
-    first = pipeline.steps[0][1]
-    if not hasattr(first, "iter_features"):
-        raise ValueError(
-            f"The pipeline starts with {type(first).__name__}, which knows the clips "
-            "of its table alone. A submission needs an embedder that takes new ones."
-        )
 
 
 def _check_alone(folder, spec):
@@ -172,12 +161,11 @@ def _copy_weights(embedder, folder):
     """Copy a saved model or encoder beside the description, which names the copy."""
     if type(embedder).__name__ == "EncoderEmbedder":
         _copy_encoder(embedder, folder)
-    if type(embedder).__name__ != "UserLogEmbedder":
-        return
-    from userlogfeat.weights import find_model
+    if type(embedder).__name__ == "UserLogEmbedder":
+        from userlogfeat.weights import find_model
 
-    _copy(find_model(embedder.weights), folder / WEIGHTS)
-    embedder.set_params(weights=WEIGHTS)
+        _copy(find_model(embedder.weights), folder / WEIGHTS)
+        embedder.set_params(weights=WEIGHTS)
 
 
 def _copy_encoder(embedder, folder):

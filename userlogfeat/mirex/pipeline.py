@@ -300,9 +300,8 @@ def _as_json(value):
 def _place(encoder, folder):
     """An encoder by name; if it is in the folder, by its path there."""
     kind, _, place = encoder.partition(":")
-    return (
-        f"{kind}:{folder / place}" if place and (folder / place).exists() else encoder
-    )
+    is_there = place and (folder / place).exists()
+    return f"{kind}:{folder / place}" if is_there else encoder
 
 
 def _build(described, folder):

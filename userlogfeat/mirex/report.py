@@ -137,21 +137,17 @@ def _tag_sections(evaluation):
     differences = []
     for measure, words in (("auc", "AUC"), ("f", "F")):
         scores = wide.select(pl.col(f"{measure}_{n}").alias(n) for n in names)
-        differences += _differences(
-            f"Differences of {words}", scores, measure=words, cases="tags"
-        )
+        heading = f"Differences of {words}"
+        differences += _differences(heading, scores, measure=words, cases="tags")
     columns = [f"{measure}_{name}" for name in names for measure in MEASURES]
     heads = [f"{name}: {head}" for name in names for head in _HEADS]
+    by_tag = wide.select("tag", "n_relevant", *columns)
     scores = fold_means.select(*MEASURES, "clip_auc").rows()
     return [
         _section("Tags", head, rows, [*_TAG_NOTES, _varied(evaluation)]),
         *differences,
         _folds(evaluation, [*_HEADS, "AUC of clips"], scores, _not_trained(evaluation)),
-        _section(
-            "By tag",
-            ["tag", "clips", *heads],
-            wide.select("tag", "n_relevant", *columns).rows(),
-        ),
+        _section("By tag", ["tag", "clips", *heads], by_tag.rows()),
     ]
 
 

@@ -173,15 +173,10 @@ class Evaluation:
     @property
     def frames(self) -> dict[str, pl.DataFrame]:
         """Tables of the evaluation, by the name of their files."""
+        frames = {"results.csv": self.to_frame(), "runs.csv": self.runs_frame()}
         if self.tags:
-            details = {"clips.csv": self.clips_frame()}
-        else:
-            details = {"confusion.csv": self.confusion_frame()}
-        return {
-            "results.csv": self.to_frame(),
-            **details,
-            "runs.csv": self.runs_frame(),
-        }
+            return frames | {"clips.csv": self.clips_frame()}
+        return frames | {"confusion.csv": self.confusion_frame()}
 
 
 def score_classes(answers: pl.DataFrame) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from userlogfeat._check import check_positive
 from userlogfeat._typing import PathLike
 from userlogfeat.mirex.features import FEATURES, MISSING, read_features
 from userlogfeat.mirex.lists import (
+    check_outputs,
     read_clips,
     read_training,
     write_labels,
@@ -233,11 +234,7 @@ def threads(n_threads: int | None, pipeline: Pipeline) -> Iterator[Pipeline]:
 def _check_outputs(outputs, lists, scratch):
     """Refuse outputs that would overwrite what is read, before any work is done."""
     outputs = [path for path in outputs if path is not None]
-    if len(set(map(os.path.realpath, outputs))) < len(outputs):
-        raise ValueError(
-            f"Got {outputs[0]} for affinities and for the 0|1 answers, expected two "
-            "files."
-        )
+    check_outputs(*outputs)
     kept = [Path(scratch, name).resolve() for name in (FEATURES, MODELS)]
     for path in outputs:
         for read in lists:
@@ -246,10 +243,6 @@ def _check_outputs(outputs, lists, scratch):
                     f"Got the output {path}, which is the list {read} and would "
                     "overwrite it. The order is: scratch folder, lists, outputs."
                 )
-        if Path(path).is_dir():
-            raise ValueError(
-                f"Got the output {path}, which is a folder, expected a file."
-            )
         if any(Path(path).resolve().is_relative_to(folder) for folder in kept):
             raise ValueError(
                 f"Got the output {path}, where the scratch folder keeps features or "

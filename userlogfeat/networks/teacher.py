@@ -378,10 +378,7 @@ def rows_of_similar_length(clips: Sequence[Tensor]) -> list[list[int]]:
 
 
 def add_output(
-    teacher: nn.Module,
-    clips: Sequence[Tensor],
-    layers: Sequence[str],
-    **settings: Any,
+    teacher: nn.Module, clips: Sequence[Tensor], layers: Sequence[str], **settings: Any
 ) -> dict[str, list[Tensor]]:
     """Layers of clips with "output" among them, from the embedding."""
     others = tuple(dict.fromkeys(["embedding", *layers]))

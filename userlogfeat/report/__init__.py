@@ -12,8 +12,8 @@ cold_start        the calibration of ``ColdStartItems``
 clip              a log-mel spectrogram beside the nearest artists
 findings          differences in sentences
 tables            tables of a comparison
-frames            frames of a comparison, checked
-metric, style     how scores are written; how arms and axes look
+frames            frames of a comparison, checked; how scores are written
+style             how arms and axes look
 ================  ====================================================================
 """
 

@@ -20,8 +20,7 @@ from userlogfeat._typing import PathLike
 from userlogfeat.evaluation.leaks import LeakReport
 from userlogfeat.report import tables
 from userlogfeat.report.findings import count_settings, sentences
-from userlogfeat.report.frames import contrasts, make_results
-from userlogfeat.report.metric import setting_text
+from userlogfeat.report.frames import contrasts, make_results, setting_text
 from userlogfeat.report.page import Lines, Pictures, Section, Table, write_page
 from userlogfeat.report.plots import draw_plots
 

@@ -10,8 +10,7 @@ random factors for the *same artist*, which knows which clips are by one artist.
 from collections.abc import Mapping
 
 from userlogfeat.comparison.arms import BASELINES, ESTIMATE
-from userlogfeat.report.frames import Contrast
-from userlogfeat.report.metric import Metric
+from userlogfeat.report.frames import Contrast, Metric
 
 
 def describe(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
@@ -31,7 +30,7 @@ def describe(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
     Examples
     --------
     >>> from userlogfeat.report.frames import Contrast
-    >>> from userlogfeat.report.metric import Metric, setting_text
+    >>> from userlogfeat.report.frames import Metric, setting_text
     >>> kd = Contrast("kd", "base", 20, None, 0.048, 0.039, 0.057, 0.01, 0.02, 0.9)
     >>> describe(kd, Metric("accuracy"), where=setting_text(20))
     'kd is above base by 4.8 points (3.9 to 5.7) at 20 labels a class.'
@@ -58,8 +57,7 @@ _WITH_LOGS = {"base": "kd", "plain": ESTIMATE}
 
 
 def explain_gain(
-    to_base: Contrast | None,
-    to_controls: Mapping[str, Contrast | None],
+    to_base: Contrast | None, to_controls: Mapping[str, Contrast | None]
 ) -> str | None:
     """Explain whether a gain over the baseline is knowledge from the logs.
 

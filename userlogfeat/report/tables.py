@@ -7,8 +7,7 @@ from collections import Counter
 import polars as pl
 
 from userlogfeat.comparison.arms import ARMS
-from userlogfeat.report.frames import Contrast, Results, ordered_arms
-from userlogfeat.report.metric import ALL, Metric
+from userlogfeat.report.frames import ALL, Contrast, Metric, Results, ordered_arms
 from userlogfeat.report.page import Table
 
 UNKNOWN = "–"

@@ -17,8 +17,15 @@ import polars as pl
 from userlogfeat._check import check_choice
 from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.evaluation.learning_curves import LearningCurve
-from userlogfeat.report.frames import Results, make_results, ordered_arms, settings
-from userlogfeat.report.metric import ALL, Metric, setting_text
+from userlogfeat.report.frames import (
+    ALL,
+    Metric,
+    Results,
+    make_results,
+    ordered_arms,
+    setting_text,
+    settings,
+)
 from userlogfeat.report.plots import Picture, register_plot
 from userlogfeat.report.style import (
     FONT,

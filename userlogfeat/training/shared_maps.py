@@ -139,11 +139,7 @@ class SharedMaps:
         embedded = x @ self.features  # B, D
         scores = embedded @ labels.T
         violators, weights = draw_violators(
-            scores,
-            positives,
-            is_label,
-            margin=self.margin,
-            generator=self.generator,
+            scores, positives, is_label, margin=self.margin, generator=self.generator
         )
         gaps = scores.gather(1, torch.stack([positives, violators], dim=1))
         losses = weights * (self.margin - gaps[:, 0] + gaps[:, 1])

@@ -202,7 +202,4 @@ def _first_found(paths, load):
     raise FileNotFoundError(f"There is no {' or '.join(names)} in {folder}.")
 
 
-_READERS = {
-    "lastfm-360k": _lastfm_360k,
-    "mpd": _mpd,
-}
+_READERS = {"lastfm-360k": _lastfm_360k, "mpd": _mpd}
