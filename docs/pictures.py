@@ -101,6 +101,55 @@ def recommendation(axes, results):
     axes.set_xlabel("AUC of artists nobody played, over Last.fm users")
 
 
+def gains(cell):
+    """Mean and ends of the interval of ``"+3.2 (-1.8 to +8.2)"``."""
+    return [float(number) for number in re.findall(r"[+-][\d.]+", cell)[:3]]
+
+
+def evidence(results):
+    """Gains of the defaults by task, number of labels and teaching artists."""
+    rows = results["transfer_defaults"]["rows"]
+    sizes = [("5", "5 labels a class"), ("20", "20"), ("100", "100"), ("all", "all")]
+    sizes.append(("none", "cold start (AUC)"))
+    sizes = [size for size in sizes if any(row[2] == size[0] for row in rows)]
+    tasks = sorted({(int(row[1]), row[0]) for row in rows}, reverse=True)
+    tasks = [task for task in tasks if "former" not in task[1]]
+    place = {task: y for y, task in enumerate(reversed(tasks))}
+    figure, panels = plt.subplots(
+        1, len(sizes), figsize=(10, 0.36 * len(tasks) + 1.2), sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    for axes, (size, title) in zip(panels, sizes, strict=True):
+        shown = [row for row in rows if row[2] == size and "former" not in row[0]]
+        at = np.array([place[int(row[1]), row[0]] for row in shown])
+        plain = np.array([gains(row[4]) for row in shown])
+        # The control that the defaults are least ahead of.
+        control = np.array([min(gains(cell) for cell in row[5:8]) for row in shown])
+        for found, shift, style in (
+            (plain, 0.16, {"color": BLUE, "marker": "o"}),
+            (control, -0.16, {"color": ORANGE, "marker": "s", "mfc": "white"}),
+        ):
+            mean, low, high = found.T
+            axes.errorbar(
+                mean, at + shift, xerr=[mean - low, high - mean], linestyle="none",
+                markersize=5, linewidth=1.2, **style,
+            )  # fmt: skip
+        axes.axvline(0, color="#333333", linewidth=0.8)
+        axes.set_title(title, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(
+        list(place.values()), [f"{name}: {n:,}" for n, name in place], fontsize=8
+    )
+    panels[0].set_ylim(-0.6, len(tasks) - 0.4)
+    figure.supxlabel("points gained by the estimate of listeners' factors", fontsize=9)
+    figure.legend(
+        [panels[0].containers[0], panels[0].containers[1]],
+        ["over the features alone", "over the strongest of three controls"],
+        loc="outside upper center", ncols=2, frameon=False, fontsize=9,
+    )  # fmt: skip
+    return figure
+
+
 def main():
     """Write the pictures."""
     mpl.use("Agg")
@@ -116,6 +165,8 @@ def main():
             folder / f"{draw.__name__}.png", dpi=130, metadata={"Software": None}
         )
         plt.close(figure)
+    figure = evidence(results)
+    figure.savefig(folder / "evidence.png", dpi=130, metadata={"Software": None})
 
 
 if __name__ == "__main__":
