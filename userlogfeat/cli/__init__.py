@@ -11,7 +11,14 @@ from importlib import import_module
 
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import show_warning
-from userlogfeat.cli.errors import INTERRUPTED, SOME_FAILED, STOPPED, TERMINATED, USAGE
+from userlogfeat.cli.errors import (
+    INTERRUPTED,
+    SOME_FAILED,
+    STOPPED,
+    TERMINATED,
+    TOO_LOW,
+    USAGE,
+)
 
 COMMANDS = [
     "extract",
@@ -21,6 +28,7 @@ COMMANDS = [
     "fit_users",
     "fit_metric",
     "recommend",
+    "evaluate",
     "forget",
     "nearest_artists",
     "explore",
@@ -36,6 +44,7 @@ __all__ = [
     "SOME_FAILED",
     "STOPPED",
     "TERMINATED",
+    "TOO_LOW",
     "USAGE",
     "app",
     "main",

@@ -1,18 +1,79 @@
-"""The application that the commands are added to."""
+"""The application that the commands are added to.
 
-from typing import Annotated
+A command returns a `Result`, or None. `App.command` does the rest, for all of them:
+errors become a line and an exit code, notes on licences come last, and the result is
+printed for people or, with ``--json``, for machines.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
+from userlogfeat.cli import options as opt
+from userlogfeat.cli.console import licence_notes_last, print_result
+from userlogfeat.cli.errors import EXIT_CODES, NOTHING_KEPT, explained
 from userlogfeat.cli.wording import note_options
 
-app = typer.Typer(
+# Options of every command, in this order.
+_OF_ALL = [
+    inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=option, default=False
+    )
+    for name, option in (("as_json", opt.AsJson), ("quiet", opt.Quiet))
+]
+
+
+class App(typer.Typer):
+    """Commands that return what is to be printed."""
+
+    def command(
+        self, name: str | None = None, *, kept: str = NOTHING_KEPT, **settings: Any
+    ) -> Callable[[Callable], Callable]:
+        """Make a function a command, with ``--json`` and ``--quiet``.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of the command; by default the function's.
+        kept : str
+            What is kept where a signal stops the command. Its arguments may be named:
+            "What was done is kept in {output}."
+        **settings
+            For Typer: ``epilog``, the end of the help.
+        """
+        register = super().command(name, **settings)
+
+        def decorate(function):
+            own = inspect.signature(function, eval_str=True)
+
+            @functools.wraps(function)
+            def command(*, as_json, quiet, **values):
+                with explained(kept.format(**values), as_json):
+                    with licence_notes_last(quiet):
+                        result = function(**values)
+                    code = print_result(result, quiet=quiet, as_json=as_json)
+                raise typer.Exit(code)
+
+            parameters = [*own.parameters.values(), *_OF_ALL]
+            command.__signature__ = own.replace(parameters=parameters)
+            register(command)
+            return function
+
+        return decorate
+
+
+_LISTED_CODES = "\n".join(f"  {code:3}  {what}" for code, what in EXIT_CODES.items())
+
+app = App(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Audio features for small music tasks, learned from listening logs.",
-    epilog="""\b
+    epilog=f"""\b
 From nothing to features:
   userlogfeat extract my_music/ -o features          with the bundled weights
   userlogfeat fit-cf plays.csv -o factors            or learn from your own logs:
@@ -26,8 +87,11 @@ Tracks that nobody has played, for those who will like them:
   userlogfeat recommend metric new_tracks/ -o recommendations.csv
 
 \b
-Exit codes: 0 all well, 1 some files failed, 2 wrong usage or input,
-3 stopped because the output could not be written, 130 interrupted, 143 terminated.
+Exit codes:
+{_LISTED_CODES}
+
+With --json a command prints one JSON object a line to stdout, errors included; progress
+and notes go to stderr.
 
 `userlogfeat COMMAND --help` explains a command, with examples.
 With USERLOGFEAT_DEBUG=1 in the environment, errors show where they arose.""",

@@ -1,9 +1,13 @@
 """Lines on the terminal: results, warnings, and clips that failed."""
 
 import contextlib
+import json
+import math
+import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -17,6 +21,80 @@ def print_line(text: str, *, err: bool = False) -> None:
     """Print a line to stdout or stderr; bytes that are not UTF-8 are escaped."""
     raw = text.encode("utf-8", "surrogateescape")
     typer.echo(raw.decode("utf-8", "backslashreplace"), err=err)
+
+
+@dataclass
+class Result:
+    """Result of a command, for machines and in words.
+
+    Parameters
+    ----------
+    values : mapping, or iterable of mappings
+        What ``--json`` prints: one object, or one a line.
+    text : str or callable, optional
+        What is printed otherwise: a summary, which ``--quiet`` leaves out, or the line
+        of one of the values. By default a table of the values.
+    code : int
+        Exit code.
+    """
+
+    values: Mapping[str, Any] | Iterable[Mapping[str, Any]]
+    text: str | Callable[[Mapping[str, Any]], str] | None = None
+    code: int = 0
+
+
+def print_result(
+    result: Result | None, *, quiet: bool = False, as_json: bool = False
+) -> int:
+    """Print a result to stdout, and return the exit code."""
+    if result is None:
+        return 0
+    single = isinstance(result.values, Mapping)
+    rows = [result.values] if single else result.values
+    if as_json:
+        for row in rows:
+            print_line(json.dumps({name: _plain(value) for name, value in row.items()}))
+    elif callable(result.text):
+        for row in rows:
+            print_line(result.text(row))
+    elif result.text is None:
+        if single:
+            rows = [dict(enumerate(map(str, pair))) for pair in rows[0].items()]
+        for line in _table(list(rows), header=not single):
+            print_line(line)
+    elif result.text and not quiet:
+        print_line(result.text)
+    return result.code
+
+
+def _plain(value):
+    """The value as JSON knows it: no NaN, no path, no number of numpy."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(part) for part in value]
+    if isinstance(value, str | int | float | None):
+        return value
+    return os.fspath(value) if hasattr(value, "__fspath__") else str(value)
+
+
+def _table(rows, header):
+    """Lines of columns, the last one as long as it is; numbers to three digits."""
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    if header and rows:
+        cells.insert(0, list(rows[0]))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][:-1]
+    for line in cells:
+        parts = (cell.ljust(width) for cell, width in zip(line, widths, strict=False))
+        yield "  ".join([*parts, line[-1]])
+
+
+def _cell(value):
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:

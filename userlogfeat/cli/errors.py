@@ -9,10 +9,19 @@ from pathlib import Path
 
 import typer
 
-from userlogfeat.cli.console import print_line
+from userlogfeat.cli.console import Result, print_line, print_result
 from userlogfeat.cli.wording import in_options
 
-SOME_FAILED, USAGE, STOPPED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+SOME_FAILED, USAGE, STOPPED, TOO_LOW, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
+EXIT_CODES = {
+    0: "all well",
+    SOME_FAILED: "some files failed; the others are done",
+    USAGE: "wrong options or input, or an unexpected error",
+    STOPPED: "the output could not be written, as on a full disk",
+    TOO_LOW: "a score is lower than evaluate's --at-least",
+    INTERRUPTED: "interrupted (Ctrl-C)",
+    TERMINATED: "terminated (SIGTERM)",
+}
 NOTHING_KEPT = "Nothing was written."
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
@@ -56,30 +65,38 @@ def _sigterm_stops():
 
 
 @contextlib.contextmanager
-def explained(kept: str = NOTHING_KEPT) -> Iterator[None]:
+def explained(kept: str, as_json: bool) -> Iterator[None]:
     """Turn errors into one line and an exit code.
 
     Parameters
     ----------
     kept : str
         The end of the message where a signal stops the run: what is kept.
+    as_json : bool
+        Whether to print an object to stdout, too, with the message and the code.
     """
+    word = "Error:"
     try:
         with _sigterm_stops():
             yield
     except KeyboardInterrupt as error:
         terminated = isinstance(error, _Terminated)
-        word = "Terminated" if terminated else "Interrupted"
+        word = "Terminated." if terminated else "Interrupted."
         if kept == NOTHING_KEPT:  # the step that was stopped may know more
             kept = " ".join([kept, *getattr(error, "__notes__", [])])
-        print_line(f"{word}. {kept}", err=True)
-        raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
+        text, code = kept, TERMINATED if terminated else INTERRUPTED
     except Exception as error:
         if os.environ.get("USERLOGFEAT_DEBUG"):
             raise
         text, code = _explanation(error)
-        print_line(f"Error: {in_options(text)}", err=True)
-        raise typer.Exit(code) from None
+        text = in_options(text)
+    else:
+        return
+    text = f"{word} {text}"
+    print_line(text, err=True)
+    if as_json:
+        print_result(Result({"error": text, "exit_code": code}), as_json=True)
+    raise typer.Exit(code)
 
 
 def _explanation(error):

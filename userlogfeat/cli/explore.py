@@ -9,11 +9,12 @@ import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import licence_notes_last, print_line
-from userlogfeat.cli.errors import NOTHING_KEPT, explained
+from userlogfeat.cli.console import Result, print_line
+from userlogfeat.cli.errors import check_file
 
 
 @app.command(
+    kept="Features beside the page of --output are kept: run the same again.",
     epilog="""\b
 Examples:
   userlogfeat explore features -o page.html --catalogue tracks.csv --label genre
@@ -24,7 +25,7 @@ Examples:
 
 \b
 The page is one file, which fetches nothing. It colours clips by label, artist, the
-classifier's answers and errors; a click plays a clip and lists the nearest ones."""
+classifier's answers and errors; a click plays a clip and lists the nearest ones.""",
 )
 def explore(
     source: Annotated[
@@ -104,19 +105,16 @@ def explore(
     names_name: Annotated[str, typer.Option(help="Its column of names.")] = "name",
     seed: opt.Seed = 0,
     overwrite: opt.Overwrite = False,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result | None:
     """Write a page with a map of the clips: to see, to play, to search, to compare.
 
     A model embeds audio first, and keeps the features beside the page: PAGE.features.
     """
-    kept = "Features that were embedded are kept: run the same again."
-    with explained(kept if output else NOTHING_KEPT), ExitStack() as stack:
-        from userlogfeat.cli.errors import check_file
-        from userlogfeat.exploration.page import load_names, make_page, serve_explorer
+    from userlogfeat.exploration.page import load_names, make_page, serve_explorer
 
-        if (output is None) == (not serve):
-            raise ValueError("Got neither, or both, of --output PAGE and --serve.")
+    if (output is None) == (not serve):
+        raise ValueError("Got neither, or both, of --output PAGE and --serve.")
+    with ExitStack() as stack:
         folder = None
         if output is not None:
             check_file(output, overwrite)
@@ -129,34 +127,33 @@ def explore(
             table = _read_catalogue(
                 catalogue, clip, catalogue_item, artist, label, split
             )
-        with licence_notes_last(quiet):
-            page = make_page(
-                [source] if compare is None else [source, compare],
-                folder=folder,
-                features=features,
-                catalogue=table,
-                clips=clips or None,
-                layers=layer or None,
-                projection=projection or "auto",
-                factors=factors,
-                names=None
-                if names is None
-                else load_names(names, names_id, names_name),
-                colours=colour or (),
-                audio=audio,
-                max_megabytes=max_megabytes,
-                max_clips=max_clips,
-                random_state=seed,
-            )
+        page = make_page(
+            [source] if compare is None else [source, compare],
+            folder=folder,
+            features=features,
+            catalogue=table,
+            clips=clips or None,
+            layers=layer or None,
+            projection=projection or "auto",
+            factors=factors,
+            names=None if names is None else load_names(names, names_id, names_name),
+            colours=colour or (),
+            audio=audio,
+            max_megabytes=max_megabytes,
+            max_clips=max_clips,
+            random_state=seed,
+        )
         for note in page.notes:
             print_line(f"Note: {note}", err=True)
         if output is None:
             serve_explorer(page, port=port, ready=_print_address)
-            return
+            return None
         page.write(output)
-    if not quiet:
-        size = output.stat().st_size / 1e6
-        print_line(f"{len(page.files)} clips, {size:.2f} MB, in {output}")
+    size = output.stat().st_size / 1e6
+    return Result(
+        {"output": output, "clips": len(page.files), "megabytes": size},
+        f"{len(page.files)} clips, {size:.2f} MB, in {output}",
+    )
 
 
 def _print_address(address):

@@ -7,8 +7,7 @@ import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import licence_notes_last, print_line
-from userlogfeat.cli.errors import explained
+from userlogfeat.cli.console import Result
 
 
 @app.command(
@@ -37,20 +36,20 @@ def export(
         typer.Option(help="Of the weights; fp16: half the size; int8: less exact."),
     ] = "fp32",
     overwrite: opt.Overwrite = False,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Write a saved model as an ONNX file, from waveforms to all layers.
 
     onnxruntime runs the file beside torch before it is in its place.
     """
-    with explained(), licence_notes_last(quiet):
-        from userlogfeat.export import export_onnx
+    from userlogfeat.export import export_onnx
 
-        if output.exists() and not overwrite:
-            raise FileExistsError(
-                f"{output} exists. Pass --overwrite to replace it, or another name."
-            )
-        export_onnx(model, output, precision=precision)
-    if not quiet:
-        size = output.stat().st_size / 1e6
-        print_line(f"{output}: {size:.1f} MB, checked by onnxruntime")
+    if output.exists() and not overwrite:
+        raise FileExistsError(
+            f"{output} exists. Pass --overwrite to replace it, or another name."
+        )
+    export_onnx(model, output, precision=precision)
+    size = output.stat().st_size / 1e6
+    return Result(
+        {"output": output, "megabytes": size},
+        f"{output}: {size:.1f} MB, checked by onnxruntime",
+    )

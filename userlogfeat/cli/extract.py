@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,13 +12,14 @@ from userlogfeat._text_lines import list_lines, without_mark
 from userlogfeat._text_tables import separator_of
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import licence_notes_last, print_failures, print_line
-from userlogfeat.cli.errors import SOME_FAILED, explained
+from userlogfeat.cli.console import Result, print_failures
+from userlogfeat.cli.errors import SOME_FAILED
 
 DEFAULT_LAYERS = ["max_pool", "embedding"]
 
 
 @app.command(
+    kept="What was done is kept in {output}: run the same again.",
     epilog="""\b
 Examples:
   userlogfeat extract song.mp3 more/ -o features
@@ -30,7 +32,7 @@ Examples:
 \b
 Then, in Python:
   FeatureLookup("features").transform(["song.mp3"])
-  polars.read_parquet("features/*.parquet")"""
+  polars.read_parquet("features/*.parquet")""",
 )
 def extract(
     output: opt.Output,
@@ -92,51 +94,44 @@ def extract(
         int | None,
         typer.Option(min=1, help="Files of a Spark task. Default: 16 to 64."),
     ] = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Extract features of audio files into a table of Parquet parts.
 
     Run the same command again after any stop: it does what is missing. Files that
     changed, and files that failed, are done again. A path is the row's name just as it
     is given.
     """
-    with explained(f"What was done is kept in {output}: run the same again."):
-        from userlogfeat.extraction import extract as extract_clips
+    from userlogfeat.extraction import extract as extract_clips
 
-        clips = [*(sources or []), *read_list(list_file, null)]
-        if not clips:
-            raise ValueError(
-                "Got no files: name files or folders, or pass --list FILE."
-            )
-        settings = {
-            "duration": duration,
-            "device": device,
-            "batch_size": batch_size,
-            "n_jobs": n_jobs,
-        }
-        if encoder is not None:
-            settings |= {"pooling": pooling, "precision": precision}
-            embedder = _make_encoder_embedder(encoder, layer, **settings)
-        else:
-            embedder = _make_embedder(weights, layer, precision, **settings)
-        with licence_notes_last(quiet):
-            summary = extract_clips(
-                clips,
-                output,
-                embedder=embedder,
-                on_error=on_error,
-                on_locked=on_locked,
-                retry_failed=retry_failed,
-                progress=False if quiet else None,
-                backend=backend,
-                master=master,
-                clips_per_task=clips_per_task,
-            )
-    if not quiet:
-        print_line(str(summary))
+    clips = [*(sources or []), *read_list(list_file, null)]
+    if not clips:
+        raise ValueError("Got no files: name files or folders, or pass --list FILE.")
+    settings = {
+        "duration": duration,
+        "device": device,
+        "batch_size": batch_size,
+        "n_jobs": n_jobs,
+    }
+    if encoder is not None:
+        settings |= {"pooling": pooling, "precision": precision}
+        embedder = _make_encoder_embedder(encoder, layer, **settings)
+    else:
+        embedder = _make_embedder(weights, layer, precision, **settings)
+    summary = extract_clips(
+        clips,
+        output,
+        embedder=embedder,
+        on_error=on_error,
+        on_locked=on_locked,
+        retry_failed=retry_failed,
+        backend=backend,
+        master=master,
+        clips_per_task=clips_per_task,
+    )
     where = ": see `status` and `message` in the table"
     print_failures(summary.examples, summary.n_failed, where)
-    raise typer.Exit(SOME_FAILED if summary.n_failed else 0)
+    code = SOME_FAILED if summary.n_failed else 0
+    return Result({"output": output} | asdict(summary), str(summary), code)
 
 
 def _make_embedder(weights, layer, precision, **settings):

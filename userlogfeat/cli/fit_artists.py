@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.console import Result
 from userlogfeat.cli.fitting import Fit, fit_command
 
 
@@ -46,7 +47,7 @@ def fit_artists(
     min_songs: Annotated[
         int, typer.Option(min=1, help="Artists with fewer are left out.")
     ] = 2,
-) -> list[str]:
+) -> Result:
     """Train a network to recognise artists by their songs (Park et al. 2018).
 
     Its embedding is a feature for other tasks. Of each artist's songs three quarters
@@ -67,11 +68,14 @@ def fit_artists(
     )
     with fill_folder(fit.output) as folder:
         embedder.save(folder, training_data=notes)
-    return [
+    values = {"output": fit.output, "clips": len(table), "artists": n_artists}
+    values["accuracy"] = embedder.test_score_
+    values["test_clips"] = len(embedder.test_clips_)
+    text = (
         f"{len(table)} of {len(everything)} clips, of {n_artists} artists, trained the "
-        f"model in {fit.output}",
-        _test_result(embedder),
-    ]
+        f"model in {fit.output}\n{_test_result(embedder)}"
+    )
+    return Result(values, text)
 
 
 def _by_productive_artists(table, min_songs):

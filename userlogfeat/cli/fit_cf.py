@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.console import Result
 from userlogfeat.cli.fitting import Fit, fit_command
 
 # Common options that only models of audio or of users have.
@@ -88,7 +89,7 @@ def fit_cf(
     ] = False,
     backend: opt.Backend = "local",
     master: opt.Master = None,
-) -> list[str]:
+) -> Result:
     """Learn factors of users and items from listening logs (Hu et al. 2008)."""
     from userlogfeat.estimators.cf import CFEmbedding
     from userlogfeat.factor_files import write_plays
@@ -124,21 +125,23 @@ def fit_cf(
         min_items_per_user=min_items_per_user,
         backend=backend,
     )
-    lines = []
+    values, text = {"output": fit.output}, ""
     if tune:
-        cf, line = _tuned(cf, plays.user_items)
-        lines.append(line)
+        cf, values["ndcg@10"], text = _tuned(cf, plays.user_items)
     cf.fit(plays)
     name = PurePath(logs).name
     data = fit.training_data(f"listening logs: {name}")
     cf.save(fit.output, training_data=data, notes={"logs": name})
     if not on_spark:
         write_plays(fit.output, plays.user_items, cf.space_)
-    return [*lines, f"{plays} -> {cf.n_factors} factors each, in {fit.output}"]
+    values |= {"n_factors": cf.n_factors, "alpha": cf.alpha_}
+    values |= {"regularization": cf.regularization_, "logs": str(plays)}
+    text += f"{plays} -> {cf.n_factors} factors each, in {fit.output}"
+    return Result(values, text)
 
 
 def _tuned(cf, user_items):
-    """Search the settings of `GRID`; return the best, and a line on it."""
+    """Search the settings of `GRID`; return the best, its score, and a line on it."""
     from sklearn.model_selection import GridSearchCV
 
     from userlogfeat.evaluation.play_search import HeldOutPlays, Plays, PlaySplit
@@ -153,5 +156,6 @@ def _tuned(cf, user_items):
         error_score="raise",
     ).fit(Plays(user_items))
     best = ", ".join(f"{name} {value}" for name, value in search.best_params_.items())
-    line = f"tuned: {best}, NDCG@10 of held-out plays {search.best_score_:.3f}"
-    return cf.set_params(verbose=verbose, **search.best_params_), line
+    score = float(search.best_score_)
+    line = f"tuned: {best}, NDCG@10 of held-out plays {score:.3f}\n"
+    return cf.set_params(verbose=verbose, **search.best_params_), score, line

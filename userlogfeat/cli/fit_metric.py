@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.console import Result
 from userlogfeat.cli.fitting import Fit, best_epoch, fit_command
 
 Rule = Literal["played", "explicit", "counts", "count_ranks", "played_ratio", "skips"]
@@ -104,7 +105,7 @@ def fit_metric(
     min_disliked: Annotated[
         int, typer.Option(min=1, help="Users with fewer dislikes are left out.")
     ] = 10,
-) -> list[str]:
+) -> Result:
     """Train a network to place audio near those who like it (Chen et al. 2021).
 
     The model recommends tracks that nobody has played. The epochs are validated on
@@ -144,16 +145,17 @@ def fit_metric(
         default = f"{len(table)} clips of {catalogue.name}, {logs.name}"
         more = {"feedback": repr(kept), DIGEST: read_digest(folder)}
         embedder.save(folder, training_data=fit.training_data(default, **more))
-    lines = [
-        f"{kept}",
-        f"{len(table)} of {len(rated)} clips trained the model in {fit.output} "
-        f"({best_epoch(embedder.history_)})",
-    ]
+    epochs, shown = best_epoch(embedder.history_)
     n_users, n_kept = len(feedback.user_ids), len(kept.user_ids)
+    values = {"output": fit.output, "clips": len(table), "users": n_kept} | epochs
+    text = (
+        f"{kept}\n{len(table)} of {len(rated)} clips trained the model in "
+        f"{fit.output} ({shown})"
+    )
     if n_kept < n_users:
         few = f"fewer than {min_liked} likes or {min_disliked} dislikes"
-        lines.append(f"{n_users - n_kept} of {n_users} users were left out: {few}")
-    return lines
+        text += f"\n{n_users - n_kept} of {n_users} users were left out: {few}"
+    return Result(values, text)
 
 
 def _check_columns(rule, columns):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.console import Result
 from userlogfeat.cli.fitting import Fit, fit_command
 
 
@@ -44,7 +45,7 @@ def fit_teacher(
     encoder: Annotated[
         str, typer.Option(help="A registered encoder, such as MTT_musicnn.")
     ] = "MSD_musicnn",
-) -> list[str]:
+) -> Result:
     """Train a network to predict the factors from audio, and save it.
 
     A frozen encoder embeds the clips; a small head learns the factors. Its
@@ -82,7 +83,9 @@ def fit_teacher(
         known.item_factors,
         made_by=known.made_by,
     )
-    chosen = ""
+    values = {"output": fit.output, "clips": len(rows)}
+    text = f"{len(rows)} clips trained the teacher in {fit.output}"
     if hasattr(teacher, "alpha_"):
-        chosen = f", regularisation {teacher.alpha_:g}"
-    return [f"{len(rows)} clips trained the teacher in {fit.output}{chosen}"]
+        values["regularization"] = teacher.alpha_
+        text += f", regularisation {teacher.alpha_:g}"
+    return Result(values, text)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.console import Result
 from userlogfeat.cli.fitting import Fit, best_epoch, describe_factors, fit_command
 
 DEFAULT_ATTRIBUTES = ("artist", "album")
@@ -69,7 +70,7 @@ def fit_users(
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Users in a step.")] = 512,
-) -> list[str]:
+) -> Result:
     """Learn to embed users by what they played and who they are (Chen et al. 2021).
 
     New users need no training: `recommend --history` embeds them. With --time, the
@@ -129,10 +130,10 @@ def fit_users(
         tower.save(folder, training_data=notes)
         write_factors(folder, factors)
         write_plays(folder, plays.user_items, factors.made_by[DIGEST])
-    return [
-        f"{plays} -> {embedded.shape[1]} numbers each, in {fit.output} "
-        f"({best_epoch(tower.history_)})"
-    ]
+    epochs, shown = best_epoch(tower.history_)
+    values = {"output": fit.output, "logs": str(plays), "size": embedded.shape[1]}
+    text = f"{plays} -> {embedded.shape[1]} numbers each, in {fit.output} ({shown})"
+    return Result(values | epochs, text)
 
 
 def _read_attributes(path, id_column, names):

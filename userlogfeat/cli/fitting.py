@@ -1,7 +1,7 @@
 """Commands that learn from data: their common options, and the frame around them.
 
 Such a command is a function of a `Fit`, which holds the common options, and of its own
-arguments. It returns the lines to print at the end.
+arguments. It returns a `Result`.
 """
 
 import functools
@@ -13,8 +13,7 @@ from typing import Any
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import print_line
-from userlogfeat.cli.errors import check_output, explained
+from userlogfeat.cli.errors import check_output
 from userlogfeat.cli.wording import note_settings
 
 # Parameter -> its option and default, in the order of --help.
@@ -31,7 +30,6 @@ COMMON = {
     "n_jobs": (opt.Jobs, 2),
     "random_state": (opt.Seed, 0),
     "overwrite": (opt.Overwrite, False),
-    "quiet": (opt.Quiet, False),
 }
 
 
@@ -129,11 +127,8 @@ def fit_command(
         @functools.wraps(function)
         def command(**values):
             options = {option.name: values.pop(option.name) for option in common}
-            with explained():
-                check_output(options["output"], options["overwrite"])
-                lines = function(Fit(options), **values)
-            for line in () if options["quiet"] else lines:
-                print_line(line)
+            check_output(options["output"], options["overwrite"])
+            return function(Fit(options), **values)
 
         command.__signature__ = inspect.Signature([*own, *common])
         return app.command(name, epilog=epilog)(command)
@@ -170,10 +165,12 @@ def describe_factors(
     return Factors(*users, *items, made_by=made_by, popularity=popularity)
 
 
-def best_epoch(history: Sequence[dict[str, float]]) -> str:
-    """Describe which epoch was kept: the one with the lowest validation loss."""
+def best_epoch(history: Sequence[dict[str, float]]) -> tuple[dict[str, Any], str]:
+    """Return which epoch was kept, that of the lowest validation loss; in words."""
     losses = [epoch["valid_loss"] for epoch in history]
-    return f"best of {len(losses)} epochs: {losses.index(min(losses)) + 1}"
+    best = losses.index(min(losses)) + 1
+    found = {"epochs": len(losses), "best_epoch": best, "valid_loss": min(losses)}
+    return found, f"best of {len(losses)} epochs: {best}"
 
 
 def _parse(text):

@@ -7,12 +7,12 @@ import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import print_line
-from userlogfeat.cli.errors import explained
+from userlogfeat.cli.console import Result
 from userlogfeat.cli.extract import read_list
 
 
 @app.command(
+    kept="Some paths may still hold these users: run the same again.",
     epilog="""\b
 Examples:
   userlogfeat forget plays.parquet factors users metric --id ann --id bob
@@ -22,7 +22,7 @@ Examples:
 PATHS are logs (csv, tsv, Parquet, folders of Parquet files), and folders of fit-cf,
 fit-users and fit-metric. A user's rows go; factors of items and networks, which are of
 all users together, stay as they are: train again if they must not. Run the same again
-after any stop."""
+after any stop.""",
 )
 def forget(
     paths: Annotated[
@@ -36,16 +36,16 @@ def forget(
         typer.Option("--list", help='File with one user a line; "-" reads stdin.'),
     ] = None,
     user: opt.User = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Remove users who ask to be forgotten from logs, factors, towers and models."""
-    with explained("Some paths may still hold these users: run the same again."):
-        from userlogfeat.forgetting import forget_users
+    from userlogfeat.forgetting import forget_users
 
-        users = [*(user_id or []), *read_list(list_file, null=False)]
-        if not users:
-            raise ValueError("Got no users: pass --id USER, or --list FILE.")
-        for path in paths:
-            removed = forget_users(path, users, **opt.given(user=user))
-            if not quiet:
-                print_line(f"{path}: {removed} rows removed")
+    users = [*(user_id or []), *read_list(list_file, null=False)]
+    if not users:
+        raise ValueError("Got no users: pass --id USER, or --list FILE.")
+    rows = [
+        {"path": path, "removed": forget_users(path, users, **opt.given(user=user))}
+        for path in paths
+    ]
+    lines = map("{path}: {removed} rows removed".format_map, rows)
+    return Result(rows, "\n".join(lines))

@@ -5,20 +5,20 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import print_line
-from userlogfeat.cli.errors import explained
+from userlogfeat.cli.console import Result
 
 
 @app.command()
-def weights() -> None:
+def weights() -> Result:
     """List the bundled weights and their training data."""
-    with explained():
-        from userlogfeat.weights import find_model, list_weights, read_config
+    from userlogfeat.weights import find_model, list_weights, read_config
 
-        for name in list_weights():
-            data = read_config(find_model(name))["training_data"]
-            description, licence = data["description"], data["licence"]
-            print_line(f"{name}\n  {description}\n  licence: {licence}")
+    rows = []
+    for name in list_weights():
+        data = read_config(find_model(name))["training_data"]
+        of_data = {key: data[key] for key in ("description", "licence")}
+        rows.append({"name": name} | of_data)
+    return Result(rows, "{name}\n  {description}\n  licence: {licence}".format_map)
 
 
 @app.command()
@@ -29,12 +29,8 @@ def info(
             metavar="PATH", help="Feature table, factors, saved model or weights' name."
         ),
     ] = None,
-) -> None:
+) -> Result:
     """Describe a file or folder. Without PATH: versions, and what is installed."""
-    with explained():
-        from userlogfeat.inspection import describe
+    from userlogfeat.inspection import describe
 
-        lines = describe(path)
-        width = max(map(len, lines))
-        for name, value in lines.items():
-            print_line(f"{name:{width}}  {value}")
+    return Result(describe(path))

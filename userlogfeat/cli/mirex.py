@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.application import app
-from userlogfeat.cli.console import licence_notes_last, print_line
-from userlogfeat.cli.errors import SOME_FAILED, explained
+from userlogfeat.cli.application import App, app
+from userlogfeat.cli.console import Result, print_line
+from userlogfeat.cli.errors import SOME_FAILED
 
 LOG = "userlogfeat.log"  # in the scratch folder
+KEPT = "What was written to {scratch} is kept: run the same again."
 
-mirex = typer.Typer(
+mirex = App(
     no_args_is_help=True,
     help="MIREX train/test submissions: run, package and evaluate them.",
 )
@@ -58,46 +59,41 @@ Tags = Annotated[
 ]
 
 
-@mirex.command()
+@mirex.command(kept=KEPT)
 def extract(
     scratch: Scratch,
     feature_list: Annotated[Path, opt.path_argument("LIST", "One path a line.")],
     pipeline: PipelineName = None,
     n_threads: Threads = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Extract features of the clips of a list, and keep them in SCRATCH.
 
     Run it again after any stop: it does what is missing. Clips that cannot be read are
     warned of, here and in SCRATCH/userlogfeat.log.
     """
     settings = {"pipeline": pipeline, "n_threads": n_threads}
-    n_read, n_failed = _call(
-        "extract_features", scratch, feature_list, quiet=quiet, **settings
+    n_read, n_failed = _call("extract_features", scratch, feature_list, **settings)
+    return Result(
+        {"output": scratch, "read": n_read, "failed": n_failed},
+        f"{n_read} clips have features in {scratch}, {n_failed} cannot be read",
     )
-    if not quiet:
-        print_line(
-            f"{n_read} clips have features in {scratch}, {n_failed} cannot be read"
-        )
 
 
-@mirex.command()
+@mirex.command(kept=KEPT)
 def train(
     scratch: Scratch,
     train_list: TrainList,
     tags: Tags = False,
     pipeline: PipelineName = None,
     n_threads: Threads = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Learn the classes, or tags, of a training list; keep the model in SCRATCH."""
     settings = {"pipeline": pipeline, "tags": tags, "n_threads": n_threads}
-    folder = _call("train", scratch, train_list, quiet=quiet, **settings)
-    if not quiet:
-        print_line(f"{train_list} was learned: {folder}")
+    folder = _call("train", scratch, train_list, **settings)
+    return Result({"output": folder}, f"{train_list} was learned: {folder}")
 
 
-@mirex.command()
+@mirex.command(kept=KEPT)
 def classify(
     scratch: Scratch,
     test_list: TestList,
@@ -109,8 +105,7 @@ def classify(
     ] = None,
     pipeline: PipelineName = None,
     n_threads: Threads = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Give each clip of a test list a class, or affinities and 0|1 for all tags.
 
     Of the models in SCRATCH, that is taken which learned from no clip of TESTLIST; of
@@ -118,10 +113,11 @@ def classify(
     """
     files = (test_list, output, binary)
     settings = {"pipeline": pipeline, "n_threads": n_threads}
-    _call("classify", scratch, *files, train_list=train_list, quiet=quiet, **settings)
+    _call("classify", scratch, *files, train_list=train_list, **settings)
+    return Result({"output": output}, "")
 
 
-@mirex.command("train-and-classify")
+@mirex.command("train-and-classify", kept=KEPT)
 def train_and_classify(
     scratch: Scratch,
     train_list: TrainList,
@@ -130,20 +126,21 @@ def train_and_classify(
     binary: BinaryFile = None,
     pipeline: PipelineName = None,
     n_threads: Threads = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Learn from TRAINLIST and classify TESTLIST, in one run."""
     files = (train_list, test_list, output, binary)
     settings = {"pipeline": pipeline, "n_threads": n_threads}
-    _call("train_and_classify", scratch, *files, quiet=quiet, **settings)
+    _call("train_and_classify", scratch, *files, **settings)
+    return Result({"output": output}, "")
 
 
 @mirex.command(
+    kept="What was written is in {folder}.",
     epilog="""\b
 Examples:
   userlogfeat mirex package submission --name "My team" --contact me@example.org
   userlogfeat mirex package submission --pipeline my_pipeline.py:make \\
-      --measure my_clips.txt -numThreads 4"""
+      --measure my_clips.txt -numThreads 4""",
 )
 def package(
     folder: Annotated[Path, opt.path_argument("OUT", "New folder.")],
@@ -159,37 +156,36 @@ def package(
         ),
     ] = "planted",
     n_threads: Threads = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Write the folder to hand in: scripts, model files, requirements, README.
 
     The scripts are run once, so that the README has measured figures.
     """
-    with explained(f"What was written is in {folder}."), licence_notes_last(quiet):
-        from userlogfeat.mirex.package import write_package
+    from userlogfeat.mirex.package import write_package
 
-        try:
-            write_package(
-                folder,
-                pipeline=pipeline,
-                tags=tags,
-                name=name,
-                contact=contact,
-                measure=None if measure == "none" else measure,
-                n_threads=n_threads,
-            )
-        except RuntimeError as error:  # a script failed; its own words follow
-            raise ValueError(str(error)) from error
-    if not quiet:
-        print_line(f"{folder} is ready: read its README.md, then run its setup.sh once")
+    try:
+        write_package(
+            folder,
+            pipeline=pipeline,
+            tags=tags,
+            name=name,
+            contact=contact,
+            measure=None if measure == "none" else measure,
+            n_threads=n_threads,
+        )
+    except RuntimeError as error:  # a script failed; its own words follow
+        raise ValueError(str(error)) from error
+    text = f"{folder} is ready: read its README.md, then run its setup.sh once"
+    return Result({"output": folder}, text)
 
 
 @mirex.command(
+    kept="What was done is kept in {output}; --keep-scratch uses its features again.",
     epilog="""\b
 Examples:
   userlogfeat mirex evaluate folds submission -o results
   userlogfeat mirex evaluate folds ours theirs -o results --audio-root gtzan \\
-      --time-limit 3600 -numThreads 4"""
+      --time-limit 3600 -numThreads 4""",
 )
 def evaluate(
     folds: Annotated[
@@ -220,45 +216,40 @@ def evaluate(
         ),
     ] = False,
     n_threads: Threads = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Run submissions on folds, as the organisers do, and report.
 
     Accuracy by fold and class, confusion, time, peak memory, and artists that train and
     test share; of tags, precision, recall, F and AUC. The scripts are run: evaluate
     only what you trust, or in a container.
     """
-    kept = f"What was done is kept in {output}; --keep-scratch uses its features again."
-    with explained(kept):
-        from userlogfeat.mirex.evaluate import evaluate as run
+    from userlogfeat.mirex.evaluate import evaluate as run
 
-        names = {path.resolve().name: path for path in submissions}
-        if len(names) < len(submissions):
-            raise ValueError("Got two submissions of one name: rename a folder.")
-        evaluation = run(
-            folds,
-            names,
-            output,
-            audio_root=audio_root,
-            time_limit=time_limit,
-            n_threads=n_threads,
-            tags=tags,
-            keep_scratch=keep_scratch,
-        )
-    if not quiet:
-        print_line((output / "report.txt").read_text(encoding="utf-8").rstrip())
-        print_line(f"\nA page of this is in {output / 'report.html'}")
+    names = {path.resolve().name: path for path in submissions}
+    if len(names) < len(submissions):
+        raise ValueError("Got two submissions of one name: rename a folder.")
+    evaluation = run(
+        folds,
+        names,
+        output,
+        audio_root=audio_root,
+        time_limit=time_limit,
+        n_threads=n_threads,
+        tags=tags,
+        keep_scratch=keep_scratch,
+    )
+    text = (output / "report.txt").read_text(encoding="utf-8").rstrip()
+    text += f"\n\nA page of this is in {output / 'report.html'}"
     failed = any(result.status != "ok" for result in evaluation.results)
-    raise typer.Exit(SOME_FAILED if failed else 0)
+    rows = evaluation.to_frame().iter_rows(named=True)
+    return Result(rows, text, SOME_FAILED if failed else 0)
 
 
-def _call(name, scratch, *files, quiet, **settings):
+def _call(name, scratch, *files, **settings):
     """Call a function of `mirex.submission`, and log to the scratch folder."""
-    kept = f"What was written to {scratch} is kept: run the same again."
-    with explained(kept), licence_notes_last(quiet), _logged(scratch):
+    with _logged(scratch):
         from userlogfeat.mirex import submission
 
-        settings["progress"] = False if quiet else None
         return getattr(submission, name)(scratch, *files, **settings)
 
 

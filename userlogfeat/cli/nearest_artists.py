@@ -1,6 +1,5 @@
 """`userlogfeat nearest-artists`: whose listeners would like a clip."""
 
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +7,7 @@ import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import licence_notes_last, print_line
-from userlogfeat.cli.errors import explained
+from userlogfeat.cli.console import Result
 
 
 @app.command()
@@ -19,15 +17,15 @@ def nearest_artists(
     weights: Annotated[
         str, typer.Option(help="A teacher that holds the factors of its artists.")
     ] = "lastfm-mpd-musicnn",
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Name the artists whose listeners would like each clip."""
-    with explained():
-        from userlogfeat.recommendation.artists import nearest_artists as nearest
+    from userlogfeat.recommendation.artists import nearest_artists as nearest
 
-        with licence_notes_last(quiet):
-            frame = nearest([str(clip) for clip in clips], k, weights=weights)
-    for clip, rows in groupby(frame.iter_rows(named=True), key=lambda row: row["clip"]):
-        print_line(clip)
-        for row in rows:
-            print_line(f"  {row['rank']:3}  {row['similarity']:.3f}  {row['artist']}")
+    frame = nearest([str(clip) for clip in clips], k, weights=weights)
+    return Result(frame.iter_rows(named=True), _line)
+
+
+def _line(row):
+    """A line of an artist; before the first one, the clip."""
+    clip = f"{row['clip']}\n" if row["rank"] == 1 else ""
+    return f"{clip}  {row['rank']:3}  {row['similarity']:.3f}  {row['artist']}"

@@ -69,6 +69,9 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="No bar, no summary.", callback=_be_quiet),
 ]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print a JSON object a line, for machines.")
+]
 
 # Computation.
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
@@ -168,3 +171,26 @@ Demographics = Annotated[
     Path | None, path_option(help="Table of what is known of users.")
 ]
 DemographicsUser = Annotated[str, typer.Option(help="Its column of users.")]
+
+# Users and items that are compared.
+Users = Annotated[
+    Path,
+    path_argument("USERS", "Folder that fit-users, fit-cf or fit-metric made."),
+]
+WeightsOfAudio = Annotated[
+    str | None, typer.Option(help="Model of the audio. Default: that of USERS")
+]
+ItemsOfClips = Annotated[
+    Path | None, path_option(help="Which clip is which item of the logs.")
+]
+Metric = Annotated[
+    Literal["auto", "dot", "cosine"],
+    typer.Option(help="auto: cosine of audio embeddings, dot of factors."),
+]
+UsersBy = Annotated[
+    Literal["auto", "factors", "history"],
+    typer.Option(
+        help="Users of fit-cf: their factors, or the mean of what they played. "
+        "auto: history for audio, factors for the items of the logs."
+    ),
+]

@@ -7,8 +7,7 @@ import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import licence_notes_last, print_line
-from userlogfeat.cli.errors import explained
+from userlogfeat.cli.console import Result
 
 
 @app.command(
@@ -29,18 +28,15 @@ def push(
     revision: Annotated[
         str | None, typer.Option(help="Branch. Default: the main one")
     ] = None,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Upload a saved model to the Hugging Face hub, with a model card.
 
     The model's two files and the card are uploaded, no data of users.
     """
-    with explained(), licence_notes_last(quiet):
-        from userlogfeat.export import push_to_hub
+    from userlogfeat.export import push_to_hub
 
-        text = None if evaluation is None else evaluation.read_text(encoding="utf-8")
-        address = push_to_hub(
-            folder, repo, evaluation=text, private=private, revision=revision
-        )
-    if not quiet:
-        print_line(address)
+    text = None if evaluation is None else evaluation.read_text(encoding="utf-8")
+    address = push_to_hub(
+        folder, repo, evaluation=text, private=private, revision=revision
+    )
+    return Result({"address": address}, address)

@@ -1,19 +1,15 @@
 """`userlogfeat recommend`: the best items of users, into a file."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import (
-    licence_notes_last,
-    print_failures,
-    print_line,
-    show_warning,
-)
-from userlogfeat.cli.errors import SOME_FAILED, check_file, explained
+from userlogfeat.cli.console import Result, print_failures, show_warning
+from userlogfeat.cli.errors import SOME_FAILED, check_file
 
 
 @app.command(
@@ -40,10 +36,7 @@ but the popularity of the items. What users have played by USERS, --history and
 --exclude is left out.""",
 )
 def recommend(
-    users: Annotated[
-        Path,
-        opt.path_argument("USERS", "Folder that fit-users, fit-cf or fit-metric made."),
-    ],
+    users: opt.Users,
     items: Annotated[list[Path], opt.path_argument("ITEMS", "See below.")],
     output: opt.OutputFile,
     k: Annotated[int, typer.Option("-k", min=1, help="Items for each user.")] = 10,
@@ -80,26 +73,13 @@ def recommend(
     count: opt.Count = None,
     liked: opt.Liked = None,
     disliked: opt.Disliked = None,
-    catalogue: Annotated[
-        Path | None, opt.path_option(help="Which clip is which item of the logs.")
-    ] = None,
+    catalogue: opt.ItemsOfClips = None,
     clip: opt.Clip = "clip",
     catalogue_item: opt.CatalogueItem = None,
     by: opt.By = "item",
-    weights: Annotated[
-        str | None, typer.Option(help="Model of the audio. Default: that of USERS")
-    ] = None,
-    metric: Annotated[
-        Literal["auto", "dot", "cosine"],
-        typer.Option(help="auto: cosine of audio embeddings, dot of factors."),
-    ] = "auto",
-    users_by: Annotated[
-        Literal["auto", "factors", "history"],
-        typer.Option(
-            help="Users of fit-cf: their factors, or the mean of what they played. "
-            "auto: history for audio, factors for the items of the logs."
-        ),
-    ] = "auto",
+    weights: opt.WeightsOfAudio = None,
+    metric: opt.Metric = "auto",
+    users_by: opt.UsersBy = "auto",
     search: Annotated[
         Literal["exact", "approximate"],
         typer.Option(
@@ -111,98 +91,173 @@ def recommend(
     batch_size: opt.BatchSize = 16,
     n_jobs: opt.Jobs = 2,
     overwrite: opt.Overwrite = False,
-    quiet: opt.Quiet = False,
-) -> None:
+) -> Result:
     """Recommend items to users: known ones, or new ones by their histories.
 
     Audio that nobody has played is recommended by what it sounds like. Users and items
     must be of one training: of fit-metric and its users, of fit-cf (and fit-teacher).
     """
-    with explained():
-        from userlogfeat.catalogue import read_catalogue
-        from userlogfeat.logs import read_logs
-        from userlogfeat.recommendation.files import check_suffix, write_recommendations
-        from userlogfeat.recommendation.items import name_items
-        from userlogfeat.recommendation.ranking import mean_scores
-        from userlogfeat.recommendation.users import (
-            basis_of_users,
-            by_history,
-            embed_users,
-            read_played,
-            read_users,
-        )
+    from userlogfeat.logs import read_logs
+    from userlogfeat.recommendation.files import check_suffix, write_recommendations
 
-        check_suffix(output)
-        check_file(output, overwrite)
-        columns = opt.given(
-            user=user, item=item, count=count, liked=liked, disliked=disliked
+    check_suffix(output)
+    check_file(output, overwrite)
+    columns = opt.given(
+        user=user, item=item, count=count, liked=liked, disliked=disliked
+    )
+    excluded, played = (
+        None if path is None else read_logs(path, format, **columns)
+        for path in (exclude, history)
+    )
+    table = read_items_of(catalogue, clip, catalogue_item, by)
+    sides = read_sides(
+        users,
+        items,
+        played=played,
+        demographics=_read_people(users, demographics, demographics_user),
+        catalogue=table,
+        by=by,
+        weights=weights,
+        metric=metric,
+        users_by=users_by,
+        settings={"device": device, "batch_size": batch_size, "n_jobs": n_jobs},
+    )
+    people, found, known_users = sides.people, sides.items, sides.known_users
+    left_out = [excluded, None if include_played else sides.played]
+    if known_users and exclude is None and sides.played is None:
+        _note_nothing_left_out(include_played, users)
+    n_written, n_excluded = write_recommendations(
+        output,
+        people,
+        (found.ids, found.embeddings),
+        k,
+        metric=sides.metric,
+        exclude=[logs for logs in left_out if logs is not None],
+        popularity=sides.popularity,
+        basis=sides.basis,
+        search=search,
+    )
+    _note_unknown(people[1], users)
+    if exclude is not None and n_excluded[0] == 0:
+        show_warning(
+            f"{exclude} has none of these users with any of these items: nothing "
+            f"was left out. {_why_apart(excluded, people[0], found.ids)}"
         )
-        excluded, played = (
-            None if path is None else read_logs(path, format, **columns)
-            for path in (exclude, history)
-        )
-        known_users = played is None and demographics is None
-        table_of_people = _read_people(users, demographics, demographics_user)
-        if known_users:
-            people = read_users(users)
-        else:
-            people = embed_users(users, played, table_of_people)
-        with licence_notes_last(quiet):
-            settings = {"device": device, "batch_size": batch_size, "n_jobs": n_jobs}
-            found = _read_items(items, users, weights, settings)
-        if catalogue is not None:
-            column = opt.item_column(catalogue_item, by)
-            table = read_catalogue(
-                catalogue, clip=clip, item=column, artist_conflicts="ignore"
-            )
-            found = name_items(found, table, by=by)
-        score = found.metric if metric == "auto" else metric
-        known_plays = read_played(users) if known_users else None
-        by = _choose_users(users_by, users, score, played or known_plays)
-        if by == "history":
-            score = "cosine" if metric == "auto" else score
-            logs = known_plays if known_users else played
-            people = people[0], by_history(users, logs, people[0])
-        popularity = found.popularity
-        if popularity is None:
-            known = read_users(users)[1]
-            popularity = mean_scores(found.embeddings, known, metric=score)
-        left_out = [excluded, None if include_played else played or known_plays]
-        if known_users and exclude is None and known_plays is None:
-            _note_nothing_left_out(include_played, users)
-        basis = ["known"] * len(people[0])
-        if not known_users:
-            basis = basis_of_users(users, people[0], played, table_of_people)
-            people = people[0], _without_unknown(people[1], basis)
-        n_written, n_excluded = write_recommendations(
-            output,
-            people,
-            (found.ids, found.embeddings),
-            k,
-            metric=score,
-            exclude=[logs for logs in left_out if logs is not None],
-            popularity=popularity,
-            basis=basis,
-            search=search,
-        )
-        _note_unknown(people[1], users)
-        if exclude is not None and n_excluded[0] == 0:
-            show_warning(
-                f"{exclude} has none of these users with any of these items: nothing "
-                f"was left out. {_why_apart(excluded, people[0], found.ids)}"
-            )
-    if not quiet:
-        print_line(
-            f"{n_written} recommendations, of {len(found.ids)} items for "
-            f"{len(people[0])} users, in {output}"
-        )
-        if exclude is not None:
-            print_line(f"{n_excluded[0]} pairs of {exclude} were left out")
-        if left_out[1] is not None:
-            where = users if known_users else history
-            print_line(f"{n_excluded[-1]} pairs of {where} were left out")
+    values = {"output": output, "recommendations": n_written}
+    values |= {"items": len(found.ids), "users": len(people[0])}
+    text = (
+        f"{n_written} recommendations, of {len(found.ids)} items for "
+        f"{len(people[0])} users, in {output}"
+    )
+    sources = zip((exclude, users if known_users else history), left_out, strict=True)
+    there = [str(path) for path, logs in sources if logs is not None]
+    values["left_out"] = dict(zip(there, n_excluded, strict=True))
+    for path, n_pairs in values["left_out"].items():
+        text += f"\n{n_pairs} pairs of {path} were left out"
     print_failures(found.failed)
-    raise typer.Exit(SOME_FAILED if found.failed else 0)
+    values["failed"] = found.failed
+    return Result(values, text, SOME_FAILED if found.failed else 0)
+
+
+@dataclass
+class Sides:
+    """Users and items, brought together from files.
+
+    Attributes
+    ----------
+    people : (ids, embeddings)
+    items : Items
+    metric : {"dot", "cosine"}
+        How they are compared.
+    played : Interactions or None
+        What the users have played, where it is known.
+    known_users : bool
+        Whether they are those of the model, and not of ``--history``.
+    popularity : ndarray, shape (n_items,)
+    basis : list of str
+        What is known of each user.
+    """
+
+    people: tuple[Any, Any]
+    items: Any
+    metric: str
+    played: Any
+    known_users: bool
+    popularity: Any
+    basis: list[str]
+
+
+def read_sides(
+    users: Path,
+    items: list[Path],
+    *,
+    played: Any,
+    demographics: Any,
+    catalogue: Any,
+    by: str,
+    weights: str | None,
+    metric: str,
+    users_by: str,
+    settings: dict[str, Any],
+) -> Sides:
+    """Read users and items; the arguments are those of the command.
+
+    Parameters
+    ----------
+    users : Path
+    items : list of Path
+    played : Interactions or None
+        Histories of new users.
+    demographics : polars.DataFrame or None
+    catalogue : Catalogue or None
+    by, weights, metric, users_by : str
+    settings : dict
+        Of the embedder.
+    """
+    from userlogfeat.recommendation.items import name_items
+    from userlogfeat.recommendation.ranking import mean_scores
+    from userlogfeat.recommendation.users import (
+        basis_of_users,
+        by_history,
+        embed_users,
+        read_played,
+        read_users,
+    )
+
+    known_users = played is None and demographics is None
+    if known_users:
+        people = read_users(users)
+        played = read_played(users)
+    else:
+        people = embed_users(users, played, demographics)
+    found = _read_items(items, users, weights, settings)
+    if catalogue is not None:
+        found = name_items(found, catalogue, by=by)
+    score = found.metric if metric == "auto" else metric
+    if _choose_users(users_by, users, score, played) == "history":
+        score = "cosine" if metric == "auto" else score
+        people = people[0], by_history(users, played, people[0])
+    popularity = found.popularity
+    if popularity is None:
+        known = read_users(users)[1]
+        popularity = mean_scores(found.embeddings, known, metric=score)
+    basis = ["known"] * len(people[0])
+    if not known_users:
+        basis = basis_of_users(users, people[0], played, demographics)
+        people = people[0], _without_unknown(people[1], basis)
+    return Sides(people, found, score, played, known_users, popularity, basis)
+
+
+def read_items_of(
+    catalogue: Path | None, clip: str, catalogue_item: str | None, by: str
+) -> Any:
+    """Read which clip is which item; None without a catalogue."""
+    from userlogfeat.catalogue import read_catalogue
+
+    if catalogue is None:
+        return None
+    column = opt.item_column(catalogue_item, by)
+    return read_catalogue(catalogue, clip=clip, item=column, artist_conflicts="ignore")
 
 
 def _why_apart(logs, user_ids, item_ids):

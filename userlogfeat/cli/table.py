@@ -1,19 +1,18 @@
 """`userlogfeat table`: look after feature tables."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.application import app
-from userlogfeat.cli.console import print_line
-from userlogfeat.cli.errors import explained
+from userlogfeat.cli.application import App, app
+from userlogfeat.cli.console import Result, print_line
 
 KEPT = "The table holds all its rows: run the same again."
 
-table = typer.Typer(
+table = App(
     no_args_is_help=True,
     help="Feature tables: list, prune, rename, compact and merge them.",
 )
@@ -32,33 +31,20 @@ def ls(
     status: Annotated[
         str | None, typer.Option(help='Only clips of it: "ok", or an error\'s class.')
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON object a line.")
-    ] = False,
-) -> None:
+) -> Result:
     """List the clips: status, seconds of audio, path."""
-    with explained():
-        from userlogfeat.tables import FeatureTable, row_names
+    from userlogfeat.tables import FeatureTable, row_names
 
-        features = FeatureTable(folder)
-        columns = ["clip", "clip_bytes", "status", "message", "seconds"]
-        rows = features.read(columns)
-        values = [rows[name].to_pylist() for name in columns[2:]]
-        for clip, of_clip, message, seconds in zip(
-            row_names(rows), *values, strict=True
-        ):
-            if status not in (None, of_clip):
-                continue
-            known = seconds == seconds
-            if as_json:
-                entry = {"clip": clip, "status": of_clip, "message": message}
-                entry["seconds"] = seconds if known else None
-                print_line(json.dumps(entry))
-            else:
-                print_line(f"{of_clip}\t{f'{seconds:.1f}' if known else '-'}\t{clip}")
+    columns = ["clip", "clip_bytes", "status", "message", "seconds"]
+    rows = FeatureTable(folder).read(columns)
+    values = [row_names(rows), *(rows[name].to_pylist() for name in columns[2:])]
+    names = ("clip", *columns[2:])
+    listed = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+    chosen = (row for row in listed if status in (None, row["status"]))
+    return Result(chosen, _clip_line)
 
 
-@table.command()
+@table.command(kept=KEPT)
 def prune(
     folder: Table,
     base: Base = Path(),
@@ -68,19 +54,17 @@ def prune(
     all_gone: Annotated[
         bool, typer.Option("--all-gone", help="Go on where every file is gone.")
     ] = False,
-) -> None:
+) -> Result:
     """Drop the rows of clips whose files are gone; their paths are printed."""
-    with explained(KEPT):
-        from userlogfeat.tables import prune as prune_table
+    from userlogfeat.tables import prune as prune_table
 
-        gone = prune_table(folder, base=base, dry_run=dry_run, all_gone=all_gone)
-        for clip in gone:
-            print_line(clip)
-        verb = "would be dropped" if dry_run else "dropped"
-        print_line(f"{len(gone)} clips {verb}", err=True)
+    gone = prune_table(folder, base=base, dry_run=dry_run, all_gone=all_gone)
+    verb = "would be dropped" if dry_run else "dropped"
+    print_line(f"{len(gone)} clips {verb}", err=True)
+    return Result(({"clip": clip} for clip in gone), "{clip}".format_map)
 
 
-@table.command()
+@table.command(kept=KEPT)
 def rename(
     folder: Table,
     relative_to: Annotated[
@@ -88,36 +72,43 @@ def rename(
         opt.path_option(help="Folder that paths start from. Default: absolute paths"),
     ] = None,
     base: Base = Path(),
-) -> None:
+) -> Result:
     """Write all paths in one way: absolute, or relative to a folder.
 
     To move a table with its audio: make paths relative to the folder of the audio, move
     both, and make them absolute with --base NEW_FOLDER.
     """
-    with explained(KEPT):
-        from userlogfeat.tables import rename_clips
+    from userlogfeat.tables import rename_clips
 
-        print_line(str(rename_clips(folder, relative_to=relative_to, base=base)))
+    return _as_result(rename_clips(folder, relative_to=relative_to, base=base))
 
 
-@table.command()
-def compact(folder: Table) -> None:
+@table.command(kept=KEPT)
+def compact(folder: Table) -> Result:
     """Merge small parts, and drop rows that later ones replaced."""
-    with explained(KEPT):
-        from userlogfeat.tables import compact as compact_table
+    from userlogfeat.tables import compact as compact_table
 
-        print_line(str(compact_table(folder)))
+    return _as_result(compact_table(folder))
 
 
-@table.command()
+@table.command(kept="OUTPUT holds whole rows: run the same again.")
 def merge(
     folders: Annotated[
         list[Path], opt.path_argument("TABLES", "Folders of tables of one model.")
     ],
     output: opt.Output,
-) -> None:
+) -> Result:
     """Copy the rows of several tables into OUTPUT; of a clip the last row is kept."""
-    with explained("OUTPUT holds whole rows: run the same again."):
-        from userlogfeat.tables import merge_tables
+    from userlogfeat.tables import merge_tables
 
-        print_line(str(merge_tables(folders, output)))
+    return _as_result(merge_tables(folders, output))
+
+
+def _clip_line(row):
+    seconds = row["seconds"]
+    shown = f"{seconds:.1f}" if seconds == seconds else "-"
+    return f"{row['status']}\t{shown}\t{row['clip']}"
+
+
+def _as_result(change):
+    return Result(asdict(change), str(change))

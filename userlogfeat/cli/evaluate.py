@@ -1,0 +1,374 @@
+"""`userlogfeat split` and `userlogfeat evaluate`: held-out plays, and their ranking."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
+from userlogfeat.cli.console import Result, print_line
+from userlogfeat.cli.errors import TOO_LOW, check_file, check_output
+from userlogfeat.cli.recommend import read_items_of, read_sides
+
+HISTORY = 0.5  # part of a held-out user's plays that embeds the user
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  userlogfeat split plays.csv -o parts --by plays
+  userlogfeat split plays.csv -o parts --by time --time played_at --since 2024-03-01
+  userlogfeat fit-cf parts/train.parquet -o factors --count count
+  userlogfeat evaluate factors parts/test.parquet
+
+\b
+--by plays     a random part of each user's plays is held out
+     latest    each user's own latest plays (--time)
+     time      all plays from a moment on: --since, or by --test-size (--time)
+     users     users of whom training knows nothing; half of their plays are their
+               history: evaluate --history parts/test_history.parquet
+     items     items that nobody has played in training; with --catalogue, all of an
+               artist: evaluate --items FEATURES
+
+\b
+OUTPUT gets train.parquet, test.parquet and, with --validation-size, validation.parquet:
+one row a pair of user and item, with its count.""",
+)
+def split(
+    logs: opt.Logs,
+    output: opt.Output,
+    by: Annotated[
+        Literal["plays", "latest", "time", "users", "items"],
+        typer.Option(help="What is held out; see below."),
+    ] = "plays",
+    test_size: Annotated[
+        float, typer.Option(min=0, max=1, help="Part that is held out for the test.")
+    ] = 0.2,
+    validation_size: Annotated[
+        float, typer.Option(min=0, max=1, help="Part for choices before the test.")
+    ] = 0.0,
+    since: Annotated[
+        str | None, typer.Option(help="Of --by time: date or number; the test's start.")
+    ] = None,
+    format: opt.Format = None,
+    user: opt.User = None,
+    item: opt.Item = None,
+    count: opt.Count = None,
+    time: opt.Time = None,
+    catalogue: opt.ItemsOfClips = None,
+    clip: opt.Clip = "clip",
+    catalogue_item: opt.CatalogueItem = None,
+    artist: opt.Artist = None,
+    random_state: opt.Seed = 0,
+    overwrite: opt.Overwrite = False,
+) -> Result:
+    """Split logs into plays to train on, and plays to evaluate with."""
+    from userlogfeat._files import fill_folder
+    from userlogfeat.evaluation import recommendation_splits as splits
+    from userlogfeat.logs import read_logs
+
+    check_output(output, overwrite)
+    timed = by in ("latest", "time")
+    if timed and (time is None or format is not None):
+        raise ValueError(f"--by {by} needs --time COLUMN, and logs without --format.")
+    if since is not None and by != "time":
+        raise ValueError(f"--since {since} is of no use with --by {by}.")
+    sizes = {"train": 1 - test_size - validation_size}
+    sizes |= {"validation": validation_size, "test": test_size}
+    sizes = {name: size for name, size in sizes.items() if size > 0}
+    if "train" not in sizes or "test" not in sizes:
+        raise ValueError("Nothing is left to train on, or to test: change the sizes.")
+    columns = opt.given(user=user, item=item, count=count)
+    plays = read_logs(logs, format, **columns)
+    pairs, shares = plays.user_items, list(sizes.values())
+    pairs.sort_indices()
+    seed, histories = {"seed": random_state}, {}
+    if timed:
+        times, cut = _first_times(logs, plays, columns | {"time": time}, since)
+        cuts = {"per_user": by == "latest"} if cut is None else {"cuts": [cut]}
+        parts = splits.split_by_time(pairs, times, shares, **cuts)
+        sizes = sizes if cut is None else {"train": 0, "test": 0}
+    elif by == "plays":
+        parts = splits.split_per_user(pairs, shares, **seed)
+    else:
+        n_users, n_items = pairs.shape
+        if by == "users":
+            drawn = splits.split_users(n_users, shares, **seed)
+        else:
+            known = {"artists": None}
+            if catalogue is not None:
+                known["artists"] = _artists(
+                    plays, catalogue, clip, catalogue_item or "item", artist
+                )
+            drawn = splits.split_items(n_items, shares, **known, **seed)
+        parts = [_only(pairs, kept, axis=int(by == "items")) for kept in drawn]
+    named = dict(zip(sizes, parts, strict=True))
+    if by == "users":
+        for name in set(named) - {"train"}:
+            halves = splits.split_per_user(named[name], (HISTORY, 1 - HISTORY), **seed)
+            histories[f"{name}_history"], named[name] = halves
+    named |= histories
+    with fill_folder(output) as folder:
+        for name, part in named.items():
+            _write(folder / f"{name}.parquet", part, plays)
+    values = {"output": output} | {name: part.nnz for name, part in named.items()}
+    shown = ", ".join(f"{part.nnz} {name}" for name, part in named.items())
+    return Result(values, f"{plays} -> {shown} pairs, in {output}")
+
+
+def _only(pairs, kept, axis):
+    """The pairs of some users (axis 0) or items; the shape stays."""
+    import numpy as np
+    from scipy import sparse
+
+    mask = np.zeros(pairs.shape[axis], pairs.dtype)
+    mask[kept] = 1
+    chosen = pairs.multiply(mask[None] if axis else mask[:, None])
+    chosen = sparse.csr_matrix(chosen)
+    chosen.eliminate_zeros()
+    return chosen
+
+
+def _first_times(logs, plays, roles, since):
+    """First time of each pair, in the order of the matrix's data; and the cut."""
+    import numpy as np
+
+    from userlogfeat._ids import positions
+    from userlogfeat.logs.columns import to_array
+    from userlogfeat.logs.sources import iter_chunks
+    from userlogfeat.logs.times import Times
+
+    roles = {"user": "user", "item": "item"} | roles
+    reader, keys, times = Times(), [], []
+    n_items = len(plays.item_ids)
+    for chunk in iter_chunks(logs, roles):
+        times.append(reader.read(chunk))
+        rows, places = (
+            positions(to_array(chunk.table[side]).to_pylist(), ids)
+            for side, ids in (("user", plays.user_ids), ("item", plays.item_ids))
+        )
+        known = (rows >= 0) & (places >= 0)  # else a row of no plays
+        times[-1] = times[-1][known]
+        keys.append(rows[known] * n_items + places[known])
+    reader.check()
+    keys, times = np.concatenate(keys), np.concatenate(times)
+    order = np.lexsort((times, keys))
+    found, first = np.unique(keys[order], return_index=True)
+    users = np.repeat(np.arange(len(plays.user_ids)), np.diff(plays.user_items.indptr))
+    wanted = np.searchsorted(found, users * n_items + plays.user_items.indices)
+    cut = None if since is None else reader.bound(since, "since")
+    return times[order][first][wanted], cut
+
+
+def _artists(plays, catalogue, clip, item, artist):
+    """Artist of each item of the logs, None where the catalogue has none."""
+    from userlogfeat._ids import positions
+    from userlogfeat.catalogue import read_catalogue
+
+    table = read_catalogue(
+        catalogue, clip=clip, item=item, artist=artist, check_files=False
+    )
+    rows = positions(plays.item_ids, table.items)
+    return [None if row < 0 else table.artists[row] for row in rows]
+
+
+def _write(path, pairs, plays):
+    """Write pairs as logs."""
+    import polars as pl
+
+    pairs = pairs.tocoo()
+    columns = {"user": plays.user_ids[pairs.row], "item": plays.item_ids[pairs.col]}
+    pl.DataFrame(columns | {"count": pairs.data}).write_parquet(path)
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  userlogfeat evaluate factors parts/test.parquet
+  userlogfeat evaluate users parts/test.parquet --history parts/test_history.parquet
+  userlogfeat evaluate metric parts/test.parquet --items features \\
+      --catalogue tracks.csv
+  userlogfeat evaluate factors parts/test.parquet -k 10 -k 50 --json \\
+      --at-least ndcg@10=0.2                       in CI: exit code 4 if it is lower
+
+\b
+All items of USERS, or of --items, are ranked for each user with held-out plays, but for
+those that the user has played before. Columns: the mean over users with its 95 %
+interval, and the same metric of a list of the most popular items, which a model should
+beat. `userlogfeat split` makes HELD_OUT.""",
+)
+def evaluate(
+    users: opt.Users,
+    held_out: Annotated[
+        Path, opt.path_argument("HELD_OUT", "Logs of plays that training did not have.")
+    ],
+    items: Annotated[
+        list[Path] | None,
+        opt.path_option(
+            help="Feature table, audio or factors to rank; may be repeated. "
+            "Default: the items of USERS"
+        ),
+    ] = None,
+    k: Annotated[
+        list[int] | None,
+        typer.Option(
+            "-k", min=1, help="Length of a list; may be repeated. Default: 10"
+        ),
+    ] = None,
+    exclude: Annotated[
+        Path | None,
+        opt.path_option(help="Further logs: what was played by them is not ranked."),
+    ] = None,
+    history: Annotated[
+        Path | None,
+        opt.path_option(help="Logs of new users, whom training did not see."),
+    ] = None,
+    at_least: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=VALUE",
+            help="Exit with code 4 if a mean is lower; may be repeated.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        opt.path_option(
+            "--output",
+            "-o",
+            help="A .parquet, .csv or .tsv file: metrics of each user.",
+        ),
+    ] = None,
+    format: opt.Format = None,
+    user: opt.User = None,
+    item: opt.Item = None,
+    count: opt.Count = None,
+    catalogue: opt.ItemsOfClips = None,
+    clip: opt.Clip = "clip",
+    catalogue_item: opt.CatalogueItem = None,
+    by: opt.By = "item",
+    weights: opt.WeightsOfAudio = None,
+    metric: opt.Metric = "auto",
+    users_by: opt.UsersBy = "auto",
+    device: opt.Device = "auto",
+    batch_size: opt.BatchSize = 16,
+    n_jobs: opt.Jobs = 2,
+    overwrite: opt.Overwrite = False,
+) -> Result:
+    """Evaluate how well a model ranks held-out plays."""
+    import numpy as np
+
+    from userlogfeat.evaluation.ranking import unit_rows
+    from userlogfeat.evaluation.recommendation import evaluate_ranking
+    from userlogfeat.logs import read_logs
+    from userlogfeat.recommendation.files import check_suffix
+    from userlogfeat.users import histories_for
+
+    if output is not None:
+        check_suffix(output)
+        check_file(output, overwrite)
+    bounds = [_bound(text) for text in at_least or ()]
+    columns = opt.given(user=user, item=item, count=count)
+    held, *others = (
+        None if path is None else read_logs(path, format, **columns)
+        for path in (held_out, history, exclude)
+    )
+    sides = read_sides(
+        users,
+        items or [users],
+        played=others[0],
+        demographics=None,
+        catalogue=read_items_of(catalogue, clip, catalogue_item, by),
+        by=by,
+        weights=weights,
+        metric=metric,
+        users_by=users_by,
+        settings={"device": device, "batch_size": batch_size, "n_jobs": n_jobs},
+    )
+    ids = sides.people[0], sides.items.ids
+    relevant = histories_for(held, *ids)["user_items"] > 0
+    played = (sides.played, others[1])
+    played = [histories_for(logs, *ids)["user_items"] for logs in played if logs]
+    before = sum(played[1:], played[0]) if played else relevant * 0
+    new = (relevant - relevant.multiply(before > 0)).tocsr().astype(np.float32)
+    new.eliminate_zeros()
+    _note_pairs(held.user_items.nnz, relevant.nnz, new.nnz)
+    asked = np.flatnonzero(np.diff(new.indptr))
+    embeddings = sides.people[1][asked], sides.items.embeddings
+    if sides.metric == "cosine":
+        embeddings = tuple(unit_rows(np.asarray(side)) for side in embeddings)
+    known, popularity = {"k": k or [10], "exclude": before[asked]}, sides.popularity
+    if played:
+        popularity = np.asarray((before > 0).sum(axis=0)).ravel()
+        known["item_counts"] = popularity
+    popular = np.ones((len(asked), 1), np.float32), popularity[:, None]
+    scores, baseline = (
+        evaluate_ranking(new[asked], side, **known) for side in (embeddings, popular)
+    )
+    rows = _rows(scores, baseline)
+    means = scores.means
+    for name, _ in bounds:
+        if name not in means:
+            raise ValueError(
+                f"Got --at-least {name}, expected one of {', '.join(means)}."
+            )
+    if output is not None:
+        _write_users(output, ids[0][asked], scores)
+    low = [name for name, bound in bounds if not means[name] >= bound]
+    for name, bound in bounds:
+        if name in low:
+            print_line(f"{name} is {means[name]:.4f}, below {bound:g}", err=True)
+    return Result(rows, code=TOO_LOW if low else 0)
+
+
+def _bound(text):
+    """The metric and number of METRIC=VALUE."""
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise ValueError(
+            f"Got --at-least {text!r}, expected METRIC=VALUE, such as ndcg@10=0.2."
+        ) from None
+
+
+def _note_pairs(n_pairs, n_known, n_new):
+    """Print what became of the held-out pairs, where some are left out."""
+    left_out = (
+        f"{n_pairs - n_known} are of users or items that the model does not know, and "
+        f"{n_known - n_new} were played before."
+    )
+    if not n_new:
+        raise ValueError(f"None of {n_pairs} held-out pairs can be ranked: {left_out}")
+    if n_new < n_pairs:
+        text = f"Note: {n_new} of {n_pairs} held-out pairs are ranked; {left_out}"
+        print_line(text, err=True)
+
+
+def _rows(scores: Any, baseline: Any) -> list[dict[str, Any]]:
+    """A row a metric: mean and interval over users, and the baseline's mean."""
+    import numpy as np
+
+    from userlogfeat.evaluation.intervals import mean_interval
+
+    rows = []
+    for name, mean in scores.means.items():
+        low = high = np.nan
+        values = scores.per_user.get(name, np.array([]))
+        values = values[~np.isnan(values)]
+        if len(values):
+            _, low, high = mean_interval(values)
+        row = {"metric": name, "mean": mean, "low": low, "high": high}
+        rows.append(row | {"popular": baseline.means[name], "users": len(values)})
+    return rows
+
+
+def _write_users(path, ids, scores):
+    import polars as pl
+
+    frame = pl.DataFrame({"user": ids} | scores.per_user)
+    if path.suffix.lower() == ".parquet":
+        frame.write_parquet(path)
+    else:
+        separator = "," if path.suffix.lower() == ".csv" else "\t"
+        frame.write_csv(path, separator=separator)
