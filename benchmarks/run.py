@@ -29,6 +29,7 @@ SCRIPTS = (
     "logs_reader",
     "logs_many_files",
     "spark_extraction",
+    "spark_partitions",
     "year_of_a_service",
     "lastfm2k_weights",
     "lastfm_mpd_weights",

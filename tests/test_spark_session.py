@@ -12,10 +12,12 @@ import pytest
 
 from userlogfeat import _spark
 from userlogfeat._spark import (
+    PARTITIONS,
     frame_of,
     is_spark_frame,
     is_stopped,
     map_in_arrow,
+    partitions_for,
     require_spark,
     spark_session,
 )
@@ -130,6 +132,41 @@ def test_stopped_sessions_are_refused():
         assert is_stopped(session)
         with pytest.raises(ValueError, match=r"The job got a .* that was stopped"):
             spark_session(session=session, purpose="The job")
+
+
+class Settings(dict):
+    """Settings of a session: those of Spark itself until somebody sets them."""
+
+    def set(self, name, value):
+        self[name] = value
+
+    def unset(self, name):
+        self[name] = "200"
+
+
+def test_shuffle_partitions_go_with_the_data():
+    """Small logs took minutes: 200 tasks a stage."""
+    java = SimpleNamespace(sc=lambda: SimpleNamespace(isStopped=lambda: False))
+    in_file = set()
+    context = SimpleNamespace(
+        _jsc=java,
+        defaultParallelism=4,
+        getConf=lambda: SimpleNamespace(contains=in_file.__contains__),
+    )
+    session = SimpleNamespace(sparkContext=context, conf=Settings({PARTITIONS: "200"}))
+
+    def chosen(n_rows):
+        with partitions_for(session, n_rows):
+            return session.conf[PARTITIONS]
+
+    assert chosen(240_000) == "4"
+    assert chosen(1_000_000_001) == "501"
+    assert session.conf[PARTITIONS] == "200"
+    session.conf.set(PARTITIONS, "16")  # by the caller, on the session
+    assert chosen(240_000) == "16"
+    session.conf.unset(PARTITIONS)
+    in_file.add(PARTITIONS)  # or in spark-defaults.conf
+    assert chosen(240_000) == "200"
 
 
 class Stopped:

@@ -5,6 +5,7 @@ Scala and runs on Java, which pip does not bring.
 """
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -15,6 +16,11 @@ from pathlib import Path
 
 from userlogfeat._optional import import_optional
 
+_LOG = logging.getLogger(__name__)
+PARTITIONS = "spark.sql.shuffle.partitions"
+ROWS_PER_PARTITION = 2_000_000
+# Below about so many rows one machine is faster (docs/guide/cluster.md).
+FEW_ROWS = 100_000_000
 MIN_JAVA = 17
 MIN_PYSPARK = (4, 1)
 _INSTALL_JAVA = (
@@ -125,6 +131,50 @@ def spark_session(
             "it first: spark.stop()."
         )
     return session
+
+
+@contextlib.contextmanager
+def partitions_for(session, n_rows):
+    """Choose the number of shuffle partitions by the size of data, for a while.
+
+    Spark's 200 are 200 tasks a stage, which take minutes with rows that one could do in
+    seconds. A number that somebody has set is left alone.
+
+    Parameters
+    ----------
+    session : SparkSession
+    n_rows : int
+        Rows to be shuffled: a partition for each 2 million, and one a core at least.
+    """
+    context = session.sparkContext
+    set_before = context.getConf().contains(PARTITIONS)
+    if set_before or session.conf.get(PARTITIONS) != "200":
+        yield
+        return
+    n_partitions = max(context.defaultParallelism, -(-n_rows // ROWS_PER_PARTITION))
+    _LOG.info("Spark: %d rows in %d shuffle partitions", n_rows, n_partitions)
+    session.conf.set(PARTITIONS, str(n_partitions))
+    try:
+        yield
+    finally:
+        if not is_stopped(session):
+            session.conf.unset(PARTITIONS)
+
+
+def slower_than_here(n_rows):
+    """Say that one machine would be faster, or return None.
+
+    Parameters
+    ----------
+    n_rows : int
+        Plays, or pairs of user and item.
+    """
+    if n_rows >= FEW_ROWS:
+        return None
+    return (
+        f"{n_rows:,} rows are few for a cluster: below about {FEW_ROWS:,}, one machine "
+        "is faster, if its memory holds them (20 bytes a row)."
+    )
 
 
 def is_stopped(session):

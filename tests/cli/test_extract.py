@@ -141,7 +141,10 @@ def test_extract_on_a_cluster(run, spark, clips):
 
 def test_settings_of_a_cluster_are_explained(run, clips, monkeypatch):
     result = run("extract", "clips", "-o", "t", "--master", "yarn", code=cli.USAGE)
-    assert "Got --master yarn with --backend local" in result.stderr
+    assert "--master yarn is of no use without --backend spark" in result.stderr
+    conf = ("--backend", "spark", "--conf", "memory")
+    result = run("extract", "clips", "-o", "t", *conf, code=cli.USAGE)
+    assert "Got --conf 'memory', expected KEY=VALUE" in result.stderr
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     result = run("extract", "clips", "-o", "t", "--backend", "spark", code=cli.USAGE)
     assert "pip install 'userlogfeat[spark]'" in result.stderr

@@ -1,5 +1,6 @@
 """CFEmbedding on a cluster: the attributes and the fold-in of the local backend."""
 
+import copy
 import pickle
 import shutil
 
@@ -95,6 +96,21 @@ def test_a_frame_gives_the_same_and_its_identifiers(cf, logs):
     np.testing.assert_allclose(found.item_factors_, cf.item_factors_, atol=1e-4)
 
 
+def test_update_goes_on_from_a_frame_by_its_identifiers(cf, logs):
+    """The first song is gone: all others have new places, and their old factors."""
+    model = CFEmbedding(backend="spark", **SETTINGS).fit(logs)
+    before, space = np.array(model.item_factors_)[1:], model.space_
+    model.update(logs.filter("item > 100"))
+    assert model.item_ids_.tolist() == list(range(101, 124))
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(
+        model.item_factors_, axis=1
+    )
+    assert ((before * model.item_factors_).sum(axis=1) > 0.9 * lengths).all()
+    assert (model.space_, model.alignment_ > 0.95) == (space, True)
+    with pytest.raises(ValueError, match="Got the ids of one side only"):
+        copy.deepcopy(cf).update(logs)  # which was fitted on a matrix
+
+
 def test_factors_may_stay_on_the_cluster(spark, logs, tmp_path):
     interactions = read_logs(logs, count="count")
     settings = SETTINGS | {"n_factors": np.int64(3), "alpha": np.float32(2)}
@@ -120,12 +136,12 @@ def test_factors_may_stay_on_the_cluster(spark, logs, tmp_path):
     write_side(tmp_path / "other", USERS, [1], [[1.0] * 3], made_by={DIGEST: "0"})
     with pytest.raises(ValueError, match="are of different trainings"):
         items_of_factors(tmp_path, users=tmp_path / "other")
-    copy = tmp_path / "half"
-    shutil.copytree(tmp_path / ITEMS, copy / ITEMS)
-    copied = sorted(copy.glob("*/*.parquet"))
+    half = tmp_path / "half"
+    shutil.copytree(tmp_path / ITEMS, half / ITEMS)
+    copied = sorted(half.glob("*/*.parquet"))
     copied[0].with_name("zz.parquet").write_bytes(copied[0].read_bytes())
     with pytest.raises(ValueError, match=r"damaged.* of 24 rows"):
-        read_side(copy, ITEMS)
+        read_side(half, ITEMS)
 
 
 def test_what_does_not_fit_is_refused(cf, logs):

@@ -90,6 +90,7 @@ def extract(
     ] = True,
     backend: opt.Backend = "local",
     master: opt.Master = None,
+    conf: opt.Conf = None,
     clips_per_task: Annotated[
         int | None,
         typer.Option(min=1, help="Files of a Spark task. Default: 16 to 64."),
@@ -125,7 +126,9 @@ def extract(
         on_locked=on_locked,
         retry_failed=retry_failed,
         backend=backend,
-        master=master,
+        session=opt.session_of(
+            backend, master, conf, spark__ui__showConsoleProgress="false"
+        ),
         clips_per_task=clips_per_task,
     )
     where = ": see `status` and `message` in the table"

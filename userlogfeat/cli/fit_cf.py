@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.console import Result
+from userlogfeat.cli.console import Result, print_line
 from userlogfeat.cli.fitting import Fit, fit_command
 
 # Common options that only models of audio or of users have.
@@ -30,7 +30,7 @@ Examples:
   userlogfeat fit-cf plays.csv -o factors --confidence binary   as Lee et al. 2019
   userlogfeat fit-cf plays.csv -o factors --tune
   userlogfeat fit-cf s3a://logs/plays/ -o factors --backend spark \\
-      --master spark://host:7077
+      --master spark://host:7077 --conf spark.executor.memory=8g
 
 \b
 --set reaches the other parameters of CFEmbedding: iterations=30, epsilon=60.
@@ -89,8 +89,11 @@ def fit_cf(
     ] = False,
     backend: opt.Backend = "local",
     master: opt.Master = None,
+    conf: opt.Conf = None,
 ) -> Result:
     """Learn factors of users and items from listening logs (Hu et al. 2008)."""
+    from userlogfeat._progress import is_shown
+    from userlogfeat._spark import slower_than_here
     from userlogfeat.estimators.cf import CFEmbedding
     from userlogfeat.factor_files import write_plays
     from userlogfeat.logs import read_logs
@@ -103,12 +106,8 @@ def fit_cf(
             "--tune works on this machine only. Tune on part of the logs, and pass the "
             "values to --backend spark."
         )
-    if on_spark:
-        from userlogfeat._spark import spark_session
-
-        spark_session(master, purpose="--backend spark")
-    elif master is not None:
-        raise ValueError(f"--master {master} is of no use without --backend spark.")
+    bar = "true" if is_shown() else "false"
+    opt.session_of(backend, master, conf, spark__ui__showConsoleProgress=bar)
     cf = fit.estimator(
         CFEmbedding,
         n_factors=n_factors,
@@ -128,6 +127,9 @@ def fit_cf(
     values, text = {"output": fit.output}, ""
     if tune:
         cf, values["ndcg@10"], text = _tuned(cf, plays.user_items)
+    hint = slower_than_here(plays.n_pairs) if on_spark else None
+    if hint is not None:
+        print_line(f"Note: {hint}", err=True)
     cf.fit(plays)
     name = PurePath(logs).name
     data = fit.training_data(f"listening logs: {name}")

@@ -15,6 +15,7 @@ from userlogfeat.cli.fitting import Fit, fit_command
     epilog="""\b
 Examples:
   userlogfeat fit-teacher tracks.csv factors -o teacher
+  userlogfeat fit-teacher tracks.csv factors -o teacher --features features
   userlogfeat fit-teacher tracks.csv factors -o teacher --by artist \\
       --artist artist_id --licence "CC BY 4.0" --description "plays of 2024"
 
@@ -25,7 +26,14 @@ channels=128 and precision=bf16 of se_cnn.
 \b
 Then:
   userlogfeat extract my_music/ -o features --weights teacher
-  UserLogEmbedder("teacher")                            in Python""",
+  UserLogEmbedder("teacher")                            in Python
+
+\b
+--features are a feature table of extract; or a csv, tsv or parquet file with the column
+of --clip and numbers (or lists of numbers); or a .npy, a row for each of CATALOGUE. No
+audio is read, and the teacher then reads such features, not audio:
+  rows = FeatureLookup("features", scale=False).transform(clips)
+  CFRegressor.load("teacher").predict(rows)             factors, in Python""",
 )
 def fit_teacher(
     fit: Fit,
@@ -43,8 +51,22 @@ def fit_teacher(
         ),
     ] = "encoder",
     encoder: Annotated[
-        str, typer.Option(help="A registered encoder, such as MTT_musicnn.")
-    ] = "MSD_musicnn",
+        str | None,
+        typer.Option(
+            help="A registered encoder, such as MTT_musicnn.",
+            show_default="MSD_musicnn",
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        opt.path_option(help="Train a head on features that were computed before."),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Layer of a table of --features; may be repeated. Default: all"
+        ),
+    ] = None,
 ) -> Result:
     """Train a network to predict the factors from audio, and save it.
 
@@ -62,17 +84,30 @@ def fit_teacher(
         write_side,
     )
 
-    if network == "encoder":
+    if features is not None and (encoder is not None or network != "encoder"):
+        raise ValueError("Got --features with --encoder or --network: leave one out.")
+    if layer and (features is None or not features.is_dir()):
+        raise ValueError("Got --layer, which is of a feature table of --features.")
+    if features is not None:
+        teacher = fit.estimator(CFRegressor, network="mlp", verbose=0)
+    elif network == "encoder":
+        encoder = encoder or "MSD_musicnn"
         teacher = fit.estimator(CFRegressor, encoder=encoder, verbose=0)
     else:
         teacher = fit.estimator(CFRegressor, network=network)
     known = read_factors(factors)
     items = opt.item_column(item, by, artist)
-    table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
+    table = read_catalogue(
+        catalogue, clip=clip, item=items, artist=artist, check_files=features is None
+    )
+    n_clips = len(table)
     rows, targets = table.align(known.item_factors, known.item_ids, by=by)
     table = table.subset(rows)
+    X = list(table.clips)
+    if features is not None:
+        X = _read_features(features, layer, clip, X, rows, n_clips)
     groups = table.groups("artist") if "artist" in table.frame.columns else None
-    teacher.fit(list(table.clips), targets, groups=groups)
+    teacher.fit(X, targets, groups=groups)
     default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
     notes = fit.training_data(default, factors=known.made_by)
     teacher.save(fit.output, training_data=notes)
@@ -89,3 +124,45 @@ def fit_teacher(
         values["regularization"] = teacher.alpha_
         text += f", regularisation {teacher.alpha_:g}"
     return Result(values, text)
+
+
+def _read_features(path, layer, clip, clips, rows, n_clips):
+    """Features of clips (n_clips, n), of a table or a file; no audio is read."""
+    import numpy as np
+
+    from userlogfeat._ids import positions
+    from userlogfeat.catalogue.sources import read_table
+    from userlogfeat.estimators.feature_lookup import FeatureLookup
+
+    if path.is_dir():
+        return FeatureLookup(path, layer=layer or None, scale=False).transform(clips)
+    if path.suffix == ".npy":
+        features = np.load(path, allow_pickle=False)
+        if features.ndim != 2 or len(features) != n_clips:
+            raise ValueError(
+                f"{path} has the shape {features.shape}, expected a row of numbers for "
+                f"each of the {n_clips} clips of CATALOGUE."
+            )
+        return features[rows]
+    frame = read_table(path)
+    if clip not in frame.columns:
+        raise ValueError(
+            f"{path} has no column {clip!r} of paths, only {', '.join(frame.columns)}."
+        )
+    places = positions(clips, frame[clip].to_list())
+    if (places < 0).any():
+        missing = [clips[i] for i in np.flatnonzero(places < 0)[:3]]
+        raise ValueError(
+            f"{path} has no row for {(places < 0).sum()} of {len(clips)} clips of "
+            f"CATALOGUE, such as {missing}. Its paths begin with {frame[clip][0]!r}."
+        )
+    columns = [frame[name].to_list() for name in frame.columns if name != clip]
+    try:
+        columns = [
+            np.array(column, np.float32).reshape(len(frame), -1) for column in columns
+        ]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} has columns that are no numbers beside {clip!r}: leave them out."
+        ) from error
+    return np.concatenate(columns, axis=1)[places]

@@ -5,7 +5,7 @@ A command's parameter has the library's name for it, whatever the option is call
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -104,6 +104,45 @@ Master = Annotated[
         "By default what Spark is configured for.",
     ),
 ]
+Conf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--conf",
+        metavar="KEY=VALUE",
+        help="Setting of Spark, such as spark.executor.memory=8g; may be repeated.",
+    ),
+]
+
+
+def session_of(
+    backend: str, master: str | None, conf: list[str] | None, **settings: str
+) -> Any:
+    """Return a Spark session for ``--backend spark``, and None for the local one.
+
+    Parameters
+    ----------
+    backend, master, conf
+        As the options have them.
+    **settings : str
+        Settings of Spark, with "__" for the dots, where `conf` has no others.
+    """
+    if backend != "spark":
+        for name, value in (("master", master), ("conf", conf and conf[0])):
+            if value is not None:
+                raise ValueError(
+                    f"--{name} {value} is of no use without --backend spark."
+                )
+        return None
+    from userlogfeat._spark import spark_session
+
+    chosen = {name.replace("__", "."): value for name, value in settings.items()}
+    for setting in conf or ():
+        name, equals, value = setting.partition("=")
+        if not (name and equals):
+            raise ValueError(f"Got --conf {setting!r}, expected KEY=VALUE.")
+        chosen[name] = value
+    return spark_session(master, purpose="--backend spark", settings=chosen)
+
 
 # Training.
 Epochs = Annotated[

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._spaces import in_space
-from userlogfeat._spark import is_spark_frame
+from userlogfeat._spark import is_spark_frame, partitions_for
 from userlogfeat._typing import Matrix, PathLike, RandomState
 from userlogfeat.estimators._cf_files import read_embedding, write_embedding
 from userlogfeat.estimators._parameters import estimator
@@ -481,18 +481,19 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         logs = on_cluster(X)
         try:
-            self._choose_scale(median_on_spark(logs.user_items))
-            pairs = weigh_on_spark(logs.user_items, self.confidence, self.epsilon_)
-            self._choose_regularization(scaled_on_spark(pairs, self.alpha_))
-            found = factorised(
-                logs,
-                pairs,
-                self._settings(),
-                self.factors_folder,
-                has_ids=on_spark,
-                noted={"confidence": self.confidence, "epsilon": self.epsilon_},
-                onto=old if start is None else (start, None),
-            )
+            with partitions_for(logs.user_items.sparkSession, logs.n_pairs):
+                self._choose_scale(median_on_spark(logs.user_items))
+                pairs = weigh_on_spark(logs.user_items, self.confidence, self.epsilon_)
+                self._choose_regularization(scaled_on_spark(pairs, self.alpha_))
+                found = factorised(
+                    logs,
+                    pairs,
+                    self._settings(),
+                    self.factors_folder,
+                    has_ids=on_spark,
+                    noted={"confidence": self.confidence, "epsilon": self.epsilon_},
+                    onto=old if start is None else (start, None),
+                )
         finally:
             if logs is not X:
                 logs.unpersist()

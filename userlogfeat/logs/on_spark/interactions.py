@@ -7,6 +7,7 @@ the driver sees totals only.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy import sparse
 
-from userlogfeat._spark import arrow_table, is_spark_frame, is_stopped, spark_session
+from userlogfeat._spark import (
+    arrow_table,
+    is_spark_frame,
+    is_stopped,
+    partitions_for,
+    slower_than_here,
+    spark_session,
+)
 from userlogfeat._typing import Frame, PathLike
 from userlogfeat.logs.interactions import Interactions
 from userlogfeat.logs.on_spark.codes import numbered
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
 
 
 SIDES = ("user", "item")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -143,11 +152,14 @@ def read_spark_logs(
     if not n_plays:
         what = "no rows" if not n_rows else f"{n_rows} rows, no play"
         raise ValueError(f"The logs hold {what}: there is nothing to learn from.")
-    pairs = _pairs(events).persist()
-    try:
-        return _coded(pairs, weights, minimums)
-    finally:
-        pairs.unpersist()
+    if (hint := slower_than_here(n_rows)) is not None:
+        _LOG.info(hint)
+    with partitions_for(session, n_rows):
+        pairs = _pairs(events).persist()
+        try:
+            return _coded(pairs, weights, minimums)
+        finally:
+            pairs.unpersist()
 
 
 def read_plays(source: PathLike | Frame) -> SparkInteractions:
