@@ -66,11 +66,11 @@ def main():
         ["events", "fit-cf", "clock (s)", "processors (s)"],
         rows,
         [
-            "Two cores of one machine, 40 factors, 15 rounds; Python's and Java's start "
-            f"are included. The machine had other work (load {load:.0f} on "
+            "Two cores of one machine, 40 factors, 15 rounds, with the start of Python "
+            f"and Java. The machine had other work (load {load:.0f} on "
             f"{os.cpu_count()} cores): compare the seconds of processors.",
-            "Both ways have two Java threads and the same rounds; the number of tasks a "
-            "stage is what differs.",
+            "Both Sparks have two threads and the same rounds; the number of tasks of "
+            "a stage is what differs.",
         ],
         seed=SEED,
     )

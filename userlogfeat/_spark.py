@@ -162,7 +162,7 @@ def partitions_for(session, n_rows):
 
 
 def slower_than_here(n_rows):
-    """Say that one machine would be faster, or return None.
+    """Return a note that one machine would be faster, or None.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def slower_than_here(n_rows):
         return None
     return (
         f"{n_rows:,} rows are few for a cluster: below about {FEW_ROWS:,}, one machine "
-        "is faster, if its memory holds them (20 bytes a row)."
+        "is faster, if its memory holds them (50 bytes a row)."
     )
 
 

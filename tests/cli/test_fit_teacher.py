@@ -1,12 +1,13 @@
 """`userlogfeat fit-teacher`: from logs and audio to a table of features."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from userlogfeat import FeatureLookup
+from userlogfeat import CFRegressor, FeatureLookup, FeatureTable
 from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.factor_files import Factors, read_factors, write_factors
 
@@ -71,3 +72,43 @@ def test_by_artist_needs_no_items(run, clips):
     assert "--item item" in run(*arguments, code=2).stderr
     message = run(*arguments, "--by", "artist", code=2).stderr
     assert "is of an artist that the logs know" in message  # read, and aligned
+
+
+def test_features_need_no_audio(run, tmp_path, monkeypatch):
+    """Factors that are a linear map of the features, in all forms of files."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 5)).astype(np.float32)
+    factors = (features @ rng.normal(size=(5, 3))).astype(np.float32)
+    users = np.ones((1, 3), np.float32)
+    items = [f"item {i}" for i in range(60)]
+    write_factors("f", Factors(["ann"], users, items[:50], factors[:50]))
+    clips = [f"gone/{i}.wav" for i in range(60)]
+    pl.DataFrame({"clip": clips, "item": items}).write_csv("tracks.csv")
+    with FeatureTable("t").writer(fingerprint="x", layer_sizes={"mean": 5}) as writer:
+        for clip, row in zip(clips, features, strict=True):
+            writer.add(clip, layers={"mean": row})
+    shuffled = rng.permutation(60)
+    names = [clips[i] for i in shuffled]
+    lists = pl.DataFrame({"clip": names, "all": features[shuffled].tolist()})
+    lists.write_parquet("lists.parquet")
+    columns = {f"x{i}": features[shuffled, i] for i in range(5)}
+    pl.DataFrame({"clip": names} | columns).write_csv("columns.csv")
+    np.save("rows.npy", features)
+    base = ("fit-teacher", "tracks.csv", "f", "-o", "m", "--overwrite", "--set")
+    base += ("factor_norm=raw", "--features")
+    for source in ("t", "lists.parquet", "columns.csv", "rows.npy"):
+        found = json.loads(run(*base, source, "--json").stdout)
+        assert found["clips"] == 50
+        estimates = CFRegressor.load("m").predict(features[50:])
+        np.testing.assert_allclose(estimates, factors[50:], atol=0.05)
+    pl.DataFrame({"clip": names[:9], "x": names[:9]}).write_csv("few.csv")
+    np.save("few.npy", features[:9])
+    for wrong, message in {
+        "few.csv": "has no row for",
+        "few.npy": "expected a row of numbers for each of the 60 clips",
+        "tracks.csv": "columns that are no numbers",
+    }.items():
+        assert message in " ".join(run(*base, wrong, code=2).stderr.split())
+    assert "leave one out" in run(*base, "t", "--encoder", "x", code=2).stderr
+    assert "of a feature table" in run(*base, "rows.npy", "--layer", "a", code=2).stderr

@@ -431,3 +431,20 @@ def test_features_of_real_clips_are_those_of_transform(tmp_path, data):
     )
     statuses = FeatureTable(tmp_path / "t").lookup([broken, text]).statuses
     assert all(status.endswith("AudioError") for status in statuses)
+
+
+def test_a_file_is_one_row_however_its_path_is_given(tmp_path, monkeypatch):
+    """`few`, `./few` and `$PWD/few` were three."""
+    (tmp_path / "music" / "few").mkdir(parents=True)
+    (tmp_path / "music" / "few" / "a.wav").write_bytes(b"a")
+    monkeypatch.chdir(tmp_path / "music")
+    folder = tmp_path / "t"
+    for given in ("few", "./few", tmp_path / "music" / "few", "few/../few/a.wav"):
+        summary = extract(given, folder, embedder=fake.FakeEmbedder(), relative_to=".")
+    assert summary.n_skipped == 1
+    assert list(FeatureTable(folder).index().rows) == ["few/a.wav"]
+    monkeypatch.chdir(tmp_path)  # the table is continued from elsewhere
+    more = extract("music", folder, embedder=fake.FakeEmbedder(), relative_to="music")
+    assert (more.n_done, more.n_skipped) == (0, 1)
+    with pytest.raises(ValueError, match="is not below"):
+        extract("music", folder, embedder=fake.FakeEmbedder(), relative_to=folder)

@@ -39,8 +39,8 @@ class App(typer.Typer):
         name : str, optional
             Name of the command; by default the function's.
         kept : str
-            What is kept where a signal stops the command. Its arguments may be named:
-            "What was done is kept in {output}."
+            Message on the work that is kept where a signal stops the command. It may
+            name arguments: "What was done is kept in {output}."
         **settings
             For Typer: ``epilog``, the end of the help.
         """

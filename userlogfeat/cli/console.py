@@ -30,9 +30,9 @@ class Result:
     Parameters
     ----------
     values : mapping, or iterable of mappings
-        What ``--json`` prints: one object, or one a line.
+        Printed by ``--json``: one object, or one a line.
     text : str or callable, optional
-        What is printed otherwise: a summary, which ``--quiet`` leaves out, or the line
+        Printed otherwise: a summary, which ``--quiet`` leaves out, or the line
         of one of the values. By default a table of the values.
     code : int
         Exit code.

@@ -44,6 +44,13 @@ def extract(
         str | None,
         typer.Option("--list", help='File with one path a line; "-" reads stdin.'),
     ] = None,
+    relative_to: Annotated[
+        Path | None,
+        opt.path_option(
+            help="Name rows by their path from this folder, however it is given: one "
+            "row a file, and the table can move with its audio."
+        ),
+    ] = None,
     null: Annotated[
         bool, typer.Option("--null", help="NUL ends the paths of --list, not newline.")
     ] = False,
@@ -100,7 +107,7 @@ def extract(
 
     Run the same command again after any stop: it does what is missing. Files that
     changed, and files that failed, are done again. A path is the row's name just as it
-    is given.
+    is given, or as --relative-to has it.
     """
     from userlogfeat.extraction import extract as extract_clips
 
@@ -130,6 +137,7 @@ def extract(
             backend, master, conf, spark__ui__showConsoleProgress="false"
         ),
         clips_per_task=clips_per_task,
+        relative_to=relative_to,
     )
     where = ": see `status` and `message` in the table"
     print_failures(summary.examples, summary.n_failed, where)

@@ -170,12 +170,12 @@ class Sides:
     metric : {"dot", "cosine"}
         How they are compared.
     played : Interactions or None
-        What the users have played, where it is known.
+        Plays of the users, where they are known.
     known_users : bool
         Whether they are those of the model, and not of ``--history``.
     popularity : ndarray, shape (n_items,)
     basis : list of str
-        What is known of each user.
+        Basis of each user: known, history, demographics or popularity.
     """
 
     people: tuple[Any, Any]
@@ -212,7 +212,7 @@ def read_sides(
     catalogue : Catalogue or None
     by, weights, metric, users_by : str
     settings : dict
-        Of the embedder.
+        Settings of the embedder.
     """
     from userlogfeat.recommendation.items import name_items
     from userlogfeat.recommendation.ranking import mean_scores

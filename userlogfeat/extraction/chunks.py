@@ -6,6 +6,7 @@ nothing of the list passes through Spark, whatever its length.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from userlogfeat.tables import OK
+from userlogfeat.tables import OK, canonical_name
 
 if TYPE_CHECKING:
     from userlogfeat.estimators._base import ClipFeatures
 
 
 FILE = "clips.arrow"
+_ROOT = b"relative_to"
 _SCHEMA = pa.schema(
     [
         pa.field("clip", pa.binary()),  # UTF-8; other bytes of a path as they are
@@ -39,10 +41,19 @@ class Todo:
         Paths as given.
     stamps : ndarray (n_clips, 2), int64
         Size and modification time of each: see :func:`userlogfeat.tables.file_stamp`.
+    relative_to : str, optional
+        Folder that the names of rows start from; by default they are `clips`.
     """
 
     clips: list
     stamps: np.ndarray
+    relative_to: str | None = None
+
+    def name(self, index: int) -> str:
+        """Name of a clip's row."""
+        clip = self.clips[index]
+        root = self.relative_to
+        return clip if root is None else canonical_name(clip, root)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -65,10 +76,11 @@ def write_chunks(folder: Path, todo: Todo, size: int) -> list[int]:
     list of int
         Number of clips in each chunk.
     """
-    sizes = []
+    sizes, root = [], todo.relative_to
+    notes = None if root is None else {_ROOT: os.fsencode(root)}
     with (
         pa.OSFile(str(folder / FILE), "wb") as file,
-        pa.ipc.new_file(file, _SCHEMA) as writer,
+        pa.ipc.new_file(file, _SCHEMA.with_metadata(notes)) as writer,
     ):
         for start in range(0, len(todo), size):
             clips = todo.clips[start : start + size]
@@ -97,11 +109,13 @@ def read_chunk(folder: Path, number: int) -> Todo:
     """
     with pa.OSFile(str(folder / FILE)) as file, pa.ipc.open_file(file) as reader:
         batch = reader.get_batch(number)
+        root = (reader.schema.metadata or {}).get(_ROOT)
     clips = [
         name.decode("utf-8", "surrogateescape") for name in batch["clip"].to_pylist()
     ]
     stamps = [batch[name].to_numpy() for name in ("size", "modified_ns")]
-    return Todo(clips, np.stack(stamps, axis=1))
+    root = None if root is None else os.fsdecode(root)
+    return Todo(clips, np.stack(stamps, axis=1), root)
 
 
 def as_row(features: ClipFeatures, todo: Todo) -> dict[str, Any]:
@@ -119,7 +133,7 @@ def as_row(features: ClipFeatures, todo: Todo) -> dict[str, Any]:
     if features.error is not None:
         status, message = type(features.error).__name__, str(features.error)
     return {
-        "clip": todo.clips[features.index],
+        "clip": todo.name(features.index),
         "layers": features.layers,
         "status": status,
         "message": message,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -16,7 +17,13 @@ from userlogfeat._progress import resumable
 from userlogfeat._typing import ClipId, PathLike
 from userlogfeat.extraction.chunks import Todo, as_row
 from userlogfeat.extraction.tally import ExtractionSummary, Tally
-from userlogfeat.tables import OK, FeatureTable, clip_name, file_stamp
+from userlogfeat.tables import (
+    OK,
+    FeatureTable,
+    canonical_name,
+    clip_name,
+    file_stamp,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -43,6 +50,7 @@ def extract(
     session: SparkSession | None = None,
     master: str | None = None,
     clips_per_task: int | None = None,
+    relative_to: PathLike | None = None,
 ) -> ExtractionSummary:
     """Embed clips and write their features into a table; skip those that are there.
 
@@ -55,7 +63,8 @@ def extract(
     ----------
     clips : iterable of str, bytes or Path; or one of them
         Audio files; folders are walked for them. A path is the row's key just as it is
-        given: ``a.wav`` and ``./a.wav`` are two clips. Repeated paths make one row.
+        given: ``a.wav`` and ``./a.wav`` are two clips, but for `relative_to`. Repeated
+        paths make one row.
     table : str, Path or FeatureTable
         Folder to write; made if missing.
     embedder : estimator, optional
@@ -86,6 +95,10 @@ def extract(
         Clips that a Spark task embeds and adds as one part: the work that is lost, or
         done again, when a worker dies. By default 16 to 64, by their number, and more
         from 1.3 million on. Workers with a GPU do well with a thousand.
+    relative_to : str or Path, optional
+        Folder that holds all clips. Rows are then named by the path from there, however
+        it was given: ``a.wav``, ``./a.wav`` and ``/music/a.wav`` are one clip, and the
+        table can move with its audio.
 
     Returns
     -------
@@ -119,7 +132,11 @@ def extract(
     _check_backend(backend, cluster)
     if isinstance(clips, str | bytes) or hasattr(clips, "__fspath__"):
         clips = [clips]
-    clips = list(dict.fromkeys(map(clip_name, find_audio(map(clip_name, clips)))))
+    clips = map(clip_name, find_audio(map(clip_name, clips)))
+    if relative_to is not None:
+        relative_to = os.path.abspath(relative_to)
+        clips = map(canonical_name, clips)
+    clips = list(dict.fromkeys(clips))
     if not clips:
         raise ValueError("Got no clips: the list or the folders hold no audio files.")
     if embedder is None:
@@ -142,7 +159,9 @@ def extract(
             flush_seconds=flush_seconds,
         ) as writer,
     ):
-        todo, left = _missing(clips, table, retry_failed, N_THREADS[backend])
+        todo, left = _missing(
+            clips, table, retry_failed, N_THREADS[backend], relative_to
+        )
         with Tally(len(clips), len(todo), progress) as tally:
             work = (todo, writer, embedder, tally)
             if backend == "spark" and len(todo):
@@ -192,12 +211,16 @@ def _check_backend(backend, cluster):
             )
 
 
-def _missing(clips, table, retry_failed, n_threads=1):
+def _missing(clips, table, retry_failed, n_threads, relative_to):
     """Clips to embed, and a count of the others by status."""
     known = table.index()
     todo, stamps, left = [], [], Counter()
-    for clip, stamp in zip(clips, _stamps(clips, n_threads), strict=True):
-        row = known.rows.get(clip)
+    names = clips
+    if relative_to is not None:
+        names = [canonical_name(clip, relative_to) for clip in clips]
+    found = zip(clips, names, _stamps(clips, n_threads), strict=True)
+    for clip, name, stamp in found:
+        row = known.rows.get(name)
         if row is not None:
             status = known.statuses[row]
             same = stamp == (known.sizes[row], known.modified[row])
@@ -207,7 +230,8 @@ def _missing(clips, table, retry_failed, n_threads=1):
                 continue
         todo.append(clip)
         stamps.append(stamp)
-    return Todo(todo, np.array(stamps, dtype=np.int64).reshape(-1, 2)), left
+    stamps = np.array(stamps, dtype=np.int64).reshape(-1, 2)
+    return Todo(todo, stamps, relative_to), left
 
 
 def _stamps(clips, n_threads):

@@ -5,7 +5,8 @@ footers  the schema; the footer of a part, checked; how large a part may be
 parts    rows on their way to a file of the table
 writer   filling it, so that a kill at any moment loses and doubles nothing
 reader   ``FeatureTable``: reading it, and looking clips up
-keeping  ``compact``, ``prune``, ``rename_clips``, ``merge_tables``
+keeping  ``compact``, ``prune``, ``rename_clips``, ``merge_tables``, and the one name
+         of a path
 =======  ====================================================================
 """
 
@@ -19,6 +20,7 @@ from userlogfeat.tables.footers import (
 )
 from userlogfeat.tables.keeping import (
     Change,
+    canonical_name,
     compact,
     merge_tables,
     prune,
@@ -37,6 +39,7 @@ __all__ = [
     "PARTS",
     "TableError",
     "as_matrix",
+    "canonical_name",
     "compact",
     "clip_name",
     "file_stamp",

@@ -136,20 +136,37 @@ def rename_clips(
     ValueError
         Where a clip is not below `relative_to`.
     """
-    root = None if relative_to is None else os.path.abspath(relative_to)
 
     def new_name(clip):
-        path = os.path.abspath(os.path.join(base, clip))
-        if root is None:
-            return clip_name(path)
-        if os.path.commonpath([path, root]) != root:
-            raise ValueError(
-                f"The clip {clip!r} is not below {root}: as {path} it could not move "
-                "with it. Pass a folder that holds all clips."
-            )
-        return clip_name(os.path.relpath(path, root))
+        return canonical_name(os.path.join(base, clip), relative_to)
 
     return _changed(FeatureTable(table), new_name, on_locked)
+
+
+def canonical_name(clip: str, relative_to: PathLike | None = None) -> str:
+    """Return the one name of a path: absolute, or relative to a folder.
+
+    Parameters
+    ----------
+    clip : str
+        From the present folder, where it is relative.
+    relative_to : str or Path, optional
+
+    Raises
+    ------
+    ValueError
+        Where the path is not below `relative_to`.
+    """
+    path = os.path.abspath(clip)
+    if relative_to is None:
+        return clip_name(path)
+    root = os.path.abspath(relative_to)
+    if os.path.commonpath([path, root]) != root:
+        raise ValueError(
+            f"The clip {clip!r} is not below {root}: as {path} it could not move "
+            "with it. Pass a folder that holds all clips."
+        )
+    return clip_name(os.path.relpath(path, root))
 
 
 def merge_tables(
