@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +22,7 @@ from userlogfeat.tables import (
 )
 
 SIZES = {"mean": 2}
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "many_files.md"
 
 
 def fill(folder, *parts, fingerprint="f"):
@@ -217,3 +221,35 @@ def test_commands(tmp_path, audio):
     result = CliRunner().invoke(app, ["table", "ls", str(tmp_path / "nothing")])
     assert result.exit_code == 2
     assert "There is no feature table" in result.output
+
+
+@pytest.mark.skipif(not GUIDE.is_file(), reason="no checkout")
+def test_other_programs_read_what_the_guide_says(tmp_path, monkeypatch):
+    """The columns and the lines of docs/guide/many_files.md, run as they stand."""
+    monkeypatch.chdir(tmp_path)
+    fill("features", {"a": 1.0, "b": 2.0}, {"c": 3.0})
+    table = FeatureTable("features")
+    with table.writer(fingerprint="f", layer_sizes=SIZES, made_by="me") as writer:
+        writer.add("bad", status="AudioError", message="no")
+    compact("features")
+    text = GUIDE.read_text("utf-8").replace("embedding", "mean")
+    (line,) = re.findall(r"^polars\.read_parquet\(.*?\)", text, re.MULTILINE)
+    frame = eval(line, {"polars": pl})
+    assert frame["clip"].to_list() == ["a", "b", "c", "bad"]
+    assert frame.schema["mean"] == pl.Array(pl.Float32, 2)
+    rows = re.findall(
+        r"^\| (`.*?`(?:, `\w+`)?) \| (string|binary|double|int64)", text, re.M
+    )
+    listed = {name: kind for names, kind in rows for name in re.findall(r"\w+", names)}
+    types = {"string": pl.String, "binary": pl.Binary, "double": pl.Float64}
+    types["int64"] = pl.Int64
+    kinds = {name: types[kind] for name, kind in listed.items()}
+    assert kinds == {n: t for n, t in frame.schema.items() if n != "mean"}
+    duckdb = pytest.importorskip("duckdb")
+    (query,) = re.findall(r"^SELECT .*;$", text, re.MULTILINE)
+    found = duckdb.sql(query).fetchall()
+    assert sorted((clip, *vector) for clip, vector in found) == [
+        ("a", 1.0, 1.0),
+        ("b", 2.0, 2.0),
+        ("c", 3.0, 3.0),
+    ]
