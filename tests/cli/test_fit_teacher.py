@@ -101,7 +101,7 @@ def test_features_need_no_audio(run, tmp_path, monkeypatch):
         found = json.loads(run(*base, source, "--json").stdout)
         assert found["clips"] == 50
         estimates = CFRegressor.load("m").predict(features[50:])
-        np.testing.assert_allclose(estimates, factors[50:], atol=0.05)
+        np.testing.assert_allclose(estimates, factors[50:], atol=0.2)  # of 2
     pl.DataFrame({"clip": names[:9], "x": names[:9]}).write_csv("few.csv")
     np.save("few.npy", features[:9])
     for wrong, message in {
