@@ -40,6 +40,9 @@ PLAYS = "plays.parquet"  # of those users, where they are kept
 ITEMS_OF_TEACHER = "items"  # folder of the items within the folder of a teacher
 POPULARITY = "popularity"  # column of the items, where it is known
 _METADATA = b"userlogfeat"
+# What damaged files raise, whoever reads them.
+_DAMAGES = (pa.ArrowException, OSError, AttributeError, LookupError)
+_DAMAGES += (TypeError, ValueError)
 _SPARK_METADATA = b"org.apache.spark.sql.parquet.row.metadata"
 DIGEST = "users_digest"  # key in `made_by`: identifies the training
 
@@ -269,14 +272,7 @@ def read_side(
         if notes.get("n_rows", len(matrix)) != len(matrix):
             raise ValueError(f"it has {len(matrix)} of {notes['n_rows']} rows")
         return table["id"].to_numpy(), matrix, made_by
-    except (
-        pa.ArrowException,
-        OSError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _DAMAGES as error:
         raise ValueError(
             f"{folder / name} is damaged, or not written by userlogfeat "
             f"({type(error).__name__}: {error}). Make it again with `userlogfeat "
@@ -338,7 +334,7 @@ def read_plays(folder: PathLike) -> csr_matrix | None:
             table[name].to_numpy() for name in ("user", "item", "count")
         )
         return csr_matrix((counts, (rows, columns)), shape=shape)
-    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
+    except _DAMAGES as error:
         raise ValueError(
             f"{path} is damaged, or not written by userlogfeat "
             f"({type(error).__name__}: {error}). Remove it, and pass the logs instead."

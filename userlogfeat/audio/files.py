@@ -56,6 +56,9 @@ _UNKNOWN_BYTES = (
     (1 << 62, float("inf")),
 )
 _UNKNOWN_SAMPLES = 1 << 62
+_SIZES = re.compile(  # promised and true, in the log of libsndfile
+    r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.M
+)
 
 
 class AudioFile:
@@ -366,11 +369,7 @@ def _check_promise(name, log):
 
     libsndfile itself reads what is there: "data : 176400 (should be 956)".
     """
-    found = re.search(
-        r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)",
-        log,
-        re.M,
-    )
+    found = _SIZES.search(log)
     if found is None:
         return
     promised, held = map(int, found.groups())

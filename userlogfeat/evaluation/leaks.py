@@ -222,11 +222,8 @@ def leak_report(
     """
     n_clips = _n_clips(tracks, artists, features)
     given = {"train": train, "test": test, "teacher": teacher}
-    sets = {
-        name: _rows(rows, name, n_clips)
-        for name, rows in given.items()
-        if rows is not None
-    }
+    given = {name: rows for name, rows in given.items() if rows is not None}
+    sets = {name: _rows(rows, name, n_clips) for name, rows in given.items()}
     pairs = [("train", "test")]
     if teacher is not None:
         pairs += [("teacher", "test"), ("teacher", "train")]
@@ -255,11 +252,8 @@ def leak_report(
         sizes = tuple(len(rows) for rows in both)
         leaks += [Leak(kind, names, *found[kind], sizes) for kind in found]
     compared = {leak.kind for leak in leaks}
-    return LeakReport(
-        leaks,
-        threshold if features is not None else None,
-        tuple(kind for kind in _KINDS if kind not in compared),
-    )
+    missed = tuple(kind for kind in _KINDS if kind not in compared)
+    return LeakReport(leaks, None if features is None else threshold, missed)
 
 
 def _n_clips(tracks, artists, features):

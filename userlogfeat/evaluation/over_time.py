@@ -140,12 +140,9 @@ def evaluate_over_time(
                 per_week.setdefault(name, []).append(value)
         models.pop(number - max_age)
     shape = (len(judged), max_age + 1)
-    return AgeScores(
-        np.arange(max_age + 1),
-        np.array(judged),
-        {name: np.reshape(values, shape).T for name, values in per_week.items()},
-        np.array(n_users),
-    )
+    scores = {name: np.reshape(values, shape).T for name, values in per_week.items()}
+    ages = np.arange(max_age + 1)
+    return AgeScores(ages, np.array(judged), scores, np.array(n_users))
 
 
 def _sums(weeks):

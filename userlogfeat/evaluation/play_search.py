@@ -214,11 +214,9 @@ class HeldOutPlays:
         if self.similarity == "cosine":
             users, items = unit_rows(users), unit_rows(items)
         _, at, k = self.metric.partition("@")
+        length = int(k) if at and k.isdigit() else 10
         scores = evaluate_ranking(
-            held_out[asked],
-            (users, items),
-            k=int(k) if at and k.isdigit() else 10,
-            exclude=history[asked],
+            held_out[asked], (users, items), k=length, exclude=history[asked]
         ).means
         if self.metric not in scores:
             raise ValueError(

@@ -51,12 +51,8 @@ class Fold:
         artists = None
         if self.groups is not None:
             artists = [self.groups.get(clip, "") for clip in clips]
-        return leak_report(
-            range(n),
-            range(n, len(clips)),
-            tracks=[os.path.normpath(clip) for clip in clips],
-            artists=artists,
-        )
+        tracks, test = list(map(os.path.normpath, clips)), range(n, len(clips))
+        return leak_report(range(n), test, tracks=tracks, artists=artists)
 
 
 def read_folds(folder: PathLike, *, tags: bool = False) -> list[Fold]:

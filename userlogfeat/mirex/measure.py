@@ -102,14 +102,11 @@ def measure_package(
             seconds = _seconds(labels)
         arguments = _write_lists(work, labels, tags)
         threads = [] if n_threads is None else ["-numThreads", n_threads]
-        runs = {}
+        python, runs = {"USERLOGFEAT_PYTHON": sys.executable}, {}
         for script, rest in arguments.items():
             command = [folder / script, *threads, work / "scratch", *rest]
             run = run_script(
-                command,
-                log=work / "log.txt",
-                cwd=work,
-                environment={"USERLOGFEAT_PYTHON": sys.executable},
+                command, log=work / "log.txt", cwd=work, environment=python
             )
             if run.status != "ok":
                 raise RuntimeError(

@@ -141,11 +141,9 @@ class EncoderTeacher(nn.Module):
         wanted = [self.head_layers if name in HEAD else (name,) for name in layers]
         sources = {name: self._sources(name) for name in chain(*wanted)}
         own_pooling = [name for name in layers if name not in HEAD]
-        found = self._encode(
-            clips,
-            tuple(dict.fromkeys(chain(*sources.values()))),
-            keep_frames=pooling is None and bool(own_pooling),
-        )
+        names = tuple(dict.fromkeys(chain(*sources.values())))
+        keep_frames = pooling is None and bool(own_pooling)
+        found = self._encode(clips, names, keep_frames)
 
         def pooled_rows(name, pooling):
             parts = zip(*(found[source] for source in sources[name]), strict=True)

@@ -94,12 +94,7 @@ def _pool(n_workers, n_threads):
     New ones would each time begin in another part of the memory that the C library
     hands out, and all parts would grow to the size of the largest batch.
     """
-    return ThreadPoolExecutor(
-        n_workers,
-        thread_name_prefix="compute",
-        initializer=set_torch,
-        initargs=(n_threads,),
-    )
+    return ThreadPoolExecutor(n_workers, "compute", set_torch, (n_threads,))
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has the pool, not its threads

@@ -213,11 +213,10 @@ def merge_tables(
         for number, table in enumerate(sources):
             for place, part in enumerate(table.parts()):
                 rows = table.read_part(part, ["clip", "clip_bytes"])
+                named = zip(row_names(rows), table.live_rows(part), strict=True)
                 names = [
                     name if live and newest[name] == number else None
-                    for name, live in zip(
-                        row_names(rows), table.live_rows(part), strict=True
-                    )
+                    for name, live in named
                 ]
                 path = folder / f"{number}-{place}.parquet"
                 write_part(path, table.renamed_rows(part, names), writer.notes)

@@ -164,13 +164,9 @@ def fit_network(
         best.finish(net)
         return net
 
-    logger.info(
-        "training on %s in %s: %d clips, and %d that validate",
-        device,
-        precision,
-        len(train),
-        len(valid),
-    )
+    counts = len(train), len(valid)
+    words = "training on %s in %s: %d clips, and %d that validate"
+    logger.info(words, device, precision, *counts)
     kept = resumable(
         "Nothing of the training is kept: pass checkpoint=FOLDER to go on next time."
         if checkpoint is None
