@@ -30,11 +30,16 @@ NEAR = 8  # neighbours that new items are placed between
 NOISE = 0.3  # of their distance
 
 
-def fastest(functions, n_repeats):
-    """Least seconds of each function, run in turns."""
+def fastest(functions, n_repeats, *, warm=False):
+    """Least seconds of each function, run in turns; or of its second call, if warm.
+
+    The others have filled the processor's cache with items of theirs meanwhile.
+    """
     times = np.full((n_repeats, len(functions)), np.inf)
     for repeat in range(n_repeats):
         for which, function in enumerate(functions):
+            if warm:
+                function()
             start = time.perf_counter()
             function()
             times[repeat, which] = time.perf_counter() - start
@@ -62,7 +67,7 @@ def one_user(rng):
         "ItemIndex.query, dot": lambda: indices["dot"].query(user, K),
         "ItemIndex.query, cosine": lambda: indices["cosine"].query(user, K),
     }
-    seconds = fastest(list(ways.values()), 50)
+    seconds = fastest(list(ways.values()), 50, warm=True)
     return [
         [way, f"1 x {N_ITEMS:,}", f"{1e3 * s:.2f}", "", ""]
         for way, s in zip(ways, seconds, strict=True)
