@@ -356,7 +356,7 @@ CHECKED = {
         SharedLatentEmbedder(8, network="mlp", max_epochs=1, random_state=0),
         {},
     ),
-    "UserLogEmbedder": (UserLogEmbedder(sample_rate=RATE), ORDER),
+    "UserLogEmbedder": (UserLogEmbedder(layer="embedding", sample_rate=RATE), ORDER),
     "WindowRegressionClassifier": (WindowRegressionClassifier(), {}),
 }
 
@@ -371,6 +371,16 @@ LONG = (
 )
 
 
+@pytest.fixture(scope="module")
+def tiny_teacher(waveforms, factors, tmp_path_factory):
+    """A saved teacher that embeds thirty times as fast as the bundled ones."""
+    folder = tmp_path_factory.mktemp("teacher")
+    data = {"description": "noise", "licence": "none", "non_commercial": False}
+    teacher = CFRegressor("se_cnn", **TINY).fit(waveforms, factors)
+    teacher.save(folder, training_data=data)
+    return folder
+
+
 @pytest.mark.filterwarnings("ignore:Skipping check")
 @pytest.mark.filterwarnings("ignore:No clip of X changes its sign")
 @pytest.mark.filterwarnings("ignore:Waveform .* where full scale is 1")
@@ -381,8 +391,10 @@ LONG = (
         for name in CHECKED
     ],
 )
-def test_scikit_learns_checks(name):
+def test_scikit_learns_checks(name, tiny_teacher):
     estimator, expected = CHECKED[name]
+    if name == "UserLogEmbedder":
+        estimator = clone(estimator).set_params(weights=str(tiny_teacher))
     results = check_estimator(estimator, expected_failed_checks=expected, on_fail=None)
     failed = {
         result["check_name"]: repr(result["exception"])

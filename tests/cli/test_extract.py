@@ -125,6 +125,7 @@ def test_licence_is_a_line_where_the_work_went_well(run, fake, clips, monkeypatc
     assert "love" not in result.stderr
 
 
+@pytest.mark.long
 def test_extract_on_a_cluster(run, spark, clips):
     arguments = ("extract", "clips", "gone.wav", "-o", "t", "--backend", "spark")
     more = ("--master", spark.sparkContext.master, "--clips-per-task", 4)

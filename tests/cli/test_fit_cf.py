@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
 from userlogfeat import cli
 from userlogfeat.cli import fit_cf
@@ -58,6 +59,7 @@ def test_master_is_of_spark(run, tmp_path):
     assert "--master local[2] is of no use without --backend spark" in result.stderr
 
 
+@pytest.mark.long
 def test_fit_cf_on_spark(run, tmp_path, spark):
     plays = [(f"u{u}", 10 * (u % 2) + i) for u in range(40) for i in range(u % 3, 10)]
     frame = pl.DataFrame(plays, ["who", "track"], orient="row")

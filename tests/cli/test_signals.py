@@ -98,13 +98,9 @@ def test_stopped_learning_keeps_nothing(
     assert result.stderr == f"{word}. Nothing was written.\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("clips/gone.wav", 1),
-        pytest.param("clips/1.wav", 0, marks=pytest.mark.long),
-        pytest.param("--unknown", 2, marks=pytest.mark.long),
-    ],
+    ("name", "code"), [("clips/gone.wav", 1), ("clips/1.wav", 0), ("--unknown", 2)]
 )
 def test_exit_codes_of_the_command_itself(clips, name, code):
     with start("extract", clips[0], name, "-o", "t") as process:

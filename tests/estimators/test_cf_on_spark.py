@@ -83,6 +83,7 @@ def logs(spark):
     return frame_of(spark, frame.sample(fraction=1, shuffle=True, seed=0).to_arrow())
 
 
+@pytest.mark.long
 def test_a_frame_gives_the_same_and_its_identifiers(cf, logs):
     found = CFEmbedding(backend="spark", **SETTINGS).fit(logs)
     assert found.user_ids_.tolist() == [f"user {row:02d}" for row in range(30)]
@@ -96,6 +97,7 @@ def test_a_frame_gives_the_same_and_its_identifiers(cf, logs):
     np.testing.assert_allclose(found.item_factors_, cf.item_factors_, atol=1e-4)
 
 
+@pytest.mark.long
 def test_update_goes_on_from_a_frame_by_its_identifiers(cf, logs):
     """The first song is gone: all others have new places, and their old factors."""
     model = CFEmbedding(backend="spark", **SETTINGS).fit(logs)
@@ -111,6 +113,7 @@ def test_update_goes_on_from_a_frame_by_its_identifiers(cf, logs):
         copy.deepcopy(cf).update(logs)  # which was fitted on a matrix
 
 
+@pytest.mark.long
 def test_factors_may_stay_on_the_cluster(spark, logs, tmp_path):
     interactions = read_logs(logs, count="count")
     settings = SETTINGS | {"n_factors": np.int64(3), "alpha": np.float32(2)}

@@ -378,6 +378,7 @@ def test_full_disk_keeps_what_was_done(tmp_path, clips):
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.long
 def test_limited_file_size_keeps_what_was_done(tmp_path, clips):
     """What a full disk does, for those who cannot mount one."""
 

@@ -205,6 +205,7 @@ def test_workers_that_do_not_see_the_table_say_so(spark, tmp_path, clips, monkey
     assert FeatureTable(tmp_path / "t").parts() == []
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_was_done(spark, tmp_path, clips, monkeypatch):
     genuine = on_spark._Job.runs
 
@@ -308,6 +309,7 @@ def test_embedder_that_cannot_be_sent_is_refused(spark, tmp_path, clips):
         run_on(spark, clips, tmp_path / "t", embedder=embedder)
 
 
+@pytest.mark.long
 def test_features_of_the_bundled_model(spark, tmp_path, musicnn):
     """Of audible clips, by workers that load its weights: those of this process."""
     rng = np.random.default_rng(0)

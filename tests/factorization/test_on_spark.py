@@ -73,6 +73,7 @@ def assert_as_good(user_items, **settings):
     assert (np.abs(found - np.mean(local, axis=0)) <= 3 * spread).all()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("spark")
 def test_ranking_of_the_planted_corpus_is_as_good_as_the_local_one():
     corpus = make_listening_corpus(300, 200, 4, duration=0.3, random_state=0)

@@ -8,6 +8,8 @@ import pytest
 from userlogfeat import read_logs
 from userlogfeat._spark import frame_of
 
+pytestmark = pytest.mark.long
+
 NAN = float("nan")
 GOOD = {"user": ["ann", "bob", "eve"], "item": [1, 2, 3]}
 WRONG = {

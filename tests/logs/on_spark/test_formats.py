@@ -11,6 +11,8 @@ from userlogfeat._spark import arrow_table
 from userlogfeat.logs.formats import READERS
 from userlogfeat.logs.on_spark.formats import read_format
 
+pytestmark = pytest.mark.long
+
 
 def hetrec(folder):
     (folder / "user_artists.dat").write_text(

@@ -58,6 +58,7 @@ def test_a_frame_on_the_cluster_gives_what_it_gives_here(spark):
     found.unpersist()
 
 
+@pytest.mark.long
 def test_text_files_and_users_without_plays(spark, tmp_path):
     """Identifiers of digits are numbers; of equal times the row further down holds."""
     (tmp_path / "logs.tsv").mkdir()
@@ -94,6 +95,7 @@ def test_parquet_folders_and_columns_with_dots(spark, tmp_path):
     assert logs.collect().user_items.toarray().tolist() == [[2, 1], [0, 1]]
 
 
+@pytest.mark.long
 def test_columns_may_be_in_the_names_of_folders(spark, tmp_path):
     for day in (1, 2):
         path = tmp_path / f"day={day}" / "part.parquet"
@@ -120,6 +122,7 @@ def test_a_file_that_was_written_anew_is_read_anew(spark, tmp_path):
         logs.unpersist()
 
 
+@pytest.mark.long
 def test_plays_have_counts_where_there_is_such_a_column(spark):
     frame = frame_of(spark, pl.DataFrame({"user": [1], "item": [2]}).to_arrow())
     assert read_plays(frame).user_items.first()["count"] == 1
