@@ -10,6 +10,7 @@ from userlogfeat.datasets.synthetic import make_listening_corpus
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 MADE = {"_build", "auto_examples", "generated", "reference"}  # by Sphinx
+LONG = {"audio", "students"}  # they train networks on audio
 PAGES = sorted(
     page
     for page in DOCS.rglob("*.md")
@@ -26,7 +27,12 @@ def corpus(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.long] if page.stem in LONG else [])
+        for page in (ROOT / "README.md", *PAGES)
+    ],
+    ids=lambda page: page.stem,
 )
 def test_examples_run(page, corpus, tmp_path):
     folder, made = corpus

@@ -476,12 +476,12 @@ def validation_split(
         return _stratified_groups(y, groups, fraction, seed)
     if y is not None:
         rng = np.random.default_rng(seed)
-        valid = [np.arange(0)]
+        chosen = [np.arange(0)]
         for label in np.unique(y):
             rows = rng.permutation(np.flatnonzero(y == label))
             n_valid = max(1, round(fraction * len(rows))) if len(rows) > 1 else 0
-            valid.append(rows[: min(n_valid, len(rows) - 1)])
-        valid = np.sort(np.concatenate(valid))
+            chosen.append(rows[: min(n_valid, len(rows) - 1)])
+        valid = np.sort(np.concatenate(chosen))
         return np.setdiff1d(np.arange(n_clips), valid), valid
     n = n_clips if groups is None else len(np.unique(groups))
     if n < 2:
