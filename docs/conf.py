@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -89,9 +90,15 @@ sphinx_gallery_conf = {
     "show_memory": False,
 }
 
-# Pages made from the code, before Sphinx reads them.
+# Pages made from the code, before Sphinx reads them. What former builds made of
+# code that is gone would be pages that no page links to.
 _generated = DOCS / "generated"
-_generated.mkdir(exist_ok=True)
+shutil.rmtree(_generated, ignore_errors=True)
+_generated.mkdir()
+for _page in (DOCS / "auto_examples").glob("*.rst"):
+    _example = DOCS.parent / "examples" / f"{_page.stem}.py"
+    if _page.stem != "index" and not _example.is_file():
+        _page.unlink()
 (_generated / "data_sets.md").write_text(
     f"# List of data sets\n\n{list_datasets()}", encoding="utf-8"
 )

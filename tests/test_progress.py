@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from userlogfeat import CFEmbedding, LogMel, _progress, show_progress
+from userlogfeat import CFEmbedding, LogMel, MusicnnEmbedder, _progress, show_progress
+from userlogfeat._check import check_audio
 from userlogfeat._progress import VARIABLE, is_shown, progress_bar
 
 
@@ -88,6 +89,14 @@ def test_what_was_decided_is_logged(caplog):
     (record,) = caplog.records
     assert record.name == "userlogfeat.estimators._base"
     assert record.getMessage() == "LogMel: 2 clips (waveforms) on cpu, fp32"
+
+
+def test_the_encoder_is_logged(caplog):
+    embedder = MusicnnEmbedder("MTT_musicnn", device="cpu")
+    with caplog.at_level(logging.INFO, logger="userlogfeat"):
+        embedder._log_decisions(check_audio(["a.wav"]))
+    (message,) = caplog.messages
+    assert message.startswith("MusicnnEmbedder MTT_musicnn: 1 clips (paths) on cpu, ")
 
 
 def test_ctrl_c_says_how_to_go_on():

@@ -170,6 +170,16 @@ def test_failed_clips_are_left_out(kit, tmp_path):
         make(kit.write_table(tmp_path / "two", ["a", "b"], kit.planted()[:2]))
 
 
+def test_numbers_that_are_none_are_missing(kit, tmp_path):
+    names = [f"{i}.wav" for i in range(6)]
+    table = kit.write_table(tmp_path / "t", names, kit.planted()[:6])
+    error = [1.0, float("inf"), float("-inf"), float("nan"), None, 2.0]
+    frame = pl.DataFrame({"clip": names, "item": range(6), "error": error})
+    catalogue = read_catalogue(frame, check_files=False)
+    page = make(table, catalogue=catalogue, colours=["error"])
+    assert '"error":[1.0,null,null,null,null,2.0]' in page.html
+
+
 def test_wrong_input_is_explained(planted_clips, tmp_path):
     _, _, table, catalogue = planted_clips
     with pytest.raises(ValueError, match="expected a feature table or a saved model"):

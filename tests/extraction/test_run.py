@@ -329,8 +329,10 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, clips):
                     raise KeyboardInterrupt
                 yield clip
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stop:
         run(clips, tmp_path / "t", embedder=Stopped())
+    kept = f"What was done is kept in {tmp_path / 't'}: the same call goes on."
+    assert stop.value.__notes__ == [kept]
     assert FeatureTable(tmp_path / "t").clips() == clips[:5]
     run(clips, tmp_path / "t")
     run(clips, tmp_path / "whole")

@@ -190,6 +190,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             decided.append(f"{n_decoders(self.n_jobs)} threads decode")
         text = ", ".join(decided)
         name = type(self).__name__
+        for key in ("encoder", "weights", "model"):
+            if isinstance(chosen := vars(self).get(key), str | os.PathLike):
+                name += f" {chosen}"
         logger.info("%s: %d clips (%s) on %s", name, len(clips), clips.kind, text)
 
     def _device_name(self):

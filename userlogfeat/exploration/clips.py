@@ -7,6 +7,7 @@ the page says so.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ class Clips:
         return len(self.names)
 
     def column(self, name: str) -> list | None:
-        """Return a column of the catalogue, None where a value is missing.
+        """Return a column of the catalogue, None where a value is missing or infinite.
 
         None in place of the list where no shown clip has a value.
         """
@@ -87,7 +88,10 @@ class Clips:
             return None
         values = self.catalogue.frame[name].to_list()
         found = [values[row] if row >= 0 else None for row in self.rows]
-        found = [None if is_missing(value) else value for value in found]
+        found = [
+            None if is_missing(value) or value in (math.inf, -math.inf) else value
+            for value in found
+        ]
         return None if all(value is None for value in found) else found
 
 
@@ -187,8 +191,9 @@ def gather(
     if len(good) < MIN_CLIPS:
         raise ValueError(
             f"Got {len(good)} clips with features, expected {MIN_CLIPS} or more for a "
-            f"map. {' '.join(notes)} Clips of two tables are matched by their paths, "
-            "as these were given when the features were extracted."
+            f"map. {' '.join(notes)}".rstrip()
+            + " Clips of two tables are matched by their paths, as these were given "
+            "when the features were extracted." * (len(tables) > 1)
         )
     if len(good) > max_clips:
         notes.append(
