@@ -47,12 +47,12 @@ CASES = (
     (
         "HuBERT base, 95 M",
         lambda: (HubertModel(HubertConfig()), Wav2Vec2FeatureExtractor()),
-        {1.0: 8, 10.0: 2},
+        {1.0: 4, 5.0: 1},
     ),
     (
         "HuBERT small",
         lambda: (HubertModel(HubertConfig(**SMALL)), Wav2Vec2FeatureExtractor()),
-        {1.0: 16},
+        {1.0: 8},
     ),
     (
         "wav2vec 2.0 small, layer norms, lengths from 0.7 to 1.3 s",
@@ -60,7 +60,7 @@ CASES = (
             Wav2Vec2Model(Wav2Vec2Config(**SMALL, **MASKED)),
             Wav2Vec2FeatureExtractor(return_attention_mask=True),
         ),
-        {1.0: 16},
+        {1.0: 8},
     ),
     (
         "AST small, 1 s of spectrogram",
@@ -68,7 +68,7 @@ CASES = (
             ASTModel(ASTConfig(**SMALL, max_length=104)),
             ASTFeatureExtractor(max_length=104),
         ),
-        {1.0: 16},
+        {1.0: 8},
     ),
 )
 
