@@ -138,7 +138,7 @@ def evidence(results):
         axes.set_title(title, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(
-        list(place.values()), [f"{name}: {n:,}" for n, name in place], fontsize=8
+        list(place.values()), [f"{name} ({n:,})" for n, name in place], fontsize=8
     )
     panels[0].set_ylim(-0.6, len(tasks) - 0.4)
     figure.supxlabel("points gained by the estimate of listeners' factors", fontsize=9)
