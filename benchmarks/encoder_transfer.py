@@ -60,7 +60,7 @@ class SoundEffects:
         self.network.load_state_dict(own)
         self.weights_hash = hashlib.sha256(file.read_bytes()).hexdigest()
         self.filters = mel_filters()
-        self.window = torch.hann_window(N_FFT, periodic=False)
+        self.hann = torch.hann_window(N_FFT, periodic=False)
 
     def __call__(self, waveforms, lengths):
         """Embedding of each block of clips of one length."""
@@ -68,7 +68,7 @@ class SoundEffects:
             waveforms,
             N_FFT,
             HOP,
-            window=self.window,
+            window=self.hann,
             pad_mode="constant",
             return_complex=True,
         )

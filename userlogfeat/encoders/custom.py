@@ -27,7 +27,8 @@ class CustomEncoder(WindowedEncoder):
         Its call maps waveforms (clips, samples) and lengths (clips,) to {layer: (clips,
         frames, size)}. A torch module is moved to the device of its input. It may have
         more of what :class:`userlogfeat.encoders.Encoder` lists (`name`, `revision`,
-        `weights_hash`, `license`, `min_samples`, `frame_rate`, `default_layer`).
+        `weights_hash`, `license`, `min_samples`, `frame_rate`, `default_layer`), and
+        `window`: the seconds that it was made for.
     window, hop : float, optional
         Seconds of a window, and between the starts of two; None reads clips whole.
     """
