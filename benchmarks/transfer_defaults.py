@@ -13,6 +13,7 @@ histories), by their estimates; the plain way is the mean factor of the nearest 
 
 Teachers are kept, and a row is recorded as soon as it is measured: a killed run goes on
 with `--only` where it ended. Rows of tasks that are not measured stay as recorded.
+Teachers are of the library that trained them: after a change, remove their folder.
 """
 
 import argparse
