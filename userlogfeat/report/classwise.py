@@ -124,9 +124,10 @@ class ClasswiseDisplay:
         keys = {"difference": recall[0] - recall[1], "count": -counts}
         rows = np.argsort(keys.get(order, np.zeros(len(classes))), kind="stable")
         low, high = _wilson(correct, counts)
-        of_classes = (values[:, rows] for values in (recall, low, high))
-        names = [str(label) for label in classes[rows]]
-        return cls(names, counts[rows], *of_classes, list(predictions)).plot(ax=ax)
+        recall, low, high = (values[:, rows] for values in (recall, low, high))
+        labels = [str(label) for label in classes[rows]]
+        display = cls(labels, counts[rows], recall, low, high, list(predictions))
+        return display.plot(ax=ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
