@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils.validation import check_array, validate_data
 
 from userlogfeat._check import check_audio
@@ -27,19 +26,18 @@ from userlogfeat.estimators._base import (
     resolve_precision,
 )
 from userlogfeat.estimators._designs import ClipDesign
-from userlogfeat.estimators._head_choice import (
-    BATCH_SIZE,
-    CANDIDATES,
-    MIN_ARTISTS,
-    choose_head,
-)
+from userlogfeat.estimators._head_choice import CANDIDATES, MIN_ARTISTS, choose_head
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups, standardised
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
 from userlogfeat.networks.teacher import EncoderTeacher
-from userlogfeat.training.heads import estimate_factors, fit_ridge_head
-from userlogfeat.training.processes import share_rows
+from userlogfeat.training.heads import (
+    estimate_briefly,
+    estimate_factors,
+    fit_ridge_head,
+)
+from userlogfeat.training.processes import join, on_first, share_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -222,36 +220,52 @@ class FactorHead:
         regressor, trainer = self.regressor, Trainer(self.regressor)
         groups = check_groups(groups, features)
         given = features, y, weight, groups
-        head, loss = regressor.head, regressor._loss
-        if head == "auto":
-            (head, loss), results = self._choose(trainer, *given)
-            regressor.chosen_ = {"head": head}
-            if head == "mlp":
-                regressor.chosen_["loss"] = loss
+        candidate = regressor.head, regressor._loss
+        fitted = None
+        if regressor.head == "auto":
+            fitted = self._fit_candidate(trainer, CANDIDATES[0], *given)
+            candidate, results = self._choose(trainer, fitted[1]["alpha_"], *given)
+            regressor.chosen_ = {"head": candidate[0]}
+            if candidate[0] == "mlp":
+                regressor.chosen_["loss"], fitted = candidate[1], None
             regressor.candidates_ = results
-        regressor.head_, fitted = self._fit_candidate(trainer, (head, loss), *given)
-        for name, value in fitted.items():
+        fitted = fitted or self._fit_candidate(trainer, candidate, *given)
+        regressor.head_, attributes = fitted
+        for name, value in attributes.items():
             setattr(regressor, name, value)
 
-    def _choose(self, trainer, features, y, weight, groups):
-        """Choose a head and its loss, and report it."""
+    def _choose(self, trainer, alpha, features, y, weight, groups):
+        """Choose a head and its loss, by short fits, and report it."""
         regressor, start = self.regressor, time.perf_counter()
-        trainer = copy.copy(trainer)  # one that shows and keeps no epochs
-        trainer.estimator = clone(regressor).set_params(
-            checkpoint=None, verbose=0, batch_size=max(regressor.batch_size, BATCH_SIZE)
-        )
         candidates = CANDIDATES
         if regressor.loss is not None:
-            candidates = (("ridge", None), ("mlp", regressor.loss))
+            candidates = (CANDIDATES[0], ("mlp", regressor.loss))
+        data = standardised(features)
 
         def estimate(candidate, train, held):
-            parts = (None if a is None else a[train] for a in (y, weight, groups))
-            head, _ = self._fit_candidate(trainer, candidate, features[train], *parts)
-            return read_rows(head, as_tensor(features[held])).numpy()
+            if candidate == CANDIDATES[0]:
+                parts = (None if a is None else a[train] for a in (y, weight, groups))
+                given = candidate, features[train], *parts
+                head, _ = self._fit_candidate(trainer, *given, alphas=(alpha,))
+                return read_rows(head, as_tensor(features[held])).numpy()
+            n_units, seed = y.shape[1], trainer.seed
+            network = ClipDesign(regressor).build(data, n_units=n_units, seed=seed)
+            return estimate_briefly(
+                network,
+                data.inputs.array,
+                *(as_tensor(part) for part in (y, weight)),
+                (train, held),
+                loss=resolve_loss(candidate[1], "loss"),
+                lr=regressor.lr,
+                seed=seed,
+            )
 
-        chosen, results = choose_head(
-            estimate, y, candidates=candidates, groups=groups, seed=trainer.seed
-        )
+        def choose():
+            return choose_head(
+                estimate, y, candidates=candidates, groups=groups, seed=trainer.seed
+            )
+
+        chosen, results = on_first(join(), choose)
         found = ", ".join(
             f"{r['head']}{'' if r['loss'] is None else ' ' + str(r['loss'])} "
             f"{r['own_artist']:.3f} ({r['cosine']:.3f})"

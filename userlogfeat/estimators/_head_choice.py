@@ -26,7 +26,6 @@ CANDIDATES = (
 )
 N_FOLDS = 3
 MIN_ARTISTS = 30  # fewer cannot distinguish heads: they get the simplest
-BATCH_SIZE = 64  # at least: MLPs rank as with 16, in a third of the time
 MAX_CLIPS = 2_000  # for the choice, drawn from all artists alike: it costs seconds
 
 

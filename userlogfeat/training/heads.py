@@ -8,13 +8,17 @@ from sklearn.model_selection import GroupKFold, KFold
 from torch import Tensor, nn
 
 from userlogfeat._pages import see
-from userlogfeat._threads import one_blas_thread
+from userlogfeat._threads import limit_torch, one_blas_thread
 from userlogfeat.losses import weighted_mean
 from userlogfeat.networks.data_parallel import all_gather
 from userlogfeat.networks.mlp import mlp, standardise_input
 from userlogfeat.training.loop import seeded
 
 N_FOLDS = 5  # of the cross-validation that chooses the regularisation
+# Training that compares heads: steps at most, clips a step, rate of learning; between
+# which steps it is evaluated, and after how many without a lower loss it stops.
+BRIEF_STEPS, BRIEF_BATCH, BRIEF_LR = 200, 64, 2.0
+BRIEF_EVERY, BRIEF_PATIENCE = 10, 3
 
 
 def fit_ridge_head(
@@ -140,6 +144,69 @@ def estimate_factors(
     estimate = getattr(network, "penultimate", network)
     losses = loss(predicted=all_gather(estimate(x)).float(), target=batch["factors"])
     return {"loss": weighted_mean(losses, batch["weight"])}
+
+
+def estimate_briefly(
+    network: nn.Module,
+    inputs: Tensor,
+    factors: Tensor,
+    weight: Tensor,
+    split: tuple[np.ndarray, np.ndarray],
+    *,
+    loss: Callable[..., Tensor],
+    lr: float,
+    seed: int,
+) -> np.ndarray:
+    """Train an MLP head in few, large steps, which suffices to compare it with others.
+
+    Parameters
+    ----------
+    network : Module
+        Changed in place.
+    inputs : Tensor (n_clips, n_features)
+        Standardised features.
+    factors : Tensor (n_clips, n_factors)
+    weight : Tensor (n_clips,)
+    split : (ndarray, ndarray)
+        Rows to train on, and rows to estimate.
+    loss : callable
+        ``loss(predicted=..., target=...)`` -> (n_clips,).
+    lr : float
+        Learning rate for batches of 32; these are larger, and so is it.
+    seed : int
+        Seed of the batches.
+
+    Returns
+    -------
+    ndarray (n_estimated, n_factors), float32
+        After the step of least loss on these rows: the number of steps is chosen on
+        them, as the regularisation of a ridge is.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=BRIEF_LR * lr)
+    generator = torch.Generator().manual_seed(seed)
+    train, held = (torch.from_numpy(rows) for rows in split)
+    rows, least, best, since = train[:0], np.inf, None, 0
+    with limit_torch(1):
+        for step in range(1, BRIEF_STEPS + 1):
+            if not len(rows):
+                rows = train[torch.randperm(len(train), generator=generator)]
+            batch, rows = rows[:BRIEF_BATCH], rows[BRIEF_BATCH:]
+            losses = loss(predicted=network(inputs[batch]), target=factors[batch])
+            optimizer.zero_grad()
+            weighted_mean(losses, weight[batch]).backward()
+            optimizer.step()
+            if step % BRIEF_EVERY:
+                continue
+            with torch.no_grad():
+                estimate = network(inputs[held])
+                losses = loss(predicted=estimate, target=factors[held])
+                mean = float(weighted_mean(losses, weight[held]))
+            since += 1
+            if best is None or mean < least:
+                least, best, since = mean, estimate, 0
+            if since == BRIEF_PATIENCE:
+                break
+    return best.numpy()
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
