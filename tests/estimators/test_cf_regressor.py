@@ -717,6 +717,29 @@ def test_auto_is_stored_with_the_model(tmp_path, monkeypatch, caplog):
     assert loaded.candidates_ == teacher.candidates_
 
 
+def test_auto_keeps_the_ridge_that_it_compared(monkeypatch):
+    """A linear map: the ridge is fitted on all clips once, and in three folds."""
+    from userlogfeat.estimators import _factor_head
+
+    calls, fit = [], _factor_head.fit_ridge_head
+
+    def count(features, *args, alphas, **rest):
+        calls.append((len(features), len(alphas)))
+        return fit(features, *args, alphas=alphas, **rest)
+
+    monkeypatch.setattr(_factor_head, "fit_ridge_head", count)
+    rng = np.random.default_rng(0)
+    X, artists = rng.normal(size=(120, 6)), np.arange(120) // 3
+    Y = X @ rng.normal(size=(6, 4))
+    settings = {"factor_norm": "raw", "random_state": 0}
+    teacher = CFRegressor("mlp", **settings).fit(X, Y, groups=artists)
+    assert teacher.chosen_ == {"head": "ridge"}
+    assert calls == [(120, 11)] + 3 * [(pytest.approx(80, abs=3), 1)]
+    fixed = CFRegressor("mlp", head="ridge", **settings).fit(X, Y, groups=artists)
+    np.testing.assert_array_equal(teacher.predict(X), fixed.predict(X))
+    assert teacher.alpha_ == fixed.alpha_
+
+
 def test_artists_weigh_the_same():
     """One artist has 90 of 100 clips: its factors are not the mean of the estimates."""
     rng = np.random.default_rng(0)

@@ -7,7 +7,8 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
 from userlogfeat import CFRegressor
-from userlogfeat.training.heads import fit_ridge_head
+from userlogfeat.networks.mlp import mlp
+from userlogfeat.training.heads import estimate_briefly, fit_ridge_head
 
 N = 120
 SETTINGS = {
@@ -185,3 +186,33 @@ def test_a_loss_that_explodes_says_what_to_change(planted):
     features, factors, weight = planted
     with pytest.raises(ValueError, match=r"train_loss became .* Lower lr"):
         fit_mlp_head(features, factors, sample_weight=weight, **SETTINGS | {"lr": 1e30})
+
+
+def test_brief_training_ends_where_estimates_are_best():
+    """Absolute values are learned; of noise, nothing is better than the mean."""
+    rng = np.random.default_rng(0)
+    inputs = torch.from_numpy(rng.normal(size=(264, 3)).astype(np.float32))
+    split = np.arange(200), np.arange(200, 264)
+
+    def estimate(factors):
+        torch.manual_seed(0)
+        network = mlp((3, 32, 3))
+        seen = []
+
+        def loss(predicted, target):
+            if not predicted.requires_grad:
+                seen.append(float((predicted - target).square().mean()))
+            return (predicted - target).square().mean(dim=1)
+
+        rest = factors, torch.ones(264), split
+        found = estimate_briefly(network, inputs, *rest, loss=loss, lr=1e-2, seed=0)
+        error = np.square(found - factors[split[1]].numpy()).mean()
+        assert error == pytest.approx(min(seen), rel=1e-5)
+        return error / factors[split[1]].var().item(), len(seen)
+
+    error, n_seen = estimate(inputs.abs())
+    assert error < 0.1
+    noise = torch.from_numpy(rng.normal(size=(264, 3)).astype(np.float32))
+    error, n_seen_of_noise = estimate(noise)
+    assert 0.9 < error < 1.3
+    assert n_seen_of_noise < n_seen

@@ -146,10 +146,12 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     artists, and ranks the artists left out: the own one should be the nearest to the
     estimate. Among heads whose mean rank is within a standard error of the best, it
     takes the one with the largest cosine. At most 2,000 clips are used for that, as
-    many of each artist as possible, in batches of at least 64, so it takes seconds
-    where a ridge takes a fraction of one: ``benchmarks/teacher_head.py`` has both, and
-    what is chosen. `groups` of `fit` are the artists; without them, clips of equal
-    factors are by one artist, and where no two are equal it is the ridge.
+    many of each artist as possible. The MLPs that are compared take 200 steps of 64
+    clips at most, and stop where the artists left out are estimated best; the ridge has
+    the regularisation that is chosen on all clips. ``benchmarks/teacher_head.py`` has
+    what that costs, and what is chosen. `groups` of `fit` are the artists; without
+    them, clips of equal factors are by one artist, and where no two are equal it is the
+    ridge.
     ``head="ridge"`` is the fast choice.
 
     References

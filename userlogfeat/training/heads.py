@@ -199,8 +199,11 @@ def estimate_briefly(
                 continue
             with torch.no_grad():
                 estimate = network(inputs[held])
-                losses = loss(predicted=estimate, target=factors[held])
-                mean = float(weighted_mean(losses, weight[held]))
+                parts = estimate.split(BRIEF_BATCH), factors[held].split(BRIEF_BATCH)
+                losses = [
+                    loss(predicted=y, target=t) for y, t in zip(*parts, strict=True)
+                ]
+                mean = float(weighted_mean(torch.cat(losses), weight[held]))
             since += 1
             if best is None or mean < least:
                 least, best, since = mean, estimate, 0
