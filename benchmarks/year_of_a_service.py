@@ -539,13 +539,15 @@ def main():
         print(rows[-2:], costs[-1], flush=True)
     aged = ", ".join(
         f"{row['age']}: {row['mean']:.3f} "
-        f"({-row['lost']:+.3f} ± {row['lost_error']:.3f})"
+        f"({0 - row['lost']:+.3f} ± {row['lost_error']:.3f})"
         for row in ages()
     )
     print(aged, flush=True)
     world = World(n_weeks=args.weeks)
     with tempfile.TemporaryDirectory() as folder:
         scores, seconds, events, faults = year(world, folder)
+    rows = planted_rows(scores) + rows
+    short = [f"{row[0]}, {row[1]} ({row[4]})" for row in rows if float(row[4]) < 0.97]
     plot(HERE / "figures" / "year_of_a_service.png", scores, seconds)
     disturbed = ", ".join(f"{n} {name}" for name, n in events.items())
     late = np.mean(seconds[-10:])
@@ -559,8 +561,9 @@ def main():
             *("logs", "items", "NDCG@10", "oracle's", "ratio", "required"),
             "items, users a judged week",
         ],
-        planted_rows(scores) + rows,
+        rows,
         [
+            f"Below the required ratio: {'; '.join(short) or 'nothing'}.",
             f"Faults found at the end: {', '.join(faults) or 'none'}.",
             f"Jobs disturbed: {disturbed}.",
             f"Processor seconds of a week's job: {filled:.2f} in the ten weeks after "
