@@ -94,7 +94,9 @@ def _table(rows, header):
 
 
 def _cell(value):
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.3f}"
+    return str(value)
 
 
 def show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:
