@@ -144,30 +144,30 @@ def labelled():
     """
     known, factors = read_spotify(), fit_factors()
     rng = np.random.default_rng(SEED)
-    teach = np.flatnonzero(known.has_logs & ~known.sealed)
-    teach = np.sort(rng.permutation(teach)[:MAX_CLIPS])
+    logged = np.flatnonzero(known.has_logs & ~known.sealed)
+    logged = np.sort(rng.permutation(logged)[:MAX_CLIPS])
     others = ~known.sealed & ~known.has_logs & (known.genres != "")
     others &= ~np.isin(known.artists, known.artists[known.has_logs])
     yield (
         "Spotify, 6 genres",
         known.X,
         known.genres,
-        np.stack([factors[artist] for artist in known.ids[teach].tolist()]),
-        known.ids[teach],
-        (teach, *halves(np.flatnonzero(others), known.artists)),
+        np.stack([factors[artist] for artist in known.ids[logged].tolist()]),
+        known.ids[logged],
+        (logged, *halves(np.flatnonzero(others), known.artists)),
     )
     X, ids = read_taffc()
     clips = pl.read_csv(data_folder() / "taffc" / "clips.csv")
     artists, sealed = clips["artist"].to_numpy(), seal(clips["artist"].to_numpy())
     has_logs = np.array([artist in factors for artist in ids.tolist()])
-    teach = np.flatnonzero(has_logs & ~sealed)
+    logged = np.flatnonzero(has_logs & ~sealed)
     yield (
         "TAFFC, 4 quadrants",
         X,
         clips["quadrant"].to_numpy(),
-        np.stack([factors[artist] for artist in ids[teach].tolist()]),
-        ids[teach],
-        (teach, *halves(np.flatnonzero(~has_logs & ~sealed), artists)),
+        np.stack([factors[artist] for artist in ids[logged].tolist()]),
+        ids[logged],
+        (logged, *halves(np.flatnonzero(~has_logs & ~sealed), artists)),
     )
 
 
@@ -195,7 +195,7 @@ def accuracies(columns, y, train, test, n_draws):
 def controls(n_draws):
     """Rows of the table of losses: gains of an SVM, and what controls leave of them."""
     table = []
-    for name, X, y, Y, artists, (teach, train, test) in labelled():
+    for name, X, y, Y, artists, (logged, train, test) in labelled():
         _, first, item = np.unique(artists, return_index=True, return_inverse=True)
         rng = np.random.default_rng(SEED)
         factors = {
@@ -204,7 +204,7 @@ def controls(n_draws):
             "same artist": rng.normal(size=(len(first), Y.shape[1]))[item],
         }
         projected = random_projection(
-            X.astype(np.float64), teach, n_factors=Y.shape[1], length=None, seed=SEED
+            X.astype(np.float64), logged, n_factors=Y.shape[1], length=None, seed=SEED
         )
         rest = y, train, test, n_draws
         features = accuracies([X], *rest)
@@ -213,7 +213,7 @@ def controls(n_draws):
             found = {}
             for arm, targets in factors.items():
                 teacher = CFRegressor("mlp", random_state=SEED, **settings)
-                teacher.fit(X[teach], targets, groups=artists)
+                teacher.fit(X[logged], targets, groups=artists)
                 found[arm] = accuracies([X, teacher.predict(X)], *rest)
             true = found.pop("true")
             for i, n in enumerate(N_LABELS):
@@ -241,7 +241,7 @@ def main():
         note = (
             "SVM on features and estimates. Means and standard errors of "
             f"{arguments.draws} draws of labels; no artist is in two of teacher, "
-            f"training and test. At most {MAX_CLIPS} clips teach. VGGish's and "
+            f"training and test. At most {MAX_CLIPS} clips train teachers. VGGish's and "
             "Whisper's features have no labels."
         )
         title = "Losses of teachers, beyond three controls: development artists"
