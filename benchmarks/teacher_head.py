@@ -241,8 +241,8 @@ def main():
         note = (
             "SVM on features and estimates. Means and standard errors of "
             f"{arguments.draws} draws of labels; no artist is in two of teacher, "
-            f"training and test. At most {MAX_CLIPS} clips train teachers. VGGish's and "
-            "Whisper's features have no labels."
+            f"training and test. At most {MAX_CLIPS} clips train teachers. "
+            "VGGish's and Whisper's features have no labels."
         )
         title = "Losses of teachers, beyond three controls: development artists"
         rows = controls(arguments.draws)
