@@ -72,6 +72,15 @@ def test_clips_of_one_length_go_together():
     assert network.calls == [2, 2]
 
 
+def test_a_layer_of_the_name_of_heads():
+    """Without a head, "embedding" is the encoder's: a bug asked for a head."""
+    network = Levels()
+    network.layer_sizes = {"embedding": 1}
+    network.forward = lambda x, lengths: {"embedding": x[:, :FRAME, None]}
+    found = EncoderEmbedder(network, layer="embedding").transform([ramp(1.0)])
+    np.testing.assert_allclose(found, [[0.0]], atol=1e-6)
+
+
 def test_an_hour_is_pooled_bit_by_bit():
     """No pass reads more than a window, however long the clip is."""
     network = Levels()

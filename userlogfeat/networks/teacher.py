@@ -138,9 +138,11 @@ class EncoderTeacher(nn.Module):
         """
         if "output" in layers:
             return add_output(self, clips, layers, pooling=pooling)
-        wanted = [self.head_layers if name in HEAD else (name,) for name in layers]
+        # An encoder may have an "embedding", too: without a head that is the one.
+        heads = HEAD if self.head is not None else ("head_input",)
+        wanted = [self.head_layers if name in heads else (name,) for name in layers]
         sources = {name: self._sources(name) for name in chain(*wanted)}
-        own_pooling = [name for name in layers if name not in HEAD]
+        own_pooling = [name for name in layers if name not in heads]
         names = tuple(dict.fromkeys(chain(*sources.values())))
         keep_frames = pooling is None and bool(own_pooling)
         found = self._encode(clips, names, keep_frames)
@@ -151,12 +153,12 @@ class EncoderTeacher(nn.Module):
 
         pooled = {}
         for name in layers:
-            if name in HEAD:
+            if name in heads:
                 rows = (pooled_rows(n, self.head_pooling) for n in self.head_layers)
                 values = [torch.cat(parts) for parts in zip(*rows, strict=True)]
             else:
                 values = pooled_rows(name, pooling)
-            if name == "embedding":
+            if name == "embedding" and self.head is not None:
                 values = list(self.head(torch.stack(values)))
             pooled[name] = values
         return pooled
