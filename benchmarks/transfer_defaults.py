@@ -50,7 +50,7 @@ FOLDER = HERE / "transfer_defaults.fits"
 MIN_LISTENERS = 3
 MAX_TEST = 3_000  # test clips of Spotify's, drawn at random
 N_SPLITS = 4  # halves of artists, where no split is published
-MIN_CLIPS = 30  # of a class, where the artists to teach are taken from the set
+MIN_CLIPS = 30  # of a class, where teaching artists are taken from the set
 N_TEACHERS = 3  # of each control; the seeds take turns
 N_NEIGHBOURS = 20
 FORMER = (
@@ -63,7 +63,7 @@ CHANGES = {"permuted logs": permute_factors, "same artist": distinct_factors}
 
 @dataclass(frozen=True)
 class Teaching:
-    """What a teacher learns from, and settings other than the defaults."""
+    """Data that a teacher learns from, and settings other than the defaults."""
 
     name: str
     X: np.ndarray
@@ -146,11 +146,11 @@ def spotify(logs="HetRec", n_artists=None, former=False):
     else:
         factors, keys = playlist_factors(), known.artists
     open_ = ~known.sealed
-    taught = open_ & np.array([key in factors for key in keys.tolist()])
+    teaching = open_ & np.array([key in factors for key in keys.tolist()])
     labelled = (known.genres != "") & open_
-    labelled &= ~np.isin(known.artists, known.artists[taught])
-    names = rng.permutation(np.unique(known.artists[taught]))
-    rows = np.flatnonzero(taught & np.isin(known.artists, names[:n_artists]))
+    labelled &= ~np.isin(known.artists, known.artists[teaching])
+    names = rng.permutation(np.unique(known.artists[teaching]))
+    rows = np.flatnonzero(teaching & np.isin(known.artists, names[:n_artists]))
     title = f"Spotify genres, {logs}" + (", former defaults" if former else "")
     name = f"{title} {n_artists}"
     own = np.stack([factors[key] for key in keys[rows].tolist()])
@@ -182,12 +182,12 @@ def musicnn_clips():
 def clip_teaching(*sets):
     """Teaching by musicnn's tags of all clips of sets whose artists are in the logs."""
     clips, _, logs, factors = musicnn_clips()
-    taught = join(clips[name][logs.usable(clips[name])] for name in sets)
+    teaching = join(clips[name][logs.usable(clips[name])] for name in sets)
     return Teaching(
         "musicnn " + " ".join(sets),
-        taught.taggram_meanstd(),
-        factors[logs.columns(taught.artists)],
-        taught.artists,
+        teaching.taggram_meanstd(),
+        factors[logs.columns(teaching.artists)],
+        teaching.artists,
     )
 
 
@@ -518,8 +518,10 @@ def keep(rows):
             "artists (clips where artists are unknown) and seeds, each with its own t "
             "quantile: they hold for few of them.",
             f"A seed draws labels and the projection; {N_TEACHERS} teachers of each "
-            "control take turns. Nothing is set but seeds. No test artist taught, and "
-            "no choice was made on these tests.",
+            "control take turns. Nothing is set but seeds. No test artist is a "
+            "teaching one. No choice was made on these tests, but one: on TAFFC's "
+            "quadrants an SVM with C searched was seen (3 seeds), and dropped for its "
+            "cost.",
             f"Spotify: {MAX_TEST} tracks of sealed artists. Former defaults: linear "
             "confidences of counts, alpha 40, ridge, clips of equal weight. TAFFC, "
             f"GTZAN audio and convnet: {N_SPLITS} halves of the artists without logs. "

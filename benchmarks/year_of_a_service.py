@@ -464,7 +464,7 @@ def real_year(name, rng):
 
 
 def ages():
-    """What a model loses with its age in a world that drifts."""
+    """Quality by the age of a model, in a world that drifts."""
     from userlogfeat import CFEmbedding
     from userlogfeat.evaluation.over_time import evaluate_over_time
 

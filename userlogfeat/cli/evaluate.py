@@ -257,6 +257,7 @@ def evaluate(
 ) -> Result:
     """Evaluate how well a model ranks held-out plays."""
     import numpy as np
+    from scipy import sparse
 
     from userlogfeat.evaluation.ranking import unit_rows
     from userlogfeat.evaluation.recommendation import evaluate_ranking
@@ -299,7 +300,8 @@ def evaluate(
         embeddings = tuple(unit_rows(np.asarray(side)) for side in embeddings)
     known, popularity = {"k": k or [10], "exclude": before[asked]}, sides.popularity
     if played:
-        popularity = np.asarray((before > 0).sum(axis=0)).ravel()
+        counted = sparse.csr_matrix(before) > 0
+        popularity = np.asarray(counted.sum(axis=0)).ravel()
         known["item_counts"] = popularity
     popular = np.ones((len(asked), 1), np.float32), popularity[:, None]
     scores, baseline = (

@@ -151,8 +151,9 @@ def recommend(
     )
     sources = zip((exclude, users if known_users else history), left_out, strict=True)
     there = [str(path) for path, logs in sources if logs is not None]
-    values["left_out"] = dict(zip(there, n_excluded, strict=True))
-    for path, n_pairs in values["left_out"].items():
+    pairs_left_out = dict(zip(there, n_excluded, strict=True))
+    values["left_out"] = pairs_left_out
+    for path, n_pairs in pairs_left_out.items():
         text += f"\n{n_pairs} pairs of {path} were left out"
     print_failures(found.failed)
     values["failed"] = found.failed
