@@ -232,23 +232,6 @@ def without(teaching, artists):
     return Teaching(f"{teaching.name} for GTZAN", *columns)
 
 
-def gtzan_audio():
-    """Genres of 100 GTZAN clips; the teacher's artists are TAFFC's others."""
-    clips, labels, *_ = musicnn_clips()
-    own = clips["gtzan"]
-    groups = np.where(own.artists == "", [str(path) for path in own.paths], own.artists)
-    return Task(
-        "GTZAN audio, musicnn",
-        own.taggram_meanstd(),
-        labels["gtzan"],
-        halves(labels["gtzan"], groups),
-        without(clip_teaching("taffc"), gtzan_names()),
-        groups,
-        n_labels=(5,),
-        plain_X=own.layer(("max_pool",)),
-    )
-
-
 def gtzan_names():
     """Return the normalised names of GTZAN's artists that the logs know."""
     join_ = pl.read_csv(data_folder() / "gtzan_lastfm_join.csv")
@@ -463,7 +446,6 @@ TASKS = {
     "esc10": esc10,
     "taffc_quadrants": partial(taffc, "quadrants"),
     "taffc_genres": partial(taffc, "genres"),
-    "gtzan_audio": gtzan_audio,
     "gtzan_tags": gtzan_tags,
     "gtzan": gtzan,
     "ballroom": lambda: convnet(
@@ -524,7 +506,7 @@ def keep(rows):
             "cost.",
             f"Spotify: {MAX_TEST} tracks of sealed artists. Former defaults: linear "
             "confidences of counts, alpha 40, ridge, clips of equal weight. TAFFC, "
-            f"GTZAN audio and convnet: {N_SPLITS} halves of the artists without logs. "
+            f"GTZAN convnet: {N_SPLITS} halves of the artists without logs. "
             "The SVM reads musicnn's max_pool, the teacher its tags (GTZAN tags: both "
             "the tags). Ballroom, EmoMusic, UrbanSound: teachers of GTZAN's tracks; "
             "whether they share artists is not known.",
