@@ -1081,6 +1081,7 @@ def test_what_does_not_matter_does_not_refuse_a_folder(task, tmp_path):
     assert fake.STUDENTS == []
 
 
+@pytest.mark.long
 def test_processes_give_what_one_gives(task, tmp_path):
     """With real teachers, whose class other processes can import."""
     X, _, artists = task

@@ -13,6 +13,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 SCRIPT = Path(__file__).with_name("without_posix.py")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_main_job_without_posix(tmp_path):
     """Nothing could be saved, loaded or extracted on Windows, which has no fcntl."""

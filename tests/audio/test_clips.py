@@ -459,6 +459,7 @@ def test_find_audio_reports_folders_it_cannot_list(tmp_path, monkeypatch):
 
 
 @pytest.mark.long
+@pytest.mark.long
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its reader of last resort
 def test_as_librosa_loads(data, judge):

@@ -292,9 +292,14 @@ def test_ctrl_c_waits_for_the_end_of_the_job(monkeypatch):
     )
     session = SimpleNamespace(sparkContext=context, range=lambda *numbers: None)
     monkeypatch.setattr("pyspark.InheritableThread", plain_thread)
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt), on_spark._Job(session, None, 1) as job:
-        job.runs(30)
+    # Shells start background jobs with SIGINT ignored; tests may run in one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt), on_spark._Job(session, None, 1) as job:
+            job.runs(30)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended == [True]
 
 
@@ -334,6 +339,7 @@ def test_features_of_the_bundled_model(spark, tmp_path, musicnn):
     assert tables[0].layer_scales == tables[1].layer_scales
 
 
+@pytest.mark.long
 def test_each_task_computes_in_the_threads_it_was_given(spark, tmp_path, clips):
     class Counting(fake.FakeEmbedder):
         def iter_features(self, X, *, on_error="raise"):

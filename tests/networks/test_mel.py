@@ -32,6 +32,7 @@ def noise(*shape):
     return 0.2 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", SETTINGS, ids=range(len(SETTINGS)))
 def test_filters_are_librosas(settings, judge):
     librosa = judge("librosa")

@@ -127,6 +127,7 @@ def run_together(target, arguments):
     return [process.exitcode for process in processes]
 
 
+@pytest.mark.long
 def test_two_who_save_one_model(tmp_path, kills):
     save = kills.save_repeatedly
     codes = run_together(save, [(str(tmp_path / "m"), seed, 8) for seed in (0, 1)])

@@ -211,6 +211,7 @@ def test_the_first_is_known_before_any_fit(monkeypatch):
         assert join() is None
 
 
+@pytest.mark.long
 def test_processes_within_a_process_are_alone(monkeypatch):
     """Those of joblib have the variables of torchrun, and its rank."""
     launched(monkeypatch)
