@@ -10,7 +10,12 @@ from userlogfeat.datasets.synthetic import make_listening_corpus
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 MADE = {"_build", "auto_examples", "generated", "reference"}  # by Sphinx
-LONG = {"audio", "students", "teachers"}  # they train networks on audio
+LONG = {
+    "audio",
+    "many_files",
+    "students",
+    "teachers",
+}  # they train networks, or read much audio
 PAGES = sorted(
     page
     for page in DOCS.rglob("*.md")

@@ -12,6 +12,7 @@ from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.factor_files import Factors, read_factors, write_factors
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_whole_way(run, tmp_path, monkeypatch, musicnn):
     """Logs and audio of a planted corpus -> factors -> a saved teacher -> a table.

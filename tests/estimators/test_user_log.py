@@ -134,6 +134,7 @@ def test_a_grid_decodes_each_clip_once(paths, tmp_path, decoded):
     assert len(FeatureTable(folder)) == 12
 
 
+@pytest.mark.long
 def test_a_grid_in_two_processes(paths, tmp_path):
     """Both processes fill one cache; the second waits for the first."""
     pipeline = make_pipeline(UserLogEmbedder(cache=tmp_path / "cache"), SVC())

@@ -526,6 +526,7 @@ def test_what_fit_did_not_have_is_refused(tower, informed):
         tower.hit_rate(plays, [-1] * 160)
 
 
+@pytest.mark.long
 @pytest.mark.real
 def test_hit_rate_on_hetrec(data):
     """Users that fit never saw, embedded by their histories: far above popularity."""

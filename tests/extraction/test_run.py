@@ -343,6 +343,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, clips):
     )
 
 
+@pytest.mark.long
 def test_second_run_is_refused_or_waits(tmp_path):
     clips = make_clips(tmp_path / "clips", 40)
     with start(tmp_path / "clips", tmp_path / "t", 0.02, 0.05) as first:

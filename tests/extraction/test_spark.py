@@ -178,6 +178,7 @@ def test_on_error_raise_keeps_what_was_done(spark, tmp_path, clips):
     assert not list((tmp_path / "t").glob(".s*"))
 
 
+@pytest.mark.long
 def test_errors_of_workers_come_back_as_themselves(spark, tmp_path, clips):
     class Broken(fake.FakeEmbedder):
         def _embed(self, index, clip):

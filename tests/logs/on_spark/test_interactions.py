@@ -45,6 +45,7 @@ def assert_same(found, expected):
             np.testing.assert_array_equal(ours.toarray(), theirs.toarray())
 
 
+@pytest.mark.long
 def test_a_frame_on_the_cluster_gives_what_it_gives_here(spark):
     logs = plays()
     frame = frame_of(spark, logs.to_arrow())
@@ -109,6 +110,7 @@ def test_columns_may_be_in_the_names_of_folders(spark, tmp_path):
     assert logs.last_items.collect()[0].asDict() == {"user": 0, "item": 1}
 
 
+@pytest.mark.long
 def test_a_file_that_was_written_anew_is_read_anew(spark, tmp_path):
     """Rows that were cached for the first reading were taken for the second."""
     path = tmp_path / "plays.csv"
