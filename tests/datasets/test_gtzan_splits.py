@@ -121,6 +121,8 @@ def test_artist_filtered_by_hand(lists):
     ]
     with pytest.raises(ValueError, match=r"missing: hiphop\.00004"):
         artist_filtered(CLIPS[:4], lists)
+    with pytest.raises(ValueError, match="missing='no'"):
+        artist_filtered(CLIPS, lists, missing="no")
 
 
 def test_artist_filtered_without_lists(lists, tmp_path):
