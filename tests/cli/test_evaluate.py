@@ -121,4 +121,6 @@ def test_a_split_without_times_is_refused(run, tmp_path):
     base = ("split", tmp_path / "p.csv", "-o", tmp_path / "s")
     assert "needs --time" in run(*base, "--by", "time", code=cli.USAGE).stderr
     assert "of no use" in run(*base, "--since", "3", code=cli.USAGE).stderr
+    cut = ("--by", "time", "--time", "at", "--since", "3", "--validation-size", "0.1")
+    assert "Leave one out" in run(*base, *cut, code=cli.USAGE).stderr
     assert "Nothing is left" in run(*base, "--test-size", "1", code=cli.USAGE).stderr

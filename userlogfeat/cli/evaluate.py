@@ -74,6 +74,11 @@ def split(
         raise ValueError(f"--by {by} needs --time COLUMN, and logs without --format.")
     if since is not None and by != "time":
         raise ValueError(f"--since {since} is of no use with --by {by}.")
+    if since is not None and validation_size:
+        raise ValueError(
+            "Got --since with --validation-size: all plays from that moment on are the "
+            "test, and all before it train.parquet. Leave one out."
+        )
     sizes = {"train": 1 - test_size - validation_size}
     sizes |= {"validation": validation_size, "test": test_size}
     sizes = {name: size for name, size in sizes.items() if size > 0}

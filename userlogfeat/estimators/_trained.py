@@ -69,7 +69,7 @@ class TrainedTransformer(AudioTransformer):
         training_data : dict
             Description of the data that the model was trained on: ``description``
             (str), ``licence`` (str) and ``non_commercial`` (bool); loading warns where
-            the last is true.
+            the last is true. The training that factors were of is noted with it.
         """
         from userlogfeat.weights import check_training_data, save_model
 
@@ -86,8 +86,12 @@ class TrainedTransformer(AudioTransformer):
             },
             spec=spec,
             layer_scales=self._saved_scales(network),
-            training_data=training_data,
+            training_data={**self._noted(), **training_data},
         )
+
+    def _noted(self):
+        """Notes on the training data beside those that `save` is given."""
+        return {}
 
     @classmethod
     def load(cls, folder: PathLike, *, network: type[nn.Module] | None = None) -> Self:

@@ -25,7 +25,7 @@ from sklearn.utils.validation import (
 from userlogfeat._check import check_choice, check_positive, check_weights
 from userlogfeat._groups import balance_artists
 from userlogfeat._spaces import in_space, space_of
-from userlogfeat._typing import ArrayLike, Audio, Labels, PathLike
+from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.estimators._cache import users_of
 from userlogfeat.estimators._factor_head import FactorHead
 from userlogfeat.estimators._factor_network import FactorNetwork
@@ -358,27 +358,13 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         y, single = self._as_learned(y)
         return super().score(X, y[:, 0] if single else y, sample_weight)
 
-    def save(self, folder: PathLike, *, training_data: dict[str, Any]) -> None:
-        """Write the model to a folder that `load` and `UserLogEmbedder` read.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Created where it is missing.
-        training_data : dict
-            Description of the data that the model was trained on: ``description``
-            (str), ``licence`` (str) and ``non_commercial`` (bool); loading warns where
-            the last is true. `space_` is noted with it.
-        """
-        if getattr(self, "space_", None) is not None:
-            noted = {"factors": {DIGEST: self.space_}}
-            training_data = {**noted, **training_data}
-        super().save(folder, training_data=training_data)
-
     @property
     def _loss(self):
         """The loss, where it is not chosen."""
         return "mse_cosine" if self.loss is None else self.loss
+
+    def _noted(self):
+        return {} if self.space_ is None else {"factors": {DIGEST: self.space_}}
 
     def _strategy(self):
         """The training strategy that `encoder` and `network` select."""

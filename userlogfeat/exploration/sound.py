@@ -109,7 +109,7 @@ def _embedded(names, there, max_megabytes):
         seconds = MIN_SECONDS
         n_fit = max(1, int(limit / (seconds * BYTES_A_SECOND)))
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, n_fit).astype(int))]
-    urls: list[str | None] = [None] * len(names)
+    urls = [None] * len(names)
     n_bytes = n_failed = n_done = 0
     for row in progress_bar(rows.tolist(), desc="audio", unit="clip"):
         if n_bytes >= limit:
