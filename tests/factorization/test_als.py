@@ -177,6 +177,15 @@ assert before and all(after[path] == n for path, n in before.items()), (before, 
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("n_steps", [1, 5])
+def test_the_number_of_steps_is_ours(n_steps, monkeypatch):
+    """It once entered the estimate of time alone: implicit took its own three."""
+    three = fit_als(random_plays(), random_state=0, **SETTINGS | {"iterations": 2})
+    monkeypatch.setattr(als, "CG_STEPS", n_steps)
+    other = fit_als(random_plays(), random_state=0, **SETTINGS | {"iterations": 2})
+    assert not np.allclose(three[1], other[1], rtol=1e-3)
+
+
 def test_progress_bar(capsys):
     fit_als(random_plays(), random_state=0, **SETTINGS)
     assert capsys.readouterr().err == ""

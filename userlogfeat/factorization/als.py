@@ -10,12 +10,14 @@ and, with the items fixed, those of one user are (equation 4)
 
     x_u = (Y'Y + Y'(C_u - I)Y + reg I)^-1  Y' C_u p_u.
 
-The steps are implicit's. Two things differ from its own `fit`. Its matrix entries
-*are* the confidences c of what was played (everything else has c = 1), so they are
-1 + alpha r here, not alpha r as by its own `alpha`. And its steps are approximate
-(three steps of conjugate gradients from the factors of the round before); here a round
-is items, then users, and the users' last step is exact. Both sides are solved as often
-as there, the factors returned belong together, and it costs three steps more in thirty.
+The solvers are implicit's. Two things differ from its own `fit`:
+
+- Entries of its matrix *are* the confidences c of what was played (everything else has
+  c = 1). So they are 1 + alpha r here, not alpha r as by its own `alpha`.
+- It solves approximately: `CG_STEPS` of conjugate gradients, from the factors of the
+  round before. Here a round is items, then users, and the users of the last round are
+  solved for exactly. So the factors returned belong together; of 15 rounds this is a
+  tenth more work.
 """
 
 import logging
@@ -27,12 +29,13 @@ from scipy import sparse
 
 from userlogfeat._progress import progress_bar
 from userlogfeat._threads import n_threads_for, one_blas_thread
-from userlogfeat._typing import Matrix, RandomState
+from userlogfeat._typing import RandomState
 from userlogfeat.factorization.alignment import rotation_onto
+from userlogfeat.factorization.confidence import confidences
 
 logger = logging.getLogger(__name__)
 RATE = 8e9  # operations a second of implicit in one thread: its vectors are short
-CG_STEPS = 3  # of conjugate gradients, for each row in each round
+CG_STEPS = 3  # of conjugate gradients, for each row in each round, as in implicit
 
 
 def fit_als(
@@ -147,30 +150,6 @@ def fold_in(
     return solve_exactly(factors, confidences(rows, alpha), regularization)
 
 
-def confidences(plays: Matrix, alpha: float) -> sparse.csr_matrix:
-    """Compute the confidences 1 + alpha r of plays: csr, float32, 32-bit indices.
-
-    Entries that are stored but zero are dropped: with c = 1 they would still count as
-    liked.
-    """
-    plays = sparse.csr_matrix(plays, dtype=np.float32)
-    if not plays.data.all():
-        plays = plays.copy()
-        plays.eliminate_zeros()
-    if plays.nnz > np.iinfo(np.int32).max:
-        raise ValueError(
-            f"Got {plays.nnz} user-item pairs, but implicit counts them in 32 bits. "
-            "Leave out rare items, as with min_users_per_item= of read_logs."
-        )
-    indices, indptr = (
-        np.require(array, np.int32, ["C", "W"])
-        for array in (plays.indices, plays.indptr)
-    )
-    data = plays.data * np.float32(alpha)
-    data += 1
-    return sparse.csr_matrix((data, indices, indptr), shape=plays.shape)
-
-
 def solve_exactly(
     factors: np.ndarray,
     confidences: sparse.csr_matrix,
@@ -223,13 +202,15 @@ def _solver(n_factors, regularization, n_threads, dtype=np.float32, gram=None):
         YtY = gram
 
     with one_blas_thread():
-        yield (AlternatingLeastSquares if gram is None else OfSome)(
+        model = (AlternatingLeastSquares if gram is None else OfSome)(
             factors=n_factors,
             regularization=regularization,
             alpha=1.0,
             dtype=dtype,
             num_threads=n_threads,
         )
+        model.cg_steps = CG_STEPS
+        yield model
 
 
 def _seconds_of_round(confidences, n_factors):

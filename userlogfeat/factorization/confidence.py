@@ -71,6 +71,45 @@ def weigh(
     return weights
 
 
+def confidences(plays: Matrix, alpha: float) -> sparse.csr_matrix:
+    """Compute the confidences 1 + alpha r of plays, or 1 + alpha w of their weights.
+
+    Parameters
+    ----------
+    plays : csr matrix, shape (n_users, n_items)
+        Numbers of plays r, or the weights w of :func:`weigh`; not negative.
+    alpha : float
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n_users, n_items)
+        With 32-bit indices, as implicit needs them. Entries that are stored but zero
+        are dropped: with c = 1 they would still count as liked.
+
+    Examples
+    --------
+    >>> from userlogfeat.factorization import confidences
+    >>> confidences([[2, 0, 1]], alpha=10).toarray()
+    array([[21.,  0., 11.]], dtype=float32)
+    """
+    plays = sparse.csr_matrix(plays, dtype=np.float32)
+    if not plays.data.all():
+        plays = plays.copy()
+        plays.eliminate_zeros()
+    if plays.nnz > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"Got {plays.nnz} user-item pairs, but implicit counts them in 32 bits. "
+            "Leave out rare items, as with min_users_per_item= of read_logs."
+        )
+    indices, indptr = (
+        np.require(array, np.int32, ["C", "W"])
+        for array in (plays.indices, plays.indptr)
+    )
+    data = plays.data * np.float32(alpha)
+    data += 1
+    return sparse.csr_matrix((data, indices, indptr), shape=plays.shape)
+
+
 def median_plays(plays: Matrix) -> float:
     """Return the (lower) median of the plays of all pairs that were played.
 

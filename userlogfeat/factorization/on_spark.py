@@ -37,13 +37,12 @@ from scipy import sparse
 
 from userlogfeat._spark import arrow_table, map_in_arrow
 from userlogfeat._typing import RandomState
-from userlogfeat.factorization.als import (
+from userlogfeat.factorization.als import diverged, seed_of, solve_exactly
+from userlogfeat.factorization.confidence import (
+    Confidence,
     confidences,
-    diverged,
-    seed_of,
-    solve_exactly,
+    regularization_for,
 )
-from userlogfeat.factorization.confidence import Confidence, regularization_for
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
