@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from userlogfeat import EncoderEmbedder, MelStatistics
-from userlogfeat.evaluation.significance import mean_interval
+from userlogfeat.evaluation.intervals import mean_interval
 
 SEED, FOLDS = 0, 5
 SECONDS = 3.0  # of a clip: a block of aiSFX, a patch of musicnn

@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from userlogfeat import PatchVotingClassifier
-from userlogfeat.evaluation.significance import mean_interval
+from userlogfeat.evaluation.intervals import mean_interval
 
 SEED = 0
 N_SEEDS = 3  # of embedders, permutations and projections

@@ -23,7 +23,7 @@ import recommendation_real as real
 from recommendation_sets import SETS
 from reporting import HERE, record
 
-from userlogfeat.evaluation.significance import mean_interval
+from userlogfeat.evaluation.intervals import mean_interval
 
 FOLDER = HERE / "recommendation_chen2021.fits"
 # Part -> (its module's methods and judge, seeds).

@@ -26,8 +26,8 @@ from userlogfeat import (
     WindowRegressionClassifier,
 )
 from userlogfeat.evaluation.folds import stratified_folds
+from userlogfeat.evaluation.intervals import difference_interval, mean_interval
 from userlogfeat.evaluation.learning_curves import learning_curve, standard_error
-from userlogfeat.evaluation.significance import difference_interval, mean_interval
 from userlogfeat.evaluation.similarity import precision_at_k
 
 SEED = 0

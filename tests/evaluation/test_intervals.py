@@ -2,10 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from userlogfeat.evaluation.significance import (
-    difference_interval,
-    mean_interval,
-)
+from userlogfeat.evaluation.intervals import difference_interval, mean_interval
 
 
 def width(interval):

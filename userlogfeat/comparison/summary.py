@@ -13,10 +13,10 @@ import polars as pl
 from userlogfeat._groups import as_column
 from userlogfeat._typing import Labels
 from userlogfeat.comparison.arms import ARMS, BASELINES, mode_of
+from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.evaluation.significance import (
     cohens_dz,
     holm,
-    mean_interval,
     paired_ttest,
     wilcoxon,
 )

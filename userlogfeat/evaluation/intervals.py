@@ -87,7 +87,7 @@ def mean_interval(
     Examples
     --------
     >>> import numpy as np
-    >>> from userlogfeat.evaluation.significance import mean_interval
+    >>> from userlogfeat.evaluation.intervals import mean_interval
     >>> correct = np.tile([1, 1, 1, 0], (3, 25))  # 3 seeds, 100 clips
     >>> interval = mean_interval(correct)
     >>> interval.mean
@@ -114,6 +114,7 @@ def mean_interval(
     if error == 0:
         return Interval(mean, *_of_equals(mean, bounds, n_groups, level))
     if np.isfinite(bounds).all():
+        # Outcomes of 0 and 1 are no surer than as many independent clips would be.
         most = n_clips if binary and bounds == (0, 1) else np.inf
         return Interval(mean, *_wilson(mean, bounds, error, half, most))
     return Interval(mean, *_within(mean, bounds, half))
@@ -145,7 +146,7 @@ def difference_interval(
 
     Examples
     --------
-    >>> from userlogfeat.evaluation.significance import difference_interval
+    >>> from userlogfeat.evaluation.intervals import difference_interval
     >>> one = difference_interval([1, 1, 1, 0, 1, 1], [0, 0, 1, 0, 0, 1])
     >>> [round(value, 2) for value in one]
     [0.5, -0.16, 0.85]
@@ -254,7 +255,10 @@ def _of_equals(mean, bounds, n_groups, level):
 
 
 def _wilson(mean, bounds, error, half, most):
-    """Return Wilson's interval for n clips: p (1 - p) / n is the error squared."""
+    """Return Wilson's interval for n clips: p (1 - p) / n is the error squared.
+
+    n is `most` at most.
+    """
     low, high = bounds
     p, scaled = (mean - low) / (high - low), error / (high - low)
     # t^2 / n, with t = half / error.

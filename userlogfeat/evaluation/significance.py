@@ -2,8 +2,7 @@
 
 All tests are two-sided and paired: entry i of both arrays is the same fold, seed or
 clip. p-values are defined in every case: equal models give 1, and so does a single
-pair, which is no evidence. Intervals are in
-:mod:`userlogfeat.evaluation.intervals`, and are names of this module too.
+pair, which is no evidence. Intervals are in :mod:`userlogfeat.evaluation.intervals`.
 """
 
 from dataclasses import dataclass
@@ -13,23 +12,6 @@ from scipy import stats
 
 from userlogfeat._check import check_positive
 from userlogfeat._typing import ArrayLike
-from userlogfeat.evaluation.intervals import (
-    Interval,
-    difference_interval,
-    mean_interval,
-)
-
-__all__ = [
-    "cohens_dz",
-    "difference_interval",
-    "holm",
-    "Interval",
-    "mean_interval",
-    "paired_ttest",
-    "PairedTest",
-    "rank_biserial",
-    "wilcoxon",
-]
 
 # Differences smaller than this part of the scores are rounding: 0.3 - 0.1 - 0.2.
 _ROUNDING = 1e-12
