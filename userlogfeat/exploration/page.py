@@ -2,7 +2,7 @@
 
 One HTML file, which fetches nothing: its script and its style are named by their
 digests in the page's policy, all else is data. What the data say is in
-``templates/explore.js`` beside what is done with them.
+``report/templates/explore.js``, beside what is done with them.
 """
 
 from __future__ import annotations

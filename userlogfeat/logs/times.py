@@ -1,4 +1,7 @@
-"""Times of plays, of one kind throughout; bounds and half-lives in their unit."""
+"""Times of plays, of one kind throughout; bounds and half-lives in their unit.
+
+What text is a time is said twice: here, and for Spark in ``on_spark/columns.py``.
+"""
 
 from __future__ import annotations
 

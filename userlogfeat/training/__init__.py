@@ -6,7 +6,8 @@ batches        inputs of the loop: rows of arrays, or spectrograms kept once
 checkpoints    the best epoch, and the state from which a killed fit continues
 heads          ridge regression in closed form, multilayer perceptrons
 shared_maps    maps of frames and of labels, by stochastic descent
-label_sets     labels of clips, of one data set or of several
+label_sets     labels of clips, of one data set or of several; ``label_pairs``, of
+               whatever form as pairs of a clip and a label
 processes      several processes that train one network together
 songs          songs of each artist to learn from, validate on and test on
 discriminants  linear discriminant analysis with many small classes
