@@ -9,6 +9,7 @@ Results of arithmetic do not, since it may lead elsewhere, and are not checked; 
 plain arrays.
 """
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -129,3 +130,11 @@ def check_same_space(first: Any, second: Any, names: tuple[str, str]) -> None:
             "fit, go on from it with CFEmbedding.update, or bring one onto the other "
             "with userlogfeat.factorization.align_factors." + see("guide/factors")
         )
+
+
+def feature_names(layer_sizes: Mapping[str, int]) -> np.ndarray:
+    """Name the columns of layers side by side: ``max_pool_0``, ``max_pool_1``, ..."""
+    return np.array(
+        [f"{name}_{i}" for name, size in layer_sizes.items() for i in range(size)],
+        dtype=object,
+    )

@@ -19,7 +19,8 @@ from userlogfeat._check import (
 )
 from userlogfeat._typing import ArrayLike, Audio
 from userlogfeat.audio.waveforms import MANY, MAX_CHANNELS
-from userlogfeat.estimators._base import AudioTransformer, resolve_device
+from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._devices import resolve_device
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.frame_statistics import (

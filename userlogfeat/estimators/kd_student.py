@@ -32,16 +32,12 @@ from sklearn.utils.validation import (
 
 from userlogfeat._check import check_audio, check_choice, check_positive, check_weights
 from userlogfeat._labels import is_null
+from userlogfeat._spaces import feature_names
 from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.audio import AudioError
-from userlogfeat.estimators._base import (
-    as_tensor,
-    feature_names,
-    resolve_device,
-    resolve_precision,
-)
 from userlogfeat.estimators._designs import ClipDesign
+from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision
 from userlogfeat.estimators._parameters import (
     TrainingParameters,
     check_network,

@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 from userlogfeat._check import check_audio
 from userlogfeat._onnx import read_onnx, resolve_provider
 from userlogfeat._typing import ArrayLike, Audio, Device, PathLike
-from userlogfeat.estimators._base import AudioTransformer
+from userlogfeat.estimators._audio_transformer import AudioTransformer
 from userlogfeat.estimators._cache import CachedLayers, users_of
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 
