@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from userlogfeat._check import check_positive
 from userlogfeat._threads import limit_torch, n_cores
-from userlogfeat.encoders.registry import Encoding
+from userlogfeat.encoders.protocol import Encoding
 
 if TYPE_CHECKING:
     from torch import Tensor
