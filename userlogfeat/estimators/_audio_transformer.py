@@ -233,7 +233,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         return front_end_context(self._front_end())
 
     def _inputs(self, clips, network):
-        """Yield what the network reads of each clip, as the layer "input"."""
+        """Yield the input of each clip to the network, as the layer "input"."""
         if clips.kind == "log_mel":
             for index, log_mel in enumerate(clips.rows):
                 yield ClipFeatures(index, index, float("nan"), {"input": log_mel})
@@ -247,7 +247,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         yield from reader.read(clips)
 
     def _reader(self, sample_rate, duration, **lengths):
-        """What reads clips as the parameters say; `lengths` as of ClipReader."""
+        """A reader of clips by the parameters; `lengths` as of ClipReader."""
         return ClipReader(
             sample_rate,
             duration,
