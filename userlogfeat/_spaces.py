@@ -82,6 +82,25 @@ def space_of(factors: Any) -> str | None:
     return factors.space if isinstance(factors, FactorArray) else None
 
 
+def space_of_model(training_data: dict[str, Any]) -> str | None:
+    """Return the digest of the factors or users that a model was trained on.
+
+    Parameters
+    ----------
+    training_data : dict
+        As the model's folder or file has it.
+
+    Returns
+    -------
+    str or None
+        None where it is unknown.
+    """
+    if "users_digest" in training_data:  # of fit-metric
+        return training_data["users_digest"]
+    factors = training_data.get("factors")  # of fit-teacher
+    return factors.get("users_digest") if isinstance(factors, dict) else None
+
+
 def join_layers(layers: dict[str, np.ndarray], space: str | None) -> np.ndarray:
     """Put layers side by side; the embedding by itself knows its space.
 

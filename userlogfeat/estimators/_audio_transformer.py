@@ -27,7 +27,7 @@ from userlogfeat.estimators._devices import (
 )
 from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
 from userlogfeat.frontends import resolve_front_end
-from userlogfeat.networks.memory import Halving
+from userlogfeat.networks.halving import Halving
 
 logger = logging.getLogger(__name__)
 # A batch is closed early when it holds this many seconds of audio, so that memory

@@ -24,9 +24,8 @@ from sklearn.utils.validation import (
 
 from userlogfeat._check import check_choice, check_positive, check_weights
 from userlogfeat._groups import balance_artists
-from userlogfeat._spaces import in_space, space_of
+from userlogfeat._spaces import in_space, space_of, space_of_model
 from userlogfeat._typing import ArrayLike, Audio, Labels
-from userlogfeat.estimators._cache import users_of
 from userlogfeat.estimators._factor_head import FactorHead
 from userlogfeat.estimators._factor_network import FactorNetwork
 from userlogfeat.estimators._parameters import (
@@ -425,7 +424,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         fitted = saved.config["fitted"]
         self.layer_scales_ = saved.layer_scales
         self._single_output_ = fitted["single_output"]
-        self.space_ = users_of(saved.config["training_data"])
+        self.space_ = space_of_model(saved.config["training_data"])
         if fitted["alpha"] is not None:
             self.alpha_ = fitted["alpha"]
         if "chosen" in fitted:
