@@ -99,7 +99,10 @@ class HuggingFaceEncoder(WindowedEncoder):
         )
         inputs, lengths = self.family.prepare(waveforms)
         bf16 = precision == "bf16"
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with (
+            torch.random.fork_rng(devices=[]),  # some draw random numbers
+            torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+        ):
             found = self.family.forward(network, inputs, lengths, layers)
         counts = [self.family.n_frames(length) for length in lengths]
         return [
