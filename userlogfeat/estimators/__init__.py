@@ -35,6 +35,8 @@ _training           clips read once for training; ``Trainer``
 _designs            the networks that are trained, from parameters
 _factor_head        ``CFRegressor``: training a head; ``_head_choice`` of ``"auto"``
 _factor_network     ``CFRegressor``: training a network
+_student            base of ``kd_student``: `fit` in all its modes
+_distillation       the loss of a student, and whether distillation helps it
 _teacher            the teacher of a student, whatever it is given as
 _cf_files           the folder of a fitted ``CFEmbedding``
 _spark_factors      ``CFEmbedding`` on Spark
