@@ -7,8 +7,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, cast
 
+from userlogfeat._files import stamped
 from userlogfeat._pages import see
 from userlogfeat.encoders.protocol import Encoder
 
@@ -109,7 +111,8 @@ def get_encoder(encoder: Any, **settings: Any) -> Encoder:
             )
         return encoder
     factory = _find(encoder)
-    made = _make(factory, encoder, tuple(sorted(settings.items())))
+    given = tuple(sorted(settings.items()))
+    made = _make(factory, encoder, given, _stamps(encoder))
     _check_protocol(made)
     return made
 
@@ -151,9 +154,18 @@ def _entry_points():
     return entry_points(group=ENTRY_POINTS)
 
 
+def _stamps(name):
+    """Stamps of the files that a name stands for: others are another encoder."""
+    if _prefix(name) not in PLACES:
+        return ()
+    place = Path(name.partition(":")[2]).expanduser().resolve()
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    return stamped(files)
+
+
 @lru_cache(maxsize=32)
-def _make(factory, name, settings):
-    """Make an encoder once per process."""
+def _make(factory, name, settings, stamps):
+    """Make an encoder once per process, as long as its files stay the same."""
     factory = _define(factory)
     try:
         inspect.signature(cast(Any, factory)).bind(name, **dict(settings))
