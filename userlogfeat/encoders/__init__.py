@@ -6,6 +6,7 @@ registry               encoders by name; ``FACTORIES``
 windowed               long clips in windows with overlap: base of the next four
 hugging_face           audio models of transformers, on the hub or in a folder
 hugging_face_families  how wav2vec 2.0 and its kin, AST, Whisper and CLAP are read
+hugging_face_speed     their modules in forms that take a CPU less time
 torchaudio             the pretrained pipelines of torchaudio
 onnx                   files of ONNX
 custom                 an object with ``sample_rate``, ``layer_sizes`` and a call
