@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import soundfile
 
-from userlogfeat import CFRegressor, FeatureLookup, FeatureTable
+from userlogfeat import CFRegressor, EncoderEmbedder, FeatureLookup, FeatureTable
 from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.factor_files import Factors, read_factors, write_factors
+
+RATE = 16000
 
 
 @pytest.mark.long
@@ -113,3 +116,67 @@ def test_features_need_no_audio(run, tmp_path, monkeypatch):
         assert message in " ".join(run(*base, wrong, code=2).stderr.split())
     assert "leave one out" in run(*base, "t", "--encoder", "x", code=2).stderr
     assert "of a feature table" in run(*base, "rows.npy", "--layer", "a", code=2).stderr
+
+
+def test_a_teacher_is_refitted(run, tmp_path, monkeypatch):
+    """Ridges of moved factors: the refitted one has the regularisation of the first."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 5)).astype(np.float32)
+    map = rng.normal(size=(5, 3))
+    users, items = np.ones((1, 3), np.float32), [f"item {i}" for i in range(60)]
+    clips = [f"gone/{i}.wav" for i in range(60)]
+    pl.DataFrame({"clip": clips, "item": items}).write_csv("tracks.csv")
+    np.save("rows.npy", features)
+    moved = map + 0.1 * rng.normal(size=map.shape)
+    for folder, part in {"f": map, "later": moved}.items():
+        factors = (features @ part).astype(np.float32)
+        write_factors(folder, Factors(["ann"], users, items, factors))
+    base = ("fit-teacher", "tracks.csv")
+    rows = ("--features", "rows.npy")
+    raw = ("--set", "factor_norm=raw")
+    first = json.loads(run(*base, "f", "-o", "m", *rows, *raw, "--json").stdout)
+    again = (*base, "later", "-o", "m", "--overwrite", "--refit", "m")
+    found = json.loads(run(*again, *rows, "--json").stdout)
+    assert found["regularization"] == first["regularization"]
+    assert 0.9 < found["alignment"] < 1
+    estimates = CFRegressor.load("m").predict(features)
+    np.testing.assert_allclose(estimates, features @ moved, atol=0.3)  # of 9
+    for wrong, message in {
+        (): "reads features, not audio: pass --features",
+        (*rows, "--set", "head=mlp"): "settings stay those of the teacher",
+        (*rows, "--cache", "c"): "--cache, which belongs to --refit",
+    }.items():
+        assert message in " ".join(run(*again, *wrong, code=2).stderr.split())
+
+
+@pytest.mark.long
+def test_a_refit_reads_new_clips_alone(run, tmp_path, monkeypatch, musicnn):
+    """The first fills the cache; afterwards the encoder is not asked again."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    factors = (1 + 0.1 * rng.normal(size=(5, 2))).astype(np.float32)
+    items = [f"item {i}" for i in range(5)]
+    write_factors("f", Factors(["ann"], factors[:1], items, factors))
+    clips = [f"{i}.wav" for i in range(5)]
+    for i, clip in enumerate(clips):
+        soundfile.write(clip, 0.1 * i * rng.normal(size=RATE), RATE)
+    catalogue = pl.DataFrame({"clip": clips, "item": items})
+    catalogue.write_csv("all.csv")
+    catalogue.head(4).write_csv("four.csv")
+    run("fit-teacher", "four.csv", "f", "-o", "old", "--set", "alphas=[1.0]")
+    again = ("f", "-o", "new", "--overwrite", "--cache", "kept", "--refit", "old")
+    run("fit-teacher", "four.csv", *again)
+    read = []
+    find = EncoderEmbedder.iter_features
+    monkeypatch.setattr(
+        EncoderEmbedder,
+        "iter_features",
+        lambda self, X, **kw: read.extend(X) or find(self, X, **kw),
+    )
+    run("fit-teacher", "all.csv", *again)
+    assert [Path(clip).name for clip in read] == ["4.wav"]
+    teacher = CFRegressor.load("old")
+    teacher.refit(teacher.head_inputs(clips), factors)
+    found = CFRegressor.load("new").predict(clips)
+    np.testing.assert_allclose(found, teacher.predict(clips), atol=1e-4)

@@ -16,6 +16,7 @@ from userlogfeat.cli.fitting import Fit, fit_command
 Examples:
   userlogfeat fit-teacher tracks.csv factors -o teacher
   userlogfeat fit-teacher tracks.csv factors -o teacher --features features
+  userlogfeat fit-teacher tracks.csv factors -o new --refit teacher --cache kept
   userlogfeat fit-teacher tracks.csv factors -o teacher --by artist \\
       --artist artist_id --licence "CC BY 4.0" --description "plays of 2024"
 
@@ -67,6 +68,20 @@ def fit_teacher(
             help="Layer of a table of --features; may be repeated. Default: all"
         ),
     ] = None,
+    refit: Annotated[
+        Path | None,
+        opt.path_option(
+            help="A teacher whose head is learned again, for factors that have moved; "
+            "its settings stay as they were chosen."
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        opt.path_option(
+            help="With --refit: keep here what the encoder gives of each clip, so that "
+            "the next time it reads new clips alone."
+        ),
+    ] = None,
 ) -> Result:
     """Train a network to predict the factors from audio, and save it.
 
@@ -86,9 +101,18 @@ def fit_teacher(
 
     if features is not None and (encoder is not None or network != "encoder"):
         raise ValueError("Got --features with --encoder or --network: leave one out.")
+    if cache is not None and (refit is None or features is not None):
+        raise ValueError("Got --cache, which belongs to --refit without --features.")
     if layer and (features is None or not features.is_dir()):
         raise ValueError("Got --layer, which is of a feature table of --features.")
-    if features is not None:
+    if refit is not None:
+        if encoder is not None or network != "encoder" or fit.options["settings"]:
+            raise ValueError(
+                "Got --refit with --encoder, --network or --set: its settings stay "
+                "those of the teacher. Leave one out."
+            )
+        teacher = _loaded(fit, refit, needs_audio=features is None)
+    elif features is not None:
         teacher = fit.estimator(CFRegressor, network="mlp", verbose=0)
     elif network == "encoder":
         encoder = encoder or "MSD_musicnn"
@@ -107,7 +131,11 @@ def fit_teacher(
     if features is not None:
         X = _read_features(features, layer, clip, X, rows, n_clips)
     groups = table.groups("artist") if "artist" in table.frame.columns else None
-    teacher.fit(X, targets, groups=groups)
+    if refit is None:
+        teacher.fit(X, targets, groups=groups)
+    else:
+        inputs = _head_inputs(teacher, X, cache) if features is None else X
+        teacher.refit(inputs, targets, groups=groups)
     default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
     notes = fit.training_data(default, factors=known.made_by)
     teacher.save(fit.output, training_data=notes)
@@ -123,7 +151,40 @@ def fit_teacher(
     if hasattr(teacher, "alpha_"):
         values["regularization"] = teacher.alpha_
         text += f", regularisation {teacher.alpha_:g}"
+    if refit is not None:
+        values["alignment"] = teacher.alignment_
+        text += f"; mean cosine with the estimates before {teacher.alignment_:.2f}"
     return Result(values, text)
+
+
+def _loaded(fit, folder, *, needs_audio):
+    """Load the teacher that is refitted."""
+    from userlogfeat.estimators.cf_regressor import CFRegressor
+
+    teacher = CFRegressor.load(folder)
+    if needs_audio and teacher.network == "mlp" and teacher.encoder is None:
+        raise ValueError(
+            f"The teacher in {folder} reads features, not audio: pass --features."
+        )
+    return teacher.set_params(**{n: fit.options[n] for n in ("device", "n_jobs")})
+
+
+def _head_inputs(teacher, clips, cache):
+    """Compute what the head reads of each clip; files in the cache are not read."""
+    from userlogfeat.estimators.encoder import EncoderEmbedder
+
+    if cache is None or teacher.encoder is None:  # whole networks: refit says why not
+        return teacher.head_inputs(clips)
+    embedder = EncoderEmbedder(
+        teacher.encoder,
+        layer=teacher._load_network().head_layers,
+        pooling=teacher.head_pooling,
+        cache=cache,
+    )
+    known = embedder.get_params()
+    shared = {k: v for k, v in teacher.get_params().items() if k in known}
+    del shared["encoder"], shared["layer"]
+    return embedder.set_params(**shared).transform(clips)
 
 
 def _read_features(path, layer, clip, clips, rows, n_clips):
