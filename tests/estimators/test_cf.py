@@ -1,6 +1,7 @@
 """CFEmbedding: what it learns, what it gives back, what it refuses."""
 
 import pickle
+from copy import deepcopy
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from userlogfeat import CFEmbedding, Interactions, read_logs
-from userlogfeat._spaces import space_of
+from userlogfeat._spaces import in_space, space_of
 from userlogfeat.evaluation.play_search import HeldOutPlays, Plays, PlaySplit
 from userlogfeat.factor_files import Factors, read_factors, write_factors
 
@@ -433,6 +434,44 @@ def test_update_refuses_what_it_cannot_go_on_from(cf):
         clone(cf).fit(plays).set_params(n_factors=4).update(plays)
     with pytest.raises(ValueError, match=r"Got iterations=0"):
         clone(cf).fit(plays).update(plays, iterations=0)
+
+
+def test_update_draws_rare_items_to_their_prior():
+    """Two listeners say less of an item than a prior of its own kind."""
+    plays = world().tolil()
+    plays[:2, 0], plays[2:, 0] = 1, 0
+    cf = CFEmbedding(n_factors=8, random_state=0).fit(plays.tocsr())
+    before, plain = np.array(cf.item_factors_), deepcopy(cf).update(plays.tocsr())
+    prior = np.full((60, 8), np.nan)
+    prior[:2] = before[5]
+    drawn = deepcopy(cf).update(plays.tocsr(), item_prior=prior)
+
+    def cosine(model, item):
+        row = np.asarray(model.item_factors_)[item]
+        return row @ before[5] / np.linalg.norm(row) / np.linalg.norm(before[5])
+
+    moved = [cosine(drawn, item) - cosine(plain, item) for item in (0, 1)]
+    assert moved[0] > 2 * abs(moved[1])
+    assert drawn.space_ == cf.space_
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda cf: np.ones((24, 4)), r"shape \(24, 4\), expected \(24, 3\)"),
+        (lambda cf: np.ones((20, 3)), r"shape \(20, 3\), expected \(24, 3\)"),
+        (lambda cf: np.full((24, 3), np.nan), "NaN everywhere"),
+        (lambda cf: np.where(np.eye(24, 3) > 0, np.nan, 1.0), r"3 rows .* in part"),
+        (lambda cf: np.full((24, 3), np.inf), "infinity"),
+        (lambda cf: in_space(np.ones((24, 3)), "another"), "another training"),
+        (lambda cf: setattr(cf, "regularization_", 0.0) or np.ones((24, 3)), "Raise r"),
+        (lambda cf: cf.set_params(backend="spark") and np.ones((24, 3)), "no such"),
+    ],
+)
+def test_what_priors_update_refuses(cf, change, words):
+    model = clone(cf).fit(circles()[0])
+    with pytest.raises(ValueError, match=words):
+        model.update(circles()[0], item_prior=change(model))
 
 
 def test_update_to_other_logs_is_a_new_space():

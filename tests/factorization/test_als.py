@@ -93,6 +93,29 @@ def test_als_is_as_good_as_implicit_itself():
     assert ours < 1.02 * theirs
 
 
+def test_items_with_a_prior_solve_the_equations_of_its_penalty():
+    """Those of equation 4, with reg times the prior on the right side."""
+    plays = random_plays().tolil()
+    plays[:, 7] = 0  # nobody's: the prior alone draws it from zero
+    plays = plays.tocsr()
+    prior = np.random.default_rng(2).normal(size=(30, 5)).astype(np.float32)
+    prior[9] = 0
+    settings = SETTINGS | {"regularization": 3.0, "iterations": 200}
+    users, items = fit_als(plays, random_state=0, item_prior=prior, **settings)
+    x, expected = users.astype(float), []
+    for r, expectation in zip(plays.T.toarray(), prior, strict=True):
+        C = np.diag(1 + 10.0 * r)
+        right = x.T @ C @ (r > 0) + 3.0 * expectation
+        expected.append(np.linalg.solve(x.T @ C @ x + 3.0 * np.eye(5), right))
+    np.testing.assert_allclose(items, expected, atol=2e-3)
+    assert np.abs(items[7]).max() > 0.05
+    without = fit_als(plays, random_state=0, item_prior=0 * prior, **settings)
+    plain = fit_als(plays, random_state=0, **settings)
+    np.testing.assert_allclose(
+        without[0] @ without[1].T, plain[0] @ plain[1].T, atol=1e-4
+    )
+
+
 def test_nobody_and_nothing_are_zeros():
     plays = random_plays().tolil()
     plays[3] = 0

@@ -11,9 +11,9 @@ from scipy import sparse
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._spaces import in_space
+from userlogfeat._spaces import in_space, space_of
 from userlogfeat._spark import is_spark_frame, partitions_for
-from userlogfeat._typing import Matrix, PathLike, RandomState
+from userlogfeat._typing import ArrayLike, Matrix, PathLike, RandomState
 from userlogfeat.estimators._cf_files import read_embedding, write_embedding
 from userlogfeat.estimators._parameters import estimator
 from userlogfeat.estimators._sklearn import (
@@ -117,9 +117,9 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     alpha_, regularization_, epsilon_ : float
         The values used; `epsilon_` is None but for "log".
     space_ : str
-        Digest of the training. Factors can be compared only with factors of the same
-        one: `user_factors_`, `item_factors_` and the arrays of `transform` carry it,
-        and :func:`userlogfeat.recommend` refuses to mix two. `update` keeps it.
+        Digest of the training. Factors are compared only with factors of the same:
+        `user_factors_`, `item_factors_` and what `transform` returns know it, and
+        :func:`userlogfeat.recommend` refuses to mix two. `update` keeps it.
     alignment_ : float
         After `update`: mean cosine of the items with their factors before.
     popularity_ : ndarray of float32, shape (n_items,)
@@ -202,6 +202,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         user_items: Matrix | Interactions | Plays,
         *,
         iterations: int | None = None,
+        item_prior: ArrayLike | None = None,
     ) -> Self:
         """Go on from the present factors with newer logs, in the same factor space.
 
@@ -221,6 +222,13 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         iterations : int, optional
             Rounds of alternation; by default 5, as many as a week's change needs. Spark
             has those of `fit`.
+        item_prior : array-like, shape (n_items, n_factors), optional
+            What is expected of the factors of each item, a row for each column of
+            `user_items`, such as the estimates that a :class:`CFRegressor` with
+            ``factor_norm="raw"`` makes from audio. NaN in rows of which nothing is
+            known. The penalty of an item is then regularization |y - prior|^2: those
+            of few plays go to their prior, those of many stay where their listeners
+            are. Not with Spark.
 
         Returns
         -------
@@ -231,7 +239,8 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ------
         ValueError
             As `fit`; or where items are gone and have no identifiers, or fewer items
-            than factors are known.
+            than factors are known; or the prior has another shape or is of another
+            training.
 
         Warns
         -----
@@ -263,8 +272,10 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"Got n_factors={self.n_factors}, but the present factors have "
                 f"{items.shape[1]}. Fit again, or set it back."
             )
+        if item_prior is not None:
+            item_prior = self._check_prior(item_prior)
         old = items, getattr(self, "item_ids_", None)
-        self._learn(user_items, old, iterations or UPDATE_ITERATIONS)
+        self._learn(user_items, old, iterations or UPDATE_ITERATIONS, item_prior)
         if self.alignment_ < CLOSE:
             warn_of_distance(self.alignment_)
         else:
@@ -384,7 +395,39 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         return read_embedding(folder, cls)
 
-    def _learn(self, X, old=None, iterations=None):
+    def _check_prior(self, prior):
+        """The prior of items in float32, zeros where nothing is known of one."""
+        space = space_of(prior)
+        if space not in (None, self.space_):
+            raise ValueError(
+                "item_prior is of another training of factors than these: estimate the "
+                "present item_factors_, by a teacher of these."
+            )
+        if self.backend == "spark":
+            raise ValueError(
+                'Got item_prior with backend="spark", whose library has no such '
+                'penalty. Use backend="implicit".'
+            )
+        if self.regularization_ == 0:
+            raise ValueError(
+                "Got item_prior with regularization=0: the penalty is what draws items "
+                "to it. Raise regularization, or leave it to its default."
+            )
+        prior = check_array(
+            prior, dtype=np.float32, ensure_all_finite="allow-nan", input_name="prior"
+        )
+        unknown = np.isnan(prior)
+        mixed = np.flatnonzero(unknown.any(axis=1) != unknown.all(axis=1))
+        if len(mixed):
+            raise ValueError(
+                f"{len(mixed)} rows of item_prior are NaN in part (first: row "
+                f"{mixed[0]}). Where nothing is known of an item, all its row is NaN."
+            )
+        if unknown.all():
+            raise ValueError("item_prior is NaN everywhere: it says nothing.")
+        return np.where(unknown, np.float32(0), prior)
+
+    def _learn(self, X, old=None, iterations=None, prior=None):
         """Learn from logs of any form; `old` are items (ids, factors) to go on from."""
         on_spark, ids = _is_on_spark(X), {}
         if not on_spark:
@@ -403,15 +446,22 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             n_users = self._fit_on_spark(X, on_spark, start, old)
         else:
             n_users = X.shape[0]
-            self._fit_here(X, start, iterations)
+            self._fit_here(X, start, iterations, prior)
         for name, value in ids.items():
             setattr(self, name, value)
         self._set_space(digest_items(np.asarray(self.item_factors_), n_users))
         self._n_features_out = self.n_factors
         return self
 
-    def _fit_here(self, user_items, start, iterations):
+    def _fit_here(self, user_items, start, iterations, prior):
         """Learn from a checked matrix, on this machine."""
+        shape = user_items.shape[1], self.n_factors
+        if prior is not None and prior.shape != shape:
+            raise ValueError(
+                f"Got item_prior of shape {prior.shape}, expected {shape}: a row for "
+                "each item of these logs, in their order, and the number of factors. "
+                "Rows of NaN are for items of which nothing is known."
+            )
         self._choose_scale(median_plays(user_items))
         weights = self._weights(user_items)
         self._choose_regularization(scaled_regularization(weights, self.alpha_))
@@ -419,7 +469,11 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if iterations is not None:
             settings["iterations"] = iterations
         self.user_factors_, self.item_factors_ = fit_als(
-            weights, **settings, progress=self.verbose, start=start
+            weights,
+            **settings,
+            progress=self.verbose,
+            start=start,
+            item_prior=prior,
         )
         self.popularity_ = item_popularity(weights)
         if start is not None:

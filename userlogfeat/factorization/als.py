@@ -35,6 +35,7 @@ from userlogfeat.factorization.confidence import confidences
 
 logger = logging.getLogger(__name__)
 RATE = 8e9  # operations a second of implicit in one thread: its vectors are short
+TINY = 1e-5  # length of a listener who stands for a prior, relative to it
 CG_STEPS = 3  # of conjugate gradients, for each row in each round, as in implicit
 
 
@@ -48,6 +49,7 @@ def fit_als(
     random_state: RandomState | np.random.Generator = None,
     progress: bool = False,
     start: np.ndarray | None = None,
+    item_prior: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factorise a matrix of plays.
 
@@ -70,13 +72,16 @@ def fit_als(
     start : ndarray of float32, shape (n_items, n_factors), optional
         Items to go on from, zeros where an item is new. At the end users and items are
         rotated together onto them, which changes no score.
+    item_prior : ndarray of float32, shape (n_items, n_factors), optional
+        Where the penalty draws each item: it is reg |y_i - prior_i|^2. Zeros where
+        nothing is known of an item, as without a prior.
 
     Returns
     -------
     user_factors : ndarray of float32, shape (n_users, n_factors)
         Equal to ``fold_in(item_factors, user_items, ...)``.
     item_factors : ndarray of float32, shape (n_items, n_factors)
-        Zeros where a user or item has no plays.
+        Zeros where a user or item has no plays, and the item no prior.
 
     Raises
     ------
@@ -102,6 +107,10 @@ def fit_als(
         n_factors,
         n_threads,
     )
+    listeners = users
+    if item_prior is not None:
+        by_item, listeners = _with_prior(by_item, users, item_prior, regularization)
+        users = listeners[: len(users)]
     with _solver(n_factors, regularization, n_threads) as model:
         solve = partial(
             model.solver, regularization=regularization, num_threads=model.num_threads
@@ -110,7 +119,7 @@ def fit_als(
             range(iterations - 1, -1, -1), desc="ALS", unit="round", asked=progress
         )
         for left in rounds:
-            solve(by_item, items, users)
+            solve(by_item, items, listeners)
             if left:
                 solve(by_user, users, items)
     if not np.isfinite(items).all():
@@ -119,6 +128,20 @@ def fit_als(
     if start is not None:
         items = (items @ rotation_onto(items, start)[0]).astype(np.float32)
     return solve_exactly(items, by_user, regularization), items
+
+
+def _with_prior(by_item, users, prior, regularization):
+    """Add a listener for each item, who draws it to its prior.
+
+    Listeners of the factors v = TINY prior, with the confidence c = reg / TINY, add
+    c v = reg prior to the right side of the item's equations, as the penalty does; and
+    to the left c vv' = TINY reg prior prior', next to nothing beside reg.
+    """
+    own = sparse.diags_array(
+        np.full(len(prior), regularization / TINY, np.float32), format="csr"
+    )
+    by_item = sparse.hstack([by_item, own], format="csr", dtype=np.float32)
+    return by_item, np.concatenate([users, np.float32(TINY) * prior])
 
 
 def fold_in(
