@@ -1,5 +1,6 @@
 """A teacher that estimates factors: learning, saving, errors."""
 
+import itertools
 import json
 import pickle
 
@@ -19,7 +20,7 @@ from userlogfeat import (
     recommend,
 )
 from userlogfeat._spaces import in_space, space_of
-from userlogfeat.estimators._head_choice import choose_head
+from userlogfeat.estimators._head_choice import _gain, choose_head
 from userlogfeat.networks.mel import LogMelSpectrogram
 from userlogfeat.weights import ModelError, load_model, make_tone
 from userlogfeat.weights.config import digest_of
@@ -643,8 +644,10 @@ def choose(errors, *, n_artists=60, groups=True, per_artist=2):
     factors = rng.normal(size=(n_artists, 8))[artists].astype(np.float32)
     fits = []
 
-    def estimate(candidate, train, held):
-        assert not set(artists[train]) & set(artists[held])
+    def estimate(candidate, train, ending, held):
+        parts = [set(artists[rows]) for rows in (train, ending, held)]
+        assert not any(a & b for a, b in itertools.combinations(parts, 2))
+        assert len(parts[1]) == pytest.approx(0.2 * len(parts[0] | parts[1]), abs=1)
         fits.append((candidate, len(held)))
         size = errors[HEADS.index(candidate)]
         return factors[held] + size * rng.normal(size=(len(held), 8))
@@ -657,7 +660,7 @@ def choose(errors, *, n_artists=60, groups=True, per_artist=2):
 
 
 @pytest.mark.parametrize("best", range(3))
-def test_auto_takes_the_head_that_ranks_unseen_artists_best(best):
+def test_auto_takes_the_head_that_estimates_unseen_artists_best(best):
     errors = [3.0, 3.0, 3.0]
     errors[best] = 0.3
     chosen, results, fits = choose(errors)
@@ -666,16 +669,28 @@ def test_auto_takes_the_head_that_ranks_unseen_artists_best(best):
     ranks = [r["own_artist"] for r in results]
     assert ranks[best] > 0.99 > 0.9 > sorted(ranks)[1]
     assert results[best]["cosine"] > 0.9
-    for head in HEADS:  # every clip is estimated once
-        assert sum(n for candidate, n in fits if candidate == head) == 120
+    gains = [r["gain"] for r in results]
+    assert gains[0] == 0
+    assert np.argmax(gains) == best
+    for head, result in zip(HEADS, results, strict=True):  # who is behind is left
+        n_clips = sum(n for candidate, n in fits if candidate == head)
+        assert n_clips == (40 if best == 0 and result["gain"] else 120)
+    if best:  # all that was lacking is gained: twice the whole of it
+        assert gains[best] == pytest.approx(2, abs=0.1)
 
 
-def test_auto_prefers_the_closer_of_heads_that_rank_alike():
-    """All rank at 1; the first is nearly exact, the others less so."""
-    chosen, results, _ = choose([0.01, 0.1, 0.1])
-    assert [r["own_artist"] for r in results] == [1, 1, 1]
-    assert chosen == HEADS[0]
-    assert choose([0.1, 0.1, 0.01])[0] == HEADS[2]
+def test_gain_is_the_share_of_both_errors():
+    """Two artists, a fold each; rank errors of 0.3 in the mean, cosine errors of 0.5.
+
+    The first artist's rank error falls by 0.1, the second's cosine error grows by 0.1:
+    gains of 1/3 and -1/5.
+    """
+    base = [np.array([[0.2], [0.5]]), np.array([[0.4], [0.5]])]
+    other = [np.array([[0.1], [0.5]]), np.array([[0.4], [0.6]])]
+    gain, error = _gain(base, other)
+    assert gain == pytest.approx((1 / 3 - 1 / 5) / 2)
+    assert error == pytest.approx((1 / 3 + 1 / 5) / 2 / 2**0.5)
+    assert _gain(base, other[:1])[0] == pytest.approx(1 / 2)  # the first fold's share
 
 
 @pytest.mark.parametrize(

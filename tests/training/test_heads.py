@@ -8,6 +8,7 @@ from sklearn.model_selection import GroupKFold
 
 from userlogfeat import CFRegressor
 from userlogfeat.networks.mlp import mlp
+from userlogfeat.training import heads
 from userlogfeat.training.heads import estimate_briefly, fit_ridge_head
 
 N = 120
@@ -188,11 +189,31 @@ def test_a_loss_that_explodes_says_what_to_change(planted):
         fit_mlp_head(features, factors, sample_weight=weight, **SETTINGS | {"lr": 1e30})
 
 
+def test_adam_is_that_of_torch():
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(64, 3)).astype(np.float32))
+    networks = []
+    for make in (heads._Adam, torch.optim.Adam):
+        torch.manual_seed(0)
+        network = mlp((3, 8, 2))
+        optimizer = make(network.parameters(), lr=0.02)
+        for _ in range(30):
+            loss = (network(x) - x[:, :2].abs()).square().mean()
+            if make is heads._Adam:
+                optimizer.step(loss)
+            else:
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        networks.append(network(x).detach().numpy())
+    np.testing.assert_allclose(*networks, atol=1e-5)
+
+
 def test_brief_training_ends_where_estimates_are_best():
     """Absolute values are learned; of noise, nothing is better than the mean."""
     rng = np.random.default_rng(0)
     inputs = torch.from_numpy(rng.normal(size=(264, 3)).astype(np.float32))
-    split = np.arange(200), np.arange(200, 264)
+    split = np.arange(200), np.arange(200, 232), np.arange(232, 264)
 
     def estimate(factors):
         torch.manual_seed(0)
@@ -201,14 +222,15 @@ def test_brief_training_ends_where_estimates_are_best():
 
         def loss(predicted, target):
             if not predicted.requires_grad:
+                assert torch.equal(target, factors[split[1]])  # ends by these alone
                 seen.append(float((predicted - target).square().mean()))
             return (predicted - target).square().mean(dim=1)
 
         rest = factors, torch.ones(264), split
         found = estimate_briefly(network, inputs, *rest, loss=loss, lr=1e-2, seed=0)
-        error = np.square(found - factors[split[1]].numpy()).mean()
-        assert error == pytest.approx(min(seen), rel=1e-5)
-        return error / factors[split[1]].var().item(), len(seen)
+        assert len(seen) == 20 or np.argmin(seen) == len(seen) - 4
+        error = np.square(found - factors[split[2]].numpy()).mean()
+        return error / factors[split[2]].var().item(), len(seen)
 
     error, n_seen = estimate(inputs.abs())
     assert error < 0.1

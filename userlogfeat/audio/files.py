@@ -99,9 +99,7 @@ class AudioFile:
         length = max(1, BLOCK_SAMPLES // self._sound.channels)
         position = start
         try:
-            if self._seeks:
-                # Also to 0: without it, libsndfile begins with what some encoders of
-                # Opus put before the sound, and leaves as much out at the end.
+            if self._seeks and start:
                 self._sound.seek(start)
             elif start:
                 position = 0

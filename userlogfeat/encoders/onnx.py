@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from userlogfeat._files import check_unchanged, sha256, stamped
+from userlogfeat._files import sha256
 from userlogfeat._optional import import_optional
 from userlogfeat._threads import n_cores
 from userlogfeat.encoders.windowed import WindowedEncoder, pad_windows
@@ -70,8 +70,7 @@ class OnnxEncoder(WindowedEncoder):
             "min_samples": min_samples,
             "frame_samples": frame_samples,
         }
-        self._file = stamped([path])
-        session = _load_session(self._file)
+        session = _load_session(self.path, path.stat().st_mtime_ns)
         metadata = _metadata(session)
         self.sample_rate = sample_rate or metadata.get("sample_rate")
         if not self.sample_rate:
@@ -101,10 +100,10 @@ class OnnxEncoder(WindowedEncoder):
     @property
     def weights_hash(self) -> str:
         """SHA-256 of the file."""
-        return _digest(self._file)
+        return _digest(self.path, Path(self.path).stat().st_mtime_ns)
 
     def _encode_windows(self, waveforms, layers, precision):
-        session = _load_session(self._file)
+        session = _load_session(self.path, Path(self.path).stat().st_mtime_ns)
         inputs, _ = pad_windows(waveforms)  # of one length
         found = session.run(list(layers), {self.input: inputs.cpu().numpy()})
         frames = {
@@ -124,10 +123,8 @@ def _make(name, settings):
 
 
 @lru_cache(maxsize=4)
-def _load_session(file: Any) -> Any:
+def _load_session(path: str, modified_ns: int) -> Any:
     """Load a file, once per process as long as it stays the same."""
-    check_unchanged(file)
-    path = file[0][0]
     runtime = import_optional(
         "onnxruntime", extra="onnx", purpose=f"The encoder in {path}"
     )
@@ -145,9 +142,8 @@ def _load_session(file: Any) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _digest(file: Any) -> str:
-    check_unchanged(file)
-    return sha256(file[0][0])
+def _digest(path: str, modified_ns: int) -> str:
+    return sha256(path)
 
 
 def _metadata(session):

@@ -18,9 +18,14 @@ from sklearn.utils.validation import check_array, validate_data
 
 from userlogfeat._check import check_audio
 from userlogfeat.encoders import encoder_identity, get_encoder
-from userlogfeat.estimators._audio_transformer import AudioTransformer, network_context
+from userlogfeat.estimators._base import (
+    AudioTransformer,
+    as_tensor,
+    network_context,
+    resolve_device,
+    resolve_precision,
+)
 from userlogfeat.estimators._designs import ClipDesign
-from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision
 from userlogfeat.estimators._head_choice import CANDIDATES, MIN_ARTISTS, choose_head
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups, standardised
@@ -237,8 +242,9 @@ class FactorHead:
             candidates = (CANDIDATES[0], ("mlp", regressor.loss))
         data = standardised(features)
 
-        def estimate(candidate, train, held):
+        def estimate(candidate, train, ending, held):
             if candidate == CANDIDATES[0]:
+                train = np.concatenate([train, ending])
                 parts = (None if a is None else a[train] for a in (y, weight, groups))
                 given = candidate, features[train], *parts
                 head, _ = self._fit_candidate(trainer, *given, alphas=(alpha,))
@@ -249,7 +255,7 @@ class FactorHead:
                 network,
                 data.inputs.array,
                 *(as_tensor(part) for part in (y, weight)),
-                (train, held),
+                (train, ending, held),
                 loss=resolve_loss(candidate[1], "loss"),
                 lr=regressor.lr,
                 seed=seed,
@@ -261,16 +267,17 @@ class FactorHead:
             )
 
         chosen, results = on_first(join(), choose)
-        found = ", ".join(
+        found = "; ".join(
             f"{r['head']}{'' if r['loss'] is None else ' ' + str(r['loss'])} "
-            f"{r['own_artist']:.3f} ({r['cosine']:.3f})"
+            f"{r['own_artist']:.3f}, {r['cosine']:.3f}, "
+            f"{r['gain']:+.3f} ± {r['error']:.3f}"
             for r in results
         )
         _LOG.info(
             "head='auto' chose %s in %.1f s: %s",
             " with ".join(str(part) for part in chosen if part is not None),
             time.perf_counter() - start,
-            f"own-artist rank (cosine) of unseen artists: {found}"
+            f"own-artist rank, cosine and gain of unseen artists: {found}"
             if results
             else f"it compares heads where fit has groups= of {MIN_ARTISTS} artists, "
             "and two factors",

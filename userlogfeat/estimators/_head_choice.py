@@ -1,9 +1,11 @@
-"""`CFRegressor(head="auto")`: which head estimates the factors of unseen artists best?
+"""`CFRegressor(head="auto")`: does an MLP estimate unseen artists better?
 
 A ridge regression and MLPs of several losses are fitted without some of the artists,
-and estimate theirs. What counts is the rank of the own artist
-(:func:`userlogfeat.evaluation.factors.own_artist_percentile`); among heads that it does
-not distinguish, the cosine decides.
+and estimate theirs. Two errors count: what the rank of the own artist
+(:func:`userlogfeat.evaluation.factors.own_artist_percentile`) and the cosine of the
+estimate lack of 1. The gain of an MLP is the sum of the shares of these two by which it
+is below the ridge; the MLP with the largest gain is taken, where that is above its
+standard error.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
 from userlogfeat._groups import artist_groups
 from userlogfeat.evaluation.ranking import unit_rows
@@ -25,7 +27,10 @@ CANDIDATES = (
     ("mlp", "info_nce"),
 )
 N_FOLDS = 3
+# Share of the teaching artists of a fold on which an MLP ends: never on those held out.
+ENDING_SHARE = 0.2
 MIN_ARTISTS = 30  # fewer cannot distinguish heads: they get the simplest
+LEAST_ERROR = 0.001  # of the ridge: below it nothing is left to gain
 MAX_CLIPS = 2_000  # for the choice, drawn from all artists alike: it costs seconds
 
 
@@ -39,11 +44,15 @@ def choose_head(
 ) -> tuple[tuple[str, Any], list[dict[str, Any]]]:
     """Choose a head by cross-validation over artists.
 
+    A head that is clearly behind the first one, by more than a standard error, has no
+    further fold.
+
     Parameters
     ----------
     estimate : callable
-        ``estimate(candidate, train, held)`` fits a head on rows `train` and returns its
-        estimates for rows `held`.
+        ``estimate(candidate, train, ending, held)`` fits a head on rows `train`, ends
+        by what it does on rows `ending`, and returns its estimates for rows `held`. No
+        artist is in two of these.
     factors : ndarray (n_clips, n_factors)
         Targets of the head.
     candidates : tuple of (str, loss)
@@ -58,8 +67,9 @@ def choose_head(
     -------
     chosen : (str, loss)
     results : list of dict
-        For each candidate `head`, `loss`, `own_artist`, `cosine` and `seconds`; empty
-        where there is nothing to choose by.
+        For each candidate `head`, `loss`, `own_artist` and `cosine` over the artists
+        that it estimated, `gain` over the first, its standard `error`, and `seconds`;
+        empty where there is nothing to choose by.
     """
     _, item = np.unique(factors, axis=0, return_inverse=True)
     item = item.ravel()
@@ -70,25 +80,34 @@ def choose_head(
     if unknown or factors.shape[1] < 2 or n_artists < MIN_ARTISTS:
         return candidates[0], []
     rows = _draw(usable, artist, seed)
-    estimates = np.empty((len(candidates), len(rows), factors.shape[1]), np.float32)
-    seconds = np.zeros(len(candidates))
-    for train, held in GroupKFold(N_FOLDS).split(rows, groups=artist[rows]):
-        for i, candidate in enumerate(candidates):
+    found: list[list[np.ndarray]] = [[] for _ in candidates]  # errors, fold by fold
+    seconds, compared = np.zeros(len(candidates)), set(range(len(candidates)))
+    inner = GroupShuffleSplit(1, test_size=ENDING_SHARE, random_state=seed)
+    for teaching, held in GroupKFold(N_FOLDS).split(rows, groups=artist[rows]):
+        rest, held = rows[teaching], rows[held]
+        [(train, ending)] = inner.split(rest, groups=artist[rest])
+        for i in sorted(compared):
             start = time.perf_counter()
-            estimates[i, held] = estimate(candidate, rows[train], rows[held])
+            estimates = estimate(candidates[i], rest[train], rest[ending], held)
             seconds[i] += time.perf_counter() - start
-    ranks, cosines = _evaluate(estimates, factors[rows], item[rows], artist[rows])
+            found[i].append(_errors(estimates, factors, item, artist, rows, held))
+        gains = [_gain(found[0], errors) for errors in found]
+        compared -= {i for i, (gain, error) in enumerate(gains) if gain < -error}
     results = [
         {
             "head": head,
             "loss": loss,
-            "own_artist": float(ranks[i].mean()),
-            "cosine": float(cosines[i].mean()),
+            "own_artist": 1 - float(np.hstack(found[i])[0].mean()),
+            "cosine": 1 - float(np.hstack(found[i])[1].mean()),
+            "gain": gains[i][0],
+            "error": gains[i][1],
             "seconds": float(seconds[i]),
         }
         for i, (head, loss) in enumerate(candidates)
     ]
-    return candidates[_best(ranks, cosines)], results
+    best = max(range(len(gains)), key=lambda i: gains[i][0])
+    gain, error = gains[best]
+    return candidates[best if gain > error else 0], results
 
 
 def _draw(rows, artist, seed):
@@ -103,32 +122,25 @@ def _draw(rows, artist, seed):
     return np.sort(rows[np.argsort(turn, kind="stable")[:MAX_CLIPS]])
 
 
-def _evaluate(estimates, factors, item, artist):
-    """Rank of the own item and cosine, means of each artist (n_candidates, n_artists).
+def _errors(estimates, factors, item, artist, rows, held):
+    """What rank of the own item and cosine lack of 1, by artist: (2, n_artists).
 
-    The rank is among the items of all clips: 1 where the own is always the nearest.
+    The rank is among the items of all `rows`: 1 where the own is always the nearest.
     """
-    factors = unit_rows(factors.astype(np.float64))
-    _, first, own = np.unique(item, return_index=True, return_inverse=True)
-    _, artist = np.unique(artist, return_inverse=True)
-    clips, others = np.bincount(artist), max(len(first) - 1, 1)
-    ranks, cosines = [], []
-    for estimate in estimates:
-        scores = unit_rows(estimate.astype(np.float64)) @ factors[first].T
-        right = np.take_along_axis(scores, own[:, None], axis=1)
-        below = (scores < right).sum(axis=1) + ((scores == right).sum(axis=1) - 1) / 2
-        ranks.append(np.bincount(artist, below / others) / clips)
-        cosines.append(np.bincount(artist, right[:, 0]) / clips)
-    return np.stack(ranks), np.stack(cosines)
+    names, first = np.unique(item[rows], return_index=True)
+    items = unit_rows(factors[rows[first]].astype(np.float64))
+    scores = unit_rows(estimates.astype(np.float64)) @ items.T
+    own = np.searchsorted(names, item[held])
+    right = np.take_along_axis(scores, own[:, None], axis=1)
+    above = (scores > right).sum(axis=1) + ((scores == right).sum(axis=1) - 1) / 2
+    _, artist = np.unique(artist[held], return_inverse=True)
+    errors = above / max(len(names) - 1, 1), 1 - right[:, 0]
+    return np.stack([np.bincount(artist, e) for e in errors]) / np.bincount(artist)
 
 
-def _best(ranks, cosines):
-    """Index of the candidate with the best rank, or of one as good and closer.
-
-    One is as good where the mean difference over artists is within its standard error.
-    """
-    best = int(np.argmax(ranks.mean(axis=1)))
-    behind = ranks[best] - ranks
-    error = behind.std(axis=1) / np.sqrt(behind.shape[1])
-    alike = behind.mean(axis=1) <= error
-    return int(np.argmax(np.where(alike, cosines.mean(axis=1), -np.inf)))
+def _gain(base, other):
+    """Gain over `base` in the folds of `other`, and its standard error over artists."""
+    base, other = np.hstack(base[: len(other)]), np.hstack(other)
+    shares = (base - other) / np.maximum(base.mean(axis=1), LEAST_ERROR)[:, None]
+    gains = shares.sum(axis=0)
+    return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))

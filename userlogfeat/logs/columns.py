@@ -159,8 +159,7 @@ def _as_float(column, chunk, role):
     )
     try:
         if numeric or is_string(column):
-            floats = column.cast(pa.float64(), safe=not numeric)
-            return floats.to_numpy(zero_copy_only=False)
+            return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowException:
         if not column.equals(stripped(column)):
             return _as_float(stripped(column), chunk, role)

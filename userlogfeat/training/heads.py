@@ -1,6 +1,7 @@
 """Ridge regression in closed form as a head; the objective of all other teachers."""
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from userlogfeat.training.loop import seeded
 N_FOLDS = 5  # of the cross-validation that chooses the regularisation
 # Training that compares heads: steps at most, clips a step, rate of learning; between
 # which steps it is evaluated, and after how many without a lower loss it stops.
-BRIEF_STEPS, BRIEF_BATCH, BRIEF_LR = 200, 64, 2.0
+BRIEF_STEPS, BRIEF_BATCH, BRIEF_LR = 200, 64, 4.0
 BRIEF_EVERY, BRIEF_PATIENCE = 10, 3
+BRIEF_DECAY = 0.9  # a step, of the running mean of weights, which evens large steps out
 
 
 def fit_ridge_head(
@@ -151,7 +153,7 @@ def estimate_briefly(
     inputs: Tensor,
     factors: Tensor,
     weight: Tensor,
-    split: tuple[np.ndarray, np.ndarray],
+    split: tuple[np.ndarray, np.ndarray, np.ndarray],
     *,
     loss: Callable[..., Tensor],
     lr: float,
@@ -167,8 +169,9 @@ def estimate_briefly(
         Standardised features.
     factors : Tensor (n_clips, n_factors)
     weight : Tensor (n_clips,)
-    split : (ndarray, ndarray)
-        Rows to train on, and rows to estimate.
+    split : (ndarray, ndarray, ndarray)
+        Rows to train on, rows on which the number of steps is chosen, as an epoch is in
+        longer training, and rows to estimate.
     loss : callable
         ``loss(predicted=..., target=...)`` -> (n_clips,).
     lr : float
@@ -179,12 +182,11 @@ def estimate_briefly(
     Returns
     -------
     ndarray (n_estimated, n_factors), float32
-        After the step of least loss on these rows: the number of steps is chosen on
-        them, as the regularisation of a ridge is.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=BRIEF_LR * lr)
+    averaged = copy.deepcopy(network).requires_grad_(False)
+    optimizer = _Adam(network.parameters(), lr=BRIEF_LR * lr)
     generator = torch.Generator().manual_seed(seed)
-    train, held = (torch.from_numpy(rows) for rows in split)
+    train, ending, held = (torch.from_numpy(rows) for rows in split)
     rows, least, best, since = train[:0], np.inf, None, 0
     with limit_torch(1):
         for step in range(1, BRIEF_STEPS + 1):
@@ -192,24 +194,50 @@ def estimate_briefly(
                 rows = train[torch.randperm(len(train), generator=generator)]
             batch, rows = rows[:BRIEF_BATCH], rows[BRIEF_BATCH:]
             losses = loss(predicted=network(inputs[batch]), target=factors[batch])
-            optimizer.zero_grad()
-            weighted_mean(losses, weight[batch]).backward()
-            optimizer.step()
+            optimizer.step(weighted_mean(losses, weight[batch]))
+            for mean, w in zip(averaged.parameters(), optimizer.weights, strict=True):
+                mean.lerp_(w.detach(), 1 - BRIEF_DECAY)
             if step % BRIEF_EVERY:
                 continue
             with torch.no_grad():
-                estimate = network(inputs[held])
-                parts = estimate.split(BRIEF_BATCH), factors[held].split(BRIEF_BATCH)
                 losses = [
-                    loss(predicted=y, target=t) for y, t in zip(*parts, strict=True)
+                    loss(predicted=averaged(inputs[part]), target=factors[part])
+                    for part in ending.split(BRIEF_BATCH)
                 ]
-                mean = float(weighted_mean(torch.cat(losses), weight[held]))
-            since += 1
-            if best is None or mean < least:
-                least, best, since = mean, estimate, 0
+                lost = float(weighted_mean(torch.cat(losses), weight[ending]))
+                since += 1
+                if best is None or lost < least:
+                    least, best, since = lost, averaged(inputs[held]), 0
             if since == BRIEF_PATIENCE:
                 break
     return best.numpy()
+
+
+class _Adam:
+    """Adam (Kingma and Ba 2015) with their settings.
+
+    It is torch's, but to create the first one there imports a compiler, which takes
+    longer than all fits that compare heads.
+    """
+
+    def __init__(self, weights: Iterable[Tensor], lr: float) -> None:
+        self.weights = list(weights)
+        self.means = [torch.zeros_like(w) for w in self.weights]
+        self.squares = [torch.zeros_like(w) for w in self.weights]
+        self.lr, self.n_steps = lr, 0
+
+    def step(self, loss: Tensor) -> None:
+        """Go down the gradient of a loss."""
+        gradients = torch.autograd.grad(loss, self.weights)
+        self.n_steps += 1
+        lr = self.lr / (1 - 0.9**self.n_steps)
+        unbias = (1 - 0.999**self.n_steps) ** -0.5
+        parts = self.weights, gradients, self.means, self.squares
+        with torch.no_grad():
+            for w, gradient, mean, square in zip(*parts, strict=True):
+                mean.lerp_(gradient, 0.1)
+                square.lerp_(gradient.square(), 0.001)
+                w.addcdiv_(mean, square.sqrt().mul_(unbias).add_(1e-8), value=-lr)
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from userlogfeat.networks.halving import Halving
+from userlogfeat.networks.memory import Halving
 
 
 def needs(most):
