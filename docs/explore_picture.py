@@ -44,13 +44,9 @@ def planted_page(folder):
         }
     )
     catalogue = read_catalogue(frame, check_files=False)
-    return explore(
-        table,
-        folder / "page.html",
-        catalogue=catalogue,
-        audio="none",
-        title="Planted clips",
-    )
+    path = folder / "page.html"
+    explore(table, path, catalogue=catalogue, audio="none", title="Planted clips")
+    return path
 
 
 def main():

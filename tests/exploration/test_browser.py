@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from userlogfeat.exploration.page import make_page
+from userlogfeat import explore
 from userlogfeat.exploration.serve import make_server
 
 EVIL = '<script>document.title="bad"</script>'  # as in conftest
@@ -44,14 +44,7 @@ def browser():
 def server(planted_clips):
     """The page of two layers, on localhost."""
     _, _, table, catalogue = planted_clips
-    page = make_page(
-        table,
-        folder=None,
-        features=None,
-        catalogue=catalogue,
-        colours=["year"],
-        title="Planted",
-    )
+    page = explore(table, None, catalogue=catalogue, colours=["year"], title="Planted")
     server = make_server(page.html, page.files)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -299,10 +292,9 @@ def test_ten_thousand_clips_are_drawn_within_a_frame_or_two(page):
 
 
 def test_the_page_works_as_a_file_without_a_network(browser, planted_clips):
-    from userlogfeat import explore
-
     folder, _, table, catalogue = planted_clips
-    path = explore(table, folder / "page.html", catalogue=catalogue)
+    path = folder / "page.html"
+    explore(table, path, catalogue=catalogue)
     browser.get(path.as_uri())
     until(browser, "return document.getElementById('map0').dataset.drawn")
     click_on_clip(browser, 2)

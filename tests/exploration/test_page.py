@@ -12,7 +12,6 @@ import pytest
 from userlogfeat import explore, read_catalogue
 from userlogfeat.evaluation.leaks import leak_report
 from userlogfeat.exploration.layers import answer, default_classifier, nearest_clips
-from userlogfeat.exploration.page import make_page
 from userlogfeat.factor_files import Factors, write_factors
 
 EVIL = '<script>document.title="bad"</script>'  # as in conftest
@@ -25,9 +24,8 @@ def read_data(html):
     return json.loads(found[1])
 
 
-def make(source, **settings):
-    settings = {"folder": None, "features": None, "audio": "none"} | settings
-    return make_page(source, **settings)
+def make(source, path=None, **settings):
+    return explore(source, path, **{"audio": "none"} | settings)
 
 
 def test_what_is_planted_is_shown(planted_clips):
@@ -85,7 +83,8 @@ def test_a_leak_report_of_ones_own(planted_clips):
 def test_two_models_are_matched_by_clip(kit, planted_clips, tmp_path):
     _, names, table, catalogue = planted_clips
     other = kit.write_table(tmp_path / "other", names[:0:-1], kit.planted()[:0:-1])
-    page = make([table, other], catalogue=catalogue)
+    with pytest.warns(UserWarning, match="left out"):
+        page = make([table, other], catalogue=catalogue)
     data = read_data(page.html)
     assert data["clips"]["name"] == names[1:]
     assert [model["name"] for model in data["models"]] == ["features", "other"]
@@ -139,9 +138,10 @@ def test_the_policy_names_style_and_script(planted_clips):
 
 def test_audio_is_linked_or_embedded_within_the_limit(planted_clips):
     folder, _, table, _ = planted_clips
-    links = read_data(make(table, folder=folder / "..", audio="link").html)["audio"]
+    links = read_data(make(table, folder / ".." / "p.html", audio="link").html)["audio"]
     assert links[0] == f"./{folder.name}/clip%2000%20%231.wav"
-    page = make(table, folder=folder, audio="embed", max_megabytes=0.05)
+    with pytest.warns(UserWarning, match="clips have audio"):
+        page = make(table, folder / "p.html", audio="embed", max_megabytes=0.05)
     urls = [url for url in read_data(page.html)["audio"] if url]
     assert 1 <= len(urls) < N
     assert sum(map(len, urls)) <= 50_000
@@ -164,7 +164,8 @@ def test_failed_clips_are_left_out(kit, tmp_path):
     )
     with table.writer(fingerprint="planted", layer_sizes={"mean": 6}) as writer:
         writer.add("bad.wav", status="EmptyAudioError", message="0 bytes")
-    page = make(table)
+    with pytest.warns(UserWarning, match="1 clips could not be read"):
+        page = make(table)
     assert page.notes == ["1 clips could not be read or embedded."]
     with pytest.raises(ValueError, match="Got 2 clips with features, expected 3"):
         make(kit.write_table(tmp_path / "two", ["a", "b"], kit.planted()[:2]))

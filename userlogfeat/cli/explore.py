@@ -110,26 +110,25 @@ def explore(
 
     A model embeds audio first, and keeps the features beside the page: PAGE.features.
     """
-    from userlogfeat.exploration.page import load_names, make_page, serve_explorer
+    from userlogfeat.exploration.page import explore as write_page
+    from userlogfeat.exploration.page import load_names, serve_explorer
 
     if (output is None) == (not serve):
         raise ValueError("Got neither, or both, of --output PAGE and --serve.")
     with ExitStack() as stack:
-        folder = None
+        features = None
         if output is not None:
             check_file(output, overwrite)
-            folder = output.parent
-            features = output.with_suffix(".features")
         else:
-            features = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            features = stack.enter_context(tempfile.TemporaryDirectory())
         table = None
         if catalogue is not None:
             table = _read_catalogue(
                 catalogue, clip, catalogue_item, artist, label, split
             )
-        page = make_page(
+        page = write_page(
             [source] if compare is None else [source, compare],
-            folder=folder,
+            output,
             features=features,
             catalogue=table,
             clips=clips or None,
@@ -143,12 +142,9 @@ def explore(
             max_clips=max_clips,
             random_state=seed,
         )
-        for note in page.notes:
-            print_line(f"Note: {note}", err=True)
         if output is None:
             serve_explorer(page, port=port, ready=_print_address)
             return None
-        page.write(output)
     size = output.stat().st_size / 1e6
     return Result(
         {"output": output, "clips": len(page.files), "megabytes": size},

@@ -73,7 +73,7 @@ class Page:
 
 def explore(
     source: Source | Sequence[Source],
-    path: PathLike,
+    path: PathLike | None,
     *,
     catalogue: Catalogue | None = None,
     clips: ClipIds | None = None,
@@ -91,7 +91,7 @@ def explore(
     n_neighbours: int = 10,
     random_state: int = 0,
     title: str | None = None,
-) -> Path:
+) -> Page:
     """Write a page that shows clips on a map, plays them, and says what is near.
 
     Parameters
@@ -100,8 +100,9 @@ def explore(
         A feature table (:func:`userlogfeat.extract`), or the name or folder of a saved
         model, which embeds `clips`. Two are compared side by side: clips are matched by
         their paths.
-    path : str or Path
+    path : str, Path or None
         The HTML file to write; an existing one is replaced. Its folder must exist.
+        None: the page is for :func:`serve_explorer`.
     catalogue : Catalogue, optional
         Labels and artists of the clips, and the columns `title`, `split` ("train" and
         "test": leaks are looked for) and `tags` (separated by commas), where it has
@@ -146,8 +147,7 @@ def explore(
 
     Returns
     -------
-    Path
-        `path`.
+    Page
 
     Raises
     ------
@@ -173,86 +173,17 @@ def explore(
     ...     for i, row in enumerate(np.random.default_rng(0).normal(size=(20, 3))):
     ...         writer.add(f"{i}.wav", layers={"mean": row})
     >>> page = explore(table, f"{folder}/page.html", audio="none")
-    >>> page.name
-    'page.html'
+    >>> len(page.files)
+    20
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {str(path.parent)!r} for the page. Make it first."
-        )
-    page = make_page(
-        source,
-        folder=path.parent,
-        features=path.with_suffix(".features") if features is None else features,
-        catalogue=catalogue,
-        clips=clips,
-        layers=layers,
-        projection=projection,
-        classifier=classifier,
-        leaks=leaks,
-        factors=factors,
-        names=names,
-        colours=colours,
-        audio=audio,
-        max_megabytes=max_megabytes,
-        max_clips=max_clips,
-        n_neighbours=n_neighbours,
-        random_state=random_state,
-        title=title,
-    )
-    page.write(path)
-    for note in page.notes:
-        warnings.warn(note, stacklevel=2)
-    return path
-
-
-def serve_explorer(page: Page, *, port: int = 0, ready: Any = print) -> None:
-    """Serve a page and its audio on localhost until Ctrl-C.
-
-    Parameters
-    ----------
-    page : Page
-        Made by :func:`make_page` with ``folder=None``.
-    port : int
-        0 takes one that is free.
-    ready : callable
-        Called with the page's address.
-    """
-    server = make_server(page.html, page.files, port)
-    ready(f"http://127.0.0.1:{server.server_port}/")
-    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(server.socket):
-        server.serve_forever()
-
-
-def make_page(
-    source: Source | Sequence[Source],
-    *,
-    folder: Path | None,
-    features: PathLike | None,
-    catalogue: Catalogue | None = None,
-    clips: ClipIds | None = None,
-    layers: Sequence[str] | None = None,
-    projection: str | Sequence[str] = "auto",
-    classifier: Any = "auto",
-    leaks: LeakReport | None = None,
-    factors: PathLike | None = None,
-    names: Mapping[Any, str] | None = None,
-    colours: Sequence[str] = (),
-    audio: Literal["link", "embed", "none"] = "link",
-    max_megabytes: float = 25,
-    max_clips: int = MAX_CLIPS,
-    n_neighbours: int = 10,
-    random_state: int = 0,
-    title: str | None = None,
-) -> Page:
-    """Make a page as text; :func:`explore` explains the parameters.
-
-    Parameters
-    ----------
-    folder : Path or None
-        Where the page will be, which links are relative to; None: it is served.
-    """
+    folder = None
+    if path is not None:
+        path = Path(path)
+        folder, features = path.parent, features or path.with_suffix(".features")
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"There is no folder {str(folder)!r} for the page. Make it first."
+            )
     check_choice(audio, "audio", CHOICES)
     check_positive(max_megabytes, "max_megabytes")
     check_positive(max_clips, "max_clips", integer=True)
@@ -302,7 +233,30 @@ def make_page(
         notes=notes,
         data=json_text(data),
     )
-    return Page(html, shown.names, notes)
+    page = Page(html, shown.names, notes)
+    if path is not None:
+        page.write(path)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return page
+
+
+def serve_explorer(page: Page, *, port: int = 0, ready: Any = print) -> None:
+    """Serve a page and its audio on localhost until Ctrl-C.
+
+    Parameters
+    ----------
+    page : Page
+        Made by :func:`explore` with ``path=None``.
+    port : int
+        0 takes one that is free.
+    ready : callable
+        Called with the page's address.
+    """
+    server = make_server(page.html, page.files, port)
+    ready(f"http://127.0.0.1:{server.server_port}/")
+    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(server.socket):
+        server.serve_forever()
 
 
 def _check_columns(shown, colours):
