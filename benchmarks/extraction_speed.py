@@ -69,7 +69,7 @@ def overlap(clips, folder):
     network = embedder._load_network()
 
     def decode():
-        return embedder._decode(check_audio(clips), network, None)
+        return embedder._inputs(check_audio(clips), network)
 
     waveforms = [clip.layers["input"] for clip in decode()]
     audio_seconds = sum(map(len, waveforms)) / network.sample_rate

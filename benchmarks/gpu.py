@@ -151,7 +151,7 @@ def run_network(estimator, clips):
 def decode(estimator, paths):
     network = estimator._load_network()
     clips = check_audio(list(paths))
-    for _ in estimator._decode(clips, network, estimator._read_duration()):
+    for _ in estimator._inputs(clips, network):
         pass
 
 

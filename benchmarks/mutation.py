@@ -78,6 +78,8 @@ MODULES = {
     "feedback/triplets": "tests/feedback/test_triplets.py",
     "training/shared_maps": "tests/training/test_shared_maps.py",
     "estimators/kd_student": "tests/estimators/test_kd_student.py",
+    "estimators/_student": "tests/estimators/test_kd_student.py",
+    "estimators/_distillation": "tests/estimators/test_kd_student.py",
     "factorization/als": "tests/factorization/test_als.py",
 }
 # Why no test can distinguish them from the module -> "module: function: what becomes

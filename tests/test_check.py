@@ -116,3 +116,13 @@ def test_weights_of_clips():
     ):
         with pytest.raises(ValueError, match=message):
             check_weights(weight, 2)
+
+
+def test_masked_values_and_dates_are_no_samples():
+    """Masks were dropped, and dates read as nanoseconds."""
+    wave = np.linspace(-1, 1, 9)
+    for X in (np.ma.masked_greater([wave], 0.5), [np.ma.masked_greater(wave, 0.5)]):
+        with pytest.raises(ValueError, match=r"masked array.*X.filled\(0\)"):
+            check_audio(X)
+    with pytest.raises(TypeError, match=r"datetime64.*expected numbers"):
+        check_audio(np.array([[0, 1]], "datetime64[s]"))

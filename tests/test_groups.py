@@ -117,3 +117,15 @@ class _Estimator:
     """What TeacherData asks of an estimator."""
 
     fit = predict = get_params = set_params = None
+
+
+def test_words_for_a_missing_artist_are_told_of():
+    """NumPy makes text of NaN beside names; clips with it would be one artist's."""
+    artists = np.array(["Can", np.nan, np.nan])
+    with pytest.warns(UserWarning, match="artist 'nan' may stand for a missing one"):
+        assert artist_groups(artists).tolist() == [0, 1, 1]
+    frame = pl.DataFrame(
+        {"clip": ["a", "b"], "item": [1, 2], "artist": ["NULL", "Can"]}
+    )
+    with pytest.warns(UserWarning, match="artist 'NULL' may stand"):
+        read_catalogue(frame, check_files=False)

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import runpy
 import subprocess
 import sys
@@ -132,6 +133,29 @@ def test_rows_name_what_exists():
     units |= {path.parent.name for path in MODULES}
     named = set().union(*ROWS, *PAIRS)
     assert named - units == set()
+
+
+def unnamed(folder):
+    """Files of a package that its first lines do not name, in a table or as code."""
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    rows = re.findall(r"^((?:\w+, )*\w+)  ", text, re.MULTILINE)
+    named = {name for row in rows for name in row.split(", ")}
+    named |= set(re.findall(r"`(\w+)`", text))
+    return sorted({path.stem for path in folder.glob("*.py")} - named - {"__init__"})
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        path.parent
+        for path in PACKAGE.rglob("__init__.py")
+        # A command a file, and a set a file: their names are those of the files.
+        if path.parent.name not in ("userlogfeat", "cli", "datasets")
+    ],
+    ids=lambda folder: folder.name,
+)
+def test_a_package_says_what_its_files_are(folder):
+    assert unnamed(folder) == []
 
 
 def test_an_upward_import_is_found(tmp_path):

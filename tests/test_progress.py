@@ -87,7 +87,7 @@ def test_what_was_decided_is_logged(caplog):
             np.ones((2, 3000)) * [[0.1], [0.2]]
         )
     (record,) = caplog.records
-    assert record.name == "userlogfeat.estimators._base"
+    assert record.name == "userlogfeat.estimators._audio_transformer"
     assert record.getMessage() == "LogMel: 2 clips (waveforms) on cpu, fp32"
 
 

@@ -92,6 +92,7 @@ def test_quotes(tmp_path, name, written, values):
         ("t.csv", b"\xe9,b\n1,2\n", "line 1, .* that is no UTF-8"),
         ("t.csv", b"a,b\n1,2\n3,\0\n", "line 3 .*NUL"),
         ("t.csv", "a,b\n1,2\n".encode("utf-16"), "UTF-16.*iconv"),
+        ("t.csv", "a,b\n1,2\n".encode("utf-32"), "UTF-32.*iconv -f utf-32"),
         ("t.csv", "a,b\n1,2\n".encode("utf-16-be"), "NUL bytes.*UTF-16"),
         ("t.csv", b"a,b,b\n1,2,3\n", "2 columns that are called 'b'"),
         ("t.csv", gzip.compress(b"a,b\n1,2\n", mtime=0), "compressed by gzip"),

@@ -13,9 +13,9 @@ networks           torch modules only: mel, se_cnn, metric, artist, towers
 losses             one function per equation; ``LOSSES`` has those that are options
 evaluation         arrays in, numbers out: folds, leaks, significance, regression,
                    recommendation, similarity, learning curves
-factorization      alternating least squares on implicit feedback, fold-in;
-                   ``factor_files`` keeps factors on disk, ``id_tables`` reads what
-                   is known of users and items
+factorization      alternating least squares on implicit feedback, fold-in
+factor_files       factors of users and items on disk
+id_tables          tables of what is known of users and items
 feedback           likes and dislikes, explicit, derived or sampled; triplets
 users              data for user towers, their training, and their files
 training           the loop that trains every network, on skorch; batches,

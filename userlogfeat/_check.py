@@ -83,7 +83,7 @@ def check_audio(X, estimator=None, *, reset=False):
         if estimator is not None and reset:
             _forget_features(estimator)
         return Clips("waveforms", _check_waveforms(X))
-    _refuse_integers(X, "X")
+    _refuse_odd_samples(X, "X")
     settings = {"dtype": np.float32, "allow_nd": True, "order": "C"}
     n_axes = X.ndim if hasattr(X, "ndim") else check_array(X, **settings).ndim
     if n_axes == 1:
@@ -152,12 +152,12 @@ def _is_ragged(X):
 def _check_waveforms(X):
     waveforms = []
     for index, row in enumerate(X):
-        waveform = np.asarray(row)
+        waveform = np.asanyarray(row)
         if waveform.dtype.kind not in "fiu":
             raise TypeError(
                 f"Waveform {index} of X has dtype {waveform.dtype}, expected numbers."
             )
-        _refuse_integers(waveform, f"Waveform {index} of X")
+        _refuse_odd_samples(waveform, f"Waveform {index} of X")
         if waveform.size == 0:
             raise ValueError(
                 f"Waveform {index} of X has 0 samples. Drop the clip or read it again."
@@ -172,9 +172,16 @@ def _check_waveforms(X):
     return waveforms
 
 
-def _refuse_integers(X, name):
-    """Raise for integer samples; small ones of wide types pass, as floats do."""
+def _refuse_odd_samples(X, name):
+    """Raise for integers, dates and masks; small numbers of wide types pass."""
     dtype = getattr(X, "dtype", None)
+    if np.ma.is_masked(X):
+        raise ValueError(
+            f"{name} is a masked array, whose masked values would be read as samples: "
+            "pass X.filled(0), or what they should be."
+        )
+    if getattr(dtype, "kind", None) in ("m", "M"):
+        raise TypeError(f"{name} has dtype {dtype}, expected numbers.")
     kind, bits = getattr(dtype, "kind", None), 8 * getattr(dtype, "itemsize", 0)
     if kind not in ("i", "u") or X.size == 0:
         return

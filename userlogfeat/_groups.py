@@ -4,6 +4,7 @@ Used by everything that keeps artists apart: folds, the splits that validate epo
 intervals over artists, searches for leaks, artist overlap, catalogues.
 """
 
+import warnings
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any
@@ -73,6 +74,35 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, Real) and value == -1
 
 
+# What programs write as text for a missing value, such as NumPy's str(nan).
+MISSING_WORDS = frozenset(
+    "nan NaN NAN NaT <NA> NA N/A n/a #N/A None none NULL Null null undefined".split()
+)
+
+
+def warn_of_words(ids: Iterable[Any], what: str, fate: str) -> None:
+    """Warn where ids are words that programs write for a missing value.
+
+    Such words may be names: so they count as ids, and the user is told.
+
+    Parameters
+    ----------
+    ids : iterable
+    what : str
+        Such as "artist".
+    fate : str
+        How what has this id is treated.
+    """
+    words = sorted({v for v in ids if isinstance(v, str) and v in MISSING_WORDS})
+    if words:
+        warnings.warn(
+            f"The {what} {' and '.join(map(repr, words))} may stand for a missing one: "
+            f"{fate}. Pass None (in a file: an empty field) if it does.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def group_keys(ids: Labels, side: str = "clip") -> list[Any]:
     """Return a hashable for each clip: its id, or its place where the id is missing.
 
@@ -87,6 +117,8 @@ def group_keys(ids: Labels, side: str = "clip") -> list[Any]:
     list
     """
     column = as_column(ids, "artists")
+    if column.dtype.kind in "OU":
+        warn_of_words(column.tolist(), "artist", "all clips with it are one artist's")
     return [
         (side, row) if is_missing(value) else value
         for row, value in enumerate(column.tolist())

@@ -9,6 +9,7 @@ Results of arithmetic do not, since it may lead elsewhere, and are not checked; 
 plain arrays.
 """
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -81,6 +82,25 @@ def space_of(factors: Any) -> str | None:
     return factors.space if isinstance(factors, FactorArray) else None
 
 
+def space_of_model(training_data: dict[str, Any]) -> str | None:
+    """Return the digest of the factors or users that a model was trained on.
+
+    Parameters
+    ----------
+    training_data : dict
+        As the model's folder or file has it.
+
+    Returns
+    -------
+    str or None
+        None where it is unknown.
+    """
+    if "users_digest" in training_data:  # of fit-metric
+        return training_data["users_digest"]
+    factors = training_data.get("factors")  # of fit-teacher
+    return factors.get("users_digest") if isinstance(factors, dict) else None
+
+
 def join_layers(layers: dict[str, np.ndarray], space: str | None) -> np.ndarray:
     """Put layers side by side; the embedding by itself knows its space.
 
@@ -129,3 +149,11 @@ def check_same_space(first: Any, second: Any, names: tuple[str, str]) -> None:
             "fit, go on from it with CFEmbedding.update, or bring one onto the other "
             "with userlogfeat.factorization.align_factors." + see("guide/factors")
         )
+
+
+def feature_names(layer_sizes: Mapping[str, int]) -> np.ndarray:
+    """Name the columns of layers side by side: ``max_pool_0``, ``max_pool_1``, ..."""
+    return np.array(
+        [f"{name}_{i}" for name, size in layer_sizes.items() for i in range(size)],
+        dtype=object,
+    )

@@ -19,8 +19,12 @@ _BLOCK = 2 << 20  # bytes, about, of a block
 _MAX_LINE = 1 << 24  # bytes
 NUL_ADVICE = "Is it in UTF-16, or damaged? Convert it to UTF-8"
 _SHOWN_LETTERS = 60
-# The first of UTF-32 begins like the first of UTF-16.
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+_WIDE = (  # the first begins like the third
+    (codecs.BOM_UTF32_LE, 32),
+    (codecs.BOM_UTF32_BE, 32),
+    (codecs.BOM_UTF16_LE, 16),
+    (codecs.BOM_UTF16_BE, 16),
+)
 _BEGINNINGS = {
     b"\x1f\x8b": "is compressed by gzip, expected text, or a name that ends in .gz",
     b"\x28\xb5\x2f\xfd": "is compressed by zstd, expected text, or a name in .zst",
@@ -121,10 +125,11 @@ def list_lines(raw: bytes, path: PathLike) -> list[str]:
 
 def without_mark(data: bytes, path: PathLike) -> bytes:
     """Drop the byte order mark of a file's beginning; raise where it is no text."""
-    if data.startswith(_UTF16):
-        raise unreadable(
-            path, "is in UTF-16, expected UTF-8. Convert it: iconv -f utf-16 -t utf-8"
-        )
+    for mark, bits in _WIDE:
+        if data.startswith(mark):
+            command = f"iconv -f utf-{bits} -t utf-8 OLD > NEW"
+            fact = f"is in UTF-{bits}, expected UTF-8. Convert it: {command}"
+            raise unreadable(path, fact)
     for beginning, what in _BEGINNINGS.items():
         if data.startswith(beginning):
             raise unreadable(path, what)

@@ -209,6 +209,8 @@ def test_silence_is_legal(tmp_path):
     [
         ({"sample_rate": 0}, "sample_rate=0, expected a positive finite integer"),
         ({"sample_rate": 16000.5}, "sample_rate=16000.5"),
+        ({"sample_rate": 44}, "sample_rate=44, .* Is it in kHz"),
+        ({"duration": 1e12}, "expected at most 33554 s at 16000 Hz"),
         ({"duration": -1.0}, "duration=-1.0"),
         ({"duration": 1e-9}, "less than one sample at 16000 Hz"),
         ({"crop": "center"}, "crop='center', expected one of 'start', 'middle'"),

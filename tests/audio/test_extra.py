@@ -101,6 +101,25 @@ def test_a_file_too_large_to_be_kept_is_decoded_twice(file, monkeypatch):
     np.testing.assert_array_equal(read_audio(file[0], sample_rate=RATE), expected)
 
 
+def test_opus_of_other_encoders(encode, tmp_path):
+    """Of FFmpeg's files 312 samples before the sound were read, and its end was not."""
+    path = tmp_path / "a.opus"
+    path.write_bytes(encode(planted(), RATE, "libopus", "ogg"))
+    found = read_audio(path, sample_rate=RATE)
+    with pytest.importorskip("av").open(str(path)) as file:
+        frames = [frame.to_ndarray()[0] for frame in file.decode(audio=0)]
+    np.testing.assert_allclose(found, np.concatenate(frames), atol=1e-6)
+    part = read_audio(path, sample_rate=RATE, duration=1.0)
+    np.testing.assert_allclose(part, found[RATE : 2 * RATE], atol=1e-6)
+
+
+def test_joined_flash_files_are_refused(encode, tmp_path):
+    path = tmp_path / "a.flv"
+    path.write_bytes(encode(planted(), 44100, "aac", "flv") * 2)
+    with pytest.raises(UnsupportedAudioError, match="several recordings"):
+        read_audio(path, sample_rate=RATE)
+
+
 def test_a_change_of_rate_is_refused(encode, tmp_path):
     wave = planted()
     path = tmp_path / "a.aac"

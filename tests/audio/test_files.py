@@ -65,6 +65,8 @@ def test_missing(tmp_path):
     write(tmp_path / "a.wav")
     refuse(tmp_path / "a.wav" / "b.wav", MissingAudioError, "no such file")
     refuse("a\0b.wav", MissingAudioError, "no file can have this name")
+    refuse("https://a.example/b.mp3", MissingAudioError, "not fetched: download it")
+    refuse("~/gone.wav", MissingAudioError, "path in full: '/")
 
 
 def test_a_folder(tmp_path):

@@ -279,6 +279,21 @@ def test_subset_by_mask_and_by_rows():
         catalogue.subset([0.5])
 
 
+def test_frames_of_pathlib_and_with_two_columns_of_a_name():
+    """Errors of polars and pandas came through."""
+    frame = {"clip": [Path("a.wav"), Path("b.wav")], "item": [1, 2]}
+    for library in (pd, pl):
+        catalogue = read_catalogue(library.DataFrame(frame), check_files=False)
+        assert list(catalogue.clips) == ["a.wav", "b.wav"]
+    mixed = pl.Series("clip", [Path("a.wav"), 1], dtype=pl.Object)
+    mixed = pl.DataFrame([mixed, pl.Series("item", [1, 2])])
+    with pytest.raises(ValueError, match=r"types \w+Path, int: make them text"):
+        read_catalogue(mixed)
+    twice = pd.DataFrame([["a.wav", 1, 2]], columns=["clip", "item", "item"])
+    with pytest.raises(ValueError, match=r"columns of one name: \['item'\]"):
+        read_catalogue(twice)
+
+
 def test_a_folder_holds_what_find_audio_finds(tmp_path):
     """It had a list of its own, and left opus, oga, m4a and caf out."""
     for suffix in AUDIO_SUFFIXES:

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from userlogfeat.encoders import get_encoder
+from userlogfeat.encoders.hugging_face import _load_network
+from userlogfeat.encoders.hugging_face_speed import FrameConv1d
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:transformers")
 KINDS = ("wav2vec2", "hubert", "ast", "whisper", "clap")
@@ -179,3 +181,55 @@ def test_other_families_are_named(names, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"a model of type 'bert', expected one that"):
         get_encoder(f"hf:{folder}")
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "taps", "stride"), [(1, 10, 5), (3, 3, 2), (3, 2, 2), (3, 3, 1)]
+)
+def test_a_convolution_as_products(channels, taps, stride, bias):
+    convolution = torch.nn.Conv1d(channels, 4, taps, stride, bias=bias)
+    with torch.inference_mode():
+        for n_samples in range(taps, taps + 2 * stride + 1):
+            x = torch.randn(2, channels, n_samples)
+            found = FrameConv1d(convolution)(x)
+            torch.testing.assert_close(found, convolution(x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bf16_is_the_pass_in_autocast(names, kind):
+    encoder, clips = get_encoder(names[kind]), torch.stack([noise(0.5), noise(0.5, 1)])
+    layers, lengths = list(encoder.layer_sizes), torch.tensor([8000, 8000])
+    with torch.inference_mode():
+        exact, found = (
+            encoder.encode(clips, lengths, layers, precision).layers
+            for precision in ("fp32", "bf16")
+        )
+    for name, x in found.items():
+        assert x.dtype == torch.float32
+        assert 0 < (x - exact[name]).norm() / exact[name].norm() < 0.03
+
+
+def test_another_folder_of_that_name_is_another_encoder(tiny_models, tmp_path):
+    """The first folder's layers used to be served with the second one's weights."""
+    folder, clip = tmp_path / "model", noise(0.5)[None]
+    name = tiny_models.save_model("hubert", folder)
+    lengths = torch.tensor([8000])
+    first = get_encoder(name)
+    before = first.encode(clip, lengths, ["layer_1"]).layers["layer_1"]
+    shutil.rmtree(folder)
+    tiny_models.save_model("ast", folder)
+    assert "pooled" in get_encoder(name).layer_sizes
+    # What is in use stays what it was, or says so.
+    after = first.encode(clip, lengths, ["layer_1"]).layers["layer_1"]
+    assert torch.equal(before, after)
+    _load_network.cache_clear()
+    with pytest.raises(ValueError, match=r"was replaced or removed.*an encoder by"):
+        first.encode(clip, lengths, ["layer_1"])
+
+
+def test_a_name_is_read_in_the_folder_of_its_moment(names, tmp_path, monkeypatch):
+    for place, kind in (("a", "hubert"), ("b", "whisper")):
+        shutil.copytree(names[kind].partition(":")[2], tmp_path / place / "model")
+        monkeypatch.chdir(tmp_path / place)
+        assert get_encoder("hf:./model").folder == str(tmp_path / place / "model")

@@ -168,6 +168,10 @@ def test_an_onnx_file_with_metadata(onnx_file):
     encoder = get_encoder(f"onnx:{onnx_file}")
     assert (encoder.sample_rate, encoder.min_samples) == (8000, 80)
     assert encoder.layer_sizes == {"level": 1}
+    # Another file of that name is another encoder.
+    onnx.helper.set_model_props(model, metadata | {"sample_rate": "4000"})
+    onnx.save_model(model, str(onnx_file))
+    assert get_encoder(f"onnx:{onnx_file}").sample_rate == 4000
 
 
 def test_bad_onnx_files(tmp_path):

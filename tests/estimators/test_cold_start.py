@@ -12,7 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from userlogfeat import CFEmbedding, read_logs
 from userlogfeat.estimators.cold_start import (
-    K0_GRID,
+    WORTHS,
     ColdStartItems,
     _without,
 )
@@ -124,7 +124,7 @@ def test_the_better_the_audio_the_more_listeners_it_is_worth(cf, plays, factor_n
         make(cf, factor_norm=factor_norm).fit(audio_features(cf, noise), plays.T).k0_
         for noise in (0.0, 0.5, 1.5, 50.0)
     ]
-    assert found[0] == K0_GRID[-1]  # the truth itself
+    assert found[0] == WORTHS[-1]  # the truth itself
     assert found[0] > found[1] > found[2] >= found[3]
     assert found[3] < 0.5  # nothing but noise
 

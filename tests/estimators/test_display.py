@@ -41,7 +41,7 @@ def captions(estimator):
     [
         (EncoderEmbedder(Levels()), "&lt;levels&gt;; level (3); on cpu", "3 features"),
         (EncoderEmbedder(Levels(), pooling=None), "level (3); on cpu", ""),
-        (EncoderEmbedder(), "MSD_musicnn; max_pool (753); on cpu", "100 of 753"),
+        (EncoderEmbedder(), "MSD_musicnn; max_pool (753); on cpu", "753 features"),
         (MusicnnEmbedder(layer="taggram"), "MSD_musicnn; taggram (50)", "50 features"),
         (MetricEmbedder(), "metric; on cpu", ""),  # not fitted: no layers yet
         (LogMel(), "on cpu", ""),
@@ -60,7 +60,7 @@ def test_a_saved_model_is_shown_with_its_encoder(musicnn):
     assert found == (
         "lastfm2k-musicnn on MSD_musicnn; max_pool (753), embedding (40); on cpu"
     )
-    assert "100 of 793 features" in embedder._repr_html_()
+    assert "793 features" in embedder._repr_html_()
 
 
 def test_what_was_learned_is_shown_once_it_is():

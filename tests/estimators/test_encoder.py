@@ -117,7 +117,7 @@ def test_the_cache_encodes_a_file_once(hubert, paths, tmp_path, monkeypatch):
     cached = EncoderEmbedder(hubert, layer="all", cache=tmp_path)
     np.testing.assert_array_equal(cached.transform(paths), expected)
     monkeypatch.setattr(
-        "userlogfeat.estimators._base.read_audio",
+        "userlogfeat.estimators._clip_reader.read_audio",
         lambda *a, **k: pytest.fail("a file was decoded again"),
     )
     for layer in ("layer_0", -1, "mean", "all", None):

@@ -171,9 +171,9 @@ def test_a_second_fit_in_another_mode_forgets_the_first(planted, teacher):
 
 def test_kd_epochs_lower_the_weight_to_nothing():
     model = KDStudentClassifier(kd_weight=8.0, kd_epochs=4, max_epochs=6)
-    shares = [model._share(epoch) for epoch in range(6)]
+    shares = [model._loss().share(epoch) for epoch in range(6)]
     assert shares == [1, 0.75, 0.5, 0.25, 0, 0]
-    assert KDStudentClassifier(kd_weight=8.0, kd_epochs=None)._share(99) == 1
+    assert KDStudentClassifier(kd_weight=8.0, kd_epochs=None)._loss().share(99) == 1
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_kd_epochs_lower_the_weight_to_nothing():
 def test_the_weight_falls_within_what_is_run(max_epochs, fall):
     """Was: 50 epochs whatever max_epochs, so that it never fell to 0."""
     model = KDStudentClassifier(kd_weight=8.0, max_epochs=max_epochs)
-    shares = [model._share(epoch) for epoch in range(max_epochs)]
+    shares = [model._loss().share(epoch) for epoch in range(max_epochs)]
     assert np.count_nonzero(shares) == fall
     assert shares[-1] == 0
     assert shares[0] == 1
@@ -582,7 +582,7 @@ def test_a_model_is_saved_into_a_folder(planted, tmp_path):
 
 def test_auto_weight_does_without_a_teacher_that_knows_nothing(monkeypatch):
     """The units are wanted for large random numbers: they cannot learn the task."""
-    monkeypatch.setattr("userlogfeat.estimators.kd_student.AUTO_REPEATS", 1)
+    monkeypatch.setattr("userlogfeat.estimators._distillation.AUTO_REPEATS", 1)
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 8)).astype(np.float32)
     y = X[:, :3].argmax(axis=1)

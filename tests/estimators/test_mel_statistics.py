@@ -193,6 +193,16 @@ def test_one_or_two_units():
     assert statistics.fit_transform(list(frames)).shape == (3, 8)
 
 
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_lists_of_channels(n_channels):
+    """As torchaudio and librosa read a file: its samples were frames of two units."""
+    waves = [np.random.default_rng(0).uniform(-1, 1, (n_channels, 22050))] * 2
+    with pytest.raises(ValueError, match=r"\(channels, samples\).*mean\(axis=0\)"):
+        MelStatistics(SMALL).fit(waves)
+    frames = [np.abs(wave) for wave in waves]  # such as loudness in two bands
+    assert MelStatistics(SMALL).fit_transform(frames).shape == (2, 4 * n_channels)
+
+
 @pytest.mark.parametrize("kind", ["array", "frame", "list"])
 def test_features_are_no_waveforms(kind):
     """Rows of seven features were read as seven samples."""

@@ -44,7 +44,7 @@ def decoded(monkeypatch):
         counts[str(path)] += 1
         return read_audio(path, **settings)
 
-    monkeypatch.setattr("userlogfeat.estimators._base.read_audio", read)
+    monkeypatch.setattr("userlogfeat.estimators._clip_reader.read_audio", read)
     return counts
 
 

@@ -692,6 +692,52 @@ def test_arrow_table_of_string_views():
     assert read_logs(table).user_ids.tolist() == ["a", "b"]
 
 
+@pytest.mark.parametrize("column", ["time", "count"])
+def test_numbers_of_64_bits(column):
+    """Arrow's own errors came through."""
+    numbers = pa.array([2**64 - 1, 2], pa.uint64())
+    frame = pa.table({"user": ["u", "u"], "item": ["a", "b"], column: numbers})
+    logs = read_logs(frame, **{column: column})
+    if column == "time":
+        assert logs.last_items.tolist() == [0]
+    else:
+        assert logs.user_items.toarray().tolist() == [[2.0**64, 2.0]]
+
+
+def test_dates_with_nanoseconds(tmp_path):
+    """As pandas writes them; Arrow reads no more than microseconds as such."""
+    path = tmp_path / "plays.csv"
+    times = ["2024-01-01 00:00:00.100000001", "2024-01-01", "2023-05-05 10:00:00"]
+    rows = "".join(
+        f"u,{item},{time}\n" for item, time in zip("abc", times, strict=True)
+    )
+    path.write_text("user,item,time\n" + rows)
+    logs = read_logs(path, time="time", since="2024-01-01")
+    assert logs.item_ids.tolist() == ["a", "b"]
+    assert logs.last_items.tolist() == [0]
+
+
+def test_two_columns_of_a_name():
+    frame = pd.DataFrame([["u", "v", "a"]], columns=["user", "user", "item"])
+    table = pa.table([["u"], ["v"], ["a"]], names=["user", "user", "item"])
+    for source in (frame, table):
+        with pytest.raises(
+            ValueError, match=r"2 columns 'user' \(user=\) in the frame"
+        ):
+            read_logs(source)
+
+
+def test_words_for_missing_ids_are_told_of():
+    """A user called "nan" is all the unknown ones, as one."""
+    frame = pl.DataFrame({"user": ["nan", "ann", "nan"], "item": ["a", "NULL", "b"]})
+    with pytest.warns(UserWarning, match=r"The (user 'nan'|item 'NULL') may stand for"):
+        logs = read_logs(frame)
+    assert logs.user_items.shape == (2, 3)
+    assert (
+        read_logs(frame, without_users=["nan"], aliases={"NULL": "c"}).item_ids == "c"
+    )
+
+
 @pytest.mark.parametrize("kind", [pl.Int64, pl.Float64])
 def test_a_flag_is_one_or_zero(kind):
     """Ratings of 1 to 5 were all likes."""

@@ -15,6 +15,7 @@ from userlogfeat._typing import ClipId, RandomState
 from userlogfeat.audio.errors import TooLongAudioError
 from userlogfeat.audio.files import open_audio
 from userlogfeat.audio.resampling import resample_blocks, resampled_length, span_of
+from userlogfeat.audio.waveforms import check_rate
 
 CROPS = ("start", "middle", "random")
 SHORTS = ("repeat", "pad", "keep")
@@ -79,6 +80,7 @@ def read_audio(
     userlogfeat.audio.errors.MissingAudioError: 'no.wav': there is no such file. ...
     """
     check_positive(sample_rate, "sample_rate", integer=True)
+    check_rate(sample_rate)
     check_choice(crop, "crop", CROPS)
     check_choice(short, "short", SHORTS)
     sample_rate = int(sample_rate)
@@ -203,6 +205,11 @@ def _n_samples(duration, sample_rate):
         raise ValueError(
             f"Got duration={duration!r} s, which is less than one sample at "
             f"{sample_rate} Hz."
+        )
+    if wanted > MAX_SAMPLES:
+        raise ValueError(
+            f"Got duration={duration!r} s, expected at most "
+            f"{MAX_SAMPLES / sample_rate:.0f} s at {sample_rate} Hz."
         )
     return wanted
 

@@ -74,11 +74,12 @@ class TooLongAudioError(AudioError):
 def explain_system(name: str, error: OSError) -> AudioError:
     """Return the error of a file that the system does not open."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return MissingAudioError(
-            name,
-            "there is no such file",
-            f"Check the path; relative ones start from {os.getcwd()!r}.",
-        )
+        advice = f"Check the path; relative ones start from {os.getcwd()!r}."
+        if "://" in name:
+            advice = "Addresses are not fetched: download it, and pass the file's path."
+        if name.startswith("~"):
+            advice = f"Pass the path in full: {os.path.expanduser(name)!r}."
+        return MissingAudioError(name, "there is no such file", advice)
     if error.errno in (errno.EACCES, errno.EPERM):
         return UnreadableAudioError(
             name,

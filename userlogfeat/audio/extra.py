@@ -32,6 +32,7 @@ _GUESSING = ("aac", "loas", "amr", "ac3", "eac3", "dts")  # durations from bit r
 _BEGINNINGS = (
     re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),  # ASF
     re.compile(rb"\x1a\x45\xdf\xa3.{0,56}(?:webm|matroska)", re.DOTALL),
+    re.compile(rb"FLV\x01[\x04\x05]\0\0\0\x09"),
 )
 _NUMBERED = (b"TTA1", b"MAC ", b"MPCK", b"MP+")  # the mark and two bytes of version
 _BEGINNING_BYTES = 68

@@ -99,7 +99,9 @@ class AudioFile:
         length = max(1, BLOCK_SAMPLES // self._sound.channels)
         position = start
         try:
-            if self._seeks and start:
+            if self._seeks:
+                # Also to 0: without it, libsndfile begins with what some encoders of
+                # Opus put before the sound, and leaves as much out at the end.
                 self._sound.seek(start)
             elif start:
                 position = 0

@@ -10,11 +10,11 @@ EXTRA = "formats"  # of this package; brings PyAV, which brings FFmpeg's decoder
 
 # Format -> its suffixes, the usual one first.
 FORMATS = {
-    "wav": (".wav", ".wave", ".rf64"),
+    "wav": (".wav", ".wave", ".bwf", ".rf64"),
     "flac": (".flac",),
     "ogg": (".ogg", ".oga"),
     "opus": (".opus",),
-    "mp3": (".mp3", ".mp2"),
+    "mp3": (".mp3", ".mp2", ".mp1", ".mpga"),
     "au": (".au", ".snd"),
     "aiff": (".aiff", ".aif", ".aifc"),
     "w64": (".w64",),
@@ -23,15 +23,17 @@ FORMATS = {
 # With the extra. Without it they are taken from folders all the same, so that each is
 # reported with the command that installs it, or converts the file.
 EXTRA_FORMATS = {
-    "m4a": (".m4a", ".m4b"),
+    "m4a": (".m4a", ".m4b", ".mp4", ".3gp"),
     "aac": (".aac",),
     "wma": (".wma",),
-    "webm": (".webm", ".mka"),
+    "webm": (".webm", ".weba", ".mka"),
     "ape": (".ape",),
     "wv": (".wv",),
     "mpc": (".mpc",),
     "tta": (".tta",),
     "amr": (".amr",),
+    "ac3": (".ac3", ".eac3"),
+    "spx": (".spx",),
 }
 
 # First bytes of formats that libsndfile does not read (offset, bytes, name in words);

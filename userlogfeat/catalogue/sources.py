@@ -83,6 +83,12 @@ def _read_source(source):
         return source.collect(), None
     try:
         if hasattr(source, "iloc"):
+            if not source.columns.is_unique:
+                twice = list(source.columns[source.columns.duplicated()])
+                raise ValueError(
+                    f"The catalogue's frame has columns of one name: {twice}. Rename "
+                    "all but one of each."
+                )
             # Through lists: pandas' object columns may mix types, which arrow refuses.
             objects = source.astype(object).where(source.notna(), None)
             columns = {str(name): objects[name].tolist() for name in objects.columns}
@@ -166,6 +172,16 @@ def _choose_columns(frame, named):
 
 def _tidy(column):
     """Strip text; nulls for NaN and empty text; integers for whole floats."""
+    if column.dtype == pl.Object:  # of pathlib
+        values = [str(v) if isinstance(v, os.PathLike) else v for v in column]
+        try:
+            column = pl.Series(column.name, values)
+        except TypeError as error:
+            kinds = ", ".join(sorted({type(v).__name__ for v in column}))
+            raise ValueError(
+                f"The column {column.name!r} holds values of the types {kinds}: make "
+                "them text."
+            ) from error
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
     if column.dtype == pl.String:

@@ -1,10 +1,12 @@
 """Pretrained audio encoders behind one protocol.
 
 =====================  ==============================================================
-registry               ``Encoder``, the protocol; encoders by name
+protocol               ``Encoder``: what estimators and saved models expect of one
+registry               encoders by name; ``FACTORIES``
 windowed               long clips in windows with overlap: base of the next four
 hugging_face           audio models of transformers, on the hub or in a folder
 hugging_face_families  how wav2vec 2.0 and its kin, AST, Whisper and CLAP are read
+hugging_face_speed     their modules in forms that take a CPU less time
 torchaudio             the pretrained pipelines of torchaudio
 onnx                   files of ONNX
 custom                 an object with ``sample_rate``, ``layer_sizes`` and a call
@@ -21,12 +23,14 @@ the protocol. A new one is a file here and its line in ``registry.FACTORIES``, o
 package of its own with an entry point.
 """
 
-from userlogfeat.encoders.registry import (
+from userlogfeat.encoders.protocol import (
     Encoder,
     Encoding,
     SpectrogramEncoder,
     averaged_layers,
     default_layer,
+)
+from userlogfeat.encoders.registry import (
     encoder_identity,
     encoder_key,
     get_encoder,

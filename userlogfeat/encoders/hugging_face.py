@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from userlogfeat._files import sha256
+from userlogfeat._files import check_unchanged, sha256, stamped
 from userlogfeat._optional import import_optional
 from userlogfeat.encoders.hugging_face_families import find_family
+from userlogfeat.encoders.hugging_face_speed import speed_up
 from userlogfeat.encoders.windowed import WindowedEncoder
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CODE = "hf-code:"  # the prefix that lets a repository's own code run
+_LOADING = Lock()  # of the network: passes run side by side
 
 
 class HuggingFaceEncoder(WindowedEncoder):
@@ -47,12 +49,14 @@ class HuggingFaceEncoder(WindowedEncoder):
     """
 
     needs = ("transformers",)
+    runs_beside = True
 
     def __init__(
         self, name: str, *, window: float | None = None, hop: float | None = None
     ) -> None:
         self.folder, self.revision, self.name = _find(name)
         self._own_code = name.startswith(_CODE)
+        self._stamps: Any = None
         config = _load_config(self.folder, self._own_code)
         extractor = _load_extractor(self.folder, self._own_code)
         self.family: Family = find_family(config, extractor, name)
@@ -69,6 +73,7 @@ class HuggingFaceEncoder(WindowedEncoder):
                 "reads no more at once."
             )
         self._set_windows(window, hop, longest or family.default_window)
+        self._files()
 
     def __repr__(self) -> str:
         return f"HuggingFaceEncoder({self.name!r})"
@@ -86,20 +91,33 @@ class HuggingFaceEncoder(WindowedEncoder):
     @property
     def weights_hash(self) -> str:
         """SHA-256 of the weights and of the files with the model's settings."""
-        files = [_stamp(path) for path in _files(self.folder, self._own_code)]
-        return _digest(tuple(files))
+        return _digest(self._files())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another machine has the same files with other stamps.
+        return {**self.__dict__, "_stamps": None}
+
+    def _files(self):
+        """Files that decide the numbers, with their stamps when this was made."""
+        if self._stamps is None:
+            self._stamps = stamped(_find_files(self.folder, self._own_code))
+        return self._stamps
 
     def _cost(self, n_samples):
         return self.family.n_read(n_samples)
 
     def _encode_windows(self, waveforms, layers, precision):
         device = waveforms[0].device
-        network = _load_network(
-            self.folder, self._own_code, self.weights_hash, str(device)
-        )
+        with _LOADING:
+            network = _load_network(
+                self.folder, self._own_code, self._files(), str(device), precision
+            )
         inputs, lengths = self.family.prepare(waveforms)
         bf16 = precision == "bf16"
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with (
+            torch.random.fork_rng(devices=[]),  # some draw random numbers
+            torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+        ):
             found = self.family.forward(network, inputs, lengths, layers)
         counts = [self.family.n_frames(length) for length in lengths]
         return [
@@ -147,7 +165,7 @@ def _download(name, repo, revision, own_code):
         ) from error
 
 
-def _files(folder: str, own_code: bool = False) -> list[Path]:
+def _find_files(folder: str, own_code: bool = False) -> list[Path]:
     """Files that decide the numbers of a model."""
     places = Path(folder)
     weights = sorted(places.glob("*.safetensors"))
@@ -166,15 +184,11 @@ def _files(folder: str, own_code: bool = False) -> list[Path]:
     return [*weights, *(path for path in settings if path.is_file()), *code]
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
-    status = path.stat()
-    return str(path), status.st_size, status.st_mtime_ns
-
-
 @lru_cache(maxsize=32)
-def _digest(stamps: Sequence[tuple[str, int, int]]) -> str:
+def _digest(files: Any) -> str:
+    check_unchanged(files)
     digest = hashlib.sha256()
-    for path, _, _ in stamps:
+    for path, _ in files:
         digest.update(f"{Path(path).name} {sha256(path)}\n".encode())
     return digest.hexdigest()
 
@@ -220,8 +234,11 @@ def _load_extractor(folder, own_code):
 
 
 @lru_cache(maxsize=2)
-def _load_network(folder: str, own_code: bool, digest: str, device: str) -> nn.Module:
+def _load_network(
+    folder: str, own_code: bool, files: Any, device: str, precision: Any
+) -> nn.Module:
     """Load a model, once per process, as long as its files stay the same."""
+    check_unchanged(files)
     from transformers import AutoModel
 
     with torch.random.fork_rng(devices=[]):  # weights are drawn before they are read
@@ -232,7 +249,7 @@ def _load_network(folder: str, own_code: bool, digest: str, device: str) -> nn.M
             local_files_only=True,
             trust_remote_code=own_code,
         )
-    return network.to(device).eval().requires_grad_(False)
+    return speed_up(network.eval(), device, precision).to(device)
 
 
 def _licence(folder):

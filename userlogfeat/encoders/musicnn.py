@@ -25,7 +25,7 @@ from userlogfeat.encoders.musicnn_checkpoint import N_FRAMES, TAGS
 from userlogfeat.encoders.musicnn_fast import Musicnn, musicnn_state
 from userlogfeat.encoders.musicnn_plain import PlainMusicnn, plain_state
 from userlogfeat.encoders.musicnn_vgg import Vgg, vgg_state
-from userlogfeat.encoders.registry import Encoding
+from userlogfeat.encoders.protocol import Encoding
 from userlogfeat.encoders.tensorflow_checkpoint import DATA, INDEX, read_checkpoint
 from userlogfeat.frontends import FRONTENDS
 from userlogfeat.networks.mel import LogMelSpectrogram

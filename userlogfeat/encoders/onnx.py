@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from userlogfeat._files import sha256
+from userlogfeat._files import check_unchanged, sha256, stamped
 from userlogfeat._optional import import_optional
 from userlogfeat._threads import n_cores
 from userlogfeat.encoders.windowed import WindowedEncoder, pad_windows
@@ -70,7 +70,8 @@ class OnnxEncoder(WindowedEncoder):
             "min_samples": min_samples,
             "frame_samples": frame_samples,
         }
-        session = _load_session(self.path, path.stat().st_mtime_ns)
+        self._file = stamped([path])
+        session = _load_session(self._file)
         metadata = _metadata(session)
         self.sample_rate = sample_rate or metadata.get("sample_rate")
         if not self.sample_rate:
@@ -100,10 +101,10 @@ class OnnxEncoder(WindowedEncoder):
     @property
     def weights_hash(self) -> str:
         """SHA-256 of the file."""
-        return _digest(self.path, Path(self.path).stat().st_mtime_ns)
+        return _digest(self._file)
 
     def _encode_windows(self, waveforms, layers, precision):
-        session = _load_session(self.path, Path(self.path).stat().st_mtime_ns)
+        session = _load_session(self._file)
         inputs, _ = pad_windows(waveforms)  # of one length
         found = session.run(list(layers), {self.input: inputs.cpu().numpy()})
         frames = {
@@ -123,8 +124,10 @@ def _make(name, settings):
 
 
 @lru_cache(maxsize=4)
-def _load_session(path: str, modified_ns: int) -> Any:
+def _load_session(file: Any) -> Any:
     """Load a file, once per process as long as it stays the same."""
+    check_unchanged(file)
+    path = file[0][0]
     runtime = import_optional(
         "onnxruntime", extra="onnx", purpose=f"The encoder in {path}"
     )
@@ -142,8 +145,9 @@ def _load_session(path: str, modified_ns: int) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _digest(path: str, modified_ns: int) -> str:
-    return sha256(path)
+def _digest(file: Any) -> str:
+    check_unchanged(file)
+    return sha256(file[0][0])
 
 
 def _metadata(session):

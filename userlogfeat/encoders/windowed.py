@@ -9,7 +9,8 @@ frames as if the clip had been encoded in one piece. Nothing is drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -17,7 +18,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from userlogfeat._check import check_positive
 from userlogfeat._threads import limit_torch, n_cores
-from userlogfeat.encoders.registry import Encoding
+from userlogfeat.encoders.protocol import Encoding
+from userlogfeat.networks.threads import map_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +29,8 @@ MOST_PADDING = 1.25  # longest window of a pass, by its shortest, if padding is 
 # Seconds of audio in one pass. On a CPU few: maps of the first convolutions, 6 MB a
 # second in wav2vec 2.0, should fit its caches. With 30 s a small HuBERT took 12 to 20 %
 # longer in one thread than with 4, and the base one as long.
-PASS_SECONDS = {"cpu": 4.0, "cuda": 960.0}
+PASS_SECONDS = {"cpu": 2.0, "cuda": 960.0}
+BESIDE_SECONDS = 30.0  # in passes side by side, where each is longer than that
 
 
 class Window(NamedTuple):
@@ -60,6 +63,8 @@ class WindowedEncoder:
 
     # Whether a pass may pad its windows: the padding is masked, and changes nothing.
     masks_padding: bool = False
+    # Whether several threads may use the network at once.
+    runs_beside: bool = False
     name: str
     sample_rate: int
     min_samples: int
@@ -117,14 +122,24 @@ class WindowedEncoder:
             for row, clip in enumerate(clips)
             for window in self._windows(row, len(clip))
         ]
-        for together in self._passes(windows, clips[0].device.type):
-            waveforms = [clips[w.clip][w.start : w.stop] for w in together]
-            # Nothing is split over clips here, so operations have all threads.
-            with limit_torch(n_cores()):
-                encoded = self._encode_windows(waveforms, tuple(layers), precision)
-            for window, found in zip(together, encoded, strict=True):
-                kept = {n: x[window.first : window.last] for n, x in found.items()}
-                yield window.clip, window.number, kept
+        device, inference = clips[0].device, torch.is_inference_mode_enabled()
+        encode = partial(self._encode_pass, clips, tuple(layers), precision, inference)
+        for several in self._beside(self._passes(windows, device.type), device.type):
+            with limit_torch(n_cores()):  # for a pass that is alone
+                found = map_threads(encode, several, device=device)
+            for together, frames in zip(several, found, strict=True):
+                for window, kept in zip(together, frames, strict=True):
+                    yield window.clip, window.number, kept
+
+    def _encode_pass(self, clips, layers, precision, inference, together):
+        """Frames that count of each of the windows of a pass."""
+        waveforms = [clips[w.clip][w.start : w.stop] for w in together]
+        with torch.inference_mode(inference):
+            encoded = self._encode_windows(waveforms, layers, precision)
+        return [
+            {name: x[window.first : window.last] for name, x in found.items()}
+            for window, found in zip(together, encoded, strict=True)
+        ]
 
     def _encode_windows(
         self, waveforms: list[Tensor], layers: tuple[str, ...], precision: str
@@ -215,6 +230,26 @@ class WindowedEncoder:
             together.append(window)
         if together:
             yield together
+
+    def _beside(
+        self, passes: Iterable[list[Window]], device: str
+    ) -> Iterator[list[list[Window]]]:
+        """Group passes that are made side by side, a thread each; long ones alone."""
+        several: list[list[Window]] = []
+        most = 4 * n_cores() if self.runs_beside and device == "cpu" else 1
+        for together in passes:
+            longest = together[-1].stop - together[-1].start
+            seconds = self._cost(longest) * len(together) / self.sample_rate
+            alone = seconds > max(PASS_SECONDS["cpu"], BESIDE_SECONDS / n_cores())
+            if several and (alone or len(several) >= most):
+                yield several
+                several = []
+            several.append(together)
+            if alone:
+                yield several
+                several = []
+        if several:
+            yield several
 
     def _cost(self, n_samples: int) -> int:
         """Samples that the network reads for a window of so many."""

@@ -7,20 +7,6 @@ from typing import Any
 import numpy as np
 
 
-def users_of(training_data: dict[str, Any]) -> str | None:
-    """Digest of the users that a model was trained on; None if unknown.
-
-    Parameters
-    ----------
-    training_data : dict
-        As the model's folder or file has it.
-    """
-    if "users_digest" in training_data:  # of fit-metric
-        return training_data["users_digest"]
-    factors = training_data.get("factors")  # of fit-teacher
-    return factors.get("users_digest") if isinstance(factors, dict) else None
-
-
 class CachedLayers:
     """Part of an embedder with a parameter `cache`.
 

@@ -18,14 +18,9 @@ from sklearn.utils.validation import check_array, validate_data
 
 from userlogfeat._check import check_audio
 from userlogfeat.encoders import encoder_identity, get_encoder
-from userlogfeat.estimators._base import (
-    AudioTransformer,
-    as_tensor,
-    network_context,
-    resolve_device,
-    resolve_precision,
-)
+from userlogfeat.estimators._audio_transformer import AudioTransformer, network_context
 from userlogfeat.estimators._designs import ClipDesign
+from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision
 from userlogfeat.estimators._head_choice import CANDIDATES, MIN_ARTISTS, choose_head
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._training import Trainer, check_groups, standardised

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from userlogfeat._threads import limit_torch
-from userlogfeat.estimators._base import front_end_context, resolve_device
+from userlogfeat.estimators._audio_transformer import front_end_context
 from userlogfeat.estimators._designs import ClipDesign
+from userlogfeat.estimators._devices import resolve_device
 from userlogfeat.estimators._parameters import resolve_loss
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import Trainer, clip_duration, read_clips

@@ -8,13 +8,10 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from userlogfeat._check import check_choice
+from userlogfeat._spaces import feature_names
 from userlogfeat._typing import ArrayLike, Audio
-from userlogfeat.estimators._base import (
-    AudioTransformer,
-    feature_names,
-    resolve_device,
-    resolve_precision,
-)
+from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._devices import resolve_device, resolve_precision
 from userlogfeat.networks.teacher import EncoderTeacher
 
 POOLINGS = ("mean", "max", "meanstd", None)

@@ -17,7 +17,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_audio
-from userlogfeat.estimators._base import AudioTransformer, as_tensor, network_context
+from userlogfeat.estimators._audio_transformer import AudioTransformer, network_context
+from userlogfeat.estimators._devices import as_tensor
 
 REMEMBERED = 500_000  # embeddings of clips: 80 MB where they have 40 values
 

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from userlogfeat._spaces import feature_names
 from userlogfeat._typing import ArrayLike, Audio, PathLike
-from userlogfeat.estimators._base import (
-    AudioTransformer,
-    as_tensor,
-    feature_names,
-    resolve_device,
-    resolve_precision,
-)
+from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision
 from userlogfeat.estimators._parameters import json_parameters
 from userlogfeat.networks.mlp import read_rows
 

@@ -26,8 +26,8 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from userlogfeat._groups import artist_groups, as_column
 from userlogfeat._progress import progress_bar
 from userlogfeat._threads import limit_torch
-from userlogfeat.estimators._base import (
-    AudioTransformer,
+from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._devices import (
     as_tensor,
     resolve_device,
     resolve_precision,
@@ -217,8 +217,9 @@ def iter_log_mels(
     AudioError
         Where a file cannot be read.
     """
-    reader = _Reader(mel.front_end.sample_rate, min_samples, any_length)
-    entries = estimator._decode(clips, reader, duration)
+    rate, lengths = mel.front_end.sample_rate, {"min_samples": min_samples}
+    reader = estimator._reader(rate, duration, **lengths, any_length=any_length)
+    entries = reader.read(clips)
     for entry in progress_bar(entries, total=len(clips), desc="reading", unit="clip"):
         if entry.error is not None:
             raise entry.error
@@ -226,15 +227,6 @@ def iter_log_mels(
         with torch.inference_mode(), limit_torch(1):
             log_mel = mel(waveform[None])[0].cpu().numpy()
         yield log_mel
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """The attributes of a network that `AudioTransformer._decode` needs."""
-
-    sample_rate: int
-    min_samples: int
-    any_length: bool = False
 
 
 class Trainer:

@@ -18,8 +18,10 @@ from userlogfeat._check import (
     check_positive,
 )
 from userlogfeat._typing import ArrayLike, Audio
+from userlogfeat.audio.scale import MAX_PEAK
 from userlogfeat.audio.waveforms import MANY, MAX_CHANNELS
-from userlogfeat.estimators._base import AudioTransformer, resolve_device
+from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._devices import resolve_device
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.frame_statistics import (
@@ -29,6 +31,8 @@ from userlogfeat.networks.frame_statistics import (
     WindowStatistics,
 )
 from userlogfeat.networks.mel import LogMelSpectrogram
+
+_SAMPLES = 16_000  # frames of few units that are samples: minutes, or a second
 
 if TYPE_CHECKING:
     from userlogfeat.frontends import FrontEnd
@@ -213,6 +217,11 @@ def _refuse_channels(X):
         )
 
 
+def _is_sound(rows):
+    """Whether the rows of an array go to and fro about 0, within full scale."""
+    return (rows.min(axis=1) < 0).all() and 0 < np.abs(rows).max() <= MAX_PEAK
+
+
 def _check_frames(X):
     rows = []
     for index, row in enumerate(X):
@@ -226,6 +235,13 @@ def _check_frames(X):
                 f"Clip {index} of X has the shape {rows[-1].shape}: {n_frames} frames "
                 f"of {n_units} units. Is it a waveform (samples, channels)? Pass the "
                 "mean over its channels, a 1-D array."
+            )
+        if n_units <= MAX_CHANNELS and n_frames >= _SAMPLES and _is_sound(rows[-1]):
+            raise ValueError(
+                f"Clip {index} of X has the shape {rows[-1].shape}: {n_frames} frames "
+                f"of {n_units} units. Is it a waveform (channels, samples)? Pass the "
+                "mean over its channels, X.mean(axis=0), a 1-D array. If it is frames, "
+                "pass parts of fewer frames."
             )
     sizes = sorted({len(row) for row in rows})
     if len(sizes) > 1:

@@ -29,8 +29,8 @@ from userlogfeat.estimators._artists import (
     save_artists,
     split_clips,
 )
-from userlogfeat.estimators._base import as_tensor, resolve_device
 from userlogfeat.estimators._designs import ContextDesign, check_contexts
+from userlogfeat.estimators._devices import as_tensor, resolve_device
 from userlogfeat.estimators._parameters import (
     TrainingParameters,
     check_network,

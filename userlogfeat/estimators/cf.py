@@ -117,9 +117,9 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     alpha_, regularization_, epsilon_ : float
         The values used; `epsilon_` is None but for "log".
     space_ : str
-        Digest of the training. Factors are compared only with factors of the same:
-        `user_factors_`, `item_factors_` and what `transform` returns know it, and
-        :func:`userlogfeat.recommend` refuses to mix two. `update` keeps it.
+        Digest of the training. Factors can be compared only with factors of the same
+        one: `user_factors_`, `item_factors_` and the arrays of `transform` carry it,
+        and :func:`userlogfeat.recommend` refuses to mix two. `update` keeps it.
     alignment_ : float
         After `update`: mean cosine of the items with their factors before.
     popularity_ : ndarray of float32, shape (n_items,)

@@ -24,9 +24,8 @@ from sklearn.utils.validation import (
 
 from userlogfeat._check import check_choice, check_positive, check_weights
 from userlogfeat._groups import balance_artists
-from userlogfeat._spaces import in_space, space_of
+from userlogfeat._spaces import in_space, space_of, space_of_model
 from userlogfeat._typing import ArrayLike, Audio, Labels
-from userlogfeat.estimators._cache import users_of
 from userlogfeat.estimators._factor_head import FactorHead
 from userlogfeat.estimators._factor_network import FactorNetwork
 from userlogfeat.estimators._parameters import (
@@ -58,11 +57,15 @@ RIDGE_ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))
 class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     """Estimate collaborative-filtering factors from audio.
 
+    A fitted one is a teacher: its estimates, or the layers below them, are features for
+    other tasks, and targets for students.
+
     Parameters
     ----------
     network : {"se_cnn", "mlp"} or class
         ``"se_cnn"`` trains the paper's network on log-mel spectrograms. ``"mlp"``
-        trains only a head, on precomputed features (2-D X). A class of
+        says that X has precomputed features, (n_clips, n_features): only a head on
+        these is trained, an MLP or not, as `head` says. A class of
         ``torch.nn.Module`` is built as ``network((bands, frames), n_factors,
         n_factors)``, and its ``penultimate(x)`` estimates the factors.
     channels : int
@@ -78,12 +81,11 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         about 10,000 tracks. A saved model names the encoder, and is refused where that
         has other weights.
     head : {"auto", "ridge", "mlp"}
-        ``"auto"``: the ridge, or an MLP and its loss where these rank and estimate
-        artists they have not seen better than by chance, by cross-validation over
-        `groups` (see the notes). ``"ridge"``: a linear map in closed form, its
-        regularisation chosen among `alphas` by cross-validation, over groups (artists)
-        where `fit` is given them.
-        ``"mlp"``: layers of `hidden` units, trained with `loss`.
+        ``"ridge"``: a linear map in closed form; its regularisation is chosen among
+        `alphas` by cross-validation, over groups (artists) where `fit` is given them.
+        ``"mlp"``: layers of `hidden` units, trained with `loss`. ``"auto"`` is the
+        ridge, or an MLP and its loss where these rank and estimate artists left out of
+        the training better by more than chance (see the notes).
     loss : str, (str, dict) or None
         Loss of networks and MLP heads, registered in :mod:`userlogfeat.losses`:
         ``"mse_cosine"`` (the paper's), ``"info_nce"``, ``"co_listen"`` and others. With
@@ -93,7 +95,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         Layers of the encoder that the head reads, side by side; ``"mean"`` is the mean
         of its layers. None is the encoder's own choice, musicnn's ``taggram``.
     head_pooling : {"mean", "max", "meanstd"}
-        How they are pooled over the frames (musicnn: patches) of a clip.
+        How the head's layers are pooled over the frames (musicnn: patches) of a clip.
     layer : str or sequence of str
         Layers that `transform` returns: ``"embedding"``, the estimated factors, or
         layers of the network.
@@ -133,9 +135,9 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     layer_scales_ : dict of str to float
         Factor that brings each layer to unit mean square on the training clips.
     space_ : str or None
-        Digest of the training that the factors of `fit` were of, where they knew it:
-        what `predict` returns knows it, and :func:`userlogfeat.recommend` refuses it
-        beside users of another.
+        Digest of the training that the factors given to `fit` came from; None where
+        they were a plain array. Arrays of :class:`CFEmbedding` carry it, and so do
+        those of `predict`: :func:`userlogfeat.recommend` refuses to mix two trainings.
     alignment_ : float
         After `refit`: mean cosine of the estimates with those before.
     n_features_in_ : int
@@ -300,10 +302,10 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         >>> import numpy as np
         >>> from userlogfeat import CFRegressor
         >>> rng = np.random.default_rng(0)
-        >>> features, map = rng.normal(size=(200, 12)), rng.normal(size=(12, 4))
+        >>> features, mixing = rng.normal(size=(200, 12)), rng.normal(size=(12, 4))
         >>> teacher = CFRegressor(network="mlp", random_state=0)
-        >>> teacher = teacher.fit(features, features @ map)
-        >>> moved = features @ (map + 0.1 * rng.normal(size=(12, 4)))
+        >>> teacher = teacher.fit(features, features @ mixing)
+        >>> moved = features @ (mixing + 0.1 * rng.normal(size=(12, 4)))
         >>> round(teacher.refit(features, moved).alignment_, 2)
         0.99
         """
@@ -428,7 +430,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         fitted = saved.config["fitted"]
         self.layer_scales_ = saved.layer_scales
         self._single_output_ = fitted["single_output"]
-        self.space_ = users_of(saved.config["training_data"])
+        self.space_ = space_of_model(saved.config["training_data"])
         if fitted["alpha"] is not None:
             self.alpha_ = fitted["alpha"]
         if "chosen" in fitted:

@@ -1,4 +1,4 @@
-"""`ColdStartItems`: the CF factor of an item where it has history, else audio, artist.
+"""`ColdStartItems`: blend an item's CF factor with what audio and artist suggest.
 
 A factor from few listeners is noisy, an estimate from audio is biased. With n listeners
 the weight of the factor is n / (n + k0), as a mean of n observations is weighed against
@@ -37,9 +37,9 @@ from userlogfeat.estimators._sklearn import (
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.thinning import thin_histories
 
-# Candidates for k0: the factor wherever there is one, then half octaves. With the
-# last, an item needs thousands of listeners before its factor outweighs the estimate.
-K0_GRID = (0.0, *(2.0 ** np.arange(-3, 12.5, 0.5)).tolist())
+# Candidates for both worths: 0 takes the factor wherever there is one; then half
+# octaves, up to thousands of listeners before the factor outweighs the estimate.
+WORTHS = (0.0, *(2.0 ** np.arange(-3, 12.5, 0.5)).tolist())
 _MOST_ROUNDS = 10  # of the search for both worths, one after the other
 _SHOWN = 3  # examples in a message
 _CHECKS = {"dtype": np.float32, "ensure_all_finite": False}  # see `_whole_rows`
@@ -130,8 +130,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     >>> import numpy as np
     >>> from sklearn.frozen import FrozenEstimator
-    >>> from userlogfeat import CFEmbedding
-    >>> from userlogfeat.estimators.cold_start import ColdStartItems
+    >>> from userlogfeat import CFEmbedding, ColdStartItems
     >>> rng = np.random.default_rng(0)
     >>> plays = np.kron(np.eye(2), rng.random((30, 20)) < 0.5)
     >>> cf = CFEmbedding(n_factors=2, random_state=0).fit(plays)
@@ -294,7 +293,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         *,
         artists: ArrayLike | None = None,
     ) -> dict[str, np.ndarray]:
-        """How much of each embedding of `transform` comes from where.
+        """Weights of history, audio and artist in each embedding of `transform`.
 
         Parameters
         ----------
@@ -370,10 +369,10 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         for _ in range(_MOST_ROUNDS):
             for name in names:
                 losses = []
-                for value in K0_GRID:
+                for value in WORTHS:
                     setattr(self, name, value)
                     losses.append(loss())
-                setattr(self, name, K0_GRID[int(np.argmin(losses))])
+                setattr(self, name, WORTHS[int(np.argmin(losses))])
             before, found = found, [getattr(self, name) for name in names]
             if len(names) == 1 or found == before:
                 break

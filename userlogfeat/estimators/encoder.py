@@ -20,11 +20,9 @@ from userlogfeat.encoders import (
     encoder_key,
     get_encoder,
 )
-from userlogfeat.estimators._base import (
-    network_context,
-    resolve_precision,
-)
+from userlogfeat.estimators._audio_transformer import network_context
 from userlogfeat.estimators._cache import CachedLayers
+from userlogfeat.estimators._devices import resolve_precision
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.estimators._pooled_encoder import PooledEncoder
 from userlogfeat.networks.teacher import EncoderTeacher

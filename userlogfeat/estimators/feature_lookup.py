@@ -9,7 +9,7 @@ import numpy as np
 
 from userlogfeat._check import check_audio
 from userlogfeat._pages import see
-from userlogfeat._spaces import join_layers
+from userlogfeat._spaces import feature_names, join_layers
 from userlogfeat._typing import ArrayLike, ClipIds, PathLike
 from userlogfeat.estimators._parameters import estimator
 from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
@@ -103,10 +103,6 @@ class FeatureLookup(TransformerMixin, BaseEstimator):
         self, input_features: ArrayLike | None = None
     ) -> np.ndarray:
         """Names of the columns: ``max_pool_0``, ``max_pool_1``, ..."""
-        from userlogfeat.estimators._base import (
-            feature_names,
-        )  # which needs torch; nothing else does
-
         table = self._open()
         sizes = table.layer_sizes
         return feature_names({name: sizes[name] for name in self._layer_names(table)})

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from userlogfeat._typing import Audio
-from userlogfeat.estimators._base import AudioTransformer, resolve_device
+from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._devices import resolve_device
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.frontends import resolve_front_end
 from userlogfeat.networks.mel import LogMelSpectrogram

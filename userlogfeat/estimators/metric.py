@@ -21,8 +21,8 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._files import replace_file, sha256
 from userlogfeat._typing import ArrayLike, Audio, Labels, Matrix, PathLike
-from userlogfeat.estimators._base import as_tensor
 from userlogfeat.estimators._designs import ContextDesign, check_contexts
+from userlogfeat.estimators._devices import as_tensor
 from userlogfeat.estimators._parameters import (
     TrainingParameters,
     check_network,

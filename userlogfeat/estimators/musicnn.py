@@ -13,7 +13,8 @@ from typing import Literal
 
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat.encoders import get_encoder
-from userlogfeat.estimators._base import front_end_context, resolve_precision
+from userlogfeat.estimators._audio_transformer import front_end_context
+from userlogfeat.estimators._devices import resolve_precision
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.estimators._pooled_encoder import PooledEncoder
 

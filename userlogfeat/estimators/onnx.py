@@ -13,9 +13,10 @@ from sklearn.utils.validation import validate_data
 
 from userlogfeat._check import check_audio
 from userlogfeat._onnx import read_onnx, resolve_provider
+from userlogfeat._spaces import space_of_model
 from userlogfeat._typing import ArrayLike, Audio, Device, PathLike
-from userlogfeat.estimators._base import AudioTransformer
-from userlogfeat.estimators._cache import CachedLayers, users_of
+from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._cache import CachedLayers
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 
 DEFAULT_LAYERS = ("max_pool", "embedding")
@@ -169,7 +170,7 @@ class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
     @property
     def users_digest(self) -> str | None:
         """Digest of the users that the model was trained on; None if unknown."""
-        return users_of(self._load_network().metadata["training_data"])
+        return space_of_model(self._load_network().metadata["training_data"])
 
     def _layer_names(self):
         if self.layer is not None:

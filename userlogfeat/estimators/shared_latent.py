@@ -20,8 +20,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._spaces import feature_names
 from userlogfeat._typing import ArrayLike, Audio, Labels, RandomState
-from userlogfeat.estimators._base import as_tensor, feature_names, resolve_device
+from userlogfeat.estimators._devices import as_tensor, resolve_device
 from userlogfeat.estimators._label_search import (
     DISTANCES,
     LabelNeighbour,

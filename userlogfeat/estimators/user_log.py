@@ -12,23 +12,20 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from userlogfeat._check import check_audio
-from userlogfeat._spaces import join_layers
+from userlogfeat._spaces import feature_names, join_layers, space_of_model
 from userlogfeat._typing import ArrayLike, Audio, PathLike
-from userlogfeat.estimators._base import (
+from userlogfeat.estimators._audio_transformer import (
     AudioTransformer,
-    as_tensor,
-    feature_names,
     name_of,
     network_context,
-    resolve_device,
-    resolve_precision,
 )
-from userlogfeat.estimators._cache import CachedLayers, users_of
+from userlogfeat.estimators._cache import CachedLayers
+from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.estimators._teacher import trained_crop
 
 if TYPE_CHECKING:
-    from userlogfeat.estimators._base import ClipFeatures
+    from userlogfeat.estimators._clip_reader import ClipFeatures
 
 
 @estimator
@@ -184,7 +181,7 @@ class UserLogEmbedder(CachedLayers, ClipParameters, AudioTransformer):
 
         Only among these can its embeddings be compared.
         """
-        return users_of(self._load_model().config["training_data"])
+        return space_of_model(self._load_model().config["training_data"])
 
     def iter_features(
         self,

@@ -20,7 +20,7 @@ from userlogfeat._typing import (
     PathLike,
     RandomState,
 )
-from userlogfeat.estimators._base import resolve_device
+from userlogfeat.estimators._devices import resolve_device
 from userlogfeat.estimators._histories import (
     EmptyHistoryWarning,
     check_feedback,

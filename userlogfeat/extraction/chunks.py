@@ -17,7 +17,7 @@ import pyarrow as pa
 from userlogfeat.tables import OK, canonical_name
 
 if TYPE_CHECKING:
-    from userlogfeat.estimators._base import ClipFeatures
+    from userlogfeat.estimators._clip_reader import ClipFeatures
 
 
 FILE = "clips.arrow"

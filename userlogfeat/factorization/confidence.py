@@ -27,9 +27,10 @@ from userlogfeat._typing import Matrix
 
 Confidence = Literal["log", "binary", "linear"]
 CONFIDENCES = get_args(Confidence)
-# Part of the confidence that plays add to the average user and item: chosen, with
-# alpha, by the held-out plays of four logs (benchmarks/als_defaults.py).
-SHARE = 0.1
+# The default regularization, as a part of the confidence that plays add to the average
+# user and item: chosen, with alpha, by the held-out plays of four logs
+# (benchmarks/als_defaults.py).
+REGULARIZATION_SHARE = 0.1
 # Of the median pair, as "linear" has it: ten times what Hu et al. give to one play.
 ABSURD = 400.0
 
@@ -166,7 +167,7 @@ def regularization_for(total: float, n_users: int, n_items: int, alpha: float) -
         Those with plays.
     alpha : float
     """
-    return float(SHARE * alpha * total / np.sqrt(n_users * n_items))
+    return float(REGULARIZATION_SHARE * alpha * total / np.sqrt(n_users * n_items))
 
 
 def warn_of_absurd(median: float, alpha: float) -> None:

@@ -159,7 +159,8 @@ def _as_float(column, chunk, role):
     )
     try:
         if numeric or is_string(column):
-            return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            floats = column.cast(pa.float64(), safe=not numeric)
+            return floats.to_numpy(zero_copy_only=False)
     except pa.ArrowException:
         if not column.equals(stripped(column)):
             return _as_float(stripped(column), chunk, role)

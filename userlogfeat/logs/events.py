@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._groups import warn_of_words
 from userlogfeat.logs.columns import read_counts, read_fractions, read_verdicts
 from userlogfeat.logs.ids import IdCodes, Places, place_ids, refuse_strangers
 from userlogfeat.logs.interactions import Interactions
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Executor
 
-    from userlogfeat._typing import ArrayLike
+from userlogfeat._typing import ArrayLike
 
 _EXACT = 1 << 24  # up to here float32 counts one by one
 _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
@@ -145,7 +146,11 @@ class Events:
             verdicts = _joined(_in_order(self.verdicts, *places))
         if self.period.half_life is not None:
             plays[2] = self._decayed(plays[2], plays[3])
-        return _matrices(plays, verdicts, places, weights, rules)
+        logs = _matrices(plays, verdicts, places, weights, rules)
+        for what, ids in (("user", logs.user_ids), ("item", logs.item_ids)):
+            if ids.dtype.kind == "O":
+                warn_of_words(ids.tolist(), what, f"all its rows are of one {what}")
+        return logs
 
     def _inside(self, chunk, times):
         """Keep the rows of the period."""

@@ -149,8 +149,13 @@ def require_columns(
     *,
     hint: str = "",
 ) -> None:
-    """Raise a ValueError where a column that plays a role is missing."""
+    """Raise a ValueError where a column that plays a role is missing, or is twice."""
     available = list(available)
+    for role, name in roles.items():
+        if (n := available.count(name)) > 1:
+            raise ValueError(
+                f"Found {n} columns {name!r} ({role}=) in {origin}: rename all but one."
+            )
     missing = [
         f"{name!r} ({role}=)" for role, name in roles.items() if name not in available
     ]

@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 _SAMPLE = 1000  # rows to find out whether most of a column are numbers or dates
 _NUMBERS = "numbers"
 # Types of text as time, tried in order.
-_TIMES = {
-    "whole numbers": pa.int64(),
-    _NUMBERS: pa.float64(),
-    "dates without time zone": pa.timestamp("us"),
-    "dates with time zone": pa.timestamp("us", "UTC"),
-}
+_TIMES = (
+    ("whole numbers", pa.int64()),
+    (_NUMBERS, pa.float64()),
+    ("dates without time zone", pa.timestamp("us")),
+    ("dates with time zone", pa.timestamp("us", "UTC")),
+    ("dates without time zone", pa.timestamp("ns")),
+    ("dates with time zone", pa.timestamp("ns", "UTC")),
+)
 # Times since 1970 from 1973 to 2286; no two units share a number.
 _UNITS = {
     "seconds": (1e8, 1e10),
@@ -176,21 +178,23 @@ class Times:
 
 def _numbers_or_dates(column):
     """Read a column of times: its kind, in words, and its values; or None twice."""
-    if pa.types.is_integer(column.type):
+    is_wide = pa.types.is_uint64(column.type)  # may hold more than int64 does
+    if pa.types.is_integer(column.type) and not is_wide:
         return _NUMBERS, column.cast(pa.int64()).to_numpy()
-    if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
-        return _NUMBERS, column.cast(pa.float64()).to_numpy()
+    if is_wide or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
+        return _NUMBERS, column.cast(pa.float64(), safe=False).to_numpy()
     if not is_string(column):
-        ways = {"dates": pa.timestamp("us")}
+        ways = (("dates", pa.timestamp("us")),)
     else:
         ways = _TIMES
-    for kind, way in ways.items():
+    for kind, way in ways:
         try:
             times = column.cast(way, safe=not pa.types.is_timestamp(column.type))
         except pa.ArrowException:
             continue
         if pa.types.is_timestamp(way):
-            times = times.cast(pa.int64())
+            in_microseconds = pa.timestamp("us", way.tz)
+            times = times.cast(in_microseconds, safe=False).cast(pa.int64())
         return kind.removeprefix("whole "), times.to_numpy()
     return None, None
 
@@ -209,7 +213,7 @@ def _unread_times(column, chunk):
 def _refuse_other_times(column, chunk):
     """Name the rows that are unlike most, where most are numbers or dates."""
     sample = column[:_SAMPLE].to_pylist()
-    n_read = {way: sum(casts(t, way) for t in sample) for way in _TIMES.values()}
+    n_read = {way: sum(casts(t, way) for t in sample) for _, way in _TIMES}
     way = max(n_read, key=n_read.get)
     if 2 * n_read[way] <= len(sample):
         return

@@ -14,6 +14,6 @@ teacher             a saved model: front end, network and head in one module
 masks               SpecAugment
 data_parallel       a shard of every batch in each process
 threads             clips and blocks of patches side by side, a thread each
-memory              a batch that the GPU has no memory for, in halves
+halving             a batch that the GPU has no memory for, in halves
 ==================  ===============================================================
 """

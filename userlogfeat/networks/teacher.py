@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from userlogfeat._threads import limit_torch, n_cores
-from userlogfeat.encoders.registry import averaged_layers, default_layer
+from userlogfeat.encoders.protocol import averaged_layers, default_layer
 from userlogfeat.networks.mel import LogMelSpectrogram, rows_of_one_length
 from userlogfeat.networks.threads import map_threads
 

@@ -173,7 +173,7 @@ class ScoreDisplay:
                 row,
                 mean,
                 0.7,
-                xerr=np.clip([[mean - low], [high - mean]], 0, None),
+                xerr=np.clip([[mean - low], [high - mean]], 0, None).tolist(),
                 color="white" if is_baseline else COLOURS[is_baseline],
                 edgecolor=COLOURS[is_baseline],
                 hatch=HATCH[is_baseline],

@@ -24,7 +24,7 @@ from userlogfeat._digests import array_digest
 from userlogfeat._progress import resumable
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.networks.data_parallel import average_gradients, on_shard, synchronised
-from userlogfeat.networks.memory import warn_of_halving
+from userlogfeat.networks.halving import warn_of_halving
 from userlogfeat.training.batches import (
     ArrayInputs,
     Batches,

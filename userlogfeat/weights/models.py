@@ -23,7 +23,12 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import nn
 
-from userlogfeat._files import is_described, replace_file, replace_pair
+from userlogfeat._files import (
+    change_stamp,
+    is_described,
+    replace_file,
+    replace_pair,
+)
 from userlogfeat._licence import warn_of_licence
 from userlogfeat._pages import see
 from userlogfeat._typing import Device, PathLike
@@ -217,7 +222,7 @@ def load_model(
         Where there is no such model, or it is damaged, foreign or changed.
     """
     folder = find_model(name)
-    stamps = tuple(_stamp(folder / file) for file in (CONFIG, TENSORS))
+    stamps = tuple(change_stamp(folder / file) for file in (CONFIG, TENSORS))
     return _load(str(name), folder.resolve(), stamps, str(device), precision, network)
 
 
@@ -347,15 +352,6 @@ def _fetch(name):
             f"{list_weights()}.{see('guide/teachers')}"
         ) from error
     return Path(folder)
-
-
-def _stamp(path):
-    """Stamp that changes if a file is replaced, whatever the clock says; or 0."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 0
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 @lru_cache(maxsize=16)

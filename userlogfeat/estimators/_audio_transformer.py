@@ -1,13 +1,13 @@
-"""The base of every estimator that embeds audio: decoding, batching, devices."""
+"""The base of every estimator that embeds audio: batches of clips, in order."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import chain, count
+from itertools import chain
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,47 +17,23 @@ from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._progress import progress_bar
 from userlogfeat._threads import limit_torch, n_decoders
 from userlogfeat._typing import Audio
-from userlogfeat.audio import decode_ahead, fit_length, read_audio
-from userlogfeat.audio.resampling import resample
 from userlogfeat.audio.waveforms import check_rate, check_sound
+from userlogfeat.estimators._clip_reader import ClipFeatures, ClipReader
+from userlogfeat.estimators._devices import (
+    resolve_device,
+    resolve_precision,
+    to_arrays,
+    to_device,
+)
 from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
 from userlogfeat.frontends import resolve_front_end
-from userlogfeat.networks.memory import Halving
+from userlogfeat.networks.halving import Halving
 
 logger = logging.getLogger(__name__)
 # A batch is closed early when it holds this many seconds of audio, so that memory
 # is bounded for hour-long files too.
 MAX_BATCH_SECONDS = 1200.0
 MAX_DURATION = 86400.0  # seconds of one clip: a day
-DEVICES = ("cpu", "cuda", "mps")
-
-
-@dataclass(frozen=True)
-class ClipFeatures:
-    """Features of one clip.
-
-    Attributes
-    ----------
-    index : int
-        Row of X.
-    clip : object
-        The path as given, or the row number.
-    seconds : float
-        Length of the audio that was read; NaN for spectrograms and failed clips.
-    layers : dict of str to ndarray, or None
-        float32, one array a layer; None for a clip that failed.
-    error : AudioError or None
-        Why it failed.
-    more : bool
-        Whether further clips of the same batch follow at once.
-    """
-
-    index: int
-    clip: Any
-    seconds: float
-    layers: dict[str, np.ndarray] | None
-    error: Exception | None = None
-    more: bool = False
 
 
 def _has_no_estimator(embedder):
@@ -165,7 +141,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         memory, batch, seconds = Halving(self.batch_size), [], 0.0
         self._log_decisions(clips)
         bar = progress_bar(
-            self._decode(clips, network, self._read_duration()),
+            self._inputs(clips, network),
             total=len(clips),
             desc=type(self).__name__,
             unit="clip",
@@ -256,36 +232,31 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         """
         return front_end_context(self._front_end())
 
-    def _decode(self, clips, network, duration):
-        """Yield the network's inputs, as ClipFeatures with one layer, "input"."""
+    def _inputs(self, clips, network):
+        """Yield the input of each clip to the network, as the layer "input"."""
         if clips.kind == "log_mel":
             for index, log_mel in enumerate(clips.rows):
                 yield ClipFeatures(index, index, float("nan"), {"input": log_mel})
             return
-        rate = network.sample_rate
-        # What a network of any length reads is bounded by `duration`, not filled to it.
-        short = "keep" if getattr(network, "any_length", False) else self.short
-        if clips.kind == "paths":
-            read = partial(
-                read_audio,
-                sample_rate=rate,
-                duration=duration,
-                crop=self._read_crop(),
-                short=short,
-            )
-            n_threads = n_decoders(self.n_jobs)
-            decoded = decode_ahead(clips.rows, read, n_threads=n_threads)
-        else:
-            fit = self._fit_waveform(rate, duration, short)
-            decoded = zip(count(), count(), map(fit, clips.rows))
-        for index, clip, waveform in decoded:
-            if isinstance(waveform, Exception):
-                yield ClipFeatures(index, clip, float("nan"), None, waveform)
-                continue
-            seconds = len(waveform) / rate
-            if len(waveform) < network.min_samples:
-                waveform = fit_length(waveform, network.min_samples, short=self.short)
-            yield ClipFeatures(index, clip, seconds, {"input": waveform})
+        reader = self._reader(
+            network.sample_rate,
+            self._read_duration(),
+            min_samples=network.min_samples,
+            any_length=getattr(network, "any_length", False),
+        )
+        yield from reader.read(clips)
+
+    def _reader(self, sample_rate, duration, **lengths):
+        """A reader of clips by the parameters; `lengths` as of ClipReader."""
+        return ClipReader(
+            sample_rate,
+            duration,
+            crop=self._read_crop(),
+            short=self.short,
+            given_rate=self.sample_rate,
+            n_jobs=self.n_jobs,
+            **lengths,
+        )
 
     def _read_duration(self):
         """Seconds of each clip to read; None for the whole clip."""
@@ -294,19 +265,6 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
     def _read_crop(self):
         """Which part of a clip that is longer than that."""
         return "middle" if self.crop == "random" else self.crop
-
-    def _fit_waveform(self, rate, duration, short):
-        """A function that brings a waveform to a rate and `duration`, as for files."""
-
-        def fit(waveform):
-            waveform = resample(waveform, self.sample_rate or rate, rate)
-            if duration is None:
-                return waveform
-            n_samples = round(duration * rate)
-            crop = self._read_crop()
-            return fit_length(waveform, n_samples, crop=crop, short=short)
-
-        return fit
 
     def _embed_batch(self, network, names, batch, memory):
         inputs = [entry.layers["input"] for entry in batch if entry.error is None]
@@ -398,105 +356,7 @@ def network_context(network):
     return front_end_context(network.front_end.front_end)
 
 
-def as_tensor(array):
-    """A float32 tensor of an array, sharing its memory where torch may write to it."""
-    import torch
-
-    return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
-
-
-def to_device(arrays, device):
-    """Float32 tensors of arrays of any shapes, on a device.
-
-    A GPU gets them in one piece, from memory that it reads by itself: the processor
-    goes on meanwhile.
-    """
-    tensors = [as_tensor(array) for array in arrays]
-    if device.type != "cuda":
-        return [tensor.to(device) for tensor in tensors]
-    return send_together(tensors, device, pinned=True)
-
-
-def send_together(tensors, device, *, pinned):
-    """Tensors on a device, views of a single one that was sent."""
-    import torch
-
-    sizes = [tensor.numel() for tensor in tensors]
-    buffer = torch.empty(sum(sizes), pin_memory=pinned)
-    for part, tensor in zip(buffer.split(sizes), tensors, strict=True):
-        part.view_as(tensor).copy_(tensor)
-    parts = buffer.to(device, non_blocking=True).split(sizes)
-    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
-
-
-def to_arrays(tensors):
-    """Tensors of a layer, one a clip, as arrays: of a GPU in one transfer."""
-    if tensors[0].device.type == "cpu":
-        return [tensor.numpy() for tensor in tensors]
-    return bring_together(tensors)
-
-
-def bring_together(tensors):
-    """Arrays of tensors that left their device in one piece."""
-    import torch
-
-    together = torch.cat([tensor.flatten() for tensor in tensors]).cpu()
-    parts = together.split([tensor.numel() for tensor in tensors])
-    return [p.view(t.shape).numpy() for p, t in zip(parts, tensors, strict=True)]
-
-
 def _some_layer(layer_sizes):
     """How to ask for a layer that exists: the embedding, or else the last."""
     name = "embedding" if "embedding" in layer_sizes else list(layer_sizes)[-1]
     return f"layer={name!r}"
-
-
-def feature_names(layer_sizes):
-    """Column names for layers side by side: ``max_pool_0``, ``max_pool_1``, ..."""
-    return np.array(
-        [f"{name}_{i}" for name, size in layer_sizes.items() for i in range(size)],
-        dtype=object,
-    )
-
-
-def _gpu_of_this_process():
-    """The GPU in use; where torchrun started several processes here, each its own."""
-    import torch
-
-    place = os.environ.get("LOCAL_RANK", "")
-    if place.isdecimal() and int(place) < torch.cuda.device_count():
-        return torch.device("cuda", int(place))
-    return torch.device("cuda")
-
-
-def resolve_device(device):
-    """The torch device that `device` means; "auto" is the GPU where there is one."""
-    import torch
-
-    if isinstance(device, str) and device == "auto":
-        gpu = torch.cuda.is_available()
-        return _gpu_of_this_process() if gpu else torch.device("cpu")
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f'Got device={device!r}, expected "auto", "cpu", "cuda" or a torch device.'
-        ) from error
-    try:
-        if resolved.type not in DEVICES:
-            raise RuntimeError(f"only {', '.join(DEVICES)} are supported")
-        torch.empty(1, device=resolved)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"Got device={device!r}, but torch finds no such device here ({reason}). "
-            'Pass device="auto" or "cpu".'
-        ) from error
-    return resolved
-
-
-def resolve_precision(precision, device):
-    """The precision that "auto" means: bf16 on a GPU and fp32 elsewhere."""
-    if precision != "auto":
-        return precision
-    return "bf16" if resolve_device(device).type == "cuda" else "fp32"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from userlogfeat import FRONTENDS, LogMel
-from userlogfeat.estimators._base import (
+from userlogfeat.estimators._devices import (
     bring_together,
     resolve_device,
     resolve_precision,

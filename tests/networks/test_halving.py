@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from userlogfeat.networks.memory import Halving
+from userlogfeat.networks.halving import Halving
 
 
 def needs(most):
