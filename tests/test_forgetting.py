@@ -29,15 +29,28 @@ def traces(folder, ids=(GONE,), vectors=VECTORS[1:2]):
 
 def test_text_logs_keep_the_bytes_of_others(tmp_path):
     path = tmp_path / "plays.csv"
-    others = (
-        b'user,note,item\r\narthur,"two\r\nlines, zaphod",x\r\ntrillian,caf\xe9,y\r\n'
-    )
+    others = b'\r\nuser,note,item\r\narthur,"a, zaphod",x\rtrillian,caf\xc3\xa9,y\r\n\n'
     mine = f'"{GONE}",hello,x\r\n'.encode()
     path.write_bytes(others + mine + b"arthur,,z\r\n" + f"{GONE},,q".encode())
     assert forget_users(path, [GONE]) == 2
     assert path.read_bytes() == others + b"arthur,,z\r\n"
     assert forget_users(path, [GONE]) == 0
     assert traces(tmp_path) == []
+
+
+def test_text_is_read_by_the_rules_of_logs(tmp_path, monkeypatch):
+    """A stray quote hid the rows up to the next: their users were not forgotten."""
+    path = tmp_path / "plays.csv"
+    path.write_text(f'user,item\na,"12 inch\n{GONE},x\nb,7 inch"\n')
+    with pytest.raises(ValueError, match=r"line 2 .*quotes do not match"):
+        forget_users(path, [GONE])
+    monkeypatch.setattr("userlogfeat.forgetting._BLOCK", 7)  # lines over two blocks
+    path.write_bytes(b"user,item\r7.0,a\r8,b\r7,c")
+    assert forget_users(path, [7]) == 2  # as pandas writes a column with gaps
+    assert path.read_bytes() == b"user,item\r8,b\r"
+    path.write_bytes(b"user,item\n7.0,a\nann,b\n7,c\n")
+    assert forget_users(path, ["7"]) == 1  # beside a name they differ
+    assert path.read_bytes() == b"user,item\n7.0,a\nann,b\n"
 
 
 @pytest.mark.parametrize("compression", ["zstd", "uncompressed"])
@@ -147,6 +160,8 @@ def test_the_command(tmp_path):
     assert result.output.count("1 rows removed") == 2
     (tmp_path / "gone.txt").unlink()
     assert traces(tmp_path) == []
+    result = CliRunner().invoke(app, ["forget", *paths, "--id", GONE, "--user", "u"])
+    assert "None of these users is in them. Are the ids right?" in result.output
     result = CliRunner().invoke(app, ["forget", *paths])
     assert result.exit_code == 2
     assert "pass --id USER" in result.output

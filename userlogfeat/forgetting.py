@@ -10,7 +10,8 @@ A file is replaced as one, so a kill leaves the old file or the new one. The sam
 again does what is missing.
 """
 
-import csv
+from codecs import BOM_UTF8
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ import pyarrow.parquet as pq
 
 from userlogfeat._files import replace_file, sha256
 from userlogfeat._parquet import as_file, parquet_writer
-from userlogfeat._text_tables import separator_of
+from userlogfeat._text_lines import COMPRESSED
+from userlogfeat._text_tables import TextTable, separator_of, whole_numbers
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.factor_files import (
     DIGEST,
@@ -31,12 +33,14 @@ from userlogfeat.factor_files import (
     write_plays,
     write_side,
 )
+from userlogfeat.logs.columns import is_string
+from userlogfeat.logs.sources import PARQUET
 from userlogfeat.weights.config import CONFIG, sealed
 from userlogfeat.weights.config import read_config as read_model_config
 
 BELOW = "users"  # in the folder of an audio model
 MODEL_USERS = "users.safetensors"  # what an audio model stores of its users
-_PARQUET = {".parquet", ".pq"}
+_BLOCK = 1 << 20  # bytes read at a time
 
 
 def forget_users(path: PathLike, user_ids: ArrayLike, *, user: str = "user") -> int:
@@ -48,7 +52,8 @@ def forget_users(path: PathLike, user_ids: ArrayLike, *, user: str = "user") -> 
         A log (csv, tsv or Parquet, or a folder of Parquet files); or a folder that
         `userlogfeat fit-cf`, `fit-users` or `fit-metric` wrote.
     user_ids : array-like
-        Compared as text, so 7 and "7" are one.
+        Compared as text, so 7 and "7" are one. Text files are read by the rules of
+        :func:`userlogfeat.read_logs`.
     user : str
         The logs' column of users.
 
@@ -62,7 +67,8 @@ def forget_users(path: PathLike, user_ids: ArrayLike, *, user: str = "user") -> 
     FileNotFoundError
         Where there is no such path.
     ValueError
-        Where it holds neither logs nor users, or lacks the column.
+        Where it holds neither logs nor users, lacks the column, or is a text with lines
+        that could be read in more than one way.
 
     Examples
     --------
@@ -88,7 +94,7 @@ def forget_users(path: PathLike, user_ids: ArrayLike, *, user: str = "user") -> 
         return _forget_in_model(path, gone)
     if (path / USERS).exists():
         return _forget_in_factors(path, gone)
-    files = [file for file in sorted(path.rglob("*")) if file.suffix in _PARQUET]
+    files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in PARQUET]
     if not files:
         raise ValueError(
             f"{path} holds neither users of a model ({USERS}) nor Parquet files of "
@@ -98,47 +104,48 @@ def forget_users(path: PathLike, user_ids: ArrayLike, *, user: str = "user") -> 
 
 
 def _forget_in_file(path, gone, user):
-    if path.suffix.lower() in _PARQUET:
+    if path.suffix.lower() in PARQUET:
         return _forget_in_parquet(path, gone, user)
-    separator = separator_of(path)
-    if separator is None or path.suffix.lower() in (".gz", ".bz2", ".zst"):
+    if separator_of(path) is None or path.suffix.lower() in COMPRESSED:
         raise ValueError(
             f"{path} cannot be rewritten: expected .csv, .tsv, .txt or .parquet. "
             "Unpack it first, and pack it again."
         )
-    return _forget_in_text(path, gone, user, separator)
-
-
-def _forget_in_text(path, gone, user, separator):
-    """Rewrite a text file; rows of other users keep their bytes."""
-    removed = sum(is_gone for _, is_gone in _text_rows(path, gone, user, separator))
+    is_gone = _gone_rows(path, gone, user)
+    removed = int(np.count_nonzero(is_gone))
     if removed:
+        # A line is a row; the first one that is not blank names the columns.
+        fates = chain([False], is_gone)
         with replace_file(path) as temporary, open(temporary, "wb") as out:
-            for lines, is_gone in _text_rows(path, gone, user, separator):
-                out.writelines([] if is_gone else lines)
+            for line in _lines_of(path):
+                is_blank = not line.removeprefix(BOM_UTF8).strip(b"\r\n")
+                if is_blank or not next(fates):
+                    out.write(line)
     return removed
 
 
-def _text_rows(path, gone, user, separator):
-    """Yield the lines of each row, as bytes, and whether it is of such a user."""
-    quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
-    lines, place = [], None
+def _gone_rows(path, gone, user):
+    """Whether each row of a text file is of such a user, by the rules of read_logs."""
+    table = TextTable(path)
+    _place_of(user, table.names, path)
+    as_text, as_numbers, all_whole = [np.zeros(0, bool)], [np.zeros(0, bool)], True
+    for block in table.read([user]):
+        texts = pc.utf8_trim_whitespace(block[user].combine_chunks())
+        numbers = whole_numbers(texts)
+        all_whole &= texts.type != numbers.type or texts.null_count == len(texts)
+        as_text.append(_is_gone(texts, gone))
+        as_numbers.append(_is_gone(numbers, gone))
+    return np.concatenate(as_numbers if all_whole else as_text)
+
+
+def _lines_of(path):
+    """Yield lines with their ends, which may be LF, CRLF and CR."""
     with open(path, "rb") as file:
-        texts = (_kept(line, lines).decode("utf-8", "surrogateescape") for line in file)
-        for row in csv.reader(texts, delimiter=separator, quoting=quoting):
-            is_gone = False
-            if place is None:
-                names = [row[0].removeprefix("\ufeff"), *row[1:]] if row else []
-                place = _place_of(user, names, path)
-            else:
-                is_gone = len(row) > place and row[place].strip() in gone
-            yield list(lines), is_gone
-            lines.clear()
-
-
-def _kept(line, lines):
-    lines.append(line)
-    return line
+        carry = b""
+        while block := file.read(_BLOCK):
+            *lines, carry = (carry + block).splitlines(keepends=True)
+            yield from lines
+        yield carry
 
 
 def _place_of(user, names, path):
@@ -170,6 +177,8 @@ def _forget_in_parquet(path, gone, user):
 
 
 def _is_gone(column, gone):
+    if not is_string(column):  # 7 is 7.0
+        gone = {text.removesuffix(".0") for text in gone}
     texts = column.cast(pa.large_string())
     values = pa.array(sorted(gone), pa.large_string())
     found = pc.is_in(texts, value_set=values)
@@ -179,7 +188,7 @@ def _is_gone(column, gone):
 def _forget_in_factors(folder, gone):
     """Rewrite the users of factors or a tower; their training stays noted."""
     ids, matrix, made_by = read_side(folder, USERS)
-    kept = np.array([str(value) not in gone for value in ids.tolist()], bool)
+    kept = ~_is_gone(pa.array(ids.tolist()), gone)
     if not kept.all():
         plays = read_plays(folder)
         # Gone before the users: after a kill, rows of the one are not of the other.
@@ -195,7 +204,7 @@ def _forget_in_model(folder, gone):
     from safetensors.numpy import load_file, save_file
 
     ids, _, made_by = read_side(folder / BELOW, USERS)
-    kept = np.array([str(value) not in gone for value in ids.tolist()], bool)
+    kept = ~_is_gone(pa.array(ids.tolist()), gone)
     path = folder / MODEL_USERS
     if path.is_file() and not kept.all():
         stored = load_file(path)

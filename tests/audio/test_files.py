@@ -67,6 +67,7 @@ def test_missing(tmp_path):
     refuse("a\0b.wav", MissingAudioError, "no file can have this name")
     refuse("https://a.example/b.mp3", MissingAudioError, "not fetched: download it")
     refuse("~/gone.wav", MissingAudioError, "path in full: '/")
+    refuse(tmp_path / "*.wav", MissingAudioError, "Patterns are not expanded")
 
 
 def test_a_folder(tmp_path):

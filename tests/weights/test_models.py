@@ -224,6 +224,16 @@ def test_unknown_names():
         load_model("/no/such/folder")
 
 
+@pytest.mark.parametrize("name", [".", "../weights", "lastfm2k-musicnn/.."])
+def test_a_relative_path_is_not_looked_for_in_the_package(name, tmp_path, monkeypatch):
+    """Folders of the package were named as if they had been given."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ModelError) as caught:
+        load_model(name)
+    assert "pretrained" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["C:/model", r"a\b/c", "/models", "./model"])
 def test_a_path_is_not_asked_of_the_hub(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -77,6 +77,8 @@ def explain_system(name: str, error: OSError) -> AudioError:
         advice = f"Check the path; relative ones start from {os.getcwd()!r}."
         if "://" in name:
             advice = "Addresses are not fetched: download it, and pass the file's path."
+        if set("*?") & set(name):
+            advice = "Patterns are not expanded: pass the folder, or the files' names."
         if name.startswith("~"):
             advice = f"Pass the path in full: {os.path.expanduser(name)!r}."
         return MissingAudioError(name, "there is no such file", advice)

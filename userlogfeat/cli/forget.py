@@ -47,5 +47,7 @@ def forget(
         {"path": path, "removed": forget_users(path, users, **opt.given(user=user))}
         for path in paths
     ]
-    lines = map("{path}: {removed} rows removed".format_map, rows)
+    lines = [f"{row['path']}: {row['removed']} rows removed" for row in rows]
+    if not any(row["removed"] for row in rows):
+        lines.append("None of these users is in them. Are the ids right?")
     return Result(rows, "\n".join(lines))

@@ -314,7 +314,8 @@ def list_weights() -> list[str]:
 
 def find_model(name: PathLike) -> Path:
     """The folder of a model: given, bundled, or fetched from the hub."""
-    for folder in (BUNDLED / str(name), Path(name)):
+    bundled = [BUNDLED / str(name)] if str(name) in list_weights() else []
+    for folder in (*bundled, Path(name)):
         if folder.is_dir():
             missing = [] if (folder / CONFIG).is_file() else [CONFIG]
             missing += [] if is_described(folder / TENSORS) else [TENSORS]
