@@ -1,5 +1,6 @@
 """What X is, and what it cannot be."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from userlogfeat._check import (
     check_audio,
     check_choice,
+    check_number,
     check_positive,
     check_weights,
 )
@@ -126,3 +128,27 @@ def test_masked_values_and_dates_are_no_samples():
             check_audio(X)
     with pytest.raises(TypeError, match=r"datetime64.*expected numbers"):
         check_audio(np.array([[0, 1]], "datetime64[s]"))
+
+
+@pytest.mark.parametrize(
+    ("value", "ends", "fits"),
+    [
+        *((0, "[]", True), (0, "(]", False), (1, "[)", False), (1, "(]", True)),
+        *((0.5, "()", True), (1.1, "[]", False), (float("nan"), "[]", False)),
+        *((True, "[]", False), ("auto", "()", True), ("much", "[]", False)),
+    ],
+)
+def test_numbers_of_an_interval(value, ends, fits):
+    if fits:
+        check_number(value, "share", 0, 1, ends=ends, also="auto")
+        return
+    expected = re.escape(f"'auto' or a number in {ends[0]}0, 1{ends[1]}")
+    with pytest.raises(ValueError, match=f"Got share=.*, expected {expected}"):
+        check_number(value, "share", 0, 1, ends=ends, also="auto")
+
+
+def test_infinity_is_no_number_and_integers_may_be_asked_for():
+    with pytest.raises(ValueError, match=r"n=inf, expected a number in \[2, inf\)"):
+        check_number(float("inf"), "n", 2)
+    with pytest.raises(ValueError, match=r"n=2\.0, expected an integer in \[2, inf\)"):
+        check_number(2.0, "n", 2, integer=True)

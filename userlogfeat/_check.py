@@ -230,6 +230,42 @@ def check_positive(value, name, *, integer=False):
         raise ValueError(f"Got {name}={value!r}, expected a positive finite {kind}.")
 
 
+def check_number(
+    value, name, low, high=float("inf"), *, ends="[]", integer=False, also=None
+):
+    """Raise unless `value` is a finite number in an interval.
+
+    Parameters
+    ----------
+    value : object
+        Value of a parameter.
+    name : str
+        Name of the parameter.
+    low, high : float
+        Ends of the interval.
+    ends : {"[]", "[)", "(]", "()"}
+        Which of the ends are in it.
+    integer : bool
+        Whether it must be an integer.
+    also : str, optional
+        Text that is allowed instead, such as "auto".
+    """
+    if isinstance(value, str) and value == also:
+        return
+    kind = Integral if integer else Real
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    inside = number and low <= value <= high and abs(value) != float("inf")
+    inside &= value != low or ends[0] == "["
+    inside &= value != high or ends[1] == "]"
+    if not inside:
+        what = "an integer" if integer else "a number"
+        what = what if also is None else f"{also!r} or {what}"
+        upper = f"{high:g}{ends[1]}" if high < float("inf") else "inf)"
+        raise ValueError(
+            f"Got {name}={value!r}, expected {what} in {ends[0]}{low:g}, {upper}."
+        )
+
+
 def check_weights(sample_weight, n_clips, *, dtype=np.float32):
     """Weights of clips (n_clips,) as floats: ones for None, one number for all.
 

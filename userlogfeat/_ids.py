@@ -1,5 +1,7 @@
-"""Two lists of ids side by side: of logs, tables and catalogues."""
+"""Ids of logs, tables and catalogues: two lists side by side, a few for a message."""
 
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,13 @@ from userlogfeat._typing import ArrayLike
 
 _SHOWN = 3  # examples in a message
 AS_TEXT = "As text they would match: bring both to one type."
+
+
+def examples(values: Iterable[Any], *, write: Callable[[Any], str] = repr) -> str:
+    """Write the first few values for a message: ``'a', 'b', 'c', ...``."""
+    first = list(islice(values, _SHOWN + 1))
+    listed = ", ".join(map(write, first[:_SHOWN]))
+    return f"{listed}, ..." if len(first) > _SHOWN else listed
 
 
 def positions(ids: ArrayLike, known: ArrayLike) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from userlogfeat._ids import AS_TEXT, as_list, match_as_text, positions
+from userlogfeat._ids import AS_TEXT, as_list, examples, match_as_text, positions
 from userlogfeat._text_tables import separator_hint
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.catalogue.sources import as_ids, read_table
@@ -133,10 +133,9 @@ def _typed(column, as_text, path):
         return numbers.fill_nan(None)
     if len(lost) < numbers.count() or lost.str.contains(_NUMBER_WITH_SIGNS).all():
         rows = (numbers.is_null() & column.is_not_null()).arg_true()
-        listed = ", ".join(map(str, rows.head(_SHOWN)))
         raise ValueError(
             f"The column {column.name!r} of {path} has numbers, but {lost[0]!r} and "
-            f"the like in {len(lost)} rows ({listed}{', ...' * (len(lost) > _SHOWN)}, "
+            f"the like in {len(lost)} rows ({examples(rows)}, "
             "counted from 0, after the header). Write numbers with a point, without "
             "separators of thousands, and leave unknown ones empty; or name the column "
             "as a category (text=)."

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow.compute as pc
 import torch
 
+from userlogfeat._ids import examples
 from userlogfeat._typing import PathLike
 from userlogfeat.factor_files import ITEMS, read_factors
 from userlogfeat.tables import OK, FeatureTable
@@ -18,8 +19,6 @@ from userlogfeat.weights import (
     list_weights,
     read_config,
 )
-
-_SHOWN = 3  # examples in a message
 
 
 def describe(path: PathLike | None = None) -> dict[str, Any]:
@@ -56,11 +55,10 @@ def describe(path: PathLike | None = None) -> dict[str, Any]:
         return _factors(path) | _tower(path)
     tables = _tables_below(Path(path))
     if tables:
-        listed = ", ".join(map(str, tables[:_SHOWN]))
-        more = f" and {len(tables) - _SHOWN} more" if len(tables) > _SHOWN else ""
         raise ValueError(
             f"{path} is a folder of feature tables, such as the cache of an estimator: "
-            f"one for each model and setting. Pass one of them: {listed}{more}."
+            "one for each model and setting. Pass one of them: "
+            f"{examples(tables, write=str)}."
         )
     try:
         return _model(path)

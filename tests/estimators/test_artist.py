@@ -515,7 +515,7 @@ def test_a_killed_fit_goes_on(kind, planted, spectra, tmp_path, monkeypatch):
         ({"n_components": 0}, "Got n_components=0"),
         ({"shrinkage": 2}, "Got shrinkage=2"),
         ({"n_units": 1.5}, "Got n_units=1.5"),
-        ({"dropout": 1}, "Got dropout=1, expected less than 1"),
+        ({"dropout": 1}, r"Got dropout=1, expected a number in \[0, 1\)"),
         ({"dropout": -0.1}, "Got dropout=-0.1"),
         ({"test_fraction": 1.0}, "Got test_fraction=1.0"),
         ({"validation_fraction": 0}, "Got validation_fraction=0"),

@@ -232,12 +232,12 @@ def test_check_estimator():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_factors": 0}, "n_factors=0, expected a whole number of at least 1"),
-        ({"n_factors": 2.5}, r"n_factors=2\.5, expected a whole number"),
-        ({"iterations": 0}, "iterations=0, expected a whole number of at least 1"),
-        ({"alpha": -1}, "alpha=-1, expected a finite number, 0 or more"),
-        ({"alpha": np.nan}, "alpha=nan, expected a finite number"),
-        ({"regularization": np.inf}, "regularization=inf, expected a finite"),
+        ({"n_factors": 0}, "n_factors=0, expected a positive finite integer"),
+        ({"n_factors": 2.5}, r"n_factors=2\.5, expected a positive finite integer"),
+        ({"iterations": 0}, "iterations=0, expected a positive finite integer"),
+        ({"alpha": -1}, r"alpha=-1, expected a number in \[0, inf\)"),
+        ({"alpha": np.nan}, "alpha=nan, expected a number"),
+        ({"regularization": np.inf}, "regularization=inf, expected a number"),
         ({"backend": "torch"}, 'backend=\'torch\', expected one of: "implicit", "spa'),
         ({"factors_folder": "f"}, "factors_folder='f' with backend='implicit', which"),
     ],

@@ -218,9 +218,9 @@ def test_seed_clone_pickle_names(cf, plays):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"k0": -1}, 'k0=-1, expected "auto" or a number of listeners'),
+        ({"k0": -1}, r"k0=-1, expected 'auto' or a number in \[0, inf\)"),
         ({"k0": "many"}, "k0='many', expected"),
-        ({"full_weight": 0}, r"full_weight=0, expected a share in \(0, 1\]"),
+        ({"full_weight": 0}, r"full_weight=0, expected a number in \(0, 1\]"),
         ({"validation_fraction": 1}, r"validation_fraction=1, .* in \(0, 1\)"),
         ({"factor_norm": "l1"}, "factor_norm='l1', expected one of"),
     ],

@@ -100,5 +100,5 @@ def test_wrong_weeks():
         evaluate_over_time([weeks[0], weeks[1][:, :6], *weeks], follower, max_age=1)
     with pytest.raises(ValueError, match=r"metric='auk', expected one of auc"):
         evaluate_over_time(weeks, follower, max_age=1).table("auk")
-    with pytest.raises(TypeError, match=r"max_age=1\.5"):
+    with pytest.raises(ValueError, match=r"max_age=1\.5"):
         evaluate_over_time(weeks, follower, max_age=1.5)

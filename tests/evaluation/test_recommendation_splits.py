@@ -127,7 +127,7 @@ def test_artists_stay_together_and_missing_ones_do_not():
     ("call", "message"),
     [
         (lambda: split_users(2), r"Part \d of \[.*\] would be empty"),
-        (lambda: split_users(0), "n_users=0, expected their number"),
+        (lambda: split_users(0), "n_users=0, expected a positive"),
         (lambda: split_users(9, (0.5, 0.6)), "positive sizes of sum 1"),
         (lambda: split_users(9, (1.0,)), "two or more positive sizes"),
         (lambda: split_items(9, (1.5, -0.5)), "positive sizes"),

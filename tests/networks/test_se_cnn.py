@@ -128,7 +128,7 @@ def test_input_without_three_axes_is_refused():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"channels": 0}, "Got channels=0, expected a whole number"),
+        ({"channels": 0}, "Got channels=0, expected a positive"),
         ({"channels": 8.0}, "Got channels=8.0"),
         ({"n_units": True}, "Got n_units=True"),
         ({"n_outputs": -1}, "Got n_outputs=-1"),

@@ -170,7 +170,7 @@ def test_fewer_and_nothing(embeddings):
         ({"ids": ["a"]}, "Got 1 ids, expected 2"),
         ({"metric": "l2"}, "metric='l2', expected one of"),
         ({"method": "fast"}, "method='fast', expected one of"),
-        ({"recall": 1.5}, r"recall=1\.5, expected a share"),
+        ({"recall": 1.5}, r"recall=1\.5, expected a number in \(0, 1\)"),
         ({"item_embeddings": [[np.nan], [1.0]]}, "Row 0 of item_embeddings has NaN"),
         ({"item_embeddings": np.ones((0, 2))}, "Got no items"),
     ],

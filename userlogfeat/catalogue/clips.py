@@ -20,7 +20,7 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._groups import is_missing, number_keys, warn_of_words
-from userlogfeat._ids import AS_TEXT, match_as_text, positions
+from userlogfeat._ids import AS_TEXT, examples, match_as_text, positions
 from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike, Frame, PathLike
 from userlogfeat.catalogue.sources import read_columns
@@ -293,8 +293,8 @@ def _check_clips(frame, folder, check_files):
     if frame["clip"].null_count():
         rows = frame["clip"].is_null().arg_true().to_list()
         raise ValueError(
-            f"{len(rows)} rows of the catalogue have no clip: {_some(rows)} (counted "
-            "from 0, after the header). Fill them in or drop them."
+            f"{len(rows)} rows of the catalogue have no clip: {examples(rows)} "
+            "(counted from 0, after the header). Fill them in or drop them."
         )
     clips = frame["clip"].to_list()
     if check_files and folder is not None:
@@ -314,7 +314,7 @@ def _check_clips(frame, folder, check_files):
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(clips)} clips of the catalogue are no files: "
-                f"{_some(missing)}. Relative clips are looked for in "
+                f"{examples(missing)}. Relative clips are looked for in "
                 f"{str(Path(folder or '.').resolve())!r}. Correct the paths. "
                 "(Python: check_files=False keeps ids, and files that are elsewhere.)"
             )
@@ -329,12 +329,13 @@ def _check_artists(frame, on_conflict):
     several = artists.filter(pl.col("artist").list.len() > 1)
     if several.height == 0:
         return
-    examples = [
-        f"{item!r} is by {_some(names)}" for item, names in several.head(_SHOWN).rows()
+    listed = [
+        f"{item!r} is by {examples(names)}"
+        for item, names in several.head(_SHOWN).rows()
     ]
     message = (
         f"{several.height} items of the catalogue have several artists: "
-        f"{'; '.join(examples)}. Groups by artist would let such an item into both "
+        f"{'; '.join(listed)}. Groups by artist would let such an item into both "
         "sides of a split. Give each item one artist."
     )
     if on_conflict == "error":
@@ -393,7 +394,7 @@ def _some_unknown(items, unknown, by):
         different = list(dict.fromkeys(strangers))
         reasons.append(
             f"{len(strangers)} of {len(different)} {by}s that the logs do not know "
-            f"({_some(different)})"
+            f"({examples(different)})"
         )
     if nameless:
         reasons.append(f"{nameless} without {by}")
@@ -405,9 +406,4 @@ def _some_unknown(items, unknown, by):
 
 def _typed(values):
     kinds = Counter(type(value).__name__ for value in values)
-    return f"{_some(list(dict.fromkeys(values)))} ({' and '.join(kinds)})"
-
-
-def _some(values):
-    shown = ", ".join(map(repr, values[:_SHOWN]))
-    return f"{shown}, ..." if len(values) > _SHOWN else shown
+    return f"{examples(dict.fromkeys(values))} ({' and '.join(kinds)})"

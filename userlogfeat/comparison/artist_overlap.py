@@ -7,15 +7,16 @@ sides (:func:`find_artist_overlap`).
 
 import os
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from userlogfeat._check import check_number
 from userlogfeat._digests import array_digest
 from userlogfeat._groups import as_column, group_keys, is_missing
+from userlogfeat._ids import examples
 from userlogfeat._typing import Audio, Labels
 
 _SHOWN = 3  # examples in a message
@@ -113,7 +114,7 @@ def check_teacher_data(data: TeacherData, n_student_clips: int) -> TeacherData:
     if len(bad):
         raise ValueError(
             f"The factors of {len(bad)} clips contain NaN or infinity (rows "
-            f"{', '.join(map(str, bad[:_SHOWN]))}, ...): leave out clips whose item "
+            f"{examples(bad, write=str)}): leave out clips whose item "
             "is not in the logs."
         )
     columns = {"items": data.items, "factors": factors}
@@ -200,13 +201,8 @@ def _check_estimator(data):
             "trained, such as CFRegressor(). Teachers that are ready are passed as a "
             "dict, teachers={'kd': ...}."
         )
-    n_folds = data.n_folds
-    is_integer = isinstance(n_folds, Integral) and not isinstance(n_folds, bool)
-    if not is_integer or n_folds < 2:
-        raise ValueError(
-            f"Got TeacherData with n_folds={n_folds!r}, expected an integer of 2 or "
-            "more: a training clip is estimated by a head without its artist."
-        )
+    # A training clip is estimated by a head without its artist.
+    check_number(data.n_folds, "n_folds", 2, integer=True)
 
 
 def _artists(data):

@@ -15,6 +15,7 @@ from sklearn.model_selection import ParameterGrid
 
 from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups, as_column, is_missing
+from userlogfeat._ids import examples
 from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.comparison.arms import (
     ARMS,
@@ -39,7 +40,6 @@ from userlogfeat.comparison.teachers import permute_factors
 from userlogfeat.evaluation.folds import n_per_class
 
 _SET_BY_COMPARE = ("teacher", "mode", "random_state")  # for every fit; never searched
-_SHOWN = 3  # examples in a message
 _MAX_SEED = 2**32 - 1  # limit of numpy and scikit-learn
 
 
@@ -346,8 +346,8 @@ def _warn_of_unknown_overlap(data, groups):
     theirs = data.items if data.groups is None else data.groups
     source = "items" if data.groups is None else "groups"
     warnings.warn(
-        f"None of `groups` ({_examples(groups)}, ...) is among the {source} of "
-        f"TeacherData ({_examples(theirs)}, ...), and not all of its clips are in X: "
+        f"None of `groups` ({_different(groups)}) is among the {source} of "
+        f"TeacherData ({_different(theirs)}), and not all of its clips are in X: "
         "the teacher may be trained on test artists, and n_shared_teacher is null. "
         "Pass TeacherData(groups=...), the artist of each clip in the ids of `groups`. "
         "If there is no overlap, state it: also pass clips=numpy.full(n_clips, -1).",
@@ -355,6 +355,5 @@ def _warn_of_unknown_overlap(data, groups):
     )
 
 
-def _examples(ids):
-    different = dict.fromkeys(np.asarray(ids, dtype=object).tolist())
-    return ", ".join(repr(id) for id in list(different)[:_SHOWN])
+def _different(ids):
+    return examples(dict.fromkeys(np.asarray(ids, dtype=object).tolist()))

@@ -42,6 +42,7 @@ import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._ids import examples
 from userlogfeat._typing import ClipIds, PathLike
 from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_text
 from userlogfeat.datasets.labelled_clips import LabelledClips
@@ -58,7 +59,6 @@ _UNKNOWN = {"", "?", "unknown"}  # entries of an index that are no artists
 # A genre, separators (with the folder's, for blues/00000.au), and a number.
 _SPELLED = "|".join(GENRES).replace("hiphop", "hip[-_ ]?hop")
 _NAME = re.compile(rf"({_SPELLED})[\s._/-]*(\d{{1,5}})(?!\d)", re.IGNORECASE)
-_SHOWN = 5  # examples in a message
 
 
 @register_dataset("GTZAN")
@@ -307,7 +307,8 @@ def _match(tracks, paths, missing):
     repeated = [track for track, count in counts.items() if count > 1]
     if repeated:
         raise ValueError(
-            f"{_some(repeated)} are in several of {', '.join(str(p) for p in paths)}."
+            f"{examples(sorted(repeated), write=str)} are in several of "
+            f"{', '.join(map(str, paths))}."
         )
     rows = [np.flatnonzero(np.isin(tracks, list(names))) for names in wanted]
     for path, part in zip(paths, rows, strict=True):
@@ -320,8 +321,8 @@ def _match(tracks, paths, missing):
     if absent and missing != "ignore":
         message = (
             f"{len(absent)} of {len(set.union(*wanted))} listed tracks are missing: "
-            f'{_some(absent)}. Pass missing="ignore" to split the others; results on '
-            "fewer tracks do not compare to published ones."
+            f'{examples(sorted(absent), write=str)}. Pass missing="ignore" to split '
+            "the others; results on fewer tracks do not compare to published ones."
         )
         if missing == "error":
             raise ValueError(message)
@@ -335,11 +336,6 @@ def _read_tracks(path):
         raise FileNotFoundError(f"There is no list {path}.")
     lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     return gtzan_tracks([line.split("\t")[0].strip() for line in lines if line.strip()])
-
-
-def _some(names):
-    names = sorted(names)
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _fault_filtered(clips, lists, test):

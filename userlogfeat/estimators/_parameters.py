@@ -19,12 +19,12 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, dataclass_transform
 
 import numpy as np
 
-from userlogfeat._check import check_choice, check_positive
+from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._typing import Device, PathLike, RandomState
 
 if TYPE_CHECKING:
@@ -196,7 +196,8 @@ def check_training(parameters: Any) -> None:
         if getattr(parameters, name) != 0:
             check_positive(getattr(parameters, name), name, integer=True)
     check_hidden(parameters.hidden)
-    check_share(parameters.validation_fraction, "validation_fraction")
+    fraction = parameters.validation_fraction
+    check_number(fraction, "validation_fraction", 0, 1, ends="()")
 
 
 def check_hidden(hidden: Sequence[int]) -> None:
@@ -219,12 +220,6 @@ def resolve_loss(loss: Any, option: str) -> Callable[..., Any]:
 
     name, parameters = (loss, None) if isinstance(loss, str) else loss
     return make_loss(name, parameters, option=option)
-
-
-def check_share(value: Any, name: str) -> None:
-    """Raise unless `value` is a number between 0 and 1, both excluded."""
-    if not (isinstance(value, Real) and 0 < value < 1):
-        raise ValueError(f"Got {name}={value!r}, expected a share between 0 and 1.")
 
 
 def check_network(network: Any, names: Sequence[str]) -> None:

@@ -12,7 +12,6 @@ import copy
 import os
 from dataclasses import KW_ONLY
 from functools import partial
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -24,7 +23,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from userlogfeat._check import check_audio, check_choice, check_positive
+from userlogfeat._check import check_audio, check_choice, check_number, check_positive
 from userlogfeat._spaces import feature_names
 from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Labels
@@ -469,13 +468,7 @@ class Student(TrainingParameters, TrainedTransformer):
         check_network(self.network, ("se_cnn", "mlp"))
         check_training(self)
         check_choice(self.mode, "mode", (None, *MODES))
-        weight = self.kd_weight
-        number = isinstance(weight, Real) and not isinstance(weight, bool)
-        if weight != "auto" and not (number and 0 <= weight < float("inf")):
-            raise ValueError(
-                f"Got kd_weight={weight!r}, expected a finite number of 0 or more, or "
-                '"auto".'
-            )
+        check_number(self.kd_weight, "kd_weight", 0, also="auto")
         self._check_kd_epochs()
         resolve_loss(self.kd_loss, "kd_loss")
 

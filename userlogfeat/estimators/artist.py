@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from userlogfeat._check import check_positive
+from userlogfeat._check import check_number, check_positive
 from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.estimators._artists import (
@@ -385,11 +385,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
             check_positive(getattr(self, name), name, integer=True)
         check_shrinkage(self.shrinkage)
         for name in ("dropout", "test_fraction"):
-            value = getattr(self, name)
-            if value != 0:
-                check_positive(value, name)
-            if value >= 1:
-                raise ValueError(f"Got {name}={value!r}, expected less than 1.")
+            check_number(getattr(self, name), name, 0, 1, ends="[)")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError(
                 f"Got validation_fraction={self.validation_fraction!r} and "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -10,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from userlogfeat._check import check_choice, check_positive
+from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._spaces import in_space, space_of
 from userlogfeat._spark import is_spark_frame, partitions_for
 from userlogfeat._typing import ArrayLike, Matrix, PathLike, RandomState
@@ -580,20 +579,11 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _check_parameters(self):
         for name in ("n_factors", "iterations"):
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(
-                    f"Got {name}={value!r}, expected a whole number of at least 1."
-                )
+            check_positive(getattr(self, name), name, integer=True)
         check_choice(self.confidence, "confidence", CONFIDENCES)
         for name in ("regularization", "alpha"):
-            value = getattr(self, name)
-            real = isinstance(value, numbers.Real)
-            if value is not None and not (real and 0 <= value < np.inf):
-                raise ValueError(
-                    f"Got {name}={value!r}, expected a finite number, 0 or more; or "
-                    "None, for the default."
-                )
+            if getattr(self, name) is not None:
+                check_number(getattr(self, name), name, 0)
         if self.epsilon is not None:
             check_positive(self.epsilon, "epsilon")
         if self.backend not in BACKENDS:

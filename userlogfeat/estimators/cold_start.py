@@ -10,7 +10,6 @@ thinned to 1, 2, 4, ... listeners (and to none, where artists are known).
 
 import copy
 from dataclasses import KW_ONLY
-from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,7 +18,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from userlogfeat._check import check_choice
+from userlogfeat._check import check_choice, check_number
 from userlogfeat._ids import positions
 from userlogfeat._spaces import in_space
 from userlogfeat._typing import ArrayLike, Matrix, RandomState
@@ -511,22 +510,10 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         check_is_fitted(self._cf())
         check_choice(self.factor_norm, "factor_norm", ("unit", "raw"))
         for name in ("k0", "artist_worth"):
-            value = getattr(self, name)
-            number = isinstance(value, Real) and 0 <= value < np.inf
-            if not (number or (isinstance(value, str) and value == "auto")):
-                raise ValueError(
-                    f'Got {name}={value!r}, expected "auto" or a number of listeners, '
-                    "0 or more."
-                )
-        if not (isinstance(self.full_weight, Real) and 0 < self.full_weight <= 1):
-            raise ValueError(
-                f"Got full_weight={self.full_weight!r}, expected a share in (0, 1]."
-            )
+            check_number(getattr(self, name), name, 0, also="auto")
+        check_number(self.full_weight, "full_weight", 0, 1, ends="(]")
         fraction = self.validation_fraction
-        if not (isinstance(fraction, Real) and 0 < fraction < 1):
-            raise ValueError(
-                f"Got validation_fraction={fraction!r}, expected a share in (0, 1)."
-            )
+        check_number(fraction, "validation_fraction", 0, 1, ends="()")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -19,7 +19,7 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from userlogfeat._check import check_choice, check_positive
+from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._spaces import feature_names
 from userlogfeat._typing import ArrayLike, Audio, Labels, RandomState
 from userlogfeat.estimators._devices import as_tensor, resolve_device
@@ -28,7 +28,7 @@ from userlogfeat.estimators._label_search import (
     LabelNeighbour,
     LabelSearch,
 )
-from userlogfeat.estimators._parameters import check_share, estimator
+from userlogfeat.estimators._parameters import estimator
 from userlogfeat.estimators._trained import TrainedTransformer
 from userlogfeat.estimators._training import check_groups, iter_log_mels, scale_of
 from userlogfeat.estimators._windows import WindowParameters, WindowTransformer
@@ -540,7 +540,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
             check_positive(self.frames_per_clip, "frames_per_clip", integer=True)
         layers = ("embedding",) if self._reads_features else ("base", "embedding")
         self._check_layers(dict.fromkeys(layers))
-        check_share(self.validation_fraction, "validation_fraction")
+        check_number(self.validation_fraction, "validation_fraction", 0, 1, ends="()")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,6 +1,6 @@
 """`UserEmbedding`: users from their histories and demographics, by a tower."""
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from userlogfeat._check import check_choice, check_positive
+from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._threads import limit_torch
 from userlogfeat._typing import (
     ArrayLike,
@@ -29,7 +29,7 @@ from userlogfeat.estimators._histories import (
     warn_of_no_targets,
     without_demographics,
 )
-from userlogfeat.estimators._parameters import check_hidden, check_share, estimator
+from userlogfeat.estimators._parameters import check_hidden, estimator
 from userlogfeat.estimators._sklearn import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -531,11 +531,8 @@ class UserEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         check_hidden(self.hidden)
         check_positive(self.lr, "lr")
         check_choice(self.negatives, "negatives", NEGATIVES)
-        if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
-            raise ValueError(
-                f"Got dropout={self.dropout!r}, expected a share from 0 to below 1."
-            )
-        check_share(self.validation_fraction, "validation_fraction")
+        check_number(self.dropout, "dropout", 0, 1, ends="[)")
+        check_number(self.validation_fraction, "validation_fraction", 0, 1, ends="()")
         resolve_device(self.device)
 
     def __sklearn_tags__(self) -> Any:

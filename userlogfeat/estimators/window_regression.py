@@ -7,7 +7,6 @@ features.
 """
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -20,6 +19,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from userlogfeat._check import check_number
 from userlogfeat._typing import ArrayLike
 from userlogfeat.estimators._patches import check_patches, mean_of_clips
 from userlogfeat.estimators._sklearn import BaseEstimator, ClassifierMixin
@@ -160,11 +160,7 @@ class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_alpha(self):
         alpha = self.alpha
-        number = isinstance(alpha, Real) and not isinstance(alpha, bool)
-        if not (alpha == "cv" if isinstance(alpha, str) else number and 0 <= alpha):
-            raise ValueError(
-                f"Got alpha={alpha!r}, expected 0 or a positive number, or 'cv'."
-            )
+        check_number(alpha, "alpha", 0, also="cv")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

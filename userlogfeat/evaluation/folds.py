@@ -20,7 +20,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils.multiclass import type_of_target
 
-from userlogfeat._check import check_choice, check_positive
+from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._groups import artist_groups
 from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike, Labels, RandomState
@@ -240,8 +240,7 @@ def stratified_split(
     (3, 6)
     """
     y = _check_labels(y)
-    if not 0 < test_size < 1:
-        raise ValueError(f"Got test_size={test_size!r}, expected a number in (0, 1).")
+    check_number(test_size, "test_size", 0, 1, ends="()")
     labels = np.unique(y, return_inverse=True)[1]
     if groups is None:
         one = StratifiedShuffleSplit(1, test_size=test_size, random_state=seed)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from userlogfeat._check import check_positive
+from userlogfeat._check import check_number, check_positive
 from userlogfeat._typing import Matrix
 from userlogfeat.evaluation.recommendation import evaluate_ranking
 
@@ -118,10 +118,7 @@ def evaluate_over_time(
     ([2, 3], (2, 2))
     """
     check_positive(first, "first", integer=True)
-    if isinstance(max_age, bool) or not isinstance(max_age, (int, np.integer)):
-        raise TypeError(f"Got max_age={max_age!r}, expected a whole number.")
-    if max_age < 0:
-        raise ValueError(f"Got max_age={max_age}, expected 0 or more.")
+    check_number(max_age, "max_age", 0, integer=True)
     weeks = [sparse.csr_matrix(week) for week in weeks]
     _check_weeks(weeks, first + max_age + 1)
     judged = range(first + max_age, len(weeks))

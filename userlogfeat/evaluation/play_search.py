@@ -13,12 +13,12 @@ pairs, :class:`PlaySplit` holds out the same part of each user's, and
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._check import check_number, check_positive
 from userlogfeat._typing import Matrix
 from userlogfeat.evaluation.ranking import check_pairs, unit_rows
 from userlogfeat.evaluation.recommendation import evaluate_ranking
@@ -132,12 +132,8 @@ class PlaySplit:
                 f"Got X of type {type(X).__name__}, expected Plays: pass "
                 "Plays(user_items), whose samples are plays and not users."
             )
-        if not isinstance(self.n_splits, Integral) or self.n_splits < 1:
-            raise ValueError(f"Got n_splits={self.n_splits!r}, expected 1 or more.")
-        if not 0 < self.test_size < 1:
-            raise ValueError(
-                f"Got test_size={self.test_size!r}, expected a part between 0 and 1."
-            )
+        check_positive(self.n_splits, "n_splits", integer=True)
+        check_number(self.test_size, "test_size", 0, 1, ends="()")
         numbered = X.user_items
         numbered.data = np.arange(1, len(X) + 1)  # no play is number 0, which is none
         parts = (1 - self.test_size, self.test_size)

@@ -11,11 +11,11 @@ or columns and return their numbers.
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups
 from userlogfeat._typing import Labels, Matrix
 from userlogfeat.evaluation.ranking import check_pairs
@@ -169,7 +169,8 @@ def split_users(
     >>> [len(part) for part in split_users(50)]
     [30, 10, 10]
     """
-    return _split_groups(np.arange(_check_size(n_users, "n_users")), parts, seed)
+    check_positive(n_users, "n_users", integer=True)
+    return _split_groups(np.arange(n_users), parts, seed)
 
 
 def split_items(
@@ -211,7 +212,8 @@ def split_items(
     >>> sorted([train.tolist(), test.tolist()])
     [[0, 2], [1, 3]]
     """
-    groups = np.arange(_check_size(n_items, "n_items"))
+    check_positive(n_items, "n_items", integer=True)
+    groups = np.arange(n_items)
     if artists is not None:
         groups = artist_groups(artists)
         if len(groups) != n_items:
@@ -272,12 +274,6 @@ def _check_parts(parts):
             f"Got parts={parts!r}, expected two or more positive sizes of sum 1."
         )
     return np.cumsum(sizes)
-
-
-def _check_size(n, name):
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"Got {name}={n!r}, expected their number, 1 or more.")
-    return n
 
 
 def _check_times(user_items, times):

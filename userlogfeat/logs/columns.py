@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from userlogfeat._ids import examples
+
 if TYPE_CHECKING:
     from userlogfeat.logs.sources import Chunk
 
@@ -32,8 +34,6 @@ NO_FLAG = (
 NUMBER_FORMAT = (
     "Write numbers with a point and without separators of thousands or spaces."
 )
-
-_SHOWN_ROWS = 5  # in an error message
 
 
 def read_counts(chunk: Chunk) -> np.ndarray:
@@ -230,12 +230,10 @@ def name_rows(chunk: Chunk, bad: pa.Array | np.ndarray) -> str:
             others = f", and {np.count_nonzero(~is_here)} of other files"
         rows = rows[is_here]
     rows = _row_numbers(chunk, rows)
-    shown = ", ".join(str(row) for row in rows[:_SHOWN_ROWS])
-    more = ", ..." if len(rows) > _SHOWN_ROWS else ""
     noun = "row" if len(rows) == 1 else "rows"
     return (
-        f"{len(rows)} {noun} of {origin} ({noun} {shown}{more}, counted from 0 without "
-        f"the header){others}"
+        f"{len(rows)} {noun} of {origin} ({noun} {examples(rows, write=str)}, counted "
+        f"from 0 without the header){others}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from userlogfeat._check import check_choice
+from userlogfeat._check import check_choice, check_number
 from userlogfeat._progress import progress_bar
 from userlogfeat._spark import is_spark_frame
 from userlogfeat._typing import ArrayLike, Frame, PathLike
@@ -387,11 +387,7 @@ def _check_settings(weights, rules):
     check_choice(weights, "weights", ("count", "binary"))
     check_choice(rules.unknown, "unknown", ("apart", "append"))
     for name in ("min_users_per_item", "min_items_per_user"):
-        value = getattr(rules, name)
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"Got {name}={value!r}, expected a whole number.")
-        if value < 0:
-            raise ValueError(f"Got {name}={value}, expected 0 or more.")
+        check_number(getattr(rules, name), name, 0, integer=True)
 
 
 def _check_format(format, source, has_columns):

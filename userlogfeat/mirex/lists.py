@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from userlogfeat._files import read_whole, replace_file
+from userlogfeat._ids import examples
 from userlogfeat._text_lines import list_lines
 from userlogfeat._typing import ArrayLike, PathLike
 
 MAX_LIST_BYTES = 1 << 28  # two million paths or more
 MAX_LINES = 10_000_000  # 3 GB of memory
-_SHOWN = 3  # faulty lines that an error describes
 
 
 def read_clips(path: PathLike) -> list[str]:
@@ -97,8 +97,8 @@ def read_labels(path: PathLike) -> dict[str, str]:
     missing = [first[clip] for clip, label in labels.items() if not label]
     if missing:
         raise ValueError(
-            f"{path} has no class in line {_some(missing)}, expected a path, a TAB and "
-            "a class in every line. Is it a test list, or has it spaces for TABs?"
+            f"{path} has no class in line {examples(missing)}, expected a path, a TAB "
+            "and a class in every line. Is it a test list, or has it spaces for TABs?"
         )
     return labels
 
@@ -328,16 +328,10 @@ def _labelled(path):
     wide = [number for number, _, rest in lines if any(rest[1:])]
     if wide:
         raise ValueError(
-            f"{path} has more than two columns in line {_some(wide)}, expected a path, "
-            "a TAB and a label: no TAB can be in a path or in a label."
+            f"{path} has more than two columns in line {examples(wide)}, expected a "
+            "path, a TAB and a label: no TAB can be in a path or in a label."
         )
     return [(number, clip, rest[0] if rest else "") for number, clip, rest in lines]
-
-
-def _some(numbers):
-    shown = ", ".join(map(str, numbers[:_SHOWN]))
-    more = len(numbers) - _SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _write(files):

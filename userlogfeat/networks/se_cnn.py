@@ -7,11 +7,11 @@ student, with an output layer on the 40 units.
 
 from collections.abc import Sequence
 from math import prod
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
+from userlogfeat._check import check_positive
 from userlogfeat.networks.blocks import DoubleConv
 
 # Lee et al. 2019, Table 1: bands and frames of the max-pooling after each block but the
@@ -56,10 +56,10 @@ class SECNN(nn.Module):
         n_units: int = 40,
     ) -> None:
         super().__init__()
-        _check_count(channels, "channels")
-        _check_count(n_units, "n_units")
+        check_positive(channels, "channels", integer=True)
+        check_positive(n_units, "n_units", integer=True)
         if n_outputs is not None:
-            _check_count(n_outputs, "n_outputs")
+            check_positive(n_outputs, "n_outputs", integer=True)
         self.pools = _check_pools(pools)
         self.blocks = nn.ModuleDict()
         for index in range(len(self.pools) + 1):
@@ -158,17 +158,12 @@ class SECNN(nn.Module):
             )
 
 
-def _check_count(value, name):
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"Got {name}={value!r}, expected a whole number from 1 on.")
-
-
 def _check_pools(pools):
     """Pools as a tuple of pairs of int."""
     try:
         pairs = tuple((bands, frames) for bands, frames in pools)
         for size in (size for pair in pairs for size in pair):
-            _check_count(size, "pools")
+            check_positive(size, "pools", integer=True)
     except (TypeError, ValueError):
         pairs = ()
     if not pairs:

@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from scipy import sparse
 
-from userlogfeat._check import check_choice, check_positive
+from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._digests import json_digest
 from userlogfeat._files import is_described, parse_json, read_described, replace_pair
 from userlogfeat._ids import positions
@@ -139,8 +139,7 @@ class ItemIndex:
         """
         check_choice(metric, "metric", METRICS)
         check_choice(method, "method", METHODS)
-        if not 0 < recall < 1:
-            raise ValueError(f"Got recall={recall!r}, expected a share in (0, 1).")
+        check_number(recall, "recall", 0, 1, ends="()")
         self = cls.__new__(cls)
         self.metric, self.method = metric, method
         self.recall, self.n_probes, self._longest = 1.0, 0, 0.0

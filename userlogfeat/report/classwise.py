@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from userlogfeat._check import check_choice
+from userlogfeat._ids import examples
 from userlogfeat._typing import ArrayLike
 from userlogfeat.report.style import FONT, finish, new_axes, write_percentages
 
@@ -24,7 +25,6 @@ LOOKS = (("#D55E00", "o", "white"), ("#0072B2", "D", "#0072B2"))
 WIDTH, ROW_HEIGHT, MARGINS = 5.8, 0.42, 1.5  # inches of a new figure
 LABEL_LETTERS = 24  # of a class with its count, on one line
 DODGE = 0.16  # distance of a set from the middle of its class, in rows
-_SHOWN = 3  # examples in a message
 
 
 @dataclass(repr=False, eq=False)
@@ -217,10 +217,13 @@ def _check(y_true, predictions):
                 f"{len(y_true)}: pass predictions of the same clips in the same order."
             )
         if not set(predicted.tolist()) & set(y_true.tolist()):
+            ours, theirs = (
+                examples(dict.fromkeys(labels.tolist()))
+                for labels in (predicted, y_true)
+            )
             raise ValueError(
-                f"None of the labels in the predictions {name!r} "
-                f"({_some(predicted)}) is in y_true ({_some(y_true)}): was one of the "
-                "two encoded as numbers?"
+                f"None of the labels in the predictions {name!r} ({ours}) is in y_true "
+                f"({theirs}): was one of the two encoded as numbers?"
             )
         checked[str(name)] = predicted
     return y_true, checked
@@ -238,9 +241,3 @@ def _labels(values, name):
             f"{name} has no label in row {missing.index(True)}. Drop such clips."
         )
     return array
-
-
-def _some(labels):
-    shown = list(dict.fromkeys(labels.tolist()))
-    listed = ", ".join(map(repr, shown[:_SHOWN]))
-    return f"{listed}, ..." if len(shown) > _SHOWN else listed

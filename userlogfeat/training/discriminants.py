@@ -5,12 +5,12 @@ shrinkage of Ledoit & Wolf (2004), "A well-conditioned estimator for large-dimen
 covariance matrices".
 """
 
-from numbers import Real
 from typing import Literal
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from userlogfeat._check import check_number
 from userlogfeat._threads import one_blas_thread
 
 # Directions in which classes vary less than this share of the maximum are left out:
@@ -96,13 +96,7 @@ def fit_discriminants(
 
 def check_shrinkage(shrinkage: float | Literal["auto"]) -> None:
     """Raise unless `shrinkage` is "auto" or between 0 and 1."""
-    if isinstance(shrinkage, str) and shrinkage == "auto":
-        return
-    number = isinstance(shrinkage, Real) and not isinstance(shrinkage, bool)
-    if not (number and 0 <= shrinkage <= 1):
-        raise ValueError(
-            f"Got shrinkage={shrinkage!r}, expected 'auto' or a number from 0 to 1."
-        )
+    check_number(shrinkage, "shrinkage", 0, 1, also="auto")
 
 
 def _contrasts(features, labels):
