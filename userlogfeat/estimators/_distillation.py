@@ -87,7 +87,7 @@ class StudentLoss:
 
 def epochs_of_distillation(kd_epochs: int | str | None, max_epochs: int) -> int | None:
     """Epochs until the weight of the distillation is 0; None if it stays."""
-    if kd_epochs != "auto":
+    if not isinstance(kd_epochs, str):
         return kd_epochs
     return max(1, min(KD_EPOCHS, int(max_epochs * KD_SHARE)))
 
