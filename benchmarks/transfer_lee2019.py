@@ -29,6 +29,7 @@ FIGURES = HERE / "figures"
 PERMUTED = "kd permuted logs"
 CLASSIFIER = KDStudentClassifier(network="mlp")
 REGRESSOR = KDStudentRegressor(network="mlp")
+GATED = KDStudentClassifier(network="mlp", kd_weight="auto")
 FAULT, ARTIST, TEN = "fault-filtered", "artist-filtered 3-fold", "10-fold"
 # Name -> (student, task).
 TASKS = {
@@ -46,12 +47,15 @@ TASKS = {
     "valence_mfcc": (REGRESSOR, partial(tasks.emomusic, "MFCC", "valence")),
     "ballroom": (CLASSIFIER, partial(tasks.ballroom, "convnet")),
     "ballroom_mfcc": (CLASSIFIER, partial(tasks.ballroom, "MFCC")),
+    "ballroom_mfcc_gated": (GATED, partial(tasks.ballroom, "MFCC")),
     "urbansound": (CLASSIFIER, partial(tasks.urbansound, "convnet")),
     "gtzan_images": (images.student(), images.gtzan_images),
     "esc10_images": (images.student(), images.esc10_images),
 }
 # Name -> settings that every arm is searched over.
 SEARCHES = {"spotify_searched": {"lr": [3e-4, 1e-3, 3e-3], "kd_weight": [1.0, 10.0]}}
+# Name -> arms, where not all: a gated student is fitted twenty times.
+ARMS = {"ballroom_mfcc_gated": ["base", "kd"]}
 
 
 def run(name, folder, *, n_jobs, seeds=None, n_labels=None):
@@ -68,6 +72,7 @@ def run(name, folder, *, n_jobs, seeds=None, n_labels=None):
         seeds=seeds or task.seeds,
         groups=task.groups,
         n_labels=n_labels or task.n_labels,
+        arms=ARMS.get(name),
         search=SEARCHES.get(name),
         folder=folder / name,
         n_jobs=n_jobs,
@@ -96,6 +101,9 @@ def report(name, frame, task):
     if name in SEARCHES:
         searched = f"{task.note} Every arm is searched over {SEARCHES[name]}."
         task = replace(task, title=f"{task.title}, searched", note=searched)
+    if name.endswith("_gated"):
+        gated = f'{task.note} kd has kd_weight="auto".'
+        task = replace(task, title=f"{task.title}, gated", note=gated)
     metric = "R2" if frame["metric"][0] == "r2" else "accuracy"
     with_teacher = frame.filter(frame["arm"] == "kd")["n_teacher_clips"]
     notes = [
