@@ -152,3 +152,21 @@ def test_infinity_is_no_number_and_integers_may_be_asked_for():
         check_number(float("inf"), "n", 2)
     with pytest.raises(ValueError, match=r"n=2\.0, expected an integer in \[2, inf\)"):
         check_number(2.0, "n", 2, integer=True)
+
+
+@pytest.mark.parametrize(
+    ("X", "match"),
+    [
+        ([np.ones((2, 9)), np.ones((2, 8))], r"\(2, 8\) and \(2, 9\).*mean\(axis=0\)"),
+        ([(np.ones(9), 16000)], "a waveform and its rate.*sample_rate="),
+        (
+            [{"array": np.ones(9), "sampling_rate": 16000}],
+            r"row\['array'\] for row in X",
+        ),
+        ([None, None], "Row 0 of X is None, expected"),
+    ],
+)
+def test_what_other_libraries_return(X, match):
+    """NumPy's errors came through, of inhomogeneous shapes."""
+    with pytest.raises((TypeError, ValueError), match=match):
+        check_audio(X)

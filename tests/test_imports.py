@@ -34,6 +34,7 @@ ROWS = [
 ]
 # What may be imported from the same row.
 PAIRS = {
+    ("_labels", "_groups"),  # words for missing ones
     ("catalogue", "audio"),  # which suffixes are audio
     ("networks", "frontends"),  # its type alone
     ("networks", "encoders"),  # its type alone; encoders use mel and threads

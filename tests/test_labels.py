@@ -85,3 +85,9 @@ def test_single_values():
     assert type(to_python(np.str_("a"))) is str
     assert type(to_python(np.int64(1))) is int
     assert natural(np.array([1, None], dtype=object)).tolist() == [1, None]
+
+
+def test_words_for_missing_labels_are_told_of():
+    """NumPy makes a class of NaN beside names."""
+    with pytest.warns(UserWarning, match="label 'nan' may stand for a missing one"):
+        as_labels(np.array(["rock", np.nan]), name="y", of="labels")

@@ -83,6 +83,8 @@ def check_audio(X, estimator=None, *, reset=False):
         if estimator is not None and reset:
             _forget_features(estimator)
         return Clips("waveforms", _check_waveforms(X))
+    if isinstance(X, list | tuple):
+        _refuse_odd_rows(X)
     _refuse_odd_samples(X, "X")
     settings = {"dtype": np.float32, "allow_nd": True, "order": "C"}
     n_axes = X.ndim if hasattr(X, "ndim") else check_array(X, **settings).ndim
@@ -147,6 +149,32 @@ def _is_ragged(X):
         and all(isinstance(row, np.ndarray) or hasattr(row, "detach") for row in X)
         and all(getattr(row, "ndim", None) == 1 for row in X)
     )
+
+
+def _refuse_odd_rows(X):
+    """Raise for lists of what other libraries return for a file."""
+    first = X[0]
+    shapes = {getattr(row, "shape", None) for row in X}
+    if any(row is None for row in X):
+        row = next(index for index, row in enumerate(X) if row is None)
+        raise TypeError(f"Row {row} of X is None, {_EXPECTED}.")
+    if isinstance(first, dict):
+        raise TypeError(
+            "Row 0 of X is a dict. Pass its waveform, [row['array'] for row in X], and "
+            "its rate as sample_rate= of the estimator."
+        )
+    if isinstance(first, tuple) and len(first) == 2 and np.ndim(first[0]) == 1:
+        raise TypeError(
+            "Row 0 of X is a pair, as of a waveform and its rate. Pass the waveforms, "
+            "[wave for wave, rate in X], and the rate as sample_rate= of the estimator."
+        )
+    if len(shapes) > 1 and None not in shapes:
+        some = " and ".join(map(str, sorted(shapes)[:2]))
+        raise ValueError(
+            f"The rows of X are of different shapes, {some}. Are they waveforms "
+            "(channels, samples)? Pass the mean of each over its channels, "
+            "[x.mean(axis=0) for x in X]. Spectrograms must be of one length."
+        )
 
 
 def _check_waveforms(X):

@@ -5,6 +5,8 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
+from userlogfeat._groups import warn_of_words
+
 
 def as_labels(values, *, name, of, is_missing=None, advice="Leave these clips out."):
     """Check a column of labels, artists or ids, and return it as an array.
@@ -47,6 +49,7 @@ def as_labels(values, *, name, of, is_missing=None, advice="Leave these clips ou
     if rows:
         first = entries[rows[0]]
         raise ValueError(say_missing(rows, first, name=name, of=of, advice=advice))
+    warn_of_words(entries, of.removesuffix("s"), "it counts like others")
     if column.dtype == object:
         _check_kinds([value for value in column if value is not None], name, of)
     return natural(column) if isinstance(values, list | tuple) else column

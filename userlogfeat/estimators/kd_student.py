@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from userlogfeat._check import check_weights
+from userlogfeat._groups import warn_of_words
 from userlogfeat._labels import is_null
 from userlogfeat._typing import Audio
 from userlogfeat.estimators._parameters import estimator
@@ -31,6 +32,7 @@ def _check_labels(y):
             f"y has no label in {len(missing)} rows (first: row {missing[0]}). Drop "
             "these clips, or give the class a name."
         )
+    warn_of_words(y, "label", "it is a class like others")
 
 
 @estimator
