@@ -8,6 +8,7 @@ printed for people or, with ``--json``, for machines.
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +35,9 @@ class App(typer.Typer):
     ) -> Callable[[Callable], Callable]:
         """Make a function a command, with ``--json`` and ``--quiet``.
 
+        A parameter whose type is a dataclass, such as :class:`options.LogColumns`,
+        stands for the options that are its fields.
+
         Parameters
         ----------
         name : str, optional
@@ -47,22 +51,34 @@ class App(typer.Typer):
         register = super().command(name, **settings)
 
         def decorate(function):
-            own = inspect.signature(function, eval_str=True)
+            own = _parameters(function)
+            groups = {p.name: p.annotation for p in own if is_dataclass(p.annotation)}
 
             @functools.wraps(function)
             def command(*, as_json, quiet, **values):
                 with explained(kept.format(**values), as_json):
+                    for name, kind in groups.items():
+                        options = {f.name: values.pop(f.name) for f in fields(kind)}
+                        values[name] = kind(**options)
                     with licence_notes_last(quiet):
                         result = function(**values)
                     code = print_result(result, quiet=quiet, as_json=as_json)
                 raise typer.Exit(code)
 
-            parameters = [*own.parameters.values(), *_OF_ALL]
-            command.__signature__ = own.replace(parameters=parameters)
+            parameters = [
+                option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                for p in own
+                for option in (_parameters(groups[p.name]) if p.name in groups else [p])
+            ]
+            command.__signature__ = inspect.Signature([*parameters, *_OF_ALL])
             register(command)
             return function
 
         return decorate
+
+
+def _parameters(function):
+    return inspect.signature(function, eval_str=True).parameters.values()
 
 
 _LISTED_CODES = "\n".join(f"  {code:3}  {what}" for code, what in EXIT_CODES.items())

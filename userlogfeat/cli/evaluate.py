@@ -9,7 +9,7 @@ from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result, print_line
 from userlogfeat.cli.errors import TOO_LOW, check_file, check_output
-from userlogfeat.cli.recommend import read_items_of, read_sides
+from userlogfeat.cli.recommend import Compared
 
 HISTORY = 0.5  # part of a held-out user's plays that embeds the user
 
@@ -51,10 +51,8 @@ def split(
     since: Annotated[
         str | None, typer.Option(help="Of --by time: date or number; the test's start.")
     ] = None,
-    format: opt.Format = None,
-    user: opt.User = None,
-    item: opt.Item = None,
-    count: opt.Count = None,
+    *,
+    named: opt.LogColumns,
     time: opt.Time = None,
     catalogue: opt.ItemsOfClips = None,
     clip: opt.Clip = "clip",
@@ -66,11 +64,10 @@ def split(
     """Split logs into plays to train on, and plays to evaluate with."""
     from userlogfeat._files import fill_folder
     from userlogfeat.evaluation import recommendation_splits as splits
-    from userlogfeat.logs import read_logs
 
     check_output(output, overwrite)
     timed = by in ("latest", "time")
-    if timed and (time is None or format is not None):
+    if timed and (time is None or named.format is not None):
         raise ValueError(f"--by {by} needs --time COLUMN, and logs without --format.")
     if since is not None and by != "time":
         raise ValueError(f"--since {since} is of no use with --by {by}.")
@@ -84,13 +81,12 @@ def split(
     sizes = {name: size for name, size in sizes.items() if size > 0}
     if "train" not in sizes or "test" not in sizes:
         raise ValueError("Nothing is left to train on, or to test: change the sizes.")
-    columns = opt.given(user=user, item=item, count=count)
-    plays = read_logs(logs, format, **columns)
+    plays = named.read(logs)
     pairs, shares = plays.user_items, list(sizes.values())
     pairs.sort_indices()
     seed, histories = {"seed": random_state}, {}
     if timed:
-        times, cut = _first_times(logs, plays, columns | {"time": time}, since)
+        times, cut = _first_times(logs, plays, named.named(time=time), since)
         cuts = {"per_user": by == "latest"} if cut is None else {"cuts": [cut]}
         parts = splits.split_by_time(pairs, times, shares, **cuts)
         sizes = sizes if cut is None else {"train": 0, "test": 0}
@@ -244,20 +240,9 @@ def evaluate(
             help="A .parquet, .csv or .tsv file: metrics of each user.",
         ),
     ] = None,
-    format: opt.Format = None,
-    user: opt.User = None,
-    item: opt.Item = None,
-    count: opt.Count = None,
-    catalogue: opt.ItemsOfClips = None,
-    clip: opt.Clip = "clip",
-    catalogue_item: opt.CatalogueItem = None,
-    by: opt.By = "item",
-    weights: opt.WeightsOfAudio = None,
-    metric: opt.Metric = "auto",
-    users_by: opt.UsersBy = "auto",
-    device: opt.Device = "auto",
-    batch_size: opt.BatchSize = 16,
-    n_jobs: opt.Jobs = 2,
+    *,
+    columns: opt.LogColumns,
+    compared: Compared,
     overwrite: opt.Overwrite = False,
 ) -> Result:
     """Evaluate how well a model ranks held-out plays."""
@@ -266,7 +251,6 @@ def evaluate(
 
     from userlogfeat.evaluation.ranking import unit_rows
     from userlogfeat.evaluation.recommendation import evaluate_ranking
-    from userlogfeat.logs import read_logs
     from userlogfeat.recommendation.files import check_suffix
     from userlogfeat.users import histories_for
 
@@ -274,23 +258,11 @@ def evaluate(
         check_suffix(output)
         check_file(output, overwrite)
     bounds = [_bound(text) for text in at_least or ()]
-    columns = opt.given(user=user, item=item, count=count)
     held, *others = (
-        None if path is None else read_logs(path, format, **columns)
+        None if path is None else columns.read(path)
         for path in (held_out, history, exclude)
     )
-    sides = read_sides(
-        users,
-        items or [users],
-        played=others[0],
-        demographics=None,
-        catalogue=read_items_of(catalogue, clip, catalogue_item, by),
-        by=by,
-        weights=weights,
-        metric=metric,
-        users_by=users_by,
-        settings={"device": device, "batch_size": batch_size, "n_jobs": n_jobs},
-    )
+    sides = compared.read(users, items or [users], played=others[0])
     ids = sides.people[0], sides.items.ids
     relevant = histories_for(held, *ids)["user_items"] > 0
     played = (sides.played, others[1])

@@ -49,10 +49,7 @@ def fit_cf(
             parser=_source,
         ),
     ],
-    format: opt.Format = None,
-    user: opt.User = None,
-    item: opt.Item = None,
-    count: opt.Count = None,
+    columns: opt.LogColumns,
     min_users_per_item: opt.MinUsers = 1,
     min_items_per_user: opt.MinItems = 1,
     n_factors: Annotated[
@@ -96,7 +93,6 @@ def fit_cf(
     from userlogfeat._spark import slower_than_here
     from userlogfeat.estimators.cf import CFEmbedding
     from userlogfeat.factor_files import write_plays
-    from userlogfeat.logs import read_logs
 
     on_spark = backend == "spark"
     if tune and alpha is not None:
@@ -116,10 +112,8 @@ def fit_cf(
         confidence=confidence,
         backend="spark" if on_spark else "implicit",
     )
-    plays = read_logs(
+    plays = columns.read(
         logs,
-        format,
-        **opt.given(user=user, item=item, count=count),
         min_users_per_item=min_users_per_item,
         min_items_per_user=min_items_per_user,
         backend=backend,

@@ -56,6 +56,7 @@ def fit_metric(
     fit: Fit,
     catalogue: opt.Catalogue,
     logs: opt.Logs,
+    named: opt.LogColumns,
     users: Annotated[
         Path | None,
         opt.path_option(
@@ -67,10 +68,6 @@ def fit_metric(
     catalogue_item: opt.CatalogueItem = None,
     artist: opt.Artist = None,
     by: opt.By = "item",
-    format: opt.Format = None,
-    user: opt.User = None,
-    item: opt.Item = None,
-    count: opt.Count = None,
     rule: Annotated[
         Rule,
         typer.Option("--feedback", help="What is a like, and a dislike: see below."),
@@ -121,7 +118,7 @@ def fit_metric(
     items = opt.item_column(catalogue_item, by, artist)
     table = read_catalogue(catalogue, clip=clip, item=items, artist=artist)
     columns = opt.given(
-        count=count,
+        count=named.count,
         liked=liked,
         disliked=disliked,
         played=played,
@@ -129,10 +126,10 @@ def fit_metric(
         skipped=skipped,
     )
     _check_columns(rule, columns)
-    columns |= opt.given(user=user, item=item)
+    columns |= named.named()
     bounds = {"liked_from": liked_from, "disliked_to": disliked_to}
     sampling = {"n_per_like": n_per_like, "random_state": fit.options["random_state"]}
-    feedback = _read_feedback(logs, rule, format, columns, bounds, **sampling)
+    feedback = _read_feedback(logs, rule, named.format, columns, bounds, **sampling)
     kept = feedback.keep_users(min_liked=min_liked, min_disliked=min_disliked)
     y, embeddings, ids = _feedback_on_clips(table.column(by), kept, users)
     rated = y.getnnz(axis=1) > 0

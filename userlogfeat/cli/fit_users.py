@@ -38,10 +38,7 @@ fit-cf, one row an id. Then:
 def fit_users(
     fit: Fit,
     logs: opt.Logs,
-    format: opt.Format = None,
-    user: opt.User = None,
-    item: opt.Item = None,
-    count: opt.Count = None,
+    columns: opt.LogColumns,
     time: opt.Time = None,
     liked: opt.Liked = None,
     disliked: opt.Disliked = None,
@@ -81,7 +78,6 @@ def fit_users(
     from userlogfeat.estimators.user_tower import UserEmbedding
     from userlogfeat.factor_files import DIGEST, write_factors, write_plays
     from userlogfeat.id_tables import read_id_table, rows_for
-    from userlogfeat.logs import read_logs
 
     if text and demographics is None:
         raise ValueError("Got --category without --demographics, whose it is.")
@@ -92,13 +88,11 @@ def fit_users(
         people = read_id_table(demographics, demographics_user, text=tuple(text or ()))
     if catalogue is not None:
         items = _read_attributes(catalogue, catalogue_item, attribute)
-    columns = opt.given(
-        user=user, item=item, count=count, time=time, liked=liked, disliked=disliked
-    )
-    plays = read_logs(
+    plays = columns.read(
         logs,
-        format,
-        **columns,
+        time=time,
+        liked=liked,
+        disliked=disliked,
         min_users_per_item=min_users_per_item,
         min_items_per_user=min_items_per_user,
     )

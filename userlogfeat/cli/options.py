@@ -4,6 +4,7 @@ A command's parameter has the library's name for it, whatever the option is call
 (``n_jobs: opt.Jobs`` is ``--jobs``): see `wording`.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +28,7 @@ def path_option(*names: str, help: str) -> typer.models.OptionInfo:
     return typer.Option(*names, help=help, parser=path_of)
 
 
-def given(**values: str | None) -> dict[str, str]:
+def given(**values: Any) -> dict[str, Any]:
     """Keep the columns that were named; the library knows the defaults of others."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -186,6 +187,27 @@ Disliked = Annotated[
 ]
 MinUsers = Annotated[int, typer.Option(min=0, help="Items of fewer are left out.")]
 MinItems = Annotated[int, typer.Option(min=0, help="Users of fewer are left out.")]
+
+
+@dataclass
+class LogColumns:
+    """Names of the columns of listening logs: options of several commands."""
+
+    format: Format = None
+    user: User = None
+    item: Item = None
+    count: Count = None
+
+    def named(self, **others: str | None) -> dict[str, str]:
+        """Return the columns that were named."""
+        return given(user=self.user, item=self.item, count=self.count, **others)
+
+    def read(self, logs: Any, **settings: Any) -> Any:
+        """Read logs; settings of :func:`read_logs` that are None are left out."""
+        from userlogfeat.logs import read_logs
+
+        return read_logs(logs, self.format, **self.named(**settings))
+
 
 # Catalogues, and their columns.
 Catalogue = Annotated[

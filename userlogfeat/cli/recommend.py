@@ -12,6 +12,138 @@ from userlogfeat.cli.console import Result, print_failures, show_warning
 from userlogfeat.cli.errors import SOME_FAILED, check_file
 
 
+@dataclass
+class Sides:
+    """Users and items, brought together from files.
+
+    Attributes
+    ----------
+    people : (ids, embeddings)
+    items : Items
+    metric : {"dot", "cosine"}
+        How they are compared.
+    played : Interactions or None
+        Plays of the users, where they are known.
+    known_users : bool
+        Whether they are those of the model, and not of ``--history``.
+    popularity : ndarray, shape (n_items,)
+    basis : list of str
+        Basis of each user: known, history, demographics or popularity.
+    """
+
+    people: tuple[Any, Any]
+    items: Any
+    metric: str
+    played: Any
+    known_users: bool
+    popularity: Any
+    basis: list[str]
+
+
+@dataclass
+class Compared:
+    """How users and items are compared: options of ``recommend`` and ``evaluate``."""
+
+    catalogue: opt.ItemsOfClips = None
+    clip: opt.Clip = "clip"
+    catalogue_item: opt.CatalogueItem = None
+    by: opt.By = "item"
+    weights: opt.WeightsOfAudio = None
+    metric: opt.Metric = "auto"
+    users_by: opt.UsersBy = "auto"
+    device: opt.Device = "auto"
+    batch_size: opt.BatchSize = 16
+    n_jobs: opt.Jobs = 2
+
+    def read(
+        self, users: Path, items: list[Path], *, played: Any, demographics: Any = None
+    ) -> Sides:
+        """Read users and items.
+
+        Parameters
+        ----------
+        users : Path
+        items : list of Path
+        played : Interactions or None
+            Histories of new users.
+        demographics : polars.DataFrame, optional
+        """
+        from userlogfeat.recommendation.items import name_items
+        from userlogfeat.recommendation.ranking import mean_scores
+        from userlogfeat.recommendation.users import (
+            basis_of_users,
+            by_history,
+            embed_users,
+            read_played,
+            read_users,
+        )
+
+        catalogue = self._read_catalogue()
+        known_users = played is None and demographics is None
+        if known_users:
+            people = read_users(users)
+            played = read_played(users)
+        else:
+            people = embed_users(users, played, demographics)
+        found = self._read_items(items, users)
+        if catalogue is not None:
+            found = name_items(found, catalogue, by=self.by)
+        score = found.metric if self.metric == "auto" else self.metric
+        if _choose_users(self.users_by, users, score, played) == "history":
+            score = "cosine" if self.metric == "auto" else score
+            people = people[0], by_history(users, played, people[0])
+        popularity = found.popularity
+        if popularity is None:
+            known = read_users(users)[1]
+            popularity = mean_scores(found.embeddings, known, metric=score)
+        basis = ["known"] * len(people[0])
+        if not known_users:
+            basis = basis_of_users(users, people[0], played, demographics)
+            people = people[0], _without_unknown(people[1], basis)
+        return Sides(people, found, score, played, known_users, popularity, basis)
+
+    def _read_catalogue(self):
+        """Read which clip is which item; None without a catalogue."""
+        from userlogfeat.catalogue import read_catalogue
+
+        if self.catalogue is None:
+            return None
+        column = opt.item_column(self.catalogue_item, self.by)
+        settings = {"clip": self.clip, "item": column, "artist_conflicts": "ignore"}
+        return read_catalogue(self.catalogue, **settings)
+
+    def _read_items(self, sources, users):
+        """The items: of a folder of factors, of a table, or of audio files."""
+        from userlogfeat.estimators.user_log import UserLogEmbedder
+        from userlogfeat.recommendation.items import (
+            has_factors,
+            items_of_audio,
+            items_of_factors,
+            items_of_table,
+        )
+        from userlogfeat.recommendation.users import USERS
+        from userlogfeat.tables import FeatureTable
+        from userlogfeat.weights.config import CONFIG
+
+        own = self.weights is None and (users / CONFIG).is_file()
+        own = own and not (users / USERS).is_file()  # a model's, not a tower's
+        model = self.weights or (str(users) if own else None)
+        settings = {n: getattr(self, n) for n in ("device", "batch_size", "n_jobs")}
+        embedder = model and UserLogEmbedder(model, layer="embedding", **settings)
+        first, *others = sources
+        if not others and has_factors(first):
+            return items_of_factors(first, users=users)
+        if not others and first.is_dir() and FeatureTable(first).exists():
+            return items_of_table(first, model=embedder, users=users)
+        if embedder is None:
+            raise ValueError(
+                f"{first} is neither a feature table nor a folder of factors, and "
+                f"{users} has no model that could embed it as audio. Pass --weights "
+                "MODEL, the model that was trained with these users."
+            )
+        return items_of_audio(sources, embedder, users=users if self.weights else None)
+
+
 @app.command(
     epilog="""\b
 Examples:
@@ -67,19 +199,11 @@ def recommend(
         ),
     ] = None,
     demographics_user: opt.DemographicsUser = "user",
-    format: opt.Format = None,
-    user: opt.User = None,
-    item: opt.Item = None,
-    count: opt.Count = None,
+    *,
+    columns: opt.LogColumns,
     liked: opt.Liked = None,
     disliked: opt.Disliked = None,
-    catalogue: opt.ItemsOfClips = None,
-    clip: opt.Clip = "clip",
-    catalogue_item: opt.CatalogueItem = None,
-    by: opt.By = "item",
-    weights: opt.WeightsOfAudio = None,
-    metric: opt.Metric = "auto",
-    users_by: opt.UsersBy = "auto",
+    compared: Compared,
     search: Annotated[
         Literal["exact", "approximate"],
         typer.Option(
@@ -87,9 +211,6 @@ def recommend(
             "`search`."
         ),
     ] = "exact",
-    device: opt.Device = "auto",
-    batch_size: opt.BatchSize = 16,
-    n_jobs: opt.Jobs = 2,
     overwrite: opt.Overwrite = False,
 ) -> Result:
     """Recommend items to users: known ones, or new ones by their histories.
@@ -97,31 +218,17 @@ def recommend(
     Audio that nobody has played is recommended by what it sounds like. Users and items
     must be of one training: of fit-metric and its users, of fit-cf (and fit-teacher).
     """
-    from userlogfeat.logs import read_logs
     from userlogfeat.recommendation.files import check_suffix, write_recommendations
 
     check_suffix(output)
     check_file(output, overwrite)
-    columns = opt.given(
-        user=user, item=item, count=count, liked=liked, disliked=disliked
-    )
+    verdicts = {"liked": liked, "disliked": disliked}
     excluded, played = (
-        None if path is None else read_logs(path, format, **columns)
+        None if path is None else columns.read(path, **verdicts)
         for path in (exclude, history)
     )
-    table = read_items_of(catalogue, clip, catalogue_item, by)
-    sides = read_sides(
-        users,
-        items,
-        played=played,
-        demographics=_read_people(users, demographics, demographics_user),
-        catalogue=table,
-        by=by,
-        weights=weights,
-        metric=metric,
-        users_by=users_by,
-        settings={"device": device, "batch_size": batch_size, "n_jobs": n_jobs},
-    )
+    known = _read_people(users, demographics, demographics_user)
+    sides = compared.read(users, items, played=played, demographics=known)
     people, found, known_users = sides.people, sides.items, sides.known_users
     left_out = [excluded, None if include_played else sides.played]
     if known_users and exclude is None and sides.played is None:
@@ -158,107 +265,6 @@ def recommend(
     print_failures(found.failed)
     values["failed"] = found.failed
     return Result(values, text, SOME_FAILED if found.failed else 0)
-
-
-@dataclass
-class Sides:
-    """Users and items, brought together from files.
-
-    Attributes
-    ----------
-    people : (ids, embeddings)
-    items : Items
-    metric : {"dot", "cosine"}
-        How they are compared.
-    played : Interactions or None
-        Plays of the users, where they are known.
-    known_users : bool
-        Whether they are those of the model, and not of ``--history``.
-    popularity : ndarray, shape (n_items,)
-    basis : list of str
-        Basis of each user: known, history, demographics or popularity.
-    """
-
-    people: tuple[Any, Any]
-    items: Any
-    metric: str
-    played: Any
-    known_users: bool
-    popularity: Any
-    basis: list[str]
-
-
-def read_sides(
-    users: Path,
-    items: list[Path],
-    *,
-    played: Any,
-    demographics: Any,
-    catalogue: Any,
-    by: str,
-    weights: str | None,
-    metric: str,
-    users_by: str,
-    settings: dict[str, Any],
-) -> Sides:
-    """Read users and items; the arguments are those of the command.
-
-    Parameters
-    ----------
-    users : Path
-    items : list of Path
-    played : Interactions or None
-        Histories of new users.
-    demographics : polars.DataFrame or None
-    catalogue : Catalogue or None
-    by, weights, metric, users_by : str
-    settings : dict
-        Settings of the embedder.
-    """
-    from userlogfeat.recommendation.items import name_items
-    from userlogfeat.recommendation.ranking import mean_scores
-    from userlogfeat.recommendation.users import (
-        basis_of_users,
-        by_history,
-        embed_users,
-        read_played,
-        read_users,
-    )
-
-    known_users = played is None and demographics is None
-    if known_users:
-        people = read_users(users)
-        played = read_played(users)
-    else:
-        people = embed_users(users, played, demographics)
-    found = _read_items(items, users, weights, settings)
-    if catalogue is not None:
-        found = name_items(found, catalogue, by=by)
-    score = found.metric if metric == "auto" else metric
-    if _choose_users(users_by, users, score, played) == "history":
-        score = "cosine" if metric == "auto" else score
-        people = people[0], by_history(users, played, people[0])
-    popularity = found.popularity
-    if popularity is None:
-        known = read_users(users)[1]
-        popularity = mean_scores(found.embeddings, known, metric=score)
-    basis = ["known"] * len(people[0])
-    if not known_users:
-        basis = basis_of_users(users, people[0], played, demographics)
-        people = people[0], _without_unknown(people[1], basis)
-    return Sides(people, found, score, played, known_users, popularity, basis)
-
-
-def read_items_of(
-    catalogue: Path | None, clip: str, catalogue_item: str | None, by: str
-) -> Any:
-    """Read which clip is which item; None without a catalogue."""
-    from userlogfeat.catalogue import read_catalogue
-
-    if catalogue is None:
-        return None
-    column = opt.item_column(catalogue_item, by)
-    return read_catalogue(catalogue, clip=clip, item=column, artist_conflicts="ignore")
 
 
 def _why_apart(logs, user_ids, item_ids):
@@ -324,33 +330,3 @@ def _note_nothing_left_out(include_played, folder):
             "earlier version): nothing is left out. Pass --exclude LOGS, or "
             "--include-played where that is meant."
         )
-
-
-def _read_items(sources, users, weights, settings):
-    """The items: of a folder of factors, of a table, or of audio files."""
-    from userlogfeat.estimators.user_log import UserLogEmbedder
-    from userlogfeat.recommendation.items import (
-        has_factors,
-        items_of_audio,
-        items_of_factors,
-        items_of_table,
-    )
-    from userlogfeat.recommendation.users import USERS
-    from userlogfeat.tables import FeatureTable
-    from userlogfeat.weights.config import CONFIG
-
-    own = weights is None and (users / CONFIG).is_file()
-    own = own and not (users / USERS).is_file()  # a model's, not a tower's
-    model = weights or (str(users) if own else None)
-    embedder = model and UserLogEmbedder(model, layer="embedding", **settings)
-    if len(sources) == 1 and has_factors(sources[0]):
-        return items_of_factors(sources[0], users=users)
-    if len(sources) == 1 and sources[0].is_dir() and FeatureTable(sources[0]).exists():
-        return items_of_table(sources[0], model=embedder, users=users)
-    if embedder is None:
-        raise ValueError(
-            f"{sources[0]} is neither a feature table nor a folder of factors, and "
-            f"{users} has no model that could embed it as audio. Pass --weights MODEL, "
-            "the model that was trained with these users."
-        )
-    return items_of_audio(sources, embedder, users=users if weights else None)

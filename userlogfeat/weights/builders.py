@@ -143,23 +143,13 @@ def _build_mlp(spec, front_end, device, precision):
 
 def _build_se_cnn(spec, front_end, device, precision):
     with torch.device("meta"):
-        network = SECNN(
-            spec["n_outputs"],
-            channels=spec["channels"],
-            pools=spec["pools"],
-            n_units=spec["n_units"],
-        )
+        network = SECNN(spec["n_outputs"], n_units=spec["n_units"], **_maps(spec))
     return _spectrogram_teacher(network, spec, front_end, device, precision)
 
 
 def _build_metric(spec, front_end, device, precision):
     with torch.device("meta"):
-        network = MetricCNN(
-            spec["n_bands"],
-            channels=spec["channels"],
-            pools=spec["pools"],
-            n_units=spec["n_units"],
-        )
+        network = MetricCNN(spec["n_bands"], n_units=spec["n_units"], **_maps(spec))
         network = ContextMean(network, spec["n_frames"])
         network.output = _build_output(spec, spec["n_units"])
     return _spectrogram_teacher(network, spec, front_end, device, precision)
@@ -167,15 +157,14 @@ def _build_metric(spec, front_end, device, precision):
 
 def _build_artist(spec, front_end, device, precision):
     with torch.device("meta"):
-        network = ArtistCNN(
-            spec["n_bands"],
-            channels=spec["channels"],
-            pools=spec["pools"],
-            n_units=spec["n_inner"],
-        )
+        network = ArtistCNN(spec["n_bands"], n_units=spec["n_inner"], **_maps(spec))
         network = _add_discriminant(network, spec)
         network.output = _build_output(spec, spec["n_units"])
     return _spectrogram_teacher(network, spec, front_end, device, precision)
+
+
+def _maps(spec):
+    return {"channels": spec["channels"], "pools": spec["pools"]}
 
 
 def _add_discriminant(network, spec):
