@@ -1,19 +1,27 @@
 """`userlogfeat fit-artists`: from audio and who made it to a saved model."""
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
-from userlogfeat.cli.fitting import Fit, fit_command
+from userlogfeat.cli.fitting import AudioFit
 
 
-@fit_command(
+@dataclass
+class ArtistsFit(AudioFit):
+    """Options of fit-artists."""
+
+    batch_size: opt.BatchSize = 64
+
+
+@app.command(
     "fit-artists",
-    batch_size=64,
     epilog="""\b
 Examples:
   userlogfeat fit-artists tracks.csv -o artists
@@ -30,7 +38,6 @@ Then:
   ArtistEmbedder.load("artists")                        the same, with its artists""",
 )
 def fit_artists(
-    fit: Fit,
     catalogue: Annotated[
         Path,
         opt.path_argument(
@@ -47,6 +54,8 @@ def fit_artists(
     min_songs: Annotated[
         int, typer.Option(min=1, help="Artists with fewer are left out.")
     ] = 2,
+    *,
+    fit: ArtistsFit,
 ) -> Result:
     """Train a network to recognise artists by their songs (Park et al. 2018).
 

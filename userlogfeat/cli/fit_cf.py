@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result, print_line
-from userlogfeat.cli.fitting import Fit, fit_command
+from userlogfeat.cli.fitting import Fit
 
-# Common options that only models of audio or of users have.
-_OF_MODELS = (*("max_epochs", "checkpoint", "device", "batch_size", "n_jobs"),)
 # What --tune chooses from. The regularization goes with alpha.
 GRID = {"alpha": [1.0, 3.0, 10.0, 30.0], "n_factors": [20, 40, 80]}
 
@@ -20,9 +19,8 @@ def _source(value):
     return value if "://" in value else str(opt.path_of(value))
 
 
-@fit_command(
+@app.command(
     "fit-cf",
-    leave_out=_OF_MODELS,
     epilog="""\b
 Examples:
   userlogfeat fit-cf plays.csv -o factors --user user_id --item track_id --count n
@@ -40,7 +38,6 @@ OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
   polars.read_parquet("factors/item_factors.parquet")     columns id, factors""",
 )
 def fit_cf(
-    fit: Fit,
     logs: Annotated[
         str,
         typer.Argument(
@@ -87,6 +84,8 @@ def fit_cf(
     backend: opt.Backend = "local",
     master: opt.Master = None,
     conf: opt.Conf = None,
+    *,
+    fit: Fit,
 ) -> Result:
     """Learn factors of users and items from listening logs (Hu et al. 2008)."""
     from userlogfeat._progress import is_shown

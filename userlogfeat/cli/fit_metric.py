@@ -1,13 +1,15 @@
 """`userlogfeat fit-metric`: from audio and logs to a model that lies among users."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
-from userlogfeat.cli.fitting import Fit, best_epoch, fit_command
+from userlogfeat.cli.fitting import AudioFit, best_epoch
 
 Rule = Literal["played", "explicit", "counts", "count_ranks", "played_ratio", "skips"]
 COLUMNS_OF_RULES = {  # what each rule looks at
@@ -20,9 +22,15 @@ COLUMNS_OF_RULES = {  # what each rule looks at
 }
 
 
-@fit_command(
+@dataclass
+class MetricFit(AudioFit):
+    """Options of fit-metric."""
+
+    batch_size: opt.BatchSize = 256
+
+
+@app.command(
     "fit-metric",
-    batch_size=256,
     epilog="""\b
 Examples:
   userlogfeat fit-metric tracks.csv plays.csv -o metric --users users
@@ -53,7 +61,6 @@ Then:
   MetricEmbedder.load("metric")                         the same, with its users""",
 )
 def fit_metric(
-    fit: Fit,
     catalogue: opt.Catalogue,
     logs: opt.Logs,
     named: opt.LogColumns,
@@ -102,6 +109,8 @@ def fit_metric(
     min_disliked: Annotated[
         int, typer.Option(min=1, help="Users with fewer dislikes are left out.")
     ] = 10,
+    *,
+    fit: MetricFit,
 ) -> Result:
     """Train a network to place audio near those who like it (Chen et al. 2021).
 
@@ -128,7 +137,7 @@ def fit_metric(
     _check_columns(rule, columns)
     columns |= named.named()
     bounds = {"liked_from": liked_from, "disliked_to": disliked_to}
-    sampling = {"n_per_like": n_per_like, "random_state": fit.options["random_state"]}
+    sampling = {"n_per_like": n_per_like, "random_state": fit.random_state}
     feedback = _read_feedback(logs, rule, named.format, columns, bounds, **sampling)
     kept = feedback.keep_users(min_liked=min_liked, min_disliked=min_disliked)
     y, embeddings, ids = _feedback_on_clips(table.column(by), kept, users)

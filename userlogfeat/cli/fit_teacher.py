@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
-from userlogfeat.cli.fitting import Fit, fit_command
+from userlogfeat.cli.fitting import AudioFit
 
 
-@fit_command(
+@app.command(
     "fit-teacher",
     epilog="""\b
 Examples:
@@ -37,7 +38,6 @@ audio is read, and the teacher then reads such features, not audio:
   CFRegressor.load("teacher").predict(rows)             factors, in Python""",
 )
 def fit_teacher(
-    fit: Fit,
     catalogue: opt.Catalogue,
     factors: Annotated[Path, opt.path_argument("FACTORS", "Folder that fit-cf wrote.")],
     clip: opt.Clip = "clip",
@@ -82,6 +82,8 @@ def fit_teacher(
             "the next time it reads new clips alone."
         ),
     ] = None,
+    *,
+    fit: AudioFit,
 ) -> Result:
     """Train a network to predict the factors from audio, and save it.
 
@@ -106,7 +108,7 @@ def fit_teacher(
     if layer and (features is None or not features.is_dir()):
         raise ValueError("Got --layer, which is of a feature table of --features.")
     if refit is not None:
-        if encoder is not None or network != "encoder" or fit.options["settings"]:
+        if encoder is not None or network != "encoder" or fit.settings:
             raise ValueError(
                 "Got --refit with --encoder, --network or --set: its settings stay "
                 "those of the teacher. Leave one out."
@@ -166,7 +168,7 @@ def _loaded(fit, folder, *, needs_audio):
         raise ValueError(
             f"The teacher in {folder} reads features, not audio: pass --features."
         )
-    return teacher.set_params(**{n: fit.options[n] for n in ("device", "n_jobs")})
+    return teacher.set_params(device=fit.device, n_jobs=fit.n_jobs)
 
 
 def _head_inputs(teacher, clips, cache):

@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from userlogfeat.cli import options as opt
+from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
-from userlogfeat.cli.fitting import Fit, best_epoch, describe_factors, fit_command
+from userlogfeat.cli.fitting import NetworkFit, best_epoch, describe_factors
 
 DEFAULT_ATTRIBUTES = ("artist", "album")
 
 
-@fit_command(
+@app.command(
     "fit-users",
-    leave_out=("checkpoint", "batch_size", "n_jobs"),
     epilog="""\b
 Examples:
   userlogfeat fit-users plays.csv -o users --user user_id --item track_id
@@ -36,7 +36,6 @@ fit-cf, one row an id. Then:
   UserEmbedding.load("users")                           in Python""",
 )
 def fit_users(
-    fit: Fit,
     logs: opt.Logs,
     columns: opt.LogColumns,
     time: opt.Time = None,
@@ -67,6 +66,8 @@ def fit_users(
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Users in a step.")] = 512,
+    *,
+    fit: NetworkFit,
 ) -> Result:
     """Learn to embed users by what they played and who they are (Chen et al. 2021).
 
@@ -112,7 +113,7 @@ def fit_users(
     )
     embedded = tower.transform(plays.user_items, **known)
     made_by = {"class": "UserEmbedding", "logs": logs.name}
-    made_by["seed"] = fit.options["random_state"]
+    made_by["seed"] = fit.random_state
     factors = describe_factors(
         (plays.user_ids, embedded),
         (plays.item_ids, tower.item_embeddings_),

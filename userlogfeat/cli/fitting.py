@@ -1,50 +1,33 @@
-"""Commands that learn from data: their common options, and the frame around them.
+"""Commands that learn from data: their common options, and steps.
 
-Such a command is a function of a `Fit`, which holds the common options, and of its own
-arguments. It returns a `Result`.
+Such a command is a function of its own arguments and of a `Fit`, which holds the common
+options. It returns a `Result`.
 """
 
-import functools
-import inspect
 from ast import literal_eval
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from userlogfeat.cli import options as opt
-from userlogfeat.cli.application import app
 from userlogfeat.cli.errors import check_output
 from userlogfeat.cli.wording import note_settings
 
-# Parameter -> its option and default, in the order of --help.
-COMMON = {
-    "output": (opt.Output, inspect.Parameter.empty),
-    "max_epochs": (opt.Epochs, 100),
-    "checkpoint": (opt.Checkpoint, None),
-    "settings": (opt.Settings, None),
-    "licence": (opt.Licence, "not stated"),
-    "description": (opt.Description, None),
-    "non_commercial": (opt.NonCommercial, False),
-    "device": (opt.Device, "auto"),
-    "batch_size": (opt.BatchSize, 32),
-    "n_jobs": (opt.Jobs, 2),
-    "random_state": (opt.Seed, 0),
-    "overwrite": (opt.Overwrite, False),
-}
 
-
+@dataclass
 class Fit:
-    """One run of a command that learns from data.
+    """Options of every command that learns from data."""
 
-    Parameters
-    ----------
-    options : dict
-        Values of the common options, by the names of `COMMON`.
-    """
+    output: opt.Output
+    settings: opt.Settings = None
+    licence: opt.Licence = "not stated"
+    description: opt.Description = None
+    non_commercial: opt.NonCommercial = False
+    random_state: opt.Seed = 0
+    overwrite: opt.Overwrite = False
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-        self.output: Path = options["output"]
+    def __post_init__(self) -> None:
+        check_output(self.output, self.overwrite)
 
     def estimator(self, kind: type, **parameters: Any) -> Any:
         """Make an estimator with the options that are parameters of it.
@@ -64,9 +47,9 @@ class Fit:
         estimator = kind(**parameters)
         known = estimator.get_params()
         note_settings(known)
-        common = {k: value for k, value in self.options.items() if k in known}
+        common = {k: value for k, value in vars(self).items() if k in known}
         estimator.set_params(**common | parameters)
-        for setting in self.options["settings"] or ():
+        for setting in self.settings or ():
             name, equals, value = setting.partition("=")
             if not equals or name not in known:
                 raise ValueError(
@@ -87,53 +70,28 @@ class Fit:
             Further notes.
         """
         return {
-            "description": self.options["description"] or default,
-            "licence": self.options["licence"],
-            "non_commercial": self.options["non_commercial"],
+            "description": self.description or default,
+            "licence": self.licence,
+            "non_commercial": self.non_commercial,
             **more,
         }
 
 
-def fit_command(
-    name: str, *, epilog: str, leave_out: Sequence[str] = (), **defaults: Any
-) -> Callable[[Callable], Callable]:
-    """Make a function a command that learns from data.
+@dataclass
+class NetworkFit(Fit):
+    """Options of commands that train a network."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the command.
-    epilog : str
-        End of its help: examples, and the next steps.
-    leave_out : sequence of str
-        Common options that it does not have.
-    **defaults
-        Defaults of common options, where they differ from those of `COMMON`.
-    """
-    common = [
-        inspect.Parameter(
-            option,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=annotation,
-            default=defaults.get(option, default),
-        )
-        for option, (annotation, default) in COMMON.items()
-        if option not in leave_out
-    ]
+    max_epochs: opt.Epochs = 100
+    device: opt.Device = "auto"
 
-    def decorate(function):
-        _, *own = inspect.signature(function, eval_str=True).parameters.values()
 
-        @functools.wraps(function)
-        def command(**values):
-            options = {option.name: values.pop(option.name) for option in common}
-            check_output(options["output"], options["overwrite"])
-            return function(Fit(options), **values)
+@dataclass
+class AudioFit(NetworkFit):
+    """Options of commands that train a network on audio."""
 
-        command.__signature__ = inspect.Signature([*own, *common])
-        return app.command(name, epilog=epilog)(command)
-
-    return decorate
+    checkpoint: opt.Checkpoint = None
+    batch_size: opt.BatchSize = 32
+    n_jobs: opt.Jobs = 2
 
 
 def describe_factors(
