@@ -38,6 +38,7 @@ N_PLAYS = 8  # of a user a week
 WINDOW, HALF_LIFE = 16, 6  # weeks that are read, and after which a play counts half
 FEW = 5  # users; items of fewer are semi-cold
 EVERY = 3  # weeks between two that are judged
+N_DRAWS = 10  # of the week on which a model is judged
 QUARTER = 13  # weeks between two that measure what audio and artists are worth
 FIRST = 8  # week of the first job: the plays before are there when it starts
 START = datetime(2024, 1, 1)
@@ -70,26 +71,29 @@ class World:
         taste = rng.standard_normal((n_users, N_TASTES))
         self.joins = np.maximum(0, rng.integers(-n_weeks, n_weeks, n_users))
         self.leaves = self.joins + rng.integers(n_weeks // 2, 3 * n_weeks, n_users)
-        self.plays = [self._week(rng, taste, week) for week in range(n_weeks + 1)]
+        self.tastes, self.plays = [], []
+        for week in range(n_weeks + 1):
+            taste = taste + TURN * rng.standard_normal(taste.shape) * np.sqrt(N_TASTES)
+            taste /= np.linalg.norm(taste, axis=1, keepdims=True)
+            self.tastes.append(taste)
+            self.plays.append(self.draw(rng, week))
 
-    def _week(self, rng, taste, week):
-        """Draw one week's plays: arrays of users and items."""
-        taste += TURN * rng.standard_normal(taste.shape) * np.sqrt(N_TASTES)
-        taste /= np.linalg.norm(taste, axis=1, keepdims=True)
+    def draw(self, rng, week):
+        """Draw a week's plays: arrays of users and items."""
         here = np.flatnonzero((self.joins <= week) & (week < self.leaves))
         there = np.flatnonzero(self.release <= week)
-        chances = np.exp(5 * taste[here] @ self.items[there].T)
+        chances = np.exp(5 * self.tastes[week][here] @ self.items[there].T)
         chances *= np.where(self.release[there] == week, 2, 1)  # what is new is shown
         limits = chances.cumsum(axis=1)
         drawn = rng.random((len(here), N_PLAYS)) * limits[:, -1:]
         places = [np.searchsorted(*pair) for pair in zip(limits, drawn, strict=True)]
         return np.repeat(here, N_PLAYS), there[np.concatenate(places)]
 
-    def matrix(self, week):
-        """Return one week's plays, users x items."""
+    def matrix(self, week, rng=None):
+        """Return one week's plays, users x items; with `rng` another draw of them."""
         from scipy import sparse
 
-        users, items = self.plays[week]
+        users, items = self.plays[week] if rng is None else self.draw(rng, week)
         shape = (self.n_users, len(self.items))
         return sparse.csr_matrix((np.ones(len(users)), (users, items)), shape)
 
@@ -241,7 +245,12 @@ def recommend_week(folder, week, cf, user_items, vectors, item_ids):
 
 
 def judge(world, folder, week):
-    """NDCG@10 of the next week's first plays, by how well items are known."""
+    """NDCG@10 of the next week's first plays, by how well items are known.
+
+    Of each draw of that week: with few plays a user one draw scatters too much to tell
+    a service from an oracle.
+    """
+    rng = np.random.default_rng([SEED, week])
     with np.load(folder / f"week-{week:02}.npz") as made:
         users, items = made["users"], made["items"]
         u = np.array([int(name[1:]) for name in made["user_ids"]])
@@ -251,13 +260,18 @@ def judge(world, folder, week):
     n = (sum(map(world.matrix, range(first, week + 1))) > 0).sum(axis=0)
     n = np.asarray(n).ravel()[i]
     history = before[u][:, i].toarray() > 0
-    new = (world.matrix(week + 1)[u][:, i].toarray() > 0) & ~history
+    draws = [
+        (world.matrix(week + 1, rng)[u][:, i].toarray() > 0) & ~history
+        for _ in range(N_DRAWS)
+    ]
     masks = {"warm": n >= FEW, "semi-cold": (n > 0) & (n < FEW), "cold": n == 0}
     scores = {}
     for group, mask in masks.items():
-        scores[group] = ndcg(new[:, mask], users, items[mask], history[:, mask])
+        scores[group] = [
+            ndcg(new[:, mask], users, items[mask], history[:, mask]) for new in draws
+        ]
         scores[f"{group} items"] = int(mask.sum())
-        scores[f"{group} users"] = int(new[:, mask].any(axis=1).sum())
+        scores[f"{group} users"] = int(draws[0][:, mask].any(axis=1).sum())
     return scores
 
 
@@ -488,7 +502,7 @@ def plot(path, scores, seconds):
     for color, group in zip(("C0", "C1", "C2"), GROUPS, strict=True):
         for name, style in (("service", "-"), ("oracle", ":")):
             weeks = [week["week"] for week in scores[name]]
-            line = [week[group] for week in scores[name]]
+            line = [np.mean(week[group]) for week in scores[name]]
             top.plot(weeks, line, style, color=color, label=f"{group}, {name}")
     top.set_ylabel("NDCG@10 of the next week")
     top.legend(ncols=3, fontsize="small")
@@ -516,6 +530,19 @@ def planted_rows(scores):
         sizes = f"{n_items:.0f}, {n_users:.0f}"
         rows.append(compared("planted", group, *sides, sizes))
     return rows
+
+
+def single_draws(scores):
+    """Ratios of each group if every week had been drawn once: lowest and highest."""
+    found = []
+    for group in GROUPS:
+        ours, theirs = (
+            np.nanmean([week[group] for week in scores[name]], axis=0)
+            for name in ("service", "oracle")
+        )
+        ratios = ours / theirs
+        found.append(f"{group} {ratios.min():.3f} to {ratios.max():.3f}")
+    return ", ".join(found)
 
 
 def main():
@@ -573,6 +600,9 @@ def main():
             f"NDCG@10 of a model by its age in weeks, in a smaller such world of "
             f"{AGE_WEEKS} weeks (evaluate_over_time; what is lost against age 0, with "
             f"standard errors over weeks): {aged}.",
+            f"The planted weeks on which models are judged are drawn {N_DRAWS} times "
+            "from the chances of the planted tastes, the same for both sides. With one "
+            f"draw of each the ratios scatter: {single_draws(scores)}.",
             f"Means of every {EVERY}rd week; of the planted ones the first {FIRST} are "
             "there at the start, of the real logs half of the pairs. The oracle trains "
             "factors and teacher from scratch on the same plays. The twin is not "
