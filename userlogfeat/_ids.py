@@ -47,4 +47,7 @@ def as_list(ids: ArrayLike) -> list[Any]:
     """Ids as a list of Python's own types, in which 7 and 7.0 are one."""
     if isinstance(ids, list):
         return ids
-    return np.asarray(ids).tolist()
+    found = np.asarray(ids).tolist()
+    if isinstance(found, list | set | frozenset):
+        return list(found)
+    raise TypeError(f"Got ids {ids!r}, expected a list of them, such as [{ids!r}].")

@@ -481,3 +481,33 @@ def test_update_to_other_logs_is_a_new_space():
         cf.update(world(seed=5))
     assert cf.alignment_ < 0.7
     assert cf.space_ != space
+
+
+def test_an_update_that_fails_changes_nothing(logs, monkeypatch):
+    """The number of items of refused logs stayed behind, and folding in was refused."""
+    cf = CFEmbedding(2, random_state=0).fit(logs)
+    users = cf.transform(logs.user_items)
+    strange = read_logs(pl.DataFrame({"user": ["x"] * 3, "item": ["p", "q", "r"]}))
+    with pytest.raises(ValueError, match="None of the 3 items"):
+        cf.update(strange)
+    monkeypatch.setattr(CFEmbedding, "_fit_here", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cf.update(logs)
+    np.testing.assert_array_equal(cf.transform(logs.user_items), users)
+    assert cf.item_ids_.tolist() == logs.item_ids.tolist()
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_logs_are_not_taken_for_matrices(logs):
+    """Two columns of numbers were a matrix of two items; all users would be wrong."""
+    frame = pl.DataFrame({"user": [1, 2], "item": [3, 4]})
+    for table in (frame, frame.to_pandas(), frame.to_arrow()):
+        with pytest.raises(
+            TypeError, match=r"user and item, which is a log.*read_logs"
+        ):
+            CFEmbedding(1).fit(table)
+    with pytest.raises(TypeError, match=r"read_logs\(\.\.\., item_ids=cf\.item_ids_\)"):
+        CFEmbedding(2, random_state=0).fit(logs).transform(logs)

@@ -260,3 +260,14 @@ def test_users_can_be_left_out():
 def test_a_cluster_says_what_it_cannot():
     with pytest.raises(ValueError, match="work on this machine only"):
         read_logs(WEEK, backend="spark", item_ids=["a"])
+
+
+def test_one_id_is_no_list_of_ids():
+    """The letters of "ann" were ids, so that nobody was left out."""
+    plays = pl.DataFrame({"user": ["ann", "bob"], "item": ["x", "y"]})
+    for name in ("user_ids", "item_ids", "without_users"):
+        with pytest.raises(TypeError, match=r"Got ids 'ann', .* such as \['ann'\]"):
+            read_logs(plays, **{name: "ann"})
+    assert read_logs(plays, without_users={"ann"}).user_ids.tolist() == ["bob"]
+    with pytest.raises(ValueError, match="expected two columns"):
+        read_logs(plays, user="item")

@@ -197,3 +197,11 @@ def test_without_faiss_the_command_is_shown(embeddings, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ImportError, match=r"pip install 'userlogfeat\[search\]'"):
         ItemIndex.build(embeddings[1], method="approximate")
+
+
+def test_one_id_is_no_list_to_exclude():
+    """The letters of "ab" were ids, so that nothing was left out."""
+    index = ItemIndex.build(np.eye(2), ["ab", "c"])
+    for exclude in (["ab"], [None]):
+        with pytest.raises(TypeError, match=r"for a user, expected a list of ids"):
+            index.query(np.eye(2)[:1], 1, exclude=exclude)

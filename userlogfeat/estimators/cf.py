@@ -274,7 +274,13 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if item_prior is not None:
             item_prior = self._check_prior(item_prior)
         old = items, getattr(self, "item_ids_", None)
-        self._learn(user_items, old, iterations or UPDATE_ITERATIONS, item_prior)
+        before = dict(vars(self))
+        try:
+            self._learn(user_items, old, iterations or UPDATE_ITERATIONS, item_prior)
+        except BaseException:  # an interrupt as well: half an update fits nothing
+            vars(self).clear()
+            vars(self).update(before)
+            raise
         if self.alignment_ < CLOSE:
             warn_of_distance(self.alignment_)
         else:
@@ -622,6 +628,12 @@ def _is_on_spark(X):
 def _matrix_and_ids(X):
     """The matrix of plays, and the identifiers that logs have."""
     if not hasattr(X, "user_items"):
+        columns = getattr(X, "column_names", getattr(X, "columns", ()))
+        if {"user", "item"} <= set(columns):
+            raise TypeError(
+                f"Got a {type(X).__name__} with the columns user and item, which is a "
+                "log, expected a matrix of users x items, or logs. Pass read_logs(it)."
+            )
         return X, {}
     found = {f"{name}_": getattr(X, name, None) for name in ("user_ids", "item_ids")}
     return X.user_items, {k: np.asarray(v) for k, v in found.items() if v is not None}
@@ -630,10 +642,11 @@ def _matrix_and_ids(X):
 def _start(old, old_ids, n_items, item_ids):
     """Bring the items to go on from in the order of new logs, zeros for new ones."""
     if (old_ids is None) != (item_ids is None):
-        which = ("the present fit", "these") if old_ids is None else ("these", "it")
+        sides = ["these logs", "the present fit"]
+        named, unnamed = sides if old_ids is None else reversed(sides)
         raise ValueError(
-            f"The items of {which[0]} logs have no identifiers, so that they cannot be "
-            f"found among those of {which[1]}. Pass logs as read_logs gave them to "
+            f"The items of {unnamed} have no identifiers, so that they cannot be "
+            f"found among those of {named}. Pass logs as read_logs gave them to "
             "both fits, or their matrices to both."
         )
     if item_ids is None and n_items < len(old):
@@ -656,4 +669,9 @@ def _refuse_logs(X):
         raise TypeError(
             f"Got {type(X).__name__}, expected a matrix with the items of fit as "
             "columns. Bring the logs of new users here: logs.collect().user_items."
+        )
+    if hasattr(X, "user_items"):
+        raise TypeError(
+            f"Got {X!r}, expected a matrix with the items of fit as columns. Read the "
+            "logs by these: read_logs(..., item_ids=cf.item_ids_).user_items."
         )

@@ -250,6 +250,8 @@ def read_logs(
         min_items_per_user,
     )
     _check_settings(weights, rules)
+    if user == item:
+        raise ValueError(f"Got user={user!r} and item={item!r}, expected two columns.")
     if format is not None:
         extra = separator is not None or columns is not None
         extra |= roles != {"user": "user", "item": "item"}

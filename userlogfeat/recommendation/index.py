@@ -541,4 +541,9 @@ def _ids(ids, n_rows, before):
 
 
 def _plain(names):
+    if names is None or isinstance(names, str):
+        raise TypeError(
+            f"Got exclude= with {names!r} for a user, expected a list of ids; [] where "
+            "there are none."
+        )
     return names.tolist() if hasattr(names, "tolist") else names
