@@ -40,6 +40,16 @@ def test_numbers_that_would_become_categories(tmp_path, ages, message):
     assert read_id_table(path, "user", text=["age"])["age"].to_list() == ages
 
 
+def test_codes_with_leading_zeros_are_categories(tmp_path):
+    """01234 was the number 1234, and 10% a category."""
+    path = tmp_path / "users.csv"
+    path.write_text("user,code,age\n1,01234,0\n2,99999,0.5\n")
+    assert read_id_table(path, "user").rows() == [(1, "01234", 0.0), (2, "99999", 0.5)]
+    path.write_text("user,share\n1,10%\n2,2.5 %\n")
+    with pytest.raises(ValueError, match=r"'share' .* has numbers, but '10%'"):
+        read_id_table(path, "user")
+
+
 def test_nan_is_missing_and_words_are_categories(tmp_path):
     path = write(tmp_path / "p.csv", "user,age,size\n1,nan,L\n2,4,38\n3,5,XL\n")
     frame = read_id_table(path, "user")

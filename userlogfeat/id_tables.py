@@ -14,8 +14,11 @@ from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.catalogue.sources import as_ids, read_table
 
 _SHOWN = 3  # examples in a message
-# Such as 1,5 and 1.234,5 and 12 345: a decimal comma, or separators of thousands.
-_NUMBER_WITH_SIGNS = r"^[+-]?(\d+,\d+|\d{1,3}([.,' ]\d{3})+([.,]\d+)?)$"
+# Such as 1,5 and 1.234,5 and 12 345 and 10 %: a decimal comma, separators of thousands.
+_NUMBER_WITH_SIGNS = (
+    r"^[+-]?(\d+,\d+|\d{1,3}([.,' ]\d{3})+([.,]\d+)?)$|^[+-]?\d+([.,]\d+)? ?%$"
+)
+_LEADING_ZERO = r"^0\d+$"  # of codes, such as postal ones
 
 
 def read_id_table(
@@ -38,8 +41,8 @@ def read_id_table(
         The others to keep; all by default.
     text : sequence of str
         Columns that are categories although they look like numbers, such as postal
-        codes. Other columns of text files that hold only numbers become float64; "nan"
-        is a missing value.
+        codes. Other columns of text files that hold only numbers become float64, unless
+        one has a leading zero; "nan" is a missing value.
 
     Returns
     -------
@@ -126,6 +129,8 @@ def _typed(column, as_text, path):
     if as_text:
         return column.cast(pl.String)
     if column.dtype != pl.String or column.null_count() == len(column):
+        return column
+    if column.str.contains(_LEADING_ZERO).any():
         return column
     numbers = column.cast(pl.Float64, strict=False)
     lost = column.filter(numbers.is_null() & column.is_not_null())
