@@ -108,10 +108,14 @@ def test_features_need_no_audio(run, tmp_path, monkeypatch):
         np.testing.assert_allclose(estimates, factors[50:], atol=0.2)  # of 2
     pl.DataFrame({"clip": names[:9], "x": names[:9]}).write_csv("few.csv")
     np.save("few.npy", features[:9])
+    pl.DataFrame({"clip": names, "x": names}).write_csv("text.csv")
+    pl.DataFrame({"clip": [*names, names[0]], "x": 1.0}).write_csv("twice.csv")
     for wrong, message in {
         "few.csv": "has no row for",
         "few.npy": "expected a row of numbers for each of the 50 clips",
-        "tracks.csv": "columns that are no numbers",
+        "text.csv": "columns that are no numbers",
+        "tracks.csv": "the columns item, which are no features",  # ids became features
+        "twice.csv": "several rows for 'gone/",  # the last was taken
     }.items():
         assert message in " ".join(run(*base, wrong, code=2).stderr.split())
     assert "leave one out" in run(*base, "t", "--encoder", "x", code=2).stderr

@@ -212,6 +212,17 @@ def _read_features(path, layer, clip, clips, rows, n_clips):
         raise ValueError(
             f"{path} has no column {clip!r} of paths, only {', '.join(frame.columns)}."
         )
+    if frame[clip].n_unique() < len(frame):
+        twice = frame[clip].filter(frame[clip].is_duplicated())[0]
+        raise ValueError(
+            f"{path} has several rows for {twice!r}: keep one a clip, such as the mean."
+        )
+    ids = [name for name in ("item", "artist", "album", "label") if name in frame]
+    if ids:
+        raise ValueError(
+            f"{path} has the columns {', '.join(ids)}, which are no features: leave "
+            "them out, or name them otherwise."
+        )
     places = positions(clips, frame[clip].to_list())
     if (places < 0).any():
         missing = [clips[i] for i in np.flatnonzero(places < 0)[:3]]
