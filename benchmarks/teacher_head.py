@@ -180,7 +180,7 @@ def cold_draw(key, draw):
     learned = np.isin(artist, names[n_new:]) & (n_listeners[data.item] > 0)
     items, artist, X = data.item[learned], artist[learned], data.X[learned]
 
-    def teach(**settings):
+    def train(**settings):
         teacher = CFRegressor("mlp", random_state=draw, **settings)
         return teacher.fit(X, cf.item_factors_[items], groups=artist)
 
@@ -199,14 +199,14 @@ def cold_draw(key, draw):
         return numbers
 
     for head in ("ridge", "mlp, mse_cosine", "mlp, info_nce"):
-        yield head, measure(teach(**HEADS[head]))
+        yield head, measure(train(**HEADS[head]))
     for _ in range(N_TURNS):
-        estimates = teach(head="ridge", factor_norm="raw").predict(X)
+        estimates = train(head="ridge", factor_norm="raw").predict(X)
         rows, mean = means_of(estimates, items)
         prior = np.full(cf.item_factors_.shape, np.nan)
         prior[rows] = mean
         cf.update(known, item_prior=prior)
-    yield "ridge, factors with its estimates as prior", measure(teach(head="ridge"))
+    yield "ridge, factors with its estimates as prior", measure(train(head="ridge"))
 
 
 def means_of(rows, items):

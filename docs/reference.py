@@ -310,8 +310,13 @@ def steps() -> list[Step]:
 def public(package: str) -> list[str]:
     """Return the names of a package's public functions and classes."""
     module = import_module(f"userlogfeat.{package}")
+    own = [
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and name[0] != "_"
+    ]
     readers = [name for name in dir(module) if name.startswith("read_")]
-    names = dict.fromkeys([*module.__all__, *readers])
+    names = dict.fromkeys([*getattr(module, "__all__", own), *readers])
     return [
         name
         for name in names

@@ -83,7 +83,7 @@ MISSING_WORDS = frozenset(
 def warn_of_words(ids: Iterable[Any], what: str, fate: str) -> None:
     """Warn where ids are words that programs write for a missing value.
 
-    Such words may be names: so they count as ids, and the user is told.
+    Such words may be names: so they count as ids, with a warning.
 
     Parameters
     ----------

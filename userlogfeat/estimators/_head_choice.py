@@ -123,7 +123,7 @@ def _draw(rows, artist, seed):
 
 
 def _errors(estimates, factors, item, artist, rows, held):
-    """What rank of the own item and cosine lack of 1, by artist: (2, n_artists).
+    """Distance of the own item's rank, and of the cosine, from 1: (2, n_artists).
 
     The rank is among the items of all `rows`: 1 where the own is always the nearest.
     """

@@ -222,7 +222,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Rounds of alternation; by default 5, as many as a week's change needs. Spark
             has those of `fit`.
         item_prior : array-like, shape (n_items, n_factors), optional
-            What is expected of the factors of each item, a row for each column of
+            Factors that are expected of each item, a row for each column of
             `user_items`, such as the estimates that a :class:`CFRegressor` with
             ``factor_norm="raw"`` makes from audio. NaN in rows of which nothing is
             known. The penalty of an item is then regularization |y - prior|^2: those
