@@ -247,8 +247,8 @@ def recommend_week(folder, week, cf, user_items, vectors, item_ids):
 def judge(world, folder, week):
     """NDCG@10 of the next week's first plays, by how well items are known.
 
-    Of each draw of that week: with few plays a user one draw scatters too much to decide
-    a service from an oracle.
+    Of each draw of that week: with few plays a user, one draw scatters too much to
+    distinguish a service from an oracle.
     """
     rng = np.random.default_rng([SEED, week])
     with np.load(folder / f"week-{week:02}.npz") as made:
