@@ -184,7 +184,7 @@ def is_stopped(session):
     java = session.sparkContext._jsc
     try:
         return java is None or java.sc().isStopped()
-    except Py4JError:
+    except (Py4JError, AttributeError):  # sc() is None where a signal cut a call short
         return True
 
 

@@ -1,10 +1,13 @@
 """Wrong usage and foreign errors: one line and an exit code."""
 
 import re
+import signal
 
 import pytest
+import typer
 
 from userlogfeat import __version__, cli
+from userlogfeat.cli.errors import explained
 
 
 @pytest.mark.parametrize(
@@ -70,3 +73,21 @@ def test_every_help_has_examples(run):
         text = run(command, "--help").stdout
         assert f"Examples:\n    userlogfeat {command} " in text
     assert run("--version").stdout == f"userlogfeat {__version__}\n"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_signal_is_told_of_where_tidying_up_fails(capsys, as_json):
+    """Spark's session answered `finally` with None, and the exit code was 2."""
+
+    def work():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            None.is_stopped()
+
+    with pytest.raises(typer.Exit) as stopped, explained("Kept.", as_json=as_json):
+        work()
+    assert stopped.value.exit_code == cli.TERMINATED
+    printed = capsys.readouterr()
+    assert printed.err == "Terminated. Kept.\n"
+    assert ('"exit_code": 143' in printed.out) == as_json

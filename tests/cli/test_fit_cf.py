@@ -1,12 +1,14 @@
 """`userlogfeat fit-cf`: two tastes that never meet."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
 
 from userlogfeat import cli
 from userlogfeat.cli import fit_cf
-from userlogfeat.factor_files import read_factors
+from userlogfeat.factor_files import read_factors, read_plays
 
 
 def test_fit_cf(run, tmp_path, monkeypatch):
@@ -46,10 +48,35 @@ def test_tune(run, tmp_path, monkeypatch):
     assert (
         "tuned: alpha 3.0, n_factors 2, NDCG@10 of held-out plays 0." in result.stdout
     )
+    assert "(median of the 2 tried: 0." in result.stdout
+    assert "n_factors 2 is at the edge of [1, 2]" in result.stdout
+    assert "alpha 3.0 is at" not in result.stdout  # nothing else was tried
     factors = read_factors(tmp_path / "f")
     assert (factors.n_factors, factors.made_by["alpha"]) == (2, 3.0)
     result = run(*args, "--overwrite", "--alpha", 3, code=cli.USAGE)
     assert "Got --alpha and --tune" in result.stderr
+
+
+def test_update(run, tmp_path, monkeypatch):
+    """Another track comes to the first taste: the space stays, and plays are kept."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    plays = [(u, 10 * (u % 2) + i) for u in range(40) for i in rng.choice(10, 6, False)]
+    pl.DataFrame(plays, ["user", "item"], orient="row").write_csv("plays.csv")
+    more = [*plays, *((u, 99) for u in range(0, 40, 2))]
+    pl.DataFrame(more, ["user", "item"], orient="row").write_csv("all.csv")
+    run("fit-cf", "plays.csv", "-o", "f", "--factors", 2)
+    result = run("fit-cf", "all.csv", "-o", "g", "--update", "f", "--json")
+    assert json.loads(result.stdout)["alignment"] > 0.9
+    before, after = read_factors("f"), read_factors("g")
+    assert after.item_ids.tolist() == [*range(20), 99]
+    own, other = after.item_factors[20] @ after.item_factors[[0, 10]].T
+    assert own > 10 * abs(other)
+    assert after.made_by["users_digest"] == before.made_by["users_digest"]
+    assert read_plays("g").nnz == len(more)
+    wrong = ("--update", "f", "--alpha", 3, "--overwrite")
+    result = run("fit-cf", "all.csv", "-o", "g", *wrong, code=cli.USAGE)
+    assert "they stay those of f" in result.stderr
 
 
 def test_master_is_of_spark(run, tmp_path):

@@ -38,7 +38,7 @@ def test_items_of_the_own_circle_that_are_new_to_the_user(run, work):
     command = ("recommend", "f", "f", "-k", 4, *work)
     result = run(*command, "-o", "r.csv", "--exclude", "plays.csv")
     assert "160 recommendations, of 20 items for 40 users, in r.csv" in result.stdout
-    assert "240 pairs of plays.csv were left out" in result.stdout
+    assert "240 pairs are not recommended: played, by plays.csv" in result.stdout
     frame = pl.read_csv("r.csv")
     plays = set(pl.read_csv("plays.csv").rows())
     assert not plays & set(frame.select("user", "item").rows())
@@ -46,7 +46,7 @@ def test_items_of_the_own_circle_that_are_new_to_the_user(run, work):
     assert own.all()
     assert frame["rank"].to_list() == [1, 2, 3, 4] * 40
     again = run(*command, "-o", "again.csv")  # fit-cf kept what they played
-    assert "240 pairs of f were left out" in again.stdout
+    assert "240 pairs are not recommended: played, by f" in again.stdout
     assert pl.read_csv("again.csv").equals(frame)
     assert frame["basis"].unique().to_list() == ["known"]
     command += ("--include-played",)
@@ -59,7 +59,7 @@ def test_new_people_are_folded_in(run, work):
     pl.DataFrame(new).write_csv("new.csv")
     command = ("recommend", "f", "f", *work, "--history", "new.csv", "-k", 8)
     result = run(*command, "-o", "r.parquet")
-    assert "4 pairs of new.csv were left out" in result.stdout
+    assert "4 pairs are not recommended: played, by new.csv" in result.stdout
     frame = pl.read_parquet("r.parquet")
     assert sorted(frame.filter(user="ann")["item"]) == list(range(2, 10))
     assert sorted(frame.filter(user="bob")["item"]) == list(range(12, 20))
@@ -167,7 +167,7 @@ def test_faiss_writes_the_same(run, work, judge):
         (["f", "f", "-o", "r.csv", "--demographics", "gone.csv"], "gone.csv is not"),
         (["f", "t", "-o", "r.csv", "--weights", "./none"], "no model './none'"),
         (["f", "f", "-o", "r.csv", "--search", "annoy"], "'--search'"),
-        (["f", "f", "t", "-o", "r.csv"], "neither a feature table nor a folder of fac"),
+        (["f", "f", "t", "-o", "r.csv"], "f is a folder of .* which is ranked alone"),
     ],
 )
 def test_wrong_use(run, work, arguments, message):

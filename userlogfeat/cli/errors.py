@@ -79,17 +79,19 @@ def explained(kept: str, as_json: bool) -> Iterator[None]:
     try:
         with _sigterm_stops():
             yield
-    except KeyboardInterrupt as error:
-        terminated = isinstance(error, _Terminated)
-        word = "Terminated." if terminated else "Interrupted."
-        if kept == NOTHING_KEPT:  # the step that was stopped may know more
-            kept = " ".join([kept, *getattr(error, "__notes__", [])])
-        text, code = kept, TERMINATED if terminated else INTERRUPTED
-    except Exception as error:
-        if os.environ.get("USERLOGFEAT_DEBUG"):
+    except (Exception, KeyboardInterrupt) as error:
+        stop = _signal_behind(error)
+        if stop is None and os.environ.get("USERLOGFEAT_DEBUG"):
             raise
-        text, code = _explanation(error)
-        text = in_options(text)
+        if stop is None:
+            text, code = _explanation(error)
+            text = in_options(text)
+        else:
+            terminated = isinstance(stop, _Terminated)
+            word = "Terminated." if terminated else "Interrupted."
+            if kept == NOTHING_KEPT:  # the step that was stopped may know more
+                kept = " ".join([kept, *getattr(stop, "__notes__", [])])
+            text, code = kept, TERMINATED if terminated else INTERRUPTED
     else:
         return
     text = f"{word} {text}"
@@ -97,6 +99,13 @@ def explained(kept: str, as_json: bool) -> Iterator[None]:
     if as_json:
         print_result(Result({"error": text, "exit_code": code}), as_json=True)
     raise typer.Exit(code)
+
+
+def _signal_behind(error):
+    """The signal that ended a block, also where tidying up after it failed; or None."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 def _explanation(error):

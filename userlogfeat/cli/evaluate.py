@@ -25,7 +25,8 @@ Examples:
 \b
 --by plays     a random part of each user's plays is held out
      latest    each user's own latest plays (--time)
-     time      all plays from a moment on: --since, or by --test-size (--time)
+     time      all items that a user first plays from a moment on: --since, or by
+               --test-size (--time)
      users     users of whom training knows nothing; half of their plays are their
                history: evaluate --history parts/test_history.parquet
      items     items that nobody has played in training; with --catalogue, all of an
@@ -33,7 +34,9 @@ Examples:
 
 \b
 OUTPUT gets train.parquet, test.parquet and, with --validation-size, validation.parquet:
-one row a pair of user and item, with its count.""",
+one row a pair of user and item, with its count. With latest and time a pair is where
+its first play is; plays of it that are as late as those of the next part do not
+count.""",
 )
 def split(
     logs: opt.Logs,
@@ -86,9 +89,11 @@ def split(
     pairs.sort_indices()
     seed, histories = {"seed": random_state}, {}
     if timed:
-        times, cut = _first_times(logs, plays, named.named(time=time), since)
+        events, cut = _read_events(logs, plays, named.named(time=time), since)
+        first = _earliest(pairs.nnz, *events[:2])
         cuts = {"per_user": by == "latest"} if cut is None else {"cuts": [cut]}
-        parts = splits.split_by_time(pairs, times, shares, **cuts)
+        parts = splits.split_by_time(pairs, first, shares, **cuts)
+        _drop_later(parts, pairs, events, first, per_user=by == "latest")
         sizes = sizes if cut is None else {"train": 0, "test": 0}
     elif by == "plays":
         parts = splits.split_per_user(pairs, shares, **seed)
@@ -131,35 +136,70 @@ def _only(pairs, kept, axis):
     return chosen
 
 
-def _first_times(logs, plays, roles, since):
-    """First time of each pair, in the order of the matrix's data; and the cut."""
+def _read_events(logs, plays, roles, since):
+    """Read each play: its pair's place in the matrix, time and count; and the cut."""
     import numpy as np
 
     from userlogfeat._ids import positions
-    from userlogfeat.logs.columns import to_array
+    from userlogfeat.logs.columns import read_counts, to_array
     from userlogfeat.logs.sources import iter_chunks
     from userlogfeat.logs.times import Times
 
     roles = {"user": "user", "item": "item"} | roles
-    reader, keys, times = Times(), [], []
-    n_items = len(plays.item_ids)
+    reader, events, n_items = Times(), [], len(plays.item_ids)
+    known = _keys(plays.user_items)
     for chunk in iter_chunks(logs, roles):
-        times.append(reader.read(chunk))
-        rows, places = (
+        times, counts = reader.read(chunk), read_counts(chunk)
+        rows, items = (
             positions(to_array(chunk.table[side]).to_pylist(), ids)
             for side, ids in (("user", plays.user_ids), ("item", plays.item_ids))
         )
-        known = (rows >= 0) & (places >= 0)  # else a row of no plays
-        times[-1] = times[-1][known]
-        keys.append(rows[known] * n_items + places[known])
+        kept = (rows >= 0) & (items >= 0) & (counts > 0)  # else a row of no plays
+        places = np.searchsorted(known, rows[kept] * n_items + items[kept])
+        events.append((places, times[kept], counts[kept]))
     reader.check()
-    keys, times = np.concatenate(keys), np.concatenate(times)
-    order = np.lexsort((times, keys))
-    found, first = np.unique(keys[order], return_index=True)
-    users = np.repeat(np.arange(len(plays.user_ids)), np.diff(plays.user_items.indptr))
-    wanted = np.searchsorted(found, users * n_items + plays.user_items.indices)
     cut = None if since is None else reader.bound(since, "since")
-    return times[order][first][wanted], cut
+    return [np.concatenate(column) for column in zip(*events, strict=True)], cut
+
+
+def _keys(pairs):
+    """A number for each pair of a matrix, ascending."""
+    import numpy as np
+
+    users = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
+    return users * pairs.shape[1] + pairs.indices
+
+
+def _earliest(n, places, times):
+    """The least time of each of n places."""
+    import numpy as np
+
+    first = np.full(n, times.max())
+    np.minimum.at(first, places, times)
+    return first
+
+
+def _drop_later(parts, pairs, events, first, *, per_user):
+    """Take plays out of each part that are as late as the parts after it begin.
+
+    They are of pairs that were played before, too: training must not know of them.
+    """
+    import numpy as np
+
+    keys = _keys(pairs)
+    where = [np.searchsorted(keys, _keys(part)) for part in parts]
+    users = keys // pairs.shape[1] * per_user
+    never = events[1].max() + 1
+    begin = np.full(pairs.shape[0], never, events[1].dtype)  # of the parts after
+    ends = np.empty_like(first)
+    for found in reversed(where):
+        ends[found] = begin[users[found]]
+        np.minimum.at(begin, users[found], first[found])
+    places, times, counts = events
+    kept = (times < ends[places]) | (times == first[places])
+    sums = np.bincount(places[kept], counts[kept], minlength=len(keys))
+    for part, found in zip(parts, where, strict=True):
+        part.data = sums[found].astype(part.dtype)
 
 
 def _artists(plays, catalogue, clip, item, artist):

@@ -1,6 +1,6 @@
 """`userlogfeat fit-cf`: from logs to factors."""
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 import typer
@@ -10,8 +10,9 @@ from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result, print_line
 from userlogfeat.cli.fitting import Fit
 
+N_FACTORS = 40
 # What --tune chooses from. The regularization goes with alpha.
-GRID = {"alpha": [1.0, 3.0, 10.0, 30.0], "n_factors": [20, 40, 80]}
+GRID = {"alpha": [1.0, 3.0, 10.0, 30.0], "n_factors": [10, 20, 40, 80]}
 
 
 def _source(value):
@@ -27,6 +28,7 @@ Examples:
   userlogfeat fit-cf hetrec2011-lastfm-2k/ -o factors --format hetrec-lastfm-2k
   userlogfeat fit-cf plays.csv -o factors --confidence binary   as Lee et al. 2019
   userlogfeat fit-cf plays.csv -o factors --tune
+  userlogfeat fit-cf all_plays.csv -o next_week --update factors
   userlogfeat fit-cf s3a://logs/plays/ -o factors --backend spark \\
       --master spark://host:7077 --conf spark.executor.memory=8g
 
@@ -51,7 +53,7 @@ def fit_cf(
     min_items_per_user: opt.MinItems = 1,
     n_factors: Annotated[
         int, typer.Option("--factors", min=1, help="Length of a factor.")
-    ] = 40,
+    ] = N_FACTORS,
     confidence: Annotated[
         Literal["log", "binary", "linear"],
         typer.Option(
@@ -78,9 +80,16 @@ def fit_cf(
         typer.Option(
             "--tune",
             help="Choose alpha and the number of factors by the ranking of held-out "
-            "plays: 12 fits more.",
+            "plays: 16 fits more.",
         ),
     ] = False,
+    update: Annotated[
+        Path | None,
+        opt.path_option(
+            help="Folder of fit-cf: go on from its factors, in their space, so that "
+            "teachers and features still fit. LOGS hold all plays, old and new."
+        ),
+    ] = None,
     backend: opt.Backend = "local",
     master: opt.Master = None,
     conf: opt.Conf = None,
@@ -91,7 +100,6 @@ def fit_cf(
     from userlogfeat._progress import is_shown
     from userlogfeat._spark import slower_than_here
     from userlogfeat.estimators.cf import CFEmbedding
-    from userlogfeat.factor_files import write_plays
 
     on_spark = backend == "spark"
     if tune and alpha is not None:
@@ -100,6 +108,13 @@ def fit_cf(
         raise ValueError(
             "--tune works on this machine only. Tune on part of the logs, and pass the "
             "values to --backend spark."
+        )
+    changed = n_factors != N_FACTORS or confidence != "log" or fit.settings
+    changed = changed or alpha is not None or regularization is not None
+    if update is not None and (tune or on_spark or changed):
+        raise ValueError(
+            "Got --update with --tune, --backend spark or settings of the factors: "
+            f"they stay those of {update}. Leave one out."
         )
     bar = "true" if is_shown() else "false"
     opt.session_of(backend, master, conf, spark__ui__showConsoleProgress=bar)
@@ -123,12 +138,16 @@ def fit_cf(
     hint = slower_than_here(plays.n_pairs) if on_spark else None
     if hint is not None:
         print_line(f"Note: {hint}", err=True)
-    cf.fit(plays)
+    if update is None:
+        cf.fit(plays)
+    else:
+        cf = CFEmbedding.load(update).update(plays)
+        values["alignment"] = cf.alignment_
+        text = f"mean cosine of items with {update}: {cf.alignment_:.2f}\n"
     name = PurePath(logs).name
     data = fit.training_data(f"listening logs: {name}")
-    cf.save(fit.output, training_data=data, notes={"logs": name})
-    if not on_spark:
-        write_plays(fit.output, plays.user_items, cf.space_)
+    kept = None if on_spark else plays
+    cf.save(fit.output, training_data=data, notes={"logs": name}, user_items=kept)
     values |= {"n_factors": cf.n_factors, "alpha": cf.alpha_}
     values |= {"regularization": cf.regularization_, "logs": str(plays)}
     text += f"{plays} -> {cf.n_factors} factors each, in {fit.output}"
@@ -137,6 +156,7 @@ def fit_cf(
 
 def _tuned(cf, user_items):
     """Search the settings of `GRID`; return the best, its score, and a line on it."""
+    import numpy as np
     from sklearn.model_selection import GridSearchCV
 
     from userlogfeat.evaluation.play_search import HeldOutPlays, Plays, PlaySplit
@@ -151,6 +171,12 @@ def _tuned(cf, user_items):
         error_score="raise",
     ).fit(Plays(user_items))
     best = ", ".join(f"{name} {value}" for name, value in search.best_params_.items())
-    score = float(search.best_score_)
-    line = f"tuned: {best}, NDCG@10 of held-out plays {score:.3f}\n"
+    score, scores = float(search.best_score_), search.cv_results_["mean_test_score"]
+    line = (
+        f"tuned: {best}, NDCG@10 of held-out plays {score:.3f} (median of the "
+        f"{len(scores)} tried: {np.median(scores):.3f})\n"
+    )
+    for name, value in search.best_params_.items():
+        if len(GRID[name]) > 1 and value in (min(GRID[name]), max(GRID[name])):
+            line += f"{name} {value} is at the edge of {GRID[name]}: try beyond it\n"
     return cf.set_params(verbose=verbose, **search.best_params_), score, line

@@ -135,6 +135,14 @@ class Compared:
             return items_of_factors(first, users=users)
         if not others and first.is_dir() and FeatureTable(first).exists():
             return items_of_table(first, model=embedder, users=users)
+        folders = [source for source in sources if source.is_dir()]
+        tables = [f for f in folders if has_factors(f) or FeatureTable(f).exists()]
+        if tables:
+            raise ValueError(
+                f"{tables[0]} is a folder of factors or features, which is ranked "
+                "alone. Recommend from each by itself; ColdStartItems, in Python, "
+                "brings known and new items into one list."
+            )
         if embedder is None:
             raise ValueError(
                 f"{first} is neither a feature table nor a folder of factors, and "
@@ -261,7 +269,7 @@ def recommend(
     pairs_left_out = dict(zip(there, n_excluded, strict=True))
     values["left_out"] = pairs_left_out
     for path, n_pairs in pairs_left_out.items():
-        text += f"\n{n_pairs} pairs of {path} were left out"
+        text += f"\n{n_pairs} pairs are not recommended: played, by {path}"
     print_failures(found.failed)
     values["failed"] = found.failed
     return Result(values, text, SOME_FAILED if found.failed else 0)
@@ -326,7 +334,7 @@ def _without_unknown(embeddings, basis):
 def _note_nothing_left_out(include_played, folder):
     if not include_played:
         show_warning(
-            f"{folder} does not keep what its users played (Spark wrote it, or an "
-            "earlier version): nothing is left out. Pass --exclude LOGS, or "
-            "--include-played where that is meant."
+            f"{folder} does not keep what its users played (as where Spark wrote it, "
+            "or CFEmbedding.save without user_items=): nothing is left out. Pass "
+            "--exclude LOGS, or --include-played where that is meant."
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from userlogfeat._spaces import in_space
 from userlogfeat.factor_files import (
@@ -13,6 +14,7 @@ from userlogfeat.factor_files import (
     read_factors,
     read_popularity,
     write_factors,
+    write_plays,
 )
 
 # Learned settings, by their names in the notes.
@@ -21,7 +23,11 @@ NUMBERED = "numbered"  # noted where identifiers are numbers of rows and columns
 
 
 def write_embedding(
-    folder: Any, cf: Any, training_data: dict[str, Any], notes: dict[str, Any]
+    folder: Any,
+    cf: Any,
+    training_data: dict[str, Any],
+    notes: dict[str, Any],
+    user_items: Any = None,
 ) -> None:
     """Write a fitted embedding.
 
@@ -32,8 +38,18 @@ def write_embedding(
     training_data : dict
     notes : dict
         Further notes.
+    user_items : csr matrix or Interactions, optional
+        The plays of the users.
     """
     users, items = cf._known_users(), cf.item_factors_
+    if user_items is not None:
+        plays = getattr(user_items, "user_items", user_items)
+        user_items, shape = csr_matrix(plays), (len(users), len(items))
+        if user_items.shape != shape:
+            raise ValueError(
+                f"Got user_items of shape {user_items.shape}, but the factors are of "
+                f"{shape[0]} users and {shape[1]} items: pass the logs of fit."
+            )
     numbered = not hasattr(cf, "item_ids_")
     user_ids = np.arange(len(users)) if numbered else cf.user_ids_
     item_ids = np.arange(len(items)) if numbered else cf.item_ids_
@@ -53,6 +69,8 @@ def write_embedding(
         folder,
         Factors(user_ids, users, item_ids, items, made_by, popularity=popularity),
     )
+    if user_items is not None:
+        write_plays(folder, user_items, cf.space_)
 
 
 def read_embedding(folder: Any, kind: type) -> Any:

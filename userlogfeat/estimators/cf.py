@@ -358,6 +358,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         folder: PathLike,
         *,
         training_data: dict[str, Any],
+        user_items: Any = None,
         notes: dict[str, Any] | None = None,
     ) -> None:
         """Write the factors and settings to a folder, as `userlogfeat fit-cf` does.
@@ -370,6 +371,9 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         training_data : dict
             Description of the logs: ``description`` (str), ``licence`` (str) and
             ``non_commercial`` (bool).
+        user_items : csr matrix (n_users, n_items) or Interactions, optional
+            The logs of fit, or of update. They are kept in plays.parquet, and
+            `userlogfeat recommend` leaves out what each user played.
         notes : dict, optional
             More to note in the files, as JSON can hold it.
         """
@@ -377,7 +381,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         check_is_fitted(self)
         check_training_data(training_data, ValueError)
-        write_embedding(folder, self, training_data, notes or {})
+        write_embedding(folder, self, training_data, notes or {}, user_items)
 
     @classmethod
     def load(cls, folder: PathLike) -> Self:
