@@ -24,6 +24,7 @@ SCRIPTS = (
     "training_speed",
     "gpu",
     "encoder_speed",
+    "first_features",
     "onnx_runtime",
     "user_tower_speed",
     "sampler_speed",

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import soundfile
 
-from userlogfeat import UserLogEmbedder, audio
+from userlogfeat import EncoderEmbedder, UserLogEmbedder, audio
 from userlogfeat.datasets.synthesis import SOUND, synthesise
 from userlogfeat.extraction import extract
 from userlogfeat.extraction import spark as on_spark
@@ -338,6 +338,24 @@ def test_features_of_the_bundled_model(spark, tmp_path, musicnn):
         assert found.std(axis=0).max() > 0.01, "the clips sound alike"
     assert tables[0].users_digest == tables[1].users_digest == embedder.users_digest
     assert tables[0].layer_scales == tables[1].layer_scales
+
+
+@pytest.mark.long
+def test_a_pretrained_encoder_on_the_cluster(spark, tmp_path, tiny_models):
+    """Workers load it from its folder, and note the same fingerprint."""
+    files = [tmp_path / f"{i}.wav" for i in range(4)]
+    for seed, file in enumerate(files):
+        noise = np.random.default_rng(seed).normal(size=9000) / 9
+        soundfile.write(file, noise, 16000, subtype="FLOAT")
+    embedder = EncoderEmbedder(tiny_models.names["wav2vec2"], layer="all")
+    settings = {"embedder": embedder, "clips_per_task": 2}
+    assert run_on(spark, files, tmp_path / "s", **settings).n_done == 4
+    extract(files, tmp_path / "l", embedder=embedder)
+    there, here = (FeatureTable(tmp_path / name) for name in "sl")
+    assert there.fingerprint == here.fingerprint == embedder.fingerprint
+    for name, expected in here.lookup(files).layers.items():
+        found = there.lookup(files).layers[name]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.long
