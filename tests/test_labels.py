@@ -89,5 +89,5 @@ def test_single_values():
 
 def test_words_for_missing_labels_are_told_of():
     """NumPy makes a class of NaN beside names."""
-    with pytest.warns(UserWarning, match="label 'nan' may stand for a missing one"):
+    with pytest.warns(UserWarning, match="labels 'nan' may stand for a missing one"):
         as_labels(np.array(["rock", np.nan]), name="y", of="labels")

@@ -80,7 +80,9 @@ MISSING_WORDS = frozenset(
 )
 
 
-def warn_of_words(ids: Iterable[Any], what: str, fate: str) -> None:
+def warn_of_words(
+    ids: Iterable[Any], what: str, fate: str, advice: str = "Pass None, or no text,"
+) -> None:
     """Warn where ids are words that programs write for a missing value.
 
     Such words may be names: so they count as ids, with a warning.
@@ -92,12 +94,14 @@ def warn_of_words(ids: Iterable[Any], what: str, fate: str) -> None:
         Such as "artist".
     fate : str
         How what has this id is treated.
+    advice : str
+        What to do if the word stands for a missing id.
     """
     words = sorted({v for v in ids if isinstance(v, str) and v in MISSING_WORDS})
     if words:
         warnings.warn(
             f"The {what} {' and '.join(map(repr, words))} may stand for a missing one: "
-            f"{fate}. Pass None (in a file: an empty field) if it does.",
+            f"{fate}. {advice} if it does.",
             UserWarning,
             stacklevel=3,
         )

@@ -32,7 +32,8 @@ def _check_labels(y):
             f"y has no label in {len(missing)} rows (first: row {missing[0]}). Drop "
             "these clips, or give the class a name."
         )
-    warn_of_words(y, "label", "it is a class like others")
+    fate = "it is a class like others"
+    warn_of_words(y, "label", fate, "Leave these clips out")
 
 
 @estimator

@@ -44,7 +44,8 @@ def _check_labels(y):
         raise ValueError(f"Got y of shape {y.shape}, expected labels (n_clips,).")
     if any(value is None or value != value for value in y.tolist()):
         raise ValueError("Got y with missing labels. Leave these clips out.")
-    warn_of_words(y.tolist(), "label", "it is a class like others")
+    fate = "it is a class like others"
+    warn_of_words(y.tolist(), "label", fate, "Leave these clips out")
     if type_of_target(y) not in ("binary", "multiclass"):
         raise ValueError(
             f"Got y of type {type_of_target(y)!r}, expected one class a clip. For "

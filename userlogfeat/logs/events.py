@@ -149,7 +149,8 @@ class Events:
         logs = _matrices(plays, verdicts, places, weights, rules)
         for what, ids in (("user", logs.user_ids), ("item", logs.item_ids)):
             if ids.dtype.kind == "O":
-                warn_of_words(ids.tolist(), what, f"all its rows are of one {what}")
+                fate = f"all its rows are of one {what}"
+                warn_of_words(ids.tolist(), what, fate, "Leave these rows out")
         return logs
 
     def _inside(self, chunk, times):
