@@ -96,6 +96,10 @@ REASONS = {
         "np.searchsorted(own, own, side='left') -> np.searchsorted(own, own)",
         "evaluation/recommendation_metrics: average_precision: "
         "np.searchsorted(ordered, own, side='left') -> np.searchsorted(ordered, own)",
+        "factorization/als: _with_prior: sparse.hstack([by_item, own], format='csr', "
+        "dtype=np.float32) -> sparse.hstack([by_item, own], dtype=np.float32)",
+        "factorization/als: fit_als: np.array(start, np.float32, order='C') -> "
+        "np.array(start, np.float32)",
         "evaluation/ranking: top_items: np.full((n_users, k), -1, dtype=np.int64) -> "
         "np.full((n_users, k), -1)",
     ],
@@ -123,6 +127,9 @@ REASONS = {
         "training/shared_maps: SharedMaps._shorten: len(labels) <= FEW_LABELS -> "
         "len(labels) < FEW_LABELS",
         "evaluation/ranking: iter_rows: 1 -> 2",
+        "factorization/als: _solver: (AlternatingLeastSquares if gram is None else "
+        "OfSome)(factor ... pe, num_threads=n_threads) -> (AlternatingLeastSquares if "
+        "gram is None else OfSome)(factor ... n, alpha=1.0, dtype=dtype)",
         "evaluation/ranking: top_items: "
         "np.where(candidates, scores, -np.inf).astype(scores.dtype, copy=False) -> "
         "np.where(candidates, scores, -np.inf).astype(scores.dtype)",

@@ -119,7 +119,7 @@ class _Estimator:
     fit = predict = get_params = set_params = None
 
 
-def test_words_for_a_missing_artist_are_told_of():
+def test_words_for_a_missing_artist_give_a_warning():
     """NumPy makes text of NaN beside names; clips with it would be one artist's."""
     artists = np.array(["Can", np.nan, np.nan])
     with pytest.warns(UserWarning, match="artist 'nan' may stand for a missing one"):

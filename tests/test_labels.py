@@ -87,7 +87,7 @@ def test_single_values():
     assert natural(np.array([1, None], dtype=object)).tolist() == [1, None]
 
 
-def test_words_for_missing_labels_are_told_of():
+def test_words_for_missing_labels_give_a_warning():
     """NumPy makes a class of NaN beside names."""
     with pytest.warns(UserWarning, match="labels 'nan' may stand for a missing one"):
         as_labels(np.array(["rock", np.nan]), name="y", of="labels")

@@ -93,9 +93,9 @@ def warn_of_words(
     what : str
         Such as "artist".
     fate : str
-        How what has this id is treated.
+        Treatment of what has this id.
     advice : str
-        What to do if the word stands for a missing id.
+        Advice for words that stand for a missing id.
     """
     words = sorted({v for v in ids if isinstance(v, str) and v in MISSING_WORDS})
     if words:

@@ -217,7 +217,7 @@ def test_progress_bar(capsys):
 
 
 def test_counts_too_large_for_float32():
-    plays = sparse.csr_matrix(np.full((3, 3), 1e37, np.float32))
+    plays = sparse.csr_matrix(np.float32([[1e37, 1e36], [1e36, 1e37]]))
     with pytest.raises(
         ValueError, match=r"did not stay finite.*counts of up to 1e\+37"
     ):

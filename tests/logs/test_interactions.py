@@ -731,7 +731,7 @@ def test_two_columns_of_a_name():
             read_logs(source)
 
 
-def test_words_for_missing_ids_are_told_of():
+def test_words_for_missing_ids_give_a_warning():
     """A user called "nan" is all the unknown ones, as one."""
     frame = pl.DataFrame({"user": ["nan", "ann", "nan"], "item": ["a", "NULL", "b"]})
     with pytest.warns(UserWarning, match="(user 'nan'|item 'NULL') may .* rows out"):
