@@ -5,7 +5,7 @@ name is never missing: one that no step lists goes to the step of its module.
 """
 
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 
@@ -376,10 +376,20 @@ def page(name: str) -> str:
     elif callable(value):
         lines += [f".. autofunction:: {last}"]
     else:
-        lines += [f".. autodata:: {last}", "   :no-value:"]
+        lines += [f".. autodata:: {last}", "   :no-value:", "", *_settings(value)]
     lines += ["", ".. rubric:: Gallery", ""]
     lines += [f".. minigallery:: userlogfeat.{name}", ""]
     return "\n".join(lines)
+
+
+def _settings(named):
+    """A table of dataclasses by name: a column each, a row a field."""
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * -"]
+    lines += [f"     - {name}" for name in named]
+    for parameter in fields(next(iter(named.values()))):
+        lines += [f"   * - {parameter.name}"]
+        lines += [f"     - {getattr(one, parameter.name)}" for one in named.values()]
+    return lines
 
 
 def _class_lines(name, cls):

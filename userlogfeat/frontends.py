@@ -178,6 +178,9 @@ MUSICNN = FrontEnd(
     patch_frames=187,  # extractor.py: input_length of 3 s
 )
 
+#: The spectrogram settings of each paper, by name: values of the parameter `frontend`
+#: of estimators. Each is a ``userlogfeat.frontends.FrontEnd``; for settings of your own
+#: pass ``dataclasses.replace(FRONTENDS["lee2019"], n_bands=128)``.
 FRONTENDS = {
     "lee2019": LEE_2019,
     "chen2021": CHEN_2021,

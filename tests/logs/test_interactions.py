@@ -200,13 +200,15 @@ def test_quotes(tmp_path):
     assert names == ['"Weird Al" Yankovic', '"X']
 
 
-def test_minimums_are_met_together():
+def test_minimums_are_met_together(caplog):
     """A path u0-i0-u1-i1-u2 beside a full 3 x 3 block: ends go, one after another."""
     path = [(0, 0), (1, 0), (1, 1), (2, 1)]
     block = [(u, i) for u in (7, 8, 9) for i in (7, 8, 9)]
     users, items = zip(*path, *block, strict=True)
     frame = pl.DataFrame({"user": users, "item": items})
-    log = read_logs(frame, min_users_per_item=2, min_items_per_user=2)
+    with caplog.at_level("INFO", "userlogfeat"):
+        log = read_logs(frame, min_users_per_item=2, min_items_per_user=2)
+    assert "left out 3 of 6 users and 2 of 5 items" in caplog.text
     assert log.user_ids.tolist() == log.item_ids.tolist() == [7, 8, 9]
     np.testing.assert_array_equal(log.user_items.toarray(), np.ones((3, 3)))
 
@@ -408,6 +410,14 @@ def test_wrong_times_in_text(tmp_path, times, message):
     PLAYS.with_columns(time=pl.Series(times)).write_csv(path)
     with pytest.raises(ValueError, match=message):
         read_logs(path, time="time")
+
+
+def test_times_in_several_units_have_no_period():
+    """They were told that they look like no times at all."""
+    times = [1500000000, 1500000001, 1500000001, 1500000002000]
+    frame = PLAYS.with_columns(time=pl.Series(times))
+    with pytest.raises(ValueError, match=r"several units: .*milliseconds .*row 3"):
+        read_logs(frame, time="time", since="2017-01-01")
 
 
 def test_times_of_another_kind_further_down(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ time, where last items are asked for).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 from userlogfeat._typing import ArrayLike
 
+_log = logging.getLogger(__name__)
 _EXACT = 1 << 24  # up to here float32 counts one by one
 _MERGE_ROWS = 1 << 25  # events kept apart before those of one pair are added up
 
@@ -203,6 +205,7 @@ def _matrices(plays, verdicts, places, weights, rules):
     inside, fixed = _inside(places, rules)
     minimums = (rules.min_users_per_item, rules.min_items_per_user)
     kept = _enough(user_items, *minimums, inside, fixed)
+    _log_left_out(inside, kept, minimums)
     last_items = None
     if times is not None:
         last_items = _last_items(users, items, times, kept)
@@ -276,6 +279,18 @@ def _enough(user_items, min_users_per_item, min_items_per_user, inside, fixed):
         still = inside[1] & (fixed[1] | (n_users >= min_users_per_item))
         if np.array_equal(still, keep_items):
             return keep_users, keep_items
+
+
+def _log_left_out(inside, kept, minimums):
+    of = [np.count_nonzero(side) for side in inside]
+    lost = [n - np.count_nonzero(side) for n, side in zip(of, kept, strict=True)]
+    if any(lost):
+        _log.info(
+            "min_users_per_item=%d and min_items_per_user=%d left out %d of %d users "
+            "and %d of %d items",
+            *minimums,
+            *(lost[0], of[0], lost[1], of[1]),
+        )
 
 
 def _refuse_nothing(kept, name, minimum, numbers):

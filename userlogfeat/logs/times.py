@@ -136,6 +136,7 @@ class Times:
         """Count the units of these times in a second."""
         if self._kind != _NUMBERS:
             return _DATES_PER_SECOND
+        self.check()
         if not self._is_epoch or len(self._rows) != 1:
             raise ValueError(
                 f"Got {name}={value!s}, but the column time= holds numbers that do not "
