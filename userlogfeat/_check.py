@@ -109,6 +109,20 @@ def check_audio(X, estimator=None, *, reset=False):
     return Clips("waveforms", X)
 
 
+def check_features(estimator, X, *, dtype=np.float32, **settings):
+    """Check the X of an estimator of precomputed features, by `validate_data`."""
+    from sklearn.utils.validation import validate_data
+
+    if paths := _as_paths(X):
+        raise ValueError(
+            f"Got the path or text {paths[0]!r}, but this {type(estimator).__name__} "
+            "reads precomputed features (n_clips, n_features). Embed the clips first, "
+            "such as by UserLogEmbedder() before it in a pipeline, or look them up "
+            "with FeatureLookup."
+        )
+    return validate_data(estimator, X, dtype=dtype, **settings)
+
+
 def are_channels(shape):
     """Whether an array (clips, ?, ?) is more likely of channels than of bands."""
     return min(shape[1:]) <= MAX_CHANNELS < max(shape[1:])

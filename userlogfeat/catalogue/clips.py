@@ -175,7 +175,8 @@ class Catalogue:
         factor_rows = positions(items, ids)
         rows = np.flatnonzero(factor_rows >= 0)
         if len(rows) == 0:
-            raise ValueError(_none_known(items, ids, by))
+            itself = by == "item" and str(self.clips[0]).endswith(str(items[0]))
+            raise ValueError(_none_known(items, ids, by, itself))
         if len(rows) < len(self) and unknown != "ignore":
             message = _some_unknown(items, factor_rows < 0, by)
             if unknown == "error":
@@ -214,10 +215,11 @@ def read_catalogue(
     source: PathLike | Frame,
     *,
     clip: str = "clip",
-    item: str = "item",
+    item: str | None = None,
     artist: str | None = None,
     album: str | None = None,
     label: str | None = None,
+    folder: PathLike | None = None,
     check_files: bool = True,
     artist_conflicts: Literal["warn", "error", "ignore"] = "warn",
 ) -> Catalogue:
@@ -230,16 +232,21 @@ def read_catalogue(
         audio laid out ``artist/album/track.flac`` (folders below the album belong to
         the track). The columns of a folder are `clip`, `item` (the path below the
         folder, without suffix), `artist`, `album` and `track`.
-    clip, item : str
-        Columns of `source`. For logs of artists, pass ``item="artist"``. A clip without
-        an item has no plays in the logs.
+    clip : str
+        Column of `source` with the path of each clip.
+    item : str, optional
+        Column of `source` with the name of each clip in the logs; by default "item"
+        where it is there, else the clips are the items. For logs of artists, pass
+        ``item="artist"``. A clip without an item has no plays in the logs.
     artist, album, label : str, optional
         Columns of `source`; by default "artist", "album" and "label" where they are
         there.
+    folder : str or Path, optional
+        Where relative clips are; by default the folder of `source` (for frames: the
+        current one).
     check_files : bool
-        True: clips are files, relative to the folder of `source` (for frames: to the
-        current one), and each must be there. False: clips are kept as written, for
-        ids or files elsewhere. Either way ``a.wav`` and ``./a.wav`` are one clip.
+        True: clips are files, and each must be there. False: clips are kept as
+        written, for ids. Either way ``a.wav`` and ``./a.wav`` are one clip.
     artist_conflicts : {"warn", "error", "ignore"}
         Whether to warn, raise or be silent where an item has two artists.
 
@@ -275,9 +282,12 @@ def read_catalogue(
     """
     check_choice(artist_conflicts, "artist_conflicts", ("warn", "error", "ignore"))
     named = {"clip": clip, "item": item, "artist": artist, "album": album}
-    frame, folder = read_columns(source, {**named, "label": label})
+    frame, found_in = read_columns(source, {**named, "label": label})
+    folder = found_in if folder is None else folder
     if frame.height == 0:
         raise ValueError("The catalogue is empty: it has columns, but no rows.")
+    if "item" not in frame.columns:
+        frame = frame.insert_column(1, frame["clip"].alias("item"))
     clips = _check_clips(frame, folder, check_files)
     for name in ("item", "artist"):
         if name in frame.columns and frame[name].dtype == pl.String:
@@ -315,7 +325,8 @@ def _check_clips(frame, folder, check_files):
             raise FileNotFoundError(
                 f"{len(missing)} of {len(clips)} clips of the catalogue are no files: "
                 f"{examples(missing)}. Relative clips are looked for in "
-                f"{str(Path(folder or '.').resolve())!r}. Correct the paths. "
+                f"{str(Path(folder or '.').resolve())!r}. Pass folder= where they are, "
+                "or correct the paths. "
                 "(Python: check_files=False keeps ids, and files that are elsewhere.)"
             )
     return clips
@@ -369,7 +380,8 @@ def _catalogue_id(value):
     return value.strip() if isinstance(value, str) else value
 
 
-def _none_known(items, ids, by):
+def _none_known(items, ids, by, itself):
+    """Return the message where no item has a factor; `itself`: the clip is the item."""
     known = [item for item in items if item is not None]
     if not known:
         return f"None of the {len(items)} clips has an {by}, so none has a factor."
@@ -379,7 +391,13 @@ def _none_known(items, ids, by):
     )
     if match_as_text(known, ids):
         return f"{message} {AS_TEXT}{see('guide/logs')}"
-    return f"{message} Check that both use the same ids.{see('guide/logs')}"
+    advice = "Check that both use the same ids."
+    if itself:
+        advice = (
+            "The items are the clips themselves. If another column names them as the "
+            "logs do, pass read_catalogue(..., item=...)."
+        )
+    return f"{message} {advice}{see('guide/logs')}"
 
 
 def _some_unknown(items, unknown, by):

@@ -153,7 +153,6 @@ def _choose_columns(frame, named):
             raise ValueError(
                 f"Got {name}={column!r}, but the catalogue has the columns "
                 f"{', '.join(map(repr, frame.columns))}. Pass {name}=... one of them."
-                f"{' Without logs the clip will do.' * (name == 'item')}"
                 f"{separator_hint(frame.columns)}"
             )
         if column is not None and frame[column].dtype.is_nested():

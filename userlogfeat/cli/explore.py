@@ -159,11 +159,8 @@ def _print_address(address):
 def _read_catalogue(path, clip, item, artist, label, split):
     """Read a catalogue; its clips need no item, and may be ids of absent files."""
     from userlogfeat.catalogue import Catalogue, read_catalogue
-    from userlogfeat.catalogue.sources import read_table
 
-    if item is None and not path.is_dir():
-        item = "item" if "item" in read_table(path).columns else clip
-    settings = {"clip": clip, "item": item or "item", "artist": artist, "label": label}
+    settings = {"clip": clip, "item": item, "artist": artist, "label": label}
     settings["artist_conflicts"] = "ignore"
     try:
         table = read_catalogue(path, **settings)

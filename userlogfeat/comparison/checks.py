@@ -139,9 +139,7 @@ def check_fits(
         has too few labels, a setting of a student is invalid, or something is named
         twice or not at all.
     """
-    if arms is None:
-        students = STUDENT_ARMS if has_modes(problem.student) else ()
-        arms = students + (PLAIN_ARMS if problem.plain_given else ())
+    arms = _default_arms(problem) if arms is None else arms
     arms = (arms,) if isinstance(arms, str) else tuple(arms)
     _check_different("arms", arms)
     n_labels = _as_tuple("n_labels", n_labels)
@@ -166,6 +164,28 @@ def check_fits(
         Fit(*setting)
         for setting in product(arms, n_labels, channels, problem.seeds, folds)
     ]
+
+
+def _default_arms(problem):
+    """Arms that suit the student and the ready teachers; warns of the others."""
+    students = STUDENT_ARMS if has_modes(problem.student) else ()
+    arms = students + (PLAIN_ARMS if problem.plain_given else ())
+    if not isinstance(problem.teachers, dict):
+        return arms
+    able = [
+        arm
+        for arm in arms
+        if not ARMS[arm].needs_teacher or find_ready(problem.teachers, arm) is not None
+    ]
+    if left_out := [repr(arm) for arm in arms if arm not in able]:
+        warnings.warn(
+            f"Without {', '.join(left_out)}, for which the dict of ready teachers has "
+            "none. A gain that is not held against a control need not come from "
+            "listeners: TeacherData(...) trains all of them. To stop this warning, "
+            f"pass arms={tuple(able)}.",
+            stacklevel=4,
+        )
+    return able
 
 
 def _as_tuple(name, values):
@@ -220,10 +240,16 @@ def _check_ready(teachers, n_clips, seeds):
         raise TypeError(
             f"Got teachers of type {type(teachers).__name__}, expected TeacherData "
             "(teachers are then trained for each fold), or a dict from arms to ready "
-            "teachers or targets."
+            "teachers or targets, such as {'kd': ...}."
         )
     checked = {}
     for arm, ready in teachers.items():
+        if arm not in ARMS and f"{arm} ".split(" ")[0] not in MODES[1:]:
+            raise ValueError(
+                f"Got a ready teacher for {arm!r}, expected the name of an arm: 'kd' "
+                "(it serves 'fix', 'init' and 'plain + estimate' too), or one of "
+                f"{', '.join(repr(name) for name in ARMS if ARMS[name].needs_teacher)}."
+            )
         if isinstance(ready, list | tuple):
             if len(ready) != len(seeds):
                 raise ValueError(
@@ -269,7 +295,8 @@ def _check_arm(problem, arm):
     ):
         return
     if find_ready(teachers, arm) is None:
-        need = "a teacher" if mode == "kd" else "a teacher's network, not targets"
+        networks = mode in ("fix", "init")
+        need = "a teacher's network, not targets" if networks else "a teacher"
         raise ValueError(
             f"The arm {arm!r} needs {need}. Pass teachers=TeacherData(...), or "
             f"teachers={{{arm!r}: ...}}, or leave the arm out of `arms`."

@@ -81,8 +81,8 @@ def compare(
         :class:`TeacherData`: a teacher is trained again for every fold, without its
         test artists. Or ready teachers by arm: whatever the student's `teacher` takes,
         or targets (n_clips, n_factors), or a list of these, one for each seed; that of
-        ``"kd"`` serves ``"fix"`` and ``"init"`` too. Nothing is held out from ready
-        teachers. None: for base and random projection only.
+        ``"kd"`` serves ``"fix"``, ``"init"`` and ``"plain + estimate"`` too. Nothing
+        is held out from ready teachers. None: for base and random projection only.
     cv : int, splitter or iterable
         Outer folds, the same for all arms and seeds. A number gives folds by artist
         where there are `groups`, with the classes in proportion. An iterable has pairs
@@ -95,8 +95,9 @@ def compare(
         keep artists together, and so does the student's validation split.
     arms : sequence of str, optional
         Names of registered arms: see ``ARMS`` and :func:`register_arm`. By default all
-        that suit `student`, and those of `plain` where it is given. With ready
-        teachers also names of your own that begin with a mode, such as ``"kd other
+        that suit `student`, and those of `plain` where it is given; with ready
+        teachers, those that have one, and a warning names the others. With these
+        also names of your own that begin with a mode, such as ``"kd other
         logs"``.
     n_labels : sequence of int or None
         Number of labelled training clips of each class; None for all of the training

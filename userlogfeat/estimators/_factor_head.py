@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import check_array
 
-from userlogfeat._check import check_audio
+from userlogfeat._check import check_audio, check_features
 from userlogfeat.encoders import encoder_identity, get_encoder
 from userlogfeat.estimators._audio_transformer import AudioTransformer, network_context
 from userlogfeat.estimators._designs import ClipDesign
@@ -67,9 +67,7 @@ class FactorHead:
         """
         regressor = self.regressor
         if regressor._reads_features:
-            features = validate_data(
-                regressor, X, dtype=np.float32, ensure_min_samples=2
-            )
+            features = check_features(regressor, X, ensure_min_samples=2)
             squares = {}
         else:
             AudioTransformer.fit(regressor, X)
@@ -82,7 +80,7 @@ class FactorHead:
     def inputs(self, X: Any) -> np.ndarray:
         """Compute what the head reads of each clip (n_clips, n_inputs), float32."""
         if self.regressor._reads_features:
-            return validate_data(self.regressor, X, dtype=np.float32, reset=False)
+            return check_features(self.regressor, X, reset=False)
         return self._encode(X)[0]
 
     def refit(self, inputs: Any, y: Any, sample_weight: Any, groups: Any) -> Any:
@@ -125,7 +123,7 @@ class FactorHead:
         """Estimate factors (n_clips, n_factors), float32."""
         regressor = self.regressor
         if regressor._reads_features:
-            X = validate_data(regressor, X, dtype=np.float32, reset=False)
+            X = check_features(regressor, X, reset=False)
             return self._apply(X)
         clips = regressor.iter_features(X, layers=("embedding",))
         return np.stack([clip.layers["embedding"] for clip in clips])

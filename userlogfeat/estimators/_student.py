@@ -20,10 +20,15 @@ from sklearn.utils.validation import (
     check_array,
     check_consistent_length,
     check_is_fitted,
-    validate_data,
 )
 
-from userlogfeat._check import check_audio, check_choice, check_number, check_positive
+from userlogfeat._check import (
+    check_audio,
+    check_choice,
+    check_features,
+    check_number,
+    check_positive,
+)
 from userlogfeat._spaces import feature_names
 from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Labels
@@ -273,7 +278,7 @@ class Student(TrainingParameters, TrainedTransformer):
         layer would hardly move in the steps that few labels give it.
         """
         if self._reads_features:
-            clips = validate_data(self, X, dtype=np.float32)
+            clips = check_features(self, X)
         else:
             clips = check_audio(X, self, reset=True).rows
         embedding = self._teacher_targets(clips, teacher_targets)
@@ -413,7 +418,7 @@ class Student(TrainingParameters, TrainedTransformer):
         teacher = copy.copy(self.teacher_)
         teacher.sample_rate = self._rate_for_teacher()
         if self._reads_features:
-            X = validate_data(self, X, dtype=np.float32, reset=False)
+            X = check_features(self, X, reset=False)
         else:
             X = check_audio(X, self).rows
         return embed_by(teacher, X)

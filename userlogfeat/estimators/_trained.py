@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from userlogfeat._check import check_features
 from userlogfeat._spaces import feature_names
 from userlogfeat._typing import ArrayLike, Audio, PathLike
 from userlogfeat.estimators._audio_transformer import AudioTransformer
@@ -121,7 +122,7 @@ class TrainedTransformer(AudioTransformer):
     def _embed(self, X):
         """Embeddings (n_clips, n_units), float32, of clips or features."""
         if self._reads_features:
-            X = validate_data(self, X, dtype=np.float32, reset=False)
+            X = check_features(self, X, reset=False)
             return read_rows(self.network_.head, as_tensor(X)).numpy(force=True)
         clips = self.iter_features(X, layers=("embedding",))
         return np.stack([clip.layers["embedding"] for clip in clips])

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length
 
+from userlogfeat._check import check_features
 from userlogfeat._groups import artist_groups, as_column
 from userlogfeat._progress import progress_bar
 from userlogfeat._threads import limit_torch
@@ -126,7 +127,7 @@ def read_clips(estimator: AudioTransformer, X: Any, design: Any) -> TrainingData
     TrainingData
     """
     if estimator._reads_features:
-        return standardised(validate_data(estimator, X, dtype=np.float32))
+        return standardised(check_features(estimator, X))
     clips = estimator._check_clips(X, reset=True)
     front_end = estimator._front_end()
     if clips.kind == "log_mel":

@@ -20,9 +20,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from userlogfeat._check import check_positive
+from userlogfeat._check import check_features, check_positive
 from userlogfeat._typing import ArrayLike, Labels
 from userlogfeat.estimators._parameters import estimator
 from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
@@ -37,7 +37,7 @@ class _LayerColumns(TransformerMixin, BaseEstimator):
 
     def _read(self, X, *, reset):
         """X as float64, and in fit the columns of each layer."""
-        X = validate_data(self, X, dtype=np.float64, reset=reset)
+        X = check_features(self, X, dtype=np.float64, reset=reset)
         if reset:
             sizes = self._sizes(X.shape[1])
             stops = np.cumsum([*sizes.values()])

@@ -9,9 +9,8 @@ from dataclasses import KW_ONLY
 from typing import Any, Literal, Self
 
 import numpy as np
-from sklearn.utils.validation import validate_data
 
-from userlogfeat._check import check_audio
+from userlogfeat._check import check_audio, check_features
 from userlogfeat._onnx import read_onnx, resolve_provider
 from userlogfeat._spaces import space_of_model
 from userlogfeat._typing import ArrayLike, Audio, Device, PathLike
@@ -223,7 +222,7 @@ class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
 
     def _read_features(self, model, X, *, reset=False):
         """Check precomputed features."""
-        X = validate_data(self, X, dtype=np.float32, reset=reset)
+        X = check_features(self, X, reset=reset)
         if X.shape[1] != model.width:
             raise ValueError(
                 f"Got {X.shape[1]} features a clip, but model {str(self.weights)!r} "

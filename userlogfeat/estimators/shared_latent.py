@@ -17,9 +17,14 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from userlogfeat._check import check_choice, check_number, check_positive
+from userlogfeat._check import (
+    check_choice,
+    check_features,
+    check_number,
+    check_positive,
+)
 from userlogfeat._spaces import feature_names
 from userlogfeat._typing import ArrayLike, Audio, Labels, RandomState
 from userlogfeat.estimators._devices import as_tensor, resolve_device
@@ -326,7 +331,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
     def _read_frames(self, X, rng):
         """Frames of each clip to train on: list of (n_frames, n_features)."""
         if self._reads_features:
-            X = validate_data(self, X, dtype=np.float32)
+            X = check_features(self, X)
             return list(X[:, None])
         clips = self._check_clips(X, reset=True)
         spectrograms = clips.rows
@@ -464,7 +469,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
 
     def _read_features(self, X):
         """Embedding and affinities of precomputed features."""
-        X = validate_data(self, X, dtype=np.float32, reset=False)
+        X = check_features(self, X, reset=False)
         # In double precision: float32 sums differ with a row's place in the batch.
         embedding = X.astype(np.float64) @ self.feature_embedding_
         embedding += self.feature_offset_

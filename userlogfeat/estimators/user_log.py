@@ -9,9 +9,8 @@ from dataclasses import KW_ONLY
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.utils.validation import validate_data
 
-from userlogfeat._check import check_audio
+from userlogfeat._check import check_audio, check_features
 from userlogfeat._spaces import feature_names, join_layers, space_of_model
 from userlogfeat._typing import ArrayLike, Audio, PathLike
 from userlogfeat.estimators._audio_transformer import (
@@ -231,7 +230,7 @@ class UserLogEmbedder(CachedLayers, ClipParameters, AudioTransformer):
         from userlogfeat.networks.mlp import read_rows
 
         head = model.network.head
-        X = validate_data(self, X, dtype=np.float32, reset=reset)
+        X = check_features(self, X, reset=reset)
         if X.shape[1] != head[0].in_features:
             raise ValueError(
                 f"Got {X.shape[1]} features a clip, but model {str(self.weights)!r} "

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from userlogfeat._groups import is_missing
+from userlogfeat._ids import examples
 from userlogfeat._typing import ClipIds, PathLike
 from userlogfeat.catalogue import Catalogue
 from userlogfeat.tables import OK, FeatureTable
@@ -95,6 +96,25 @@ class Clips:
         return None if all(value is None for value in found) else found
 
 
+def find_table(source: PathLike) -> FeatureTable | None:
+    """The feature table in a folder, or in the only folder of an embedder's cache.
+
+    Raises
+    ------
+    ValueError
+        If the cache has tables of several models.
+    """
+    folders = [Path(source), *Path(source).glob("*")]
+    tables = [table for table in map(FeatureTable, folders) if table.exists()]
+    if len(tables) > 1 and tables[0].folder != folders[0]:
+        raise ValueError(
+            f"Got the cache {str(source)!r} of {len(tables)} models, expected one "
+            f"feature table: {examples([str(table.folder) for table in tables])}. Pass "
+            "one of these, or the model with features= this folder."
+        )
+    return tables[0] if tables else None
+
+
 def open_table(
     source: PathLike | FeatureTable, clips: ClipIds | None, features: PathLike | None
 ) -> FeatureTable:
@@ -115,16 +135,17 @@ def open_table(
     """
     if isinstance(source, FeatureTable):
         return source
-    if FeatureTable(source).exists():
-        return FeatureTable(source)
+    if table := find_table(source):
+        return table
     from userlogfeat.weights import ModelError, find_model, read_config
 
     try:
         layers = read_config(find_model(source))["layers"]
     except ModelError as error:
         raise ValueError(
-            f"Got {str(source)!r}, expected a feature table or a saved model. There is "
-            f"no feature table, which `userlogfeat extract` makes; and: {error}"
+            f"Got {str(source)!r}, expected a feature table, the cache of an embedder, "
+            "or a saved model. There is no feature table, which `userlogfeat extract` "
+            f"makes; and: {error}"
         ) from error
     if clips is None or features is None:
         raise ValueError(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from userlogfeat._threads import one_blas_thread
+from userlogfeat._threads import n_threads_for, one_blas_thread
 from userlogfeat.evaluation.copies import unit_scores
 from userlogfeat.evaluation.folds import StratifiedArtistKFold, stratified_folds
 
@@ -22,6 +22,7 @@ TSNE_CLIPS = 3000  # at most, by default: t-SNE takes a minute and more beyond
 N_COMPONENTS = 50  # that t-SNE, UMAP and the classifier begin with
 N_FOLDS = 5
 _PERPLEXITY = 30
+_STEP_SECONDS = 5e-6  # of t-SNE in one thread, for each clip
 _BLOCK = 1024  # clips whose distances are in memory at once
 _SIDE = 10_000  # coordinates are whole numbers from 0 to this
 _N_ANSWERS = 3
@@ -158,10 +159,13 @@ def project(components: np.ndarray, method: str, seed: int) -> np.ndarray:
         reducer = _umap().UMAP(n_neighbors=n_near, random_state=seed, n_jobs=1)
         return reducer.fit_transform(components)
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(_PERPLEXITY, (len(components) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, init=_start(components), random_state=seed)
-    return tsne.fit_transform(components)
+    n_threads = n_threads_for(_STEP_SECONDS * len(components))
+    with threadpool_limits(n_threads, "openmp"):
+        return tsne.fit_transform(components)
 
 
 def nearest_clips(units: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

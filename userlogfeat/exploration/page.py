@@ -97,9 +97,9 @@ def explore(
     Parameters
     ----------
     source : str, Path or FeatureTable, or two of them
-        A feature table (:func:`userlogfeat.extract`), or the name or folder of a saved
-        model, which embeds `clips`. Two are compared side by side: clips are matched by
-        their paths.
+        A feature table (:func:`userlogfeat.extract`), the `cache` of an embedder, or
+        the name or folder of a saved model, which embeds `clips`. Two are compared side
+        by side: clips are matched by their paths.
     path : str, Path or None
         The HTML file to write; an existing one is replaced. Its folder must exist.
         None: the page is for :func:`serve_explorer`.
