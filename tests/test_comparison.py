@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -796,6 +797,18 @@ def test_masks_are_folds(task):
     assert frames[0]["clips"][0].to_list() == list(range(20))
 
 
+def test_arms_without_a_ready_teacher_are_left_out_and_named(task):
+    targets = np.random.default_rng(0).normal(size=(60, 2))
+    settings = {"student": LogisticRegression(), "teacher_artists": ()}
+    with pytest.warns(UserWarning, match=r"Without 'plain \+ permuted logs', 'plain"):
+        frame = run(task, teachers={"kd": targets}, seeds=1, **settings)
+    arms = ("plain", "plain + estimate", "plain + random projection")
+    assert tuple(frame["arm"].unique(maintain_order=True)) == arms
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(task, teachers={"kd": targets}, seeds=1, arms=arms, **settings)
+
+
 @pytest.mark.parametrize(
     ("teachers", "arms", "error", "message"),
     [
@@ -804,6 +817,8 @@ def test_masks_are_folds(task):
         ({"kd": np.ones((60, 2))}, "fix", ValueError, "needs a teacher's network"),
         ({"kd": [1, 2, 3]}, "kd", ValueError, "list of 3 teachers for 'kd' and 2 see"),
         ("lastfm2k-musicnn", "kd", TypeError, "teachers of type str"),
+        ({"estimate": np.ones((60, 2))}, None, ValueError, "'estimate', expected the"),
+        ({}, "kd", ValueError, "'kd' needs a teacher. Pass"),
     ],
 )
 def test_bad_ready_teachers(task, teachers, arms, error, message):

@@ -155,6 +155,19 @@ def test_one_file_under_two_names_is_one_clip(folder):
         read_catalogue(path, check_files=False)
 
 
+def test_clips_are_the_items_of_a_table_without_any(folder):
+    table = folder / "lists" / "labels.csv"
+    table.parent.mkdir()
+    table.write_text("file,mood\na.wav,calm\nb.wav,loud\n")
+    catalogue = read_catalogue(table, clip="file", label="mood", folder=folder)
+    assert list(catalogue.clips) == [str(folder / "a.wav"), str(folder / "b.wav")]
+    assert list(catalogue.items) == ["a.wav", "b.wav"]
+    with pytest.raises(FileNotFoundError, match=r"2 of 2 clips .* Pass folder="):
+        read_catalogue(table, clip="file")
+    with pytest.raises(ValueError, match=r"The items are the clips .*item=\.\.\."):
+        catalogue.align(np.ones((1, 2)), ["A"])
+
+
 def test_missing_columns_say_what_is_there():
     with pytest.raises(ValueError, match=r"clip='path'.*'clip', 'item', 'artist'"):
         read(clip="path")

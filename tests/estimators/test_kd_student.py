@@ -1,6 +1,7 @@
 """Students: each mode does what it says, and a teacher that knows helps."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,9 @@ from userlogfeat import (
     CFRegressor,
     KDStudentClassifier,
     KDStudentRegressor,
+    LayerSelector,
     LogMel,
+    SharedLatentEmbedder,
     UserLogEmbedder,
 )
 from userlogfeat.estimators._teacher import _remembered
@@ -238,6 +241,26 @@ def test_modes_need_a_teacher(planted, mode):
     X, _, y = planted
     with pytest.raises(ValueError, match=f"Got mode=['\"]{mode}['\"] and"):
         student(mode=mode).fit(X, y)
+
+
+@pytest.mark.parametrize("paths", [["a.wav", "b.wav"], np.array([Path("a.wav")])])
+def test_paths_are_no_features(paths, planted, teacher, tmp_path):
+    _, _, y = planted
+    message = "Got the path or text .*reads precomputed features"
+    for one in (
+        CFRegressor("mlp"),
+        student(mode="base"),
+        student(FrozenEstimator(teacher), "fix"),
+        SharedLatentEmbedder(network="mlp"),
+        LayerSelector(layer_sizes={"one": 1}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            one.fit(paths, y[: len(paths)])
+    teacher.save(tmp_path / "t", training_data=DATA)
+    with pytest.raises(ValueError, match=message):
+        UserLogEmbedder(tmp_path / "t").transform(paths)
+    with pytest.raises(ValueError, match=message):
+        teacher.predict(paths)
 
 
 def test_an_unfrozen_teacher_is_refused(planted, teacher):

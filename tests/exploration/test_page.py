@@ -171,6 +171,15 @@ def test_failed_clips_are_left_out(kit, tmp_path):
         make(kit.write_table(tmp_path / "two", ["a", "b"], kit.planted()[:2]))
 
 
+def test_the_only_table_of_a_cache_is_found(kit, tmp_path):
+    names = [f"{i}.wav" for i in range(5)]
+    kit.write_table(tmp_path / "0123456789abcdef", names, kit.planted()[:5])
+    assert read_data(make(tmp_path).html)["clips"]["name"] == names
+    kit.write_table(tmp_path / "another", names, kit.planted()[:5])
+    with pytest.raises(ValueError, match=r"cache .* of 2 models, expected one feature"):
+        make(tmp_path)
+
+
 def test_numbers_that_are_none_are_missing(kit, tmp_path):
     names = [f"{i}.wav" for i in range(6)]
     table = kit.write_table(tmp_path / "t", names, kit.planted()[:6])
@@ -183,7 +192,7 @@ def test_numbers_that_are_none_are_missing(kit, tmp_path):
 
 def test_wrong_input_is_explained(planted_clips, tmp_path):
     _, _, table, catalogue = planted_clips
-    with pytest.raises(ValueError, match="expected a feature table or a saved model"):
+    with pytest.raises(ValueError, match="expected a feature table, the cache"):
         make(str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match="without audio, expected clips"):
         make("lastfm2k-musicnn")

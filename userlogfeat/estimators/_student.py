@@ -388,7 +388,8 @@ class Student(TrainingParameters, TrainedTransformer):
                 raise ValueError(
                     f"The teacher reads audio, and X of shape {np.shape(clips)} has "
                     "features of clips (network='mlp'). Pass fit(..., "
-                    "teacher_targets=) with the teacher's embedding of each clip, or a "
+                    "teacher_targets=) with the teacher's embedding of each clip "
+                    "(UserLogEmbedder(..., layer='embedding', scale=False)), or a "
                     "teacher that was trained on such features."
                 )
             try:

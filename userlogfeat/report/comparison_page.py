@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from userlogfeat._typing import PathLike
+from userlogfeat.comparison.arms import ARMS
 from userlogfeat.evaluation.leaks import LeakReport
 from userlogfeat.report import tables
 from userlogfeat.report.findings import count_settings, sentences
@@ -176,6 +177,11 @@ def _leaks(leaks, fits):
             counts = fits[column].drop_nulls()
             if len(counts):
                 blocks.append(f"At most {counts.max()} {words} of a fit.")
+    if blocks and _has_teacher(fits) and _LEAKS["n_shared_teacher"] not in blocks[-1]:
+        blocks.append(
+            "Whether artists of the test clips are in the teacher's training data is "
+            "not known."
+        )
     if leaks is not None:
         blocks.append(_leak_block(leaks))
     elif not blocks:
@@ -184,6 +190,11 @@ def _leaks(leaks, fits):
             "share tracks or artists is not known."
         )
     return Section("Leaks", blocks)
+
+
+def _has_teacher(fits):
+    arms = fits["arm"].unique().to_list()
+    return any(arm not in ARMS or ARMS[arm].needs_teacher for arm in arms)
 
 
 def _leak_block(leaks):
