@@ -145,8 +145,8 @@ def _find(name):
     hint = f" A model of the hub is 'hf:{name}'." if "/" in name else ""
     raise ValueError(
         f"Got encoder={name!r}, expected one of {', '.join(list_encoders())}, or an "
-        f"encoder object.{hint} An encoder of another package is known once its module has "
-        "called register_encoder, or where the package declares an entry point "
+        f"encoder object.{hint} An encoder of another package is known once its module "
+        "has called register_encoder, or where the package declares an entry point "
         f"{ENTRY_POINTS!r}.{see('guide/audio', 'any-pretrained-encoder')}"
     )
 
