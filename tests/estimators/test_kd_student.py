@@ -258,7 +258,7 @@ def test_paths_are_no_features(paths, planted, teacher, tmp_path):
             one.fit(paths, y[: len(paths)])
     teacher.save(tmp_path / "t", training_data=DATA)
     with pytest.raises(ValueError, match=message):
-        UserLogEmbedder(tmp_path / "t").transform(paths)
+        UserLogEmbedder(tmp_path / "t", layer="embedding").transform(paths)
     with pytest.raises(ValueError, match=message):
         teacher.predict(paths)
 

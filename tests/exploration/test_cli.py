@@ -47,4 +47,4 @@ def test_wrong_use_is_explained(planted_clips, tmp_path):
     assert "Got neither, or both, of --output PAGE and --serve" in done.output
     done = run(tmp_path / "no", "-o", tmp_path / "p.html")
     assert done.exit_code == USAGE
-    assert "expected a feature table or a saved model" in done.output
+    assert "expected a feature table, the cache" in done.output

@@ -155,16 +155,17 @@ def _choose_columns(frame, named):
                 f"{', '.join(map(repr, frame.columns))}. Pass {name}=... one of them."
                 f"{separator_hint(frame.columns)}"
             )
-        if column is not None and frame[column].dtype.is_nested():
-            raise ValueError(
-                f"The column {column!r} of the catalogue ({name}=) holds lists or "
-                f"structs ({frame[column].dtype}), expected one value a row."
-            )
     chosen = {
         name: frame[name if column is None else column].alias(name)
         for name, column in named.items()
         if column is not None or name in frame.columns
     }
+    for name, column in chosen.items():
+        if column.dtype.is_nested():
+            raise ValueError(
+                f"The column {(named[name] or name)!r} of the catalogue ({name}=) holds "
+                f"lists or structs ({column.dtype}), expected one value a row."
+            )
     others = [column for column in frame if column.name not in chosen]
     return pl.DataFrame([*chosen.values(), *others])
 
