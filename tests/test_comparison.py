@@ -18,7 +18,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -799,7 +799,7 @@ def test_masks_are_folds(task):
 
 def test_arms_without_a_ready_teacher_are_left_out_and_named(task):
     targets = np.random.default_rng(0).normal(size=(60, 2))
-    settings = {"student": LogisticRegression(), "teacher_artists": ()}
+    settings = {"student": KNeighborsClassifier(3), "teacher_artists": ()}
     with pytest.warns(UserWarning, match=r"Without 'plain \+ permuted logs', 'plain"):
         frame = run(task, teachers={"kd": targets}, seeds=1, **settings)
     arms = ("plain", "plain + estimate", "plain + random projection")

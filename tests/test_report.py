@@ -591,7 +591,10 @@ def test_page_of_fits(tmp_path):
         " of a fit." in text
     )
     assert "Without controls" not in text  # the summary has them
-    unknown = "in the teacher's training data is not known"
+    unknown = (
+        "Whether artists of the test clips are in the teacher's training data is not "
+        "known."
+    )
     assert unknown not in text
     path = write_html(make_fits(n_shared_teacher=None), tmp_path / "r.html")
     assert unknown in Page(path).text

@@ -163,8 +163,8 @@ def _choose_columns(frame, named):
     for name, column in chosen.items():
         if column.dtype.is_nested():
             raise ValueError(
-                f"The column {(named[name] or name)!r} of the catalogue ({name}=) holds "
-                f"lists or structs ({column.dtype}), expected one value a row."
+                f"The column {(named[name] or name)!r} of the catalogue ({name}=) "
+                f"holds lists or structs ({column.dtype}), expected one value a row."
             )
     others = [column for column in frame if column.name not in chosen]
     return pl.DataFrame([*chosen.values(), *others])
