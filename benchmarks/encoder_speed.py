@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 import torch
 from reporting import record
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
@@ -84,7 +84,7 @@ def make_clips(n, seconds, *, vary):
 
 
 def card_loop(folder, clips):
-    """Clips through a model as its card shows it: the mean over layers and frames."""
+    """A model, and clips through it as on its card: the mean of layers and frames."""
     model = AutoModel.from_pretrained(folder).eval()
     extractor = AutoFeatureExtractor.from_pretrained(folder)
     ast = model.config.model_type.startswith("audio-spectrogram")
@@ -99,7 +99,7 @@ def card_loop(folder, clips):
             rows.append(frames.mean(dim=(0, 1)).numpy())
         return np.stack(rows)
 
-    return run
+    return model, run
 
 
 def measure(runs):
@@ -119,11 +119,20 @@ def measure(runs):
     return medians, rows
 
 
-def count_operations(run):
-    """Multiplications and additions of all products."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops()
+def count_operations(model, run):
+    """Multiplications and additions of linear layers and convolutions."""
+    counted = []
+
+    def count(module, inputs, output):
+        counted.append(2 * output.numel() * module.weight[0].numel())
+
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
+    modules = [module for module in model.modules() if isinstance(module, kinds)]
+    hooks = [module.register_forward_hook(count) for module in modules]
+    run()
+    for hook in hooks:
+        hook.remove()
+    return sum(counted)
 
 
 def product_rate(dtype):
@@ -149,8 +158,9 @@ def main():
                 part.save_pretrained(Path(folder))
             for seconds, n_clips in lengths.items():
                 clips = make_clips(n_clips, seconds, vary="lengths" in name)
-                runs = {"loop": card_loop(folder, clips)}
-                operations = count_operations(runs["loop"])
+                model, loop = card_loop(folder, clips)
+                operations = count_operations(model, loop)
+                runs = {"loop": loop}
                 for precision in DTYPES:
                     embedder = EncoderEmbedder(
                         f"hf:{folder}", layer="mean", precision=precision, device="cpu"

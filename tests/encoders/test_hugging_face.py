@@ -9,6 +9,7 @@ import torch
 
 from userlogfeat.encoders import get_encoder
 from userlogfeat.encoders.hugging_face import _load_network
+from userlogfeat.encoders.hugging_face_families import Family
 from userlogfeat.encoders.hugging_face_speed import FrameConv1d
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:transformers")
@@ -233,3 +234,11 @@ def test_a_name_is_read_in_the_folder_of_its_moment(names, tmp_path, monkeypatch
         shutil.copytree(names[kind].partition(":")[2], tmp_path / place / "model")
         monkeypatch.chdir(tmp_path / place)
         assert get_encoder("hf:./model").folder == str(tmp_path / place / "model")
+
+
+def test_spectrograms_are_the_extractor_s(names):
+    family = get_encoder(names["ast"]).family
+    clips = [noise(0.3), noise(1.0, 1), torch.zeros(4800)]  # the second is cut
+    found, _ = family.prepare(clips)
+    expected, _ = Family.prepare(family, clips)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

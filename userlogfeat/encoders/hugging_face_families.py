@@ -124,7 +124,8 @@ class Waveforms(Family):
 class Spectrogram(Family):
     """AST: patches of a spectrogram that is padded to a fixed length."""
 
-    FRAME, HOP = 400, 160  # samples of its spectrogram's frames
+    FRAME, HOP, N_FFT = 400, 160, 512  # samples of its spectrogram's frames
+    PREEMPHASIS, FLOOR = 0.97, 1.192092955078125e-07  # as Kaldi has them
 
     def __init__(self, config: Any, extractor: Any) -> None:
         super().__init__(config, extractor)
@@ -142,6 +143,26 @@ class Spectrogram(Family):
         n = 1 + max(0, n_samples - self.FRAME) // self.HOP
         columns = (n - self.config.patch_size) // self.config.time_stride + 1
         return max(1, min(columns, self._n_columns()))
+
+    def prepare(self, waveforms: list[Tensor]) -> tuple[Tensor, list[int]]:
+        """Spectrograms (n, frames, bands); the extractor would go frame by frame."""
+        extractor = self.extractor
+        if not hasattr(extractor, "mel_filters"):  # torchaudio makes them
+            return super().prepare(waveforms)
+        filters = torch.from_numpy(extractor.mel_filters)  # float64: not all devices
+        window = torch.from_numpy(extractor.window)
+        inputs = filters.new_zeros(len(waveforms), extractor.max_length, len(filters.T))
+        for row, waveform in zip(inputs, waveforms, strict=True):
+            frames = waveform.cpu().double().unfold(0, self.FRAME, self.HOP)[: len(row)]
+            frames = frames - frames.mean(dim=1, keepdim=True)
+            before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
+            frames = (frames - self.PREEMPHASIS * before) * window
+            power = torch.fft.rfft(frames, self.N_FFT).abs().square()
+            row[: len(frames)] = (power @ filters).clamp(min=self.FLOOR).log()
+        if extractor.do_normalize:
+            inputs = (inputs - extractor.mean) / (2 * extractor.std)
+        lengths = [len(waveform) for waveform in waveforms]
+        return inputs.float().to(waveforms[0].device), lengths
 
     def forward(
         self, network: Any, inputs: Tensor, lengths: list[int], layers: tuple[str, ...]

@@ -136,12 +136,14 @@ def _prefix(name):
 
 
 def _find(name):
-    for known in (name, _prefix(name)):
+    names = (name, _prefix(name))
+    for known in names:
         if known in FACTORIES:
             return FACTORIES[known]
-        for point in _entry_points():
-            if point.name == known:
-                return point.value
+    points = {point.name: point.value for point in _entry_points()}  # reads many files
+    for known in names:
+        if known in points:
+            return points[known]
     hint = f" A model of the hub is 'hf:{name}'." if "/" in name else ""
     raise ValueError(
         f"Got encoder={name!r}, expected one of {', '.join(list_encoders())}, or an "
