@@ -122,6 +122,21 @@ def test_features_need_no_audio(run, tmp_path, monkeypatch):
     assert "of a feature table" in run(*base, "rows.npy", "--layer", "a", code=2).stderr
 
 
+def test_a_teacher_that_learned_nothing(run, tmp_path, monkeypatch):
+    """Features that are noise: all estimates are alike, and that is said."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    items = [f"item {i}" for i in range(60)]
+    factors = rng.normal(size=(60, 3)).astype(np.float32)
+    write_factors("f", Factors(["ann"], np.ones((1, 3), np.float32), items, factors))
+    pl.DataFrame({"clip": items, "item": items}).write_csv("tracks.csv")
+    np.save("noise.npy", rng.normal(size=(60, 5)))
+    base = ("fit-teacher", "tracks.csv", "f", "-o", "m", "--features", "noise.npy")
+    result = run(*base, "--set", "alphas=[1.0, 1e6]")
+    assert "tracks.csv has no column of artists" in result.stderr
+    assert "(the strongest tried: estimates are near the mean of all" in result.stdout
+
+
 def test_a_teacher_is_refitted(run, tmp_path, monkeypatch):
     """Ridges of moved factors: the refitted one has the regularisation of the first."""
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,7 @@ import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
-from userlogfeat.cli.console import Result
+from userlogfeat.cli.console import Result, show_warning
 from userlogfeat.cli.fitting import AudioFit
 
 
@@ -133,6 +133,11 @@ def fit_teacher(
     if features is not None:
         X = _read_features(features, layer, clip, X, rows, n_clips)
     groups = table.groups("artist") if "artist" in table.frame.columns else None
+    if groups is None and refit is None:
+        show_warning(
+            f"{catalogue} has no column of artists (--artist): regularisation is "
+            "chosen on artists that the head was trained on, too, and may be too weak."
+        )
     if refit is None:
         teacher.fit(X, targets, groups=groups)
     else:
@@ -153,6 +158,8 @@ def fit_teacher(
     if hasattr(teacher, "alpha_"):
         values["regularization"] = teacher.alpha_
         text += f", regularisation {teacher.alpha_:g}"
+        if len(teacher.alphas) > 1 and teacher.alpha_ >= max(teacher.alphas):
+            text += " (the strongest tried: estimates are near the mean of all items)"
     if refit is not None:
         values["alignment"] = teacher.alignment_
         text += f"; mean cosine with the estimates before {teacher.alignment_:.2f}"
