@@ -109,17 +109,17 @@ def split(
                 )
             drawn = splits.split_items(n_items, shares, **known, **seed)
         parts = [_only(pairs, kept, axis=int(by == "items")) for kept in drawn]
-    named = dict(zip(sizes, parts, strict=True))
+    tables = dict(zip(sizes, parts, strict=True))
     if by == "users":
-        for name in set(named) - {"train"}:
-            halves = splits.split_per_user(named[name], (HISTORY, 1 - HISTORY), **seed)
-            histories[f"{name}_history"], named[name] = halves
-    named |= histories
+        for name in set(tables) - {"train"}:
+            halves = splits.split_per_user(tables[name], (HISTORY, 1 - HISTORY), **seed)
+            histories[f"{name}_history"], tables[name] = halves
+    tables |= histories
     with fill_folder(output) as folder:
-        for name, part in named.items():
+        for name, part in tables.items():
             _write(folder / f"{name}.parquet", part, plays)
-    values = {"output": output} | {name: part.nnz for name, part in named.items()}
-    shown = ", ".join(f"{part.nnz} {name}" for name, part in named.items())
+    values = {"output": output} | {name: part.nnz for name, part in tables.items()}
+    shown = ", ".join(f"{part.nnz} {name}" for name, part in tables.items())
     return Result(values, f"{plays} -> {shown} pairs, in {output}")
 
 
