@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 OVERLAP = 2.4  # seconds, by default: 1.2 s on either side of a frame
 MOST_PADDING = 1.25  # longest window of a pass, by its shortest, if padding is masked
 # Seconds of audio in one pass. On a CPU few: maps of the first convolutions, 6 MB a
-# second in wav2vec 2.0, should fit its caches. With 30 s a small HuBERT took 12 to 20 %
-# longer in one thread than with 4, and the base one as long.
+# second in wav2vec 2.0, should fit its caches. With 30 s a small HuBERT took 28 to 36 %
+# longer in one thread than with 2, and the base one as long.
 PASS_SECONDS = {"cpu": 2.0, "cuda": 960.0}
-BESIDE_SECONDS = 30.0  # in passes side by side, where each is longer than that
+# Seconds in all passes that are made side by side; of longer ones each is made alone.
+BESIDE_SECONDS = 30.0
 
 
 class Window(NamedTuple):
