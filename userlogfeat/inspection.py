@@ -1,4 +1,4 @@
-"""Describe what this library has written: feature tables, factors, saved models."""
+"""Describe what this library has written: tables, factors, models, indexes."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ import torch
 from userlogfeat._ids import examples
 from userlogfeat._typing import PathLike
 from userlogfeat.factor_files import ITEMS, read_factors
+from userlogfeat.recommendation.index import CONFIG as INDEX
+from userlogfeat.recommendation.index import ItemIndex
 from userlogfeat.tables import OK, FeatureTable
 from userlogfeat.users.tower_files import read_tower_config
 from userlogfeat.weights import (
@@ -22,13 +24,13 @@ from userlogfeat.weights import (
 
 
 def describe(path: PathLike | None = None) -> dict[str, Any]:
-    """Describe a feature table, factors or a model in a few lines.
+    """Describe a feature table, factors, an index or a model in a few lines.
 
     Parameters
     ----------
     path : str or Path, optional
-        A feature table, a folder of factors, or a saved model or its name. None
-        describes the installation.
+        A feature table, a folder of factors, a saved index, or a saved model or its
+        name. None describes the installation.
 
     Returns
     -------
@@ -53,6 +55,8 @@ def describe(path: PathLike | None = None) -> dict[str, Any]:
         return _table(FeatureTable(path))
     if (Path(path) / ITEMS).exists():
         return _factors(path) | _tower(path)
+    if (Path(path) / INDEX).exists():
+        return _index(path)
     tables = _tables_below(Path(path))
     if tables:
         raise ValueError(
@@ -100,6 +104,17 @@ def _factors(folder):
         "items": len(factors.item_ids),
         "length": factors.n_factors,
         **factors.made_by,
+    }
+
+
+def _index(folder):
+    index = ItemIndex.load(folder)
+    return {
+        "index": folder,
+        "items": len(index.ids),
+        "metric": index.metric,
+        "search": index.method,
+        "recall": f"{index.recall:.3f}",
     }
 
 

@@ -1,5 +1,9 @@
 """`userlogfeat info`: what something is."""
 
+import numpy as np
+
+from userlogfeat.recommendation import ItemIndex
+
 
 def test_info(run, clips, tmp_path):
     run("extract", "clips", "-o", "t")
@@ -16,3 +20,17 @@ def test_info_on_a_cache(run, clips):
     message = run("info", "cache", code=2).stderr
     assert "is a folder of feature tables" in message
     assert "Pass one of them: cache/abc." in message
+
+
+def test_info_on_an_index(run, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(9, 4))
+    ItemIndex.build(vectors, metric="dot", method="exact").save(tmp_path / "index")
+    text = run("info", tmp_path / "index").stdout
+    assert text.splitlines()[1:] == [
+        "items   9",
+        "metric  dot",
+        "search  exact",
+        "recall  1.000",
+    ]
+    (tmp_path / "index" / "index.json").write_text("{}")
+    assert "is damaged" in run("info", tmp_path / "index", code=2).stderr

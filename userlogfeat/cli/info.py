@@ -26,7 +26,8 @@ def info(
     path: Annotated[
         str | None,
         typer.Argument(
-            metavar="PATH", help="Feature table, factors, saved model or weights' name."
+            metavar="PATH",
+            help="Feature table, factors, index, saved model or weights' name.",
         ),
     ] = None,
 ) -> Result:
