@@ -225,9 +225,9 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Factors that are expected of each item, a row for each column of
             `user_items`, such as the estimates that a :class:`CFRegressor` with
             ``factor_norm="raw"`` makes from audio. NaN in rows of which nothing is
-            known. The penalty of an item is then regularization |y - prior|^2: those
-            of few plays go to their prior, those of many stay where their listeners
-            are. Not with Spark.
+            known. The penalty of an item is then ``regularization |y - prior|^2``:
+            those of few plays go to their prior, those of many stay where their
+            listeners are. Not with Spark.
 
         Returns
         -------

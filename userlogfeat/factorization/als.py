@@ -73,7 +73,7 @@ def fit_als(
         Items to go on from, zeros where an item is new. At the end users and items are
         rotated together onto them, which changes no score.
     item_prior : ndarray of float32, shape (n_items, n_factors), optional
-        Where the penalty draws each item: it is reg |y_i - prior_i|^2. Zeros where
+        Where the penalty draws each item: it is ``reg |y_i - prior_i|^2``. Zeros where
         nothing is known of an item, as without a prior.
 
     Returns
