@@ -152,6 +152,8 @@ def test_infinity_is_no_number_and_integers_may_be_asked_for():
         check_number(float("inf"), "n", 2)
     with pytest.raises(ValueError, match=r"n=2\.0, expected an integer in \[2, inf\)"):
         check_number(2.0, "n", 2, integer=True)
+    with pytest.raises(ValueError, match=r"Got n=array\(\[3, 4\]\), expected a number"):
+        check_number(np.array([3, 4]), "n", 2)
 
 
 @pytest.mark.parametrize(

@@ -296,10 +296,9 @@ def check_number(
         return
     kind = Integral if integer else Real
     number = isinstance(value, kind) and not isinstance(value, bool)
-    inside = number and low <= value <= high and abs(value) != float("inf")
-    inside &= value != low or ends[0] == "["
-    inside &= value != high or ends[1] == "]"
-    if not inside:
+    above = number and (low < value or (ends[0] == "[" and value == low))
+    below = number and (value < high or (ends[1] == "]" and value == high))
+    if not (above and below and abs(value) < float("inf")):
         what = "an integer" if integer else "a number"
         what = what if also is None else f"{also!r} or {what}"
         upper = f"{high:g}{ends[1]}" if high < float("inf") else "inf)"
