@@ -74,9 +74,10 @@ def test_update(run, tmp_path, monkeypatch):
     assert own > 10 * abs(other)
     assert after.made_by["users_digest"] == before.made_by["users_digest"]
     assert read_plays("g").nnz == len(more)
-    wrong = ("--update", "f", "--alpha", 3, "--overwrite")
-    result = run("fit-cf", "all.csv", "-o", "g", *wrong, code=cli.USAGE)
-    assert "they stay those of f" in result.stderr
+    for setting in (("--alpha", 3), ("--factors", 40), ("--confidence", "log")):
+        wrong = ("--update", "f", *setting, "--overwrite")
+        result = run("fit-cf", "all.csv", "-o", "g", *wrong, code=cli.USAGE)
+        assert "they stay those of f" in result.stderr
 
 
 def test_master_is_of_spark(run, tmp_path):

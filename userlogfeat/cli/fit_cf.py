@@ -10,7 +10,6 @@ from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result, print_line
 from userlogfeat.cli.fitting import Fit
 
-N_FACTORS = 40
 # What --tune chooses from. The regularization goes with alpha.
 GRID = {"alpha": [1.0, 3.0, 10.0, 30.0], "n_factors": [10, 20, 40, 80]}
 
@@ -52,15 +51,17 @@ def fit_cf(
     min_users_per_item: opt.MinUsers = 1,
     min_items_per_user: opt.MinItems = 1,
     n_factors: Annotated[
-        int, typer.Option("--factors", min=1, help="Length of a factor.")
-    ] = N_FACTORS,
+        int | None,
+        typer.Option("--factors", min=1, help="Length of a factor.", show_default="40"),
+    ] = None,
     confidence: Annotated[
-        Literal["log", "binary", "linear"],
+        Literal["log", "binary", "linear"] | None,
         typer.Option(
             help="What plays are worth: their logarithm, in units of the median; 1, "
-            "however many; or their number."
+            "however many; or their number.",
+            show_default="log",
         ),
-    ] = "log",
+    ] = None,
     alpha: Annotated[
         float | None,
         typer.Option(
@@ -109,9 +110,13 @@ def fit_cf(
             "--tune works on this machine only. Tune on part of the logs, and pass the "
             "values to --backend spark."
         )
-    changed = n_factors != N_FACTORS or confidence != "log" or fit.settings
-    changed = changed or alpha is not None or regularization is not None
-    if update is not None and (tune or on_spark or changed):
+    settings = opt.given(
+        n_factors=n_factors,
+        alpha=alpha,
+        regularization=regularization,
+        confidence=confidence,
+    )
+    if update is not None and (tune or on_spark or settings or fit.settings):
         raise ValueError(
             "Got --update with --tune, --backend spark or settings of the factors: "
             f"they stay those of {update}. Leave one out."
@@ -120,10 +125,7 @@ def fit_cf(
     opt.session_of(backend, master, conf, spark__ui__showConsoleProgress=bar)
     cf = fit.estimator(
         CFEmbedding,
-        n_factors=n_factors,
-        alpha=alpha,
-        regularization=regularization,
-        confidence=confidence,
+        **settings,
         backend="spark" if on_spark else "implicit",
     )
     plays = columns.read(
