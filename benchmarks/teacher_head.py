@@ -3,7 +3,7 @@
 On development artists of each set, in three folds of artists: the rank of the own
 artist and the cosine of a ridge with every clip or every artist weighing the same, and
 of an MLP of each loss; what ``head="auto"`` chooses, and what that costs. On sealed
-artists, once: the former default, a ridge with clips of equal weight, and the default.
+artists: the former default, a ridge with clips of equal weight, and the default.
 
 With ``--cold``, how well users' histories find the development artists that were taken
 out of the logs, by estimates of each head, and by factors with an audio prior: these
@@ -51,8 +51,9 @@ N_DRAWS = 2  # of artists taken out of the logs
 RARE = 5  # listeners at most
 N_TURNS = 3  # of factors and their estimates
 SEALED_NOTE = (
-    "Looked at once, when the default took the head that ranked best; since then it "
-    "takes an MLP where rank and cosine gain together, chosen on development artists."
+    "The second look at these artists: the first was when the default took the head "
+    "that ranks best. It now takes an MLP where rank and cosine gain together. That "
+    "rule was chosen on development artists, not on what the first look gave."
 )
 MAX_CLIPS = 2_000  # of development artists, a set: drawn at random
 HEADS = {
