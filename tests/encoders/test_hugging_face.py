@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import torch
 
 from userlogfeat.encoders import get_encoder
+from userlogfeat.encoders import hugging_face_speed as speed
 from userlogfeat.encoders.hugging_face import _load_network
 from userlogfeat.encoders.hugging_face_families import Family
-from userlogfeat.encoders.hugging_face_speed import FrameConv1d
+from userlogfeat.encoders.hugging_face_speed import FrameConv1d, _find_blocks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:transformers")
 KINDS = ("wav2vec2", "hubert", "ast", "whisper", "clap")
@@ -195,6 +197,46 @@ def test_a_convolution_as_products(channels, taps, stride, bias):
             x = torch.randn(2, channels, n_samples)
             found = FrameConv1d(convolution)(x)
             torch.testing.assert_close(found, convolution(x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_blocks_behind_the_last_layer_do_not_run(names, kind, precision):
+    encoder, clips = get_encoder(names[kind]), torch.stack([noise(0.5), noise(0.5, 1)])
+    lengths = torch.tensor([8000, 7000])
+    numbered = [name for name in encoder.layer_sizes if "_" in name]
+    with torch.inference_mode():
+        every = encoder.encode(clips, lengths, numbered, precision).layers
+        network = _load_network(
+            encoder.folder, False, encoder._files(), "cpu", precision
+        )
+        blocks, ran = list(_find_blocks(network)), []
+        hooks = [
+            block.register_forward_hook(lambda *_, i=i: ran.append(i))
+            for i, block in enumerate(blocks)
+        ]
+        for i, name in enumerate(numbered):
+            ran.clear()
+            found = encoder.encode(clips, lengths, [name], precision).layers[name]
+            torch.testing.assert_close(found, every[name], atol=1e-6, rtol=1e-6)
+            assert set(ran) == set(range(i))
+    for hook in hooks:
+        hook.remove()
+    assert len(blocks) == 2
+
+
+def test_blocks_of_short_products_run_in_one_thread(names, monkeypatch):
+    """In bf16; a product of the widest layer is 8 x 32 of each frame."""
+    encoder, clip, seconds = get_encoder(names["hubert"]), noise(0.5)[None], []
+    monkeypatch.setattr(
+        speed, "limit_torch", lambda n: seconds.append(n) or ExitStack()
+    )
+    monkeypatch.setattr(speed, "n_threads_for", lambda seconds: seconds)
+    n_frames = encoder.family.n_frames(8000)
+    for precision in ("fp32", "bf16"):
+        with torch.inference_mode():
+            encoder.encode(clip, torch.tensor([8000]), ["layer_1"], precision)
+    assert seconds == [pytest.approx(2 * n_frames * 8 * 32 / 3e11)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

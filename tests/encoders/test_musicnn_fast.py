@@ -158,6 +158,9 @@ def test_only_the_layers_asked_for(network, frames):
     assert list(heard) == ["cnn2", "max_pool"]
     alone = network(frames, STARTS, ("max_pool",))
     assert torch.equal(alone["max_pool"], heard["max_pool"])
+    every = network(frames, STARTS, LAYERS)
+    for name in ("temporal", "cnn1", "cnn2"):  # the stages behind it do not run
+        assert torch.equal(network(frames, STARTS, (name,))[name], every[name])
 
 
 def test_each_frame_has_its_row_and_padding():

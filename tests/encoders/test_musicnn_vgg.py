@@ -77,6 +77,10 @@ def test_every_layer_equals_the_plain_network():
         expected = torch.stack([patch[name] for patch in plain])
         assert expected.shape[1] == size
         assert distance(computed[name], expected) < 1e-5, name
+    behind = network.cnn[3].register_forward_hook(lambda *_: pytest.fail("it ran"))
+    lower = network(frames, starts, ("pool1", "pool3"))
+    behind.remove()
+    assert all(torch.equal(computed[name], x) for name, x in lower.items())
 
 
 @pytest.mark.real

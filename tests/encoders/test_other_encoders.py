@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from userlogfeat import EncoderEmbedder
-from userlogfeat.encoders import get_encoder
+from userlogfeat.encoders import get_encoder, windowed
 
 RATE, FRAME = 8000, 80
 
@@ -70,6 +70,26 @@ def test_clips_of_one_length_go_together():
     network = Levels()
     EncoderEmbedder(network).transform([ramp(1.0), ramp(0.5), ramp(1.0), ramp(0.5)])
     assert network.calls == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("cores", "seconds", "expected"),
+    [
+        (2, [5] * 9, [8, 1]),  # a thread each, and the next where one is free
+        (2, [16] * 3, [1, 1, 1]),  # two would be more than 30 s at once
+        (16, [5] * 7, [6, 1]),  # in two or three threads each
+        (16, [1] * 64 + [12] * 3, [64, 2, 1]),
+        (1, [1, 1], [1, 1]),
+    ],
+)
+def test_passes_at_once(cores, seconds, expected, monkeypatch):
+    monkeypatch.setattr(windowed, "n_cores", lambda: cores)
+    encoder = get_encoder(Levels())
+    passes = [[windowed.Window(0, 0, 0, x * RATE, 0, None)] for x in seconds]
+    assert [len(x) for x in encoder._beside(passes, "cpu")] == [1] * len(seconds)
+    encoder.runs_beside = True
+    assert [len(x) for x in encoder._beside(passes, "cpu")] == expected
+    assert [len(x) for x in encoder._beside(passes, "cuda")] == [1] * len(seconds)
 
 
 def test_a_layer_of_the_name_of_heads():
@@ -191,11 +211,13 @@ def test_torchaudio_that_is_absent(monkeypatch):
 
 def test_a_pipeline_of_torchaudio(monkeypatch):
     """By a stand-in with the interface that its documentation states."""
+    asked = []
 
     class Model(torch.nn.Module):
         def extract_features(self, waveforms, lengths=None, num_layers=None):
             frames = waveforms.unfold(1, 400, 320).mean(2, keepdim=True)
-            return [frames, frames.repeat(1, 1, 1) * 2], None
+            asked.append(num_layers)
+            return [frames, frames.repeat(1, 1, 1) * 2][:num_layers], None
 
     bundle = SimpleNamespace(sample_rate=16000, get_model=Model)
     package, pipelines = ModuleType("torchaudio"), ModuleType("torchaudio.pipelines")
@@ -208,5 +230,7 @@ def test_a_pipeline_of_torchaudio(monkeypatch):
         [clip]
     )
     np.testing.assert_allclose(found, [[0.5, 0.75]], rtol=1e-5)
+    EncoderEmbedder("torchaudio:TINY", layer="layer_1").transform([clip])
+    assert asked == [None, 2, 1]  # layers behind the last that is wanted do not run
     with pytest.raises(ValueError, match=r"expected one of torchaudio's pipelines"):
         get_encoder("torchaudio:NONE")

@@ -10,11 +10,14 @@ Clap           the audio tower of CLAP: 10 s, one row for all of it
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
+from userlogfeat.encoders.hugging_face_speed import until_block
 from userlogfeat.encoders.windowed import pad_windows
 
 if TYPE_CHECKING:
@@ -117,8 +120,9 @@ class Waveforms(Family):
             places = torch.arange(inputs.shape[1], device=inputs.device)
             ends = torch.tensor(lengths, device=inputs.device)
             mask = (places < ends[:, None]).long()
-        found = network(inputs, attention_mask=mask, output_hidden_states=True)
-        return {name: found.hidden_states[_number(name)] for name in layers}
+        run = partial(network, inputs, attention_mask=mask, output_hidden_states=True)
+        states = _run_until(layers, run)[0]
+        return {name: states[_number(name)] for name in layers}
 
 
 class Spectrogram(Family):
@@ -171,14 +175,15 @@ class Spectrogram(Family):
 
         ``pooled`` is the model's own embedding of the window, the same in each frame.
         """
-        found = network(inputs, output_hidden_states=True)
+        run = partial(network, inputs, output_hidden_states=True)
+        states, found = _run_until(layers, run)
         n = self._n_columns()
         encoded = {}
         for name in layers:
             if name == "pooled":
                 encoded[name] = found.pooler_output[:, None].expand(-1, n, -1)
             else:
-                patches = found.hidden_states[_number(name)][:, 2:]  # without 2 tokens
+                patches = states[_number(name)][:, 2:]  # without 2 tokens
                 encoded[name] = patches.unflatten(1, (-1, n)).mean(dim=1)
         return encoded
 
@@ -205,8 +210,9 @@ class Whisper(Family):
         self, network: Any, inputs: Tensor, lengths: list[int], layers: tuple[str, ...]
     ) -> dict[str, Tensor]:
         """Layers (n, n_frames, size): the encoder's input, then each of its layers."""
-        found = network.get_encoder()(inputs, output_hidden_states=True)
-        return {name: found.hidden_states[_number(name)] for name in layers}
+        run = partial(network.get_encoder(), inputs, output_hidden_states=True)
+        states = _run_until(layers, run)[0]
+        return {name: states[_number(name)] for name in layers}
 
 
 class Clap(Family):
@@ -242,11 +248,13 @@ class Clap(Family):
         """Layers (n, 1, size)."""
         tower = getattr(network, "audio_model", network)
         longer = torch.zeros(len(inputs), 1, dtype=torch.bool, device=inputs.device)
-        found = tower(
+        run = partial(
+            tower,
             input_features=inputs,
             is_longer=longer if self.fused else None,
             output_hidden_states=True,
         )
+        states, found = _run_until(layers, run)
         encoded = {}
         for name in layers:
             if name == "pooled":
@@ -255,8 +263,8 @@ class Clap(Family):
                 row = network.audio_projection(found.pooler_output)
                 row = torch.nn.functional.normalize(row, dim=-1)
             else:
-                maps = found.hidden_states[_number(name)]  # n, size, bands, times
-                row = maps.flatten(2).mean(dim=2)
+                x = states[_number(name)]  # n, places, size or n, size, bands, times
+                row = x.mean(dim=1) if x.ndim == 3 else x.flatten(2).mean(dim=2)
             encoded[name] = row[:, None]
         return encoded
 
@@ -296,6 +304,16 @@ def find_family(config: Any, extractor: Any, name: str) -> Family:
         f"waveforms as wav2vec 2.0 does, or one of {', '.join(FAMILIES)}. Wrap it in "
         "an object with sample_rate, layer_sizes and a call (waveforms, lengths)."
     )
+
+
+def _run_until(layers: Sequence[str], run: Callable[[], Any]) -> tuple[Any, Any]:
+    """Hidden states as far as layers need them; the output, if all blocks ran."""
+    numbered = all("_" in name for name in layers)  # others come from the end
+    last = max(map(_number, layers)) if numbered else None
+    with until_block(last) as states:
+        found = run()
+        return found.hidden_states, found
+    return states, None
 
 
 def _standardised(waveform: Tensor) -> Tensor:

@@ -56,6 +56,8 @@ TEMPORAL_LENGTHS, N_TEMPORAL = (128, 64, 32), 51
 N_CNN, CNN_TAPS, N_PENULTIMATE = 64, 7, 200
 
 STEPS = 4  # temporal outputs in one product
+# Stages of the middle that a layer needs; others need all.
+_N_STAGES = {"timbral": 0, "temporal": 0, "cnn1": 1, "cnn2": 2}
 BLOCK_FRAMES = 1024  # columns of a timbral product
 BLOCK_PATCHES = {torch.float32: 32, torch.bfloat16: 64}  # of a temporal product
 SHARED_PATCHES = 128  # at most so many patches share frames
@@ -237,23 +239,26 @@ class Musicnn(nn.Module):
     def _back(self, front, layers):
         """Layers after the front end's (n_patches, 187, 561)."""
         maps = [front]
-        for index, stage in enumerate(self.cnn):
+        n_stages = max(_N_STAGES.get(name, len(self.cnn)) for name in layers)
+        for index, stage in enumerate(self.cnn[:n_stages]):
             z = stage.finish(_convolve_frames(stage.weight, maps[-1]))
             maps.append(z if index == 0 else z + maps[-1])
         found = {}
-        found["max_pool"] = torch.cat([x.amax(1) for x in maps], dim=1)
+        if n_stages == len(self.cnn):
+            found["max_pool"] = torch.cat([x.amax(1) for x in maps], dim=1)
         if set(layers) == {"max_pool"}:
             return found
-        found["mean_pool"] = mean_pool = torch.cat([x.mean(1) for x in maps], dim=1)
+        mean_pool = torch.cat([x.mean(1) for x in maps], dim=1)
         n_timbral = self.layer_sizes["timbral"]
         found["timbral"] = mean_pool[:, :n_timbral]
         found["temporal"] = mean_pool[:, n_timbral : self.n_front]
-        found["cnn1"], found["cnn2"], found["cnn3"] = mean_pool[
-            :, self.n_front :
-        ].split(N_CNN, dim=1)
-        pooled = torch.cat([found["max_pool"], mean_pool], dim=1)
-        found["penultimate"] = self.dense.finish(F.linear(pooled, self.dense.weight))
-        found["taggram"] = self.tags(found["penultimate"]).sigmoid()
+        means = mean_pool[:, self.n_front :].split(N_CNN, dim=1)
+        found.update(zip(("cnn1", "cnn2", "cnn3"), means, strict=False))
+        if n_stages == len(self.cnn):
+            pooled = torch.cat([found["max_pool"], mean_pool], dim=1)
+            dense = self.dense.finish(F.linear(pooled, self.dense.weight))
+            found["mean_pool"], found["penultimate"] = mean_pool, dense
+            found["taggram"] = self.tags(dense).sigmoid()
         return {name: found[name] for name in layers}
 
 

@@ -88,21 +88,31 @@ class Vgg(nn.Module):
     @torch.no_grad()
     def _encode(self, frames, starts, layers):
         within = torch.arange(N_FRAMES, device=frames.device)
-        encoded = self.patch_layers(frames[starts[:, None] + within].float())
+        lower = {f"pool{n}": n for n in range(1, len(POOLS))}  # others need all of it
+        n_stages = max(lower.get(name, len(POOLS)) for name in layers)
+        patches = frames[starts[:, None] + within].float()
+        encoded = self.patch_layers(patches, n_stages)
         return {name: encoded[name] for name in layers}
 
-    def patch_layers(self, patches: Tensor) -> dict[str, Tensor]:
-        """All layers (P, size) of patches (P, 187, 96), without checks of values."""
+    def patch_layers(
+        self, patches: Tensor, n_stages: int = len(POOLS)
+    ) -> dict[str, Tensor]:
+        """Layers (P, size) of patches (P, 187, 96), without checks of values.
+
+        All of them, or ``pool1`` to ``pool{n_stages}``.
+        """
         x = torch.addcmul(self.input_shift, patches, self.input_scale)[:, None]
         layers = {}  # x: P, 128, frames, bands
         for index, (convolution, (size, stride)) in enumerate(
-            zip(self.cnn, POOLS, strict=True)
+            zip(self.cnn[:n_stages], POOLS[:n_stages], strict=True)
         ):
             x = convolution(x.to(convolution.weight.dtype)).float().relu_()
             scale, shift = self.scale[index], self.shift[index]
             x = torch.addcmul(shift[:, None, None], x, scale[:, None, None])
             x = F.max_pool2d(x, size, stride)
             layers[f"pool{index + 1}"] = x.mean((2, 3))
+        if n_stages < len(POOLS):
+            return layers
         layers["pool5"] = x[..., 0].transpose(1, 2).flatten(1)  # P, 128, 2 -> P, 256
         layers["taggram"] = self.tags(layers["pool5"]).sigmoid()
         return layers

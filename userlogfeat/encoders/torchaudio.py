@@ -63,12 +63,13 @@ class TorchaudioEncoder(WindowedEncoder):
     def _encode_windows(self, waveforms, layers, precision):
         inputs, _ = pad_windows(waveforms)  # of one length
         network = _load_network(self.name, str(inputs.device))
+        numbers = {name: int(name.rpartition("_")[2]) - 1 for name in layers}
+        last = 1 + max(numbers.values())  # those behind it do not run
         bf16 = precision == "bf16"
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
             if getattr(_find_bundle(self.name)[0], "_normalize_waveform", False):
                 inputs = torch.nn.functional.layer_norm(inputs, inputs.shape[1:])
-            found, _ = network.extract_features(inputs)
-        numbers = {name: int(name.rpartition("_")[2]) - 1 for name in layers}
+            found, _ = network.extract_features(inputs, num_layers=last)
         return [
             {name: found[number][row].float() for name, number in numbers.items()}
             for row in range(len(inputs))

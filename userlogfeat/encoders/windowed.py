@@ -30,7 +30,7 @@ MOST_PADDING = 1.25  # longest window of a pass, by its shortest, if padding is 
 # second in wav2vec 2.0, should fit its caches. With 30 s a small HuBERT took 28 to 36 %
 # longer in one thread than with 2, and the base one as long.
 PASS_SECONDS = {"cpu": 2.0, "cuda": 960.0}
-# Seconds in all passes that are made side by side; of longer ones each is made alone.
+# Seconds in all passes that are made at once, for memory; a longer one is made alone.
 BESIDE_SECONDS = 30.0
 
 
@@ -235,22 +235,28 @@ class WindowedEncoder:
     def _beside(
         self, passes: Iterable[list[Window]], device: str
     ) -> Iterator[list[list[Window]]]:
-        """Group passes that are made side by side, a thread each; long ones alone."""
+        """Group passes that are made side by side, the longer the fewer at once."""
         several: list[list[Window]] = []
-        most = 4 * n_cores() if self.runs_beside and device == "cpu" else 1
-        for together in passes:
-            longest = together[-1].stop - together[-1].start
-            seconds = self._cost(longest) * len(together) / self.sample_rate
-            alone = seconds > max(PASS_SECONDS["cpu"], BESIDE_SECONDS / n_cores())
-            if several and (alone or len(several) >= most):
+        for together in passes:  # of rising length
+            n_beside = self._n_beside(together) if device == "cpu" else 1
+            # Threads for all cores take the next pass when they are free.
+            most = 4 * n_beside if 1 < n_beside == n_cores() else n_beside
+            if len(several) >= most:
                 yield several
                 several = []
             several.append(together)
-            if alone:
-                yield several
-                several = []
         if several:
             yield several
+
+    def _n_beside(self, together: list[Window]) -> int:
+        """Passes like this one that may be made at once."""
+        if not self.runs_beside:
+            return 1
+        longest = together[-1].stop - together[-1].start
+        seconds = self._cost(longest) * len(together) / self.sample_rate
+        if seconds <= PASS_SECONDS["cpu"]:
+            return n_cores()
+        return max(1, min(n_cores(), int(BESIDE_SECONDS / seconds)))
 
     def _cost(self, n_samples: int) -> int:
         """Samples that the network reads for a window of so many."""
