@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 
 import numpy as np
@@ -60,6 +61,34 @@ def test_a_bar_has_rate_and_estimated_time(monkeypatch):
     assert "clip/s" in text
     assert "inner" in text
     assert text.rstrip().splitlines()[-1].endswith("clip/s]")  # inner ones are gone
+
+
+@pytest.mark.parametrize("size", [(0, 0), (80, 0), (0, 24), None])
+def test_consoles_without_a_size_and_logs_get_lines(monkeypatch, size):
+    """tqdm draws nothing on a console of no rows, as of `script` or a CI."""
+    stream = Terminal() if size else io.StringIO()
+    monkeypatch.setattr(stream, "fileno", lambda: 2)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size(size))
+    monkeypatch.setattr(sys, "stderr", stream)
+    show_progress()
+    for _ in progress_bar(range(3), desc="outer", unit="clip"):
+        list(progress_bar(range(2), desc="inner", unit="epoch"))
+    lines = stream.getvalue().splitlines()
+    assert all(ord(letter) >= 32 for line in lines for letter in line)
+    outer = [line for line in lines if line.startswith("outer: ")]
+    assert ["0% 0/3" in outer[0], "100% 3/3" in outer[-1]] == [True, True]
+    assert outer[-1].endswith("clip/s]")
+    assert sum("inner: 100% 2/2" in line for line in lines) == 3
+    assert len(lines) == 2 * (1 + 3)  # begin and end: within ten seconds no more
+
+
+def test_lines_of_a_log_are_seconds_apart(monkeypatch):
+    monkeypatch.setattr(_progress, "LINE_SECONDS", 0)
+    monkeypatch.setattr(sys, "stderr", log := io.StringIO())
+    list(progress_bar(range(3), asked=True, mininterval=0))
+    assert [line.split()[1] for line in log.getvalue().splitlines()] == [
+        "0/3", "1/3", "2/3", "3/3",
+    ]  # fmt: skip
 
 
 def test_short_steps_print_nothing(monkeypatch):

@@ -2,7 +2,8 @@
 
 Bars are tqdm's, with rate and estimated time, on stderr or in a notebook. They appear
 after two seconds, so short steps print nothing, and nest where steps do. One that was
-asked for appears at once, and stays.
+asked for appears at once, and stays. Where nothing can be written over, as in a log or
+on a console that says it has no width, a bar is a line every ten seconds.
 
 A bar is shown where ``show_progress`` or the environment says so; else on a terminal
 and in notebooks. ``verbose`` of an estimator asks for its bars also elsewhere.
@@ -14,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "USERLOGFEAT_PROGRESS"
 DELAY = 2.0  # seconds before a bar appears
+LINE_SECONDS = 10.0  # at least, between two lines of a bar
 _ON, _OFF = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 _switch: dict[str, bool | None] = {"shown": None}
 
@@ -99,8 +102,12 @@ def progress_bar(
     tqdm
         A context manager.
     """
-    from tqdm.auto import tqdm
+    if _can_write_over():
+        from tqdm.auto import tqdm
 
+        look = {"dynamic_ncols": True}
+    else:
+        tqdm, look = _line_bar(), {"ncols": 0}  # 0: text without a bar
     return tqdm(
         iterable,
         total=total,
@@ -110,7 +117,7 @@ def progress_bar(
         disable=hidden or not is_shown(asked),
         delay=0 if asked else DELAY,
         leave=leave or bool(asked),
-        dynamic_ncols=True,
+        **look,
         **more,
     )
 
@@ -133,6 +140,57 @@ def resumable(advice: str) -> Iterator[None]:
 
 def _is_interactive():
     """Whether people watch: a terminal, or a notebook."""
-    if getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is not None:
+    return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _in_notebook():
+    """Whether IPython runs this."""
+    return (
+        getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)() is not None
+    )
+
+
+def _can_write_over():
+    """Whether a bar can be drawn again on its line; tqdm draws none without a size."""
+    if not _is_interactive():
+        return False
+    try:
+        size = os.get_terminal_size(sys.stderr.fileno())
+    except (
+        AttributeError,
+        OSError,
+        ValueError,
+    ):  # a notebook, or a console of an editor
         return True
-    return sys.stderr is not None and sys.stderr.isatty()
+    return min(size) > 0
+
+
+@cache
+def _line_bar():
+    """The class of bars that print a line for each state that is shown."""
+    from tqdm import tqdm
+
+    class LineBar(tqdm):
+        _printed = (float("-inf"), None)  # when, and at which step
+
+        @staticmethod
+        def status_printer(file):
+            """None: there is no line to write over."""
+
+        def display(self, msg=None, pos=None):
+            if self._time() - self._printed[0] >= LINE_SECONDS:
+                self._print(msg)
+            return True
+
+        def close(self):
+            was_shown = not self.disable and self._printed[1] not in (None, self.n)
+            super().close()
+            if was_shown:
+                self._print(None)
+
+        def _print(self, msg):
+            self._printed = (self._time(), self.n)
+            self.fp.write(f"{msg or self}\n")
+            self.fp.flush()
+
+    return LineBar

@@ -10,10 +10,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from userlogfeat import explore
 from userlogfeat.exploration.serve import make_server
+from userlogfeat.report.page import json_text
 
 EVIL = '<script>document.title="bad"</script>'  # as in conftest
 N = 24
@@ -281,14 +283,86 @@ def test_a_dark_screen_gets_a_dark_page(page):
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def test_ten_thousand_clips_are_drawn_within_a_frame_or_two(page):
-    """Ten thousand points of this page's map: the loop, not the data, is timed."""
-    ms = page.execute_script(
-        """const map = maps[0], start = performance.now();
-        for (let i = 0; i < 417; i++) map.drawNow();  // 24 clips each
-        return performance.now() - start"""
+def test_two_models_stand_side_by_side(browser, kit, planted_clips, tmp_path):
+    _, names, table, catalogue = planted_clips
+    rows = kit.planted(1)
+    other = kit.write_table(tmp_path / "other", names, rows, noise=rows[:, :4])
+    path = tmp_path / "page.html"
+    both = [table, other]
+    explore(both, path, catalogue=catalogue, projection="pca", classifier=None)
+    browser.get(path.as_uri())
+    until(browser, "return document.getElementById('map1').dataset.drawn")
+    assert text(browser, "caption0") == "features: mean, PCA: 24 clips."
+    assert text(browser, "caption1") == "other: mean, PCA: 24 clips."
+    click_on_jazz(browser)
+    said = text(browser, "clip")
+    first, second = said.index("features: mean"), said.index("other: mean")
+    assert first < said.index("Nearest clips") < second
+    assert said.count("Nearest clips") == 2
+    drawn = browser.execute_script("return maps.map(m => m.layer.near[state.chosen])")
+    listed = browser.execute_script(
+        "return [...document.querySelectorAll('#clip [data-clip]')].map(b => "
+        "Number(b.dataset.clip))"
     )
-    assert ms < 2000
+    assert listed == drawn[0] + drawn[1]
+    assert browser.get_log("browser") == []
+
+
+def many(html, n):
+    """The page with each of its clips n times, a little apart."""
+    opened = '<script id="data" type="application/json">'
+    before, _, rest = html.partition(opened)
+    text, _, after = rest.partition("</script>")
+    data = json.loads(text)
+    for key in data["clips"]:
+        data["clips"][key] *= n
+    data["audio"] *= n
+    rng = np.random.default_rng(0)
+    for layer in data["layers"]:
+        for method, places in layer["maps"].items():
+            places = np.tile(places, n) + rng.normal(0, 300, n * len(places))
+            layer["maps"][method] = places.astype(int).tolist()
+        for key in ("near", "far"):
+            layer[key] *= n
+        for key in ("best", "sure"):
+            layer["answers"][key] *= n
+    return before + opened + str(json_text(data)) + "</script>" + after
+
+
+def test_ten_thousand_clips_move_smoothly(browser, planted_clips, tmp_path):
+    """Each action is timed with all that it causes, but for the painting itself."""
+    _, _, table, catalogue = planted_clips
+    page = explore(table, None, catalogue=catalogue, audio="none", layers=["mean"])
+    path = tmp_path / "page.html"
+    path.write_text(many(page.html, 417), "utf-8")
+    browser.get(path.as_uri())
+    until(browser, "return document.getElementById('map0').dataset.drawn")
+    assert "10,008 clips" in text(browser, "caption0")
+    ms = browser.execute_script(
+        """const map = maps[0], search = find("search");
+        const actions = {
+          draw: () => map.drawNow(),
+          hover: () => map.nearestTo(200, 200, 14),
+          zoom: () => { map.zoomBy(1.4); map.drawNow(); },
+          arrow: () => choose(map.next(1, 0)),
+          search: () => {
+            search.value = search.value === "jazz" ? "punk" : "jazz";
+            search.dispatchEvent(new Event("input"));
+          },
+          colour: () => { find("colour").value = "artist"; update(); },
+        };
+        choose(0);
+        return Object.fromEntries(Object.entries(actions).map(([name, act]) => {
+          const times = [0, 1, 2].map(() => {
+            const start = performance.now(); act(); return performance.now() - start;
+          });
+          return [name, Math.min(...times)];
+        }));"""
+    )
+    slow = {name: found for name, found in ms.items() if found > 150}
+    assert slow == {}  # of 2 to 50 ms on two busy cores
+    assert text(browser, "hits").startswith("3336 of 10008 clips found; the first 50")
+    assert browser.get_log("browser") == []
 
 
 def test_the_page_works_as_a_file_without_a_network(browser, planted_clips):

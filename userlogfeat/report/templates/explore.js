@@ -524,10 +524,10 @@ function update() {
 }
 
 const layers = data.layers.map((layer, i) => [String(i), layerName(layer)]);
-const named = data.layers.findIndex((layer) => layer.model === 1 && layer.name === data.layers[widest].name);
-const second = named < 0 ? data.layers.findIndex((layer) => layer.model === 1) : named;
 const widest = data.layers.reduce((best, layer, i) => (
   layer.model === 0 && layer.size > data.layers[best].size ? i : best), 0);
+const named = data.layers.findIndex((layer) => layer.model === 1 && layer.name === data.layers[widest].name);
+const second = named < 0 ? data.layers.findIndex((layer) => layer.model === 1) : named;
 fill(find("layer0"), layers, String(widest));
 fill(find("layer1"), [["", "nothing"], ...layers], second < 0 ? "" : String(second));
 fill(find("method"), Object.keys(data.layers[0].maps).map((name) => [name, METHODS[name]]), Object.keys(data.layers[0].maps)[0]);
