@@ -4,8 +4,9 @@ Logs, histories, catalogues, demographics and tables of published sets are read 
 
 Lines
     A line is a row. The first one that is not blank names the columns; other blank
-    lines are left out. No field goes on in the next line. Each row has as many fields
-    as the first line.
+    lines are left out. No field goes on in the next line, except in published tables
+    that are known to have such fields (``line_breaks=True``: the break becomes a
+    blank). Each row has as many fields as the first line.
 Quotes
     A field that begins with ``"`` ends with the next ``"`` that is not doubled, and
     the separator or the line's end must follow. Further within a field ``"`` is a sign
@@ -25,6 +26,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,14 @@ class TextTable:
         By default "," for .csv, a tab for .tsv, .tab, .txt and .dat.
     columns : list of str, optional
         The names, where the file has no line of them.
+    header_lines : int
+        Number of lines that name the columns: "set/split" has "set" in the first and
+        "split" in the second.
+    line_breaks : bool
+        Whether fields in quotes may go on in the next line.
+    quoted : bool, optional
+        Whether quotes go around fields. By default they do unless the separator is a
+        tab and the first line does not begin with one.
     max_bytes : int, optional
         Maximum length of the file, uncompressed.
 
@@ -82,6 +92,9 @@ class TextTable:
         *,
         separator: str | None = None,
         columns: list[str] | None = None,
+        header_lines: int = 1,
+        line_breaks: bool = False,
+        quoted: bool | None = None,
         max_bytes: float = float("inf"),
     ) -> None:
         self.path = Path(path)
@@ -91,22 +104,24 @@ class TextTable:
                 f"Got separator={separator!r}, expected one ASCII sign such as ';'."
             )
         self._lines = LineBlocks(self.path, max_bytes=max_bytes)
-        self._blocks = iter(self._lines)
-        line, number, rest = self._first_line()
-        self.quoted = self.separator != "\t" or line.startswith(b'"')
-        fields, fault = self._read_line(line)
-        if fault:
-            self._refuse(f"has a line {number}, {shown(line)}, {fault}")
+        self._blocks = _joined(self._lines) if line_breaks else iter(self._lines)
+        lines, rest = self._first_lines(header_lines)
+        number, line = lines[0]
+        if quoted is None:
+            quoted = self.separator != "\t" or line.startswith(b'"')
+        self.quoted = quoted
+        header = [self._header_fields(*numbered) for numbered in lines]
         self._header = None if columns else line
         if columns:
-            if fields == list(columns):
+            if header[0] == list(columns):
                 self._refuse(
-                    f"begins with {', '.join(fields)}, the names that were given for a "
-                    "file without such a line. Leave out columns="
+                    f"begins with {', '.join(columns)}, the names that were given for "
+                    "a file without such a line. Leave out columns="
                 )
             self.names, rest = list(columns), line + b"\n" + rest
         else:
-            self.names, number = [field.strip() for field in fields], number + 1
+            self.names = [_joined_name(parts) for parts in zip_longest(*header)]
+            number = lines[-1][0] + 1
         self._rest = (number, rest)
 
     def read(self, used: list[str]) -> Iterator[pa.Table]:
@@ -138,14 +153,32 @@ class TextTable:
             while pending:
                 yield pending.popleft().result().rename_columns(used)
 
-    def _first_line(self):
-        """Return the first line that is not blank, its number, and the rest."""
-        for number, block in self._blocks:
-            table = block.lstrip(b"\n")
-            if table:
-                line, _, rest = table.partition(b"\n")
-                return line, number + len(block) - len(table), rest
-        self._refuse("is empty, expected a first line with the names of columns")
+    def read_all(self, used: list[str]) -> pa.Table:
+        """Return some columns of all rows at once, as :meth:`read` yields them."""
+        blocks = list(self.read(used))
+        if blocks:
+            return pa.concat_tables(blocks)
+        return pa.table({name: pa.array([], pa.large_string()) for name in used})
+
+    def _first_lines(self, count):
+        """Return the first lines that are not blank, with numbers, and the rest."""
+        lines = []
+        for number, rest in self._blocks:
+            while rest and len(lines) < count:
+                line, _, rest = rest.partition(b"\n")
+                lines += [(number, line)] if line else []
+                number += 1
+            if len(lines) == count:
+                return lines, rest
+        if not lines:
+            self._refuse("is empty, expected a first line with the names of columns")
+        self._refuse(f"ends after {len(lines)} of {count} lines that name its columns")
+
+    def _header_fields(self, number, line):
+        fields, fault = self._read_line(line)
+        if fault:
+            self._refuse(f"has a line {number}, {shown(line)}, {fault}")
+        return fields
 
     def _all_blocks(self):
         if self._rest[1]:
@@ -321,11 +354,7 @@ def read_text(
         As in :class:`TextTable`.
     """
     table = TextTable(path, separator=separator, columns=columns, max_bytes=max_bytes)
-    used = [name for name in table.names if name]
-    blocks = list(table.read(list(dict.fromkeys(used))))
-    if blocks:
-        return pa.concat_tables(blocks)
-    return pa.table({name: pa.array([], pa.large_string()) for name in used})
+    return table.read_all(list(dict.fromkeys(name for name in table.names if name)))
 
 
 def separator_hint(names: list[str]) -> str:
@@ -387,6 +416,32 @@ def suffix_of(path: Path) -> str:
     """Return the suffix that determines the format: ".csv" for plays.csv.gz."""
     is_compressed = path.suffix.lower() in COMPRESSED
     return (Path(path.stem) if is_compressed else path).suffix.lower()
+
+
+def _joined_name(parts):
+    """Join the names of a column from the lines that name it."""
+    return "/".join(part.strip() for part in parts if part and part.strip())
+
+
+def _joined(blocks):
+    """Put rows that go on in next lines on one line; blank lines keep the numbers.
+
+    A row is complete where its quotes are even in number. By a stray quote two rows
+    become one that has too many fields, or quotes that do not match: it is refused.
+    """
+    held, first = [], 1  # the lines of a row that is not complete, and its number
+    for _, block in blocks:
+        rows, n_held = [], len(held)
+        for line in block[:-1].split(b"\n"):
+            held.append(line)
+            if (len(held) > 1) == line.count(b'"') % 2:
+                rows.append(b" ".join(held) + b"\n" * len(held))
+                held = []
+        if rows:
+            yield first, b"".join(rows)
+            first += n_held + block.count(b"\n") - len(held)
+    if held:
+        yield first, b" ".join(held) + b"\n" * len(held)
 
 
 def _odd_quotes(block, separator):

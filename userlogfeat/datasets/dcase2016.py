@@ -36,7 +36,7 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_text
+from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_lines
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -169,15 +169,16 @@ def _read_list(path, n_fields):
         raise FileNotFoundError(
             f"There is no file {str(path)!r}, which belongs to the set. {_AGAIN}"
         )
-    rows = [line.strip().split("\t") for line in read_text(path).splitlines()]
-    rows = [[field.strip() for field in row] for row in rows if row != [""]]
-    for number, row in enumerate(rows, 1):
+    rows = []
+    for number, line in read_lines(path):
+        row = [field.strip() for field in line.strip().split("\t")]
         if len(row) < n_fields:
             raise ValueError(
-                f"Line {number} of {str(path)!r} is {chr(9).join(row)!r}, expected "
-                f"{n_fields} fields separated by tabs."
+                f"Line {number} of {str(path)!r} is {line!r}, expected {n_fields} "
+                "fields separated by tabs."
             )
-    return [row[:n_fields] for row in rows]
+        rows.append(row[:n_fields])
+    return rows
 
 
 def _folds(root, stems):
@@ -216,7 +217,14 @@ def _error_seconds(root, stems):
     if not path.is_file():
         return [None] * len(stems)
     seconds = dict.fromkeys(stems, 0.0)
-    for name, onset, offset in _read_list(path, 3):
+    for name, *times in _read_list(path, 3):
+        try:
+            onset, offset = map(float, times)
+        except ValueError:
+            raise ValueError(
+                f"{str(path)!r} has the times {' and '.join(map(repr, times))} for "
+                f"{name!r}, expected seconds."
+            ) from None
         if _stem(name) in seconds:
-            seconds[_stem(name)] += float(offset) - float(onset)
+            seconds[_stem(name)] += offset - onset
     return list(seconds.values())

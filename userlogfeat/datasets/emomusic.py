@@ -27,16 +27,20 @@ that are not listed are not read. Fields have tabs and spaces around them, and t
 spelling of artists varies. The split is not said to keep artists apart.
 """
 
-import csv
-import io
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._text_tables import TextTable
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_text
+from userlogfeat.datasets.folders import (
+    add_clips,
+    audio_by_name,
+    check_listed_once,
+    find_root,
+)
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -133,14 +137,13 @@ def _annotations(folder):
 
 def _join(info, static):
     """Join the tables: one row a song, in the order of songs_info.csv."""
-    ratings = {}
-    for row in _read_table(static, _STATIC):
-        ratings[_song(row, static)] = tuple(
-            _rating(row, name, static) for name in ("mean_valence", "mean_arousal")
-        )
+    ratings = {
+        song: [_rating(row, name, static) for name in ("mean_valence", "mean_arousal")]
+        for song, row in _songs(static, _STATIC)
+    }
     rows = []
-    for row in _read_table(info, _INFO):
-        song, part = _song(row, info), row["mediaeval 2013 set"].lower()
+    for song, row in _songs(info, _INFO):
+        part = row["mediaeval 2013 set"].lower()
         if part not in SPLIT_NAMES:
             raise ValueError(
                 f"{str(info)!r} puts song {song} into the set {part!r}, expected "
@@ -160,24 +163,28 @@ def _join(info, static):
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _read_table(path, needed):
-    """Read rows as dicts: text stripped of tabs and spaces, names in lower case."""
+def _songs(path, needed):
+    """Return pairs of a song and its row, a dict: text without blanks around it."""
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"There is no file {str(path)!r}; songs_info.csv and "
             "static_annotations.csv of EmoMusic belong into one folder."
         )
-    table = csv.reader(io.StringIO(read_text(path), newline=""))
-    names = [" ".join(name.split()).lower() for name in next(table, [])]
-    lacking = [name for name in needed if name not in names]
+    table = TextTable(path)
+    table.names = [" ".join(name.split()).lower() for name in table.names]
+    lacking = [name for name in needed if name not in table.names]
     if lacking:
         raise ValueError(
             f"{str(path)!r} has no column {lacking[0]!r}; it has "
-            f"{', '.join(names) or 'none'}. Expected the table of EmoMusic (not of "
-            "DEAM, whose songs and columns are others)."
+            f"{', '.join(table.names) or 'none'}. Expected the table of EmoMusic (not "
+            "of DEAM, whose songs and columns are others)."
         )
-    cells = ([cell.strip() for cell in row] for row in table)
-    return [dict(zip(names, row, strict=False)) for row in cells if any(row)]
+    frame = pl.DataFrame(pl.from_arrow(table.read_all(list(needed))))
+    frame = frame.select(pl.all().fill_null("").str.strip_chars())
+    rows = [row for row in frame.iter_rows(named=True) if any(row.values())]
+    songs = [_song(row, path) for row in rows]
+    check_listed_once(pl.Series(songs, dtype=pl.Int64), Path(path), kind="song")
+    return zip(songs, rows, strict=True)
 
 
 def _song(row, path):
@@ -193,11 +200,11 @@ def _rating(row, name, path):
     low, high = RATINGS
     try:
         value = float(row[name])
-    except (KeyError, ValueError):
+    except ValueError:
         value = float("nan")
     if not low <= value <= high:
         raise ValueError(
-            f"{str(path)!r} has {name} {row.get(name)!r} for song {row['song_id']}, "
+            f"{str(path)!r} has {name} {row[name]!r} for song {row['song_id']}, "
             f"expected a mean rating from {low:g} to {high:g}."
         )
     return value

@@ -14,8 +14,8 @@ Layout, of the archives named on github.com/mdeff/fma::
         fma_medium/    000/000002.mp3 ...
 
 ``tracks.csv`` has three header rows: group (album, artist, set, track), column, and
-``track_id``. Small is a part of medium, and ``set/subset`` names the smallest subset of
-a track.
+``track_id``. Notes on tracks, albums and artists have line breaks. Small is a part of
+medium, and ``set/subset`` names the smallest subset of a track.
 
 Splits: ``set/split`` is training, validation or test: 6,400, 800 and 800 clips of
 small, in equal parts of its 8 genres; 19,922, 2,505 and 2,573 of medium, whose 16
@@ -27,16 +27,20 @@ of them in small, that were cut at or beyond the end of their track: ``SHORT_CLI
 Issue 23 reports files that are there twice under two ids.
 """
 
-import csv
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._text_tables import TextTable
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
+from userlogfeat.datasets.folders import (
+    add_clips,
+    audio_by_name,
+    check_listed_once,
+    find_root,
+)
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -57,14 +61,14 @@ SUBSETS = {"small": ("small",), "medium": ("small", "medium")}
 SPLIT_NAMES = {"training": "train", "validation": "validation", "test": "test"}
 # Columns of tracks.csv -> columns of LabelledClips.
 _COLUMNS = {
-    ("track_id", ""): "item",
-    ("track", "genre_top"): "label",
-    ("artist", "name"): "artist",
-    ("album", "id"): "album",
-    ("set", "split"): "split",
-    ("set", "subset"): "subset",
-    ("artist", "id"): "artist_id",
-    ("track", "title"): "title",
+    "track_id": "item",
+    "track/genre_top": "label",
+    "artist/name": "artist",
+    "album/id": "album",
+    "set/split": "split",
+    "set/subset": "subset",
+    "artist/id": "artist_id",
+    "track/title": "title",
 }
 _HEADER_ROWS = 3
 _NO_ALBUM = -1
@@ -153,33 +157,20 @@ def _tracks_file(folder):
 
 def _read_tracks(path):
     """Read the columns that are used, as text, one row a track of any subset."""
-    with open(path, encoding="utf-8", newline="") as file:
-        header = list(islice(csv.reader(file), _HEADER_ROWS))
-    short = len(header) < _HEADER_ROWS
-    if short or not header[2] or header[2][0] != "track_id":
+    table = TextTable(path, separator=",", header_lines=_HEADER_ROWS, line_breaks=True)
+    if table.names[0] != "track_id":
         raise ValueError(
             f"{str(path)!r} does not begin with the three header rows of FMA's "
             "tracks.csv (the third is 'track_id'). raw_tracks.csv is another table, "
             "and a file of 130 bytes is a pointer to one that was not fetched."
         )
-    places = {pair: k for k, pair in enumerate(zip(*header[:2], strict=True))}
-    places["track_id", ""] = 0
-    lacking = ["/".join(pair) for pair in _COLUMNS if pair not in places]
+    lacking = [name for name in _COLUMNS if name not in table.names]
     if lacking:
         raise ValueError(
             f"{str(path)!r} has no column {lacking[0]!r}. Expected FMA's tracks.csv "
             "of May 2017."
         )
-    frame = pl.read_csv(
-        path,
-        has_header=False,
-        skip_rows=_HEADER_ROWS,
-        infer_schema=False,
-        new_columns=[str(k) for k in range(len(header[0]))],
-    )
-    return frame.select(
-        pl.col(str(places[pair])).alias(name) for pair, name in _COLUMNS.items()
-    )
+    return pl.DataFrame(pl.from_arrow(table.read_all(list(_COLUMNS)))).rename(_COLUMNS)
 
 
 def _choose(frame, subset, path):
@@ -195,14 +186,18 @@ def _choose(frame, subset, path):
             else f"no track is of the subset {subset}"
         )
         raise ValueError(f"In {str(path)!r} {fact}. Expected FMA's tracks.csv.")
-    twice = frame.filter(pl.col("item").is_duplicated())
-    if twice.height:
-        raise ValueError(
-            f"In {str(path)!r} track {twice['item'][0]} is listed twice, expected "
-            "once. Were two copies of tracks.csv put together?"
-        )
-    ids = pl.col("item", "album", "artist_id").cast(pl.Int64)
-    frame = frame.with_columns(ids, pl.col("split").replace(SPLIT_NAMES))
+    check_listed_once(frame["item"], path, kind="track")
+    ids = pl.col("item", "album", "artist_id")
+    numbers = frame.select(ids.str.strip_suffix(".0").cast(pl.Int64, strict=False))
+    for name in numbers.columns:
+        odd = frame[name].filter(numbers[name].is_null())
+        if (name == "item" and len(odd)) or odd.null_count() < len(odd):
+            raise ValueError(
+                f"In {str(path)!r} a track has {name} {odd.sort(nulls_last=True)[0]!r},"
+                " expected a number. Expected FMA's tracks.csv."
+            )
+    splits = pl.col("split").replace(SPLIT_NAMES)
+    frame = frame.with_columns(*numbers.get_columns(), splits)
     return frame.with_columns(
         pl.when(pl.col("album") != _NO_ALBUM).then(pl.col("album")).alias("album")
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from userlogfeat._check import check_choice
+from userlogfeat._text_lines import list_lines
 from userlogfeat._typing import PathLike
 from userlogfeat.audio import find_audio
 
@@ -150,13 +151,31 @@ def add_clips(
     return frame, absent
 
 
-def read_text(path: PathLike) -> str:
-    """Read a file as UTF-8, or else as Latin-1, without a byte-order mark."""
-    data = Path(path).read_bytes()
+def read_lines(path: PathLike) -> list[tuple[int, str]]:
+    """Read the lines of a list that are not blank, with their numbers from 1.
+
+    Each is UTF-8, or else Latin-1. Files that are no text are refused.
+    """
+    numbered = enumerate(list_lines(Path(path).read_bytes(), path), 1)
+    return [(number, _text(line)) for number, line in numbered if line.strip()]
+
+
+def check_listed_once(ids: pl.Series, path: Path, *, kind: str) -> None:
+    """Raise a ValueError where a table lists a clip, track or song twice."""
+    twice = ids.filter(ids.is_duplicated())
+    if len(twice):
+        raise ValueError(
+            f"In {str(path)!r} {kind} {twice[0]} is listed twice, expected once. Were "
+            f"two copies of {path.name} put together?"
+        )
+
+
+def _text(line):
+    raw = line.encode("utf-8", "surrogateescape")
     try:
-        return data.decode("utf-8-sig")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return raw.decode("latin-1")
 
 
 def _folders(folder):

@@ -44,7 +44,7 @@ import polars as pl
 from userlogfeat._check import check_choice
 from userlogfeat._ids import examples
 from userlogfeat._typing import ClipIds, PathLike
-from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_text
+from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_lines
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -140,7 +140,7 @@ def _artists(source):
     if isinstance(source, Mapping):
         pairs = list(source.items())
     else:
-        lines = [line.split(":::") for line in read_text(source).splitlines()]
+        lines = [line.split(":::") for _, line in read_lines(source)]
         pairs = [(line[0].strip(), line[1].strip()) for line in lines if len(line) > 1]
     known = {}
     for name, artist in pairs:
@@ -334,8 +334,7 @@ def _read_tracks(path):
     """Read the tracks of a list: the first column of each line."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no list {path}.")
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    return gtzan_tracks([line.split("\t")[0].strip() for line in lines if line.strip()])
+    return gtzan_tracks([line.split("\t")[0].strip() for _, line in read_lines(path)])
 
 
 def _fault_filtered(clips, lists, test):

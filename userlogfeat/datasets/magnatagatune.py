@@ -33,8 +33,14 @@ import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_positive
+from userlogfeat._text_tables import TextTable
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
+from userlogfeat.datasets.folders import (
+    add_clips,
+    audio_by_name,
+    check_listed_once,
+    find_root,
+)
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -148,7 +154,8 @@ def _read_annotations(path):
     """Read the table, all columns as text, and the names of the tags."""
     table = _read_table(path, ("clip_id", "mp3_path"))
     tags = tuple(name for name in table.columns if name not in ("clip_id", "mp3_path"))
-    strange = table.select(tags).filter(~pl.all_horizontal(pl.all().is_in(["0", "1"])))
+    is_tag = pl.col(tags).is_in(["0", "1"]).fill_null(False)
+    strange = table.filter(~pl.all_horizontal(is_tag)) if tags else table
     if strange.height or not tags:
         raise ValueError(
             f"{str(path)!r} has {strange.height} rows with other tags than 0 or 1, in "
@@ -157,16 +164,34 @@ def _read_annotations(path):
     return table, tags
 
 
-def _read_table(path, needed):
-    table = pl.read_csv(path, separator="\t", infer_schema_length=0)
-    lacking = [name for name in needed if name not in table.columns]
+def _read_table(path, keys, columns=None):
+    """Read columns, by default all; keys must be in every row."""
+    table = TextTable(path, separator="\t", quoted=True)
+    lacking = [n for n in (*keys, *(columns or ())) if n not in table.names]
     if lacking:
         raise ValueError(
             f"{str(path)!r} has no column {lacking[0]!r}; it has "
-            f"{', '.join(table.columns[:8])}. Expected the table of Magnatagatune, "
+            f"{', '.join(table.names[:8])}. Expected the table of Magnatagatune, "
             "separated by tabs."
         )
-    return table
+    if columns is None:
+        columns = [name for name in table.names if name not in keys]
+    frame = pl.DataFrame(pl.from_arrow(table.read_all([*keys, *columns])))
+    for name in keys:
+        if frame[name].null_count():
+            raise ValueError(f"{str(path)!r} has a row without {name}.")
+    check_listed_once(frame["clip_id"], path, kind="clip")
+    return frame
+
+
+def _read_info(path):
+    try:
+        return _read_table(path, ("clip_id",), ("artist", "album", "title"))
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Without {path.name}, artists are read from the names of files: "
+            "move it elsewhere to read the set so."
+        ) from error
 
 
 def _most_frequent(table, tags, n_tags):
@@ -188,10 +213,8 @@ def _describe(table, info, tags):
     }
     frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
     if info.is_file():
-        needed = ("clip_id", "artist", "album", "title")
-        known = _read_table(info, needed).select(needed)
         known = table.select("clip_id").join(
-            known.unique("clip_id"), on="clip_id", how="left", maintain_order="left"
+            _read_info(info), on="clip_id", how="left", maintain_order="left"
         )
         frame = frame.with_columns(
             pl.coalesce(known["artist"], frame["artist"]).alias("artist"),
