@@ -6,6 +6,11 @@ VENV ?= .venv
 # Processes that run the tests side by side; 0 runs them in one.
 JOBS ?= auto
 
+# Compiled modules lie apart, also where the environment says to write none: the tests
+# start many processes, and compiling torch and scikit-learn takes each of them 8 s.
+export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python

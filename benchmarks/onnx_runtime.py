@@ -44,11 +44,13 @@ print(loaded - start, time.process_time() - start, peak, "torch" in sys.modules)
 """
 
 
-def fresh(name, weights):
+def fresh(name, weights, environment):
     """Processor seconds of import and of import with a first clip, and peak MiB."""
     script = CHILD.format(name=name, weights=str(weights))
     command = [sys.executable, "-W", "ignore", "-c", script]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    settings = {"env": environment, "check": True, "text": True}
+    subprocess.run(command, capture_output=True, **settings)  # compiles modules
+    answer = subprocess.run(command, capture_output=True, **settings)
     return [float(part) for part in answer.stdout.split()[:3]]
 
 
@@ -87,9 +89,10 @@ def main():
                 embedder.transform(clips)
                 spent = (time.perf_counter() - wall, time.process_time() - cpu)
                 taken[name].append(spent)
-        first = {"torch fp32": fresh("UserLogEmbedder", MODEL)}
+        environment = reporting.installed_environment(folder)
+        first = {"torch fp32": fresh("UserLogEmbedder", MODEL, environment)}
         for precision, file in files.items():
-            first[f"onnxruntime {precision}"] = fresh("OnnxEmbedder", file)
+            first[f"onnxruntime {precision}"] = fresh("OnnxEmbedder", file, environment)
         sizes = {f"onnxruntime {p}": f.stat().st_size / 1e6 for p, f in files.items()}
     medians = {
         name: [median(values) for values in zip(*spent, strict=True)]

@@ -76,9 +76,8 @@ class CustomEncoder(WindowedEncoder):
         with torch.autocast(waveforms.device.type, torch.bfloat16, enabled=bf16):
             found = self.network(waveforms, lengths)
         found = {name: self._check(found, name, len(lengths)) for name in layers}
-        return [
-            {n: x[row].float() for n, x in found.items()} for row in range(len(lengths))
-        ]
+        found = {name: x.float() for name, x in found.items()}
+        return [{n: x[row] for n, x in found.items()} for row in range(len(lengths))]
 
     def _check(self, found: Any, name: str, n_clips: int) -> Tensor:
         x = found.get(name) if isinstance(found, dict) else None

@@ -120,8 +120,9 @@ class HuggingFaceEncoder(WindowedEncoder):
         ):
             found = self.family.forward(network, inputs, lengths, layers)
         counts = [self.family.n_frames(length) for length in lengths]
+        found = {name: x.float() for name, x in found.items()}
         return [
-            {name: x[row, :n].float() for name, x in found.items()}
+            {name: x[row, :n] for name, x in found.items()}
             for row, n in enumerate(counts)
         ]
 

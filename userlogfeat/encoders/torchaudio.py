@@ -70,10 +70,8 @@ class TorchaudioEncoder(WindowedEncoder):
             if getattr(_find_bundle(self.name)[0], "_normalize_waveform", False):
                 inputs = torch.nn.functional.layer_norm(inputs, inputs.shape[1:])
             found, _ = network.extract_features(inputs, num_layers=last)
-        return [
-            {name: found[number][row].float() for name, number in numbers.items()}
-            for row in range(len(inputs))
-        ]
+        frames = {name: found[number].float() for name, number in numbers.items()}
+        return [{n: x[row] for n, x in frames.items()} for row in range(len(inputs))]
 
 
 def _find_bundle(name):

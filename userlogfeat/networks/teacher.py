@@ -8,7 +8,7 @@ A teacher maps log-mel spectrograms of clips to named layers, one row a clip. It
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
@@ -144,8 +144,10 @@ class EncoderTeacher(nn.Module):
         sources = {name: self._sources(name) for name in chain(*wanted)}
         own_pooling = [name for name in layers if name not in heads]
         names = tuple(dict.fromkeys(chain(*sources.values())))
-        keep_frames = pooling is None and bool(own_pooling)
-        found = self._encode(clips, names, keep_frames)
+        poolings = {pooling} if own_pooling else set()
+        if len(own_pooling) < len(layers):
+            poolings.add(self.head_pooling)
+        found = self._encode(clips, names, poolings)
 
         def pooled_rows(name, pooling):
             parts = zip(*(found[source] for source in sources[name]), strict=True)
@@ -169,12 +171,12 @@ class EncoderTeacher(nn.Module):
             return (name,)
         return averaged_layers(self.encoder)
 
-    def _encode(self, clips, layers, keep_frames):
+    def _encode(self, clips, layers, poolings):
         """Frames (n_frames, size) of every clip, or what pools them, by layer."""
         if self.front_end is not None:
             clips = to_log_mels(self.front_end, clips)
-        elif not keep_frames and hasattr(self.encoder, "iter_windows"):
-            return self._pool_windows(clips, layers)
+        elif None not in poolings and hasattr(self.encoder, "iter_windows"):
+            return self._pool_windows(clips, layers, poolings)
         frames = {name: [None] * len(clips) for name in layers}
         for rows in rows_of_similar_length(clips):
             encoding = self._encode_together([clips[row] for row in rows], layers)
@@ -183,9 +185,9 @@ class EncoderTeacher(nn.Module):
                     frames[name][row] = values.float()
         return frames
 
-    def _pool_windows(self, clips, layers):
+    def _pool_windows(self, clips, layers, poolings):
         """Statistics of the frames of every clip, window by window."""
-        pools = {name: [FramePool() for _ in clips] for name in layers}
+        pools = {name: [FramePool(poolings) for _ in clips] for name in layers}
         for row, _, frames in self.encoder.iter_windows(clips, layers, self.precision):
             for name, values in frames.items():
                 pools[name][row].add(values.float())
@@ -438,29 +440,39 @@ def pool_frames(
 
 
 class FramePool:
-    """Mean, maximum and variance of frames that come in parts.
+    """What poolings need of frames that come in parts: mean, variance, maximum.
 
     The variance of two parts is that of Chan, Golub & LeVeque (1983), which loses no
     digits: deviations are taken from the mean of each part.
+
+    Parameters
+    ----------
+    poolings : collection of {"mean", "max", "meanstd"}
+        Those that `pool` will be asked for. No other statistic is computed: each is a
+        few calls for every layer of every clip, which a GPU starts one after the other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, poolings: Collection[str]) -> None:
+        self.poolings = poolings
         self.n_frames = 0
 
     def add(self, frames: Tensor) -> None:
         """Add frames (n_frames, size)."""
-        n = len(frames)
+        n, first = len(frames), self.n_frames == 0
         if n == 0:
             return
-        mean, highest = frames.mean(0), frames.amax(0)
-        squares = (frames - mean).square().sum(0)
-        if self.n_frames:
-            total = self.n_frames + n
-            change = mean - self.mean
-            squares += self.squares + change.square() * (self.n_frames * n / total)
-            mean = self.mean + change * (n / total)
-            highest = torch.maximum(highest, self.highest)
-        self.mean, self.highest, self.squares = mean, highest, squares
+        if "max" in self.poolings:
+            highest = frames.amax(0)
+            self.highest = highest if first else torch.maximum(self.highest, highest)
+        if {"mean", "meanstd"} & set(self.poolings):
+            mean, total = frames.mean(0), self.n_frames + n
+            change = None if first else mean - self.mean
+            self.mean = mean if first else self.mean + change * (n / total)
+        if "meanstd" in self.poolings:
+            squares = (frames - mean).square().sum(0)
+            if not first:
+                squares += change.square() * (self.n_frames * n / total) + self.squares
+            self.squares = squares
         self.n_frames += n
 
     def pool(self, pooling: Literal["mean", "max", "meanstd"] | None) -> Tensor:
