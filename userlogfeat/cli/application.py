@@ -5,11 +5,14 @@ errors become a line and an exit code, notes on licences come last, and the resu
 printed for people or, with ``--json``, for machines.
 """
 
+import copy
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
@@ -35,8 +38,11 @@ class App(typer.Typer):
     ) -> Callable[[Callable], Callable]:
         """Make a function a command, with ``--json`` and ``--quiet``.
 
-        A parameter whose type is a dataclass, such as :class:`options.LogColumns`,
-        stands for the options that are its fields.
+        The function's docstring is the help: its first paragraphs, the texts of its
+        parameters, and at the end its examples, line by line. A parameter without a
+        default is an argument, one with a default an option. One whose type is a
+        dataclass, such as :class:`options.LogColumns`, stands for the options that are
+        its fields.
 
         Parameters
         ----------
@@ -46,11 +52,11 @@ class App(typer.Typer):
             Message on the work that is kept where a signal stops the command. It may
             name arguments: "What was done is kept in {output}."
         **settings
-            For Typer: ``epilog``, the end of the help.
+            For Typer.
         """
-        register = super().command(name, **settings)
 
         def decorate(function):
+            described, texts = _documented(function)
             own = _parameters(function)
             groups = {p.name: p.annotation for p in own if is_dataclass(p.annotation)}
 
@@ -66,12 +72,12 @@ class App(typer.Typer):
                 raise typer.Exit(code)
 
             parameters = [
-                option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+                _as_option(option, texts)
                 for p in own
                 for option in (_parameters(groups[p.name]) if p.name in groups else [p])
             ]
             command.__signature__ = inspect.Signature([*parameters, *_OF_ALL])
-            register(command)
+            super(App, self).command(name, **described, **settings)(command)
             return function
 
         return decorate
@@ -79,6 +85,36 @@ class App(typer.Typer):
 
 def _parameters(function):
     return inspect.signature(function, eval_str=True).parameters.values()
+
+
+def _documented(function):
+    """Help and epilog of a command, and the texts of its parameters."""
+    parts = re.split(r"\n*^(\w+)\n-+\n", inspect.getdoc(function), flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    found = re.findall(r"^(\w+)\n((?: .+\n?)+)", sections.get("Parameters", ""), re.M)
+    texts = {name: " ".join(text.split()) for name, text in found}
+    epilog = None
+    if "Examples" in sections:  # \b: lines are printed as they are
+        paragraphs = f"Examples:\n{sections['Examples']}".split("\n\n")
+        epilog = "\n\n".join(f"\b\n{lines}" for lines in paragraphs)
+    return {"help": parts[0], "epilog": epilog}, texts
+
+
+def _as_option(option, texts):
+    """The parameter for Typer: with its text, and its paths as they are given."""
+    kind, info = option.annotation, None
+    if get_origin(kind) is Annotated:
+        kind, info = get_args(kind)
+    elif option.default is option.empty:
+        info = typer.Argument()
+    info = copy.copy(info or typer.Option())
+    info.help = texts.get(option.name, info.help)
+    if isinstance(info, typer.models.ArgumentInfo):
+        info.metavar = info.metavar or option.name.upper()
+    if Path in (kind, *get_args(kind)):
+        info.parser = opt.path_of
+    kind = Annotated[kind, info]
+    return option.replace(kind=option.KEYWORD_ONLY, annotation=kind)
 
 
 _LISTED_CODES = "\n".join(f"  {code:3}  {what}" for code, what in EXIT_CODES.items())

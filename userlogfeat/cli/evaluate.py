@@ -14,46 +14,14 @@ from userlogfeat.cli.recommend import Compared
 HISTORY = 0.5  # part of a held-out user's plays that embeds the user
 
 
-@app.command(
-    epilog="""\b
-Examples:
-  userlogfeat split plays.csv -o parts --by plays
-  userlogfeat split plays.csv -o parts --by time --time played_at --since 2024-03-01
-  userlogfeat fit-cf parts/train.parquet -o factors --count count
-  userlogfeat evaluate factors parts/test.parquet
-
-\b
---by plays     a random part of each user's plays is held out
-     latest    each user's own latest plays (--time)
-     time      all items that a user first plays from a moment on: --since, or by
-               --test-size (--time)
-     users     users of whom training knows nothing; half of their plays are their
-               history: evaluate --history parts/test_history.parquet
-     items     items that nobody has played in training; with --catalogue, all of an
-               artist: evaluate --items FEATURES
-
-\b
-OUTPUT gets train.parquet, test.parquet and, with --validation-size, validation.parquet:
-one row a pair of user and item, with its count. With latest and time a pair is where
-its first play is; plays of it that are as late as those of the next part do not
-count.""",
-)
+@app.command()
 def split(
     logs: opt.Logs,
     output: opt.Output,
-    by: Annotated[
-        Literal["plays", "latest", "time", "users", "items"],
-        typer.Option(help="What is held out; see below."),
-    ] = "plays",
-    test_size: Annotated[
-        float, typer.Option(min=0, max=1, help="Part that is held out for the test.")
-    ] = 0.2,
-    validation_size: Annotated[
-        float, typer.Option(min=0, max=1, help="Part for choices before the test.")
-    ] = 0.0,
-    since: Annotated[
-        str | None, typer.Option(help="Of --by time: date or number; the test's start.")
-    ] = None,
+    by: Literal["plays", "latest", "time", "users", "items"] = "plays",
+    test_size: Annotated[float, typer.Option(min=0, max=1)] = 0.2,
+    validation_size: Annotated[float, typer.Option(min=0, max=1)] = 0.0,
+    since: str | None = None,
     *,
     named: opt.LogColumns,
     time: opt.Time = None,
@@ -64,7 +32,40 @@ def split(
     random_state: opt.Seed = 0,
     overwrite: opt.Overwrite = False,
 ) -> Result:
-    """Split logs into plays to train on, and plays to evaluate with."""
+    """Split logs into plays to train on, and plays to evaluate with.
+
+    Parameters
+    ----------
+    by
+        What is held out; see below.
+    test_size
+        Part that is held out for the test.
+    validation_size
+        Part for choices before the test.
+    since
+        Of --by time: date or number; the test's start.
+
+    Examples
+    --------
+      userlogfeat split plays.csv -o parts --by plays
+      userlogfeat split plays.csv -o parts --by time --time played_at --since 2024-03-01
+      userlogfeat fit-cf parts/train.parquet -o factors --count count
+      userlogfeat evaluate factors parts/test.parquet
+
+    --by plays     a random part of each user's plays is held out
+         latest    each user's own latest plays (--time)
+         time      all items that a user first plays from a moment on: --since, or by
+                   --test-size (--time)
+         users     users of whom training knows nothing; half of their plays are their
+                   history: evaluate --history parts/test_history.parquet
+         items     items that nobody has played in training; with --catalogue, all of an
+                   artist: evaluate --items FEATURES
+
+    OUTPUT gets train.parquet, test.parquet and, with --validation-size,
+    validation.parquet: one row a pair of user and item, with its count. With latest and
+    time a pair is where its first play is; plays of it that are as late as those of the
+    next part do not count.
+    """
     from userlogfeat._files import fill_folder
     from userlogfeat.evaluation import recommendation_splits as splits
 
@@ -223,69 +224,55 @@ def _write(path, pairs, plays):
     pl.DataFrame(columns | {"count": pairs.data}).write_parquet(path)
 
 
-@app.command(
-    epilog="""\b
-Examples:
-  userlogfeat evaluate factors parts/test.parquet
-  userlogfeat evaluate users parts/test.parquet --history parts/test_history.parquet
-  userlogfeat evaluate metric parts/test.parquet --items features \\
-      --catalogue tracks.csv
-  userlogfeat evaluate factors parts/test.parquet -k 10 -k 50 --json \\
-      --at-least ndcg@10=0.2                       in CI: exit code 4 if it is lower
-
-\b
-All items of USERS, or of --items, are ranked for each user with held-out plays, but for
-those that the user has played before. Columns: the mean over users with its 95 %
-interval, and the same metric of a list of the most popular items, which a model should
-beat. `userlogfeat split` makes HELD_OUT.""",
-)
+@app.command()
 def evaluate(
     users: opt.Users,
-    held_out: Annotated[
-        Path, opt.path_argument("HELD_OUT", "Logs of plays that training did not have.")
-    ],
-    items: Annotated[
-        list[Path] | None,
-        opt.path_option(
-            help="Feature table, audio or factors to rank; may be repeated. "
-            "Default: the items of USERS"
-        ),
-    ] = None,
-    k: Annotated[
-        list[int] | None,
-        typer.Option(
-            "-k", min=1, help="Length of a list; may be repeated. Default: 10"
-        ),
-    ] = None,
-    exclude: Annotated[
-        Path | None,
-        opt.path_option(help="Further logs: what was played by them is not ranked."),
-    ] = None,
-    history: Annotated[
-        Path | None,
-        opt.path_option(help="Logs of new users, whom training did not see."),
-    ] = None,
-    at_least: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METRIC=VALUE",
-            help="Exit with code 4 if a mean is lower; may be repeated.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        opt.path_option(
-            "--output",
-            "-o",
-            help="A .parquet, .csv or .tsv file: metrics of each user.",
-        ),
-    ] = None,
+    held_out: Path,
+    items: list[Path] | None = None,
+    k: Annotated[list[int] | None, typer.Option("-k", min=1)] = None,
+    exclude: Path | None = None,
+    history: Path | None = None,
+    at_least: Annotated[list[str] | None, typer.Option(metavar="METRIC=VALUE")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
     *,
     columns: opt.LogColumns,
     compared: Compared,
     overwrite: opt.Overwrite = False,
 ) -> Result:
-    """Evaluate how well a model ranks held-out plays."""
+    r"""Evaluate how well a model ranks held-out plays.
+
+    Parameters
+    ----------
+    held_out
+        Logs of plays that training did not have.
+    items
+        Feature table, audio or factors to rank; may be repeated. Default: the items of
+        USERS
+    k
+        Length of a list; may be repeated. Default: 10
+    exclude
+        Further logs: what was played by them is not ranked.
+    history
+        Logs of new users, whom training did not see.
+    at_least
+        Exit with code 4 if a mean is lower; may be repeated.
+    output
+        A .parquet, .csv or .tsv file: metrics of each user.
+
+    Examples
+    --------
+      userlogfeat evaluate factors parts/test.parquet
+      userlogfeat evaluate users parts/test.parquet --history parts/test_history.parquet
+      userlogfeat evaluate metric parts/test.parquet --items features \
+          --catalogue tracks.csv
+      userlogfeat evaluate factors parts/test.parquet -k 10 -k 50 --json \
+          --at-least ndcg@10=0.2                       in CI: exit code 4 if it is lower
+
+    All items of USERS, or of --items, are ranked for each user with held-out plays, but
+    for those that the user has played before. Columns: the mean over users with its
+    95 % interval, and the same metric of a list of the most popular items, which a
+    model should beat. `userlogfeat split` makes HELD_OUT.
+    """
     import numpy as np
     from scipy import sparse
 

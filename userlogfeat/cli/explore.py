@@ -13,102 +13,93 @@ from userlogfeat.cli.console import Result, print_line
 from userlogfeat.cli.errors import check_file
 
 
-@app.command(
-    kept="Features beside the page of --output are kept: run the same again.",
-    epilog="""\b
-Examples:
-  userlogfeat explore features -o page.html --catalogue tracks.csv --label genre
-  userlogfeat explore features --serve
-  userlogfeat explore lastfm-mpd-musicnn my_music/ -o page.html --audio embed
-  userlogfeat explore teacher -o page.html --catalogue tracks.csv \\
-      --compare lastfm-mpd-musicnn --factors factors
-
-\b
-The page is one file, which fetches nothing. It colours clips by label, artist, the
-classifier's answers and errors; a click plays a clip and lists the nearest ones.""",
-)
+@app.command(kept="Features beside the page of --output are kept: run the same again.")
 def explore(
-    source: Annotated[
-        str, typer.Argument(metavar="TABLE|MODEL", help="Feature table, or model.")
-    ],
+    source: Annotated[str, typer.Argument(metavar="TABLE|MODEL")],
     clips: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[FILES|FOLDERS]",
-            help="Audio for a model. Default: the clips of --catalogue",
-        ),
+        list[str] | None, typer.Argument(metavar="[FILES|FOLDERS]")
     ] = None,
-    output: Annotated[
-        Path | None, opt.path_option("--output", "-o", help="The HTML file to write.")
-    ] = None,
-    serve: Annotated[
-        bool, typer.Option("--serve", help="Show it on localhost until Ctrl-C.")
-    ] = False,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of --serve; 0 is a free one.")
-    ] = 0,
-    compare: Annotated[
-        str | None, typer.Option(metavar="TABLE|MODEL", help="Show it side by side.")
-    ] = None,
-    audio: Annotated[
-        Literal["link", "embed", "none"],
-        typer.Option(
-            help="link: to the files here. embed: excerpts, so that the page can be "
-            "passed on."
-        ),
-    ] = "link",
-    max_megabytes: Annotated[
-        float, typer.Option(min=0.1, help="Limit of embedded audio.")
-    ] = 25,
-    layer: Annotated[
-        list[str] | None, typer.Option(help="Layer to show; may be repeated.")
-    ] = None,
-    projection: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", help="pca, tsne or umap; may be repeated. Default: t-SNE and PCA"
-        ),
-    ] = None,
-    max_clips: Annotated[
-        int, typer.Option(min=3, help="Of more, a random sample is shown.")
-    ] = 10_000,
-    catalogue: Annotated[
-        Path | None, opt.path_option(help="Labels and artists of the clips.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    serve: Annotated[bool, typer.Option("--serve")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 0,
+    compare: Annotated[str | None, typer.Option(metavar="TABLE|MODEL")] = None,
+    audio: Literal["link", "embed", "none"] = "link",
+    max_megabytes: Annotated[float, typer.Option(min=0.1)] = 25,
+    layer: list[str] | None = None,
+    projection: Annotated[list[str] | None, typer.Option("--map")] = None,
+    max_clips: Annotated[int, typer.Option(min=3)] = 10_000,
+    catalogue: Path | None = None,
     clip: opt.Clip = "clip",
-    catalogue_item: Annotated[
-        str | None, typer.Option(help="CATALOGUE's column of items. Default: item")
-    ] = None,
+    catalogue_item: str | None = None,
     artist: opt.Artist = None,
-    label: Annotated[
-        str | None, typer.Option(help="CATALOGUE's column of labels. Default: label")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="CATALOGUE's column of train and test. Default: split"),
-    ] = None,
-    colour: Annotated[
-        list[str] | None,
-        typer.Option(help="Other column of CATALOGUE to colour by; may be repeated."),
-    ] = None,
-    factors: Annotated[
-        Path | None,
-        opt.path_option(
-            help="Folder of fit-cf that the model was trained on: artists whose "
-            "listeners would like a clip."
-        ),
-    ] = None,
-    names: Annotated[
-        Path | None, opt.path_option(help="Table of names of the items of --factors.")
-    ] = None,
-    names_id: Annotated[str, typer.Option(help="Its column of items.")] = "item",
-    names_name: Annotated[str, typer.Option(help="Its column of names.")] = "name",
+    label: str | None = None,
+    split: str | None = None,
+    colour: list[str] | None = None,
+    factors: Path | None = None,
+    names: Path | None = None,
+    names_id: str = "item",
+    names_name: str = "name",
     seed: opt.Seed = 0,
     overwrite: opt.Overwrite = False,
 ) -> Result | None:
-    """Write a page with a map of the clips: to see, to play, to search, to compare.
+    r"""Write a page with a map of the clips: to see, to play, to search, to compare.
 
     A model embeds audio first, and keeps the features beside the page: PAGE.features.
+
+    Parameters
+    ----------
+    source
+        Feature table, or model.
+    clips
+        Audio for a model. Default: the clips of --catalogue
+    output
+        The HTML file to write.
+    serve
+        Show it on localhost until Ctrl-C.
+    port
+        Of --serve; 0 is a free one.
+    compare
+        Show it side by side.
+    audio
+        link: to the files here. embed: excerpts, so that the page can be passed on.
+    max_megabytes
+        Limit of embedded audio.
+    layer
+        Layer to show; may be repeated.
+    projection
+        pca, tsne or umap; may be repeated. Default: t-SNE and PCA
+    max_clips
+        Of more, a random sample is shown.
+    catalogue
+        Labels and artists of the clips.
+    catalogue_item
+        CATALOGUE's column of items. Default: item
+    label
+        CATALOGUE's column of labels. Default: label
+    split
+        CATALOGUE's column of train and test. Default: split
+    colour
+        Other column of CATALOGUE to colour by; may be repeated.
+    factors
+        Folder of fit-cf that the model was trained on: artists whose listeners would
+        like a clip.
+    names
+        Table of names of the items of --factors.
+    names_id
+        Its column of items.
+    names_name
+        Its column of names.
+
+    Examples
+    --------
+      userlogfeat explore features -o page.html --catalogue tracks.csv --label genre
+      userlogfeat explore features --serve
+      userlogfeat explore lastfm-mpd-musicnn my_music/ -o page.html --audio embed
+      userlogfeat explore teacher -o page.html --catalogue tracks.csv \
+          --compare lastfm-mpd-musicnn --factors factors
+
+    The page is one file, which fetches nothing. It colours clips by label, artist, the
+    classifier's answers and errors; a click plays a clip and lists the nearest ones.
     """
     from userlogfeat.exploration.page import explore as write_page
     from userlogfeat.exploration.page import load_names, serve_explorer

@@ -10,36 +10,33 @@ from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
 
 
-@app.command(
-    epilog="""\b
-Examples:
-  userlogfeat export lastfm-mpd-musicnn -o model.onnx
-  userlogfeat export teacher -o teacher.onnx --precision int8
-
-\b
-Then, where torch is not installed:
-  userlogfeat extract my_music/ -o features --weights model.onnx"""
-)
+@app.command()
 def export(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="Bundled name, folder, hub owner/model, or a plain musicnn.",
-        ),
-    ],
-    output: Annotated[
-        Path, opt.path_option("--output", "-o", help="The .onnx file to write.")
-    ],
-    precision: Annotated[
-        Literal["fp32", "fp16", "int8"],
-        typer.Option(help="Of the weights; fp16: half the size; int8: less exact."),
-    ] = "fp32",
+    model: str,
+    output: Annotated[Path, typer.Option("--output", "-o")],
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
     overwrite: opt.Overwrite = False,
 ) -> Result:
     """Write a saved model as an ONNX file, from waveforms to all layers.
 
     onnxruntime runs the file beside torch before it is in its place.
+
+    Parameters
+    ----------
+    model
+        Bundled name, folder, hub owner/model, or a plain musicnn.
+    output
+        The .onnx file to write.
+    precision
+        Of the weights; fp16: half the size; int8: less exact.
+
+    Examples
+    --------
+      userlogfeat export lastfm-mpd-musicnn -o model.onnx
+      userlogfeat export teacher -o teacher.onnx --precision int8
+
+    Then, where torch is not installed:
+      userlogfeat extract my_music/ -o features --weights model.onnx
     """
     from userlogfeat.export import export_onnx
 

@@ -18,96 +18,81 @@ from userlogfeat.cli.errors import SOME_FAILED
 DEFAULT_LAYERS = ["max_pool", "embedding"]
 
 
-@app.command(
-    kept="What was done is kept in {output}: run the same again.",
-    epilog="""\b
-Examples:
-  userlogfeat extract song.mp3 more/ -o features
-  find . -name '*.flac' -print0 | userlogfeat extract --list - --null -o features
-  userlogfeat extract --list clips.txt -o features --layer max_pool --jobs 4
-  userlogfeat extract more/ -o features --encoder hf:facebook/hubert-base-ls960
-  userlogfeat extract /shared/music -o /shared/features --backend spark \\
-      --master spark://host:7077
-
-\b
-Then, in Python:
-  FeatureLookup("features").transform(["song.mp3"])
-  polars.read_parquet("features/*.parquet")""",
-)
+@app.command(kept="What was done is kept in {output}: run the same again.")
 def extract(
     output: opt.Output,
     sources: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="FILES|FOLDERS", help="Folders are walked for audio."),
+        list[str] | None, typer.Argument(metavar="FILES|FOLDERS")
     ] = None,
-    list_file: Annotated[
-        str | None,
-        typer.Option("--list", help='File with one path a line; "-" reads stdin.'),
-    ] = None,
-    relative_to: Annotated[
-        Path | None,
-        opt.path_option(
-            help="Name rows by their path from this folder, however it is given: one "
-            "row a file, and the table can move with its audio."
-        ),
-    ] = None,
-    null: Annotated[
-        bool, typer.Option("--null", help="NUL ends the paths of --list, not newline.")
-    ] = False,
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="Bundled name (`userlogfeat weights`), folder, hub owner/model, "
-            "a plain musicnn, such as MSD_musicnn, or an exported model.onnx."
-        ),
-    ] = "lastfm-mpd-musicnn",
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="A pretrained encoder in place of --weights: hf:owner/model, "
-            "hf:FOLDER, torchaudio:NAME, onnx:FILE, MSD_musicnn."
-        ),
-    ] = None,
-    pooling: Annotated[
-        Literal["mean", "max", "meanstd"],
-        typer.Option(help="Of an encoder's frames over the clip."),
-    ] = "mean",
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Layer to keep; may be repeated. Default: max_pool, embedding, "
-            "those that the model has; the encoder's own, or all by --layer all."
-        ),
-    ] = None,
+    list_file: Annotated[str | None, typer.Option("--list")] = None,
+    relative_to: Path | None = None,
+    null: Annotated[bool, typer.Option("--null")] = False,
+    weights: str = "lastfm-mpd-musicnn",
+    encoder: str | None = None,
+    pooling: Literal["mean", "max", "meanstd"] = "mean",
+    layer: list[str] | None = None,
     duration: opt.Duration = None,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     batch_size: opt.BatchSize = 16,
     n_jobs: opt.Jobs = 2,
-    on_error: Annotated[
-        Literal["row", "raise"],
-        typer.Option(help="A bad file makes a row, or ends the run."),
-    ] = "row",
-    on_locked: Annotated[
-        Literal["error", "wait"],
-        typer.Option(help="While another process writes to OUTPUT."),
-    ] = "error",
-    retry_failed: Annotated[
-        bool, typer.Option(help="Try clips again that failed in an earlier run.")
-    ] = True,
+    on_error: Literal["row", "raise"] = "row",
+    on_locked: Literal["error", "wait"] = "error",
+    retry_failed: bool = True,
     backend: opt.Backend = "local",
     master: opt.Master = None,
     conf: opt.Conf = None,
-    clips_per_task: Annotated[
-        int | None,
-        typer.Option(min=1, help="Files of a Spark task. Default: 16 to 64."),
-    ] = None,
+    clips_per_task: Annotated[int | None, typer.Option(min=1)] = None,
 ) -> Result:
-    """Extract features of audio files into a table of Parquet parts.
+    r"""Extract features of audio files into a table of Parquet parts.
 
     Run the same command again after any stop: it does what is missing. Files that
     changed, and files that failed, are done again. A path is the row's name just as it
     is given, or as --relative-to has it.
+
+    Parameters
+    ----------
+    sources
+        Folders are walked for audio.
+    list_file
+        File with one path a line; "-" reads stdin.
+    relative_to
+        Name rows by their path from this folder, however it is given: one row a file,
+        and the table can move with its audio.
+    null
+        NUL ends the paths of --list, not newline.
+    weights
+        Bundled name (`userlogfeat weights`), folder, hub owner/model, a plain musicnn,
+        such as MSD_musicnn, or an exported model.onnx.
+    encoder
+        A pretrained encoder in place of --weights: hf:owner/model, hf:FOLDER,
+        torchaudio:NAME, onnx:FILE, MSD_musicnn.
+    pooling
+        Of an encoder's frames over the clip.
+    layer
+        Layer to keep; may be repeated. Default: max_pool, embedding, those that the
+        model has; the encoder's own, or all by --layer all.
+    on_error
+        A bad file makes a row, or ends the run.
+    on_locked
+        While another process writes to OUTPUT.
+    retry_failed
+        Try clips again that failed in an earlier run.
+    clips_per_task
+        Files of a Spark task. Default: 16 to 64.
+
+    Examples
+    --------
+      userlogfeat extract song.mp3 more/ -o features
+      find . -name '*.flac' -print0 | userlogfeat extract --list - --null -o features
+      userlogfeat extract --list clips.txt -o features --layer max_pool --jobs 4
+      userlogfeat extract more/ -o features --encoder hf:facebook/hubert-base-ls960
+      userlogfeat extract /shared/music -o /shared/features --backend spark \
+          --master spark://host:7077
+
+    Then, in Python:
+      FeatureLookup("features").transform(["song.mp3"])
+      polars.read_parquet("features/*.parquet")
     """
     from userlogfeat.extraction import extract as extract_clips
 

@@ -20,40 +20,13 @@ class ArtistsFit(AudioFit):
     batch_size: opt.BatchSize = 64
 
 
-@app.command(
-    "fit-artists",
-    epilog="""\b
-Examples:
-  userlogfeat fit-artists tracks.csv -o artists
-  userlogfeat fit-artists my_music/ -o artists --licence "CC BY 4.0"
-
-\b
---set reaches the other parameters of ArtistEmbedder: n_components=50, n_units=128,
-channels=64, context=5 and duration=30 (seconds), precision=bf16.
-
-\b
-Then:
-  userlogfeat extract my_music/ -o features --weights artists --layer embedding
-  UserLogEmbedder("artists", layer="embedding")         in Python
-  ArtistEmbedder.load("artists")                        the same, with its artists""",
-)
+@app.command("fit-artists")
 def fit_artists(
-    catalogue: Annotated[
-        Path,
-        opt.path_argument(
-            "CATALOGUE",
-            "csv, tsv or parquet: which clip is by which artist; or a folder "
-            "artist/album/track.",
-        ),
-    ],
+    catalogue: Path,
     clip: opt.Clip = "clip",
-    item: Annotated[
-        str, typer.Option(help="Column of songs; that of paths if a clip is a song.")
-    ] = "item",
+    item: str = "item",
     artist: opt.Artist = None,
-    min_songs: Annotated[
-        int, typer.Option(min=1, help="Artists with fewer are left out.")
-    ] = 2,
+    min_songs: Annotated[int, typer.Option(min=1)] = 2,
     *,
     fit: ArtistsFit,
 ) -> Result:
@@ -62,6 +35,29 @@ def fit_artists(
     Its embedding is a feature for other tasks. Of each artist's songs three quarters
     train the network, 15 % validate and 10 % test it. Clips without an artist are left
     out.
+
+    Parameters
+    ----------
+    catalogue
+        csv, tsv or parquet: which clip is by which artist; or a folder
+        artist/album/track.
+    item
+        Column of songs; that of paths if a clip is a song.
+    min_songs
+        Artists with fewer are left out.
+
+    Examples
+    --------
+      userlogfeat fit-artists tracks.csv -o artists
+      userlogfeat fit-artists my_music/ -o artists --licence "CC BY 4.0"
+
+    --set reaches the other parameters of ArtistEmbedder: n_components=50, n_units=128,
+    channels=64, context=5 and duration=30 (seconds), precision=bf16.
+
+    Then:
+      userlogfeat extract my_music/ -o features --weights artists --layer embedding
+      UserLogEmbedder("artists", layer="embedding")         in Python
+      ArtistEmbedder.load("artists")                        the same, with its artists
     """
     from userlogfeat._files import fill_folder
     from userlogfeat.catalogue import read_catalogue

@@ -19,85 +19,69 @@ def _source(value):
     return value if "://" in value else str(opt.path_of(value))
 
 
-@app.command(
-    "fit-cf",
-    epilog="""\b
-Examples:
-  userlogfeat fit-cf plays.csv -o factors --user user_id --item track_id --count n
-  userlogfeat fit-cf hetrec2011-lastfm-2k/ -o factors --format hetrec-lastfm-2k
-  userlogfeat fit-cf plays.csv -o factors --confidence binary   as Lee et al. 2019
-  userlogfeat fit-cf plays.csv -o factors --tune
-  userlogfeat fit-cf all_plays.csv -o next_week --update factors
-  userlogfeat fit-cf s3a://logs/plays/ -o factors --backend spark \\
-      --master spark://host:7077 --conf spark.executor.memory=8g
-
-\b
---set reaches the other parameters of CFEmbedding: iterations=30, epsilon=60.
-
-\b
-OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
-  polars.read_parquet("factors/item_factors.parquet")     columns id, factors""",
-)
+@app.command("fit-cf")
 def fit_cf(
-    logs: Annotated[
-        str,
-        typer.Argument(
-            metavar="LOGS",
-            help="csv, tsv or parquet; or a data set. On Spark also a URL.",
-            parser=_source,
-        ),
-    ],
+    logs: Annotated[str, typer.Argument(parser=_source)],
     columns: opt.LogColumns,
     min_users_per_item: opt.MinUsers = 1,
     min_items_per_user: opt.MinItems = 1,
     n_factors: Annotated[
-        int | None,
-        typer.Option("--factors", min=1, help="Length of a factor.", show_default="40"),
+        int | None, typer.Option("--factors", min=1, show_default="40")
     ] = None,
     confidence: Annotated[
-        Literal["log", "binary", "linear"] | None,
-        typer.Option(
-            help="What plays are worth: their logarithm, in units of the median; 1, "
-            "however many; or their number.",
-            show_default="log",
-        ),
+        Literal["log", "binary", "linear"] | None, typer.Option(show_default="log")
     ] = None,
     alpha: Annotated[
-        float | None,
-        typer.Option(
-            help="Confidence that this adds: c = 1 + alpha * w.",
-            show_default="10; 40 with binary and linear",
-        ),
+        float | None, typer.Option(show_default="10; 40 with binary and linear")
     ] = None,
     regularization: Annotated[
-        float | None,
-        typer.Option(
-            help="Weight of the factors' squared lengths.",
-            show_default="grows with the logs",
-        ),
+        float | None, typer.Option(show_default="grows with the logs")
     ] = None,
-    tune: Annotated[
-        bool,
-        typer.Option(
-            "--tune",
-            help="Choose alpha and the number of factors by the ranking of held-out "
-            "plays: 16 fits more.",
-        ),
-    ] = False,
-    update: Annotated[
-        Path | None,
-        opt.path_option(
-            help="Folder of fit-cf: go on from its factors, in their space, so that "
-            "teachers and features still fit. LOGS hold all plays, old and new."
-        ),
-    ] = None,
+    tune: Annotated[bool, typer.Option("--tune")] = False,
+    update: Path | None = None,
     backend: opt.Backend = "local",
     master: opt.Master = None,
     conf: opt.Conf = None,
     *,
     fit: Fit,
 ) -> Result:
-    """Learn factors of users and items from listening logs (Hu et al. 2008)."""
+    r"""Learn factors of users and items from listening logs (Hu et al. 2008).
+
+    Parameters
+    ----------
+    logs
+        csv, tsv or parquet; or a data set. On Spark also a URL.
+    n_factors
+        Length of a factor.
+    confidence
+        What plays are worth: their logarithm, in units of the median; 1, however many;
+        or their number.
+    alpha
+        Confidence that this adds: c = 1 + alpha * w.
+    regularization
+        Weight of the factors' squared lengths.
+    tune
+        Choose alpha and the number of factors by the ranking of held-out plays: 16 fits
+        more.
+    update
+        Folder of fit-cf: go on from its factors, in their space, so that teachers and
+        features still fit. LOGS hold all plays, old and new.
+
+    Examples
+    --------
+      userlogfeat fit-cf plays.csv -o factors --user user_id --item track_id --count n
+      userlogfeat fit-cf hetrec2011-lastfm-2k/ -o factors --format hetrec-lastfm-2k
+      userlogfeat fit-cf plays.csv -o factors --confidence binary   as Lee et al. 2019
+      userlogfeat fit-cf plays.csv -o factors --tune
+      userlogfeat fit-cf all_plays.csv -o next_week --update factors
+      userlogfeat fit-cf s3a://logs/plays/ -o factors --backend spark \
+          --master spark://host:7077 --conf spark.executor.memory=8g
+
+    --set reaches the other parameters of CFEmbedding: iterations=30, epsilon=60.
+
+    OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
+      polars.read_parquet("factors/item_factors.parquet")     columns id, factors
+    """
     from userlogfeat._progress import is_shown
     from userlogfeat._spark import slower_than_here
     from userlogfeat.estimators.cf import CFEmbedding

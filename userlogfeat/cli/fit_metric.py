@@ -29,93 +29,88 @@ class MetricFit(AudioFit):
     batch_size: opt.BatchSize = 256
 
 
-@app.command(
-    "fit-metric",
-    epilog="""\b
-Examples:
-  userlogfeat fit-metric tracks.csv plays.csv -o metric --users users
-  userlogfeat fit-metric tracks.csv plays.csv -o metric --users users \\
-      --feedback explicit --liked thumb_up --disliked thumb_down
-  userlogfeat fit-metric tracks.csv plays.csv -o metric \\
-      --feedback played_ratio --played seconds --length duration
-
-\b
-Likes and dislikes (--feedback):
-  played         every item played is liked; dislikes are drawn from the others
-  explicit       as users said, in the columns --liked and --disliked
-  counts         liked from 5 plays on, disliked up to 1
-  count_ranks    of a user's items the quarter played most, and the one played least
-  played_ratio   mean share of the item played: 0.8 and more, 0.2 and less
-  skips          share of the plays not skipped: 0.8 and more, 0.2 and less
---liked-from and --disliked-to change the numbers.
-
-\b
---set reaches the other parameters of MetricEmbedder: objective=binary, n_negatives=4,
-context=10 and duration=60 (seconds), channels=64, n_units=64, precision=bf16.
-
-\b
-Then:
-  userlogfeat recommend metric new_tracks/ -o new.csv
-  userlogfeat extract my_music/ -o features --weights metric
-  UserLogEmbedder("metric", layer="embedding")          in Python
-  MetricEmbedder.load("metric")                         the same, with its users""",
-)
+@app.command("fit-metric")
 def fit_metric(
     catalogue: opt.Catalogue,
     logs: opt.Logs,
     named: opt.LogColumns,
-    users: Annotated[
-        Path | None,
-        opt.path_option(
-            help="Folder that fit-users or fit-cf wrote. Default: users are learned "
-            "beside the network, and new ones cannot be added."
-        ),
-    ] = None,
+    users: Path | None = None,
     clip: opt.Clip = "clip",
     catalogue_item: opt.CatalogueItem = None,
     artist: opt.Artist = None,
     by: opt.By = "item",
-    rule: Annotated[
-        Rule,
-        typer.Option("--feedback", help="What is a like, and a dislike: see below."),
-    ] = "played",
+    rule: Annotated[Rule, typer.Option("--feedback")] = "played",
     liked: opt.Liked = None,
     disliked: opt.Disliked = None,
-    played: Annotated[
-        str | None, typer.Option(help="Column of the share, or the time, played.")
-    ] = None,
-    length: Annotated[
-        str | None, typer.Option(help="Column of the item's length, as --played.")
-    ] = None,
-    skipped: Annotated[str | None, typer.Option(help="Column: 1 or 0.")] = None,
-    liked_from: Annotated[
-        float | None, typer.Option(help="Lowest number that is a like.")
-    ] = None,
-    disliked_to: Annotated[
-        float | None, typer.Option(help="Highest number that is a dislike.")
-    ] = None,
+    played: str | None = None,
+    length: str | None = None,
+    skipped: str | None = None,
+    liked_from: float | None = None,
+    disliked_to: float | None = None,
     n_per_like: Annotated[
-        float | None,
-        typer.Option(
-            "--sample-dislikes",
-            min=0,
-            help="Dislikes to draw, for every like, from what a user never played. "
-            "Default: 1 with --feedback played, else 0",
-        ),
+        float | None, typer.Option("--sample-dislikes", min=0)
     ] = None,
-    min_liked: Annotated[
-        int, typer.Option(min=1, help="Users with fewer likes are left out.")
-    ] = 10,
-    min_disliked: Annotated[
-        int, typer.Option(min=1, help="Users with fewer dislikes are left out.")
-    ] = 10,
+    min_liked: Annotated[int, typer.Option(min=1)] = 10,
+    min_disliked: Annotated[int, typer.Option(min=1)] = 10,
     *,
     fit: MetricFit,
 ) -> Result:
-    """Train a network to place audio near those who like it (Chen et al. 2021).
+    r"""Train a network to place audio near those who like it (Chen et al. 2021).
 
     The model recommends tracks that nobody has played. The epochs are validated on
     artists that are not trained on, where the catalogue has artists.
+
+    Parameters
+    ----------
+    users
+        Folder that fit-users or fit-cf wrote. Default: users are learned beside the
+        network, and new ones cannot be added.
+    rule
+        What is a like, and a dislike: see below.
+    played
+        Column of the share, or the time, played.
+    length
+        Column of the item's length, as --played.
+    skipped
+        Column: 1 or 0.
+    liked_from
+        Lowest number that is a like.
+    disliked_to
+        Highest number that is a dislike.
+    n_per_like
+        Dislikes to draw, for every like, from what a user never played. Default: 1 with
+        --feedback played, else 0
+    min_liked
+        Users with fewer likes are left out.
+    min_disliked
+        Users with fewer dislikes are left out.
+
+    Examples
+    --------
+      userlogfeat fit-metric tracks.csv plays.csv -o metric --users users
+      userlogfeat fit-metric tracks.csv plays.csv -o metric --users users \
+          --feedback explicit --liked thumb_up --disliked thumb_down
+      userlogfeat fit-metric tracks.csv plays.csv -o metric \
+          --feedback played_ratio --played seconds --length duration
+
+    Likes and dislikes (--feedback):
+      played         every item played is liked; dislikes are drawn from the others
+      explicit       as users said, in the columns --liked and --disliked
+      counts         liked from 5 plays on, disliked up to 1
+      count_ranks    of a user's items the quarter played most, and the one played least
+      played_ratio   mean share of the item played: 0.8 and more, 0.2 and less
+      skips          share of the plays not skipped: 0.8 and more, 0.2 and less
+    --liked-from and --disliked-to change the numbers.
+
+    --set reaches the other parameters of MetricEmbedder: objective=binary,
+    n_negatives=4, context=10 and duration=60 (seconds), channels=64, n_units=64,
+    precision=bf16.
+
+    Then:
+      userlogfeat recommend metric new_tracks/ -o new.csv
+      userlogfeat extract my_music/ -o features --weights metric
+      UserLogEmbedder("metric", layer="embedding")          in Python
+      MetricEmbedder.load("metric")                         the same, with its users
     """
     from userlogfeat._files import fill_folder
     from userlogfeat.catalogue import read_catalogue

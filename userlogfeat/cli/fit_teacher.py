@@ -11,86 +11,70 @@ from userlogfeat.cli.console import Result, show_warning
 from userlogfeat.cli.fitting import AudioFit
 
 
-@app.command(
-    "fit-teacher",
-    epilog="""\b
-Examples:
-  userlogfeat fit-teacher tracks.csv factors -o teacher
-  userlogfeat fit-teacher tracks.csv factors -o teacher --features features
-  userlogfeat fit-teacher tracks.csv factors -o new --refit teacher --cache kept
-  userlogfeat fit-teacher tracks.csv factors -o teacher --by artist \\
-      --artist artist_id --licence "CC BY 4.0" --description "plays of 2024"
-
-\b
---set reaches the other parameters of CFRegressor: head=mlp, duration=30,
-channels=128 and precision=bf16 of se_cnn.
-
-\b
-Then:
-  userlogfeat extract my_music/ -o features --weights teacher
-  UserLogEmbedder("teacher")                            in Python
-
-\b
---features are a feature table of extract; or a csv, tsv or parquet file with the column
-of --clip and numbers (or lists of numbers); or a .npy, a row for each of CATALOGUE. No
-audio is read, and the teacher then reads such features, not audio:
-  rows = FeatureLookup("features", scale=False).transform(clips)
-  CFRegressor.load("teacher").predict(rows)             factors, in Python""",
-)
+@app.command("fit-teacher")
 def fit_teacher(
     catalogue: opt.Catalogue,
-    factors: Annotated[Path, opt.path_argument("FACTORS", "Folder that fit-cf wrote.")],
+    factors: Path,
     clip: opt.Clip = "clip",
     item: opt.CatalogueItem = None,
     artist: opt.Artist = None,
     by: opt.By = "item",
-    network: Annotated[
-        Literal["encoder", "se_cnn"],
-        typer.Option(
-            help="A head on a frozen encoder, or se_cnn, which is trained as a "
-            "whole: 10,000 clips or more."
-        ),
-    ] = "encoder",
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="A registered encoder, such as MTT_musicnn.",
-            show_default="MSD_musicnn",
-        ),
-    ] = None,
-    features: Annotated[
-        Path | None,
-        opt.path_option(help="Train a head on features that were computed before."),
-    ] = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Layer of a table of --features; may be repeated. Default: all"
-        ),
-    ] = None,
-    refit: Annotated[
-        Path | None,
-        opt.path_option(
-            help="A teacher whose head is learned again, for factors that have moved; "
-            "its settings stay as they were chosen."
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        opt.path_option(
-            help="With --refit: keep here what the encoder gives of each clip, so that "
-            "the next time it reads new clips alone."
-        ),
-    ] = None,
+    network: Literal["encoder", "se_cnn"] = "encoder",
+    encoder: Annotated[str | None, typer.Option(show_default="MSD_musicnn")] = None,
+    features: Path | None = None,
+    layer: list[str] | None = None,
+    refit: Path | None = None,
+    cache: Path | None = None,
     *,
     fit: AudioFit,
 ) -> Result:
-    """Train a network to predict the factors from audio, and save it.
+    r"""Train a network to predict the factors from audio, and save it.
 
     A frozen encoder embeds the clips; a small head learns the factors. Its
     regularisation is chosen with every artist on one side of each split, where the
     catalogue has artists. Or the network of Lee et al. (2019), se_cnn, is trained on
     the middle 30 s of each clip. Clips whose item the logs do not know are left out.
+
+    Parameters
+    ----------
+    factors
+        Folder that fit-cf wrote.
+    network
+        A head on a frozen encoder, or se_cnn, which is trained as a whole: 10,000 clips
+        or more.
+    encoder
+        A registered encoder, such as MTT_musicnn.
+    features
+        Train a head on features that were computed before.
+    layer
+        Layer of a table of --features; may be repeated. Default: all
+    refit
+        A teacher whose head is learned again, for factors that have moved; its settings
+        stay as they were chosen.
+    cache
+        With --refit: keep here what the encoder gives of each clip, so that the next
+        time it reads new clips alone.
+
+    Examples
+    --------
+      userlogfeat fit-teacher tracks.csv factors -o teacher
+      userlogfeat fit-teacher tracks.csv factors -o teacher --features features
+      userlogfeat fit-teacher tracks.csv factors -o new --refit teacher --cache kept
+      userlogfeat fit-teacher tracks.csv factors -o teacher --by artist \
+          --artist artist_id --licence "CC BY 4.0" --description "plays of 2024"
+
+    --set reaches the other parameters of CFRegressor: head=mlp, duration=30,
+    channels=128 and precision=bf16 of se_cnn.
+
+    Then:
+      userlogfeat extract my_music/ -o features --weights teacher
+      UserLogEmbedder("teacher")                            in Python
+
+    --features are a feature table of extract; or a csv, tsv or parquet file with the
+    column of --clip and numbers (or lists of numbers); or a .npy, a row for each of
+    CATALOGUE. No audio is read, and the teacher then reads such features, not audio:
+      rows = FeatureLookup("features", scale=False).transform(clips)
+      CFRegressor.load("teacher").predict(rows)             factors, in Python
     """
     from userlogfeat.catalogue import read_catalogue
     from userlogfeat.estimators.cf_regressor import CFRegressor

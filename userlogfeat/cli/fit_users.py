@@ -13,28 +13,7 @@ from userlogfeat.cli.fitting import NetworkFit, best_epoch, describe_factors
 DEFAULT_ATTRIBUTES = ("artist", "album")
 
 
-@app.command(
-    "fit-users",
-    epilog="""\b
-Examples:
-  userlogfeat fit-users plays.csv -o users --user user_id --item track_id
-  userlogfeat fit-users plays.csv -o users --time played_at \\
-      --catalogue tracks.csv --catalogue-item track_id \\
-      --attribute artist --attribute genre
-  userlogfeat fit-users plays.csv -o users --demographics people.csv \\
-      --category postcode
-
-\b
---set reaches the other parameters of UserEmbedding: n_units=64, lr=0.01.
-
-\b
-OUTPUT gets the tower, and user_factors.parquet and item_factors.parquet as those of
-fit-cf, one row an id. Then:
-  userlogfeat recommend users users -o more.csv --exclude plays.csv
-  userlogfeat recommend users users -o more.csv --history new_people.csv
-  userlogfeat fit-metric tracks.csv plays.csv -o metric --users users
-  UserEmbedding.load("users")                           in Python""",
-)
+@app.command("fit-users")
 def fit_users(
     logs: opt.Logs,
     columns: opt.LogColumns,
@@ -43,37 +22,53 @@ def fit_users(
     disliked: opt.Disliked = None,
     min_users_per_item: opt.MinUsers = 1,
     min_items_per_user: opt.MinItems = 1,
-    catalogue: Annotated[
-        Path | None, opt.path_option(help="Table of what is known of items.")
-    ] = None,
-    catalogue_item: Annotated[
-        str, typer.Option(help="Its column of the logs' items.")
-    ] = "item",
-    attribute: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Its column to learn from; may be repeated. "
-            "Default: artist and album, where they are there."
-        ),
-    ] = None,
+    catalogue: Path | None = None,
+    catalogue_item: str = "item",
+    attribute: list[str] | None = None,
     demographics: opt.Demographics = None,
     demographics_user: opt.DemographicsUser = "user",
-    text: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--category",
-            help="Its column of numbers that are names (a postcode); may be repeated.",
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Users in a step.")] = 512,
+    text: Annotated[list[str] | None, typer.Option("--category")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 512,
     *,
     fit: NetworkFit,
 ) -> Result:
-    """Learn to embed users by what they played and who they are (Chen et al. 2021).
+    r"""Learn to embed users by what they played and who they are (Chen et al. 2021).
 
     New users need no training: `recommend --history` embeds them. With --time, the
     tower learns to predict each user's last item; without, one drawn anew in every
     epoch.
+
+    Parameters
+    ----------
+    catalogue
+        Table of what is known of items.
+    catalogue_item
+        Its column of the logs' items.
+    attribute
+        Its column to learn from; may be repeated. Default: artist and album, where they
+        are there.
+    text
+        Its column of numbers that are names (a postcode); may be repeated.
+    batch_size
+        Users in a step.
+
+    Examples
+    --------
+      userlogfeat fit-users plays.csv -o users --user user_id --item track_id
+      userlogfeat fit-users plays.csv -o users --time played_at \
+          --catalogue tracks.csv --catalogue-item track_id \
+          --attribute artist --attribute genre
+      userlogfeat fit-users plays.csv -o users --demographics people.csv \
+          --category postcode
+
+    --set reaches the other parameters of UserEmbedding: n_units=64, lr=0.01.
+
+    OUTPUT gets the tower, and user_factors.parquet and item_factors.parquet as those of
+    fit-cf, one row an id. Then:
+      userlogfeat recommend users users -o more.csv --exclude plays.csv
+      userlogfeat recommend users users -o more.csv --history new_people.csv
+      userlogfeat fit-metric tracks.csv plays.csv -o metric --users users
+      UserEmbedding.load("users")                           in Python
     """
     from userlogfeat._files import fill_folder
     from userlogfeat.estimators.user_tower import UserEmbedding

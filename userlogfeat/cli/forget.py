@@ -11,33 +11,34 @@ from userlogfeat.cli.console import Result
 from userlogfeat.cli.extract import read_list
 
 
-@app.command(
-    kept="Some paths may still hold these users: run the same again.",
-    epilog="""\b
-Examples:
-  userlogfeat forget plays.parquet factors users metric --id ann --id bob
-  userlogfeat forget logs/ --list gone.txt --user user_id
-
-\b
-PATHS are logs (csv, tsv, Parquet, folders of Parquet files), and folders of fit-cf,
-fit-users and fit-metric. A user's rows go; factors of items and networks, which are of
-all users together, stay as they are: train again if they must not. Run the same again
-after any stop.""",
-)
+@app.command(kept="Some paths may still hold these users: run the same again.")
 def forget(
-    paths: Annotated[
-        list[Path], opt.path_argument("PATHS", "Logs and folders of models.")
-    ],
-    user_id: Annotated[
-        list[str] | None, typer.Option("--id", help="A user; may be repeated.")
-    ] = None,
-    list_file: Annotated[
-        str | None,
-        typer.Option("--list", help='File with one user a line; "-" reads stdin.'),
-    ] = None,
+    paths: list[Path],
+    user_id: Annotated[list[str] | None, typer.Option("--id")] = None,
+    list_file: Annotated[str | None, typer.Option("--list")] = None,
     user: opt.User = None,
 ) -> Result:
-    """Remove users who ask to be forgotten from logs, factors, towers and models."""
+    """Remove users who ask to be forgotten from logs, factors, towers and models.
+
+    Parameters
+    ----------
+    paths
+        Logs and folders of models.
+    user_id
+        A user; may be repeated.
+    list_file
+        File with one user a line; "-" reads stdin.
+
+    Examples
+    --------
+      userlogfeat forget plays.parquet factors users metric --id ann --id bob
+      userlogfeat forget logs/ --list gone.txt --user user_id
+
+    PATHS are logs (csv, tsv, Parquet, folders of Parquet files), and folders of fit-cf,
+    fit-users and fit-metric. A user's rows go; factors of items and networks, which are
+    of all users together, stay as they are: train again if they must not. Run the same
+    again after any stop.
+    """
     from userlogfeat.forgetting import forget_users
 
     users = [*(user_id or []), *read_list(list_file, null=False)]

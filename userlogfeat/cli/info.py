@@ -23,15 +23,15 @@ def weights() -> Result:
 
 @app.command()
 def info(
-    path: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="PATH",
-            help="Feature table, factors, index, saved model or weights' name.",
-        ),
-    ] = None,
+    path: Annotated[str | None, typer.Argument()] = None,
 ) -> Result:
-    """Describe a file or folder. Without PATH: versions, and what is installed."""
+    """Describe a file or folder. Without PATH: versions, and what is installed.
+
+    Parameters
+    ----------
+    path
+        Feature table, factors, index, saved model or weights' name.
+    """
     from userlogfeat.inspection import describe
 
     return Result(describe(path))

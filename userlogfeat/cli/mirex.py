@@ -23,18 +23,24 @@ app.add_typer(mirex, name="mirex")
 
 Scratch = Annotated[
     Path,
-    opt.path_argument("SCRATCH", "Folder for features and models; made if missing."),
+    typer.Argument(
+        metavar="SCRATCH", help="Folder for features and models; made if missing."
+    ),
 ]
-TrainList = Annotated[Path, opt.path_argument("TRAINLIST", "path TAB class a line.")]
-TestList = Annotated[Path, opt.path_argument("TESTLIST", "One path a line.")]
+TrainList = Annotated[
+    Path, typer.Argument(metavar="TRAINLIST", help="path TAB class a line.")
+]
+TestList = Annotated[Path, typer.Argument(metavar="TESTLIST", help="One path a line.")]
 OutputFile = Annotated[
     Path,
-    opt.path_argument(
-        "OUTPUT", "Gets path TAB class; of tags, path TAB tag TAB affinity."
+    typer.Argument(
+        metavar="OUTPUT",
+        help="Gets path TAB class; of tags, path TAB tag TAB affinity.",
     ),
 ]
 BinaryFile = Annotated[
-    Path | None, opt.path_argument("[BINARY]", "Of tags: gets path TAB tag TAB 0|1.")
+    Path | None,
+    typer.Argument(metavar="[BINARY]", help="Of tags: gets path TAB tag TAB 0|1."),
 ]
 PipelineName = Annotated[
     str | None,
@@ -62,7 +68,7 @@ Tags = Annotated[
 @mirex.command(kept=KEPT)
 def extract(
     scratch: Scratch,
-    feature_list: Annotated[Path, opt.path_argument("LIST", "One path a line.")],
+    feature_list: Annotated[Path, typer.Argument(metavar="LIST")],
     pipeline: PipelineName = None,
     n_threads: Threads = None,
 ) -> Result:
@@ -70,6 +76,11 @@ def extract(
 
     Run it again after any stop: it does what is missing. Clips that cannot be read are
     warned of, here and in SCRATCH/userlogfeat.log.
+
+    Parameters
+    ----------
+    feature_list
+        One path a line.
     """
     settings = {"pipeline": pipeline, "n_threads": n_threads}
     n_read, n_failed = _call("extract_features", scratch, feature_list, **settings)
@@ -99,10 +110,7 @@ def classify(
     test_list: TestList,
     output: OutputFile,
     binary: BinaryFile = None,
-    train_list: Annotated[
-        Path | None,
-        opt.path_option(help="Take the model of this training list."),
-    ] = None,
+    train_list: Path | None = None,
     pipeline: PipelineName = None,
     n_threads: Threads = None,
 ) -> Result:
@@ -110,6 +118,11 @@ def classify(
 
     Of the models in SCRATCH, that is taken which learned from no clip of TESTLIST; of
     several such, the newest.
+
+    Parameters
+    ----------
+    train_list
+        Take the model of this training list.
     """
     files = (test_list, output, binary)
     settings = {"pipeline": pipeline, "n_threads": n_threads}
@@ -134,32 +147,37 @@ def train_and_classify(
     return Result({"output": output}, "")
 
 
-@mirex.command(
-    kept="What was written is in {folder}.",
-    epilog="""\b
-Examples:
-  userlogfeat mirex package submission --name "My team" --contact me@example.org
-  userlogfeat mirex package submission --pipeline my_pipeline.py:make \\
-      --measure my_clips.txt -numThreads 4""",
-)
+@mirex.command(kept="What was written is in {folder}.")
 def package(
-    folder: Annotated[Path, opt.path_argument("OUT", "New folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="OUT")],
     pipeline: PipelineName = None,
     tags: Tags = False,
-    name: Annotated[str, typer.Option(help="Name of the submission.")] = "userlogfeat",
-    contact: Annotated[str, typer.Option(help="Address for the README.")] = "(fill in)",
-    measure: Annotated[
-        str,
-        typer.Option(
-            help="Training list to measure run time and memory with; "
-            '"planted": 24 planted clips of 30 s; "none".'
-        ),
-    ] = "planted",
+    name: str = "userlogfeat",
+    contact: str = "(fill in)",
+    measure: str = "planted",
     n_threads: Threads = None,
 ) -> Result:
-    """Write the folder to hand in: scripts, model files, requirements, README.
+    r"""Write the folder to hand in: scripts, model files, requirements, README.
 
     The scripts are run once, so that the README has measured figures.
+
+    Parameters
+    ----------
+    folder
+        New folder.
+    name
+        Name of the submission.
+    contact
+        Address for the README.
+    measure
+        Training list to measure run time and memory with; "planted": 24 planted clips
+        of 30 s; "none".
+
+    Examples
+    --------
+      userlogfeat mirex package submission --name "My team" --contact me@example.org
+      userlogfeat mirex package submission --pipeline my_pipeline.py:make \
+          --measure my_clips.txt -numThreads 4
     """
     from userlogfeat.mirex.package import write_package
 
@@ -180,48 +198,44 @@ def package(
 
 
 @mirex.command(
-    kept="What was done is kept in {output}; --keep-scratch uses its features again.",
-    epilog="""\b
-Examples:
-  userlogfeat mirex evaluate folds submission -o results
-  userlogfeat mirex evaluate folds ours theirs -o results --audio-root gtzan \\
-      --time-limit 3600 -numThreads 4""",
+    kept="What was done is kept in {output}; --keep-scratch uses its features again."
 )
 def evaluate(
-    folds: Annotated[
-        Path,
-        opt.path_argument(
-            "FOLDER",
-            "f1_train.txt, f1_evaluate.txt, ...; f1_test.txt, f1_train_groups.txt "
-            "and f1_evaluate_groups.txt if there are any.",
-        ),
-    ],
-    submissions: Annotated[
-        list[Path], opt.path_argument("SUBMISSION...", "Folders of scripts.")
-    ],
+    folds: Annotated[Path, typer.Argument(metavar="FOLDER")],
+    submissions: Annotated[list[Path], typer.Argument(metavar="SUBMISSION...")],
     output: opt.Output,
-    audio_root: Annotated[
-        Path | None,
-        opt.path_option(help="Start of relative paths in the lists. Default: FOLDER"),
-    ] = None,
-    time_limit: Annotated[
-        float, typer.Option(min=0.1, help="Limit of one call of a script, in s.")
-    ] = 86400.0,
+    audio_root: Path | None = None,
+    time_limit: Annotated[float, typer.Option(min=0.1)] = 86400.0,
     tags: Tags = False,
-    keep_scratch: Annotated[
-        bool,
-        typer.Option(
-            help="Use again what an earlier evaluation left in OUTPUT's scratch "
-            "folders; by default it is deleted."
-        ),
-    ] = False,
+    keep_scratch: bool = False,
     n_threads: Threads = None,
 ) -> Result:
-    """Run submissions on folds, as the organisers do, and report.
+    r"""Run submissions on folds, as the organisers do, and report.
 
     Accuracy by fold and class, confusion, time, peak memory, and artists that train and
     test share; of tags, precision, recall, F and AUC. The scripts are run: evaluate
     only what you trust, or in a container.
+
+    Parameters
+    ----------
+    folds
+        f1_train.txt, f1_evaluate.txt, ...; f1_test.txt, f1_train_groups.txt and
+        f1_evaluate_groups.txt if there are any.
+    submissions
+        Folders of scripts.
+    audio_root
+        Start of relative paths in the lists. Default: FOLDER
+    time_limit
+        Limit of one call of a script, in s.
+    keep_scratch
+        Use again what an earlier evaluation left in OUTPUT's scratch folders; by
+        default it is deleted.
+
+    Examples
+    --------
+      userlogfeat mirex evaluate folds submission -o results
+      userlogfeat mirex evaluate folds ours theirs -o results --audio-root gtzan \
+          --time-limit 3600 -numThreads 4
     """
     from userlogfeat.mirex.evaluate import evaluate as run
 

@@ -5,20 +5,27 @@ from typing import Annotated
 
 import typer
 
-from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
 
 
 @app.command()
 def nearest_artists(
-    clips: Annotated[list[Path], opt.path_argument("CLIPS", "Audio files.")],
-    k: Annotated[int, typer.Option("-k", min=1, help="Artists for each clip.")] = 10,
-    weights: Annotated[
-        str, typer.Option(help="A teacher that holds the factors of its artists.")
-    ] = "lastfm-mpd-musicnn",
+    clips: list[Path],
+    k: Annotated[int, typer.Option("-k", min=1)] = 10,
+    weights: str = "lastfm-mpd-musicnn",
 ) -> Result:
-    """Name the artists whose listeners would like each clip."""
+    """Name the artists whose listeners would like each clip.
+
+    Parameters
+    ----------
+    clips
+        Audio files.
+    k
+        Artists for each clip.
+    weights
+        A teacher that holds the factors of its artists.
+    """
     from userlogfeat.recommendation.artists import nearest_artists as nearest
 
     frame = nearest([str(clip) for clip in clips], k, weights=weights)

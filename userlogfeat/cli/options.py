@@ -18,16 +18,6 @@ def path_of(value: str) -> Path:
     return Path(value)
 
 
-def path_argument(metavar: str, help: str) -> typer.models.ArgumentInfo:
-    """Return an argument that is a path."""
-    return typer.Argument(metavar=metavar, help=help, parser=path_of)
-
-
-def path_option(*names: str, help: str) -> typer.models.OptionInfo:
-    """Return an option that is a path."""
-    return typer.Option(*names, help=help, parser=path_of)
-
-
 def given(**values: Any) -> dict[str, Any]:
     """Keep the columns that were named; the library knows the defaults of others."""
     return {name: value for name, value in values.items() if value is not None}
@@ -50,10 +40,10 @@ def item_column(column: str | None, by: str, artist: str | None = None) -> str:
 
 # What is written, and how it is reported.
 Output = Annotated[
-    Path, path_option("--output", "-o", help="Folder to write; made if missing.")
+    Path, typer.Option("--output", "-o", help="Folder to write; made if missing.")
 ]
 OutputFile = Annotated[
-    Path, path_option("--output", "-o", help="A .parquet, .csv or .tsv file.")
+    Path, typer.Option("--output", "-o", help="A .parquet, .csv or .tsv file.")
 ]
 Overwrite = Annotated[bool, typer.Option(help="Replace what is in OUTPUT.")]
 
@@ -169,7 +159,7 @@ NonCommercial = Annotated[
 ]
 
 # Columns of listening logs.
-Logs = Annotated[Path, path_argument("LOGS", "csv, tsv or parquet; or a data set.")]
+Logs = Annotated[Path, typer.Argument(help="csv, tsv or parquet; or a data set.")]
 Format = Annotated[
     str | None, typer.Option(help="A published data set, such as lastfm-360k.")
 ]
@@ -211,7 +201,8 @@ class LogColumns:
 
 # Catalogues, and their columns.
 Catalogue = Annotated[
-    Path, path_argument("CATALOGUE", "csv, tsv or parquet: which clip is which item.")
+    Path,
+    typer.Argument(help="csv, tsv or parquet: which clip is which item."),
 ]
 Clip = Annotated[str, typer.Option(help="CATALOGUE's column of paths.")]
 CatalogueItem = Annotated[
@@ -229,20 +220,20 @@ By = Annotated[
 
 # Tables of users.
 Demographics = Annotated[
-    Path | None, path_option(help="Table of what is known of users.")
+    Path | None, typer.Option(help="Table of what is known of users.")
 ]
 DemographicsUser = Annotated[str, typer.Option(help="Its column of users.")]
 
 # Users and items that are compared.
 Users = Annotated[
     Path,
-    path_argument("USERS", "Folder that fit-users, fit-cf or fit-metric made."),
+    typer.Argument(help="Folder that fit-users, fit-cf or fit-metric made."),
 ]
 WeightsOfAudio = Annotated[
     str | None, typer.Option(help="Model of the audio. Default: that of USERS")
 ]
 ItemsOfClips = Annotated[
-    Path | None, path_option(help="Which clip is which item of the logs.")
+    Path | None, typer.Option(help="Which clip is which item of the logs.")
 ]
 Metric = Annotated[
     Literal["auto", "dot", "cosine"],

@@ -5,33 +5,38 @@ from typing import Annotated
 
 import typer
 
-from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
 
 
-@app.command(
-    epilog="""\b
-Examples:
-  hf auth login
-  userlogfeat push teacher me/my-teacher --evaluation results.md
-  userlogfeat extract my_music/ -o features --weights me/my-teacher@main"""
-)
+@app.command()
 def push(
-    folder: Annotated[Path, opt.path_argument("FOLDER", "Folder of a saved model.")],
+    folder: Path,
     repo: Annotated[str, typer.Argument(metavar="OWNER/MODEL")],
-    evaluation: Annotated[
-        Path | None,
-        typer.Option(help="Markdown file of results, with controls, for the card."),
-    ] = None,
-    private: Annotated[bool, typer.Option(help="A new repository is private.")] = False,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch. Default: the main one")
-    ] = None,
+    evaluation: Path | None = None,
+    private: bool = False,
+    revision: str | None = None,
 ) -> Result:
     """Upload a saved model to the Hugging Face hub, with a model card.
 
     The model's two files and the card are uploaded, no data of users.
+
+    Parameters
+    ----------
+    folder
+        Folder of a saved model.
+    evaluation
+        Markdown file of results, with controls, for the card.
+    private
+        A new repository is private.
+    revision
+        Branch. Default: the main one
+
+    Examples
+    --------
+      hf auth login
+      userlogfeat push teacher me/my-teacher --evaluation results.md
+      userlogfeat extract my_music/ -o features --weights me/my-teacher@main
     """
     from userlogfeat.export import push_to_hub
 

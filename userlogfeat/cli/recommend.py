@@ -152,79 +152,67 @@ class Compared:
         return items_of_audio(sources, embedder, users=users if self.weights else None)
 
 
-@app.command(
-    epilog="""\b
-Examples:
-  userlogfeat recommend metric new_tracks/ -o new.csv -k 20
-  userlogfeat recommend metric features -o new.parquet --catalogue tracks.csv \\
-      --exclude plays.csv
-  userlogfeat recommend users users -o more.csv --exclude plays.csv
-  userlogfeat recommend metric features -o welcome.csv --history new_people.csv \\
-      --demographics people.csv
-
-\b
-ITEMS are one of:
-  audio files, or folders of them    embedded by the model of USERS, or --weights
-  a feature table                    of extract --weights MODEL
-  a folder of fit-cf, fit-users      the items of the logs
-
-\b
-The file has the columns user, rank (from 1), item, score, basis; a user whose items
-run out has fewer rows. Items are clips as they were given; with --catalogue its items.
-Basis is what is known of the user: known (to USERS), history, demographics, or nothing
-but the popularity of the items. What users have played by USERS, --history and
---exclude is left out.""",
-)
+@app.command()
 def recommend(
     users: opt.Users,
-    items: Annotated[list[Path], opt.path_argument("ITEMS", "See below.")],
+    items: list[Path],
     output: opt.OutputFile,
-    k: Annotated[int, typer.Option("-k", min=1, help="Items for each user.")] = 10,
-    exclude: Annotated[
-        Path | None,
-        opt.path_option(
-            help="Further logs: what a user has played by them is not recommended."
-        ),
-    ] = None,
-    history: Annotated[
-        Path | None,
-        opt.path_option(
-            help="Logs of new users: recommend to these, not to those of USERS."
-        ),
-    ] = None,
-    include_played: Annotated[
-        bool,
-        typer.Option(
-            "--include-played",
-            help="Recommend also what users have played, by USERS and --history.",
-        ),
-    ] = False,
-    demographics: Annotated[
-        Path | None,
-        opt.path_option(
-            help="Table of what is known of new users, as fit-users had it. With "
-            "--history, users that it does not have are left out."
-        ),
-    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1)] = 10,
+    exclude: Path | None = None,
+    history: Path | None = None,
+    include_played: Annotated[bool, typer.Option("--include-played")] = False,
+    demographics: Path | None = None,
     demographics_user: opt.DemographicsUser = "user",
     *,
     columns: opt.LogColumns,
     liked: opt.Liked = None,
     disliked: opt.Disliked = None,
     compared: Compared,
-    search: Annotated[
-        Literal["exact", "approximate"],
-        typer.Option(
-            help="approximate: for many users and millions of items; needs the extra "
-            "`search`."
-        ),
-    ] = "exact",
+    search: Literal["exact", "approximate"] = "exact",
     overwrite: opt.Overwrite = False,
 ) -> Result:
-    """Recommend items to users: known ones, or new ones by their histories.
+    r"""Recommend items to users: known ones, or new ones by their histories.
 
     Audio that nobody has played is recommended by what it sounds like. Users and items
     must be of one training: of fit-metric and its users, of fit-cf (and fit-teacher).
+
+    Parameters
+    ----------
+    items
+        See below.
+    k
+        Items for each user.
+    exclude
+        Further logs: what a user has played by them is not recommended.
+    history
+        Logs of new users: recommend to these, not to those of USERS.
+    include_played
+        Recommend also what users have played, by USERS and --history.
+    demographics
+        Table of what is known of new users, as fit-users had it. With --history, users
+        that it does not have are left out.
+    search
+        approximate: for many users and millions of items; needs the extra `search`.
+
+    Examples
+    --------
+      userlogfeat recommend metric new_tracks/ -o new.csv -k 20
+      userlogfeat recommend metric features -o new.parquet --catalogue tracks.csv \
+          --exclude plays.csv
+      userlogfeat recommend users users -o more.csv --exclude plays.csv
+      userlogfeat recommend metric features -o welcome.csv --history new_people.csv \
+          --demographics people.csv
+
+    ITEMS are one of:
+      audio files, or folders of them    embedded by the model of USERS, or --weights
+      a feature table                    of extract --weights MODEL
+      a folder of fit-cf, fit-users      the items of the logs
+
+    The file has the columns user, rank (from 1), item, score, basis; a user whose items
+    run out has fewer rows. Items are clips as they were given; with --catalogue its
+    items. Basis is what is known of the user: known (to USERS), history, demographics,
+    or nothing but the popularity of the items. What users have played by USERS,
+    --history and --exclude is left out.
     """
     from userlogfeat.recommendation.files import check_suffix, write_recommendations
 

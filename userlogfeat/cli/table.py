@@ -18,21 +18,27 @@ table = App(
 )
 app.add_typer(table, name="table")
 
-Table = Annotated[Path, opt.path_argument("TABLE", "Folder of a feature table.")]
+Table = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="Folder of a feature table.")
+]
 Base = Annotated[
     Path,
-    opt.path_option(help="Folder that relative paths start from. Default: this one"),
+    typer.Option(help="Folder that relative paths start from. Default: this one"),
 ]
 
 
 @table.command()
 def ls(
     folder: Table,
-    status: Annotated[
-        str | None, typer.Option(help='Only clips of it: "ok", or an error\'s class.')
-    ] = None,
+    status: str | None = None,
 ) -> Result:
-    """List the clips: status, seconds of audio, path."""
+    """List the clips: status, seconds of audio, path.
+
+    Parameters
+    ----------
+    status
+        Only clips of it: "ok", or an error's class.
+    """
     from userlogfeat.tables import FeatureTable, row_names
 
     columns = ["clip", "clip_bytes", "status", "message", "seconds"]
@@ -48,14 +54,18 @@ def ls(
 def prune(
     folder: Table,
     base: Base = Path(),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the clips and keep them.")
-    ] = False,
-    all_gone: Annotated[
-        bool, typer.Option("--all-gone", help="Go on where every file is gone.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+    all_gone: Annotated[bool, typer.Option("--all-gone")] = False,
 ) -> Result:
-    """Drop the rows of clips whose files are gone; their paths are printed."""
+    """Drop the rows of clips whose files are gone; their paths are printed.
+
+    Parameters
+    ----------
+    dry_run
+        Print the clips and keep them.
+    all_gone
+        Go on where every file is gone.
+    """
     from userlogfeat.tables import prune as prune_table
 
     gone = prune_table(folder, base=base, dry_run=dry_run, all_gone=all_gone)
@@ -67,16 +77,18 @@ def prune(
 @table.command(kept=KEPT)
 def rename(
     folder: Table,
-    relative_to: Annotated[
-        Path | None,
-        opt.path_option(help="Folder that paths start from. Default: absolute paths"),
-    ] = None,
+    relative_to: Path | None = None,
     base: Base = Path(),
 ) -> Result:
     """Write all paths in one way: absolute, or relative to a folder.
 
     To move a table with its audio: make paths relative to the folder of the audio, move
     both, and make them absolute with --base NEW_FOLDER.
+
+    Parameters
+    ----------
+    relative_to
+        Folder that paths start from. Default: absolute paths
     """
     from userlogfeat.tables import rename_clips
 
@@ -93,12 +105,16 @@ def compact(folder: Table) -> Result:
 
 @table.command(kept="OUTPUT holds whole rows: run the same again.")
 def merge(
-    folders: Annotated[
-        list[Path], opt.path_argument("TABLES", "Folders of tables of one model.")
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="TABLES")],
     output: opt.Output,
 ) -> Result:
-    """Copy the rows of several tables into OUTPUT; of a clip the last row is kept."""
+    """Copy the rows of several tables into OUTPUT; of a clip the last row is kept.
+
+    Parameters
+    ----------
+    folders
+        Folders of tables of one model.
+    """
     from userlogfeat.tables import merge_tables
 
     return _as_result(merge_tables(folders, output))
