@@ -88,15 +88,17 @@ def top_items(
     if candidates is not None:
         scores = np.where(candidates, scores, -np.inf).astype(scores.dtype, copy=False)
     wanted = min(k, n_items)
-    near = scores >= _bound(scores, wanted)[:, None]
+    near = scores >= reached_bound(scores, wanted)[:, None]
     if candidates is not None:
         near &= candidates
-    crowded = np.count_nonzero(near, axis=1) > _MANY * wanted
-    for row in np.flatnonzero(crowded):
-        allowed = None if candidates is None else candidates[row]
-        near[row] = _exactly(scores[row], wanted, allowed)
     # Entries come row by row, the lower index first; lexsort keeps that among equals.
-    rows, columns = np.nonzero(near)
+    rows, columns = np.divmod(np.flatnonzero(near), n_items)
+    crowded = np.bincount(rows, minlength=n_users) > _MANY * wanted
+    if crowded.any():
+        for row in np.flatnonzero(crowded):
+            allowed = None if candidates is None else candidates[row]
+            near[row] = _exactly(scores[row], wanted, allowed)
+        rows, columns = np.divmod(np.flatnonzero(near), n_items)
     order = np.lexsort((-scores[rows, columns], rows))
     rows, columns = rows[order], columns[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
@@ -107,9 +109,18 @@ def top_items(
     return chosen, values
 
 
-def _bound(scores, k):
+def reached_bound(scores: np.ndarray, k: int) -> np.ndarray:
     """Return a number per row that its k best scores reach, and few others.
 
+    Parameters
+    ----------
+    scores : ndarray of floats, shape (n_users, n_items)
+        Without NaN.
+    k : int
+        At most n_items.
+
+    Notes
+    -----
     Deal the columns to n piles and take the k-th largest of the piles' maxima: k scores
     reach it (those maxima), so the k-th best score does. It takes one pass; selecting
     among all scores takes several. With n many times k it is hardly below that score.

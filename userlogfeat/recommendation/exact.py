@@ -10,6 +10,7 @@ from scipy import sparse
 
 from userlogfeat.evaluation.ranking import (
     check_embeddings,
+    reached_bound,
     refuse_nan,
     top_items,
     unit_rows,
@@ -17,10 +18,8 @@ from userlogfeat.evaluation.ranking import (
 
 BLOCK_ENTRIES = 1 << 19  # products at once: 2 MiB of float32
 MOST_QUERIES = 256  # of a block
-_FEW = 8  # queries for which the targets are not brought to unit length
 _SAFE = (1e-30, 1e30)  # squared lengths that can be divided by
 _CLOSE = 1e-5  # relative error of products in float32, with room to spare
-_NORM_ROWS = 4096  # squared at once
 
 
 def highest_products(
@@ -144,57 +143,56 @@ def highest_cosines(
     *,
     exclude: sparse.csr_matrix | None = None,
     known: np.ndarray | None = None,
+    squares: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the rows of `targets` of the k highest cosines with each query.
 
-    For a few queries the targets are not brought to unit length, which takes longer
-    than all their products: these are divided by the lengths, and the best computed
-    again as for many.
+    Bringing the targets to unit length takes longer than the products of a few queries.
+    With `squares` the products are divided by the lengths, and the best computed again
+    as for many.
 
     Parameters
     ----------
     queries, targets, k, exclude, known
         As of :func:`highest_products`.
+    squares : ndarray, shape (n_targets,), optional
+        Result of :func:`squared_lengths`.
     """
     queries = unit_rows(queries)
-    squares = None
-    if len(queries) <= _FEW:
-        with np.errstate(over="ignore"):  # such lengths are not used
-            squares = squared_lengths(targets)
-        seen = squares[squares > 0]
-        if len(seen) == 0 or seen.min() < _SAFE[0] or seen.max() > _SAFE[1]:
+    if squares is not None:
+        lengths = squares if known is None else squares[known]
+        if not _SAFE[0] < lengths.min() <= lengths.max() < _SAFE[1]:
             squares = None
     if squares is None:
         units = unit_rows(targets)
         return highest_products(queries, units, k, exclude=exclude, known=known)
-    inverse = 1 / np.sqrt(np.where(squares > 0, squares, 1))
-    chosen, scores = [], []
+    inverse = 1 / np.sqrt(np.maximum(squares, _SAFE[0]))
+    found = np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf)
+    chosen, scores = found[0], found[1].astype(inverse.dtype)
     for row, query in enumerate(queries):
         out = np.zeros(len(targets), bool) if known is None else ~known
         if exclude is not None:
             out[exclude.indices[slice(*exclude.indptr[[row, row + 1]])]] = True
         cosines = (targets @ query) * inverse
         cosines[out] = -np.inf
-        bound = top_items(cosines[None], k)[1][0, -1]
+        bound = reached_bound(cosines[None], min(k, len(targets)))
         near = np.flatnonzero((cosines >= bound - _CLOSE) & ~out)
-        found = highest_products(query[None], unit_rows(targets[near]), k)
-        chosen.append(np.where(found[0] >= 0, np.append(near, -1)[found[0]], -1))
-        scores.append(found[1])
-    return np.concatenate(chosen), np.concatenate(scores)
+        best, scores[row] = highest_products(query[None], unit_rows(targets[near]), k)
+        chosen[row] = np.append(near, -1)[best]  # place -1 is the last
+    return chosen, scores
 
 
 def squared_lengths(rows: np.ndarray) -> np.ndarray:
-    """Return the squared length of each row, in pieces that stay in the cache."""
-    squares = np.empty(len(rows), rows.dtype)
-    ones = np.ones(rows.shape[1], rows.dtype)
-    for start in range(0, len(rows), _NORM_ROWS):
-        part = slice(start, start + _NORM_ROWS)
-        squares[part] = np.square(rows[part]) @ ones
-    return squares
+    """Return the squared length of each row in one pass; infinite where too long."""
+    with np.errstate(over="ignore"):
+        return np.einsum("ij,ij->i", rows, rows)
 
 
 def known_rows(
-    rows: np.ndarray, name: str, n_factors: int | None = None
+    rows: np.ndarray,
+    name: str,
+    n_factors: int | None = None,
+    squares: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Check embeddings; return which are not zeros, or None where none is.
 
@@ -208,6 +206,8 @@ def known_rows(
         Name for error messages.
     n_factors : int, optional
         Required number of columns.
+    squares : ndarray, shape (n_rows,), optional
+        Their squared lengths, which take the place of that product.
 
     Raises
     ------
@@ -216,8 +216,10 @@ def known_rows(
     """
     if rows.ndim != 2 or (n_factors is not None and rows.shape[1] != n_factors):
         check_embeddings(rows, name, n_factors)
-    with np.errstate(all="ignore"):
-        sums = rows @ np.ones(rows.shape[1], rows.dtype)
+    sums = squares
+    if sums is None:
+        with np.errstate(all="ignore"):
+            sums = rows @ np.ones(rows.shape[1], rows.dtype)
     if not np.isfinite(sums).all():
         check_embeddings(rows, name, n_factors)
     maybe = np.flatnonzero(sums == 0)

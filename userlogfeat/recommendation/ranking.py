@@ -29,9 +29,11 @@ from userlogfeat.recommendation.exact import (
     highest_cosines,
     highest_products,
     known_rows,
+    squared_lengths,
 )
 
 METRICS = ("dot", "cosine")
+_FEW = 8  # queries for which the targets are not brought to unit length
 
 
 def recommend(
@@ -110,9 +112,10 @@ def recommend(
     )
     users = check_embeddings(user_embeddings, "user_embeddings")
     items = as_floats(item_embeddings)
-    known = known_rows(items, "item_embeddings", users.shape[1])
+    squares = _squares(users, items, metric)
+    known = known_rows(items, "item_embeddings", users.shape[1], squares)
     exclude = check_pairs(exclude, "exclude", (len(users), len(items)))
-    found = search(users, items, int(k), exclude, metric, known)
+    found = search(users, items, int(k), exclude, metric, known, squares)
     if popularity is None:
         warn_of_unknown(users, "users", "Pass popularity=, one number an item.")
     else:
@@ -170,7 +173,8 @@ def nearest_users(
     )
     items = check_embeddings(item_embeddings, "item_embeddings")
     users = as_floats(user_embeddings)
-    known = known_rows(users, "user_embeddings", items.shape[1])
+    squares = _squares(items, users, metric)
+    known = known_rows(users, "user_embeddings", items.shape[1], squares)
     if exclude is not None and np.shape(exclude) != (len(items), len(users)):
         raise ValueError(
             f"Got exclude of shape {np.shape(exclude)}, expected "
@@ -179,7 +183,7 @@ def nearest_users(
         )
     exclude = check_pairs(exclude, "exclude", None)
     warn_of_unknown(items, "items", "Leave them out.")
-    return search(items, users, int(k), exclude, metric, known)
+    return search(items, users, int(k), exclude, metric, known, squares)
 
 
 def mean_scores(
@@ -217,6 +221,12 @@ def mean_scores(
         items, users = unit_rows(items), unit_rows(users)
     total = users.sum(axis=0, dtype=np.float64) / max(len(users), 1)
     return (items @ total).astype(items.dtype)
+
+
+def _squares(queries, targets, metric):
+    """Return the squared lengths of targets where a few queries ask for cosines."""
+    few = metric == "cosine" and len(queries) <= _FEW and targets.ndim == 2
+    return squared_lengths(targets) if few else None
 
 
 def _check_settings(k, metric):
@@ -267,6 +277,7 @@ def search(
     exclude: sparse.csr_matrix | None,
     metric: str,
     known: np.ndarray | None,
+    squares: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the rows of `targets` of the highest scores for each of `queries`.
 
@@ -281,12 +292,17 @@ def search(
     metric : {"dot", "cosine"}
     known : ndarray of bool, shape (n_targets,), or None
         Result of :func:`userlogfeat.recommendation.exact.known_rows`.
+    squares : ndarray, shape (n_targets,), optional
+        Squared lengths of the targets, for a few queries and cosines.
     """
     asked = queries.any(axis=1)
     if not asked.any() or not len(targets) or (known is not None and not known.any()):
         chosen = np.full((len(queries), k), -1)
         return chosen, np.full((len(queries), k), -np.inf, np.float32)
+    settings = {"exclude": exclude, "known": known}
+    if metric == "cosine":
+        settings["squares"] = squares
     highest = highest_cosines if metric == "cosine" else highest_products
-    chosen, scores = highest(queries, targets, k, exclude=exclude, known=known)
+    chosen, scores = highest(queries, targets, k, **settings)
     chosen[~asked], scores[~asked] = -1, -np.inf
     return chosen, scores
