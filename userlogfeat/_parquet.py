@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 MAX_BYTES = 1 << 32  # of a file's columns in memory
 MAX_RATIO = 1000  # of those to its own; tables of failed clips reach a hundred
 FREE_BYTES = 1 << 26  # below which the ratio does not matter
+SMALL_BYTES = 1 << 18  # of a file that is read at once
 _BATCH_ROWS = 1 << 14
 # Least bytes of a value in memory; for text, those of the number of its word.
 _WIDTHS = {"BOOLEAN": 1 / 8, "INT32": 4, "FLOAT": 4, "BYTE_ARRAY": 4}
@@ -53,7 +54,10 @@ def open_parquet(path, *, at_most=float("inf"), **settings):
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} is no regular file, but a folder, pipe or device.")
-    metadata = pq.read_metadata(as_file(path))
+    source = as_file(path)
+    if status.st_size <= SMALL_BYTES:  # opened once, where pyarrow would do so twice
+        source = pa.BufferReader(Path(path).read_bytes())
+    metadata = pq.read_metadata(source)
     n_most = most_bytes(status.st_size, at_most=at_most)
     n_bytes = decoded_bytes(metadata, _has_long_rows)
     if n_bytes > n_most:
@@ -62,7 +66,7 @@ def open_parquet(path, *, at_most=float("inf"), **settings):
             f"that a file of {status.st_size} bytes may have in memory"
         )
     return pq.ParquetFile(
-        as_file(path),
+        source if status.st_size <= SMALL_BYTES else as_file(path),
         metadata=metadata,
         page_checksum_verification=True,
         read_dictionary=[c.path for c in _columns(metadata) if _is_text_column(c)],
