@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
+from userlogfeat import read_logs
 from userlogfeat._files import sha256
 from userlogfeat.cli import app
 from userlogfeat.factor_files import Factors, read_factors, write_factors, write_side
 from userlogfeat.forgetting import forget_users
+from userlogfeat.recommendation import ItemIndex
 
 GONE = "zaphod-beeblebrox"
 USERS = ["arthur", GONE, "trillian"]
@@ -66,6 +69,21 @@ def test_folders_of_parquet(tmp_path, compression):
     assert left.schema == plays.schema
     with pytest.raises(ValueError, match=r"no column 'user' in .*'uid', 'item'"):
         forget_users(tmp_path, [8])
+
+
+def test_folders_of_compressed_text(tmp_path):
+    for day, suffix in enumerate(("gz", "zst", "bz2")):
+        path = tmp_path / f"{day}.csv.{suffix}"
+        with pa.output_stream(path, compression="detect") as file:
+            file.write(f"user,item\n{USERS[day]},1\narthur,2\n".encode())
+    (tmp_path / "3.csv").write_text(f"user,item\n{GONE},7\n")
+    assert forget_users(tmp_path, [GONE]) == 2
+    assert traces(tmp_path) == []
+    left = read_logs(tmp_path)
+    assert left.user_ids.tolist() == ["arthur", "trillian"]
+    assert left.user_items.sum() == 5
+    packed = [path.read_bytes() for path in sorted(tmp_path.glob("*.csv.*"))]
+    assert packed[1][:4] == b"\x28\xb5\x2f\xfd"  # still zstd
 
 
 def factors(folder):
@@ -142,9 +160,9 @@ def test_what_cannot_be_searched_is_said(tmp_path):
         forget_users(tmp_path / "gone", [1])
     with pytest.raises(ValueError, match="neither users of a model"):
         forget_users(tmp_path, [1])
-    (tmp_path / "plays.csv.gz").touch()
-    with pytest.raises(ValueError, match="Unpack it first"):
-        forget_users(tmp_path / "plays.csv.gz", [1])
+    (tmp_path / "plays.xlsx").touch()
+    with pytest.raises(ValueError, match=r"cannot be rewritten: expected \.csv"):
+        forget_users(tmp_path / "plays.xlsx", [1])
     with pytest.raises(TypeError, match="single user 'ann'"):
         forget_users(tmp_path, "ann")
 
@@ -165,3 +183,46 @@ def test_the_command(tmp_path):
     result = CliRunner().invoke(app, ["forget", *paths])
     assert result.exit_code == 2
     assert "pass --id USER" in result.output
+
+
+def mentions(folder):
+    """Names of files that hold the id: in text, packed or not, in columns, as bytes."""
+    found = {path.name for path in traces(folder, vectors=())}
+    for path in Path(folder).rglob("*.parquet"):
+        if any(GONE in map(str, column.to_list()) for column in pl.read_parquet(path)):
+            found.add(path.name)
+    return found
+
+
+@pytest.mark.long
+def test_nothing_is_left_in_what_the_commands_write(tmp_path):
+    """Logs, their parts, factors and plays, users of a tower, an index, lists."""
+    users = [f"user-{n}" for n in range(9)] + [GONE]
+    plays = pl.DataFrame({"user": users * 4, "item": [n % 11 for n in range(40)]})
+    plays.write_csv(tmp_path / "plays.csv")
+    place = lambda name: str(tmp_path / name)  # noqa: E731
+    small = ["--set", "n_factors=2", "--set", "iterations=1"]
+    commands = [
+        ["fit-cf", place("plays.csv"), "-o", place("factors"), *small],
+        ["fit-users", place("plays.csv"), "-o", place("tower")],
+        ["split", place("plays.csv"), "-o", place("parts"), "--by", "plays"],
+        ["recommend", place("factors"), place("factors"), "-o", place("lists.csv")],
+    ]
+    commands[1] += ["--set", "n_units=2", "--epochs", "1"]
+    commands[3] += ["--include-played"]
+    for command in commands:
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+    left = read_factors(tmp_path / "factors")
+    ItemIndex.build(left.item_factors, left.item_ids).save(tmp_path / "index")
+    held = {"plays.csv", "user_factors.parquet", "train.parquet", "lists.csv"}
+    assert mentions(tmp_path) >= held
+    names = ["plays.csv", "factors", "tower", "parts", "lists.csv"]
+    result = CliRunner().invoke(app, ["forget", *map(place, names), "--id", GONE])
+    assert result.exit_code == 0, result.output
+    assert mentions(tmp_path) == set()
+    after = read_factors(tmp_path / "factors")
+    row = left.user_factors[left.user_ids.tolist().index(GONE)]
+    assert traces(tmp_path, vectors=[row]) == []
+    assert len(after.user_ids) == len(left.user_ids) - 1
+    np.testing.assert_array_equal(after.item_factors, left.item_factors)

@@ -56,7 +56,7 @@ class LineBlocks:
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Yield the number of the first line, counted from 1, and the lines."""
         number, n_bytes, carry, data = 1, 0, b"", None
-        with self._opened() as stream:
+        with open_bytes(self.path) as stream:
             while data != b"":
                 data = self._next(stream)
                 if not n_bytes:
@@ -76,15 +76,6 @@ class LineBlocks:
                     yield number, lines
                     number += lines.count(b"\n")
 
-    def _opened(self):
-        if not stat.S_ISREG(os.stat(self.path).st_mode):
-            raise unreadable(
-                self.path, "is a folder, pipe or device. Write its content to a file"
-            )
-        file = pa.OSFile(os.fsencode(self.path))
-        codec = COMPRESSED.get(self.path.suffix.lower())
-        return file if codec is None else pa.CompressedInputStream(file, codec)
-
     def _next(self, stream):
         try:
             return stream.read(_BLOCK)
@@ -92,6 +83,17 @@ class LineBlocks:
             raise unreadable(
                 self.path, f"could not be decompressed: {error}"
             ) from error
+
+
+def open_bytes(path: Path) -> pa.NativeFile:
+    """Open a regular file for reading; decompressed where its suffix says so."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise unreadable(
+            path, "is a folder, pipe or device. Write its content to a file"
+        )
+    file = pa.OSFile(os.fsencode(path))
+    codec = COMPRESSED.get(path.suffix.lower())
+    return file if codec is None else pa.CompressedInputStream(file, codec)
 
 
 def list_lines(raw: bytes, path: PathLike) -> list[str]:

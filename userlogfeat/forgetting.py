@@ -10,6 +10,7 @@ A file is replaced as one, so a kill leaves the old file or the new one. The sam
 again does what is missing.
 """
 
+import os
 from codecs import BOM_UTF8
 from itertools import chain
 from pathlib import Path
@@ -21,8 +22,8 @@ import pyarrow.parquet as pq
 
 from userlogfeat._files import replace_file, sha256
 from userlogfeat._parquet import as_file, parquet_writer
-from userlogfeat._text_lines import COMPRESSED
-from userlogfeat._text_tables import TextTable, separator_of, whole_numbers
+from userlogfeat._text_lines import COMPRESSED, open_bytes
+from userlogfeat._text_tables import TextTable, separator_of, suffix_of, whole_numbers
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat.factor_files import (
     DIGEST,
@@ -34,7 +35,7 @@ from userlogfeat.factor_files import (
     write_side,
 )
 from userlogfeat.logs.columns import is_string
-from userlogfeat.logs.sources import PARQUET
+from userlogfeat.logs.sources import PARQUET, TEXT_OF_FOLDERS
 from userlogfeat.weights.config import CONFIG, sealed
 from userlogfeat.weights.config import read_config as read_model_config
 
@@ -49,8 +50,10 @@ def forget_users(path: PathLike, user_ids: ArrayLike, *, user: str = "user") -> 
     Parameters
     ----------
     path : str or Path
-        A log (csv, tsv or Parquet, or a folder of Parquet files); or a folder that
-        `userlogfeat fit-cf`, `fit-users` or `fit-metric` wrote.
+        A log (csv, tsv, perhaps compressed, or Parquet; or a folder of such files), or
+        any other table with a column of users, such as demographics and
+        recommendations; or a folder that `userlogfeat fit-cf`, `fit-users` or
+        `fit-metric` wrote.
     user_ids : array-like
         Compared as text, so 7 and "7" are one. Text files are read by the rules of
         :func:`userlogfeat.read_logs`.
@@ -94,29 +97,31 @@ def forget_users(path: PathLike, user_ids: ArrayLike, *, user: str = "user") -> 
         return _forget_in_model(path, gone)
     if (path / USERS).exists():
         return _forget_in_factors(path, gone)
-    files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in PARQUET]
+    kinds = PARQUET | TEXT_OF_FOLDERS
+    files = [file for file in sorted(path.rglob("*")) if suffix_of(file) in kinds]
     if not files:
         raise ValueError(
-            f"{path} holds neither users of a model ({USERS}) nor Parquet files of "
-            "logs. Pass the files themselves."
+            f"{path} holds neither users of a model ({USERS}) nor files of logs "
+            "(Parquet, csv, tsv). Pass the files themselves."
         )
-    return sum(_forget_in_parquet(file, gone, user) for file in files)
+    return sum(_forget_in_file(file, gone, user) for file in files)
 
 
 def _forget_in_file(path, gone, user):
     if path.suffix.lower() in PARQUET:
         return _forget_in_parquet(path, gone, user)
-    if separator_of(path) is None or path.suffix.lower() in COMPRESSED:
+    if separator_of(path) is None:
         raise ValueError(
-            f"{path} cannot be rewritten: expected .csv, .tsv, .txt or .parquet. "
-            "Unpack it first, and pack it again."
+            f"{path} cannot be rewritten: expected .csv, .tsv, .txt (perhaps "
+            "compressed) or .parquet."
         )
     is_gone = _gone_rows(path, gone, user)
     removed = int(np.count_nonzero(is_gone))
     if removed:
         # A line is a row; the first one that is not blank names the columns.
         fates = chain([False], is_gone)
-        with replace_file(path) as temporary, open(temporary, "wb") as out:
+        codec = COMPRESSED.get(path.suffix.lower())
+        with replace_file(path) as temporary, _written(temporary, codec) as out:
             for line in _lines_of(path):
                 is_blank = not line.removeprefix(BOM_UTF8).strip(b"\r\n")
                 if is_blank or not next(fates):
@@ -140,12 +145,18 @@ def _gone_rows(path, gone, user):
 
 def _lines_of(path):
     """Yield lines with their ends, which may be LF, CRLF and CR."""
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         carry = b""
         while block := file.read(_BLOCK):
             *lines, carry = (carry + block).splitlines(keepends=True)
             yield from lines
         yield carry
+
+
+def _written(path, codec):
+    """Open a file for writing, compressed where there is a codec."""
+    file = pa.OSFile(os.fsencode(path), "wb")
+    return file if codec is None else pa.CompressedOutputStream(file, codec)
 
 
 def _place_of(user, names, path):

@@ -47,6 +47,8 @@ def by_loop(rows, shape):
         "gz",
         "parquet",
         "folder",
+        "days",
+        "list",
     ]
 )
 def source(request, tmp_path):
@@ -68,6 +70,14 @@ def source(request, tmp_path):
         PLAYS[:1].write_parquet(tmp_path / "logs/a.parquet")
         PLAYS[1:].write_parquet(tmp_path / "logs/day=2/b.parquet")
         return tmp_path / "logs"
+    if kind in ("days", "list"):
+        (tmp_path / "days").mkdir()
+        paths = [tmp_path / "days/1.csv.gz", tmp_path / "days/2.csv"]
+        paths[0].write_bytes(gzip.compress(PLAYS[:1].write_csv().encode()))
+        PLAYS[1:].write_csv(paths[1])
+        (tmp_path / "days/3.csv").write_text(PLAYS[:0].write_csv())
+        (tmp_path / "days/notes.txt").write_text("what this is")
+        return paths if kind == "list" else tmp_path / "days"
     if kind == "gz":
         text = PLAYS.write_csv().encode()
         (tmp_path / "plays.csv.gz").write_bytes(gzip.compress(text))
@@ -518,8 +528,58 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match=r"known suffixes are \.csv, .*\.parquet"):
         read_logs(tmp_path / "plays.xlsx")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"holds no \.parquet file"):
+    with pytest.raises(ValueError, match=r"holds no file of logs: no \.parquet"):
         read_logs(tmp_path / "empty")
+
+
+def test_a_day_that_is_unlike_the_others(tmp_path):
+    """Its name is in the message: partitions of a day may all be part-0.csv."""
+    for day in "123":
+        (tmp_path / f"day={day}").mkdir()
+    faults = {
+        "": "day=2/part-0.csv could not be read: it is empty",
+        "user,track\n1,2\n": r"no column 'item' .* in day=2/part-0.csv",
+        "user,item\n1,2\n3": r"day=2/part-0.csv could not .*Was the file cut\?",
+        "user,item\n1,2\n,5\n": r"1 row of day=2/part-0.csv \(row 1,.* without user",
+    }
+    for day in "13":
+        (tmp_path / f"day={day}/part-0.csv").write_text(f"user,item\n1,{day}\n")
+    for text, message in faults.items():
+        (tmp_path / "day=2/part-0.csv").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_logs(tmp_path)
+
+
+@pytest.mark.filterwarnings("default")
+def test_copies_and_mixtures_are_not_counted_unseen(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        PLAYS.write_csv(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"a\.csv and b\.csv hold the same bytes"):
+        twice = read_logs(tmp_path)
+    assert twice.user_items.sum() == 2 * len(PLAYS)
+    PLAYS.write_parquet(tmp_path / "c.parquet")
+    with pytest.raises(ValueError, match=r"Parquet \(c.parquet\) and text \(a.csv\)"):
+        read_logs(tmp_path)
+    with pytest.raises(ValueError, match="come twice"):
+        read_logs([tmp_path / "a.csv", tmp_path / "a.csv"])
+    with pytest.raises(FileNotFoundError, match="A list of logs is one of files"):
+        read_logs([tmp_path])
+    with pytest.raises(ValueError, match="no paths"):
+        read_logs([])
+
+
+def test_times_with_a_zone_and_without_are_not_one(tmp_path):
+    """Partitions of two types were read as one kind of dates, hours apart."""
+    for name, zone in (("a", None), ("b", "Europe/Vienna")):
+        at = pl.Series("at", [datetime.datetime(2026, 3, 1)])
+        row = pl.DataFrame(
+            {"user": [1], "item": [2], "at": at.dt.replace_time_zone(zone)}
+        )
+        row.write_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(
+        ValueError, match=r"dates with time zone, but before .* without"
+    ):
+        read_logs(tmp_path, time="at")
 
 
 def test_wrong_settings():

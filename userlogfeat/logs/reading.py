@@ -125,12 +125,12 @@ def read_logs(
 
     Parameters
     ----------
-    source : str, Path or frame
+    source : str, Path, list of these, or frame
         The path of a csv, tsv or parquet file (text may be compressed: .gz, .bz2,
-        .zst) or of a folder of parquet files; or a frame of polars (lazy too), pandas
-        or pyarrow. With `format`: the data set's folder or file. On Spark also a Spark
-        frame, or any path, URL or pattern of csv, tsv, Parquet, ORC or JSON files that
-        Spark reads.
+        .zst), a list of such paths, or a folder of files of one of these kinds, such as
+        one a day; or a frame of polars (lazy too), pandas or pyarrow. With `format`:
+        the data set's folder or file. On Spark also a Spark frame, or any path, URL or
+        pattern of csv, tsv, Parquet, ORC or JSON files that Spark reads.
     format : str, optional
         A published data set: "hetrec-lastfm-2k", "lastfm-360k", "taste-profile",
         "mpd" or "yambda" (see :mod:`userlogfeat.logs.formats`), whose columns are
@@ -208,6 +208,11 @@ def read_logs(
         Where the source cannot be read or lacks a column; where identifiers, counts or
         times are missing or wrong (with the rows); where nothing is left (naming the
         minimum that left it out).
+
+    Warns
+    -----
+    UserWarning
+        Where two files of a folder or list hold the same bytes.
 
     Examples
     --------

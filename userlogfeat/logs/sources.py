@@ -7,7 +7,10 @@ For the rules of text see :mod:`userlogfeat._text_tables`.
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import os
+import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,7 +20,13 @@ import numpy as np
 import pyarrow as pa
 
 from userlogfeat._parquet import decode_text, open_parquet
-from userlogfeat._text_tables import SEPARATORS, TextTable, separator_hint, separator_of
+from userlogfeat._text_tables import (
+    SEPARATORS,
+    TextTable,
+    separator_hint,
+    separator_of,
+    suffix_of,
+)
 from userlogfeat._typing import Frame, PathLike
 
 CHUNK_ROWS = 500_000
@@ -27,6 +36,8 @@ _MAX_COLUMNS = 10_000  # of text: each takes memory in every block
 _MAX_TEXT = 1 << 29  # bytes of identifiers in a batch of Parquet: 1 kB each
 
 PARQUET = {".parquet", ".pq"}
+_END_BYTES = 4096  # in which files of one length differ, if they do
+TEXT_OF_FOLDERS = {".csv", ".tsv", ".tab"}  # a .txt beside logs is a note
 
 
 class Chunk(NamedTuple):
@@ -61,10 +72,11 @@ def iter_chunks(
 
     Parameters
     ----------
-    source : str, Path, polars.DataFrame, polars.LazyFrame, pandas.DataFrame or
-            pyarrow.Table
-        A csv, tsv or parquet file (text may be compressed: .gz, .bz2, .zst), a folder
-        of parquet files (read in the order of their names), or a frame.
+    source : str, Path, list of these, polars.DataFrame, polars.LazyFrame,
+            pandas.DataFrame or pyarrow.Table
+        A csv, tsv or parquet file (text may be compressed: .gz, .bz2, .zst), several,
+        a folder of files of one of these kinds (read in the order of their names), or a
+        frame.
     roles : dict of str
         Role -> column: ``{"user": "userID", "item": "artistID"}``.
     separator : str, optional
@@ -87,24 +99,24 @@ def iter_chunks(
     TypeError
         Where `source` is neither a path nor a frame.
     """
-    if not isinstance(source, (str, os.PathLike)):
+    files = _files_of(source)
+    if files is None:
         refuse_layout(separator, columns, "a frame")
         yield from _frame_chunks(source, roles)
         return
-    path = Path(source)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file or folder {path}.")
-    if path.is_dir() or path.suffix.lower() in PARQUET:
+    if any(_is_parquet(file) for file in files.values()):
         refuse_layout(separator, columns, "Parquet")
-        files = _parquet_files(path)
-        chunks = (_unchanged(file, _parquet_chunks(file, roles)) for file in files)
-        chunks = chain.from_iterable(chunks)
-        for chunk in gathered(chunks) if len(files) > 1 else chunks:
-            with _reading(path if chunk.files else path.parent / chunk.origin):
-                table = decode_text(chunk.table, _MAX_TEXT)
-            yield chunk._replace(table=table)
-    else:
-        yield from _unchanged(path, _text_chunks(path, roles, separator, columns))
+
+    def read(name, path):
+        if _is_parquet(path):
+            return _unchanged(path, _parquet_chunks(path, roles, name))
+        return _unchanged(path, _text_chunks(path, roles, separator, columns, name))
+
+    chunks = _each_once(files, read)
+    for chunk in gathered(chunks) if len(files) > 1 else chunks:
+        with _reading(files.get(chunk.origin, chunk.origin)):
+            table = decode_text(chunk.table, _MAX_TEXT)
+        yield chunk._replace(table=table)
 
 
 def gathered(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
@@ -179,7 +191,7 @@ def _unchanged(path, chunks):
         )
 
 
-def _text_chunks(path, roles, separator, columns):
+def _text_chunks(path, roles, separator, columns, name):
     if separator is None and separator_of(path) is None:
         known = ", ".join([*SEPARATORS, *sorted(PARQUET)])
         raise ValueError(
@@ -195,41 +207,102 @@ def _text_chunks(path, roles, separator, columns):
         )
     hint = separator_hint(table.names)
     hint = f".{hint} Or pass separator=..." if hint else "."
-    require_columns(roles, table.names, path.name, hint=hint)
+    require_columns(roles, table.names, name, hint=hint)
     blocks = table.read(list(dict.fromkeys(roles.values())))
-    yield from _grouped(blocks, roles, path, is_text=True)
+    yield from _grouped(blocks, roles, name, is_text=True)
 
 
-def _parquet_files(path):
-    """List the file itself, or all below a folder except hidden and `_SUCCESS` ones."""
-    if not path.is_dir():
-        return [path]
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in PARQUET
-        and not any(part[0] in "._" for part in file.relative_to(path).parts)
-    )
+def _files_of(source):
+    """Return name -> path of the files to read, in their order; None for a frame."""
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        if not path.exists():
+            raise FileNotFoundError(f"There is no file or folder {path}.")
+        return _files_below(path) if path.is_dir() else {path.name: path}
+    if not isinstance(source, (list, tuple)) or not all(
+        isinstance(path, (str, os.PathLike)) for path in source
+    ):
+        return None
+    files = {str(path): Path(path) for path in source}
     if not files:
-        raise ValueError(
-            f"The folder {path} holds no .parquet file. Pass the file itself, or "
-            'format="..." if it is a published data set.'
-        )
+        raise ValueError("Got no paths of logs, expected one at least.")
+    if len(files) < len(source):
+        raise ValueError("Some paths come twice, expected each file once.")
+    for path in files.values():
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"There is no file {path}. A list of logs is one of files; pass a "
+                "folder by itself."
+            )
     return files
 
 
-def _parquet_chunks(path, roles):
+def _files_below(folder):
+    """List the files below a folder, but hidden ones and such as `_SUCCESS`."""
+    found = {
+        str(file.relative_to(folder)): file
+        for file in sorted(folder.rglob("*"))
+        if not any(part[0] in "._" for part in file.relative_to(folder).parts)
+    }
+    parquet = {name: file for name, file in found.items() if _is_parquet(file)}
+    text = {name: f for name, f in found.items() if suffix_of(f) in TEXT_OF_FOLDERS}
+    if parquet and text:
+        raise ValueError(
+            f"The folder {folder} holds Parquet ({next(iter(parquet))}) and text "
+            f"({next(iter(text))}), expected one kind: plays in both would count "
+            "twice. Pass the files to read as a list."
+        )
+    if not parquet and not text:
+        raise ValueError(
+            f"The folder {folder} holds no file of logs: no .parquet, .csv or .tsv "
+            "(text perhaps compressed). Pass the file itself, or "
+            'format="..." if it is a published data set.'
+        )
+    return parquet or text
+
+
+def _is_parquet(path):
+    return path.suffix.lower() in PARQUET
+
+
+def _each_once(files, read):
+    """Yield the chunks of all files; warn of those that are copies of another."""
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    times, seen = Counter(sizes.values()), {}
+    for name, path in files.items():
+        has_rows = False
+        for chunk in read(name, path):
+            has_rows |= chunk.table.num_rows > 0
+            yield chunk
+        if not has_rows or times[sizes[name]] == 1:
+            continue
+        first = seen.setdefault((sizes[name], _last_bytes(path)), name)
+        if first != name and filecmp.cmp(files[first], path, shallow=False):
+            warnings.warn(
+                f"{first} and {name} hold the same bytes: their plays count twice. Is "
+                "one a copy? Then leave it out.",
+                stacklevel=5,  # the caller of read_logs
+            )
+
+
+def _last_bytes(path):
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
+        return file.read()
+
+
+def _parquet_chunks(path, roles, name):
     with _reading(path):
         # By default Arrow keeps all the bytes it has read until the file's end.
         file = open_parquet(path, buffer_size=_BLOCK, pre_buffer=False)
     with file:
-        require_columns(roles, file.schema_arrow.names, path.name, hint=".")
+        require_columns(roles, file.schema_arrow.names, name, hint=".")
         used = list(dict.fromkeys(roles.values()))
         threads = file.metadata.num_rows > _BATCH_OF_THREADS
         settings = {"batch_size": CHUNK_ROWS, "use_threads": threads}
         batches = file.iter_batches(columns=used, **settings)
         n_rows = 0
-        for chunk in _grouped(_as_tables(batches, path), roles, path):
+        for chunk in _grouped(_as_tables(batches, path), roles, name):
             n_rows += chunk.table.num_rows
             yield chunk
         if n_rows != file.metadata.num_rows:
@@ -308,7 +381,7 @@ def _as_tables(batches, path):
         yield pa.Table.from_batches([batch])
 
 
-def _grouped(tables, roles, path, *, is_text=False):
+def _grouped(tables, roles, name, *, is_text=False):
     """Gather a reader's small tables into chunks of about `CHUNK_ROWS` rows."""
     first_row, n_rows, pending = 0, 0, []
     for table in chain(tables, [None]):
@@ -317,7 +390,7 @@ def _grouped(tables, roles, path, *, is_text=False):
             n_rows += table.num_rows
         if pending and (table is None or n_rows >= CHUNK_ROWS):
             rows = _by_role(pa.concat_tables(pending), roles)
-            yield Chunk(rows, path.name, first_row, is_text)
+            yield Chunk(rows, name, first_row, is_text)
             first_row, n_rows, pending = first_row + n_rows, 0, []
 
 

@@ -160,7 +160,8 @@ class Times:
         if kind != self._kind:
             raise ValueError(
                 f"The times from row {chunk.first_row} of {chunk.origin} on are "
-                f"{kind}, but before they were {self._kind}. Write all rows alike."
+                f"{kind}, but before they were {self._kind}. Write all rows "
+                "alike, and dates with a time zone all over or nowhere."
             )
         if kind == _NUMBERS:
             self._note_units(times, chunk)
@@ -185,7 +186,8 @@ def _numbers_or_dates(column):
     if is_wide or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         return _NUMBERS, column.cast(pa.float64(), safe=False).to_numpy()
     if not is_string(column):
-        ways = (("dates", pa.timestamp("us")),)
+        zone = "with" if getattr(column.type, "tz", None) else "without"
+        ways = ((f"dates {zone} time zone", pa.timestamp("us")),)
     else:
         ways = _TIMES
     for kind, way in ways:
@@ -224,7 +226,8 @@ def _refuse_other_times(column, chunk):
         bad,
         chunk,
         f"a time that is unlike the others, such as {first!r}",
-        "Write all rows alike, as numbers or in ISO 8601, or remove these.",
+        "Write all rows alike, as numbers or in ISO 8601, all with a time zone or "
+        "none, or remove these.",
     )
 
 
