@@ -2,11 +2,12 @@
 
 `userlogfeat fit-cf` as a process of its own, start of Python and Java included.
 
-    python benchmarks/spark_partitions.py
+    python benchmarks/spark_partitions.py [--sizes 240_000 1_000_000] [--rounds 15]
 """
 
+import argparse
+import contextlib
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 from reporting import record
 
 SEED = 0
+LOOK_EVERY = 0.5  # seconds
 SIZES = (240_000, 1_000_000)
 EVENTS_PER_USER, EVENTS_PER_ITEM = 40, 80
 SPARK = ["--backend", "spark", "--master", "local[2]"]
@@ -37,26 +40,40 @@ def write_logs(path, n_events):
 
 
 def measure(path, folder, options):
-    """Seconds of a run, by the clock and of its processors."""
+    """Seconds of a run, by the clock and of all its processors, Java's too."""
     command = [sys.executable, "-m", "userlogfeat", "fit-cf", path, "-o", folder]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command += ["--overwrite", *options]
     start = time.perf_counter()
-    subprocess.run([*command, "--overwrite", *options], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - start, processor
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        root, seconds = psutil.Process(process.pid), {}
+        while process.poll() is None:
+            with contextlib.suppress(psutil.Error):  # some end meanwhile
+                for each in [root, *root.children(recursive=True)]:
+                    times = each.cpu_times()
+                    seconds[each.pid, each.create_time()] = times.user + times.system
+            time.sleep(LOOK_EVERY)
+    if process.returncode:
+        raise SystemExit(f"Failed: {' '.join(command)}")
+    return time.perf_counter() - start, sum(seconds.values())
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--rounds", type=int, default=15)
+    args = parser.parse_args()
     load = os.getloadavg()[0]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for n_events in SIZES:
+        for n_events in args.sizes:
             path = str(Path(folder) / "plays.parquet")
             write_logs(path, n_events)
             for name, options in ARMS.items():
                 if n_events > SIZES[0] and "200" in name:
                     continue
+                options = [*options, "--set", f"iterations={args.rounds}"]
                 seconds = measure(path, str(Path(folder) / "factors"), options)
                 rows.append([f"{n_events:,}", name, *(f"{s:.0f}" for s in seconds)])
                 print(*rows[-1], flush=True)
@@ -66,9 +83,11 @@ def main():
         ["events", "fit-cf", "clock (s)", "processors (s)"],
         rows,
         [
-            "Two cores of one machine, 40 factors, 15 rounds, with the start of Python "
-            f"and Java. The machine had other work (load {load:.0f} on "
+            f"Two cores of one machine, 40 factors, {args.rounds} rounds, with the "
+            f"start of Python and Java. The machine had other work (load {load:.0f} on "
             f"{os.cpu_count()} cores): compare the seconds of processors.",
+            "Of processors: the processes of the run and Java's, looked up every "
+            f"{LOOK_EVERY} s.",
             "Both Sparks have two threads and the same rounds; the number of tasks of "
             "a stage is what differs.",
         ],
