@@ -211,8 +211,9 @@ def test_nothing_is_left_in_what_the_commands_write(tmp_path):
     commands[1] += ["--set", "n_units=2", "--epochs", "1"]
     commands[3] += ["--include-played"]
     for command in commands:
-        result = CliRunner().invoke(app, command)
+        result = CliRunner().invoke(app, [*command, "--json"])
         assert result.exit_code == 0, result.output
+        assert all(map(json.loads, result.stdout.splitlines()))  # progress is on stderr
     left = read_factors(tmp_path / "factors")
     ItemIndex.build(left.item_factors, left.item_ids).save(tmp_path / "index")
     held = {"plays.csv", "user_factors.parquet", "train.parquet", "lists.csv"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from userlogfeat import cli
 from userlogfeat.cli.console import Result, print_result
@@ -30,6 +31,24 @@ def test_every_command_has_json_and_quiet():
     for name, command in found.items():
         options = {option for one in command.params for option in one.opts}
         assert {"--json", "--quiet"} <= options, name
+
+
+def test_every_command_ends_in_an_object(run, tmp_path, monkeypatch):
+    """All are given paths that are not there: no other line is on stdout."""
+    monkeypatch.chdir(tmp_path)
+    for name, command in commands():
+        given = []
+        for one in (one for one in command.params if one.required):
+            flag = [one.opts[0]] if one.opts[0].startswith("-") else []
+            given += [*flag, *["gone/away.csv"] * max(1, one.nargs)]
+        result = CliRunner().invoke(cli.app, [*name.split(), *given, "--json"])
+        found = [json.loads(line) for line in result.stdout.splitlines()]
+        if name == "weights":  # needs nothing
+            assert found[0]["name"]
+            continue
+        assert result.exit_code in (cli.SOME_FAILED, cli.USAGE), (name, result.output)
+        assert found[-1]["exit_code"] == result.exit_code, name
+        assert result.stderr.strip().endswith(found[-1]["error"].strip()), name
 
 
 def test_values_are_json(capsys):

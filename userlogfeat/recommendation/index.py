@@ -403,6 +403,9 @@ class ItemIndex:
             seed=int(rng.integers(1 << 30)),
             min_points_per_centroid=1,
             max_points_per_centroid=_TRAIN_PER_GROUP,
+            # Centres of one length: else a query looks at dense groups first, which
+            # took a fifth more time at equal recall.
+            spherical=self.metric == "cosine",
         )
         means.train(np.ascontiguousarray(rows[places][drawn]))
         self._centres = means.centroids
