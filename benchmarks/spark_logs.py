@@ -124,7 +124,7 @@ def measure(folder, memory):
         "spark__sql__codegen__factoryMode": "FALLBACK",
         "spark__driver__extraJavaOptions": "-XX:+UseParallelGC",
         "spark__executor__extraJavaOptions": "-XX:+UseParallelGC",
-        "spark__sql__shuffle__partitions": "16",
+        "spark__sql__shuffle__partitions": None,  # chosen from the data
     }
     master = f"local-cluster[2,1,{1024 * memory + 512}]"
     cf = CFEmbedding(N_FACTORS, iterations=ITERATIONS, backend="spark", random_state=0)

@@ -50,8 +50,9 @@ def cluster(folder, master=MASTER, **settings):
         Where executors write their logs, and Spark its files.
     master : str
         Executors, cores of each, MB of each.
-    **settings : str
-        Of Spark, with "__" for the dots: ``spark__task__maxFailures="8"``.
+    **settings : str or None
+        Of Spark, with "__" for the dots: ``spark__task__maxFailures="8"``. With None
+        Spark's own default is left.
     """
     environment = {
         "SPARK_HOME": str(_home(folder / "spark_home")),
@@ -68,7 +69,7 @@ def cluster(folder, master=MASTER, **settings):
     with _environment(environment):
         builder = require_spark("the test").SparkSession.builder
         for name, value in chosen.items():
-            builder = builder.config(name, value)
+            builder = builder if value is None else builder.config(name, value)
         session = builder.master(master).getOrCreate()
         try:
             yield spark_session(session=session)
