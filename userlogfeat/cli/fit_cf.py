@@ -50,7 +50,7 @@ def fit_cf(
     Parameters
     ----------
     logs
-        csv, tsv or parquet; or a data set. On Spark also a URL.
+        csv, tsv, parquet, or a folder of these; or a data set. On Spark also a URL.
     n_factors
         Length of a factor.
     confidence

@@ -34,10 +34,11 @@ def forget(
       userlogfeat forget plays.parquet factors users metric --id ann --id bob
       userlogfeat forget logs/ --list gone.txt --user user_id
 
-    PATHS are logs (csv, tsv, Parquet, folders of Parquet files), and folders of fit-cf,
-    fit-users and fit-metric. A user's rows go; factors of items and networks, which are
-    of all users together, stay as they are: train again if they must not. Run the same
-    again after any stop.
+    PATHS are logs (csv, tsv, Parquet, or folders of these; text perhaps compressed),
+    other tables with a column of users, and folders of fit-cf, fit-users and
+    fit-metric. A user's rows go; factors of items and networks, which are of all users
+    together, stay as they are: train again if they must not. Run the same again after
+    any stop.
     """
     from userlogfeat.forgetting import forget_users
 

@@ -159,7 +159,10 @@ NonCommercial = Annotated[
 ]
 
 # Columns of listening logs.
-Logs = Annotated[Path, typer.Argument(help="csv, tsv or parquet; or a data set.")]
+Logs = Annotated[
+    Path,
+    typer.Argument(help="csv, tsv, parquet, or a folder of these; or a data set."),
+]
 Format = Annotated[
     str | None, typer.Option(help="A published data set, such as lastfm-360k.")
 ]
