@@ -330,6 +330,7 @@ def kill_writer(cls, n_kills, home):
     while kills < n_kills or expected is None or not runs:
         writer, folder = cls(), Path(home) / f"{cls.__name__}-{runs}"
         writer.begin(folder)
+        is_first = True  # process of this run
         while True:
             pipe, far_end = context.Pipe()
             process = context.Process(
@@ -343,6 +344,7 @@ def kill_writer(cls, n_kills, home):
             process.join(None if undisturbed else rng.uniform(0, SHARE * whole))
             process.kill()
             process.join()
+            took = time.monotonic() - start
             killed = process.exitcode != 0
             if process.exitcode not in (0, -9):
                 raise SystemExit(f"{cls.name} ended with {process.exitcode}.")
@@ -352,8 +354,13 @@ def kill_writer(cls, n_kills, home):
             faults.update(safely(writer.check, folder))
             if not killed:
                 break
+            is_first = False
+        if is_first:
+            # The shortest run counts: of one that was measured while others used the
+            # processor, most processes would end before they are killed.
+            whole = min(whole or np.inf, took)
         if expected is None:
-            expected, whole = writer.result(folder), time.monotonic() - start
+            expected = writer.result(folder)
         else:
             runs += 1
             faults[DIFFERENT] += writer.result(folder) != expected

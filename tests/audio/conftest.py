@@ -13,11 +13,11 @@ def encode():
     return encode_with_av
 
 
-def encode_with_av(wave, rate, codec, container, bit_rate=128_000):
+def encode_with_av(wave, rate, codec, container, bit_rate=128_000, **options):
     """Bytes of a file, by FFmpeg's encoders."""
     av = pytest.importorskip("av")
     file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
+    with av.open(file, "w", format=container, options=options) as output:
         stream = output.add_stream(codec, rate=rate)
         stream.layout, stream.bit_rate = "mono", bit_rate
         kind = stream.codec_context.codec.audio_formats[0].name

@@ -1,16 +1,19 @@
 """Formats that FFmpeg's decoders read, by files that its encoders wrote."""
 
+import io
 import sys
 
 import numpy as np
 import pytest
 
 from userlogfeat.audio import AudioError, extra, find_audio, read_audio
+from userlogfeat.audio.ends import n_cut, n_missing
 from userlogfeat.audio.errors import (
     CorruptAudioError,
     EmptyAudioError,
     UnsupportedAudioError,
 )
+from userlogfeat.audio.source import Source
 
 RATE = 48000
 SECONDS = 3
@@ -118,6 +121,72 @@ def test_joined_flash_files_are_refused(encode, tmp_path):
     path.write_bytes(encode(planted(), 44100, "aac", "flv") * 2)
     with pytest.raises(UnsupportedAudioError, match="several recordings"):
         read_audio(path, sample_rate=RATE)
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "options"),
+    [
+        ("ac3", "ac3", {}),
+        ("eac3", "eac3", {}),
+        ("mp2", "mp2", {}),
+        ("mp2", "avi", {}),
+        ("pcm_s16le", "avi", {}),
+        ("mp2", "mpeg", {}),
+        ("mp2", "mpegts", {}),
+        ("libopus", "webm", {"live": "1"}),
+        ("flac", "matroska", {}),
+    ],
+)
+def test_a_cut_file_is_no_shorter_song(encode, tmp_path, codec, container, options):
+    """FFmpeg estimates how long they are from what is there."""
+    data = encode(planted()[:RATE], RATE, codec, container, **options)
+    path = tmp_path / f"a.{container}"
+    path.write_bytes(data)
+    found = read_audio(path, sample_rate=RATE)
+    assert abs(len(found) / RATE - 1) < 0.1
+    cuts = [len(data) // 2 + 11, len(data) * 9 // 10 + 1, len(data) - 20]
+    for n_bytes in cuts[
+        : 2 if container == "mpeg" else 3
+    ]:  # its last bytes are padding
+        path.write_bytes(data[:n_bytes])
+        for duration in (None, 0.1):
+            with pytest.raises(CorruptAudioError):
+                read_audio(path, sample_rate=RATE, duration=duration)
+
+
+def test_between_two_frames_of_a_stream_nothing_tells(encode, tmp_path):
+    """The limit that the guide names."""
+    data = encode(planted()[:RATE], RATE, "mp2", "mp2")
+    path = tmp_path / "a.mp2"
+    path.write_bytes(data[: 384 * 20])
+    found = read_audio(path, sample_rate=RATE)
+    assert len(found) == 20 * 1152
+
+
+@pytest.mark.parametrize("rate", [48000, 44100, 32000])
+@pytest.mark.parametrize("codec", ["ac3", "eac3", "mp2"])
+def test_frames_give_their_length(encode, rate, codec):
+    av = pytest.importorskip("av")
+    data = encode(planted()[:8000], rate, codec, codec, bit_rate=96_000)
+    with av.open(io.BytesIO(data)) as file:
+        packets = [bytes(p) for p in file.demux(audio=0) if p.size]
+    assert len(packets) > 4
+    for packet in packets:
+        assert n_cut(codec, memoryview(packet)) == 0
+        assert n_cut(codec, memoryview(packet[:-3])) == 3
+
+
+def test_whole_elements_without_a_size(tmp_path):
+    """Of a stream in Matroska, those within them are followed."""
+    unknown = b"\x01" + b"\xff" * 7
+    block = b"\xa3\x84abcd"
+    for data, n_bytes in (
+        (b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67" + unknown + block, 0),
+        (b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67" + unknown + block[:-1], 1),
+        (b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x8a" + block, 4),
+    ):
+        source = Source(io.BytesIO(data), "a.webm", len(data))
+        assert n_missing(source) == n_bytes
 
 
 def test_a_change_of_rate_is_refused(encode, tmp_path):

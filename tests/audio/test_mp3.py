@@ -10,7 +10,7 @@ import soundfile
 from userlogfeat.audio import mp3 as mp3_module
 from userlogfeat.audio import read_audio
 from userlogfeat.audio.errors import CorruptAudioError, UnsupportedAudioError
-from userlogfeat.audio.mp3 import _frame_length
+from userlogfeat.audio.mp3 import frame_length
 from userlogfeat.audio.source import Source
 
 RATE = 44100
@@ -47,20 +47,20 @@ def without_length(mp3):
 
 def test_frame_lengths_by_hand():
     """128 kbit/s at 44.1 kHz: 1152 / 44100 s are 417.96 bytes; padded, one more."""
-    assert _frame_length(0xFB, 0x90) == 417
-    assert _frame_length(0xFB, 0x92) == 418
+    assert frame_length(0xFB, 0x90) == 417
+    assert frame_length(0xFB, 0x92) == 418
     # MPEG-2, 24 kHz, 64 kbit/s: 576 / 24000 s are 192 bytes.
-    assert _frame_length(0xF3, 0x84) == 192
+    assert frame_length(0xF3, 0x84) == 192
     # Layer II, 160 kbit/s: 522.4 bytes. Layer I, 128 kbit/s: 384 samples, 34.8 slots of
     # 4 bytes.
-    assert _frame_length(0xFD, 0x90) == 522
-    assert _frame_length(0xFF, 0x40) == 136
-    assert _frame_length(0xFF, 0x42) == 140
+    assert frame_length(0xFD, 0x90) == 522
+    assert frame_length(0xFF, 0x40) == 136
+    assert frame_length(0xFF, 0x42) == 140
     # Free bit rate, where the length is that of the others.
-    assert _frame_length(0xFB, 0x02, free_length=700) == 701
+    assert frame_length(0xFB, 0x02, free_length=700) == 701
     # Free bit rate, a reserved rate, AAC, no frame at all.
     for second, third in ((0xFB, 0x00), (0xFB, 0x9C), (0xF9, 0x90), (0x10, 0x90)):
-        assert _frame_length(second, third) is None
+        assert frame_length(second, third) is None
 
 
 def test_frames_are_counted(mp3):
@@ -124,7 +124,7 @@ def test_what_is_no_mp3():
 def test_a_file_made_to_be_searched_is_not_searched_for_long(monkeypatch):
     """Runs of four frames between much that looks like headers: hours of searching."""
     frame = b"\xff\xf3\x14\xc4" + bytes(44)  # MPEG-2, 8 kbit/s, 24 kHz
-    assert _frame_length(*frame[1:3]) == 24
+    assert frame_length(*frame[1:3]) == 24
     run = 4 * (frame[:24])
     junk = b"\xff\xfb\x90\0" * 15_000  # frames of 417 bytes, were they any
     data = run + 200 * (junk + run)
@@ -269,6 +269,18 @@ def test_half_of_a_file_that_was_not_fetched(short, tmp_path):
         read(data, tmp_path)
 
 
+def test_a_last_frame_that_is_cut(short, sound, tmp_path):
+    """A file without a length was read as a shorter one, wherever it was cut.
+
+    Where a tag follows, the end is there: the encoder itself left the frame so.
+    """
+    plain = without_length(short)
+    for n_bytes in (len(plain) // 2 + 50, len(plain) - 10):
+        with pytest.raises(CorruptAudioError, match="it ends within a frame"):
+            read(plain[:n_bytes], tmp_path)
+    is_one_file(read(plain[:-10] + b"TAG" + bytes(125), tmp_path), sound)
+
+
 @pytest.mark.parametrize("says", [True, False])
 @pytest.mark.parametrize("size", [0, 10, 1 << 14])
 def test_a_tag_of_a_wrong_size_hides_nothing(short, sound, tmp_path, size, says):
@@ -282,7 +294,7 @@ def test_free_bit_rate(short, sound, tmp_path):
     """Frames that do not say how long they are: all have one length."""
     data, at = bytearray(without_length(short)), 0
     while at < len(data):
-        length = _frame_length(data[at + 1], data[at + 2])
+        length = frame_length(data[at + 1], data[at + 2])
         data[at + 2] &= 0x0F
         at += length
     found = read(bytes(data), tmp_path)

@@ -12,6 +12,7 @@ chunks      wav, aiff, au, w64 and caf: find the samples
 flac, mp3   count the samples by the frames
 ogg         check that all pages are there
 extra       m4a, wma, webm, ...: decode by FFmpeg
+ends        whether such a file was cut off
 source      bytes, marks and tags of a file; ``Layout``, the result of the five above;
             ``FileView``, a file with another header, for the decoder
 scale       detect samples in the range of integers

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from userlogfeat._optional import import_optional
+from userlogfeat.audio.ends import n_cut, n_missing
 from userlogfeat.audio.errors import (
     CorruptAudioError,
     EmptyAudioError,
@@ -27,6 +28,7 @@ from userlogfeat.audio.source import Source
 _MAX_KEPT = 1 << 26  # samples of all channels, 256 MiB
 # Encoders put some 0.1 s before the sound, and not all of them note it.
 _TOLERATED_SECONDS = 0.25
+_MARKED_AT_END = ("adx",)  # whose last packet is no sound
 _GUESSING = ("aac", "loas", "amr", "ac3", "eac3", "dts")  # durations from bit rates
 # Beginnings of files that are decoded to their first end only: a second is searched.
 _BEGINNINGS = (
@@ -104,10 +106,12 @@ class ExtraSound:
             with av.open(file, metadata_errors="replace", io_open=_refuse) as container:
                 stream = self._stream(container)
                 stream.codec_context.options = {"err_detect": "crccheck+explode"}
-                for frame in container.decode(stream):
-                    if frame.samples:
-                        yield self._samples(frame)
-        except (av.error.FFmpegError, _RefusedError) as error:
+                for packet in container.demux(stream):
+                    self._check_packet(packet, container.format.name)
+                    for frame in packet.decode():
+                        if frame.samples:
+                            yield self._samples(frame)
+        except (av.error.FFmpegError, OSError, _RefusedError) as error:
             raise self._failed(error) from error
 
     def _stream(self, container):
@@ -125,6 +129,13 @@ class ExtraSound:
             elif container.duration is not None:
                 self._promised = container.duration / 1e6
         return stream
+
+    def _check_packet(self, packet, container):
+        cut = n_cut(packet.stream.codec_context.name, memoryview(packet))
+        if cut or (packet.is_corrupt and container not in _MARKED_AT_END):
+            fact = f"{cut} bytes of a frame are missing" if cut else "a part is missing"
+            seconds = self.frames / self.samplerate if self.samplerate else 0.0
+            raise damaged(self._name, f"{fact} after {seconds:.2f} s")
 
     def _samples(self, frame):
         n_channels = len(frame.layout.channels)
@@ -164,6 +175,12 @@ class ExtraSound:
             return
         if (second := _find_second(self._source)) is not None:
             raise several(self._name, second)
+        if missing := n_missing(self._source):
+            raise damaged(
+                self._name,
+                f"its parts have {missing} bytes more than the file, which is read to "
+                f"{self.frames / self.samplerate:.2f} s",
+            )
         if self._promised is not None:
             promised = self._promised * self.samplerate
             rate, tolerated = self.samplerate, _TOLERATED_SECONDS

@@ -159,6 +159,8 @@ def _describe(source, run, counted, starts_well):
         if n_frames != promised:
             head = _with_number(frame, tag, n_frames, pieces)
     _check_all_there(source.name, counted, kind, n_frames, promised)
+    if not promised:
+        _check_last_frame(source, counted.pieces[-1][1], kind)
     is_right = tag is not None and n_frames <= promised
     n_bytes = sum(stop - start for start, stop in pieces)
     return Layout(
@@ -189,6 +191,19 @@ def _check_all_there(name, counted, kind, n_frames, promised):
             name,
             f"at {seconds:.2f} s, {length} bytes from byte {first} on are neither "
             "sound nor a tag, so sound is missing there",
+        )
+
+
+def _check_last_frame(source, stop, kind):
+    """Raise where a file ends within a frame: how much more there was, nothing says."""
+    header = source.read(stop, 4)
+    length = _lengths(kind).get(header[:3])
+    is_frame = length is not None and len(header) == 4 and _is_mono(header) == kind.mono
+    if is_frame and stop + length > source.size:
+        raise damaged(
+            source.name,
+            f"it ends within a frame, which begins at byte {stop}, and does not say "
+            "how much sound should follow",
         )
 
 
@@ -296,12 +311,12 @@ def _lengths(kind):
         for bit_rate in rates:
             for low in range(4):  # padding, and a bit of no meaning
                 third = bit_rate << 4 | kind.rate << 2 | low
-                length = _frame_length(second, third, kind.free_length)
+                length = frame_length(second, third, kind.free_length)
                 lengths[bytes([0xFF, second, third])] = length
     return lengths
 
 
-def _frame_length(second, third, free_length=None):
+def frame_length(second: int, third: int, free_length: int | None = None) -> int | None:
     """Length in bytes of a frame, from the second and third byte of its header."""
     kind = _kind_of(bytes([0xFF, second, third, 0]), free_length)
     if kind is None:
