@@ -816,7 +816,12 @@ def test_arms_without_a_ready_teacher_are_left_out_and_named(task):
         ({"kd": np.full((60, 2), np.nan)}, "kd", ValueError, "contain NaN"),
         ({"kd": np.ones((60, 2))}, "fix", ValueError, "needs a teacher's network"),
         ({"kd": [1, 2, 3]}, "kd", ValueError, "list of 3 teachers for 'kd' and 2 see"),
-        ("lastfm2k-musicnn", "kd", TypeError, "teachers of type str"),
+        (
+            3,
+            "kd",
+            TypeError,
+            "teachers of type int, expected TeacherData.*a saved teacher",
+        ),
         ({"estimate": np.ones((60, 2))}, None, ValueError, "'estimate', expected the"),
         ({}, "kd", ValueError, "'kd' needs a teacher. Pass"),
     ],

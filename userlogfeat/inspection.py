@@ -16,6 +16,7 @@ from userlogfeat.users.tower_files import read_tower_config
 from userlogfeat.weights import (
     CONFIG,
     ModelError,
+    find_controls,
     find_model,
     library_versions,
     list_weights,
@@ -134,11 +135,13 @@ def _tower(folder):
 
 def _model(name):
     config = read_config(find_model(name))
+    twins = [f"{len(t)} of {kind}" for kind, t in find_controls(name).items()]
     return {
         "saved model": name,
         "class": config["class"],
         "network": config["network"]["name"],
         "layers": _sizes({k: layer["size"] for k, layer in config["layers"].items()}),
+        **({"control twins": ", ".join(twins)} if twins else {}),
         **_data(config),
     }
 

@@ -11,6 +11,7 @@ import soundfile
 from userlogfeat import CFRegressor, EncoderEmbedder, FeatureLookup, FeatureTable
 from userlogfeat.datasets.synthetic import make_listening_corpus
 from userlogfeat.factor_files import Factors, read_factors, write_factors
+from userlogfeat.weights import find_controls
 
 RATE = 16000
 
@@ -132,7 +133,10 @@ def test_a_teacher_that_learned_nothing(run, tmp_path, monkeypatch):
     pl.DataFrame({"clip": items, "item": items}).write_csv("tracks.csv")
     np.save("noise.npy", rng.normal(size=(60, 5)))
     base = ("fit-teacher", "tracks.csv", "f", "-o", "m", "--features", "noise.npy")
-    result = run(*base, "--set", "alphas=[1.0, 1e6]")
+    result = run(*base, "--set", "alphas=[1.0, 1e6]", "--controls", "1")
+    assert list(map(len, find_controls("m").values())) == [1, 1]
+    wrong = ("fit-teacher", "tracks.csv", "f", "-o", "n", "--network", "se_cnn")
+    assert "no head apart" in run(*wrong, "--controls", "1", code=2).stderr
     assert "tracks.csv has no column of artists" in result.stderr
     assert "(the strongest tried: estimates are near the mean of all" in result.stdout
 

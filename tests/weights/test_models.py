@@ -265,7 +265,7 @@ def test_a_model_of_the_hub(monkeypatch, folder):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert load_model("somebody/some-model").layer_sizes == {"embedding": 3}
-    assert asked == {"somebody/some-model": [CONFIG, TENSORS]}
+    assert asked == {"somebody/some-model": [CONFIG, TENSORS, "controls/*"]}
 
 
 def test_the_licence_is_stated_once(folder):

@@ -25,6 +25,7 @@ def fit_teacher(
     layer: list[str] | None = None,
     refit: Path | None = None,
     cache: Path | None = None,
+    controls: Annotated[int, typer.Option(min=0)] = 0,
     *,
     fit: AudioFit,
 ) -> Result:
@@ -54,6 +55,9 @@ def fit_teacher(
     cache
         With --refit: keep here what the encoder gives of each clip, so that the next
         time it reads new clips alone.
+    controls
+        Train this many twins of each kind as well (3 will do), which compare holds the
+        teacher against where there are no logs. Reads the clips once more.
 
     Examples
     --------
@@ -85,10 +89,17 @@ def fit_teacher(
         write_side,
     )
 
+    if controls:
+        from userlogfeat.comparison.twins import save_controls
     if features is not None and (encoder is not None or network != "encoder"):
         raise ValueError("Got --features with --encoder or --network: leave one out.")
     if cache is not None and (refit is None or features is not None):
         raise ValueError("Got --cache, which belongs to --refit without --features.")
+    if controls and network != "encoder":
+        raise ValueError(
+            "Got --controls with --network se_cnn: twins have the teacher's encoder "
+            "and another head, and that network has no head apart. Leave one out."
+        )
     if layer and (features is None or not features.is_dir()):
         raise ValueError("Got --layer, which is of a feature table of --features.")
     if refit is not None:
@@ -122,10 +133,14 @@ def fit_teacher(
             f"{catalogue} has no column of artists (--artist): regularisation is "
             "chosen on artists that the head was trained on, too, and may be too weak."
         )
+    inputs = X
     if refit is None:
         teacher.fit(X, targets, groups=groups)
+        if controls and features is None:
+            inputs = teacher.head_inputs(X)
     else:
-        inputs = _head_inputs(teacher, X, cache) if features is None else X
+        if features is None:
+            inputs = _head_inputs(teacher, X, cache)
         teacher.refit(inputs, targets, groups=groups)
     default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
     notes = fit.training_data(default, factors=known.made_by)
@@ -137,6 +152,9 @@ def fit_teacher(
         known.item_factors,
         made_by=known.made_by,
     )
+    if controls:
+        twins = {"items": table.items, "groups": groups, "n_draws": controls}
+        save_controls(fit.output, inputs, targets, **twins)
     values = {"output": fit.output, "clips": len(rows)}
     text = f"{len(rows)} clips trained the teacher in {fit.output}"
     if hasattr(teacher, "alpha_"):

@@ -20,6 +20,7 @@ problem         the data and settings that all fits share; ``checks``, ``splits`
 artist_overlap  ``TeacherData``; artists on the teacher's and the student's side
 teachers        a teacher for each fold, without its test artists; permuted logs, and
                 random factors of artists
+twins           ``save_controls``: controls of a saved teacher, in its folder
 projection      random targets
 supervision     teachers and targets for the fits, each trained once
 plain           the plain estimator, which reads estimates as columns
@@ -33,6 +34,7 @@ from userlogfeat.comparison.arms import ARMS, DEFAULT_ARMS, PLAIN_ARMS, register
 from userlogfeat.comparison.artist_overlap import TeacherData
 from userlogfeat.comparison.run import SCHEMA, compare
 from userlogfeat.comparison.summary import summarise
+from userlogfeat.comparison.twins import save_controls
 
 __all__ = [
     "ARMS",
@@ -42,5 +44,6 @@ __all__ = [
     "TeacherData",
     "compare",
     "register_arm",
+    "save_controls",
     "summarise",
 ]

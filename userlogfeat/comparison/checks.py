@@ -37,6 +37,7 @@ from userlogfeat.comparison.problem import Fit, Problem, find_ready
 from userlogfeat.comparison.splits import check_folds
 from userlogfeat.comparison.students import check_students
 from userlogfeat.comparison.teachers import permute_factors
+from userlogfeat.comparison.twins import prepare_ready
 from userlogfeat.evaluation.folds import n_per_class
 
 _SET_BY_COMPARE = ("teacher", "mode", "random_state")  # for every fit; never searched
@@ -55,6 +56,8 @@ def make_problem(
     search: dict[str, Any] | list[dict[str, Any]] | None,
     inner_cv: int,
     teacher_artists: Labels | None,
+    teacher_X: Audio | None = None,
+    arms: Sequence[str] | None = None,
     plain: Any = None,
     plain_X: ArrayLike | None = None,
     plain_search: dict[str, Any] | list[dict[str, Any]] | None = None,
@@ -64,7 +67,7 @@ def make_problem(
     Parameters
     ----------
     student, X, y, teachers, cv, seeds, groups, search, inner_cv, teacher_artists
-    plain, plain_X, plain_search
+    teacher_X, arms, plain, plain_X, plain_search
         Arguments of ``compare``.
 
     Returns
@@ -85,7 +88,21 @@ def make_problem(
         overlap = find_artist_overlap(teachers, X, groups)
         if not overlap.certain:
             _warn_of_unknown_overlap(teachers, groups)
+        if teacher_X is not None:
+            raise ValueError(
+                "Got teacher_X and TeacherData, whose own student_X it is: pass "
+                "TeacherData(..., student_X=) instead."
+            )
     elif teachers is not None:
+        teachers = prepare_ready(
+            teachers,
+            X,
+            student=student,
+            n_seeds=len(seeds),
+            X_is_features=_is_features(student, plain_X),
+            teacher_X=teacher_X,
+            arms=arms,
+        )
         teachers = _check_ready(teachers, n_clips, seeds)
     check_positive(inner_cv, "inner_cv", integer=True)
     if plain is None and not has_modes(student):
@@ -166,6 +183,13 @@ def check_fits(
     ]
 
 
+def _is_features(student, plain_X):
+    """Whether X holds features: of a student that reads them, or of a plain one."""
+    if has_modes(student):
+        return getattr(student, "network", None) == "mlp"
+    return plain_X is None
+
+
 def _default_arms(problem):
     """Arms that suit the student and the ready teachers; warns of the others."""
     students = STUDENT_ARMS if has_modes(problem.student) else ()
@@ -179,10 +203,12 @@ def _default_arms(problem):
     ]
     if left_out := [repr(arm) for arm in arms if arm not in able]:
         warnings.warn(
-            f"Without {', '.join(left_out)}, for which the dict of ready teachers has "
-            "none. A gain that is not held against a control need not come from "
-            "listeners: TeacherData(...) trains all of them. To stop this warning, "
-            f"pass arms={tuple(able)}.",
+            f"Without {', '.join(left_out)}, for which there is no ready teacher. A "
+            "gain that is not held against a control need not come from listeners: "
+            "TeacherData(...) trains all of them, and a saved teacher brings them that "
+            "has twins and is passed itself, not its estimates ('lastfm-mpd-musicnn' "
+            "has; save_controls makes them). To stop this warning, pass "
+            f"arms={tuple(able)}.",
             stacklevel=4,
         )
     return able
@@ -239,8 +265,9 @@ def _check_ready(teachers, n_clips, seeds):
     if not isinstance(teachers, dict):
         raise TypeError(
             f"Got teachers of type {type(teachers).__name__}, expected TeacherData "
-            "(teachers are then trained for each fold), or a dict from arms to ready "
-            "teachers or targets, such as {'kd': ...}."
+            "(teachers are then trained for each fold), a saved teacher (its name or "
+            "folder, or a UserLogEmbedder), or a dict from arms to ready teachers or "
+            "targets, such as {'kd': ...}."
         )
     checked = {}
     for arm, ready in teachers.items():
@@ -299,7 +326,9 @@ def _check_arm(problem, arm):
         need = "a teacher's network, not targets" if networks else "a teacher"
         raise ValueError(
             f"The arm {arm!r} needs {need}. Pass teachers=TeacherData(...), or "
-            f"teachers={{{arm!r}: ...}}, or leave the arm out of `arms`."
+            f"teachers={{{arm!r}: ...}}, or leave the arm out of `arms`. Of ready "
+            "teachers, those that were saved with twins bring the controls "
+            "(save_controls), if passed themselves and not as estimates."
         )
 
 

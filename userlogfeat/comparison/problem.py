@@ -10,6 +10,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from userlogfeat.comparison.arms import ARMS, mode_of
 from userlogfeat.comparison.artist_overlap import ArtistOverlap
+from userlogfeat.comparison.plain import has_modes
 from userlogfeat.comparison.projection import input_statistics
 from userlogfeat.evaluation.folds import n_per_class, stratified_folds
 
@@ -86,7 +87,8 @@ class Problem:
     @cached_property
     def statistics(self) -> np.ndarray:
         """Input of a random projection, (n_clips, n): see `input_statistics`."""
-        return input_statistics(self.X, self.student)
+        X = self.X if has_modes(self.student) else self.plain_features
+        return input_statistics(X, self.student)
 
     @cached_property
     def plain_features(self) -> np.ndarray:

@@ -49,7 +49,7 @@ def compare(
     X: Audio,
     y: ArrayLike,
     *,
-    teachers: TeacherData | dict[str, Any] | None = None,
+    teachers: TeacherData | dict[str, Any] | Any = None,
     cv: Any = 5,
     seeds: int | Sequence[int] = 8,
     groups: Labels | None = None,
@@ -62,6 +62,7 @@ def compare(
     plain_X: ArrayLike | None = None,
     plain_search: dict[str, Any] | list[dict[str, Any]] | None = None,
     teacher_artists: Labels | None = None,
+    teacher_X: Audio | None = None,
     folder: PathLike | None = None,
     n_jobs: int = 1,
     verbose: int = 0,
@@ -77,9 +78,11 @@ def compare(
         The labelled clips, as the student takes them.
     y : array-like (n_clips,) or (n_clips, n_outputs)
         Their classes or values.
-    teachers : TeacherData or dict
+    teachers : TeacherData, str, Path, UserLogEmbedder or dict
         :class:`TeacherData`: a teacher is trained again for every fold, without its
-        test artists. Or ready teachers by arm: whatever the student's `teacher` takes,
+        test artists. Or a saved teacher, such as ``"lastfm-mpd-musicnn"``: it brings
+        permuted logs and same artist if it has twins (:func:`save_controls`; that one
+        does). Or ready teachers by arm: whatever the student's `teacher` takes,
         or targets (n_clips, n_factors), or a list of these, one for each seed; that of
         ``"kd"`` serves ``"fix"``, ``"init"`` and ``"plain + estimate"`` too. Nothing
         is held out from ready teachers. None: for base and random projection only.
@@ -125,6 +128,8 @@ def compare(
     teacher_artists : array-like, optional
         Artists that ready teachers were trained on, in the ids of `groups`: those in a
         test fold are counted, with a warning.
+    teacher_X : array-like of n_clips, optional
+        The same clips as ready teachers read them, where X is features: paths of files.
     folder : str or Path, optional
         Folder that keeps each finished fit. The same call continues after an
         interruption; with other arms, seeds, `n_labels` or `channels` it adds to the
@@ -200,6 +205,8 @@ def compare(
         search=search,
         inner_cv=inner_cv,
         teacher_artists=teacher_artists,
+        teacher_X=teacher_X,
+        arms=arms,
         plain=plain,
         plain_X=plain_X,
         plain_search=plain_search,

@@ -133,6 +133,10 @@ class SavedTeacher(AudioTransformer):
             return read_features(self.network, X, f"model {str(self.weights)!r}")
         return np.stack([clip.layers["embedding"] for clip in self.iter_features(X)])
 
+    def head_inputs(self, X):
+        """What the head reads of clips (n_clips, n_inputs); X itself where features."""
+        return X if not self.reads_audio else _head_inputs(self, X)
+
     def _read_duration(self):
         return self._load().config["parameters"].get("duration")
 
@@ -183,6 +187,19 @@ class EmbedderTeacher:
     def embed(self, X):
         """Embeddings (n_clips, n_units) of clips or features."""
         return _at_rate(self.embedder, self.sample_rate).transform(X)
+
+    def head_inputs(self, X):
+        """What the head reads of clips (n_clips, n_inputs), by the cache if it can."""
+        if not self.reads_audio:
+            return X
+        embedder, network = _at_rate(self.embedder, self.sample_rate), self.network
+        layers = network.head_layers
+        # The cache has means of the encoder's layers, and no other input of a head.
+        names = {*network.encoder.layer_sizes} - {"embedding"}
+        kept = network.head_pooling == "mean" and names.issuperset(layers)
+        if embedder.cache is None or not kept:
+            return _head_inputs(embedder, X)
+        return clone(embedder).set_params(layer=layers).transform(X)
 
 
 class FrozenTeacher:
@@ -235,6 +252,11 @@ class FrozenTeacher:
             "numbers nor transforms: it has no embedding. Freeze a "
             "regressor, such as a fitted CFRegressor."
         )
+
+
+def _head_inputs(reader, X):
+    clips = reader.iter_features(X, layers=("head_input",))
+    return np.stack([clip.layers["head_input"] for clip in clips])
 
 
 def _at_rate(estimator, sample_rate):

@@ -19,7 +19,9 @@ from userlogfeat.weights.config import (
 )
 from userlogfeat.weights.fingerprint import make_tone
 from userlogfeat.weights.models import (
+    CONTROLS,
     TENSORS,
+    find_controls,
     find_model,
     list_weights,
     load_fitted,
@@ -30,11 +32,13 @@ from userlogfeat.weights.models import (
 
 __all__ = [
     "CONFIG",
+    "CONTROLS",
     "ModelError",
     "NonCommercialWarning",
     "TENSORS",
     "check_training_data",
     "explained",
+    "find_controls",
     "find_model",
     "library_versions",
     "list_weights",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,6 +64,7 @@ logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parents[1] / "pretrained"
 TENSORS = "model.safetensors"
+CONTROLS = "controls"  # folder of a teacher's twins, which `compare` reads
 MAX_TENSOR_BYTES = 1 << 32  # of model.safetensors; the largest network here has 30 MB
 _WRITTEN = ("checkpoint", "cache")  # parameters that name a folder to write
 
@@ -257,6 +259,8 @@ def load_fitted(
     if parameters.get("network") == "musicnn":  # before there were other encoders
         del parameters["model"], parameters["patch_hop"]
         parameters |= {"network": "se_cnn", "encoder": None}
+    if class_name == "CFRegressor":  # before clips of an artist shared its weight
+        parameters.setdefault("clip_weight", "clip")
     with explained(folder):
         if isinstance(parameters.get("frontend"), dict):
             parameters["frontend"] = FrontEnd(**parameters["frontend"])
@@ -298,10 +302,14 @@ def set_encoder(folder: PathLike, encoder: str) -> None:
     config["network"]["encoder"] = found
     with replace_file(folder / CONFIG) as temporary:
         temporary.write_text(sealed(config), encoding="utf-8", newline="\n")
+    for twin in (folder / CONTROLS).glob(f"*/{CONFIG}"):
+        set_encoder(twin.parent, encoder)
 
 
 def list_weights() -> list[str]:
     """Names of the bundled models.
+
+    Their control twins are not among them: see :func:`find_controls`.
 
     Examples
     --------
@@ -310,6 +318,45 @@ def list_weights() -> list[str]:
     ['lastfm-mpd-musicnn', 'lastfm2k-musicnn']
     """
     return sorted(folder.parent.name for folder in BUNDLED.glob(f"*/{CONFIG}"))
+
+
+def find_controls(name: PathLike) -> dict[str, list[Path]]:
+    """Find the twins of a teacher: the controls that it was saved with.
+
+    Parameters
+    ----------
+    name : str or Path
+        As :func:`load_model` takes it.
+
+    Returns
+    -------
+    dict of str to list of Path
+        Folders by kind ("permuted logs", "same artist"), one for each draw; empty
+        where the teacher has none. :func:`userlogfeat.comparison.save_controls`
+        writes them.
+
+    Warns
+    -----
+    UserWarning
+        If twins are left out, since they are of another teacher.
+    """
+    folder, found, strange = find_model(name), {}, []
+    paths = sorted((folder / CONTROLS).glob(f"*/{CONFIG}"))
+    teacher = read_config(folder)["sha256"] if paths else None
+    for path in paths:
+        control = read_config(path.parent)["training_data"].get("control") or {}
+        if control.get("teacher_sha256") == teacher:
+            found.setdefault(control["kind"], []).append(path.parent)
+        else:
+            strange.append(path.parent.name)
+    if strange:
+        warnings.warn(
+            f"{', '.join(strange)} in {folder / CONTROLS} are no twins of this "
+            "teacher, which was trained again since: they are left out. Write them "
+            f"again with save_controls, or delete the folder {CONTROLS!r}.",
+            stacklevel=2,
+        )
+    return found
 
 
 def find_model(name: PathLike) -> Path:
@@ -344,7 +391,8 @@ def _fetch(name):
     try:
         repo, _, revision = name.partition("@")
         chosen = {"revision": revision} if revision else {}
-        folder = snapshot_download(repo, allow_patterns=[CONFIG, TENSORS], **chosen)
+        files = [CONFIG, TENSORS, f"{CONTROLS}/*"]
+        folder = snapshot_download(repo, allow_patterns=files, **chosen)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelError(
             f"There is no folder {name!r}, and the model could not be fetched from the "
