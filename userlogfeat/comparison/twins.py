@@ -14,7 +14,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -25,9 +25,6 @@ from userlogfeat._typing import ArrayLike, Labels, PathLike
 from userlogfeat.comparison.arms import ARMS, PERMUTED, SAME_ARTIST
 from userlogfeat.comparison.artist_overlap import n_rows
 from userlogfeat.comparison.teachers import distinct_factors, permute_factors
-
-if TYPE_CHECKING:
-    from userlogfeat.estimators.cf_regressor import CFRegressor
 
 # Kinds of twins: the arm that each is of, and what its factors are.
 KINDS = {
@@ -56,8 +53,8 @@ def save_controls(
     folder : str or Path
         Folder of a :class:`CFRegressor` with a head on an encoder or on features.
     inputs : array-like (n_clips, n_inputs)
-        What its head read of its training clips: the result of
-        :meth:`CFRegressor.head_inputs`; with ``network="mlp"`` the features.
+        Result of :meth:`CFRegressor.head_inputs` for its training clips; with
+        ``network="mlp"`` the features.
     factors : array-like (n_clips, n_factors)
         The factors that it learned.
     items : array-like (n_clips,)
@@ -127,7 +124,7 @@ def save_controls(
     return written
 
 
-def _refit(teacher: CFRegressor, inputs, factors, groups):
+def _refit(teacher, inputs, factors, groups):
     with warnings.catch_warnings():  # that the estimates have moved, as they should
         warnings.filterwarnings("ignore", "The estimates have a mean cosine")
         teacher.refit(inputs, factors, groups=groups)
@@ -169,7 +166,7 @@ def prepare_ready(
     X_is_features : bool
         Whether X holds numbers that no teacher of audio can read.
     teacher_X : array-like of n_clips, optional
-        What the teachers read, where it is not X: they become targets.
+        Clips as the teachers read them, where not X: they become targets.
     arms : str or sequence of str, optional
         None for all that suit.
 

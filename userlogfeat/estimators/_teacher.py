@@ -134,7 +134,7 @@ class SavedTeacher(AudioTransformer):
         return np.stack([clip.layers["embedding"] for clip in self.iter_features(X)])
 
     def head_inputs(self, X):
-        """What the head reads of clips (n_clips, n_inputs); X itself where features."""
+        """Input of the head (n_clips, n_inputs) for clips; X itself where features."""
         return X if not self.reads_audio else _head_inputs(self, X)
 
     def _read_duration(self):
@@ -189,7 +189,7 @@ class EmbedderTeacher:
         return _at_rate(self.embedder, self.sample_rate).transform(X)
 
     def head_inputs(self, X):
-        """What the head reads of clips (n_clips, n_inputs), by the cache if it can."""
+        """Input of the head (n_clips, n_inputs) for clips, from the cache if it can."""
         if not self.reads_audio:
             return X
         embedder, network = _at_rate(self.embedder, self.sample_rate), self.network
