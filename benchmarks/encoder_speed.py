@@ -1,15 +1,17 @@
 """Encoders of transformers: `EncoderEmbedder` against the loop of their model cards.
 
-    python benchmarks/encoder_speed.py
+    python benchmarks/encoder_speed.py [--shared]
 
-A model card's loop gives the model one clip at a time, with torch's own threads
-(``OMP_NUM_THREADS=1`` for ratios on a machine that others use, too). Models
-have random weights (speed does not depend on them), and a small and the base size.
+A model card's loop gives the model one clip at a time, with torch's own threads. On a
+machine that other programs use ratios alone count: ``--shared``, with
+``OMP_NUM_THREADS=1`` before the command, records them in a table apart. Models have
+random weights (speed does not depend on them), and a small and the base size.
 Both sides give a layer, or the mean of all, over all frames, and are compared. The last
 column is the limit: products of the model a second of processor time, by those of the
 fastest large product. Where the loop is near it, no order of work is twice as fast.
 """
 
+import argparse
 import tempfile
 import time
 import warnings
@@ -148,6 +150,9 @@ def product_rate(dtype):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", action="store_true", help="others use the machine")
+    shared = parser.parse_args().shared
     warnings.simplefilter("ignore")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -190,8 +195,9 @@ def main():
                     )
                     print(table[-1], flush=True)
     record(
-        "encoder_speed",
-        "Encoders of transformers against the loop of the model card",
+        "encoder_speed" + "/shared" * shared,
+        "Encoders of transformers against the loop of the model card"
+        + ", on a machine in use" * shared,
         [
             "model",
             "clips, s",

@@ -158,6 +158,33 @@ def test_what_cannot_be_read_is_said(names, tmp_path):
         get_encoder(names["whisper"], patch_hop=1.0)
 
 
+def test_a_model_of_the_hub_and_its_revision(names, tmp_path, monkeypatch):
+    """By a stand-in for the download: its folder is named by the commit, as there."""
+    commit, asked = "0123456789" * 4, []
+    folder = tmp_path / commit
+    shutil.copytree(names["hubert"].partition(":")[2], folder)
+
+    def download(repo, *, revision, allow_patterns):
+        if repo != "me/model":
+            raise OSError("no such repository\nand more")
+        asked.append((repo, revision, "*.py" in allow_patterns))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    encoder = get_encoder("hf:me/model@v1")
+    assert (encoder.name, encoder.revision) == ("hf:me/model@v1", commit)
+    assert encoder.weights_hash == get_encoder(names["hubert"]).weights_hash
+    get_encoder("hf:me/model")
+    get_encoder(f"hf-code:me/model@{commit}")
+    assert asked == [
+        ("me/model", "v1", False),
+        ("me/model", None, False),
+        ("me/model", commit, True),
+    ]
+    with pytest.raises(ValueError, match=r"OSError: no such repository\)\. Is"):
+        get_encoder("hf:me/nothing")
+
+
 def test_code_of_a_repository_does_not_run(names, tmp_path):
     folder = tmp_path / "own"
     shutil.copytree(names["hubert"].partition(":")[2], folder)
