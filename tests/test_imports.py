@@ -18,7 +18,7 @@ PACKAGE = Path(userlogfeat.__file__).parent
 ROWS = [
     {"_pages", "_typing"},
     {"_check", "_digests", "_groups", "_ids", "_labels", "_optional", "_parquet"}
-    | {"_progress", "_registry", "_spaces", "_text_lines", "_threads"},
+    | {"_progress", "_registry", "_spaces", "_templates", "_text_lines", "_threads"},
     {"_licence", "_files", "_spark", "_text_tables"},
     {"_onnx"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}

@@ -11,22 +11,14 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
+from userlogfeat._templates import render_text
 from userlogfeat._typing import PathLike
 from userlogfeat.weights import CONFIG, TENSORS, find_model, load_model, read_config
 from userlogfeat.weights.config import read_weights
 from userlogfeat.weights.models import MAX_TENSOR_BYTES
 
 CARD = "README.md"
-LIMITS = (
-    "It knows taste as the users of those logs had it: their countries, languages, "
-    "ages and years. Music that they did not play is estimated from music that sounds "
-    "alike.",
-    "Whether it helps a task is seen only beside controls: teachers of permuted logs, "
-    "of random projections and of artists alone (`userlogfeat.compare`).",
-    "An embedding can be compared with users of the same training only.",
-)
 
 
 def push_to_hub(
@@ -133,54 +125,15 @@ def model_card(
     """
     config = read_config(find_model(folder))
     data = config["training_data"]
-    front_end = config["front_end"]
-    rows = [f"| `{name}` | {x['size']} |" for name, x in config["layers"].items()]
-    settings = {k: v for k, v in config["parameters"].items() if v is not None}
-    further = {
-        key: value
-        for key, value in data.items()
-        if key not in ("description", "licence", "non_commercial")
-    }
-    sections = [
-        _front_matter(data),
-        f"# {repo.partition('/')[2]}",
-        f"A {config['class']} of userlogfeat: audio features learned from listening "
-        "logs.",
-        "## Trained on",
-        data["description"],
-        _code(further) if further else "",
-        "## Licence",
-        data["licence"]
-        + (". **Not for commercial use.**" if data["non_commercial"] else "."),
-        "## Evaluation",
-        evaluation or "None was recorded with this model.",
-        "## How to load it",
-        "```python\nfrom userlogfeat import UserLogEmbedder\n\n"
-        f'embedder = UserLogEmbedder("{repo}", layer="embedding")\n'
-        'features = embedder.fit_transform(["song.mp3"])\n```',
-        f'`"{repo}@REVISION"` takes one revision, which never changes if it is the '
-        "hash of a commit. Loading runs no code of this repository.",
-        "## Layers",
-        "\n".join(["| layer | columns |", "|---|---|", *rows]),
-        f"It reads audio at {front_end['sample_rate']} Hz."
-        if front_end
-        else "It reads arrays, no audio.",
-        "## Limits",
-        "\n".join(f"* {text}" for text in LIMITS),
-        "## Settings",
-        _code(settings),
-        _code(config["versions"]),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _front_matter(data: dict[str, Any]) -> str:
-    """Front matter that the hub reads; texts as JSON, which is YAML as well."""
-    name = "non-commercial" if data["non_commercial"] else "see-below"
-    lines = ["library_name: userlogfeat", "license: other", f"license_name: {name}"]
-    lines += ["pipeline_tag: feature-extraction", "tags: [music, audio, userlogfeat]"]
-    return "\n".join(["---", *lines, "---"])
-
-
-def _code(entries):
-    return f"```json\n{json.dumps(entries, indent=1)}\n```"
+    shown = ("description", "licence", "non_commercial")
+    return render_text(
+        "userlogfeat.export",
+        "model_card.md",
+        config=config,
+        repo=repo,
+        data=data,
+        evaluation=evaluation,
+        further={k: v for k, v in data.items() if k not in shown},
+        settings={k: v for k, v in config["parameters"].items() if v is not None},
+        code=lambda entries: f"```json\n{json.dumps(entries, indent=1)}\n```",
+    )

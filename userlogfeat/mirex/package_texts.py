@@ -7,11 +7,13 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from sklearn.pipeline import Pipeline
 
+from userlogfeat._templates import render_text
 from userlogfeat._typing import PathLike
 from userlogfeat.audio.formats import describe_formats
 from userlogfeat.mirex.measure import Measured
@@ -25,6 +27,7 @@ SCRIPTS = {
     "Classify.sh": ("classify", "TESTLIST {output}"),
 }
 
+_render = partial(render_text, "userlogfeat.mirex")
 # Where a package is imported by another name than it is installed by.
 _MODULES = {"huggingface-hub": "huggingface_hub", "scikit-learn": "sklearn"}
 
@@ -197,20 +200,6 @@ def _machine():
         names = [line.split(":")[1].strip() for line in lines if "model name" in line]
         name = next(iter(names), name)
     return f"{name}, {os.cpu_count()} processors"
-
-
-def _render(template, **values):
-    """Fill a template; nothing is escaped, for none is HTML."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("userlogfeat.mirex"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(template).render(**values)
 
 
 def _write_text(path, text):

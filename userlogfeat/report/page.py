@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from userlogfeat._files import replace_file
+from userlogfeat._templates import templates_of
 from userlogfeat._typing import PathLike
 from userlogfeat.report.plots import Picture
 
@@ -124,20 +125,12 @@ def render(
     -------
     str
     """
-    import jinja2
     from markupsafe import Markup
 
-    loader = jinja2.PackageLoader("userlogfeat.report")
-    environment = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    templates = templates_of("userlogfeat.report", autoescape=True)
 
     def read(name: str) -> str:
-        return loader.get_source(environment, name)[0]
+        return templates.loader.get_source(templates, name)[0]
 
     style = "\n".join(map(read, styles))
     code = None if script is None else read(script)
@@ -151,13 +144,12 @@ def render(
         "base-uri 'none'",
         "form-action 'none'",
     ]
-    text = environment.get_template(template).render(
+    return templates.get_template(template).render(
         policy=Markup("; ".join(policy)),
         style=Markup(style),
         script=None if code is None else Markup(code),
         **values,
     )
-    return text + "\n"
 
 
 def json_text(data: Any) -> Markup:
