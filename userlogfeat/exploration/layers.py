@@ -16,6 +16,7 @@ import numpy as np
 from userlogfeat._threads import n_threads_for, one_blas_thread
 from userlogfeat.evaluation.copies import unit_scores
 from userlogfeat.evaluation.folds import StratifiedArtistKFold, stratified_folds
+from userlogfeat.evaluation.ranking import iter_rows, top_items
 
 METHODS = ("pca", "tsne", "umap")
 TSNE_CLIPS = 3000  # at most, by default: t-SNE takes a minute and more beyond
@@ -23,7 +24,6 @@ N_COMPONENTS = 50  # that t-SNE, UMAP and the classifier begin with
 N_FOLDS = 5
 _PERPLEXITY = 30
 _STEP_SECONDS = 5e-6  # of t-SNE in one thread, for each clip
-_BLOCK = 1024  # clips whose distances are in memory at once
 _SIDE = 10_000  # coordinates are whole numbers from 0 to this
 _N_ANSWERS = 3
 
@@ -184,17 +184,14 @@ def nearest_clips(units: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         Nearest first.
     distances : ndarray (n_clips, k), float32, in [0, 2]
     """
-    nearest, distances = [], []
-    for start in range(0, len(units), _BLOCK):
-        block = 1 - units[start : start + _BLOCK] @ units.T
-        own = np.arange(len(block))
-        block[own, start + own] = np.inf
-        some = np.argpartition(block, k - 1, axis=1)[:, :k]
-        order = np.argsort(np.take_along_axis(block, some, 1), axis=1, kind="stable")
-        some = np.take_along_axis(some, order, 1)
-        nearest.append(some)
-        distances.append(np.take_along_axis(block, some, 1))
-    return np.concatenate(nearest), np.clip(np.concatenate(distances), 0, 2)
+    nearest = np.empty((len(units), k), np.int64)
+    distances = np.empty((len(units), k), units.dtype)
+    for rows in iter_rows(len(units), len(units)):
+        block = 1 - units[rows] @ units.T
+        block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = np.inf
+        nearest[rows], values = top_items(-block, k)
+        distances[rows] = -values
+    return nearest, np.clip(distances, 0, 2)
 
 
 def default_classifier() -> Any:

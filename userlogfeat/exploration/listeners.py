@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from userlogfeat._typing import PathLike
-from userlogfeat.evaluation.ranking import unit_rows
+from userlogfeat.evaluation.ranking import iter_rows, top_items, unit_rows
 from userlogfeat.exploration.clips import ESTIMATE, Model
 from userlogfeat.factor_files import DIGEST, ITEMS, read_side
 
 N_ITEMS = 8
-_BLOCK = 1024  # clips whose scores are in memory at once
 _INSIDE = ("", "users")  # where a saved model may carry factors
 
 
@@ -80,13 +79,10 @@ def liked_by_listeners(
     known = items.any(axis=1)
     ids, units = ids[known], unit_rows(items[known])
     k = min(N_ITEMS, len(ids))
-    best = []
-    for start in range(0, len(estimates), _BLOCK):
-        scores = unit_rows(estimates[start : start + _BLOCK]) @ units.T
-        some = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(scores, some, 1), axis=1, kind="stable")
-        best.append(np.take_along_axis(some, order, 1))
-    used, places = np.unique(np.concatenate(best), return_inverse=True)
+    best = np.empty((len(estimates), k), np.int64)
+    for rows in iter_rows(len(estimates), len(ids)):
+        best[rows], _ = top_items(unit_rows(estimates[rows]) @ units.T, k)
+    used, places = np.unique(best, return_inverse=True)
     names = {str(key): name for key, name in (names or {}).items()}
     texts = [names.get(str(id), str(id)) for id in ids[used].tolist()]
     return texts, places.reshape(len(estimates), k)
