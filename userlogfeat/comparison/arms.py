@@ -226,34 +226,25 @@ register_arm(
     like="kd",
 )(_kd)
 
-register_arm(
-    PLAIN_PERMUTED,
-    mode="plain",
-    description="control: as plain + estimate, from a teacher of permuted logs",
-    look=("#D55E00", "v", (0, (5, 1.5))),
-    is_control=True,
-    like=PERMUTED,
-)(_permuted_logs)
-
-register_arm(
-    PLAIN_PROJECTION,
-    mode="plain",
-    description="control: as plain + estimate, from a random projection",
-    look=("#CC79A7", "X", (0, (5, 1.5))),
-    is_control=True,
-    needs_teacher=False,
-    like=PROJECTION,
-)(_random_projection)
-
-register_arm(
-    PLAIN_SAME_ARTIST,
-    mode="plain",
-    description="control: as plain + estimate, from a teacher of random factors, "
-    "distinct for each artist",
-    look=("#009E73", "P", (0, (5, 1.5))),
-    is_control=True,
-    like=SAME_ARTIST,
-)(_same_artist)
+for _name, _student, _source in (
+    (PLAIN_PERMUTED, PERMUTED, "a teacher of permuted logs"),
+    (PLAIN_PROJECTION, PROJECTION, "a random projection"),
+    (
+        PLAIN_SAME_ARTIST,
+        SAME_ARTIST,
+        "a teacher of random factors, distinct for each artist",
+    ),
+):
+    _arm = ARMS[_student]
+    register_arm(
+        _name,
+        mode="plain",
+        description=f"control: as {ESTIMATE}, from {_source}",
+        look=(*_arm.look[:2], (0, (5, 1.5))),
+        is_control=True,
+        needs_teacher=_arm.needs_teacher,
+        like=_student,
+    )(_arm.function)
 
 
 # Arms of ``compare`` for a plain estimator, if not chosen.
