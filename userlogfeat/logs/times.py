@@ -36,20 +36,15 @@ _TIMES = (
     ("dates without time zone", pa.timestamp("ns")),
     ("dates with time zone", pa.timestamp("ns", "UTC")),
 )
-# Times since 1970 from 1973 to 2286; no two units share a number.
+# How many are in a second.
 _UNITS = {
-    "seconds": (1e8, 1e10),
-    "milliseconds": (1e11, 1e13),
-    "microseconds": (1e14, 1e16),
-    "nanoseconds": (1e17, 1e19),
-}
-_PER_SECOND = {
     "seconds": 1,
     "milliseconds": 10**3,
     "microseconds": 10**6,
     "nanoseconds": 10**9,
 }
-_DATES_PER_SECOND = _PER_SECOND["microseconds"]  # in which dates are kept
+_SINCE_1970 = (1e8, 1e10)  # seconds: 1973 to 2286; no two units share a number
+_DATES_PER_SECOND = _UNITS["microseconds"]  # in which dates are kept
 _EPOCH = datetime.datetime(1970, 1, 1)
 
 
@@ -143,7 +138,7 @@ class Times:
                 f"look like seconds (or milli-, micro-, nanoseconds) since 1970. Pass "
                 f"{name}= as a number in their unit."
             )
-        return _PER_SECOND[next(iter(self._rows))]
+        return _UNITS[next(iter(self._rows))]
 
     def _read(self, column, chunk):
         missing = column.is_null(nan_is_null=True)
@@ -169,7 +164,8 @@ class Times:
 
     def _note_units(self, times, chunk):
         n_fitting = np.count_nonzero(times == 0)  # which often stands for "unknown"
-        for unit, (low, high) in _UNITS.items():
+        for unit, per_second in _UNITS.items():
+            low, high = (seconds * per_second for seconds in _SINCE_1970)
             fits = (times >= low) & (times < high)
             n_fits = np.count_nonzero(fits)
             n_fitting += n_fits
