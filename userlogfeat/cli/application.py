@@ -42,7 +42,7 @@ class App(typer.Typer):
         parameters, and at the end its examples, line by line. A parameter without a
         default is an argument, one with a default an option. One whose type is a
         dataclass, such as :class:`options.LogColumns`, stands for the options that are
-        its fields.
+        its fields, with the texts of that docstring.
 
         Parameters
         ----------
@@ -59,6 +59,9 @@ class App(typer.Typer):
             described, texts = _documented(function)
             own = _parameters(function)
             groups = {p.name: p.annotation for p in own if is_dataclass(p.annotation)}
+            for group in groups.values():
+                for base in group.__mro__[:-1]:
+                    texts = _documented(base)[1] | texts
 
             @functools.wraps(function)
             def command(*, as_json, quiet, **values):

@@ -31,17 +31,16 @@ def extract(
     encoder: str | None = None,
     pooling: Literal["mean", "max", "meanstd"] = "mean",
     layer: list[str] | None = None,
-    duration: opt.Duration = None,
+    duration: float | None = None,
     device: opt.Device = "auto",
-    precision: opt.Precision = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
     batch_size: opt.BatchSize = 16,
     n_jobs: opt.Jobs = 2,
     on_error: Literal["row", "raise"] = "row",
     on_locked: Literal["error", "wait"] = "error",
     retry_failed: bool = True,
-    backend: opt.Backend = "local",
-    master: opt.Master = None,
-    conf: opt.Conf = None,
+    *,
+    spark: opt.Spark,
     clips_per_task: Annotated[int | None, typer.Option(min=1)] = None,
 ) -> Result:
     r"""Extract features of audio files into a table of Parquet parts.
@@ -72,6 +71,10 @@ def extract(
     layer
         Layer to keep; may be repeated. Default: max_pool, embedding, those that the
         model has; the encoder's own, or all by --layer all.
+    duration
+        Seconds of each clip to use, from its middle.
+    precision
+        auto: bf16 on a GPU, fp32 elsewhere.
     on_error
         A bad file makes a row, or ends the run.
     on_locked
@@ -117,10 +120,8 @@ def extract(
         on_error=on_error,
         on_locked=on_locked,
         retry_failed=retry_failed,
-        backend=backend,
-        session=opt.session_of(
-            backend, master, conf, spark__ui__showConsoleProgress="false"
-        ),
+        backend=spark.backend,
+        session=spark.session(spark__ui__showConsoleProgress="false"),
         clips_per_task=clips_per_task,
         relative_to=relative_to,
     )

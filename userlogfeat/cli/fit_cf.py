@@ -39,10 +39,8 @@ def fit_cf(
     ] = None,
     tune: Annotated[bool, typer.Option("--tune")] = False,
     update: Path | None = None,
-    backend: opt.Backend = "local",
-    master: opt.Master = None,
-    conf: opt.Conf = None,
     *,
+    spark: opt.Spark,
     fit: Fit,
 ) -> Result:
     r"""Learn factors of users and items from listening logs (Hu et al. 2008).
@@ -86,7 +84,7 @@ def fit_cf(
     from userlogfeat._spark import slower_than_here
     from userlogfeat.estimators.cf import CFEmbedding
 
-    on_spark = backend == "spark"
+    on_spark = spark.backend == "spark"
     if tune and alpha is not None:
         raise ValueError("Got --alpha and --tune, which chooses it: leave one out.")
     if tune and on_spark:
@@ -106,7 +104,7 @@ def fit_cf(
             f"they stay those of {update}. Leave one out."
         )
     bar = "true" if is_shown() else "false"
-    opt.session_of(backend, master, conf, spark__ui__showConsoleProgress=bar)
+    spark.session(spark__ui__showConsoleProgress=bar)
     cf = fit.estimator(
         CFEmbedding,
         **settings,
@@ -116,7 +114,7 @@ def fit_cf(
         logs,
         min_users_per_item=min_users_per_item,
         min_items_per_user=min_items_per_user,
-        backend=backend,
+        backend=spark.backend,
     )
     values, text = {"output": fit.output}, ""
     if tune:

@@ -25,7 +25,7 @@ def fit_users(
     catalogue: Path | None = None,
     catalogue_item: str = "item",
     attribute: list[str] | None = None,
-    demographics: opt.Demographics = None,
+    demographics: Path | None = None,
     demographics_user: opt.DemographicsUser = "user",
     text: Annotated[list[str] | None, typer.Option("--category")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 512,
@@ -44,6 +44,8 @@ def fit_users(
         Table of what is known of items.
     catalogue_item
         Its column of the logs' items.
+    demographics
+        Table of what is known of users.
     attribute
         Its column to learn from; may be repeated. Default: artist and album, where they
         are there.

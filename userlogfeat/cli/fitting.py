@@ -7,22 +7,39 @@ options. It returns a `Result`.
 from ast import literal_eval
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.errors import check_output
 from userlogfeat.cli.wording import note_settings
 
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="PARAMETER=VALUE")]
+
 
 @dataclass
 class Fit:
-    """Options of every command that learns from data."""
+    """Options of every command that learns from data.
+
+    Parameters
+    ----------
+    settings
+        Set any other parameter of the model's class; may be repeated.
+    licence
+        Licence of the logs and the audio.
+    description
+        Description of the logs and the audio.
+    non_commercial
+        Loading the model then warns.
+    """
 
     output: opt.Output
-    settings: opt.Settings = None
-    licence: opt.Licence = "not stated"
-    description: opt.Description = None
-    non_commercial: opt.NonCommercial = False
+    settings: Settings = None
+    licence: str = "not stated"
+    description: str | None = None
+    non_commercial: Annotated[bool, typer.Option("--non-commercial")] = False
     random_state: opt.Seed = 0
     overwrite: opt.Overwrite = False
 
@@ -79,17 +96,29 @@ class Fit:
 
 @dataclass
 class NetworkFit(Fit):
-    """Options of commands that train a network."""
+    """Options of commands that train a network.
 
-    max_epochs: opt.Epochs = 100
+    Parameters
+    ----------
+    max_epochs
+        Maximum number of epochs.
+    """
+
+    max_epochs: Annotated[int, typer.Option("--epochs", min=1)] = 100
     device: opt.Device = "auto"
 
 
 @dataclass
 class AudioFit(NetworkFit):
-    """Options of commands that train a network on audio."""
+    """Options of commands that train a network on audio.
 
-    checkpoint: opt.Checkpoint = None
+    Parameters
+    ----------
+    checkpoint
+        Folder: a killed training goes on from it.
+    """
+
+    checkpoint: Path | None = None
     batch_size: opt.BatchSize = 32
     n_jobs: opt.Jobs = 2
 

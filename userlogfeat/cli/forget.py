@@ -16,7 +16,7 @@ def forget(
     paths: list[Path],
     user_id: Annotated[list[str] | None, typer.Option("--id")] = None,
     list_file: Annotated[str | None, typer.Option("--list")] = None,
-    user: opt.User = None,
+    user: str | None = None,
 ) -> Result:
     """Remove users who ask to be forgotten from logs, factors, towers and models.
 
@@ -28,6 +28,8 @@ def forget(
         A user; may be repeated.
     list_file
         File with one user a line; "-" reads stdin.
+    user
+        Column. Default: user
 
     Examples
     --------

@@ -42,9 +42,6 @@ def item_column(column: str | None, by: str, artist: str | None = None) -> str:
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder to write; made if missing.")
 ]
-OutputFile = Annotated[
-    Path, typer.Option("--output", "-o", help="A .parquet, .csv or .tsv file.")
-]
 Overwrite = Annotated[bool, typer.Option(help="Replace what is in OUTPUT.")]
 
 
@@ -66,15 +63,8 @@ AsJson = Annotated[
 
 # Computation.
 Device = Annotated[str, typer.Option(help='"auto", "cpu", "cuda", "cuda:1", ...')]
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16"],
-    typer.Option(help="auto: bf16 on a GPU, fp32 elsewhere."),
-]
 BatchSize = Annotated[int, typer.Option(min=1, help="Clips per pass of the network.")]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Threads that decode files.")]
-Duration = Annotated[
-    float | None, typer.Option(help="Seconds of each clip to use, from its middle.")
-]
 Seed = Annotated[
     int,
     typer.Option(
@@ -84,92 +74,58 @@ Seed = Annotated[
         help="Same seed, same result (on one machine).",
     ),
 ]
-Backend = Annotated[
-    Literal["local", "spark"], typer.Option(help="This machine, or a Spark cluster.")
-]
-Master = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Spark cluster: spark://host:7077, yarn, local[4]. "
-        "By default what Spark is configured for.",
-    ),
-]
-Conf = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--conf",
-        metavar="KEY=VALUE",
-        help="Setting of Spark, such as spark.executor.memory=8g; may be repeated.",
-    ),
-]
 
 
-def session_of(
-    backend: str, master: str | None, conf: list[str] | None, **settings: str
-) -> Any:
-    """Return a Spark session for ``--backend spark``, and None for the local one.
+@dataclass
+class Spark:
+    """Where a command computes.
 
     Parameters
     ----------
-    backend, master, conf
-        As the options have them.
-    **settings : str
-        Settings of Spark, with "__" for the dots, where `conf` has no others.
+    backend
+        This machine, or a Spark cluster.
+    master
+        Spark cluster: spark://host:7077, yarn, local[4]. By default what Spark is
+        configured for.
+    conf
+        Setting of Spark, such as spark.executor.memory=8g; may be repeated.
     """
-    if backend != "spark":
-        for name, value in (("master", master), ("conf", conf and conf[0])):
-            if value is not None:
-                raise ValueError(
-                    f"--{name} {value} is of no use without --backend spark."
-                )
-        return None
-    from userlogfeat._spark import spark_session
 
-    chosen = {name.replace("__", "."): value for name, value in settings.items()}
-    for setting in conf or ():
-        name, equals, value = setting.partition("=")
-        if not (name and equals):
-            raise ValueError(f"Got --conf {setting!r}, expected KEY=VALUE.")
-        chosen[name] = value
-    return spark_session(master, purpose="--backend spark", settings=chosen)
+    backend: Literal["local", "spark"] = "local"
+    master: Annotated[str | None, typer.Option(metavar="URL")] = None
+    conf: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE")] = None
 
+    def session(self, **settings: str) -> Any:
+        """Return a Spark session for ``--backend spark``, and None for the local one.
 
-# Training.
-Epochs = Annotated[
-    int, typer.Option("--epochs", min=1, help="Maximum number of epochs.")
-]
-Checkpoint = Annotated[
-    Path | None, typer.Option(help="Folder: a killed training goes on from it.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PARAMETER=VALUE",
-        help="Set any other parameter of the model's class; may be repeated.",
-    ),
-]
-Licence = Annotated[str, typer.Option(help="Licence of the logs and the audio.")]
-Description = Annotated[
-    str | None, typer.Option(help="Description of the logs and the audio.")
-]
-NonCommercial = Annotated[
-    bool, typer.Option("--non-commercial", help="Loading the model then warns.")
-]
+        Parameters
+        ----------
+        **settings : str
+            Settings of Spark, with "__" for the dots, where `conf` has no others.
+        """
+        if self.backend != "spark":
+            first = self.conf and self.conf[0]
+            for name, value in (("master", self.master), ("conf", first)):
+                if value is not None:
+                    raise ValueError(
+                        f"--{name} {value} is of no use without --backend spark."
+                    )
+            return None
+        from userlogfeat._spark import spark_session
+
+        chosen = {name.replace("__", "."): value for name, value in settings.items()}
+        for setting in self.conf or ():
+            name, equals, value = setting.partition("=")
+            if not (name and equals):
+                raise ValueError(f"Got --conf {setting!r}, expected KEY=VALUE.")
+            chosen[name] = value
+        return spark_session(self.master, purpose="--backend spark", settings=chosen)
+
 
 # Columns of listening logs.
 Logs = Annotated[
     Path,
     typer.Argument(help="csv, tsv, parquet, or a folder of these; or a data set."),
-]
-Format = Annotated[
-    str | None, typer.Option(help="A published data set, such as lastfm-360k.")
-]
-User = Annotated[str | None, typer.Option(help="Column. Default: user")]
-Item = Annotated[str | None, typer.Option(help="Column. Default: item")]
-Count = Annotated[
-    str | None, typer.Option(help="Column of plays. Default: a row is one play")
 ]
 Time = Annotated[str | None, typer.Option(help="Column of times of plays.")]
 Liked = Annotated[
@@ -184,12 +140,24 @@ MinItems = Annotated[int, typer.Option(min=0, help="Users of fewer are left out.
 
 @dataclass
 class LogColumns:
-    """Names of the columns of listening logs: options of several commands."""
+    """Names of the columns of listening logs.
 
-    format: Format = None
-    user: User = None
-    item: Item = None
-    count: Count = None
+    Parameters
+    ----------
+    format
+        A published data set, such as lastfm-360k.
+    user
+        Column. Default: user
+    item
+        Column. Default: item
+    count
+        Column of plays. Default: a row is one play
+    """
+
+    format: str | None = None
+    user: str | None = None
+    item: str | None = None
+    count: str | None = None
 
     def named(self, **others: str | None) -> dict[str, str]:
         """Return the columns that were named."""
@@ -221,10 +189,6 @@ By = Annotated[
     Literal["item", "artist", "album"], typer.Option(help="What items of the logs are.")
 ]
 
-# Tables of users.
-Demographics = Annotated[
-    Path | None, typer.Option(help="Table of what is known of users.")
-]
 DemographicsUser = Annotated[str, typer.Option(help="Its column of users.")]
 
 # Users and items that are compared.
@@ -232,20 +196,6 @@ Users = Annotated[
     Path,
     typer.Argument(help="Folder that fit-users, fit-cf or fit-metric made."),
 ]
-WeightsOfAudio = Annotated[
-    str | None, typer.Option(help="Model of the audio. Default: that of USERS")
-]
 ItemsOfClips = Annotated[
     Path | None, typer.Option(help="Which clip is which item of the logs.")
-]
-Metric = Annotated[
-    Literal["auto", "dot", "cosine"],
-    typer.Option(help="auto: cosine of audio embeddings, dot of factors."),
-]
-UsersBy = Annotated[
-    Literal["auto", "factors", "history"],
-    typer.Option(
-        help="Users of fit-cf: their factors, or the mean of what they played. "
-        "auto: history for audio, factors for the items of the logs."
-    ),
 ]

@@ -42,15 +42,26 @@ class Sides:
 
 @dataclass
 class Compared:
-    """How users and items are compared: options of ``recommend`` and ``evaluate``."""
+    """How users and items are compared.
+
+    Parameters
+    ----------
+    weights
+        Model of the audio. Default: that of USERS
+    metric
+        auto: cosine of audio embeddings, dot of factors.
+    users_by
+        Users of fit-cf: their factors, or the mean of what they played. auto: history
+        for audio, factors for the items of the logs.
+    """
 
     catalogue: opt.ItemsOfClips = None
     clip: opt.Clip = "clip"
     catalogue_item: opt.CatalogueItem = None
     by: opt.By = "item"
-    weights: opt.WeightsOfAudio = None
-    metric: opt.Metric = "auto"
-    users_by: opt.UsersBy = "auto"
+    weights: str | None = None
+    metric: Literal["auto", "dot", "cosine"] = "auto"
+    users_by: Literal["auto", "factors", "history"] = "auto"
     device: opt.Device = "auto"
     batch_size: opt.BatchSize = 16
     n_jobs: opt.Jobs = 2
@@ -156,7 +167,7 @@ class Compared:
 def recommend(
     users: opt.Users,
     items: list[Path],
-    output: opt.OutputFile,
+    output: Annotated[Path, typer.Option("--output", "-o")],
     k: Annotated[int, typer.Option("-k", min=1)] = 10,
     exclude: Path | None = None,
     history: Path | None = None,
@@ -180,6 +191,8 @@ def recommend(
     ----------
     items
         See below.
+    output
+        A .parquet, .csv or .tsv file.
     k
         Items for each user.
     exclude
