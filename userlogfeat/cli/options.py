@@ -1,7 +1,9 @@
 """The options of the commands: what several of them have is defined here, once.
 
-A command's parameter has the library's name for it, whatever the option is called
-(``n_jobs: opt.Jobs`` is ``--jobs``): see `wording`.
+What one command has is a parameter of its function, or a field of its dataclass, and is
+described in the docstring: see `application`. A command's parameter has the library's
+name for it, whatever the option is called (``n_jobs: opt.Jobs`` is ``--jobs``): see
+`wording`.
 """
 
 from dataclasses import dataclass
