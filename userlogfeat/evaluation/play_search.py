@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from userlogfeat._check import check_number, check_positive
+from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._typing import Matrix
 from userlogfeat.evaluation.ranking import check_pairs, unit_rows
 from userlogfeat.evaluation.recommendation import evaluate_ranking
@@ -127,11 +127,7 @@ class PlaySplit:
         y, groups : None
             Ignored.
         """
-        if not isinstance(X, Plays):
-            raise TypeError(
-                f"Got X of type {type(X).__name__}, expected Plays: pass "
-                "Plays(user_items), whose samples are plays and not users."
-            )
+        _check_plays(X)
         check_positive(self.n_splits, "n_splits", integer=True)
         check_number(self.test_size, "test_size", 0, 1, ends="()")
         numbered = X.user_items
@@ -193,15 +189,8 @@ class HeldOutPlays:
         y : None
             Ignored.
         """
-        if not isinstance(X, Plays):
-            raise TypeError(
-                f"Got X of type {type(X).__name__}, expected Plays: pass "
-                "Plays(user_items) to the search."
-            )
-        if self.similarity not in ("dot", "cosine"):
-            raise ValueError(
-                f'Got similarity={self.similarity!r}, expected "dot" or "cosine".'
-            )
+        _check_plays(X)
+        check_choice(self.similarity, "similarity", ("dot", "cosine"))
         history = X.rest
         held_out = X.user_items
         asked = np.flatnonzero(np.diff(held_out.indptr) * np.diff(history.indptr))
@@ -220,6 +209,14 @@ class HeldOutPlays:
                 "with another number after the @."
             )
         return scores[self.metric]
+
+
+def _check_plays(X):
+    if not isinstance(X, Plays):
+        raise TypeError(
+            f"Got X of type {type(X).__name__}, expected Plays: pass Plays(user_items) "
+            "to the search, whose samples are plays and not users."
+        )
 
 
 def _items_of(estimator):

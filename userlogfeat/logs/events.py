@@ -138,7 +138,7 @@ class Events:
         users = place_ids(self.user_codes, known=known[0], without=without)
         items = place_ids(self.item_codes, known=known[1], aliases=rules.aliases)
         if known[1] is not None and rules.unknown == "apart":
-            refuse_strangers(items, "item")
+            refuse_strangers(items)
         places = (users, items)
         plays = _joined(_in_order(self.plays, *places))
         if not len(plays[0]):

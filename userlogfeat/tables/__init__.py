@@ -10,14 +10,7 @@ keeping  ``compact``, ``prune``, ``rename_clips``, ``merge_tables``, and the one
 =======  ====================================================================
 """
 
-from userlogfeat.tables.footers import (
-    FIELDS,
-    FORMAT,
-    METADATA,
-    PARTS,
-    TableError,
-    layer_fields,
-)
+from userlogfeat.tables.footers import FORMAT, PARTS, TableError
 from userlogfeat.tables.keeping import (
     Change,
     canonical_name,
@@ -31,10 +24,8 @@ from userlogfeat.tables.reader import FeatureTable
 
 __all__ = [
     "Change",
-    "FIELDS",
     "FORMAT",
     "FeatureTable",
-    "METADATA",
     "OK",
     "PARTS",
     "TableError",
@@ -43,7 +34,6 @@ __all__ = [
     "compact",
     "clip_name",
     "file_stamp",
-    "layer_fields",
     "merge_tables",
     "prune",
     "rename_clips",
