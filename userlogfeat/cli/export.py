@@ -8,6 +8,7 @@ import typer
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
+from userlogfeat.cli.errors import check_file
 
 
 @app.command()
@@ -40,10 +41,7 @@ def export(
     """
     from userlogfeat.export import export_onnx
 
-    if output.exists() and not overwrite:
-        raise FileExistsError(
-            f"{output} exists. Pass --overwrite to replace it, or another name."
-        )
+    check_file(output, overwrite)
     export_onnx(model, output, precision=precision)
     size = output.stat().st_size / 1e6
     return Result(
