@@ -8,7 +8,7 @@ import typer
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
-from userlogfeat.cli.fitting import NetworkFit, best_epoch, describe_factors
+from userlogfeat.cli.fitting import NetworkFit, best_epoch
 
 DEFAULT_ATTRIBUTES = ("artist", "album")
 
@@ -74,7 +74,14 @@ def fit_users(
     """
     from userlogfeat._files import fill_folder
     from userlogfeat.estimators.user_tower import UserEmbedding
-    from userlogfeat.factor_files import DIGEST, write_factors, write_plays
+    from userlogfeat.factor_files import (
+        DIGEST,
+        Factors,
+        digest_users,
+        item_popularity,
+        write_factors,
+        write_plays,
+    )
     from userlogfeat.id_tables import read_id_table, rows_for
 
     if text and demographics is None:
@@ -109,19 +116,20 @@ def fit_users(
         **known,
     )
     embedded = tower.transform(plays.user_items, **known)
+    digest = digest_users(plays.user_ids, embedded)
     made_by = {"class": "UserEmbedding", "logs": logs.name}
-    made_by["seed"] = fit.random_state
-    factors = describe_factors(
-        (plays.user_ids, embedded),
-        (plays.item_ids, tower.item_embeddings_),
+    made_by |= {"seed": fit.random_state, DIGEST: digest}
+    factors = Factors(
+        *(plays.user_ids, embedded),
+        *(plays.item_ids, tower.item_embeddings_),
         made_by=made_by,
-        user_items=plays.user_items,
+        popularity=item_popularity(plays.user_items),
     )
     with fill_folder(fit.output) as folder:
         notes = fit.training_data(f"{plays} of {logs.name}")
         tower.save(folder, training_data=notes)
         write_factors(folder, factors)
-        write_plays(folder, plays.user_items, factors.made_by[DIGEST])
+        write_plays(folder, plays.user_items, digest)
     epochs, shown = best_epoch(tower.history_)
     values = {"output": fit.output, "logs": str(plays), "size": embedded.shape[1]}
     text = f"{plays} -> {embedded.shape[1]} numbers each, in {fit.output} ({shown})"

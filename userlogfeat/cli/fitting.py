@@ -123,35 +123,6 @@ class AudioFit(NetworkFit):
     n_jobs: opt.Jobs = 2
 
 
-def describe_factors(
-    users: tuple[Any, Any],
-    items: tuple[Any, Any],
-    *,
-    made_by: dict[str, Any],
-    user_items: Any = None,
-) -> Any:
-    """Return factors with the digest of their users, and the popularity of the items.
-
-    Parameters
-    ----------
-    users, items : (ids, factors)
-        Identifiers, and a row of factors for each.
-    made_by : dict
-        Logs and settings they were made from.
-    user_items : csr matrix (n_users, n_items), optional
-        The plays; without them no popularity is noted.
-
-    Returns
-    -------
-    Factors
-    """
-    from userlogfeat.factor_files import DIGEST, Factors, digest_users, item_popularity
-
-    made_by = made_by | {DIGEST: digest_users(*users)}
-    popularity = None if user_items is None else item_popularity(user_items)
-    return Factors(*users, *items, made_by=made_by, popularity=popularity)
-
-
 def best_epoch(history: Sequence[dict[str, float]]) -> tuple[dict[str, Any], str]:
     """Return which epoch was kept, that of the lowest validation loss; in words."""
     losses = [epoch["valid_loss"] for epoch in history]
