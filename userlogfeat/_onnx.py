@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from userlogfeat._files import sha256
 from userlogfeat._licence import warn_of_licence
 from userlogfeat._optional import import_optional
+from userlogfeat._spaces import space_of_model
 from userlogfeat._threads import n_cores
 from userlogfeat._typing import PathLike
 
@@ -35,7 +36,7 @@ class OnnxModel:
     Attributes
     ----------
     session : onnxruntime.InferenceSession
-    digest : str
+    fingerprint : str
         SHA-256 of the file: equal digests, equal features.
     metadata : dict
         Metadata of the file: ``layers`` {name: columns}, ``scales`` {name:
@@ -44,7 +45,7 @@ class OnnxModel:
     """
 
     session: Any
-    digest: str
+    fingerprint: str
     metadata: dict[str, Any]
 
     # AudioTransformer asks a network for these.
@@ -56,9 +57,34 @@ class OnnxModel:
         return self.session.get_inputs()[0].name
 
     @property
-    def width(self) -> int | str:
+    def reads_audio(self) -> bool:
+        """False where it reads precomputed features."""
+        return self.input != "features"
+
+    @property
+    def n_features(self) -> int:
         """Bands of a spectrogram that it reads, or features."""
         return self.session.get_inputs()[0].shape[1]
+
+    @property
+    def layer_scales(self) -> dict[str, float]:
+        """Factor that brings each layer to unit mean square, by name."""
+        return self.metadata["scales"]
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that it reads of a clip; None for all."""
+        return self.metadata["duration"]
+
+    @property
+    def crop(self) -> Literal["start", "middle"]:
+        """Part of a longer clip that it reads."""
+        return self.metadata["crop"]
+
+    @property
+    def users_digest(self) -> str | None:
+        """Digest of the users or factors that it was trained on; None if unknown."""
+        return space_of_model(self.metadata["training_data"])
 
     @property
     def layer_sizes(self) -> dict[str, int]:
@@ -80,9 +106,9 @@ class OnnxModel:
         return self.metadata["min_samples"]
 
     @property
-    def n_bands(self) -> int | str:
+    def n_bands(self) -> int:
         """Bands of the spectrograms that it reads."""
-        return self.width
+        return self.n_features
 
     def run(
         self, clips: Sequence[np.ndarray], layers: Sequence[str]

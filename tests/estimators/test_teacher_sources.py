@@ -22,7 +22,6 @@ from userlogfeat.estimators import _teacher
 from userlogfeat.estimators._teacher import (
     EmbedderTeacher,
     FrozenTeacher,
-    SavedTeacher,
     clip_keys,
     embed_by,
     resolve_teacher,
@@ -100,8 +99,10 @@ def test_every_source_says_the_same_of_features(of_features, features):
     teacher, folder = of_features
     expected = teacher.predict(features)
     sources = {
-        SavedTeacher: [folder, str(folder), {32: folder, 64: "none"}],
         EmbedderTeacher: [
+            folder,
+            str(folder),
+            {32: folder, 64: "none"},
             UserLogEmbedder(folder, layer="embedding"),
             FrozenEstimator(UserLogEmbedder(folder, layer="embedding")),
         ],
@@ -165,7 +166,8 @@ def test_settings_are_those_of_the_student(of_clips):
     _, folder = of_clips
     settings = {"short": "pad", "batch_size": 3, "n_jobs": 1, "precision": "bf16"}
     saved = resolve_teacher(folder, settings=settings)
-    assert (saved.short, saved.batch_size, saved.n_jobs) == ("pad", 3, 1)
+    embedder = saved.embedder
+    assert (embedder.short, embedder.batch_size, embedder.n_jobs) == ("pad", 3, 1)
     assert saved.key != resolve_teacher(folder).key
     assert saved.network.precision == "bf16"
 
@@ -372,7 +374,7 @@ def test_equal_teachers_have_equal_keys(of_features, of_clips, features, factors
     for teacher, folder in (of_features, of_clips):
         key = FrozenTeacher(teacher).key
         assert FrozenTeacher(pickle.loads(pickle.dumps(teacher))).key == key
-        assert SavedTeacher(folder).key == SavedTeacher(str(folder)).key
+        assert resolve_teacher(folder).key == resolve_teacher(str(folder)).key
         embedder = UserLogEmbedder(folder, layer="embedding")
         assert EmbedderTeacher(embedder).key == EmbedderTeacher(clone(embedder)).key
     other = clone(of_features[0]).fit(features, factors[::-1])
@@ -387,7 +389,7 @@ def test_the_part_read_of_a_clip_is_in_the_key(of_clips, tmp_path):
     teacher, folder = of_clips
     other = CFRegressor.load(folder).set_params(duration=0.8)
     other.save(tmp_path, training_data=DATA)
-    assert SavedTeacher(tmp_path).key != SavedTeacher(folder).key
+    assert resolve_teacher(tmp_path).key != resolve_teacher(folder).key
     assert FrozenTeacher(other).key != FrozenTeacher(teacher).key
 
 

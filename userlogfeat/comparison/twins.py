@@ -254,7 +254,7 @@ def _read_twins(teacher, ready, arms):
 
 def _estimate_all(teacher, twins, clips, student, n_seeds):
     """Targets by teacher and twins: they share an encoder, which runs once."""
-    from userlogfeat.estimators._teacher import read_features
+    from userlogfeat.estimators._model_embedder import read_features
 
     resolved = _resolve(teacher, student)
     inputs = resolved.head_inputs(clips)

@@ -27,6 +27,7 @@ _audio_transformer  base of all that embeds audio: batches of clips, in order
 _clip_reader        clips decoded ahead, at one rate and length
 _devices            devices and precisions by name
 _pooled_encoder     base of ``encoder`` and ``musicnn``
+_model_embedder     base of ``user_log`` and ``onnx``
 _cache              keeps the layers of files in a feature table
 _parameters         ``@estimator``, and the parameters that several have
 _sklearn            scikit-learn's base classes, with types

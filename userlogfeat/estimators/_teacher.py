@@ -9,6 +9,8 @@ import copy
 import hashlib
 import os
 from collections import OrderedDict
+from dataclasses import KW_ONLY
+from typing import Literal
 
 import joblib
 import numpy as np
@@ -17,8 +19,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_audio
-from userlogfeat.estimators._audio_transformer import AudioTransformer, network_context
-from userlogfeat.estimators._devices import as_tensor
+from userlogfeat._typing import Device
+from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._model_embedder import ModelEmbedder
+from userlogfeat.estimators._parameters import estimator
 
 REMEMBERED = 500_000  # embeddings of clips: 80 MB where they have 40 values
 
@@ -40,7 +44,7 @@ def resolve_teacher(teacher, *, channels=None, settings=None, sample_rate=None):
 
     Returns
     -------
-    SavedTeacher, EmbedderTeacher or FrozenTeacher
+    EmbedderTeacher or FrozenTeacher
     """
     if isinstance(teacher, dict):
         if channels not in teacher:
@@ -51,11 +55,11 @@ def resolve_teacher(teacher, *, channels=None, settings=None, sample_rate=None):
             )
         teacher = teacher[channels]
     if isinstance(teacher, str | os.PathLike) and str(teacher):
-        return SavedTeacher(teacher, **(settings or {}), sample_rate=sample_rate)
+        teacher = TeacherEmbedder(teacher, **(settings or {}))
     frozen = isinstance(teacher, FrozenEstimator)
     if frozen:
         teacher = teacher.estimator
-    if hasattr(teacher, "weights") and hasattr(teacher, "layer_scales"):
+    if isinstance(teacher, ModelEmbedder):
         return EmbedderTeacher(teacher, sample_rate)
     if frozen:
         return FrozenTeacher(teacher, sample_rate)
@@ -71,92 +75,23 @@ def resolve_teacher(teacher, *, channels=None, settings=None, sample_rate=None):
     )
 
 
-def trained_crop(model):
-    """The part of a longer clip that a saved model reads: that of its training.
+@estimator
+class TeacherEmbedder(ModelEmbedder):
+    """A saved model that reads clips as in its training.
 
-    Random crops train for any part: such models get the middle, as their estimator's
-    `transform` does.
+    Parameters
+    ----------
+    precision : {"auto", "fp32", "bf16"}
+        Precision of matrix products.
     """
-    return "start" if model.config["parameters"].get("crop") == "start" else "middle"
 
-
-class SavedTeacher(AudioTransformer):
-    """A model that `weights` loads; it reads clips as in its training."""
-
-    layer = "embedding"
-    crop = "middle"
-    duration = None
-
-    def __init__(
-        self,
-        weights,
-        short="repeat",
-        batch_size=16,
-        n_jobs=2,
-        device="cpu",
-        precision="fp32",
-        sample_rate=None,
-    ):
-        self.weights = weights
-        self.short = short
-        self.batch_size = batch_size
-        self.n_jobs = n_jobs
-        self.device = device
-        self.precision = precision
-        self.sample_rate = sample_rate
-
-    @property
-    def key(self):
-        """Equal keys, equal embeddings."""
-        duration = self._read_duration()
-        settings = (duration, self._read_crop(), self.short, self.sample_rate)
-        return (self._load().fingerprint, *settings, self.precision)
-
-    @property
-    def reads_audio(self):
-        """Whether it reads audio, not precomputed features."""
-        return self._load().reads_audio
-
-    @property
-    def network(self):
-        """The torch module."""
-        return self._load().network
-
-    @property
-    def spec(self):
-        """How `weights` builds the module."""
-        return self._load().config["network"]
-
-    def embed(self, X):
-        """Embeddings (n_clips, n_units) of clips or features."""
-        if not self._load().reads_audio:
-            return read_features(self.network, X, f"model {str(self.weights)!r}")
-        return np.stack([clip.layers["embedding"] for clip in self.iter_features(X)])
-
-    def head_inputs(self, X):
-        """Input of the head (n_clips, n_inputs) for clips; X itself where features."""
-        return X if not self.reads_audio else _head_inputs(self, X)
-
-    def _read_duration(self):
-        return self._load().config["parameters"].get("duration")
-
-    def _read_crop(self):
-        return trained_crop(self._load())
-
-    def _load(self):
-        from userlogfeat.weights import load_model
-
-        return load_model(self.weights, device=self.device, precision=self.precision)
-
-    def _load_network(self):
-        return self.network
-
-    def _rate_and_context(self):
-        return network_context(self.network)
+    _: KW_ONLY
+    device: Device = "cpu"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
 
 
 class EmbedderTeacher:
-    """The embedding of a `UserLogEmbedder`, whose cache is used."""
+    """The embedding of a saved model, from the cache of a `UserLogEmbedder`, too."""
 
     def __init__(self, embedder, sample_rate=None):
         self.embedder = clone(embedder).set_params(layer="embedding", scale=False)
@@ -170,9 +105,7 @@ class EmbedderTeacher:
     @property
     def key(self):
         """Equal keys, equal embeddings."""
-        return self.embedder.fingerprint, _at_rate(
-            self.embedder, self.sample_rate
-        ).sample_rate
+        return self.embedder.fingerprint, self._at_rate().sample_rate
 
     @property
     def network(self):
@@ -186,18 +119,22 @@ class EmbedderTeacher:
 
     def embed(self, X):
         """Embeddings (n_clips, n_units) of clips or features."""
-        return _at_rate(self.embedder, self.sample_rate).transform(X)
+        return self._at_rate().transform(X)
+
+    def _at_rate(self):
+        return _at_rate(self.embedder, self.sample_rate)
 
     def head_inputs(self, X):
         """Input of the head (n_clips, n_inputs) for clips, from the cache if it can."""
         if not self.reads_audio:
             return X
-        embedder, network = _at_rate(self.embedder, self.sample_rate), self.network
+        embedder, network = self._at_rate(), self.network
+        if embedder.cache is None:
+            return _head_inputs(embedder, X)
         layers = network.head_layers
         # The cache has means of the encoder's layers, and no other input of a head.
         names = {*network.encoder.layer_sizes} - {"embedding"}
-        kept = network.head_pooling == "mean" and names.issuperset(layers)
-        if embedder.cache is None or not kept:
+        if network.head_pooling != "mean" or not names.issuperset(layers):
             return _head_inputs(embedder, X)
         return clone(embedder).set_params(layer=layers).transform(X)
 
@@ -283,20 +220,6 @@ def _hash(estimator):
     return joblib.hash([type(estimator).__name__, settings, spec, tensors])
 
 
-def read_features(network, X, name):
-    """Embed precomputed features by a `FeatureTeacher`."""
-    from userlogfeat.networks.mlp import read_rows
-
-    X = np.asarray(X)
-    weight = network.head[0].weight
-    if X.ndim != 2 or X.shape[1] != weight.shape[1]:
-        raise ValueError(
-            f"Got X of shape {X.shape}, but {name} reads {weight.shape[1]} precomputed "
-            "features a clip."
-        )
-    return read_rows(network.head, as_tensor(X).to(weight.device)).cpu().numpy()
-
-
 _remembered = OrderedDict()  # (key of the teacher, key of the clip) -> embedding
 
 
@@ -305,7 +228,7 @@ def embed_by(teacher, X):
 
     Parameters
     ----------
-    teacher : SavedTeacher, EmbedderTeacher or FrozenTeacher
+    teacher : EmbedderTeacher or FrozenTeacher
         The teacher.
     X : array-like of n_clips
         Paths, waveforms, spectrograms or features.

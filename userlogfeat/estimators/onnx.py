@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
-from typing import Any, Literal, Self
 
 import numpy as np
 
-from userlogfeat._check import check_audio, check_features
 from userlogfeat._onnx import read_onnx, resolve_provider
-from userlogfeat._spaces import space_of_model
-from userlogfeat._typing import ArrayLike, Audio, Device, PathLike
-from userlogfeat.estimators._audio_transformer import AudioTransformer
-from userlogfeat.estimators._cache import CachedLayers
-from userlogfeat.estimators._parameters import ClipParameters, estimator
+from userlogfeat._typing import ArrayLike, PathLike
+from userlogfeat.estimators._model_embedder import ModelEmbedder, stack_layers
+from userlogfeat.estimators._parameters import estimator
 
 DEFAULT_LAYERS = ("max_pool", "embedding")
 
 
 @estimator
-class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
+class OnnxEmbedder(ModelEmbedder):
     """Features of clips from an ONNX file that `export_onnx` wrote.
 
     It gives what :class:`UserLogEmbedder` gives of the model, and needs onnxruntime in
@@ -64,72 +58,9 @@ class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
     (2, 793)
     """
 
-    _crops = (None, "start", "middle")
-    precision = "fp32"  # that of the file
-
     weights: PathLike = "model.onnx"
     _: KW_ONLY
     layer: str | Sequence[str] | None = None
-    scale: bool = True
-    cache: PathLike | None = None
-    crop: Literal["middle", "start"] | None = None
-    device: Device = "auto"
-
-    def fit(self, X: Audio, y: Any = None) -> Self:
-        """Check the file, the parameters and X; there is nothing to learn.
-
-        Parameters
-        ----------
-        X : array-like of n_clips
-            Paths or waveforms; spectrograms (3-D) or features (2-D) if the model reads
-            those.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self
-        """
-        self._check_parameters()
-        model = self._load_network()
-        self._check_layers(model.layer_sizes)
-        if model.input == "features":
-            self._read_features(model, X, reset=True)
-            return self
-        return super().fit(X)
-
-    def transform(self, X: Audio) -> np.ndarray:
-        """Layers of clips side by side.
-
-        Parameters
-        ----------
-        X : array-like of n_clips
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray (n_clips, n_features), float32
-
-        Raises
-        ------
-        AudioError
-            Where a file cannot be read. To keep the rest of a large collection, use
-            :func:`userlogfeat.extract`, which gives such files a row that says so.
-        """
-        model, names = self._load_network(), self._layer_names()
-        self._check_layers(model.layer_sizes)
-        if model.input == "features":
-            rows = model.run(list(self._read_features(model, X)), names)
-        elif self.cache is not None and check_audio(X).kind == "paths":
-            found = self._from_cache(check_audio(X).rows)
-            rows = None
-        else:
-            rows = [clip.layers for clip in self.iter_features(X)]
-        if rows is not None:
-            found = {name: np.stack([row[name] for row in rows]) for name in names}
-        scales = self.layer_scales if self.scale else dict.fromkeys(names, 1.0)
-        parts = [found[name] * np.float32(scales[name]) for name in names]
-        return np.concatenate(parts, axis=1)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -143,18 +74,6 @@ class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
         return np.array(names, dtype=object)
 
     @property
-    def layer_sizes(self) -> dict[str, int]:
-        """Columns of each chosen layer, by name."""
-        sizes = self._load_network().layer_sizes
-        self._check_layers(sizes)
-        return {name: sizes[name] for name in self._layer_names()}
-
-    @property
-    def layer_scales(self) -> dict[str, float]:
-        """Factor that brings each layer to unit mean square, by name."""
-        return self._load_network().metadata["scales"]
-
-    @property
     def classes(self) -> dict[str, list[str]]:
         """Names of the columns of layers that have some, by layer."""
         return self._load_network().metadata["classes"]
@@ -162,14 +81,7 @@ class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
     @property
     def fingerprint(self) -> str:
         """Identifies file and settings: equal strings, equal features."""
-        settings = [self._load_network().digest, self._read_duration()]
-        settings += [self._read_crop(), self.short]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-
-    @property
-    def users_digest(self) -> str | None:
-        """Digest of the users that the model was trained on; None if unknown."""
-        return space_of_model(self._load_network().metadata["training_data"])
+        return self._digest()
 
     def _layer_names(self):
         if self.layer is not None:
@@ -193,7 +105,7 @@ class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
         return clips
 
     def _rate_and_context(self):
-        model = self._load_network()
+        model = self._load_model()
         return model.sample_rate, model.min_samples / model.sample_rate
 
     def _device_name(self):
@@ -202,30 +114,15 @@ class OnnxEmbedder(CachedLayers, ClipParameters, AudioTransformer):
     def _check_device(self):
         resolve_provider(self.device)
 
-    def _load_network(self):
+    def _load_model(self):
         return read_onnx(self.weights, self.device)
 
-    def _all_layer_sizes(self):
-        return self._load_network().layer_sizes
+    def _load_network(self):
+        return self._load_model()
 
     def _embed_inputs(self, network, names, inputs):
         arrays = [np.asarray(x, dtype=np.float32) for x in inputs]
         return network.run(arrays, names)
 
-    def _read_duration(self):
-        if self.duration is not None:
-            return float(self.duration)
-        return self._load_network().metadata["duration"]
-
-    def _read_crop(self):
-        return self._load_network().metadata["crop"] if self.crop is None else self.crop
-
-    def _read_features(self, model, X, *, reset=False):
-        """Check precomputed features."""
-        X = check_features(self, X, reset=reset)
-        if X.shape[1] != model.width:
-            raise ValueError(
-                f"Got {X.shape[1]} features a clip, but model {str(self.weights)!r} "
-                f"reads {model.width} precomputed ones."
-            )
-        return X
+    def _embed_features(self, X, names):
+        return stack_layers(self._load_model().run(list(X), names))

@@ -195,8 +195,8 @@ def _metadata(saved, sizes, precision, opset):
         "fingerprint": saved.fingerprint,
         "sample_rate": settings and settings.sample_rate,
         "min_samples": network.min_samples if settings else None,
-        "duration": config["parameters"].get("duration"),
-        "crop": "start" if config["parameters"].get("crop") == "start" else "middle",
+        "duration": saved.duration,
+        "crop": saved.crop,
         "front_end": settings and asdict(settings),
         "layers": sizes,
         "scales": {

@@ -32,6 +32,7 @@ from userlogfeat._files import (
 )
 from userlogfeat._licence import warn_of_licence
 from userlogfeat._pages import see
+from userlogfeat._spaces import space_of_model
 from userlogfeat._typing import Device, PathLike
 from userlogfeat.encoders import encoder_identity, encoder_key, get_encoder
 from userlogfeat.frontends import FrontEnd
@@ -100,6 +101,30 @@ class SavedModel:
     def layer_scales(self) -> dict[str, float]:
         """Factor that brings each layer to unit mean square on the training clips."""
         return {name: layer["scale"] for name, layer in self.config["layers"].items()}
+
+    @property
+    def n_features(self) -> int:
+        """Numbers of a clip that it reads, where those are precomputed features."""
+        return self.network.head[0].in_features
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that it reads of a clip, those of its training; None for all."""
+        return self.config["parameters"].get("duration")
+
+    @property
+    def crop(self) -> Literal["start", "middle"]:
+        """Part of a longer clip that it reads: that of its training.
+
+        Random crops train for any part: such models get the middle, as their
+        estimator's `transform` does.
+        """
+        return "start" if self.config["parameters"].get("crop") == "start" else "middle"
+
+    @property
+    def users_digest(self) -> str | None:
+        """Digest of the users or factors that it was trained on; None if unknown."""
+        return space_of_model(self.config["training_data"])
 
     def plain(self) -> nn.Module:
         """Return the network in plain layers, which torch can trace and export.
