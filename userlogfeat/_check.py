@@ -256,6 +256,14 @@ def _forget_features(estimator):
             delattr(estimator, name)
 
 
+def require_y(y, name, purpose):
+    """Raise where the target y is None; `name` is that of the estimator."""
+    if y is None:
+        raise ValueError(
+            f"{name} requires y to be passed, but the target y is None: {purpose}."
+        )
+
+
 def check_choice(value, name, choices):
     """Raise unless `value` is one of `choices`, naming the parameter."""
     if value not in choices:

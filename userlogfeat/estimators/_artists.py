@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
+from userlogfeat._check import require_y
 from userlogfeat._groups import is_missing
 from userlogfeat._labels import as_labels, is_null, is_number
 from userlogfeat._pages import see
@@ -19,11 +20,7 @@ BLOCK = 1 << 22  # distances between clips and artists in memory at a time
 
 def number_artists(y, inputs):
     """Return the names of the artists, sorted, and the number of each clip's artist."""
-    if y is None:
-        raise ValueError(
-            "ArtistEmbedder requires y to be passed, but the target y is "
-            "None: it learns to name the artist of each clip."
-        )
+    require_y(y, "ArtistEmbedder", "it learns to name the artist of each clip")
     advice = "Leave these clips out." + see("guide/teachers")
     y = as_labels(y, name="y", of="artists", is_missing=_is_nobody, advice=advice)
     check_consistent_length(inputs, y)

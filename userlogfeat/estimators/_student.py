@@ -28,6 +28,7 @@ from userlogfeat._check import (
     check_features,
     check_number,
     check_positive,
+    require_y,
 )
 from userlogfeat._spaces import feature_names
 from userlogfeat._threads import limit_torch
@@ -211,11 +212,7 @@ class Student(TrainingParameters, TrainedTransformer):
         targets = {}
         if mode == "kd":
             targets["teacher"] = self._teacher_targets(data.rows, teacher_targets)
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None: it learns to predict y."
-            )
+        require_y(y, type(self).__name__, "it learns to predict y")
         check_consistent_length(np.empty((len(data), 1)), y)
         targets["y"], targets["weight"] = self._check_task(y, sample_weight)
         trainer = Trainer(self, min_steps=MIN_STEPS)

@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from userlogfeat._check import check_choice, check_positive, check_weights
+from userlogfeat._check import check_choice, check_positive, check_weights, require_y
 from userlogfeat._groups import balance_artists
 from userlogfeat._spaces import in_space, space_of, space_of_model
 from userlogfeat._typing import ArrayLike, Audio, Labels
@@ -381,11 +381,8 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
 
     def _check_targets(self, inputs, y, sample_weight, groups):
         """Factors (n_clips, n_factors) and weights (n_clips,), float32."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None: it learns to estimate the factors of each clip's item."
-            )
+        purpose = "it learns to estimate the factors of each clip's item"
+        require_y(y, type(self).__name__, purpose)
         y, self._single_output_ = self._as_learned(y)
         check_consistent_length(inputs, y)
         weight = check_weights(sample_weight, len(y))

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from userlogfeat._check import check_features, check_positive
+from userlogfeat._check import check_features, check_positive, require_y
 from userlogfeat._typing import ArrayLike, Labels
 from userlogfeat.estimators._parameters import estimator
 from userlogfeat.estimators._sklearn import BaseEstimator, TransformerMixin
@@ -179,11 +179,7 @@ class LayerSelector(_LayerColumns):
                 )
             self.layer_ = self.layer
             return self
-        if y is None:
-            raise ValueError(
-                "LayerSelector requires y to be passed, but the target y is None: it "
-                "takes the layer that estimates y best."
-            )
+        require_y(y, "LayerSelector", "it takes the layer that estimates y best")
         if len(candidates) == 1:
             self.layer_ = next(iter(candidates))
             return self
@@ -312,11 +308,8 @@ class LayerWeighting(_LayerColumns):
         """
         check_positive(self.alpha, "alpha")
         check_positive(self.max_iter, "max_iter", integer=True)
-        if y is None:
-            raise ValueError(
-                "LayerWeighting requires y to be passed, but the target y is None: it "
-                "weighs layers by how well they estimate y."
-            )
+        purpose = "it weighs layers by how well they estimate y"
+        require_y(y, "LayerWeighting", purpose)
         X = self._read(X, reset=True)
         self.scaler_ = StandardScaler().fit(X)
         layers = self._stack(self.scaler_.transform(X))  # L, N, D

@@ -24,6 +24,7 @@ from userlogfeat._check import (
     check_features,
     check_number,
     check_positive,
+    require_y,
 )
 from userlogfeat._spaces import feature_names
 from userlogfeat._typing import ArrayLike, Audio, Labels, RandomState
@@ -218,11 +219,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         self._check_parameters()
         refuse(type(self).__name__)
         self._forget()
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None: it learns from the labels of clips."
-            )
+        require_y(y, type(self).__name__, "it learns from the labels of clips")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         clips = self._read_frames(X, np.random.default_rng(seed))
         sets = read_label_sets(y, len(clips), dataset)

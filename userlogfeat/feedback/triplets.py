@@ -17,6 +17,7 @@ import torch
 from scipy import sparse
 from sklearn.utils.validation import check_array, check_consistent_length
 
+from userlogfeat._check import require_y
 from userlogfeat._typing import Device, Matrix
 
 if TYPE_CHECKING:
@@ -183,11 +184,7 @@ def draw_places(counts: np.ndarray, n: int, rng: np.random.Generator) -> np.ndar
 
 def check_verdicts(y: Matrix, clips: Any) -> sparse.csr_matrix:
     """Check verdicts; return csr float32 (n_clips, n_users) without stored zeros."""
-    if y is None:
-        raise ValueError(
-            "Metric learning requires y to be passed, but the target y is None: it "
-            "learns from likes and dislikes of users."
-        )
+    require_y(y, "Metric learning", "it learns from likes and dislikes of users")
     shape = y.shape if sparse.issparse(y) else np.asarray(y).shape
     if len(shape) != 2:
         raise ValueError(
