@@ -1,8 +1,6 @@
-"""Artists of clips, for `ArtistEmbedder`: numbers, splits, mean embeddings, file."""
+"""Artists of clips, for `ArtistEmbedder`: numbers, splits, mean embeddings."""
 
-import json
 import warnings
-from pathlib import Path
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
@@ -14,7 +12,6 @@ from userlogfeat._pages import see
 from userlogfeat.estimators._training import check_groups
 from userlogfeat.training.songs import split_songs
 
-ARTISTS = "artists.safetensors"  # beside a saved model
 BLOCK = 1 << 22  # distances between clips and artists in memory at a time
 
 
@@ -96,40 +93,3 @@ def nearest_artists(embeddings, artist_embeddings):
         closeness = (embeddings[first : first + size] - centre) @ artists.T - halves
         nearest[first : first + size] = closeness.argmax(axis=1)
     return nearest
-
-
-def save_artists(folder, names, embeddings):
-    """Write the artists' file; return its entries of config.json."""
-    from safetensors.numpy import save_file
-
-    from userlogfeat._files import replace_file, sha256
-
-    artists = json.dumps([names.dtype.str, names.tolist()])
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replace_file(folder / ARTISTS) as temporary:
-        tensors = {"artist_embeddings": embeddings}
-        save_file(tensors, temporary, metadata={"artists": artists})
-    return {"artists_sha256": sha256(folder / ARTISTS)}
-
-
-def load_artists(path, fitted):
-    """Read and check the names and embeddings of the artists of a saved model."""
-    from safetensors import safe_open
-
-    from userlogfeat._files import parse_json, sha256
-    from userlogfeat.weights import ModelError
-
-    if not path.is_file():
-        raise ModelError(
-            f"{path} is missing: the model was shared without its artists. Load it "
-            "with UserLogEmbedder, which needs none."
-        )
-    if sha256(path) != fitted["artists_sha256"]:
-        raise ModelError(
-            f"{path} has another SHA-256 than the model's config says: the artists are "
-            "damaged or of another model. Copy the folder again."
-        )
-    with safe_open(path, framework="np") as file:
-        dtype, names = parse_json(file.metadata()["artists"])
-        return np.array(names, dtype=dtype), file.get_tensor("artist_embeddings")

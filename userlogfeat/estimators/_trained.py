@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_features
+from userlogfeat._files import replace_file, sha256
 from userlogfeat._spaces import feature_names
 from userlogfeat._typing import ArrayLike, Audio, PathLike
 from userlogfeat.estimators._audio_transformer import AudioTransformer
 from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision
 from userlogfeat.estimators._parameters import json_parameters
 from userlogfeat.networks.mlp import read_rows
+from userlogfeat.weights.config import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -185,3 +189,36 @@ class TrainedTransformer(AudioTransformer):
 def _tuples(value):
     """Lists of JSON as the tuples that the parameters were."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def save_beside(
+    folder: Path,
+    name: str,
+    tensors: dict[str, np.ndarray],
+    notes: dict[str, str] | None = None,
+) -> dict[str, str]:
+    """Write a file of tensors beside a model; return its entry of config.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    with replace_file(path) as temporary:
+        save_file(tensors, temporary, metadata=notes)
+    return {f"{name}_sha256": sha256(path)}
+
+
+def load_beside(
+    folder: Path, name: str, fitted: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read and check the tensors and the notes that :func:`save_beside` wrote."""
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise ModelError(
+            f"{path} is missing: the model was shared without its {name}. Load it with "
+            "UserLogEmbedder, which needs none."
+        )
+    if sha256(path) != fitted[f"{name}_sha256"]:
+        raise ModelError(
+            f"{path} has another SHA-256 than the model's config says: the {name} are "
+            "damaged or of another model. Copy the folder again."
+        )
+    with safe_open(path, framework="np") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()

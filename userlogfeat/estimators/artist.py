@@ -8,6 +8,7 @@ feature for other tasks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
 from functools import partial
@@ -18,15 +19,13 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_number, check_positive
+from userlogfeat._files import parse_json
 from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.estimators._artists import (
-    ARTISTS,
-    load_artists,
     mean_of_artists,
     nearest_artists,
     number_artists,
-    save_artists,
     split_clips,
 )
 from userlogfeat.estimators._designs import ContextDesign, check_contexts
@@ -38,7 +37,11 @@ from userlogfeat.estimators._parameters import (
     estimator,
 )
 from userlogfeat.estimators._sklearn import ClassifierMixin
-from userlogfeat.estimators._trained import TrainedTransformer
+from userlogfeat.estimators._trained import (
+    TrainedTransformer,
+    load_beside,
+    save_beside,
+)
 from userlogfeat.estimators._training import Trainer, read_clips, scale_of
 from userlogfeat.losses import softmax_of_many
 from userlogfeat.networks.artist import (
@@ -364,7 +367,9 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
         return None if self.duration is None else float(self.duration)
 
     def _fitted(self, folder):
-        fitted = save_artists(folder, self.classes_, self.artist_embeddings_)
+        names = json.dumps([self.classes_.dtype.str, self.classes_.tolist()])
+        tensors = {"artist_embeddings": self.artist_embeddings_}
+        fitted = save_beside(folder, "artists", tensors, {"artists": names})
         score = self.test_score_
         fitted["test_score"] = None if np.isnan(score) else score
         return fitted | {"shrinkage": self.shrinkage_}
@@ -372,7 +377,10 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
     def _restore(self, saved, folder):
         super()._restore(saved, folder)
         fitted = saved.config["fitted"]
-        self.classes_, self.artist_embeddings_ = load_artists(folder / ARTISTS, fitted)
+        tensors, notes = load_beside(folder, "artists", fitted)
+        dtype, names = parse_json(notes["artists"])
+        self.classes_ = np.array(names, dtype=dtype)
+        self.artist_embeddings_ = tensors["artist_embeddings"]
         self.shrinkage_ = fitted["shrinkage"]
         score = fitted.get("test_score")
         self.test_score_ = float("nan") if score is None else score

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._files import replace_file, sha256
-from userlogfeat._typing import ArrayLike, Audio, Labels, Matrix, PathLike
+from userlogfeat._typing import ArrayLike, Audio, Labels, Matrix
 from userlogfeat.estimators._designs import ContextDesign, check_contexts
 from userlogfeat.estimators._devices import as_tensor
 from userlogfeat.estimators._parameters import (
@@ -29,7 +26,11 @@ from userlogfeat.estimators._parameters import (
     check_training,
     estimator,
 )
-from userlogfeat.estimators._trained import TrainedTransformer
+from userlogfeat.estimators._trained import (
+    TrainedTransformer,
+    load_beside,
+    save_beside,
+)
 from userlogfeat.estimators._training import Trainer, embedding_scale, read_clips
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.recommendation import evaluate_ranking
@@ -49,7 +50,6 @@ from userlogfeat.networks.metric import (
     MetricCNN,
 )
 from userlogfeat.training import DecayingSGD, seeded
-from userlogfeat.weights.config import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +87,6 @@ DESCENT = partial(
     nesterov=True,
 )
 MIN_STEPS = 20  # of an epoch, so that few likes are not left before they are learned
-USERS = "users.safetensors"  # beside a saved model
 # Draws that an epoch is validated on: as many as there are likes, within these bounds.
 FEWEST_VALIDATION, MOST_VALIDATION = 500, 5000
 
@@ -409,11 +408,12 @@ class MetricEmbedder(TrainingParameters, TrainedTransformer):
         return super()._json_parameters() | {"users": users}
 
     def _fitted(self, folder):
-        return save_users(folder, self.users_, self.drawn_users_)
+        tensors = {"users": self.users_, "drawn_users": self.drawn_users_}
+        return save_beside(folder, "users", tensors)
 
     def _restore(self, saved, folder):
         super()._restore(saved, folder)
-        users = load_users(folder / USERS, saved.config["fitted"])
+        users, _ = load_beside(folder, "users", saved.config["fitted"])
         self.users_, self.drawn_users_ = users["users"], users["drawn_users"]
         if self.users is None:
             self.users = self.users_
@@ -438,38 +438,3 @@ class MetricEmbedder(TrainingParameters, TrainedTransformer):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def save_users(
-    folder: PathLike, users: np.ndarray, drawn_users: np.ndarray
-) -> dict[str, str]:
-    """Write the users of a model; returns what its config must say of them.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Made where it is missing.
-    users : ndarray of float32, shape (n_users, n_units)
-    drawn_users : ndarray of int
-        Those that were learned from.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replace_file(folder / USERS) as temporary:
-        save_file({"users": users, "drawn_users": drawn_users}, temporary)
-    return {"users_sha256": sha256(folder / USERS)}
-
-
-def load_users(path: Path, fitted: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The users' file of a saved model, checked."""
-    if not path.is_file():
-        raise ModelError(
-            f"{path} is missing: the model was shared without its users. Load it with "
-            "UserLogEmbedder, which needs none."
-        )
-    if sha256(path) != fitted["users_sha256"]:
-        raise ModelError(
-            f"{path} has another SHA-256 than the model's config says: the users are "
-            "damaged or of another model. Copy the folder again."
-        )
-    return load_file(path)
