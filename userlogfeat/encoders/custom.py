@@ -54,14 +54,6 @@ class CustomEncoder(WindowedEncoder):
             )
         self._set_windows(window, hop, getattr(network, "window", None))
 
-    def __repr__(self) -> str:
-        return f"CustomEncoder({self.name!r})"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings that make it again, beside the name."""
-        return {"window": self.window, "hop": self.hop}
-
     @property
     def weights_hash(self) -> str:
         """Digest of the object's own, of its torch weights, or else of its pickle."""

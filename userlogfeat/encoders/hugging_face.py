@@ -75,14 +75,6 @@ class HuggingFaceEncoder(WindowedEncoder):
         self._set_windows(window, hop, longest or family.default_window)
         self._files()
 
-    def __repr__(self) -> str:
-        return f"HuggingFaceEncoder({self.name!r})"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings that make it again, beside the name."""
-        return {"window": self.window, "hop": self.hop}
-
     @property
     def license(self) -> str:
         """Licence that the model card names."""

@@ -87,16 +87,13 @@ class OnnxEncoder(WindowedEncoder):
         self.frame_samples = frame_samples
         self._set_windows(window, hop, None)
 
-    def __repr__(self) -> str:
-        return f"OnnxEncoder({self.name!r})"
-
     def __reduce__(self) -> tuple[Any, ...]:  # a session cannot be pickled
         return _make, (self.name, self.settings)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Settings that make it again, beside the name."""
-        return {**self._given, "window": self.window, "hop": self.hop}
+        return {**self._given, **super().settings}
 
     @property
     def weights_hash(self) -> str:

@@ -47,14 +47,6 @@ class TorchaudioEncoder(WindowedEncoder):
         }
         self._set_windows(window, hop, 30.0)
 
-    def __repr__(self) -> str:
-        return f"TorchaudioEncoder({self.name!r})"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings that make it again, beside the name."""
-        return {"window": self.window, "hop": self.hop}
-
     @property
     def weights_hash(self) -> str:
         """SHA-256 of the weights."""

@@ -73,6 +73,14 @@ class WindowedEncoder:
     window: float | None
     hop: float | None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings that make it again, beside the name."""
+        return {"window": self.window, "hop": self.hop}
+
     def encode(
         self,
         waveforms: Tensor,
