@@ -141,7 +141,8 @@ class PlantedEmbedder:
 
 def run_week(folder, week, *, from_scratch=False):
     """Do a week's job in a service's folder. Done twice, it is done once."""
-    from userlogfeat._files import file_lock, replace_file
+    from userlogfeat._files import replace_file
+    from userlogfeat._locks import file_lock
 
     folder, start = Path(folder), time.process_time()
     with file_lock(folder / ".job", on_locked="error"):

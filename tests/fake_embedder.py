@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from userlogfeat._files import sha256
+from userlogfeat._stamps import sha256
 
 WARM = 9  # clips that are embedded before `at_work` is called
 

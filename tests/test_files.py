@@ -12,19 +12,18 @@ import pytest
 
 from userlogfeat import _files
 from userlogfeat._files import (
-    file_lock,
     fill_folder,
     is_described,
     make_below,
-    parse_json,
     read_described,
-    read_whole,
     remove_file,
     remove_temporaries,
     replace_file,
     replace_pair,
-    sha256,
 )
+from userlogfeat._locks import file_lock
+from userlogfeat._stamps import sha256
+from userlogfeat._untrusted import parse_json, read_whole
 
 
 def test_replace_file_is_all_or_nothing(tmp_path):
@@ -405,7 +404,7 @@ class TestOpenFilesOnWindows:
     @pytest.fixture(autouse=True)
     def _on_windows(self, monkeypatch):
         monkeypatch.setattr(_files, "_WINDOWS", True)
-        monkeypatch.setattr(_files, "_LOCK_POLL", 0.001)
+        monkeypatch.setattr(_files, "_WAIT", 0.001)
 
     def refuse(self, monkeypatch, name, n_times):
         genuine, left = getattr(Path, name), [n_times]

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from userlogfeat import read_logs
-from userlogfeat._files import sha256
+from userlogfeat._stamps import sha256
 from userlogfeat.cli import app
 from userlogfeat.factor_files import Factors, read_factors, write_factors, write_side
 from userlogfeat.forgetting import forget_users

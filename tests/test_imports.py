@@ -18,9 +18,10 @@ PACKAGE = Path(userlogfeat.__file__).parent
 ROWS = [
     {"_pages", "_typing"},
     {"_check", "_digests", "_groups", "_ids", "_labels", "_optional", "_parquet"}
-    | {"_progress", "_registry", "_spaces", "_templates", "_text_lines", "_threads"},
-    {"_licence", "_files", "_spark", "_text_tables"},
-    {"_onnx"},
+    | {"_progress", "_registry", "_spaces", "_stamps", "_templates", "_text_lines"}
+    | {"_threads", "_untrusted"},
+    {"_licence", "_locks", "_spark", "_text_tables"},
+    {"_files", "_onnx"},
     {"logs", "catalogue", "audio", "frontends", "losses", "networks", "evaluation"}
     | {"id_tables", "encoders"},
     {"factorization", "factor_files", "training", "weights", "tables", "datasets"}

@@ -1,7 +1,6 @@
-"""Files that are complete or absent, and locks that die with their process.
+"""Files that are complete or absent.
 
-Files and folders may come from strangers: nothing is written through a link, pipes and
-devices are not waited for, and files that are read at once have a maximum length.
+Folders may come from strangers: nothing is written through a link.
 
 A file is written in a hidden folder beside it, so that temporary files of a library go
 with it (safetensors renames a file onto the one it is given). The folder is locked
@@ -11,7 +10,6 @@ while it is in use: others can distinguish it from the leftovers of a killed pro
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -21,23 +19,17 @@ import sys
 import time
 from pathlib import Path
 
-import filelock
-
-from userlogfeat._check import check_choice
+from userlogfeat._locks import folder_lock
+from userlogfeat._stamps import sha256
+from userlogfeat._untrusted import read_whole
 
 _WINDOWS = sys.platform == "win32"
-# Windows has neither of the two, nor pipes that a stranger could put in a folder.
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
-_FOLDER = getattr(os, "O_DIRECTORY", 0)
-_TRIES = 40  # on Windows, which renames no file onto one that is open
-
-_LOCK_POLL = 0.05  # seconds between two tries of a taken lock
-_HASH_BLOCK = 1 << 20  # bytes
+_FOLDER = getattr(os, "O_DIRECTORY", 0)  # which Windows has not
+# Windows renames no file onto one that is open: tries, and seconds between two.
+_TRIES, _WAIT = 40, 0.05
 _TOKEN = re.compile("[0-9a-f]{8}")  # ends the name of a temporary folder
 _DIGEST_LETTERS = 32  # of a SHA-256, in the name of a staged file
 _FILLING = ".filling"  # begins the name of a folder that is being filled
-_LOCK_FILE = ".writing.lock"  # in a folder, on Windows
-MAX_DEPTH = 100  # of JSON; ours has six levels
 
 
 @contextlib.contextmanager
@@ -78,7 +70,7 @@ def replace_pair(path, description, *, write, describe):
     describe : callable
         Given the SHA-256 of that file, returns the text.
     """
-    with _folder_lock(path.parent, wait=True):
+    with folder_lock(path.parent, wait=True):
         with _temporary(path) as (temporary, mode):
             with _system_errors(temporary):
                 write(temporary)
@@ -131,56 +123,6 @@ def read_described(path, digest, *, max_bytes=None):
         if hashlib.sha256(data).hexdigest() == digest:
             return data
     return None
-
-
-def read_whole(path, *, max_bytes=None):
-    """Read the bytes of a regular file.
-
-    Parameters
-    ----------
-    path : str or Path
-    max_bytes : int, optional
-        Maximum length of the file.
-
-    Raises
-    ------
-    ValueError
-        Where it is a pipe or a device, which might never end, or has more bytes.
-    """
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(
-                f"{path} is no regular file, but a pipe, socket or device. Write its "
-                "content to a file first."
-            )
-        data = file.read() if max_bytes is None else file.read(max_bytes + 1)
-    if max_bytes is not None and len(data) > max_bytes:
-        raise ValueError(
-            f"{path} is too long to be read, expected at most {max_bytes} bytes."
-        )
-    return data
-
-
-def parse_json(text):
-    """Parse JSON of bounded depth: Python's own functions recurse.
-
-    Parameters
-    ----------
-    text : str or bytes
-
-    Raises
-    ------
-    ValueError
-        Where it is no JSON, or nested more than ``MAX_DEPTH`` times.
-    """
-    with contextlib.suppress(RecursionError):
-        value = json.loads(text)
-        level = [value]
-        for _ in range(MAX_DEPTH):
-            level = [inner for outer in level for inner in _children(outer)]
-            if not level:
-                return value
-    raise ValueError(f"it is nested more than {MAX_DEPTH} times")
 
 
 def make_below(folder, *names):
@@ -299,86 +241,6 @@ def _move_all(source, folder):
         move_file(source / path, folder / path)
 
 
-def change_stamp(path):
-    """Stamp that changes if a file is replaced, whatever the clock says; or 0."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return 0
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def stamped(paths):
-    """Files with their stamps, as a tuple: a key of what was made of them."""
-    return tuple((str(path), change_stamp(path)) for path in paths)
-
-
-def check_unchanged(files):
-    """Raise where one of :func:`stamped` files is not as it was."""
-    changed = [path for path, stamp in files if change_stamp(path) != stamp]
-    if changed:
-        raise ValueError(
-            f"{changed[0]} was replaced or removed, and what was made of it before is "
-            "still in use. Make it again: an encoder by its name, a model by loading "
-            "it."
-        )
-
-
-def sha256(path):
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def file_lock(path, *, on_locked="error"):
-    """Hold an exclusive lock between processes; the system frees it when one dies.
-
-    Parameters
-    ----------
-    path : str or Path
-        The lock file; it is created, and stays when the lock is released.
-    on_locked : {"error", "wait"}
-        Whether to raise or to wait while another process holds it.
-
-    Raises
-    ------
-    BlockingIOError
-        With ``on_locked="error"``, where another process holds the lock.
-    """
-    check_choice(on_locked, "on_locked", ("error", "wait"))
-    path = Path(path)
-    with contextlib.suppress(FileNotFoundError):
-        mode = os.lstat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):  # a pipe would wait
-            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(path))
-    with _lock(path, wait=on_locked == "wait") as locked:
-        if not locked:
-            raise BlockingIOError(
-                f"Another process is writing to {path.parent}. Wait until it ends, or "
-                'pass on_locked="wait" (--on-locked wait).'
-            )
-        yield
-
-
-@contextlib.contextmanager
-def _lock(path, *, wait):
-    """Hold a lock file: True, or False where it is taken."""
-    lock = filelock.FileLock(path, thread_local=False)
-    try:
-        lock.acquire(timeout=-1 if wait else 0, poll_interval=_LOCK_POLL)
-    except filelock.Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
 @contextlib.contextmanager
 def _temporary(path):
     """Yield where to write a file, and its mode; removed at the end if still there."""
@@ -398,7 +260,7 @@ def _working_folder(parent, prefix):
             folder = parent / f"{prefix}.{secrets.token_hex(4)}"
             folder.mkdir()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            locked = stack.enter_context(_folder_lock(folder, beside=True))
+            locked = stack.enter_context(folder_lock(folder, beside=True))
         yield folder
 
 
@@ -410,34 +272,9 @@ def _remove_leftovers(parent, prefix):
             if name != prefix or not _TOKEN.fullmatch(token):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                with _folder_lock(Path(entry.path), beside=True) as locked:
+                with folder_lock(Path(entry.path), beside=True) as locked:
                     if locked:
                         shutil.rmtree(entry.path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _folder_lock(folder, *, wait=False, beside=False):
-    """Lock a folder: True, or False where it is taken, None where locks are missing.
-
-    It gets no lock file: the folder itself is locked. Windows opens no folders; there
-    a lock file is used, in the folder or beside it, which goes with the lock. Some
-    network file systems have no such locks.
-    """
-    if not filelock.has_fcntl:
-        path = Path(f"{folder}.lock") if beside else folder / _LOCK_FILE
-        with _lock(path, wait=wait) as locked:
-            yield locked
-        return
-    handle = os.open(folder, os.O_RDONLY | _FOLDER)
-    try:
-        locked = None
-        with contextlib.suppress(OSError):
-            locked = filelock.lock_descriptor(
-                handle, blocking=wait, poll_interval=_LOCK_POLL
-            )
-        yield locked
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -455,12 +292,6 @@ def _system_errors(path):
         raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def _children(value):
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
 def _mentions(description, digest):
     with contextlib.suppress(OSError):
         return digest.encode() in description.read_bytes()
@@ -473,11 +304,6 @@ def _staged(path, digest):
 
 def _all_staged(path):
     return path.parent.glob(f".{path.name}.{_DIGEST_LETTERS * '[0-9a-f]'}")
-
-
-def _open_without_waiting(path, flags):
-    """Open a file; do not wait for the writer of a pipe."""
-    return os.open(path, flags | _NO_WAITING)
 
 
 def _finish(path, mode):
@@ -494,7 +320,7 @@ def _rename(path, target):
         try:
             path.replace(target)
         except PermissionError:
-            time.sleep(_LOCK_POLL)
+            time.sleep(_WAIT)
         else:
             return
     path.replace(target)

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from userlogfeat._files import sha256
 from userlogfeat._licence import warn_of_licence
 from userlogfeat._optional import import_optional
 from userlogfeat._spaces import space_of_model
+from userlogfeat._stamps import change_stamp, sha256
 from userlogfeat._threads import n_cores
 from userlogfeat._typing import PathLike
 
@@ -173,10 +173,8 @@ def read_onnx(path: PathLike, device: str = "auto") -> OnnxModel:
             f"There is no ONNX file {path}. `userlogfeat export MODEL -o {path.name}` "
             "or export_onnx writes one."
         )
-    status = path.stat()
-    stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
     with _LOCK:
-        return _read(path.resolve(), stamp, resolve_provider(device))
+        return _read(path.resolve(), change_stamp(path), resolve_provider(device))
 
 
 def resolve_provider(device: Any) -> str:

@@ -25,9 +25,10 @@ import pyarrow.compute as pc
 from scipy.sparse import csr_matrix
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import parse_json, replace_file
+from userlogfeat._files import replace_file
 from userlogfeat._parquet import read_parquet, write_parquet
 from userlogfeat._typing import ArrayLike, PathLike
+from userlogfeat._untrusted import parse_json
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from userlogfeat._files import replace_file, sha256
+from userlogfeat._files import replace_file
 from userlogfeat._parquet import as_file, parquet_writer
+from userlogfeat._stamps import sha256
 from userlogfeat._text_lines import COMPRESSED, open_bytes
 from userlogfeat._text_tables import TextTable, separator_of, suffix_of, whole_numbers
 from userlogfeat._typing import ArrayLike, PathLike

@@ -20,7 +20,8 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import file_lock, remove_temporaries, replace_file
+from userlogfeat._files import remove_temporaries, replace_file
+from userlogfeat._locks import file_lock
 from userlogfeat._typing import PathLike
 from userlogfeat.comparison.artist_overlap import TeacherData, n_rows
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from userlogfeat._files import check_unchanged, sha256, stamped
 from userlogfeat._optional import import_optional
+from userlogfeat._stamps import check_unchanged, sha256, stamped
 from userlogfeat.encoders.hugging_face_families import find_family
 from userlogfeat.encoders.hugging_face_speed import speed_up
 from userlogfeat.encoders.windowed import WindowedEncoder

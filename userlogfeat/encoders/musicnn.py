@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from userlogfeat._check import check_choice, check_positive
-from userlogfeat._files import sha256
 from userlogfeat._pages import see
+from userlogfeat._stamps import sha256
 from userlogfeat.encoders.musicnn_checkpoint import N_FRAMES, TAGS
 from userlogfeat.encoders.musicnn_fast import Musicnn, musicnn_state
 from userlogfeat.encoders.musicnn_plain import PlainMusicnn, plain_state

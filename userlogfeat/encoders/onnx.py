@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from userlogfeat._files import check_unchanged, sha256, stamped
 from userlogfeat._optional import import_optional
+from userlogfeat._stamps import check_unchanged, sha256, stamped
 from userlogfeat._threads import n_cores
 from userlogfeat.encoders.windowed import WindowedEncoder, pad_windows
 

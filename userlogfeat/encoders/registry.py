@@ -10,8 +10,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
-from userlogfeat._files import stamped
 from userlogfeat._pages import see
+from userlogfeat._stamps import stamped
 from userlogfeat.encoders.protocol import Encoder
 
 # Group of entry points in which other packages register encoders ("module:factory").

@@ -19,6 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_audio
+from userlogfeat._stamps import change_stamp
 from userlogfeat._typing import Device
 from userlogfeat.estimators._audio_transformer import AudioTransformer
 from userlogfeat.estimators._model_embedder import ModelEmbedder
@@ -261,21 +262,13 @@ def clip_keys(X):
     else:
         clips = check_audio(X)
         if clips.kind == "paths":
-            return [_stamp(path) for path in clips.rows]
+            return [(os.path.abspath(path), change_stamp(path)) for path in clips.rows]
         rows = clips.rows
     return [_digest(np.ascontiguousarray(row, np.float32)) for row in rows]
 
 
 def _digest(row):
     return (row.shape, hashlib.blake2b(row.data, digest_size=16).digest())
-
-
-def _stamp(path):
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return (os.path.abspath(path), None, None)  # the decoder says what is wrong
-    return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
 
 
 def _row(X, row):

@@ -12,8 +12,9 @@ from safetensors.numpy import save_file
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_features
-from userlogfeat._files import replace_file, sha256
+from userlogfeat._files import replace_file
 from userlogfeat._spaces import feature_names
+from userlogfeat._stamps import sha256
 from userlogfeat._typing import ArrayLike, Audio, PathLike
 from userlogfeat.estimators._audio_transformer import AudioTransformer
 from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision

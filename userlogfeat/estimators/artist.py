@@ -19,9 +19,9 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_number, check_positive
-from userlogfeat._files import parse_json
 from userlogfeat._threads import limit_torch
 from userlogfeat._typing import ArrayLike, Audio, Labels
+from userlogfeat._untrusted import parse_json
 from userlogfeat.estimators._artists import (
     mean_of_artists,
     nearest_artists,

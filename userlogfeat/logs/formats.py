@@ -40,8 +40,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from userlogfeat._files import parse_json, read_whole
 from userlogfeat._typing import PathLike
+from userlogfeat._untrusted import parse_json, read_whole
 from userlogfeat.logs.sources import Chunk, gathered, iter_chunks
 
 _MAX_SLICE = 1 << 28  # bytes of a slice of playlists; the published ones have 35 MB

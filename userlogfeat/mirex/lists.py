@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from userlogfeat._files import read_whole, replace_file
+from userlogfeat._files import replace_file
 from userlogfeat._ids import examples
 from userlogfeat._text_lines import list_lines
 from userlogfeat._typing import ArrayLike, PathLike
+from userlogfeat._untrusted import read_whole
 
 MAX_LIST_BYTES = 1 << 28  # two million paths or more
 MAX_LINES = 10_000_000  # 3 GB of memory

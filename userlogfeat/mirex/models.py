@@ -24,8 +24,9 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import make_below, parse_json, replace_file
+from userlogfeat._files import make_below, replace_file
 from userlogfeat._typing import PathLike
+from userlogfeat._untrusted import parse_json
 from userlogfeat.mirex.features import Features
 from userlogfeat.mirex.lists import find_clip, read_training
 from userlogfeat.mirex.training import TrainedSteps, fit_classes, fit_tags

@@ -25,8 +25,8 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from userlogfeat._files import parse_json, read_whole
 from userlogfeat._typing import PathLike
+from userlogfeat._untrusted import parse_json, read_whole
 
 logger = logging.getLogger(__name__)
 

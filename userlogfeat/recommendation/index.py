@@ -24,11 +24,12 @@ from scipy import sparse
 
 from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._digests import json_digest
-from userlogfeat._files import is_described, parse_json, read_described, replace_pair
+from userlogfeat._files import is_described, read_described, replace_pair
 from userlogfeat._ids import positions
 from userlogfeat._optional import import_optional
 from userlogfeat._spaces import check_same_space, in_space, space_of
 from userlogfeat._typing import ArrayLike, Matrix, PathLike
+from userlogfeat._untrusted import parse_json
 from userlogfeat.evaluation.ranking import (
     as_floats,
     check_embeddings,

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt, ValidationError
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import parse_json
 from userlogfeat._parquet import as_file, decode_text, decoded_bytes, most_bytes
+from userlogfeat._untrusted import parse_json
 
 FORMAT = "userlogfeat table 1"
 METADATA = b"userlogfeat"  # key in the schema metadata; its value is JSON

@@ -25,13 +25,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 
-from userlogfeat._files import (
-    file_lock,
-    move_file,
-    remove_file,
-    remove_temporaries,
-    replace_file,
-)
+from userlogfeat._files import move_file, remove_file, remove_temporaries, replace_file
+from userlogfeat._locks import file_lock
 from userlogfeat._typing import ClipId
 from userlogfeat.tables.footers import FORMAT, PARTS, TableError
 from userlogfeat.tables.parts import OK, Rows, write_part

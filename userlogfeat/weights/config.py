@@ -21,8 +21,10 @@ from pydantic import (
 from safetensors import SafetensorError
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import parse_json, read_described, read_whole, sha256
+from userlogfeat._files import read_described
+from userlogfeat._stamps import sha256
 from userlogfeat._typing import PathLike
+from userlogfeat._untrusted import parse_json, read_whole
 
 if TYPE_CHECKING:
     from userlogfeat.frontends import FrontEnd

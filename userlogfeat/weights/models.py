@@ -24,15 +24,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import nn
 
-from userlogfeat._files import (
-    change_stamp,
-    is_described,
-    replace_file,
-    replace_pair,
-)
+from userlogfeat._files import is_described, replace_file, replace_pair
 from userlogfeat._licence import warn_of_licence
 from userlogfeat._pages import see
 from userlogfeat._spaces import space_of_model
+from userlogfeat._stamps import change_stamp
 from userlogfeat._typing import Device, PathLike
 from userlogfeat.encoders import encoder_identity, encoder_key, get_encoder
 from userlogfeat.frontends import FrontEnd
