@@ -36,6 +36,14 @@ MAX_BATCH_SECONDS = 1200.0
 MAX_DURATION = 86400.0  # seconds of one clip: a day
 
 
+POOLINGS = ("mean", "max", "meanstd", None)  # of layers over the frames of a clip
+
+
+def gives_rows(embedder: Any) -> bool:
+    """Whether an embedder with a parameter `pooling` gives one row a clip."""
+    return embedder.pooling is not None
+
+
 def _has_no_estimator(embedder):
     parameters = embedder.get_params(deep=False).values()
     return not any(hasattr(value, "fit") for value in parameters)
@@ -78,30 +86,40 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         self._check_clips(X, reset=True)
         return self
 
-    def transform(self, X: Audio) -> np.ndarray:
+    def transform(self, X: Audio) -> np.ndarray | Any:
         """Features of clips.
 
         Parameters
         ----------
         X : array-like of n_clips
-            Paths, waveforms or log-mel spectrograms.
+            As in `fit`.
 
         Returns
         -------
         ndarray (n_clips, n_features), float32
-            The layers side by side, in the order of `layer`.
+            The layers side by side, in the order of `layer`; with ``pooling=None`` a
+            list with one (n_frames, n_features) array a clip: of frames, patches of
+            musicnn, or windows.
 
         Raises
         ------
         AudioError
             Where a file cannot be read. To keep the rest of a large collection, use
             :func:`userlogfeat.extract`, which gives such files a row that says so.
+        ModuleNotFoundError
+            Where what an encoder needs is not installed; the message has the command.
         """
-        rows = [
-            np.concatenate([*features.layers.values()])
+        rows = self._rows(X)
+        if getattr(self, "pooling", "mean") is None:
+            return rows
+        return np.stack(rows).astype(np.float32, copy=False)
+
+    def _rows(self, X):
+        """The layers of each clip, side by side."""
+        return [
+            np.concatenate([*features.layers.values()], axis=-1)
             for features in self.iter_features(X)
         ]
-        return np.stack(rows).astype(np.float32, copy=False)
 
     def iter_features(
         self,

@@ -9,16 +9,14 @@ from sklearn.utils.metaestimators import available_if
 
 from userlogfeat._check import check_choice
 from userlogfeat._spaces import feature_names
-from userlogfeat._typing import ArrayLike, Audio
-from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat._typing import ArrayLike
+from userlogfeat.estimators._audio_transformer import (
+    POOLINGS,
+    AudioTransformer,
+    gives_rows,
+)
 from userlogfeat.estimators._devices import resolve_device, resolve_precision
 from userlogfeat.networks.teacher import EncoderTeacher
-
-POOLINGS = ("mean", "max", "meanstd", None)
-
-
-def _gives_rows(embedder):
-    return embedder.pooling is not None
 
 
 class PooledEncoder(AudioTransformer):
@@ -33,36 +31,7 @@ class PooledEncoder(AudioTransformer):
     _encoder: Any
     _chosen_sizes: Any
 
-    def transform(self, X: Audio) -> np.ndarray | Any:
-        """Features of clips.
-
-        Parameters
-        ----------
-        X : array-like of n_clips
-            Paths or waveforms; of musicnn log-mel spectrograms of its front end, too.
-
-        Returns
-        -------
-        ndarray (n_clips, n_features), float32
-            The layers side by side, in the order of `layer`; with ``pooling=None`` a
-            list with one (n_frames, n_features) array a clip (musicnn: patches).
-
-        Raises
-        ------
-        AudioError
-            Where a file cannot be read. To keep the rest of a large collection, use
-            :func:`userlogfeat.extract`, which gives such files a row that says so.
-        ModuleNotFoundError
-            Where what the encoder needs is not installed; the message has the command.
-        """
-        if self.pooling is not None:
-            return self._transform_rows(X)
-        return [
-            np.concatenate([*clip.layers.values()], axis=1)
-            for clip in self.iter_features(X)
-        ]
-
-    @available_if(_gives_rows)
+    @available_if(gives_rows)
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> np.ndarray:
@@ -87,9 +56,6 @@ class PooledEncoder(AudioTransformer):
 
     def _shown_layers(self):
         return self._chosen_sizes()
-
-    def _transform_rows(self, X):
-        return super().transform(X)
 
     def _pooled_sizes(self, sizes):
         if self.pooling is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -17,10 +17,14 @@ from userlogfeat._check import (
     check_choice,
     check_positive,
 )
-from userlogfeat._typing import ArrayLike, Audio
+from userlogfeat._typing import ArrayLike
 from userlogfeat.audio.scale import MAX_PEAK
 from userlogfeat.audio.waveforms import MANY, MAX_CHANNELS
-from userlogfeat.estimators._audio_transformer import AudioTransformer
+from userlogfeat.estimators._audio_transformer import (
+    POOLINGS,
+    AudioTransformer,
+    gives_rows,
+)
 from userlogfeat.estimators._devices import resolve_device
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.frontends import resolve_front_end
@@ -36,12 +40,6 @@ _SAMPLES = 16_000  # frames of few units that are samples: minutes, or a second
 
 if TYPE_CHECKING:
     from userlogfeat.frontends import FrontEnd
-
-POOLINGS = ("mean", "max", "meanstd", None)
-
-
-def _gives_rows(estimator):
-    return estimator.pooling is not None
 
 
 @estimator
@@ -96,32 +94,7 @@ class WindowTransformer(AudioTransformer):
         "frames) arrays."
     )
 
-    def transform(self, X: Audio) -> np.ndarray | Any:
-        """Statistics of clips.
-
-        Parameters
-        ----------
-        X : array-like of n_clips
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray (n_clips, n_features), float32
-            With ``pooling=None`` a list with one (n_windows, n_features) array a clip.
-
-        Raises
-        ------
-        AudioError
-            Where a file cannot be read.
-        """
-        if self.pooling is not None:
-            return super().transform(X)
-        return [
-            np.concatenate([*clip.layers.values()], axis=1)
-            for clip in self.iter_features(X)
-        ]
-
-    @available_if(_gives_rows)
+    @available_if(gives_rows)
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
 from numbers import Integral
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from userlogfeat._check import check_audio
+from userlogfeat._digests import json_digest
 from userlogfeat._typing import PathLike
 from userlogfeat.encoders import (
     averaged_layers,
@@ -131,12 +130,11 @@ class EncoderEmbedder(CachedLayers, ClipParameters, PooledEncoder):
             self.short,
             resolve_precision(self.precision, self.device),
         ]
-        text = json.dumps(settings, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return json_digest(settings)[:16]
 
-    def _transform_rows(self, X):
+    def _rows(self, X):
         if self.cache is None or check_audio(X).kind != "paths":
-            return super()._transform_rows(X)
+            return super()._rows(X)
         self._check_parameters()
         return self._transform_cached(check_audio(X).rows)
 

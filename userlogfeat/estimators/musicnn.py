@@ -5,13 +5,12 @@ tagging". A clip is cut into patches of 3 s, each patch is encoded, and a layer 
 pooled over the patches.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
 from typing import Literal
 
 from userlogfeat._check import check_choice, check_positive
+from userlogfeat._digests import json_digest
 from userlogfeat.encoders import get_encoder
 from userlogfeat.estimators._audio_transformer import front_end_context
 from userlogfeat.estimators._devices import resolve_precision
@@ -106,7 +105,7 @@ class MusicnnEmbedder(ClipParameters, PooledEncoder):
             self.short,
             resolve_precision(self.precision, self.device),
         ]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+        return json_digest(settings, sort_keys=False)[:16]
 
     def _chosen_sizes(self):
         sizes = self._encoder().layer_sizes

@@ -8,7 +8,6 @@ are kept, one of each per process.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import warnings
@@ -24,6 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import nn
 
+from userlogfeat._digests import json_digest
 from userlogfeat._files import is_described, replace_file, replace_pair
 from userlogfeat._licence import warn_of_licence
 from userlogfeat._pages import see
@@ -477,5 +477,4 @@ def _identity(config):
         network = {**network, "encoder": encoder_key(network["encoder"])}
     keys = ("front_end", "layers", "sha256")
     values = [config["format"], network, *(config[key] for key in keys)]
-    text = json.dumps(values, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest(values)[:16]
