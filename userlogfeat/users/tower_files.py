@@ -5,7 +5,6 @@ the *fingerprint* is the embedding of a fixed input, here of a user who played e
 item and is otherwise unknown.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,25 +12,24 @@ import numpy as np
 import torch
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt, ValidationError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save_file
 
-from userlogfeat._files import is_described, replace_pair
 from userlogfeat._typing import PathLike
 from userlogfeat.networks.user_tower import UserBatch, UserTower
 from userlogfeat.users.demographics import Demographics
 from userlogfeat.weights.config import (
     CONFIG,
+    TENSORS,
     ModelError,
     check_training_data,
     explained,
     library_versions,
+    missing_files,
     read_sealed,
     read_weights,
-    sealed,
+    write_folder,
 )
 
 FORMAT = "userlogfeat user tower 1"
-TENSORS = "model.safetensors"
 MEAN = "mean_embedding"  # the tensor that is not the network's
 TOLERANCE = 1e-3  # relative difference of the fingerprint between machines
 MAX_TENSOR_BYTES = 1 << 34  # of model.safetensors: 40 units of 50 million items
@@ -113,16 +111,8 @@ def save_tower(
         "versions": library_versions(),
         "fingerprint": [float(f"{v:.6g}") for v in _fingerprint(network)],
     }
-    json.dumps(config)  # fails before any file is touched
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors[MEAN] = torch.from_numpy(mean_embedding)
-    replace_pair(
-        folder / TENSORS,
-        folder / CONFIG,
-        write=lambda path: save_file(tensors, path),
-        describe=lambda digest: sealed({**config, "sha256": digest}),
-    )
+    write_folder(folder, tensors, config)
 
 
 def load_tower(folder: PathLike) -> tuple[UserTower, np.ndarray, dict[str, Any]]:
@@ -171,16 +161,11 @@ def load_tower(folder: PathLike) -> tuple[UserTower, np.ndarray, dict[str, Any]]
 def read_tower_config(folder: PathLike) -> dict[str, Any]:
     """Read and check the config.json of a tower's folder."""
     folder = Path(folder)
-    there = {
-        CONFIG: (folder / CONFIG).is_file(),
-        TENSORS: is_described(folder / TENSORS),
-    }
-    for name in there:
-        if not there[name]:
-            raise ModelError(
-                f"There is no saved tower in {folder}: it lacks {name}. It is written "
-                "by UserEmbedding.save(folder)."
-            )
+    if missing := missing_files(folder):
+        raise ModelError(
+            f"There is no saved tower in {folder}: it lacks {missing[0]}. It is "
+            "written by UserEmbedding.save(folder)."
+        )
     config = read_sealed(folder / CONFIG, FORMAT)
     wrong = None
     try:

@@ -11,6 +11,7 @@ fingerprint  the answer to a fixed test tone, compared when a model is loaded
 from userlogfeat._licence import NonCommercialWarning
 from userlogfeat.weights.config import (
     CONFIG,
+    TENSORS,
     ModelError,
     check_training_data,
     explained,
@@ -20,7 +21,6 @@ from userlogfeat.weights.config import (
 from userlogfeat.weights.fingerprint import make_tone
 from userlogfeat.weights.models import (
     CONTROLS,
-    TENSORS,
     find_controls,
     find_model,
     list_weights,

@@ -19,18 +19,21 @@ from pydantic import (
     ValidationError,
 )
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import read_described
+from userlogfeat._files import is_described, read_described, replace_pair
 from userlogfeat._stamps import sha256
 from userlogfeat._typing import PathLike
 from userlogfeat._untrusted import parse_json, read_whole
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from userlogfeat.frontends import FrontEnd
 
 
-CONFIG = "config.json"
+CONFIG, TENSORS = "config.json", "model.safetensors"
 FORMAT = "userlogfeat model 1"
 MAX_CONFIG_BYTES = 1 << 20
 # What a config may ask for. Those of the papers need a hundredth of it.
@@ -211,6 +214,38 @@ def read_weights(path: Path, digest: str, *, max_bytes: int) -> bytes:
             "the folder again."
         )
     return data
+
+
+def write_folder(
+    folder: PathLike, tensors: dict[str, Tensor], config: dict[str, Any]
+) -> None:
+    """Write tensors and config to a folder: at any moment the old ones or the new ones.
+
+    Two processes that write to one folder take turns.
+    """
+    json.dumps(config)  # fails before any file is touched
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is a file: a model is saved into a folder of its own. Pass the "
+            "path of a folder, made where it is missing."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_pair(
+        folder / TENSORS,
+        folder / CONFIG,
+        write=lambda path: save_file(tensors, path),
+        describe=lambda digest: sealed({**config, "sha256": digest}),
+    )
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Names of the files that a folder lacks to be one that :func:`write_folder` wrote.
+
+    Of an update that was interrupted it has both.
+    """
+    missing = [] if (folder / CONFIG).is_file() else [CONFIG]
+    return missing + ([] if is_described(folder / TENSORS) else [TENSORS])
 
 
 def sealed(config: dict[str, Any]) -> str:

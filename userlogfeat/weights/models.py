@@ -8,7 +8,6 @@ are kept, one of each per process.
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from dataclasses import asdict, dataclass
@@ -20,11 +19,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save_file
 from torch import nn
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import is_described, replace_file, replace_pair
+from userlogfeat._files import replace_file
 from userlogfeat._licence import warn_of_licence
 from userlogfeat._pages import see
 from userlogfeat._spaces import space_of_model
@@ -38,13 +36,16 @@ from userlogfeat.weights.builders import build, check_encoder, encoder_parameter
 from userlogfeat.weights.config import (
     CONFIG,
     FORMAT,
+    TENSORS,
     ModelError,
     check_training_data,
     explained,
     library_versions,
+    missing_files,
     read_config,
     read_weights,
     sealed,
+    write_folder,
 )
 from userlogfeat.weights.fingerprint import (
     check_effort,
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parents[1] / "pretrained"
-TENSORS = "model.safetensors"
 CONTROLS = "controls"  # folder of a teacher's twins, which `compare` reads
 MAX_TENSOR_BYTES = 1 << 32  # of model.safetensors; the largest network here has 30 MB
 _WRITTEN = ("checkpoint", "cache")  # parameters that name a folder to write
@@ -180,14 +180,6 @@ def save_model(
         entries are kept, where JSON can hold them.
     """
     check_training_data(training_data, ValueError)
-    json.dumps([estimator, spec, training_data])  # fails before any file is touched
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(
-            f"{folder} is a file: a model is saved into a folder of its own. Pass the "
-            "path of a folder, made where it is missing."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()
     }
@@ -206,12 +198,7 @@ def save_model(
         "versions": library_versions(),
         "fingerprint": [float(f"{value:.6g}") for value in tone],
     }
-    replace_pair(
-        folder / TENSORS,
-        folder / CONFIG,
-        write=lambda path: save_file(tensors, path),
-        describe=lambda digest: sealed({**config, "sha256": digest}),
-    )
+    write_folder(folder, tensors, config)
 
 
 def load_model(
@@ -385,9 +372,7 @@ def find_model(name: PathLike) -> Path:
     bundled = [BUNDLED / str(name)] if str(name) in list_weights() else []
     for folder in (*bundled, Path(name)):
         if folder.is_dir():
-            missing = [] if (folder / CONFIG).is_file() else [CONFIG]
-            missing += [] if is_described(folder / TENSORS) else [TENSORS]
-            if missing:
+            if missing := missing_files(folder):
                 raise ModelError(
                     f"The folder {folder} is no saved model: it lacks "
                     f"{' and '.join(missing)}. Models are written by an estimator's "
