@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,13 @@ _EXPECTED = (
     "1-D waveforms, or a 3-D array of log-mel spectrograms (clips, bands, frames)"
 )
 _QUIET = 16  # as integers of 16 bits, 66 dB below full scale
+# How scikit-learn checks a matrix of plays, of users by items or the other way round.
+PLAYS: dict[str, Any] = {
+    "accept_sparse": "csr",
+    "accept_large_sparse": True,
+    "dtype": np.float32,
+    "ensure_non_negative": True,
+}
 MAX_CHANNELS = 2  # of waveforms stacked as channels; no spectrogram has so few bands
 
 
@@ -75,13 +83,12 @@ def check_audio(X, estimator=None, *, reset=False):
     if isinstance(X, list | tuple) and len(X) == 0:
         raise ValueError("Found 0 sample(s): X is empty, expected one clip or more.")
     paths = _as_paths(X)
+    ragged = paths is None and isinstance(X, list | tuple) and _is_ragged(X)
+    if (paths is not None or ragged) and estimator is not None and reset:
+        _forget_features(estimator)
     if paths is not None:
-        if estimator is not None and reset:
-            _forget_features(estimator)
         return Clips("paths", paths)
-    if isinstance(X, list | tuple) and _is_ragged(X):
-        if estimator is not None and reset:
-            _forget_features(estimator)
+    if ragged:
         return Clips("waveforms", _check_waveforms(X))
     if isinstance(X, list | tuple):
         _refuse_odd_rows(X)

@@ -397,19 +397,15 @@ def musicnn_state(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
     dict of str to Tensor
         For ``load_state_dict``.
     """
-    kernels = [
-        torch.tensor(variables[f"conv2d{suffix}/kernel"])
-        for suffix in ("", *(f"_{i}" for i in range(1, 8)))
-    ]
-    biases = [
-        torch.tensor(variables[f"conv2d{suffix}/bias"])
-        for suffix in ("", *(f"_{i}" for i in range(1, 8)))
-    ]
     state = input_state(variables)
     names = [*(f"timbral.{i}" for i in (0, 1)), *(f"temporal.{i}" for i in (0, 1, 2))]
     names += [f"cnn.{i}" for i in (0, 1, 2)]
     arrange = {"timbral": _timbral_matrix, "temporal": _toeplitz, "cnn": _cnn_matrix}
-    for i, (name, kernel, bias) in enumerate(zip(names, kernels, biases, strict=True)):
+    for i, name in enumerate(names):
+        prefix = "conv2d" + (f"_{i}" if i else "")
+        kernel, bias = (
+            torch.tensor(variables[f"{prefix}/{part}"]) for part in ("kernel", "bias")
+        )
         scale, shift = batch_norm(variables, i + 1)
         kind = name.partition(".")[0]
         sign = torch.ones_like(scale)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from userlogfeat._spaces import in_space
+from userlogfeat.estimators._parameters import json_parameters
 from userlogfeat.factor_files import (
     DIGEST,
     USERS,
@@ -60,7 +61,7 @@ def write_embedding(
         "confidence": cf.confidence,
         "n_factors": cf.n_factors,
         **{name: getattr(cf, f"{name}_") for name in LEARNED},
-        "parameters": _parameters(cf),
+        "parameters": json_parameters(cf),
         "training_data": training_data,
         DIGEST: cf.space_,
     }
@@ -128,14 +129,3 @@ def read_embedding(folder: Any, kind: type) -> Any:
     cf.n_features_in_ = len(factors.item_ids)
     cf._n_features_out = factors.n_factors
     return cf
-
-
-def _parameters(cf):
-    """Parameters as JSON can hold them; the seed only where it is a number."""
-    found = cf.get_params(deep=False)
-    found = {k: v.item() if isinstance(v, np.generic) else v for k, v in found.items()}
-    if not isinstance(found["random_state"], int):
-        found["random_state"] = None
-    if found["factors_folder"] is not None:
-        found["factors_folder"] = str(found["factors_folder"])
-    return found

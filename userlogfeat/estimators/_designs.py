@@ -45,6 +45,13 @@ class Design:
         """Whether the network is not a class of the user's own."""
         return isinstance(self.network, str)
 
+    def check(self, n_bands: int, n_frames: int) -> None:
+        """Raise, before anything is decoded, where clips are too small for `pools`."""
+        if self.by_name:
+            with torch.device("meta"):  # no memory, and no random numbers
+                probe = self._probe(n_bands)
+            probe._check_input(torch.empty(0, n_bands, self.n_frames or n_frames))
+
     def build(
         self, data: Any, *, n_units: int, n_outputs: int | None = None, seed: int
     ) -> nn.Module:
@@ -87,6 +94,10 @@ class Design:
         """The network of the paper."""
         raise NotImplementedError
 
+    def _probe(self, n_bands):
+        """The same of one channel, which tells what input is too small."""
+        raise NotImplementedError
+
     def _named_spec(self):
         """Its name and sizes."""
         raise NotImplementedError
@@ -121,12 +132,8 @@ class ClipDesign(Design):
     def __init__(self, estimator: Any) -> None:
         super().__init__(estimator, PAPER_POOLS)
 
-    def check(self, n_bands: int, n_frames: int) -> None:
-        """Raise, before anything is decoded, where clips are too small for `pools`."""
-        if self.by_name:
-            with torch.device("meta"):  # no memory, and no random numbers
-                probe = SECNN(channels=1, pools=self.pools, n_units=1)
-            probe._check_input(torch.empty(0, n_bands, n_frames))
+    def _probe(self, n_bands):
+        return SECNN(channels=1, pools=self.pools, n_units=1)
 
     def _build(self, data, n_units, n_outputs):
         sizes = {"channels": self.channels, "pools": self.pools}
@@ -158,13 +165,8 @@ class ContextDesign(Design):
         n_samples = round(estimator.context * settings.sample_rate)
         self.n_frames = max(1, 1 + n_samples // settings.hop - settings.drop_last)
 
-    def check(self, n_bands: int, n_frames: int) -> None:
-        """Raise, before anything is decoded, where contexts are too short."""
-        if self.by_name:
-            with torch.device("meta"):
-                sizes = {"channels": 1, "pools": self.pools, "n_units": 1}
-                probe = self.network_class(n_bands, **sizes)
-            probe._check_input(torch.empty(0, n_bands, self.n_frames))
+    def _probe(self, n_bands):
+        return self.network_class(n_bands, channels=1, pools=self.pools, n_units=1)
 
     def spec(self, data, *, n_units, n_outputs=None):
         """Describe the network, so that `weights` can build it again."""

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array, validate_data
 
+from userlogfeat._check import PLAYS
 from userlogfeat._typing import Matrix
 from userlogfeat.users.batches import Users
 from userlogfeat.users.inputs import stored_pairs
@@ -16,12 +17,6 @@ _SILENCE = (
     "To silence this: warnings.filterwarnings('ignore', "
     "category=userlogfeat.estimators.user_tower.EmptyHistoryWarning)"
 )
-_CHECKS = {
-    "accept_sparse": "csr",
-    "accept_large_sparse": True,
-    "dtype": np.float32,
-    "ensure_non_negative": True,
-}
 
 
 class EmptyHistoryWarning(UserWarning):
@@ -36,7 +31,7 @@ def check_plays(
         raise TypeError(
             f"Got {user_items!r}, expected its matrix: pass logs.user_items."
         )
-    user_items = validate_data(estimator, user_items, reset=reset, **_CHECKS)
+    user_items = validate_data(estimator, user_items, reset=reset, **PLAYS)
     return stored_pairs(user_items)
 
 
@@ -45,7 +40,7 @@ def check_feedback(
 ) -> Iterator[sparse.csr_matrix]:
     """Yield the likes and dislikes of users, checked."""
     for name, matrix in groups.items():
-        matrix = check_array(matrix, input_name=name, **_CHECKS)
+        matrix = check_array(matrix, input_name=name, **PLAYS)
         if matrix.shape != shape:
             raise ValueError(
                 f"Got {name} of shape {matrix.shape}, expected {shape}, that of "

@@ -16,6 +16,7 @@ it. A parameter is documented by the nearest class that has an entry for it unde
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -244,7 +245,8 @@ def json_parameters(estimator: Any) -> dict[str, Any]:
     from dataclasses import asdict, is_dataclass
 
     parameters = estimator.get_params(deep=False)
-    parameters["device"] = str(estimator.device)
+    if "device" in parameters:
+        parameters["device"] = str(parameters["device"])
     if "checkpoint" in parameters:
         parameters["checkpoint"] = None
     if "encoder" in parameters:
@@ -256,6 +258,8 @@ def json_parameters(estimator: Any) -> dict[str, Any]:
             parameters[name] = value.__qualname__
         elif is_dataclass(value) and not hasattr(value, "fit"):
             parameters[name] = asdict(value)
+        elif isinstance(value, os.PathLike):
+            parameters[name] = os.fspath(value)
         elif isinstance(value, list | tuple | np.ndarray | np.generic):
             parameters[name] = np.asarray(value).tolist()
     return parameters

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from userlogfeat._check import check_choice, check_number, check_positive
+from userlogfeat._check import PLAYS, check_choice, check_number, check_positive
 from userlogfeat._spaces import in_space, space_of
 from userlogfeat._spark import is_spark_frame, partitions_for
 from userlogfeat._typing import ArrayLike, Matrix, PathLike, RandomState
@@ -317,7 +317,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         check_is_fitted(self)
         _refuse_logs(user_items)
-        user_items = validate_data(self, user_items, reset=False, **_CHECKS)
+        user_items = validate_data(self, user_items, reset=False, **PLAYS)
         return self._fold_in(self.item_factors_, sparse.csr_matrix(user_items))
 
     def transform_items(self, user_items: Matrix) -> np.ndarray:
@@ -343,7 +343,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         check_is_fitted(self)
         _refuse_logs(user_items)
-        user_items = check_array(user_items, input_name="user_items", **_CHECKS)
+        user_items = check_array(user_items, input_name="user_items", **PLAYS)
         n_users = len(self._known_users())
         if user_items.shape[0] != n_users:
             raise ValueError(
@@ -522,7 +522,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _matrix(self, user_items):
         """The checked X of fit, where it is a matrix."""
-        user_items = sparse.csr_matrix(validate_data(self, user_items, **_CHECKS))
+        user_items = sparse.csr_matrix(validate_data(self, user_items, **PLAYS))
         if not user_items.data.any():
             raise ValueError(
                 f"user_items of shape {user_items.shape} holds no play: there is "
@@ -613,14 +613,6 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags.input_tags.positive_only = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-_CHECKS = {
-    "accept_sparse": "csr",
-    "accept_large_sparse": True,
-    "dtype": np.float32,
-    "ensure_non_negative": True,
-}
 
 
 def _is_on_spark(X):

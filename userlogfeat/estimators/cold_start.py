@@ -18,7 +18,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from userlogfeat._check import check_choice, check_number
+from userlogfeat._check import PLAYS, check_choice, check_number
 from userlogfeat._ids import positions
 from userlogfeat._spaces import in_space
 from userlogfeat._typing import ArrayLike, Matrix, RandomState
@@ -35,6 +35,7 @@ from userlogfeat.estimators._sklearn import (
 )
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.thinning import thin_histories
+from userlogfeat.users.inputs import stored_pairs
 
 # Candidates for both worths: 0 takes the factor wherever there is one; then half
 # octaves, up to thousands of listeners before the factor outweighs the estimate.
@@ -476,29 +477,18 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 f"Got {item_users!r}, expected a matrix of items x users: pass "
                 "logs.user_items.T."
             )
-        item_users = check_array(
-            item_users,
-            accept_sparse="csr",
-            dtype=np.float32,
-            ensure_non_negative=True,
-            input_name="item_users",
-        )
+        item_users = check_array(item_users, input_name="item_users", **PLAYS)
         expected = (len(X), len(self._cf().user_factors_))
         if item_users.shape != expected:
             turned = item_users.shape == expected[::-1]
-            advice = (
-                "It is the other way round: pass user_items.T."
-                if turned
-                else ("Rows are the items of X, columns the users of cf.")
-            )
+            advice = "Rows are the items of X, columns the users of cf."
+            if turned:
+                advice = "It is the other way round: pass user_items.T."
             raise ValueError(
                 f"Got item_users of shape {item_users.shape}, expected {expected}. "
                 f"{advice}"
             )
-        item_users = sparse.csr_matrix(item_users, copy=True)
-        item_users.sum_duplicates()
-        item_users.eliminate_zeros()
-        return item_users
+        return stored_pairs(item_users)
 
     def _check_parameters(self):
         if not isinstance(self.cf, FrozenEstimator):

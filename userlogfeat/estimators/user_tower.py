@@ -1,6 +1,5 @@
 """`UserEmbedding`: users from their histories and demographics, by a tower."""
 
-from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -29,7 +28,7 @@ from userlogfeat.estimators._histories import (
     warn_of_no_targets,
     without_demographics,
 )
-from userlogfeat.estimators._parameters import check_hidden, estimator
+from userlogfeat.estimators._parameters import check_hidden, estimator, json_parameters
 from userlogfeat.estimators._sklearn import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -384,13 +383,7 @@ class UserEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             ``non_commercial`` (bool).
         """
         check_is_fitted(self)
-        parameters = self.get_params(deep=False)
-        parameters |= {"device": str(self.device), "hidden": list(self._hidden())}
-        if not isinstance(self.random_state, Integral):
-            parameters["random_state"] = None
-        for name, value in parameters.items():
-            if isinstance(value, np.generic):
-                parameters[name] = value.item()
+        parameters = json_parameters(self) | {"hidden": list(self._hidden())}
         entries = {
             "parameters": parameters,
             "groups": self.groups_,
