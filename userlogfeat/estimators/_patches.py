@@ -1,7 +1,9 @@
 """Patches or windows of clips, for the classifiers that average over them."""
 
 import numpy as np
-from sklearn.utils.validation import check_array
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 
 def check_patches(X, estimator, *, reset):
@@ -51,6 +53,16 @@ def check_patches(X, estimator, *, reset):
             f"{expected} features as input, the same in the patches of all clips."
         )
     return np.concatenate(clips), [len(clip) for clip in clips]
+
+
+def check_labelled_patches(X, y, estimator):
+    """Return what :func:`check_patches` does in ``fit``, and the class of each clip."""
+    patches, n_patches = check_patches(X, estimator, reset=True)
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(n_patches, y)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    return patches, n_patches, y
 
 
 def mean_of_clips(values, n_patches):

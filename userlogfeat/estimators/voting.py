@@ -10,17 +10,15 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, clone, is_classifier
-from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_weights
 from userlogfeat._typing import ArrayLike
-from userlogfeat.estimators._patches import check_patches, mean_of_clips
+from userlogfeat.estimators._patches import (
+    check_labelled_patches,
+    check_patches,
+    mean_of_clips,
+)
 from userlogfeat.estimators._sklearn import BaseEstimator, ClassifierMixin
 
 
@@ -83,11 +81,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        patches, n_patches = check_patches(X, self, reset=True)
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(n_patches, y)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
+        patches, n_patches, y = check_labelled_patches(X, y, self)
         if not is_classifier(self.estimator):
             raise ValueError(
                 f"Got estimator={self.estimator!r}, expected a classifier: its patches "

@@ -11,17 +11,15 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.linear_model import Ridge
-from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_number
 from userlogfeat._typing import ArrayLike
-from userlogfeat.estimators._patches import check_patches, mean_of_clips
+from userlogfeat.estimators._patches import (
+    check_labelled_patches,
+    check_patches,
+    mean_of_clips,
+)
 from userlogfeat.estimators._sklearn import BaseEstimator, ClassifierMixin
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))  # candidates of "cv"
@@ -84,11 +82,7 @@ class WindowRegressionClassifier(ClassifierMixin, BaseEstimator):
         self
         """
         self._check_alpha()
-        windows, n_windows = check_patches(X, self, reset=True)
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(n_windows, y)
-        assert_all_finite(y, input_name="y")
-        check_classification_targets(y)
+        windows, n_windows, y = check_labelled_patches(X, y, self)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
