@@ -190,7 +190,7 @@ def test_a_half_written_model_is_no_model(folder, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("userlogfeat.weights.models.save_file", full)
+    monkeypatch.setattr("userlogfeat.weights.config.save_file", full)
     rng = np.random.default_rng(1)
     teacher = CFRegressor("mlp", random_state=0)
     teacher.fit(rng.normal(size=(40, 4)), rng.normal(size=(40, 3)))
