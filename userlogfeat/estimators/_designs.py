@@ -95,7 +95,7 @@ class Design:
         raise NotImplementedError
 
     def _probe(self, n_bands):
-        """The same of one channel, which tells what input is too small."""
+        """The same of one channel, for a check of the size of inputs."""
         raise NotImplementedError
 
     def _named_spec(self):
