@@ -75,6 +75,15 @@ def test_every_help_has_examples(run):
     assert run("--version").stdout == f"userlogfeat {__version__}\n"
 
 
+def test_every_option_is_described():
+    """A text in a docstring under another name than the parameter's would be lost."""
+    todo = [typer.main.get_command(cli.app)]
+    for command in todo:
+        todo += getattr(command, "commands", {}).values()
+        assert [p.name for p in command.params if not p.help] == [], command.name
+    assert len(todo) > 25
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_signal_is_told_of_where_tidying_up_fails(capsys, as_json):
     """Spark's session answered `finally` with None, and the exit code was 2."""

@@ -25,6 +25,8 @@ def push(
     ----------
     folder
         Folder of a saved model.
+    repo
+        Repository on the hub; made if missing.
     evaluation
         Markdown file of results, with controls, for the card.
     private
