@@ -440,7 +440,7 @@ def pool_frames(
 
 
 class FramePool:
-    """What poolings need of frames that come in parts: mean, variance, maximum.
+    """Mean, variance and maximum of frames that come in parts, for poolings.
 
     The variance of two parts is that of Chan, Golub & LeVeque (1983), which loses no
     digits: deviations are taken from the mean of each part.
