@@ -25,6 +25,7 @@ SCRIPTS = (
     "gpu",
     "encoder_speed",
     "first_features",
+    "gallery_speed",
     "onnx_runtime",
     "user_tower_speed",
     "sampler_speed",

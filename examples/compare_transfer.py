@@ -61,7 +61,7 @@ def show(summary):
         print(line)
 
 
-def main(items=600, seeds=2, labels=(5, 20)):
+def main(items=480, seeds=2, labels=(5, 20)):
     """Run the comparison and return its summary."""
     start = time.perf_counter()
     corpus = make_listening_corpus(n_items=items, duration=1.5, random_state=0)
@@ -70,7 +70,7 @@ def main(items=600, seeds=2, labels=(5, 20)):
         kd_weight=10.0,
         network="mlp",
         hidden=(128,),
-        max_epochs=60,
+        max_epochs=30,
         batch_size=16,
         lr=3e-3,
         device="cpu",

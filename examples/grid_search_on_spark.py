@@ -95,9 +95,9 @@ def main():
     for candidate, fold_scores in zip(candidates, scores, strict=True):
         print(f"{fold_scores.mean():.3f} {candidate}")
     session.stop()
+    names = [f"lr {c['lr']:g}, batches of {c['batch_size']}" for c in candidates]
     ScoreDisplay.from_predictions(
-        {str(candidate): s for candidate, s in zip(candidates, scores, strict=True)},
-        score="Accuracy",
+        dict(zip(names, scores, strict=True)), score="Accuracy"
     )
 
 

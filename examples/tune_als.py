@@ -47,4 +47,6 @@ for kind, style in zip(GRID["confidence"], ("o-", "s--"), strict=True):
     chosen = results["param_confidence"] == kind
     axes.plot(GRID["alpha"], results["mean_test_score"][chosen], style, label=kind)
 axes.set(xscale="log", xlabel="alpha", ylabel="NDCG@10 of held-out plays")
+axes.set_xticks(GRID["alpha"], GRID["alpha"])
+axes.minorticks_off()
 axes.legend(title="confidence", frameon=False)

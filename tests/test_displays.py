@@ -110,6 +110,17 @@ def test_wrong_scores():
         ScoreDisplay.from_predictions({"a": [np.nan]})
 
 
+def test_intervals_of_two_folds_do_not_leave_room_for_scores_that_cannot_be():
+    scores = {"a": [0.2, 0.36], "b": [0.1, 0.3]}  # intervals from -1 to 1.5
+    display = ScoreDisplay.from_predictions(scores)
+    assert display.high[0] > 1
+    assert display.low[0] < 0
+    assert display.ax_.get_xlim() == (0, 1)
+    assert [text.xy[0] for text in display.ax_.texts] == [1, 1]
+    errors = {"a": [2.0, 3.6], "b": [-1.0, 3.0]}  # no fractions
+    assert ScoreDisplay.from_predictions(errors).ax_.get_xlim()[0] < -10
+
+
 def test_calibration_of_cold_start_is_drawn(ax):
     losses = {"factor": [0.6, 0.2], "estimate": [0.4, 0.4], "blend": [0.3, 0.2]}
     calibration = {name: np.array(values) for name, values in losses.items()}

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import tomllib
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
@@ -101,6 +102,16 @@ def test_every_page_of_the_readme_exists(texts):
     for link in links:
         made = link.split("/")[0] in MADE
         assert made or (DOCS / f"{link}.md").is_file(), link
+
+
+def test_every_extra_is_explained_and_has_a_size():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = set(project["optional-dependencies"]) - {"docs", "dev"}  # for developers
+    readme = (ROOT / "README.md").read_text("utf-8")
+    listed = readme.split("Extras, as in")[1].split("<!-- end of install")[0]
+    sizes = (DOCS / "install.md").read_text("utf-8").split("## Sizes")[1].split("##")[0]
+    for text in (listed.split(": ", 1)[1], sizes):
+        assert set(re.findall(r"`([a-z]+)`", text)) == extras
 
 
 def links_of_errors():

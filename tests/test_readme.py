@@ -12,6 +12,7 @@ DOCS = ROOT / "docs"
 MADE = {"_build", "auto_examples", "generated", "reference"}  # by Sphinx
 LONG = {
     "audio",
+    "faq",
     "many_files",
     "students",
     "teachers",

@@ -25,6 +25,9 @@ HATCH = {False: None, True: "///"}  # the same without colour
 class ScoreDisplay:
     """Scores of methods, best on top, as bars with 95 % intervals.
 
+    Where all means are from 0 to 1, the axis ends there: an interval that is longer, as
+    those over two folds are, leaves the picture and has no cap.
+
     Parameters
     ----------
     names : list of str
@@ -182,7 +185,7 @@ class ScoreDisplay:
             )
             self.ax_.annotate(
                 f"{mean:.3f}",
-                (max(high, mean, 0), row),
+                (min(max(high, mean, 0), self._edges()[1]), row),
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",
@@ -191,10 +194,18 @@ class ScoreDisplay:
         self.ax_.set_yticks(np.arange(n), self.names, parse_math=False)
         self.ax_.set_ylim(n - 0.5, -0.5)
         self.ax_.margins(x=0.15)
+        left, right = self.ax_.get_xlim()
+        low, high = self._edges()
+        self.ax_.set_xlim(max(left, low), min(right, high))
         self.ax_.tick_params(labelsize=FONT - 1)
         self.ax_.set_xlabel(f"{self.score} (bars: 95 % intervals)", fontsize=FONT)
         self.ax_.spines[["top", "right"]].set_visible(False)
         return self
+
+    def _edges(self):
+        """Ends of the axis: intervals of few folds are longer than scores can be."""
+        is_fraction = bool((self.mean >= 0).all() and (self.mean <= 1).all())
+        return (0, 1) if is_fraction else (-np.inf, np.inf)
 
 
 def _interval(name, values):
