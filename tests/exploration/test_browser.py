@@ -272,6 +272,14 @@ def test_nothing_is_wider_than_the_screen(page, width):
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_a_long_name_is_cut_to_the_map(page):
+    page.execute_script("maps[0].width = 90; choose(12); maps[0].drawNow()")
+    name = page.execute_script("return maps[0].canvas.dataset.name")
+    assert name.startswith("Song 12")
+    assert name.endswith("…")
+    assert len(name) < 20
+
+
 def test_a_dark_screen_gets_a_dark_page(page):
     back = "return getComputedStyle(document.body).backgroundColor"
     light = page.execute_script(back)

@@ -255,9 +255,11 @@ class ClipMap {
 
   drawName(clip) {
     const { context } = this, [x, y] = this.at(clip);
-    const text = fullName(clip).slice(0, 60);
+    let text = fullName(clip).slice(0, 60);
     context.font = "13px system-ui, sans-serif";
+    while (text.length > 2 && context.measureText(text).width + 16 > this.width) text = `${text.slice(0, -2)}…`;
     const width = context.measureText(text).width + 12;
+    this.canvas.dataset.name = text; // for tests
     const left = Math.max(2, Math.min(this.width - width - 2, x - width / 2));
     const top = y > 42 ? y - 36 : y + 16;
     context.fillStyle = styleOf("--back");
