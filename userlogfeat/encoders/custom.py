@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from userlogfeat.encoders.windowed import WindowedEncoder, pad_windows
+from userlogfeat.networks.bf16 import autocast_bf16
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +66,7 @@ class CustomEncoder(WindowedEncoder):
         if isinstance(self.network, torch.nn.Module):
             self.network.to(waveforms.device).eval()
         bf16 = precision == "bf16"
-        with torch.autocast(waveforms.device.type, torch.bfloat16, enabled=bf16):
+        with autocast_bf16(self.network, waveforms.device, bf16):
             found = self.network(waveforms, lengths)
         found = {name: self._check(found, name, len(lengths)) for name in layers}
         found = {name: x.float() for name, x in found.items()}

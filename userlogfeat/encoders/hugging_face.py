@@ -22,6 +22,7 @@ from userlogfeat._stamps import check_unchanged, sha256, stamped
 from userlogfeat.encoders.hugging_face_families import find_family
 from userlogfeat.encoders.hugging_face_speed import speed_up
 from userlogfeat.encoders.windowed import WindowedEncoder
+from userlogfeat.networks.bf16 import autocast_bf16
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,7 +109,7 @@ class HuggingFaceEncoder(WindowedEncoder):
         bf16 = precision == "bf16"
         with (
             torch.random.fork_rng(devices=[]),  # some draw random numbers
-            torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+            autocast_bf16(network, device, bf16),
         ):
             found = self.family.forward(network, inputs, lengths, layers)
         counts = [self.family.n_frames(length) for length in lengths]

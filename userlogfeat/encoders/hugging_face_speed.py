@@ -27,6 +27,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
+from userlogfeat.networks.bf16 import keep_right
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +64,8 @@ def speed_up(
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
         if precision == "bf16" and isinstance(module, _PRODUCTS):
-            module.to(torch.bfloat16)
+            if device != "cpu" or not keep_right(module):
+                module.to(torch.bfloat16)
     for module in list(network.modules()) if device == "cpu" else ():
         for name, child in module.named_children():
             if _is_product(child) and (child.in_channels == 1 or precision == "bf16"):

@@ -10,6 +10,7 @@ import torch
 from userlogfeat._optional import import_optional
 from userlogfeat.encoders.custom import digest_of
 from userlogfeat.encoders.windowed import WindowedEncoder, pad_windows
+from userlogfeat.networks.bf16 import autocast_bf16
 
 
 class TorchaudioEncoder(WindowedEncoder):
@@ -58,7 +59,7 @@ class TorchaudioEncoder(WindowedEncoder):
         numbers = {name: int(name.rpartition("_")[2]) - 1 for name in layers}
         last = 1 + max(numbers.values())  # those behind it do not run
         bf16 = precision == "bf16"
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
+        with autocast_bf16(network, inputs.device, bf16):
             if getattr(_find_bundle(self.name)[0], "_normalize_waveform", False):
                 inputs = torch.nn.functional.layer_norm(inputs, inputs.shape[1:])
             found, _ = network.extract_features(inputs, num_layers=last)

@@ -13,6 +13,7 @@ mlp                 fully connected networks, heads
 teacher             a saved model: front end, network and head in one module
 masks               SpecAugment
 data_parallel       a shard of every batch in each process
+bf16                convolutions that a processor gets wrong in bf16 stay in fp32
 threads             clips and blocks of patches side by side, a thread each
 halving             a batch that the GPU has no memory for, in halves
 ==================  ===============================================================

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from userlogfeat._threads import limit_torch, n_cores
 from userlogfeat.encoders.protocol import averaged_layers, default_layer
+from userlogfeat.networks.bf16 import autocast_bf16
 from userlogfeat.networks.mel import LogMelSpectrogram, rows_of_one_length
 from userlogfeat.networks.threads import map_threads
 
@@ -354,8 +355,7 @@ class SpectrogramTeacher(nn.Module):
             return self.network.layers(x, layers)
 
     def _autocast(self, x):
-        bf16 = self.precision == "bf16"
-        return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=bf16)
+        return autocast_bf16(self.network, x.device, self.precision == "bf16")
 
 
 def to_log_mels(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from userlogfeat._digests import array_digest
 from userlogfeat._progress import resumable
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
+from userlogfeat.networks.bf16 import autocast_bf16
 from userlogfeat.networks.data_parallel import average_gradients, on_shard, synchronised
 from userlogfeat.networks.halving import warn_of_halving
 from userlogfeat.training.batches import (
@@ -328,7 +329,7 @@ class TransferNet(skorch.NeuralNet):
         if part == "train" and self.augment is not None:
             x = self._augmented(x, share)
         bf16 = self.precision == "bf16"
-        with on_shard(share), torch.autocast(device.type, torch.bfloat16, bf16):
+        with on_shard(share), autocast_bf16(self.module_, device, bf16):
             try:
                 losses = self.objective(self.module_, x, targets, len(self.history) - 1)
             except ValueError as error:
