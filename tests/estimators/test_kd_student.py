@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 import sklearn
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
@@ -25,6 +27,7 @@ from userlogfeat import (
     SharedLatentEmbedder,
     UserLogEmbedder,
 )
+from userlogfeat.estimators._distillation import choose_weight, inner_folds
 from userlogfeat.estimators._teacher import _remembered
 from userlogfeat.estimators._training import Trainer
 from userlogfeat.weights import ModelError
@@ -520,6 +523,8 @@ def test_the_bundled_teacher_fixes_and_distils(clips, musicnn):
         ({"mode": "distil"}, "Got mode='distil', expected one of"),
         ({"kd_weight": -1.0}, "Got kd_weight=-1.0"),
         ({"kd_epochs": 0}, "Got kd_epochs=0"),
+        ({"kd_epochs": 2.5}, "Got kd_epochs=2.5"),
+        ({"mode": "base", "kd_loss": "none"}, "Got kd_loss='none'"),
         ({"kd_epochs": "never"}, "Got kd_epochs='never'"),
         ({"kd_epochs": 40, "max_epochs": 40}, "=40: the weight .* never reach 0"),
         ({"network": "cnn"}, "Got network='cnn'"),
@@ -652,3 +657,139 @@ def test_auto_weight_with_a_class_of_one_clip():
     with pytest.warns(UserWarning, match="leave no clip to validate on"):
         student.fit(X, y, teacher_targets=X, groups=groups)
     assert student.kd_weight_ == 10.0
+
+
+def test_labels_that_are_no_classes(planted):
+    X, _, y = planted
+    X, y = X[:9], y[:9]
+    model = student(max_epochs=1)
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        model.fit(X, y[:, None])
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        model.fit(X, np.where(y == "odd", np.nan, 1.0))
+    with pytest.raises(ValueError, match="Unknown label type"):
+        model.fit(X, X[:, 0])
+    with pytest.warns(UserWarning, match="'NULL' .*a class like others"):
+        model.fit(X, np.where(y == "odd", "NULL", y).astype(object))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(X, y[:8])
+    for call in (student().predict_proba, student().predict):
+        with pytest.raises(NotFittedError):
+            call(X)
+
+
+def test_targets_are_standardised(planted):
+    """Also where a column is constant, and in the precision of float64."""
+    X, factors, _ = planted
+    y = np.stack([1e4 + factors[:90, 0] / 9, np.full(90, 5.0)], axis=1).astype("f4")
+    model = KDStudentRegressor(network="mlp", max_epochs=2, random_state=0)
+    model.fit(X[:90], y)
+    exact = y.astype(np.float64)
+    np.testing.assert_allclose(model._target_mean_, exact.mean(axis=0), rtol=1e-12)
+    scale = [exact[:, 0].std(), 1.0]
+    np.testing.assert_allclose(model._target_scale_, scale, rtol=1e-12)
+    assert KDStudentRegressor().__sklearn_tags__().target_tags.multi_output
+
+
+def test_losses_and_what_is_right_of_a_task():
+    outputs = torch.tensor([[1.0, 2.0], [0.0, -2.0], [3.0, 0.0]])
+    assert KDStudentClassifier()._count_right(outputs, np.array([1, 1, 0])) == 2
+    regressor, y = KDStudentRegressor(), np.array([[0.0, 0.0], [0.0, -1.0], [3.0, 0.0]])
+    assert regressor._count_right(outputs, y) == -6  # 1 + 4, 1
+    loss = regressor._task_loss(outputs, torch.from_numpy(y))
+    assert loss.tolist() == [2.5, 0.5, 0.0]
+
+
+def test_few_clips_make_ten_steps_an_epoch(planted):
+    X, _, y = planted
+    steps = []
+
+    class Counted(torch.nn.Module):
+        def __init__(self, shape, n_units, n_outputs):
+            super().__init__()
+            self.hidden = torch.nn.Linear(shape[0], n_units)
+            self.output = torch.nn.Linear(n_units, n_outputs)
+
+        def penultimate(self, x):
+            steps.append(self.training)
+            return self.hidden(x.mean(2))
+
+    log_mels = np.abs(X[:12, :24].reshape(12, 4, 6))
+    model = KDStudentClassifier(
+        network=Counted, max_epochs=1, random_state=0, validation_fraction=0.25
+    )
+    model.fit(log_mels, y[:12])
+    assert sum(steps) == 10
+
+
+def test_what_a_student_asks_of_its_teacher(planted, monkeypatch):
+    """The rate of its own waveforms; its settings of reading and computing."""
+    asked = []
+    monkeypatch.setattr(
+        "userlogfeat.estimators._student.resolve_teacher",
+        lambda teacher, **given: asked.append(given),
+    )
+    KDStudentClassifier("a", sample_rate=8000, batch_size=3, n_jobs=2)._teacher()
+    KDStudentClassifier("a", channels=32)._teacher()
+    KDStudentClassifier("a", "fix")._teacher()
+    assert [given["sample_rate"] for given in asked] == [8000, 16000, None]
+    assert [given["channels"] for given in asked] == [64, 32, 64]
+    settings = {"short": "repeat", "batch_size": 3, "n_jobs": 2}
+    assert asked[0]["settings"].items() >= settings.items()
+
+
+def test_a_fixed_student_reads_what_it_was_fitted_on(planted, teacher):
+    X, _, y = planted
+    model = student(teacher, "fix", max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="X has 29 features"):
+        model.transform(X[:, :29])
+
+
+def test_a_named_teacher_is_saved_by_its_name(planted, teacher, tmp_path):
+    X, _, y = planted
+    teacher.save(tmp_path / "teacher", training_data=DATA)
+    model = student(str(tmp_path / "teacher"), max_epochs=1).fit(X, y)
+    model.save(tmp_path / "student", training_data=DATA)
+    loaded = KDStudentClassifier.load(tmp_path / "student")
+    assert (loaded.teacher, loaded.mode, loaded.mode_) == (model.teacher, None, "kd")
+    scaled = UserLogEmbedder(tmp_path / "student", layer="embedding", scale=True)
+    np.testing.assert_allclose(scaled.fit_transform(X), model.transform(X), rtol=1e-4)
+
+
+def test_inner_folds():
+    """By artist, with classes in proportion, other ones for another seed."""
+    classes, groups = np.repeat([0, 1, 2], 10), np.arange(30) // 2
+    for labels in (classes, None, np.append(classes[1:], 3)):
+        folds = inner_folds(30, labels, groups, 0)
+        assert len(folds) == 3
+        for train, held in folds:
+            assert not set(groups[train]) & set(groups[held])
+    for given in ((classes, None), (classes, groups), (None, None), (None, groups)):
+        first, second, again = (
+            [held.tolist() for _, held in inner_folds(30, *given, seed)]
+            for seed in (0, 1, 0)
+        )
+        assert first == again != second
+    assert [len(held) for _, held in inner_folds(2, None, None, 0)] == [1, 1]
+    assert inner_folds(4, None, np.zeros(4), 0) == []
+
+
+@pytest.mark.parametrize(("n_clips", "seeds"), [(299, [7, 8, 9]), (300, [7])])
+def test_auto_weight_has_more_repeats_for_few_clips(monkeypatch, n_clips, seeds):
+    used = []
+
+    class Undecided:
+        kd_weight = 10.0
+
+        def _goodness(self, weight, *given):
+            return -0.5 if weight else 0.0
+
+    def folds(n_clips, classes, groups, seed):
+        used.append(seed)
+        return [(np.arange(2), np.arange(2, 4))]
+
+    monkeypatch.setattr("userlogfeat.estimators._distillation.inner_folds", folds)
+    trainer = SimpleNamespace(seed=7, split=lambda n, *known: (np.arange(n), []))
+    given = (np.empty(n_clips), {}, trainer, None, None)
+    assert choose_weight(Undecided(), *given) == 0.0
+    assert used == seeds
