@@ -7,12 +7,14 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from userlogfeat.encoders import get_encoder
 from userlogfeat.encoders import hugging_face_speed as speed
 from userlogfeat.encoders.hugging_face import _load_network
 from userlogfeat.encoders.hugging_face_families import Family
 from userlogfeat.encoders.hugging_face_speed import FrameConv1d, _find_blocks
+from userlogfeat.networks.teacher import FramePool
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:transformers")
 KINDS = ("wav2vec2", "hubert", "ast", "whisper", "clap")
@@ -278,6 +280,39 @@ def test_bf16_is_the_pass_in_autocast(names, kind):
     for name, x in found.items():
         assert x.dtype == torch.float32
         assert 0 < (x - exact[name]).norm() / exact[name].norm() < 0.03
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_on_another_device_than_the_network(names, kind, precision):
+    """On tensors of a GPU without values, which check devices and types."""
+    from transformers import AutoModel
+
+    family = get_encoder(names[kind]).family
+    inputs, lengths = family.prepare([noise(0.5), noise(0.45, 1)])
+    network = AutoModel.from_config(family.config).eval()
+    network = speed.speed_up(network, "cuda", precision)
+    with FakeTensorMode(), torch.no_grad():
+        for part in network.modules():
+            for held in (part._parameters, part._buffers):
+                for name, x in held.items():
+                    if x is not None:
+                        held[name] = torch.empty(x.shape, dtype=x.dtype, device="cuda")
+        x = torch.empty(inputs.shape, device="cuda")
+        # torch.autocast does nothing where there is no GPU.
+        torch.set_autocast_dtype("cuda", torch.bfloat16)
+        torch.set_autocast_enabled("cuda", precision == "bf16")
+        try:
+            for layers in (tuple(family.layer_sizes), tuple(family.layer_sizes)[:1]):
+                found = family.forward(network, x, lengths, layers)
+                assert {x.device.type for x in found.values()} == {"cuda"}
+        finally:
+            torch.set_autocast_enabled("cuda", False)
+            torch.clear_autocast_cache()
+    pool = FramePool({"max", "meanstd"})
+    pool.add(next(iter(found.values()))[0].float())
+    assert pool.pool("meanstd").device.type == "cuda"
 
 
 def test_another_folder_of_that_name_is_another_encoder(tiny_models, tmp_path):
