@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from userlogfeat.audio import files, read_audio
 from userlogfeat.audio import mp3 as mp3_module
-from userlogfeat.audio import read_audio
 from userlogfeat.audio.errors import CorruptAudioError, UnsupportedAudioError
 from userlogfeat.audio.mp3 import frame_length
 from userlogfeat.audio.source import Source
@@ -267,6 +267,37 @@ def test_half_of_a_file_that_was_not_fetched(short, tmp_path):
     data = plain[: len(plain) // 2] + bytes(len(plain) // 2)
     with pytest.raises(CorruptAudioError, match="neither sound nor a tag"):
         read(data, tmp_path)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 32000])
+def test_a_crop_of_small_frames(tmp_path, rate, monkeypatch):
+    """They use bytes of frames before a place, which the decoder lacks when it seeks.
+
+    So crops were wrong at their beginning, and long files where a block ended: after
+    each read soundfile seeks to where it is.
+    """
+    rng = np.random.default_rng(0)
+    time = np.arange(4 * rate) / rate
+    wave = 0.4 * np.sin(2 * np.pi * 440 * time) * (time + 1) / 5
+    wave[:: rate // 2] += 0.3 * rng.normal(size=8)
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, wave, rate, format="MP3", compression_level=0.9)
+    whole = read_audio(path, sample_rate=rate)
+    for seconds in (0.5, 1.0, 1.7, 3.0):
+        part = read_audio(path, sample_rate=rate, duration=seconds)
+        start = (len(whole) - len(part)) // 2
+        np.testing.assert_allclose(part, whole[start : start + len(part)], atol=1e-6)
+    monkeypatch.setattr(files, "BLOCK_SAMPLES", 3000)
+    np.testing.assert_array_equal(read_audio(path, sample_rate=rate), whole)
+    at_once, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_allclose(whole, at_once, atol=1e-6)
+
+
+def test_an_ape_tag_in_front(short, sound, tmp_path):
+    """The delay of the encoder was read as sound."""
+    tag = b"APETAGEX" + struct.pack("<IIII", 2000, 132, 1, 0xA0000000) + bytes(8)
+    data = tag + bytes(100) + tag[:20] + b"\0\0\0\x80" + bytes(8) + short
+    is_one_file(read(data, tmp_path), sound)
 
 
 def test_a_last_frame_that_is_cut(short, sound, tmp_path):

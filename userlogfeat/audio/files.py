@@ -165,6 +165,17 @@ class AudioFile:
             raise ends_early(self.path, self.n_samples, position, self.sample_rate)
 
 
+class _Sound(soundfile.SoundFile):
+    """An open file, whose reads are nothing but reads.
+
+    After each, soundfile seeks to where it is. Then the decoder of mp3 has lost what
+    the next frames use of earlier ones, and they are wrong.
+    """
+
+    def seekable(self):
+        return super().seekable() and not self.subtype.startswith("MPEG")
+
+
 @contextmanager
 def open_audio(path: ClipId) -> Iterator[AudioFile]:
     """Open an audio file by its content, whatever its name.
@@ -240,7 +251,7 @@ def _open_sound(source, head):
         n_samples = sound.frames
     else:
         view = FileView(source.file, layout.head, layout.pieces, layout.claimed)
-        sound = soundfile.SoundFile(view)
+        sound = _Sound(view)
         n_samples = sound.frames
         if layout.n_samples is not None:
             n_samples = min(n_samples, layout.n_samples)
@@ -328,8 +339,8 @@ def _open_descriptor(file):
     os.lseek(file.fileno(), 0, os.SEEK_SET)
     if _WINDOWS:  # Python's numbers of open files mean nothing to libsndfile there
         view = SimpleNamespace(seek=file.seek, tell=file.tell, readinto=file.readinto)
-        return soundfile.SoundFile(view)
-    return soundfile.SoundFile(file.fileno(), closefd=False)
+        return _Sound(view)
+    return _Sound(file.fileno(), closefd=False)
 
 
 def _may_be_mp3(head):

@@ -8,6 +8,9 @@ first bit rates, and never reads past its guess. So the frames are counted here 
 for three minutes). If the count differs, the decoder is given the file with the right
 number, or as if it were too large for any guess.
 
+Frames use bytes of earlier ones, which the decoder lacks behind a place that it seeks;
+then it is wrong for a tenth of a second and more. So an mp3 is decoded from its start.
+
 Bytes between frames that are no tag are a fault if they could have held 0.1 s of sound
 or more: sound was there. Layers I and II are chains of frames as well, and so is what
 some wav files hold.
@@ -116,7 +119,8 @@ def find_layout(
         return None
     budget = _MAX_SEARCHED - max(0, n_searched - (after_tags - start))
     counted = _count(source, run, ends, budget)
-    return _describe(source, run, counted, run[0] in (start, after_tags))
+    is_after_id3 = run[0] == after_tags and source.read(start, 3) == b"ID3"
+    return _describe(source, run, counted, run[0] == start or is_after_id3)
 
 
 class _Counted(NamedTuple):
@@ -168,7 +172,7 @@ def _describe(source, run, counted, starts_well):
         as_it_is=starts_well and is_right and len(pieces) == 1,
         head=head,
         n_samples=n_frames * kind.n_samples,
-        seeks=kind.layer == 3 and kind.free_length is None,
+        seeks=False,
         claimed=None if head else _LARGER * n_bytes,
     )
 
