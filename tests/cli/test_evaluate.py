@@ -128,3 +128,25 @@ def test_a_split_without_times_is_refused(run, tmp_path):
     cut = ("--by", "time", "--time", "at", "--since", "3", "--validation-size", "0.1")
     assert "Leave one out" in run(*base, *cut, code=cli.USAGE).stderr
     assert "Nothing is left" in run(*base, "--test-size", "1", code=cli.USAGE).stderr
+
+
+def test_split_of_numbers_in_a_csv(run, tmp_path, monkeypatch):
+    """Numbers are text in a csv: no play was found again, and numpy's error came."""
+    monkeypatch.chdir(tmp_path)
+    plays = [(user, item, day) for user in (7, 8) for item, day in ((1, 1), (2, 2))]
+    table = pl.DataFrame(plays, ["user", "item", "at"], orient="row")
+    table.write_csv("plays.csv")
+    run(
+        "split",
+        "plays.csv",
+        "-o",
+        "parts",
+        "--by",
+        "time",
+        "--time",
+        "at",
+        "--since",
+        2,
+    )
+    test = pl.read_parquet("parts/test.parquet")
+    assert sorted(test.select("user", "item").rows()) == [(7, 2), (8, 2)]

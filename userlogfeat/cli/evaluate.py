@@ -142,7 +142,7 @@ def _read_events(logs, plays, roles, since):
     import numpy as np
 
     from userlogfeat._ids import positions
-    from userlogfeat.logs.columns import read_counts, to_array
+    from userlogfeat.logs.columns import read_counts
     from userlogfeat.logs.sources import iter_chunks
     from userlogfeat.logs.times import Times
 
@@ -152,7 +152,7 @@ def _read_events(logs, plays, roles, since):
     for chunk in iter_chunks(logs, roles):
         times, counts = reader.read(chunk), read_counts(chunk)
         rows, items = (
-            positions(to_array(chunk.table[side]).to_pylist(), ids)
+            positions(_ids_like(ids, chunk.table[side]), ids)
             for side, ids in (("user", plays.user_ids), ("item", plays.item_ids))
         )
         kept = (rows >= 0) & (items >= 0) & (counts > 0)  # else a row of no plays
@@ -161,6 +161,19 @@ def _read_events(logs, plays, roles, since):
     reader.check()
     cut = None if since is None else reader.bound(since, "since")
     return [np.concatenate(column) for column in zip(*events, strict=True)], cut
+
+
+def _ids_like(ids, column):
+    """List identifiers as those of the logs are: in a csv numbers are text."""
+    from userlogfeat._text_tables import whole_numbers
+    from userlogfeat.logs.columns import is_string, stripped, to_array
+
+    column = to_array(column)
+    if is_string(column):
+        column = stripped(column)
+        column = whole_numbers(column) if ids.dtype.kind in "iu" else column
+    found = column.to_pylist()
+    return found if ids.dtype.kind != "O" else list(map(str, found))
 
 
 def _keys(pairs):

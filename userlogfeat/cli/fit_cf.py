@@ -1,5 +1,6 @@
 """`userlogfeat fit-cf`: from logs to factors."""
 
+from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
@@ -25,6 +26,12 @@ def fit_cf(
     columns: opt.LogColumns,
     min_users_per_item: opt.MinUsers = 1,
     min_items_per_user: opt.MinItems = 1,
+    time: opt.Time = None,
+    since: str | None = None,
+    until: str | None = None,
+    half_life: Annotated[
+        float | None, typer.Option("--half-life", metavar="DAYS", min=0)
+    ] = None,
     n_factors: Annotated[
         int | None, typer.Option("--factors", min=1, show_default="40")
     ] = None,
@@ -49,6 +56,12 @@ def fit_cf(
     ----------
     logs
         csv, tsv, parquet, or a folder of these; or a data set. On Spark also a URL.
+    since
+        Learn from plays from then on, such as 2026-03-01; needs --time.
+    until
+        Learn from plays before then.
+    half_life
+        Age of a play, in days, after which it counts half.
     n_factors
         Length of a factor.
     confidence
@@ -71,7 +84,8 @@ def fit_cf(
       userlogfeat fit-cf hetrec2011-lastfm-2k/ -o factors --format hetrec-lastfm-2k
       userlogfeat fit-cf plays.csv -o factors --confidence binary   as Lee et al. 2019
       userlogfeat fit-cf plays.csv -o factors --tune
-      userlogfeat fit-cf all_plays.csv -o next_week --update factors
+      userlogfeat fit-cf days/ -o factors --time played_at --since 2026-01-01
+      userlogfeat fit-cf days/ -o next_week --update factors
       userlogfeat fit-cf s3a://logs/plays/ -o factors --backend spark \
           --master spark://host:7077 --conf spark.executor.memory=8g
 
@@ -114,6 +128,10 @@ def fit_cf(
         logs,
         min_users_per_item=min_users_per_item,
         min_items_per_user=min_items_per_user,
+        time=time,
+        since=since,
+        until=until,
+        half_life=None if half_life is None else timedelta(days=half_life),
         backend=spark.backend,
     )
     values, text = {"output": fit.output}, ""
