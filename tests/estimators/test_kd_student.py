@@ -225,7 +225,8 @@ def test_init_starts_from_the_teacher(planted, teacher):
 
 def test_init_needs_the_same_architecture(planted, teacher):
     X, _, y = planted
-    with pytest.raises(ValueError, match=r"another architecture: 'head.0.weight' has"):
+    message = r"teacher has hidden=\(.*, and the student hidden=\(32,\). Give the"
+    with pytest.raises(ValueError, match=message):
         student(teacher, "init", hidden=(32,)).fit(X, y)
     ridge = Ridge().fit(X, np.eye(3)[np.unique(y, return_inverse=True)[1]])
     with pytest.raises(ValueError, match="Ridge, which has no network"):
@@ -513,8 +514,28 @@ def test_the_bundled_teacher_fixes_and_distils(clips, musicnn):
     for mode in ("fix", "kd"):
         model = KDStudentClassifier("lastfm2k-musicnn", mode, **settings).fit(X, y)
         assert model.transform(X).shape == (32, 40)
-    with pytest.raises(ValueError, match="another architecture"):
+    message = "teacher has network='musicnn', and the student network='se_cnn'"
+    with pytest.raises(ValueError, match=message):
         KDStudentClassifier("lastfm2k-musicnn", "init", **settings).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("init", "the teacher has network='mlp', and the student network='se_cnn'"),
+        ("kd", "The teacher reads precomputed features, and the student audio. Pass"),
+    ],
+)
+def test_a_teacher_that_cannot_serve_is_refused_before_clips_are_read(
+    teacher, mode, message
+):
+    """All clips were read first. These files do not exist: their error comes later."""
+    model = KDStudentClassifier(FrozenEstimator(teacher), mode)
+    with pytest.raises(ValueError, match=message):
+        model.fit(["no such clip.wav", "nor this.wav"], ["a", "b"])
+    model = KDStudentClassifier("no-such-weights", mode)
+    with pytest.raises(ValueError, match="There is no model 'no-such-weights'"):
+        model.fit(["no such clip.wav", "nor this.wav"], ["a", "b"])
 
 
 @pytest.mark.parametrize(

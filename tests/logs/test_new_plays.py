@@ -271,3 +271,18 @@ def test_one_id_is_no_list_of_ids():
     assert read_logs(plays, without_users={"ann"}).user_ids.tolist() == ["bob"]
     with pytest.raises(ValueError, match="expected two columns"):
         read_logs(plays, user="item")
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"user_ids": []}, r"Got user_ids=\[\], expected the ids .* one or more"),
+        ({"item_ids": np.array([])}, r"Got item_ids=\[\], expected the ids"),
+        ({"user_ids": ["zoe"]}, r"None of the 2 users of the logs .* the 1 known ones"),
+    ],
+)
+def test_no_user_is_known(known, message):
+    """The message was of min_users_per_item, which nobody had set."""
+    plays = pl.DataFrame({"user": ["ann", "bob"], "item": ["x", "y"]})
+    with pytest.raises(ValueError, match=message):
+        read_logs(plays, **known)

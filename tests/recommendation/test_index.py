@@ -205,3 +205,11 @@ def test_one_id_is_no_list_to_exclude():
     for exclude in (["ab"], [None]):
         with pytest.raises(TypeError, match=r"for a user, expected a list of ids"):
             index.query(np.eye(2)[:1], 1, exclude=exclude)
+
+
+def test_an_index_is_not_saved_onto_a_file(tmp_path):
+    (tmp_path / "index").write_text("mine")
+    index = ItemIndex.build(np.eye(3), ["a", "b", "c"])
+    with pytest.raises(NotADirectoryError, match="index is a file: an index is saved"):
+        index.save(tmp_path / "index")
+    assert (tmp_path / "index").read_text() == "mine"

@@ -317,3 +317,8 @@ def test_real_listeners_are_ranked_better_than_by_popularity(data):
 def test_lists_of_the_items_of_each_user_are_no_pairs():
     with pytest.raises(ValueError, match=r"exclude as lists that .*csr_mat"):
         recommend(np.eye(2), np.eye(2), 1, exclude=[[0, 1], [1]])
+
+
+def test_no_users():
+    with pytest.raises(ValueError, match="It holds none: was a filter too strict"):
+        recommend([], np.eye(3), 2)

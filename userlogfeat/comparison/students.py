@@ -108,10 +108,11 @@ def _network_of(parameters, *, head=None):
     """Return the kind and the sizes of a network, which decide its tensors."""
     network = parameters["network"]
     if network == "se_cnn":
+        from userlogfeat.estimators._student import pairs
         from userlogfeat.networks.se_cnn import PAPER_POOLS
 
         pools = parameters["pools"] or PAPER_POOLS
-        sizes = {"channels": parameters["channels"], "pools": _pairs(pools)}
+        sizes = {"channels": parameters["channels"], "pools": pairs(pools)}
         return {"network": network, **sizes}
     if network == "mlp":
         head = head or parameters["head"]
@@ -125,18 +126,9 @@ def _network_of(parameters, *, head=None):
 
 def _network_of_ready(teacher, channels):
     """Return the network of a ready teacher; raise if it has none."""
+    from userlogfeat.estimators._student import network_of_spec
     from userlogfeat.estimators._teacher import resolve_teacher
 
     resolved = resolve_teacher(teacher, channels=channels)
     _ = resolved.network
-    spec = resolved.spec
-    if spec["name"] == "mlp":
-        return {"network": "mlp", "hidden": tuple(spec["head"][1:-1])}
-    if spec["name"] == "se_cnn":
-        sizes = {"channels": spec["channels"], "pools": _pairs(spec["pools"])}
-        return {"network": "se_cnn", **sizes}
-    return {} if spec["name"] == "custom" else {"network": spec["name"]}
-
-
-def _pairs(pools):
-    return tuple((int(bands), int(frames)) for bands, frames in pools)
+    return network_of_spec(resolved.spec)

@@ -63,6 +63,7 @@ from userlogfeat.networks.mlp import (
     read_rows,
     standardise_input,
 )
+from userlogfeat.networks.se_cnn import PAPER_POOLS
 from userlogfeat.networks.teacher import with_output
 from userlogfeat.training import seeded
 from userlogfeat.training.processes import share_rows
@@ -204,6 +205,7 @@ class Student(TrainingParameters, TrainedTransformer):
         """
         self._check_parameters()
         mode = self._resolve_mode(teacher_targets)
+        self._check_teacher(mode, teacher_targets)
         self._forget()
         if mode == "fix":
             data = self._embed_fixed(X, teacher_targets)
@@ -267,6 +269,31 @@ class Student(TrainingParameters, TrainedTransformer):
                 'nothing to distil. Pass one of them, or mode="base".'
             )
         return self.mode
+
+    def _check_teacher(self, mode, teacher_targets):
+        """Refuse a teacher that cannot serve, before any clip is read."""
+        if mode == "init":
+            teacher, expected = self._teacher(), network_of(self)
+            _ = teacher.network  # raises where it has none
+            found = network_of_spec(teacher.spec)
+            differs = [n for n, v in expected.items() if found.get(n, v) != v]
+            if differs:
+                name = differs[0]
+                raise ValueError(
+                    'mode="init" starts from the teacher\'s weights, but the teacher '
+                    f"has {name}={found[name]!r}, and the student "
+                    f"{name}={expected[name]!r}. Give the student the teacher's "
+                    'network, channels, pools and hidden, or use mode="kd" or "fix".'
+                )
+        elif mode == "kd" and teacher_targets is None:
+            teacher = self._teacher()
+            if teacher.reads_features and not self._reads_features:
+                raise ValueError(
+                    "The teacher reads precomputed features, and the student audio. "
+                    'Pass network="mlp" and such features as X, or fit(..., '
+                    "teacher_targets=) with the teacher's embedding of each clip, or a "
+                    "teacher that reads audio."
+                )
 
     def _embed_fixed(self, X, teacher_targets):
         """The teacher's embedding, standardised, as input of an output layer.
@@ -490,6 +517,37 @@ class Student(TrainingParameters, TrainedTransformer):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "mode_")
+
+
+def network_of(estimator):
+    """Return the kind and sizes of a student's network, which decide its tensors."""
+    network = estimator.network
+    if network == "se_cnn":
+        pools = PAPER_POOLS if estimator.pools is None else estimator.pools
+        return {
+            "network": network,
+            "channels": estimator.channels,
+            "pools": pairs(pools),
+        }
+    if network == "mlp":
+        hidden = np.atleast_1d(estimator.hidden).astype(int).tolist()
+        return {"network": network, "hidden": tuple(hidden)}
+    return {}
+
+
+def network_of_spec(spec):
+    """Return the same of a saved network; nothing of a class of the user's own."""
+    if spec["name"] == "mlp":
+        return {"network": "mlp", "hidden": tuple(spec["head"][1:-1])}
+    if spec["name"] == "se_cnn":
+        sizes = {"channels": spec["channels"], "pools": pairs(spec["pools"])}
+        return {"network": "se_cnn", **sizes}
+    return {} if spec["name"] == "custom" else {"network": spec["name"]}
+
+
+def pairs(pools):
+    """Pools as tuples of numbers, which can be compared."""
+    return tuple((int(bands), int(frames)) for bands, frames in pools)
 
 
 def _check_same(teacher, network):

@@ -109,6 +109,11 @@ class EmbedderTeacher:
         return self.embedder.fingerprint, self._at_rate().sample_rate
 
     @property
+    def reads_features(self):
+        """Whether it reads precomputed features, not audio."""
+        return not self.reads_audio
+
+    @property
     def network(self):
         """The torch module."""
         return self.embedder._load_network()
@@ -159,6 +164,12 @@ class FrozenTeacher:
         """Whether it is one of ours, and reads audio, not precomputed features."""
         audio = isinstance(self.estimator, AudioTransformer)
         return audio and not getattr(self.estimator, "_reads_features", False)
+
+    @property
+    def reads_features(self):
+        """Whether it is one of ours, and reads precomputed features, not audio."""
+        audio = isinstance(self.estimator, AudioTransformer)
+        return audio and getattr(self.estimator, "_reads_features", False)
 
     @property
     def network(self):

@@ -253,9 +253,10 @@ def check_embeddings(
     """
     embeddings = as_floats(embeddings)
     if embeddings.ndim != 2:
+        single = "For a single one, pass embedding[None]."
         raise ValueError(
             f"Got {name} of shape {embeddings.shape}, expected 2-D: a row for each. "
-            "For a single one, pass embedding[None]."
+            + (single if embeddings.size else "It holds none: was a filter too strict?")
         )
     if n_factors is not None and embeddings.shape[1] != n_factors:
         raise ValueError(

@@ -137,8 +137,11 @@ class Events:
         without, known = rules.without_users, (rules.user_ids, rules.item_ids)
         users = place_ids(self.user_codes, known=known[0], without=without)
         items = place_ids(self.item_codes, known=known[1], aliases=rules.aliases)
-        if known[1] is not None and rules.unknown == "apart":
-            refuse_strangers(items)
+        apart = rules.unknown == "apart"
+        if known[1] is not None and apart:
+            refuse_strangers(items, "item")
+        elif known[0] is not None and apart and rules.min_users_per_item:
+            refuse_strangers(users, "user")
         places = (users, items)
         plays = _joined(_in_order(self.plays, *places))
         if not len(plays[0]):

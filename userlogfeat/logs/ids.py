@@ -204,12 +204,12 @@ def place_ids(
     return Places(all_ids, np.array(rows, np.int32)[of_codes], len(given))
 
 
-def refuse_strangers(places: Places) -> None:
-    """Raise where none of the items that were read is a known one."""
+def refuse_strangers(places: Places, role: str) -> None:
+    """Raise where none of the identifiers that were read is a known one."""
     used = places.of_codes[places.of_codes >= 0]
     if len(used) and (used >= places.n_known).all():
         new, known = places.ids[places.n_known :], places.ids[: places.n_known]
-        raise ValueError(nothing_shared("items", new, known))
+        raise ValueError(nothing_shared(f"{role}s", new, known))
 
 
 def _look_up(column, ids):

@@ -395,6 +395,13 @@ def _check_settings(weights, rules):
     check_choice(rules.unknown, "unknown", ("apart", "append"))
     for name in ("min_users_per_item", "min_items_per_user"):
         check_number(getattr(rules, name), name, 0, integer=True)
+    for name in ("user_ids", "item_ids"):
+        known = getattr(rules, name)
+        if known is not None and not isinstance(known, str) and len(known) == 0:
+            raise ValueError(
+                f"Got {name}=[], expected the ids that the matrix has, one or more. "
+                f"Leave {name} out to take those of the logs. Was a filter too strict?"
+            )
 
 
 def _check_format(format, source, has_columns):

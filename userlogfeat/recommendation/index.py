@@ -274,6 +274,11 @@ class ItemIndex:
         config["ids"] = self.ids.tolist()
         json.dumps(config)  # fails before any file is touched
         folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(
+                f"{folder} is a file: an index is saved into a folder of its own. Pass "
+                "the path of a folder, made where it is missing."
+            )
         folder.mkdir(parents=True, exist_ok=True)
 
         def describe(digest):
