@@ -36,7 +36,7 @@ def installed_environment(folder):
     """Variables of processes whose start is measured, for ``subprocess.run(env=)``.
 
     They keep compiled files in a folder, as an installed library does. Some machines
-    that build software tell Python to write none: then importing torch and
+    that build software forbid Python to write them: then importing torch and
     scikit-learn takes 12 s in place of 4 s, in each process. Start one before the
     first that counts.
     """
