@@ -58,10 +58,14 @@ SEARCHES = {"spotify_searched": {"lr": [3e-4, 1e-3, 3e-3], "kd_weight": [1.0, 10
 ARMS = {"ballroom_mfcc_gated": ["base", "kd"]}
 
 
-def run(name, folder, *, n_jobs, seeds=None, n_labels=None):
+def run(name, folder, *, n_jobs, seeds=None, n_labels=None, n_folds=None):
     """The frame of one task, and the task."""
     student, make = TASKS[name]
     task = make()
+    if n_folds is not None:
+        note = f"{task.note} Only the first {n_folds} of {len(task.folds)} folds."
+        task = replace(task, folds=task.folds[:n_folds], note=note)
+        folder = folder.with_name(f"{folder.name.removesuffix('.fits')}_{n_folds}.fits")
     start = time.perf_counter()
     frame = compare(
         student,
@@ -159,6 +163,7 @@ def main():
     parser.add_argument("--folder", default=HERE / "transfer_lee2019.fits")
     parser.add_argument("--seeds", type=int, help="fewer than a task's own")
     parser.add_argument("--labels", type=int, nargs="+", help="a class; 0 for all")
+    parser.add_argument("--folds", type=int, help="fewer than a task's own")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     labels = arguments.labels and [n or None for n in arguments.labels]
@@ -169,6 +174,7 @@ def main():
             n_jobs=arguments.jobs,
             seeds=arguments.seeds,
             n_labels=labels,
+            n_folds=arguments.folds,
         )
         report(name, frame, task)
 
