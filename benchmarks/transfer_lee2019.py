@@ -63,9 +63,8 @@ def run(name, folder, *, n_jobs, seeds=None, n_labels=None, n_folds=None):
     student, make = TASKS[name]
     task = make()
     if n_folds is not None:
-        note = f"{task.note} Only the first {n_folds} of {len(task.folds)} folds."
-        task = replace(task, folds=task.folds[:n_folds], note=note)
-        folder = folder.with_name(f"{folder.name.removesuffix('.fits')}_{n_folds}.fits")
+        title = f"{task.title}, {n_folds} of {len(task.folds)} folds"
+        task = replace(task, folds=task.folds[:n_folds], title=title)
     start = time.perf_counter()
     frame = compare(
         student,
@@ -78,7 +77,7 @@ def run(name, folder, *, n_jobs, seeds=None, n_labels=None, n_folds=None):
         n_labels=n_labels or task.n_labels,
         arms=ARMS.get(name),
         search=SEARCHES.get(name),
-        folder=folder / name,
+        folder=folder / part_of(name, n_folds),
         n_jobs=n_jobs,
         verbose=1,
     )
@@ -86,7 +85,12 @@ def run(name, folder, *, n_jobs, seeds=None, n_labels=None, n_folds=None):
     return frame, task
 
 
-def report(name, frame, task):
+def part_of(name, n_folds):
+    """Name of a task's results, which are others' with fewer folds."""
+    return name if n_folds is None else f"{name}_{n_folds}_folds"
+
+
+def report(name, frame, task, n_folds=None):
     """Record a task's table, and draw its figure."""
     # Nadeau and Bengio correct for folds; seeds of one test set share it anyway.
     corrected = len(task.folds) > 1
@@ -120,10 +124,10 @@ def report(name, frame, task):
         + ("corrected for folds that share clips" if corrected else "one test set")
         + ") / of Wilcoxon's test, Holm-corrected over the table.",
     ]
-    if len(task.n_labels) > 1:
+    if frame["n_labels"].n_unique() > 1:
         notes.append(f"Figure: `{draw(name, summary, task)}`.")
     record(
-        f"transfer_lee2019/{name}",
+        f"transfer_lee2019/{part_of(name, n_folds)}",
         f"Transfer: {task.title}",
         ["labels a class", "arm", metric, "minus base", "minus permuted logs"],
         rows,
@@ -176,7 +180,7 @@ def main():
             n_labels=labels,
             n_folds=arguments.folds,
         )
-        report(name, frame, task)
+        report(name, frame, task, arguments.folds)
 
 
 if __name__ == "__main__":
