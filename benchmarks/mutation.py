@@ -114,6 +114,9 @@ REASONS = {
         "len(rows) >= MOST_VALIDATION",
         "evaluation/folds: _round_robin: np.empty(len(rows), dtype=np.int64) -> "
         "np.empty(len(rows))",
+        "estimators/_student: Student._teacher_targets: check_array(targets, "
+        "dtype=np.float32, input_name='teacher_targets') -> check_array(targets, "
+        "input_name='teacher_targets')",
     ],
     "only speed or memory change": [
         "losses: softmax_of_many: 1 -> 2",
@@ -127,6 +130,7 @@ REASONS = {
         "training/shared_maps: SharedMaps._shorten: len(labels) <= FEW_LABELS -> "
         "len(labels) < FEW_LABELS",
         "evaluation/ranking: iter_rows: 1 -> 2",
+        "estimators/_student: Student._goodness: 1 -> 2",
         "factorization/als: _solver: (AlternatingLeastSquares if gram is None else "
         "OfSome)(factor ... pe, num_threads=n_threads) -> (AlternatingLeastSquares if "
         "gram is None else OfSome)(factor ... n, alpha=1.0, dtype=dtype)",
@@ -154,6 +158,11 @@ REASONS = {
         "evaluation/similarity: precision_at_k: n_found > 0 -> n_found >= 0",
         "evaluation/similarity: _distances: 1 -> 2",  # the order is the same
         "evaluation/recommendation_metrics: ndcg: 1 -> 2",  # in both sums
+        "estimators/_distillation: StudentLoss.train: 0 -> 1",  # at least one epoch runs
+        "estimators/_distillation: choose_weight: 1 -> 2",  # the length alone is read
+        "estimators/_student: Student.fit: 1 -> 2",  # the length alone is read
+        "estimators/_student: Student._fit_network: 0.0 -> 1.0",  # without targets
+        "estimators/kd_student: KDStudentRegressor._check_task: 1 -> 2",  # also unknown
     ],
 }
 EQUIVALENT = {name: reason for reason, names in REASONS.items() for name in names}
