@@ -158,7 +158,7 @@ REASONS = {
         "evaluation/similarity: precision_at_k: n_found > 0 -> n_found >= 0",
         "evaluation/similarity: _distances: 1 -> 2",  # the order is the same
         "evaluation/recommendation_metrics: ndcg: 1 -> 2",  # in both sums
-        "estimators/_distillation: StudentLoss.train: 0 -> 1",  # at least one epoch runs
+        "estimators/_distillation: StudentLoss.train: 0 -> 1",  # one epoch runs
         "estimators/_distillation: choose_weight: 1 -> 2",  # the length alone is read
         "estimators/_student: Student.fit: 1 -> 2",  # the length alone is read
         "estimators/_student: Student._fit_network: 0.0 -> 1.0",  # without targets
