@@ -120,6 +120,12 @@ def check_features(estimator, X, *, dtype=np.float32, **settings):
     """Check the X of an estimator of precomputed features, by `validate_data`."""
     from sklearn.utils.validation import validate_data
 
+    refuse_paths(estimator, X)
+    return validate_data(estimator, X, dtype=dtype, **settings)
+
+
+def refuse_paths(estimator, X):
+    """Raise where the X of an estimator of precomputed features has paths."""
     if paths := _as_paths(X):
         raise ValueError(
             f"Got the path or text {paths[0]!r}, but this {type(estimator).__name__} "
@@ -127,7 +133,6 @@ def check_features(estimator, X, *, dtype=np.float32, **settings):
             "such as by UserLogEmbedder() before it in a pipeline, or look them up "
             "with FeatureLookup."
         )
-    return validate_data(estimator, X, dtype=dtype, **settings)
 
 
 def are_channels(shape):

@@ -334,9 +334,10 @@ def test_the_bar(capsys):
     train(make_mlp(), *planted(), objective=slowly, **settings)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "2/4" in err
-    assert "train_loss=1" in err
-    assert "valid_loss=1" in err
+    assert "0/4" in err  # no terminal: a line at the start, one in 10 s, and the last
+    assert "3/4" in err
+    assert "train_loss=2" in err
+    assert "valid_loss=2" in err
     assert "4/4" not in err
 
 

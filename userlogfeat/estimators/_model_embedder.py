@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from userlogfeat._check import check_audio, check_features
+from userlogfeat._check import check_audio, check_features, refuse_paths
 from userlogfeat._digests import json_digest
 from userlogfeat._spaces import join_layers
 from userlogfeat._typing import ArrayLike, Audio, PathLike
@@ -174,6 +174,7 @@ class ModelEmbedder(CachedLayers, ClipParameters, AudioTransformer):
 
     def _check_features(self, X, *, reset=False):
         """Check precomputed features."""
+        refuse_paths(self, X)
         check_width(X, self._load_model().n_features, f"model {str(self.weights)!r}")
         return check_features(self, X, reset=reset)
 
