@@ -6,8 +6,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from userlogfeat import TeacherData, read_catalogue
-from userlogfeat._groups import artist_groups, is_missing
+from userlogfeat import TeacherData, read_catalogue, read_logs
+from userlogfeat._groups import artist_groups, is_missing, warn_of_odd_ids
 from userlogfeat.comparison.artist_overlap import (
     check_teacher_data,
     find_artist_overlap,
@@ -129,3 +129,29 @@ def test_words_for_a_missing_artist_give_a_warning():
     )
     with pytest.warns(UserWarning, match="artist 'NULL' may stand"):
         read_catalogue(frame, check_files=False)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Bj\u00f6rk", "Bjo\u0308rk"],  # composed or not
+        ["Can", "C\u200ban"],  # a space of no width
+        ["\u7da0", "\uf93d"],  # a letter that is in Unicode twice
+    ],
+)
+def test_names_that_look_alike(names):
+    others = ["Neu!", "Ann", "Ana\u00efs", None, 3]
+    with pytest.warns(UserWarning, match=r"Names of the user look alike.*count apart"):
+        warn_of_odd_ids([*others, *names, *names], "user", "")
+    warn_of_odd_ids(others * 2, "user", "")  # is silent
+
+
+def test_logs_of_one_user_in_two_forms_of_unicode():
+    plays = pl.DataFrame(
+        {"user": ["Zo\u00eb", "Zoe\u0308", "Zoe"], "item": list("aab")}
+    )
+    with pytest.warns(
+        UserWarning, match=r"user look alike.*'Zoe\\u0308' and 'Zo\\xeb'"
+    ):
+        logs = read_logs(plays)
+    assert len(logs.user_ids) == 3

@@ -4,6 +4,7 @@ Used by everything that keeps artists apart: folds, the splits that validate epo
 intervals over artists, searches for leaks, artist overlap, catalogues.
 """
 
+import unicodedata
 import warnings
 from collections.abc import Iterable
 from numbers import Real
@@ -80,12 +81,13 @@ MISSING_WORDS = frozenset(
 )
 
 
-def warn_of_words(
+def warn_of_odd_ids(
     ids: Iterable[Any], what: str, fate: str, advice: str = "Pass None, or no text,"
 ) -> None:
-    """Warn where ids are words that programs write for a missing value.
+    """Warn of words for a missing value, and of names that look alike.
 
-    Such words may be names: so they count as ids, with a warning.
+    Such words may be names, and a difference that nobody sees may be meant: so they
+    count as they are, with a warning.
 
     Parameters
     ----------
@@ -97,14 +99,39 @@ def warn_of_words(
     advice : str
         Advice for words that stand for a missing id.
     """
-    words = sorted({v for v in ids if isinstance(v, str) and v in MISSING_WORDS})
-    if words:
+    names = [value for value in ids if isinstance(value, str)]
+    if words := sorted({name for name in names if name in MISSING_WORDS}):
         warnings.warn(
             f"The {what} {' and '.join(map(repr, words))} may stand for a missing one: "
             f"{fate}. {advice} if it does.",
             UserWarning,
             stacklevel=3,
         )
+    alike: dict[str, set[str]] = {}
+    for name in names:
+        if not name.isascii():
+            alike.setdefault(_plain(name), set()).add(name)
+    if alike:
+        for name in names:
+            if name in alike:
+                alike[name].add(name)
+    several = sorted(sorted(group) for group in alike.values() if len(group) > 1)
+    if several:
+        shown = " and ".join(map(ascii, several[0]))
+        more = f", and {len(several) - 1} more such groups" if several[1:] else ""
+        warnings.warn(
+            f"Names of the {what} look alike, but are not one: {shown}{more}. They "
+            "count apart. If they are one, bring names to one form first, such as by "
+            'unicodedata.normalize("NFC", name).',
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _plain(name):
+    """A name in one form of Unicode, without signs that have no width."""
+    composed = unicodedata.normalize("NFC", name)
+    return "".join(sign for sign in composed if unicodedata.category(sign) != "Cf")
 
 
 def group_keys(ids: Labels, side: str = "clip") -> list[Any]:
@@ -122,7 +149,7 @@ def group_keys(ids: Labels, side: str = "clip") -> list[Any]:
     """
     column = as_column(ids, "artists")
     if column.dtype.kind in "OU":
-        warn_of_words(column.tolist(), "artist", "all clips with it are one artist's")
+        warn_of_odd_ids(column.tolist(), "artist", "all clips with it are one artist's")
     return [
         (side, row) if is_missing(value) else value
         for row, value in enumerate(column.tolist())

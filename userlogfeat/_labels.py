@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from userlogfeat._groups import warn_of_words
+from userlogfeat._groups import warn_of_odd_ids
 
 
 def as_labels(values, *, name, of, is_missing=None, advice="Leave these clips out."):
@@ -49,7 +49,7 @@ def as_labels(values, *, name, of, is_missing=None, advice="Leave these clips ou
     if rows:
         first = entries[rows[0]]
         raise ValueError(say_missing(rows, first, name=name, of=of, advice=advice))
-    warn_of_words(entries, of, "they count like others", "Leave these clips out")
+    warn_of_odd_ids(entries, of, "they count like others", "Leave these clips out")
     if column.dtype == object:
         _check_kinds([value for value in column if value is not None], name, of)
     return natural(column) if isinstance(values, list | tuple) else column

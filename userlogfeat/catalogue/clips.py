@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from userlogfeat._check import check_choice
-from userlogfeat._groups import is_missing, number_keys, warn_of_words
+from userlogfeat._groups import is_missing, number_keys, warn_of_odd_ids
 from userlogfeat._ids import AS_TEXT, examples, match_as_text, positions
 from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike, Frame, PathLike
@@ -292,7 +292,7 @@ def read_catalogue(
     for name in ("item", "artist"):
         if name in frame.columns and frame[name].dtype == pl.String:
             fate = f"all clips with it are of one {name}"
-            warn_of_words(frame[name].unique().to_list(), name, fate)
+            warn_of_odd_ids(frame[name].unique().to_list(), name, fate)
     if artist_conflicts != "ignore":
         _check_artists(frame, artist_conflicts)
     return Catalogue(frame.with_columns(clip=pl.Series(clips, dtype=pl.String)))

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from userlogfeat._check import check_weights
-from userlogfeat._groups import warn_of_words
+from userlogfeat._groups import warn_of_odd_ids
 from userlogfeat._labels import is_null
 from userlogfeat._typing import Audio
 from userlogfeat.estimators._parameters import estimator
@@ -33,7 +33,7 @@ def _check_labels(y):
             "these clips, or give the class a name."
         )
     fate = "it is a class like others"
-    warn_of_words(y, "label", fate, "Leave these clips out")
+    warn_of_odd_ids(y, "label", fate, "Leave these clips out")
 
 
 @estimator

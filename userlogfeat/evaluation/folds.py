@@ -21,7 +21,7 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import type_of_target
 
 from userlogfeat._check import check_choice, check_number, check_positive
-from userlogfeat._groups import artist_groups, warn_of_words
+from userlogfeat._groups import artist_groups, warn_of_odd_ids
 from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike, Labels, RandomState
 
@@ -45,7 +45,7 @@ def _check_labels(y):
     if any(value is None or value != value for value in y.tolist()):
         raise ValueError("Got y with missing labels. Leave these clips out.")
     fate = "it is a class like others"
-    warn_of_words(y.tolist(), "label", fate, "Leave these clips out")
+    warn_of_odd_ids(y.tolist(), "label", fate, "Leave these clips out")
     if type_of_target(y) not in ("binary", "multiclass"):
         raise ValueError(
             f"Got y of type {type_of_target(y)!r}, expected one class a clip. For "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from userlogfeat._groups import warn_of_words
+from userlogfeat._groups import warn_of_odd_ids
 from userlogfeat.logs.columns import read_counts, read_fractions, read_verdicts
 from userlogfeat.logs.ids import IdCodes, Places, place_ids, refuse_strangers
 from userlogfeat.logs.interactions import Interactions
@@ -155,7 +155,7 @@ class Events:
         for what, ids in (("user", logs.user_ids), ("item", logs.item_ids)):
             if ids.dtype.kind == "O":
                 fate = f"all its rows are of one {what}"
-                warn_of_words(ids.tolist(), what, fate, "Leave these rows out")
+                warn_of_odd_ids(ids.tolist(), what, fate, "Leave these rows out")
         return logs
 
     def _inside(self, chunk, times):
