@@ -120,18 +120,18 @@ def check_features(estimator, X, *, dtype=np.float32, **settings):
     """Check the X of an estimator of precomputed features, by `validate_data`."""
     from sklearn.utils.validation import validate_data
 
-    refuse_paths(estimator, X)
+    refuse_paths(X, f"this {type(estimator).__name__}")
     return validate_data(estimator, X, dtype=dtype, **settings)
 
 
-def refuse_paths(estimator, X):
-    """Raise where the X of an estimator of precomputed features has paths."""
+def refuse_paths(X, reader, width="n_features"):
+    """Raise where X has paths, but who reads it (`reader`) reads features."""
     if paths := _as_paths(X):
         raise ValueError(
-            f"Got the path or text {paths[0]!r}, but this {type(estimator).__name__} "
-            "reads precomputed features (n_clips, n_features). Embed the clips first, "
-            "such as by UserLogEmbedder() before it in a pipeline, or look them up "
-            "with FeatureLookup."
+            f"Got the path or text {paths[0]!r}, but {reader} reads precomputed "
+            f"features (n_clips, {width}). Embed the clips first, such as by "
+            "UserLogEmbedder() before it in a pipeline, or look them up with "
+            "FeatureLookup."
         )
 
 

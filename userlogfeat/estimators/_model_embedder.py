@@ -174,7 +174,6 @@ class ModelEmbedder(CachedLayers, ClipParameters, AudioTransformer):
 
     def _check_features(self, X, *, reset=False):
         """Check precomputed features."""
-        refuse_paths(self, X)
         check_width(X, self._load_model().n_features, f"model {str(self.weights)!r}")
         return check_features(self, X, reset=reset)
 
@@ -195,6 +194,7 @@ def read_features(network: nn.Module, X: ArrayLike, name: str) -> np.ndarray:
 
 def check_width(X: ArrayLike, width: int, name: str) -> None:
     """Raise unless X has so many features of each clip."""
+    refuse_paths(X, name, width)
     shape = np.shape(X)
     if len(shape) != 2 or shape[1] != width:
         got = f"{shape[1]} features a clip" if len(shape) == 2 else f"shape {shape}"
