@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
+from userlogfeat import CFEmbedding
 from userlogfeat.factor_files import (
     DIGEST,
     ITEMS,
@@ -102,3 +103,12 @@ def test_plays_are_those_of_the_training(tmp_path):
     (tmp_path / PLAYS).write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"plays.parquet is damaged.*pass the logs"):
         read_plays(tmp_path)
+
+
+def test_factors_are_not_saved_onto_a_file(tmp_path):
+    (tmp_path / "factors").write_text("mine")
+    embedding = CFEmbedding(2, random_state=0).fit(sparse.eye(5, format="csr"))
+    data = {"description": "planted", "licence": "none", "non_commercial": False}
+    with pytest.raises(NotADirectoryError, match="is a file: an embedding is saved"):
+        embedding.save(tmp_path / "factors", training_data=data)
+    assert (tmp_path / "factors").read_text() == "mine"

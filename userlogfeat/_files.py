@@ -125,6 +125,30 @@ def read_described(path, digest, *, max_bytes=None):
     return None
 
 
+def make_folder(folder, content):
+    """Make a folder for what will be saved, where it is missing; return its path.
+
+    Parameters
+    ----------
+    folder : str or Path
+    content : str
+        Such as "a model".
+
+    Raises
+    ------
+    NotADirectoryError
+        Where it is a file.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is a file: {content} is saved into a folder of its own. Pass "
+            "the path of a folder, made where it is missing."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def make_below(folder, *names):
     """Make a folder and others below it, none of those a link to elsewhere.
 

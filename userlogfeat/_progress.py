@@ -156,11 +156,7 @@ def _can_write_over():
         return False
     try:
         size = os.get_terminal_size(sys.stderr.fileno())
-    except (
-        AttributeError,
-        OSError,
-        ValueError,
-    ):  # a notebook, or a console of an editor
+    except (AttributeError, OSError, ValueError):  # a notebook, an editor's console
         return True
     return min(size) > 0
 

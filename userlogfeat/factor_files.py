@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from scipy.sparse import csr_matrix
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import replace_file
+from userlogfeat._files import make_folder, replace_file
 from userlogfeat._parquet import read_parquet, write_parquet
 from userlogfeat._typing import ArrayLike, PathLike
 from userlogfeat._untrusted import parse_json
@@ -167,8 +167,7 @@ def write_side(
     popularity : array-like, shape (n_rows,), optional
         Popularity of items.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder, "an embedding")
     notes = _noted(made_by)
     matrix = np.ascontiguousarray(matrix, dtype=np.float32)
     lists = pa.FixedSizeListArray.from_arrays(

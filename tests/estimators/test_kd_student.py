@@ -695,9 +695,14 @@ def test_labels_that_are_no_classes(planted):
         model.fit(X, np.where(y == "odd", "NULL", y).astype(object))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(X, y[:8])
-    for call in (student().predict_proba, student().predict):
+    new = student()
+    for call in (new.predict_proba, new.predict, new.transform):
         with pytest.raises(NotFittedError):
             call(X)
+    with pytest.raises(NotFittedError):
+        new.get_feature_names_out()
+    with pytest.raises(ValueError, match="Got kd_loss='none'"):  # before X is read
+        student(kd_loss="none").fit(None, y)
 
 
 def test_targets_are_standardised(planted):

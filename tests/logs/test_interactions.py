@@ -532,6 +532,17 @@ def test_files_that_cannot_be_read(tmp_path):
         read_logs(tmp_path / "empty")
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_folders_whose_names_end_as_files_do(tmp_path, suffix):
+    """Spark writes day.parquet as a folder of parts; it was taken for a file."""
+    for day in ("mon", "tue"):
+        (tmp_path / f"{day}.{suffix}").mkdir()
+        (tmp_path / f"{day}.{suffix}" / "_SUCCESS").touch()
+        plays = pl.DataFrame({"user": ["a", "b"], "item": [day, "x"]})
+        getattr(plays, f"write_{suffix}")(tmp_path / f"{day}.{suffix}/part-0.{suffix}")
+    assert read_logs(tmp_path).item_ids.tolist() == ["mon", "tue", "x"]
+
+
 def test_a_day_that_is_unlike_the_others(tmp_path):
     """Its name is in the message: partitions of a day may all be part-0.csv."""
     for day in "123":

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import remove_temporaries, replace_file
+from userlogfeat._files import make_folder, remove_temporaries, replace_file
 from userlogfeat._locks import file_lock
 from userlogfeat._typing import PathLike
 from userlogfeat.comparison.artist_overlap import TeacherData, n_rows
@@ -71,7 +71,7 @@ class ResultStore:
         self._lock = None
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, "a comparison")
         strangers = {path.name for path in self.folder.iterdir()} - {".lock"}
         description = self.folder / _DESCRIPTION
         if description.name in strangers:

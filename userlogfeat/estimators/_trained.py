@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from sklearn.utils.validation import check_is_fitted
 
 from userlogfeat._check import check_features
-from userlogfeat._files import replace_file
+from userlogfeat._files import make_folder, replace_file
 from userlogfeat._spaces import feature_names
 from userlogfeat._stamps import sha256
 from userlogfeat._typing import ArrayLike, Audio, PathLike
@@ -199,8 +199,7 @@ def save_beside(
     notes: dict[str, str] | None = None,
 ) -> dict[str, str]:
     """Write a file of tensors beside a model; return its entry of config.json."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.safetensors"
+    path = make_folder(folder, "a model") / f"{name}.safetensors"
     with replace_file(path) as temporary:
         save_file(tensors, temporary, metadata=notes)
     return {f"{name}_sha256": sha256(path)}

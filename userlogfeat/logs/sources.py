@@ -243,6 +243,7 @@ def _files_below(folder):
         str(file.relative_to(folder)): file
         for file in sorted(folder.rglob("*"))
         if not any(part[0] in "._" for part in file.relative_to(folder).parts)
+        and not file.is_dir()  # Spark writes folders whose names end as files do
     }
     parquet = {name: file for name, file in found.items() if _is_parquet(file)}
     text = {name: f for name, f in found.items() if suffix_of(f) in TEXT_OF_FOLDERS}

@@ -4,13 +4,12 @@ Means over all folds have a 95 % interval, over test clips or, where groups are 
 over artists with all their clips.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from userlogfeat._files import replace_file
+from userlogfeat._files import make_folder, replace_file
 from userlogfeat._typing import PathLike
 from userlogfeat.evaluation.friedman import friedman_test
 from userlogfeat.evaluation.intervals import mean_interval
@@ -46,8 +45,7 @@ def write_report(evaluation: Evaluation, folder: PathLike) -> None:
     folder : str or Path
         Made where it is missing.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder, "a report")
     sections = report_sections(evaluation)
     pictures = draw_plots("mirex", evaluation)
     figures = [Section("Figures", [Pictures(pictures)])] if pictures else []

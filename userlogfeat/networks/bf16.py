@@ -111,10 +111,12 @@ def _is_right(kind, n_in, n_out, groups, kernel, stride, dilation):
     """Whether a convolution of a shape, in bf16, is that in fp32 but for rounding."""
     axes = zip(kernel, stride, dilation, strict=True)
     sizes = [step * (taps - 1) + 1 + hop * N_STEPS for taps, hop, step in axes]
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        torch.manual_seed(0)
-        one = kind(n_in, n_out, kernel, stride, dilation=dilation, groups=groups)
-        x = torch.randn(2, n_in, *sizes)
+    settings = {"dilation": dilation, "groups": groups, "bias": False}
+    one = nn.utils.skip_init(kind, n_in, n_out, kernel, stride, **settings)
+    random = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        one.weight.normal_(generator=random)
+        x = torch.randn(2, n_in, *sizes, generator=random)
         with torch.autocast("cpu", enabled=False):
             right = one(x)
         with torch.autocast("cpu", torch.bfloat16):

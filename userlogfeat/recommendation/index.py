@@ -24,7 +24,12 @@ from scipy import sparse
 
 from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._digests import json_digest
-from userlogfeat._files import is_described, read_described, replace_pair
+from userlogfeat._files import (
+    is_described,
+    make_folder,
+    read_described,
+    replace_pair,
+)
 from userlogfeat._ids import positions
 from userlogfeat._optional import import_optional
 from userlogfeat._spaces import check_same_space, in_space, space_of
@@ -273,13 +278,7 @@ class ItemIndex:
         config |= {"format": FORMAT, "longest": self._longest}
         config["ids"] = self.ids.tolist()
         json.dumps(config)  # fails before any file is touched
-        folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(
-                f"{folder} is a file: an index is saved into a folder of its own. Pass "
-                "the path of a folder, made where it is missing."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(folder, "an index")
 
         def describe(digest):
             whole = {**config, "sha256": digest}

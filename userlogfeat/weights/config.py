@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from userlogfeat._digests import json_digest
-from userlogfeat._files import is_described, read_described, replace_pair
+from userlogfeat._files import is_described, make_folder, read_described, replace_pair
 from userlogfeat._stamps import sha256
 from userlogfeat._typing import PathLike
 from userlogfeat._untrusted import parse_json, read_whole
@@ -224,13 +224,7 @@ def write_folder(
     Two processes that write to one folder take turns.
     """
     json.dumps(config)  # fails before any file is touched
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(
-            f"{folder} is a file: a model is saved into a folder of its own. Pass the "
-            "path of a folder, made where it is missing."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder, "a model")
     replace_pair(
         folder / TENSORS,
         folder / CONFIG,
