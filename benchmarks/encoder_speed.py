@@ -194,10 +194,11 @@ def main():
                         ]
                     )
                     print(table[-1], flush=True)
+    kind = "with" if limits["bf16"] > limits["fp32"] else "without"
     record(
-        "encoder_speed" + "/shared" * shared,
-        "Encoders of transformers against the loop of the model card"
-        + ", on a machine in use" * shared,
+        f"encoder_speed/{kind}" + "/shared" * shared,
+        f"Encoders against the loop of the model card, a processor {kind} bf16"
+        + ", in use" * shared,
         [
             "model",
             "clips, s",

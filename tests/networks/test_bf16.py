@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from userlogfeat.estimators._devices import resolve_precision
 from userlogfeat.networks import bf16
 from userlogfeat.networks.bf16 import autocast_bf16, keep_right
 
@@ -79,3 +81,21 @@ def test_the_check_leaves_random_numbers_alone():
     bf16._is_right.cache_clear()
     bf16._is_right(nn.Conv1d, 3, 5, 1, (7,), (1,), (1,))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("times", "expected"), [(5.0, 1), (0.25, 0)])
+def test_a_processor_without_bf16_is_named_once(monkeypatch, times, expected):
+    """bf16 takes five times as long there, and nothing else would say so."""
+    monkeypatch.setattr(bf16, "_times_of_fp32", lambda: times)
+    monkeypatch.setattr(bf16, "_WARNED", [])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for precision in ("auto", "fp32", "bf16", "bf16"):
+            wanted = "fp32" if precision == "auto" else precision
+            assert resolve_precision(precision, "cpu") == wanted
+    assert len(caught) == expected
+    assert all("5.0 times as long" in str(w.message) for w in caught)
+
+
+def test_the_time_of_a_product_is_measured():
+    assert 0.01 < bf16._times_of_fp32() < 100

@@ -322,3 +322,16 @@ def test_lists_of_the_items_of_each_user_are_no_pairs():
 def test_no_users():
     with pytest.raises(ValueError, match="It holds none: was a filter too strict"):
         recommend([], np.eye(3), 2)
+
+
+def test_the_order_of_float32_is_that_of_a_stable_sort():
+    """Ties, zeros of both signs, infinities, and numbers below the normal ones."""
+    rng = np.random.default_rng(0)
+    odd = [-np.inf, np.inf, 0.0, -0.0, 1e-40, -1e-40, *rng.normal(size=20)]
+    for n in (1, 2, 100, 5000):
+        rows = rng.integers(0, exact.MOST_QUERIES, n)
+        values = rng.choice(odd, n).astype(np.float32)
+        order = exact._order(rows, values)
+        np.testing.assert_array_equal(order, np.lexsort((-values, rows)))
+        far = exact._order(rows + exact.MOST_QUERIES, values)  # takes the plain way
+        np.testing.assert_array_equal(far, order)

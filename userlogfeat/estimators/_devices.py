@@ -46,10 +46,20 @@ def resolve_device(device):
 
 
 def resolve_precision(precision, device):
-    """The precision that "auto" means: bf16 on a GPU and fp32 elsewhere."""
-    if precision != "auto":
+    """The precision that "auto" means: bf16 on a GPU and fp32 elsewhere.
+
+    Warns of bf16 on a processor that takes longer for it.
+    """
+    from userlogfeat.networks.bf16 import warn_where_slow
+
+    if precision == "fp32":
         return precision
-    return "bf16" if resolve_device(device).type == "cuda" else "fp32"
+    kind = resolve_device(device).type
+    if precision == "auto":
+        return "bf16" if kind == "cuda" else "fp32"
+    if kind == "cpu":
+        warn_where_slow()
+    return precision
 
 
 def as_tensor(array):

@@ -75,7 +75,7 @@ def export_onnx(
     precision : {"fp32", "fp16", "int8"}
         How weights are stored: ``"fp16"`` halves the size of the file, ``"int8"``, with
         a scale for each output or input, leaves a quarter or so. All compute in fp32,
-        at the same speed. ``benchmarks/onnx_runtime.py`` measures what is lost.
+        at about the same speed. ``benchmarks/onnx_runtime.py`` measures what is lost.
 
     Returns
     -------

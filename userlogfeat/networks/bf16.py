@@ -11,6 +11,8 @@ convolutions of those that are wrong stay in fp32.
 from __future__ import annotations
 
 import threading
+import time
+import warnings
 from functools import lru_cache
 from typing import Any
 from weakref import WeakSet
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 
 MOST_ERROR = 0.03  # relative; rounding to bf16 makes 0.002 to 0.003
 N_STEPS = 16  # of a kernel that are tried, along each axis
+SLOW = 1.5  # times as long as fp32 from which on a processor is not for bf16
 _CHECKED: WeakSet[nn.Module] = WeakSet()
 _CHECKING = threading.Lock()
 
@@ -104,6 +107,35 @@ class _Conv3d(_InFp32, nn.Conv3d):
 
 
 _KINDS = {nn.Conv1d: _Conv1d, nn.Conv2d: _Conv2d, nn.Conv3d: _Conv3d}
+
+
+def warn_where_slow() -> None:
+    """Warn, once, where this processor has no instructions for products in bf16."""
+    times = _times_of_fp32()
+    if times > SLOW and not _WARNED:
+        _WARNED.append(times)
+        warnings.warn(
+            f"A matrix product in bf16 takes {times:.1f} times as long as in fp32 on "
+            'this processor, which has no instructions for it. Pass precision="fp32" '
+            '(or "auto", which is bf16 on a GPU alone).',
+            stacklevel=3,
+        )
+
+
+_WARNED: list[float] = []
+
+
+@lru_cache(None)
+def _times_of_fp32():
+    """Time of a product in bf16 over that in fp32: the fastest of four, in turns."""
+    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    ones = {dtype: torch.ones(256, 256, dtype=dtype) for dtype in seconds}
+    with torch.inference_mode():
+        for dtype, factor in 4 * list(ones.items()):
+            begin = time.perf_counter()
+            factor @ factor
+            seconds[dtype] = min(seconds[dtype], time.perf_counter() - begin)
+    return seconds[torch.bfloat16] / seconds[torch.float32]
 
 
 @lru_cache(None)

@@ -130,10 +130,23 @@ def _merge(chosen, scores, waiting):
     rows = np.concatenate(rows)
     columns = np.concatenate([chosen.ravel(), *[part[1] for part in waiting]])
     values = np.concatenate([scores.ravel(), *[part[2] for part in waiting]])
-    order = np.lexsort((-values, rows))  # stable: the lower column first
+    order = _order(rows, values)
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_queries))])
     best = order[starts[:-1, None] + np.arange(k)]
     return columns[best], values[best]
+
+
+def _order(rows, values):
+    """Order by row, then by value, highest first, then by place."""
+    if values.dtype != np.float32 or len(rows) > 1 << 24 or rows.max() > 0xFF:
+        return np.lexsort((-values, rows))
+    # Row, value and place in one number: sorting numbers is several times as fast.
+    bits = (values + np.float32(0)).view(np.uint32)  # -0.0 equals 0.0
+    falling = np.where(bits >> 31, bits, ~bits & 0x7FFFFFFF).astype(np.uint64)
+    key = rows.astype(np.uint64) << 56 | falling << 24
+    key |= np.arange(len(key), dtype=np.uint64)
+    key.sort()
+    return (key & 0xFFFFFF).astype(np.int64)
 
 
 def highest_cosines(
