@@ -194,8 +194,8 @@ def write_table(sizes, found, memory, load):
         for name, (fixed, per_million) in lines.items()
     )
     record(
-        "spark_logs",
-        "Spark: reading listening logs, and ALS, by the number of events",
+        f"spark_logs/{sizes[-1]}",
+        f"Spark: reading listening logs, and ALS, up to {sizes[-1]:,} events",
         ["events", *columns.values()],
         rows,
         [
