@@ -122,7 +122,7 @@ class AudioFile:
     def _mean(self, block, position):
         with np.errstate(all="ignore"):
             mono = block[:, 0] if block.shape[1] == 1 else _mean_of_channels(block)
-            peak = np.abs(mono).max()
+            peak = max(mono.max(), -mono.min())
         if peak <= _SAFE_PEAK:
             return np.ascontiguousarray(mono)
         scale = integer_full_scale(block, peak)
