@@ -11,14 +11,6 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(
     path for path in (ROOT / "examples").glob("*.py") if path.stem != "demo"
 )
-# The gallery of `make docs` runs all. In a notebook names like __file__ mean something
-# else, so examples that have one run here as well, and one more, for the judge itself.
-NAMES = ("__file__", "__name__", "argv")
-NOTEBOOKS = [
-    path
-    for path in EXAMPLES
-    if path == EXAMPLES[0] or any(name in path.read_text("utf-8") for name in NAMES)
-]
 DRAWING = ("Display.from_", "plt.subplots")
 # As a kernel runs a notebook: cell by cell, with arguments that are not the user's.
 RUN = """
@@ -50,7 +42,8 @@ def test_examples_are_short_and_draw(path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_notebooks_run(path, tmp_path):
     parser = pytest.importorskip("sphinx_gallery.py_source_parser")
     notebook = pytest.importorskip("sphinx_gallery.notebook")
