@@ -186,11 +186,13 @@ def test_a_cycle_by_a_late_import_is_found():
     assert import_cycle({"p.a": types, "p.b": "from p.a import A"}) == []
 
 
-def test_import_is_cheap():
+@pytest.mark.parametrize("module", ["userlogfeat", "userlogfeat.cli"])
+def test_import_is_cheap(module):
+    """The command imported pyarrow and numpy for two functions of `extract`."""
     code = (
-        "import sys, userlogfeat; "
+        f"import sys, {module}; "
         "heavy = {'torch', 'pyspark', 'matplotlib', 'sklearn', 'polars', 'pyarrow'}; "
-        "print(sorted(heavy & set(sys.modules)))"
+        "print(sorted((heavy | {'numpy', 'scipy'}) & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from userlogfeat._text_lines import list_lines, without_mark
-from userlogfeat._text_tables import separator_of
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result, print_failures
@@ -179,6 +177,8 @@ def read_list(name: str | None, null: bool) -> list[Any]:
     null : bool
         Whether NUL ends the paths, and not a line end.
     """
+    from userlogfeat._text_lines import list_lines, without_mark
+
     if name is None:
         return []
     if name == "-":
@@ -202,6 +202,8 @@ def read_list(name: str | None, null: bool) -> list[Any]:
 
 def _refuse_table(name, first):
     """Refuse a list that is a table with columns, such as a catalogue."""
+    from userlogfeat._text_tables import separator_of
+
     separator = separator_of(Path(name))
     if separator is None or separator not in first or os.path.exists(first):
         return
