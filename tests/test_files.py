@@ -66,6 +66,32 @@ def test_fill_folder_is_all_or_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="broken"):
         fail(tmp_path / "other")
     assert os.listdir(tmp_path) == ["model"]
+    with pytest.raises(NotADirectoryError, match=r"mine\.txt is a file: the result"):
+        fail(folder / "mine.txt")
+
+
+def test_fill_folder_moves_all_files_or_none(tmp_path, monkeypatch):
+    """Ctrl-C between two files left new ones beside old ones."""
+    (tmp_path / "b.txt").mkdir()  # as Spark writes tables
+    (tmp_path / "b.txt" / "part").touch()
+    genuine = _files.move_file
+
+    def stopped(path, target):
+        monkeypatch.setattr(_files, "move_file", genuine)
+        genuine(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_files, "move_file", stopped)
+
+    def fill():
+        with fill_folder(tmp_path) as folder:
+            for name in ("a.txt", "b.txt"):
+                (folder / name).write_text("new")
+
+    with pytest.raises(KeyboardInterrupt):
+        fill()
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt"]
+    assert (tmp_path / "b.txt").read_text() == "new"
 
 
 def rewrite(path):

@@ -242,7 +242,7 @@ def fill_folder(folder):
     """
     folder = Path(folder)
     was_there = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "the result")
     try:
         with _working_folder(folder, _FILLING) as temporary:
             filled = temporary / "files"  # a pair that is written into it locks it
@@ -261,8 +261,16 @@ def _move_all(source, folder):
     below = [p.relative_to(source) for p in sorted(source.rglob("*")) if p.is_file()]
     for path in below:  # before the first is moved
         make_below(folder, *path.parent.parts)
-    for path in below:
-        move_file(source / path, folder / path)
+        if (folder / path).is_dir():  # as Spark writes; no file can replace that
+            shutil.rmtree(folder / path)
+    try:
+        for path in below:
+            move_file(source / path, folder / path)
+    except KeyboardInterrupt:  # the rest belongs to what was moved
+        for path in below:
+            if (source / path).exists():
+                move_file(source / path, folder / path)
+        raise
 
 
 @contextlib.contextmanager

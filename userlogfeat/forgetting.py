@@ -201,13 +201,19 @@ def _forget_in_factors(folder, gone):
     """Rewrite the users of factors or a tower; their training stays noted."""
     ids, matrix, made_by = read_side(folder, USERS)
     kept = ~_is_gone(pa.array(ids.tolist()), gone)
-    if not kept.all():
-        plays = read_plays(folder)
-        # Gone before the users: after a kill, rows of the one are not of the other.
+    plays, users = read_plays(folder), (USERS, ids[kept], matrix[kept])
+    if kept.all():
+        return 0
+    if plays is None:
         (folder / PLAYS).unlink(missing_ok=True)
-        write_side(folder, USERS, ids[kept], matrix[kept], made_by=made_by)
-        if plays is not None:
-            write_plays(folder, plays[kept], made_by[DIGEST])
+        write_side(folder, *users, made_by=made_by)
+        return int(np.count_nonzero(~kept))
+    # Both are written, then the old plays go, and the users are in place first: after a
+    # kill, rows of the one are not of the other.
+    with replace_file(folder / PLAYS) as new, replace_file(folder / USERS) as new_users:
+        write_plays(new.parent, plays[kept], made_by[DIGEST])
+        write_side(new_users.parent, *users, made_by=made_by)
+        (folder / PLAYS).unlink()
     return int(np.count_nonzero(~kept))
 
 

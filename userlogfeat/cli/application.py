@@ -18,7 +18,7 @@ import typer
 
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.console import licence_notes_last, print_result
-from userlogfeat.cli.errors import EXIT_CODES, NOTHING_KEPT, explained
+from userlogfeat.cli.errors import EXIT_CODES, NO_OUTPUT, explained
 from userlogfeat.cli.wording import note_options
 
 # Options of every command, in this order.
@@ -34,7 +34,7 @@ class App(typer.Typer):
     """Commands that return what is to be printed."""
 
     def command(
-        self, name: str | None = None, *, kept: str = NOTHING_KEPT, **settings: Any
+        self, name: str | None = None, *, kept: str = NO_OUTPUT, **settings: Any
     ) -> Callable[[Callable], Callable]:
         """Make a function a command, with ``--json`` and ``--quiet``.
 

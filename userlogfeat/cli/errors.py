@@ -22,7 +22,7 @@ EXIT_CODES = {
     INTERRUPTED: "interrupted (Ctrl-C)",
     TERMINATED: "terminated (SIGTERM)",
 }
-NOTHING_KEPT = "Nothing was written."
+NO_OUTPUT = "No output was written: run the same again."
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -89,8 +89,9 @@ def explained(kept: str, as_json: bool) -> Iterator[None]:
         else:
             terminated = isinstance(stop, _Terminated)
             word = "Terminated." if terminated else "Interrupted."
-            if kept == NOTHING_KEPT:  # the step that was stopped may know more
-                kept = " ".join([kept, *getattr(stop, "__notes__", [])])
+            if kept == NO_OUTPUT:  # the step that was stopped may know more
+                notes = getattr(stop, "__notes__", [])
+                kept = " ".join([kept, *map(in_options, notes)])
             text, code = kept, TERMINATED if terminated else INTERRUPTED
     else:
         return

@@ -13,7 +13,7 @@ from userlogfeat.cli.console import Result, print_line
 from userlogfeat.cli.errors import check_file
 
 
-@app.command(kept="Features beside the page of --output are kept: run the same again.")
+@app.command()
 def explore(
     source: Annotated[str, typer.Argument(metavar="TABLE|MODEL")],
     clips: Annotated[
@@ -101,6 +101,7 @@ def explore(
     The page is one file, which fetches nothing. It colours clips by label, artist, the
     classifier's answers and errors; a click plays a clip and lists the nearest ones.
     """
+    from userlogfeat._progress import resumable
     from userlogfeat.exploration.page import explore as write_page
     from userlogfeat.exploration.page import load_names, serve_explorer
 
@@ -111,6 +112,9 @@ def explore(
         if output is not None:
             check_file(output, overwrite)
         else:
+            stack.enter_context(
+                resumable("Features are kept beside a page alone: see --output.")
+            )
             features = stack.enter_context(tempfile.TemporaryDirectory())
         table = None
         if catalogue is not None:

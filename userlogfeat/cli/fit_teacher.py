@@ -80,6 +80,7 @@ def fit_teacher(
       rows = FeatureLookup("features", scale=False).transform(clips)
       CFRegressor.load("teacher").predict(rows)             factors, in Python
     """
+    from userlogfeat._files import fill_folder
     from userlogfeat.catalogue import read_catalogue
     from userlogfeat.estimators.cf_regressor import CFRegressor
     from userlogfeat.factor_files import (
@@ -144,17 +145,18 @@ def fit_teacher(
         teacher.refit(inputs, targets, groups=groups)
     default = f"{len(rows)} clips of {catalogue.name}, factors of {factors.name}"
     notes = fit.training_data(default, factors=known.made_by)
-    teacher.save(fit.output, training_data=notes)
-    write_side(
-        fit.output / ITEMS_OF_TEACHER,
-        ITEMS,
-        known.item_ids,
-        known.item_factors,
-        made_by=known.made_by,
-    )
-    if controls:
-        twins = {"items": table.items, "groups": groups, "n_draws": controls}
-        save_controls(fit.output, inputs, targets, **twins)
+    with fill_folder(fit.output) as folder:
+        teacher.save(folder, training_data=notes)
+        write_side(
+            folder / ITEMS_OF_TEACHER,
+            ITEMS,
+            known.item_ids,
+            known.item_factors,
+            made_by=known.made_by,
+        )
+        if controls:
+            twins = {"items": table.items, "groups": groups, "n_draws": controls}
+            save_controls(folder, inputs, targets, **twins)
     values = {"output": fit.output, "clips": len(rows)}
     text = f"{len(rows)} clips trained the teacher in {fit.output}"
     if hasattr(teacher, "alpha_"):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from userlogfeat._files import fill_folder
 from userlogfeat._spaces import in_space
 from userlogfeat.estimators._parameters import json_parameters
 from userlogfeat.factor_files import (
@@ -66,12 +67,11 @@ def write_embedding(
         DIGEST: cf.space_,
     }
     popularity = getattr(cf, "popularity_", None)
-    write_factors(
-        folder,
-        Factors(user_ids, users, item_ids, items, made_by, popularity=popularity),
-    )
-    if user_items is not None:
-        write_plays(folder, user_items, cf.space_)
+    factors = Factors(user_ids, users, item_ids, items, made_by, popularity=popularity)
+    with fill_folder(folder) as filled:
+        write_factors(filled, factors)
+        if user_items is not None:
+            write_plays(filled, user_items, cf.space_)
 
 
 def read_embedding(folder: Any, kind: type) -> Any:

@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_array
 
 from userlogfeat._check import check_audio, check_features
-from userlogfeat.encoders import encoder_identity, get_encoder
+from userlogfeat._digests import json_digest
+from userlogfeat._progress import resumable
+from userlogfeat.encoders import encoder_identity, encoder_key, get_encoder
 from userlogfeat.estimators._audio_transformer import AudioTransformer, network_context
+from userlogfeat.estimators._cache import CachedLayers
 from userlogfeat.estimators._designs import ClipDesign
 from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision
 from userlogfeat.estimators._head_choice import CANDIDATES, MIN_ARTISTS, choose_head
@@ -27,6 +35,7 @@ from userlogfeat.estimators._training import Trainer, check_groups, standardised
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
 from userlogfeat.networks.teacher import EncoderTeacher
+from userlogfeat.training.checkpoints import NO_CHECKPOINT
 from userlogfeat.training.heads import (
     estimate_briefly,
     estimate_factors,
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
 
 
 _LOG = logging.getLogger(__name__)
+ENCODED = "encoded"  # layer of clips as they are kept until the fit has ended
 
 
 class FactorHead:
@@ -65,16 +75,20 @@ class FactorHead:
         X, y, sample_weight, groups
             See ``CFRegressor.fit``.
         """
-        regressor = self.regressor
+        regressor, kept = self.regressor, None
         if regressor._reads_features:
             features = check_features(regressor, X, ensure_min_samples=2)
             squares = {}
         else:
             AudioTransformer.fit(regressor, X)
-            features, squares = self._encode(X)
+            if check_audio(X).kind == "paths" and regressor.checkpoint and not join():
+                kept = _KeptEncoding(self, check_audio(X).rows)
+            features, squares = self._encode(X, kept)
         y, weight = regressor._check_targets(features, y, sample_weight, groups)
         self._fit_head(features, y, weight, groups)
         squares["embedding"] = np.square(self._apply(features)).mean()
+        if kept is not None:
+            kept.remove()
         return squares
 
     def inputs(self, X: Any) -> np.ndarray:
@@ -187,20 +201,25 @@ class FactorHead:
                 'reads each clip once. Pass crop="middle" or "start".'
             )
 
-    def _encode(self, X):
-        """Input of the head (n_clips, n), and the mean square of every layer."""
-        regressor = self.regressor
+    def iter_encoded(self, rows: Any) -> Iterator[Any]:
+        """Yield clips with the input of the head, and a number for each layer."""
         sizes = self.load_network().encoder.layer_sizes
         names = (*sizes, "head_input")
+        for clip in self.regressor.iter_features(rows, layers=names):
+            squares = [np.square(clip.layers[name]).mean() for name in sizes]
+            encoded = np.concatenate([clip.layers["head_input"], squares])
+            yield replace(clip, layers={ENCODED: encoded})
 
-        def encode(rows):  # input of the head, then a column for each layer
-            encoded = []
-            for clip in regressor.iter_features(rows, layers=names):
-                squares = [np.square(clip.layers[name]).mean() for name in sizes]
-                encoded.append(np.concatenate([clip.layers["head_input"], squares]))
-            return np.stack(encoded)
+    def _encode(self, X, kept=None):
+        """Input of the head (n_clips, n), and the mean square of every layer."""
+        sizes = self.load_network().encoder.layer_sizes
+        rows = check_audio(X, self.regressor).rows
 
-        encoded = share_rows(check_audio(X, regressor).rows, encode)
+        def encode(rows):
+            return np.stack([clip.layers[ENCODED] for clip in self.iter_encoded(rows)])
+
+        with nullcontext() if kept else resumable(NO_CHECKPOINT):
+            encoded = share_rows(rows, encode if kept is None else kept.encode)
         if len(encoded) < 2:
             raise ValueError(
                 "Got n_samples = 1: a head is learned from two clips or more."
@@ -315,3 +334,53 @@ class FactorHead:
             head_pooling=regressor.head_pooling,
             precision=precision,
         ).to(device)
+
+
+class _KeptEncoding(CachedLayers):
+    """Encoded clips, in the folder of the checkpoint until the fit has ended.
+
+    Parameters
+    ----------
+    head : FactorHead
+    paths : list
+        Clips of the fit, which has a table of its own.
+    """
+
+    def __init__(self, head: FactorHead, paths: Any) -> None:
+        regressor = head.regressor
+        self.head, self.cache = head, regressor.checkpoint
+        network = head.load_network()
+        sizes = network.encoder.layer_sizes
+        n_inputs = sum(sizes[network.sources(n)[0]] for n in network.head_layers)
+        pooled = 2 if regressor.head_pooling == "meanstd" else 1
+        self._sizes = {ENCODED: pooled * n_inputs + len(sizes)}
+        settings = [
+            encoder_key(encoder_identity(network.encoder)),
+            network.head_layers,
+            network.precision,
+            *(regressor.head_pooling, regressor.duration),
+            *(regressor.crop, regressor.short),
+        ]
+        names = [str(path) for path in paths]
+        self.fingerprint = json_digest([settings, names])[:16]
+
+    def __repr__(self) -> str:
+        return repr(self.head.regressor)
+
+    def encode(self, paths: Any) -> np.ndarray:
+        """Encode files (n_clips, n), but those that are there."""
+        return self._from_cache(paths)[ENCODED]
+
+    def iter_features(self, paths: Any, *, layers: Any) -> Iterator[Any]:
+        """Encode files, one after the other."""
+        return self.head.iter_encoded(paths)
+
+    def remove(self) -> None:
+        """Delete the table, since the fit has ended."""
+        shutil.rmtree(Path(self.cache) / self.fingerprint, ignore_errors=True)
+
+    def _all_layer_sizes(self):
+        return self._sizes
+
+    def _layer_names(self):
+        return tuple(self._sizes)

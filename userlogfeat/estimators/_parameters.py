@@ -155,8 +155,9 @@ class TrainingParameters(ClipParameters):
         Precision of convolutions and matrix products, in training as well; ``"auto"``
         is bf16 on a GPU only.
     checkpoint : str, Path or None
-        Folder in which the state of the training is kept after every epoch. The same
-        `fit` continues from there after it was killed, and ends with the same weights.
+        Folder in which the state of the training is kept after every epoch, and what a
+        frozen encoder gives of each file. The same `fit` continues from there after it
+        was killed, and ends with the same weights.
     random_state : int, RandomState or None
         Seed of initial weights, batches, crops and validation clips.
     verbose : int

@@ -142,7 +142,7 @@ class EncoderTeacher(nn.Module):
         # An encoder may have an "embedding", too: without a head that is the one.
         heads = HEAD if self.head is not None else ("head_input",)
         wanted = [self.head_layers if name in heads else (name,) for name in layers]
-        sources = {name: self._sources(name) for name in chain(*wanted)}
+        sources = {name: self.sources(name) for name in chain(*wanted)}
         own_pooling = [name for name in layers if name not in heads]
         names = tuple(dict.fromkeys(chain(*sources.values())))
         poolings = {pooling} if own_pooling else set()
@@ -166,8 +166,8 @@ class EncoderTeacher(nn.Module):
             pooled[name] = values
         return pooled
 
-    def _sources(self, name):
-        """The layers of the encoder that a layer is the mean of."""
+    def sources(self, name: str) -> Sequence[str]:
+        """Return the layers of the encoder that a layer is the mean of."""
         if name != "mean" or name in self.encoder.layer_sizes:
             return (name,)
         return averaged_layers(self.encoder)

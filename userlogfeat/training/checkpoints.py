@@ -24,6 +24,9 @@ from userlogfeat._progress import progress_bar
 from userlogfeat._typing import PathLike
 from userlogfeat.training.processes import Processes, on_first
 
+NO_CHECKPOINT = (
+    "Nothing of the training is kept: pass checkpoint=FOLDER to go on next time."
+)
 _DIGEST_SIZE = 16  # bytes, at the beginning of a checkpoint
 
 

@@ -34,6 +34,7 @@ from userlogfeat.training.batches import (
     SharedBatch,
 )
 from userlogfeat.training.checkpoints import (
+    NO_CHECKPOINT,
     BestEpoch,
     Checkpoint,
     EpochBar,
@@ -169,7 +170,7 @@ def fit_network(
     words = "training on %s in %s: %d clips, and %d that validate"
     logger.info(words, device, precision, *counts)
     kept = resumable(
-        "Nothing of the training is kept: pass checkpoint=FOLDER to go on next time."
+        NO_CHECKPOINT
         if checkpoint is None
         else "Finished epochs are kept in the checkpoint: the same fit goes on."
     )
