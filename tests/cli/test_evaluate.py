@@ -1,6 +1,7 @@
 """`userlogfeat split` and `evaluate`: two tastes, with known places of the held-out."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -61,6 +62,23 @@ def test_a_low_score_has_an_exit_code(run, factors):
     options = ("--exclude", "before.csv")
     nothing = run("evaluate", "f", "test.csv", *options, code=cli.USAGE)
     assert "None of 3 held-out pairs can be ranked: 2 are of" in nothing.stderr
+
+
+@pytest.mark.parametrize("name", ["users.csv", "users.parquet"])
+def test_a_full_disk(run, factors, monkeypatch, name):
+    """Polars' errors have no errno: the exit code was 2, and half a file was left."""
+    logs("test.csv", [(0, 5), (1, 0)])
+
+    def fail(_frame, path, **_settings):
+        Path(path).write_text("user,au")
+        raise pl.exceptions.ComputeError("IO: No space left on device (os error 28)")
+
+    for method in ("write_csv", "write_parquet"):
+        monkeypatch.setattr(pl.DataFrame, method, fail)
+    done = run("evaluate", "f", "test.csv", "-o", name, code=cli.STOPPED)
+    message = "Error: No space left on device: the output could not be written.\n"
+    assert done.stderr == message
+    assert not Path(name).exists()
 
 
 def test_what_was_played_is_popular_and_not_ranked(run, factors):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ EXIT_CODES = {
 }
 NO_OUTPUT = "No output was written: run the same again."
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+# How polars and safetensors name the system's error, in exceptions of any class.
+_OS_ERROR = re.compile(r"([^:]*) \(os error (\d+)\)")
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
@@ -115,6 +118,9 @@ def _explanation(error):
 
     if isinstance(error, AudioError):
         return str(error), SOME_FAILED
+    found = _OS_ERROR.search(str(error))
+    if found and int(found[2]) in _NO_ROOM:
+        return f"{found[1].strip()}: the output could not be written.", STOPPED
     if isinstance(error, OSError):
         text = error.strerror or str(error)
         if error.filename is not None:

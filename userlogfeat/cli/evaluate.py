@@ -385,9 +385,12 @@ def _rows(scores: Any, baseline: Any) -> list[dict[str, Any]]:
 def _write_users(path, ids, scores):
     import polars as pl
 
+    from userlogfeat._files import replace_file
+
     frame = pl.DataFrame({"user": ids} | scores.per_user)
-    if path.suffix.lower() == ".parquet":
-        frame.write_parquet(path)
-    else:
-        separator = "," if path.suffix.lower() == ".csv" else "\t"
-        frame.write_csv(path, separator=separator)
+    with replace_file(path) as temporary:
+        if path.suffix.lower() == ".parquet":
+            frame.write_parquet(temporary)
+        else:
+            separator = "," if path.suffix.lower() == ".csv" else "\t"
+            frame.write_csv(temporary, separator=separator)

@@ -148,7 +148,7 @@ def explore(
 
 
 def _print_address(address):
-    print_line(f"{address}   (Ctrl-C ends it)")
+    print_line(f"{address}   (Ctrl-C ends it)", err=True)
 
 
 def _read_catalogue(path, clip, item, artist, label, split):

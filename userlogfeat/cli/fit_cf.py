@@ -9,7 +9,7 @@ import typer
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result, print_line
-from userlogfeat.cli.fitting import Fit
+from userlogfeat.cli.fitting import Fit, sizes_of
 
 # What --tune chooses from. The regularization goes with alpha.
 GRID = {"alpha": [1.0, 3.0, 10.0, 30.0], "n_factors": [10, 20, 40, 80]}
@@ -151,7 +151,7 @@ def fit_cf(
     kept = None if on_spark else plays
     cf.save(fit.output, training_data=data, notes={"logs": name}, user_items=kept)
     values |= {"n_factors": cf.n_factors, "alpha": cf.alpha_}
-    values |= {"regularization": cf.regularization_, "logs": str(plays)}
+    values |= {"regularization": cf.regularization_, **sizes_of(plays)}
     text += f"{plays} -> {cf.n_factors} factors each, in {fit.output}"
     return Result(values, text)
 

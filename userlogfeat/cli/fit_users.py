@@ -8,7 +8,7 @@ import typer
 from userlogfeat.cli import options as opt
 from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result
-from userlogfeat.cli.fitting import NetworkFit, best_epoch
+from userlogfeat.cli.fitting import NetworkFit, best_epoch, sizes_of
 
 DEFAULT_ATTRIBUTES = ("artist", "album")
 
@@ -131,7 +131,7 @@ def fit_users(
         write_factors(folder, factors)
         write_plays(folder, plays.user_items, digest)
     epochs, shown = best_epoch(tower.history_)
-    values = {"output": fit.output, "logs": str(plays), "size": embedded.shape[1]}
+    values = {"output": fit.output, "size": embedded.shape[1], **sizes_of(plays)}
     text = f"{plays} -> {embedded.shape[1]} numbers each, in {fit.output} ({shown})"
     return Result(values | epochs, text)
 

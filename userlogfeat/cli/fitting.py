@@ -131,6 +131,15 @@ def best_epoch(history: Sequence[dict[str, float]]) -> tuple[dict[str, Any], str
     return found, f"best of {len(losses)} epochs: {best}"
 
 
+def sizes_of(plays: Any) -> dict[str, int]:
+    """Return the numbers of users, items and pairs of logs, here or on Spark."""
+    if hasattr(plays, "n_users"):
+        shape = (plays.n_users, plays.n_items, plays.n_pairs)
+    else:
+        shape = (*plays.user_items.shape, plays.user_items.nnz)
+    return dict(zip(("users", "items", "pairs"), shape, strict=True))
+
+
 def _parse(text):
     """A number, True, None or a list, as Python writes them; else the text itself."""
     try:
