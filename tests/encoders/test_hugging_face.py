@@ -7,8 +7,10 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch._subclasses import FakeTensorMode
 
+from userlogfeat import EncoderEmbedder
 from userlogfeat.encoders import get_encoder
 from userlogfeat.encoders import hugging_face_speed as speed
 from userlogfeat.encoders.hugging_face import _load_network
@@ -196,6 +198,85 @@ def test_code_of_a_repository_does_not_run(names, tmp_path):
     (folder / "evil.py").write_text("raise SystemExit('it ran')")
     with pytest.raises(ValueError, match=r"only if asked for by name"):
         get_encoder(f"hf:{folder}")
+
+
+def changed_copy(name, folder, file="config.json", **settings):
+    """A copy of a model with other settings in one of its files."""
+    shutil.copytree(name.partition(":")[2], folder)
+    written = json.loads((folder / file).read_text()) | settings
+    (folder / file).write_text(json.dumps(written))
+    return f"hf:{folder}"
+
+
+def embed(name):
+    return EncoderEmbedder(name, sample_rate=RATE).transform([noise(0.5).numpy()])
+
+
+def test_weights_are_never_drawn(names, tmp_path):
+    """Tensors that the file lacked used to be random, anew in every process."""
+    more = changed_copy(names["hubert"], tmp_path / "more", num_hidden_layers=3)
+    with pytest.raises(ValueError, match=r"lack 16 of the tensors.*layers\.2"):
+        embed(more)
+    wider = changed_copy(names["hubert"], tmp_path / "wider", intermediate_size=17)
+    with pytest.raises(ValueError, match=r"or have them in another shape"):
+        embed(wider)
+    shutil.copytree(names["hubert"].partition(":")[2], tmp_path / "without")
+    file = tmp_path / "without" / "model.safetensors"
+    weights = load_file(file)
+    weights.pop("masked_spec_embed")  # of training alone
+    save_file({f"hubert.{name}": x for name, x in weights.items()}, file)
+    of_a_head = {**load_file(file), "lm_head.bias": torch.zeros(3)}
+    save_file(of_a_head, file, {"format": "pt"})
+    found = embed(f"hf:{tmp_path / 'without'}")
+    np.testing.assert_array_equal(found, embed(names["hubert"]))
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+@pytest.mark.parametrize(
+    ("file", "fact"),
+    [
+        ("config.json", "has no config.json that transformers can read"),
+        ("preprocessor_config.json", "has no preprocessor_config.json that"),
+        ("model.safetensors", "cannot load the model in"),
+    ],
+)
+def test_files_cut_short_are_named(names, tmp_path, file, fact, share):
+    shutil.copytree(names["hubert"].partition(":")[2], tmp_path / "cut")
+    path = tmp_path / "cut" / file
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=fact):
+        embed(f"hf:{tmp_path / 'cut'}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "settings", "fact"),
+    [
+        ("hubert", "preprocessor", {"sampling_rate": 0}, "sampling_rate=0, expected"),
+        ("hubert", "preprocessor", {"sampling_rate": None}, "sampling_rate=None"),
+        ("ast", "preprocessor", {"max_length": 99}, "max_length=99 beside a"),
+        ("ast", "preprocessor", {"num_mel_bins": 16}, "num_mel_bins=16 beside a"),
+        ("whisper", "preprocessor", {"feature_size": 8}, "feature_size=8 beside a"),
+        ("whisper", "preprocessor", {"chunk_length": 2}, "of a model that reads 100"),
+        ("clap", "preprocessor", {"feature_size": 8}, "they are of two models"),
+        ("hubert", "", {"model_type": "nothing"}, "no config.json that transformers"),
+        ("hubert", "", {"conv_stride": [5]}, "no config.json that transformers"),
+        ("hubert", "", {"model_type": "m", "auto_map": {"AutoConfig": "a.B"}}, "by na"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(
+    names, tmp_path, kind, file, settings, fact
+):
+    file = f"{file}_config.json".lstrip("_")
+    name = changed_copy(names[kind], tmp_path / "copy", file, **settings)
+    with pytest.raises(ValueError, match=fact):
+        get_encoder(name)
+
+
+def test_loading_prints_nothing(names, tmp_path, capfd):
+    """A bar and a report of transformers used to be there with `--quiet` as well."""
+    fewer = changed_copy(names["hubert"], tmp_path / "fewer", num_hidden_layers=1)
+    embed(fewer)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_pickles_are_not_read(names, tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CODE = "hf-code:"  # the prefix that lets a repository's own code run
+_UNUSED = {"masked_spec_embed"}  # weights that only training reads
 _LOADING = Lock()  # of the network: passes run side by side
 
 
@@ -189,7 +191,7 @@ def _digest(files: Any) -> str:
 
 def _load_config(folder, own_code):
     import_optional("transformers", extra="hf", purpose=f"The encoder in {folder}")
-    from transformers import AutoConfig, PretrainedConfig
+    from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
     if not (Path(folder) / "config.json").is_file():
         raise ValueError(
@@ -197,33 +199,42 @@ def _load_config(folder, own_code):
             "transformers wrote. A folder that an estimator's save wrote is for "
             "UserLogEmbedder(weights=FOLDER)."
         )
-    written = PretrainedConfig.get_config_dict(folder)[0]
-    if "AutoModel" in written.get("auto_map", {}) and not own_code:
-        from transformers import CONFIG_MAPPING
-
-        if written.get("model_type") not in CONFIG_MAPPING:
-            raise ValueError(
-                f"The model in {folder} needs code of its own repository, which runs "
-                "only if asked for by name. Read that code, then name the encoder "
-                "hf-code:owner/model@commit (or hf-code:FOLDER)."
-            )
-    return AutoConfig.from_pretrained(
-        folder, trust_remote_code=own_code, local_files_only=True
-    )
+    with _explained(f"{folder} has no config.json that transformers can read"):
+        written = PretrainedConfig.get_config_dict(folder)[0]
+        known = written.get("model_type") in CONFIG_MAPPING
+    if "auto_map" in written and not known and not own_code:
+        raise ValueError(
+            f"The model in {folder} needs code of its own repository, which runs "
+            "only if asked for by name. Read that code, then name the encoder "
+            "hf-code:owner/model@commit (or hf-code:FOLDER)."
+        )
+    with _explained(f"{folder} has no config.json that transformers can read"):
+        return AutoConfig.from_pretrained(
+            folder, trust_remote_code=own_code, local_files_only=True
+        )
 
 
 def _load_extractor(folder, own_code):
     from transformers import AutoFeatureExtractor
 
-    try:
+    fact = f"{folder} has no preprocessor_config.json that transformers can read"
+    with _explained(fact, " Write one: its extractor's save_pretrained(FOLDER)."):
         return AutoFeatureExtractor.from_pretrained(
             folder, trust_remote_code=own_code, local_files_only=True
         )
-    except (OSError, ValueError) as error:
+
+
+@contextmanager
+def _explained(fact, advice=" Was it cut short on its way? Fetch it again."):
+    """Turn what transformers and its parts raise about a folder into one error."""
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # of json, safetensors, huggingface_hub, ...
+        reason = (str(error).splitlines() or [""])[0]
         raise ValueError(
-            f"{folder} has no feature extractor that transformers can load "
-            f"({str(error).splitlines()[0]}), expected a preprocessor_config.json. "
-            "Write one: its extractor's save_pretrained(FOLDER)."
+            f"{fact} ({type(error).__name__}: {reason}).{advice}"
         ) from error
 
 
@@ -235,15 +246,47 @@ def _load_network(
     check_unchanged(files)
     from transformers import AutoModel
 
-    with torch.random.fork_rng(devices=[]):  # weights are drawn before they are read
-        network = AutoModel.from_pretrained(
+    with (
+        torch.random.fork_rng(devices=[]),  # weights are drawn before they are read
+        _without_report(),
+        _explained(f"transformers cannot load the model in {folder}"),
+    ):
+        network, found = AutoModel.from_pretrained(
             folder,
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=own_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # those are in `found`
+        )
+    others = [name for name, *_ in found["mismatched_keys"]]
+    missing = sorted({*found["missing_keys"], *others} - _UNUSED)
+    if missing:
+        raise ValueError(
+            f"The weights in {folder} lack {len(missing)} of the tensors that its "
+            f"config.json asks for, such as {missing[0]!r}, or have them in another "
+            "shape: they would be drawn at random, anew in every process. Fetch the "
+            "folder again, or save the model again: model.save_pretrained(FOLDER)."
         )
     return speed_up(network.eval(), device, precision).to(device)
+
+
+@contextmanager
+def _without_report():
+    """Let transformers print neither a bar nor what it did with each weight."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if bars:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _licence(folder):

@@ -50,7 +50,18 @@ class Family:
 
     def __init__(self, config: Any, extractor: Any) -> None:
         self.config, self.extractor = config, extractor
-        self.sample_rate = int(extractor.sampling_rate)
+        self.sample_rate = extractor.sampling_rate
+
+    def _check_extractor(self, **settings: int) -> None:
+        """Raise where a setting of the extractor is not what the model reads."""
+        for name, read in settings.items():
+            found = getattr(self.extractor, name, None)
+            if found != read:
+                raise ValueError(
+                    f"Got a preprocessor_config.json with {name}={found!r} beside a "
+                    f"config.json of a model that reads {read!r}: they are of two "
+                    "models. Take both files from one folder."
+                )
 
     def prepare(self, waveforms: list[Tensor]) -> tuple[Tensor, list[int]]:
         """Inputs of the network, and the samples of each waveform."""
@@ -133,6 +144,9 @@ class Spectrogram(Family):
 
     def __init__(self, config: Any, extractor: Any) -> None:
         super().__init__(config, extractor)
+        self._check_extractor(
+            max_length=config.max_length, num_mel_bins=config.num_mel_bins
+        )
         self.frame_samples = config.time_stride * self.HOP
         self.min_samples = self.FRAME
         n_samples = (config.max_length - 1) * self.HOP + self.FRAME
@@ -198,6 +212,9 @@ class Whisper(Family):
     def __init__(self, config: Any, extractor: Any) -> None:
         super().__init__(config, extractor)
         n_positions = config.max_source_positions
+        self._check_extractor(
+            nb_max_frames=2 * n_positions, feature_size=config.num_mel_bins
+        )
         self.longest = extractor.n_samples / self.sample_rate
         self.frame_samples = extractor.n_samples // n_positions
         self.layer_sizes = self._number_layers(config.d_model, config.encoder_layers)
@@ -222,6 +239,7 @@ class Clap(Family):
         super().__init__(config, extractor)
         self.longest = extractor.nb_max_samples / self.sample_rate
         audio = getattr(config, "audio_config", config)
+        self._check_extractor(feature_size=audio.num_mel_bins)
         self.n_stages = len(audio.depths)
         self.fused = bool(audio.enable_fusion)
         first = audio.patch_embeds_hidden_size
@@ -293,12 +311,19 @@ def find_family(config: Any, extractor: Any, name: str) -> Family:
         If no family here reads such models.
     """
     kind = getattr(config, "model_type", None)
-    if kind in FAMILIES:
-        return FAMILIES[kind](config, extractor)
-    if all(
+    family = FAMILIES.get(kind)
+    if family is None and all(
         hasattr(config, key) for key in ("conv_kernel", "conv_stride", "hidden_size")
     ):
-        return Waveforms(config, extractor)
+        family = Waveforms
+    if family is not None:
+        rate = getattr(extractor, "sampling_rate", None)
+        if not isinstance(rate, int) or rate < 1:
+            raise ValueError(
+                f"Got encoder={name!r}, whose preprocessor_config.json has "
+                f"sampling_rate={rate!r}, expected a whole number of Hz, such as 16000."
+            )
+        return family(config, extractor)
     raise ValueError(
         f"Got encoder={name!r}, a model of type {kind!r}, expected one that reads "
         f"waveforms as wav2vec 2.0 does, or one of {', '.join(FAMILIES)}. Wrap it in "
