@@ -32,6 +32,7 @@ OPTIONS = {
         ("min_users_per_item=5 leaves none.", "--min-users-per-item 5 leaves none."),
         ("Got max_epochs=0.", "Got --epochs 0."),
         ("Pass lr=0.1, or more.", "Pass --set lr=0.1, or more."),
+        ("Got user=('a', 'b').", "Got --user ('a', 'b')."),
         ("Pass overwrite=True.", "Pass --overwrite."),
         # What a command has no option for is no advice.
         ("No suffix. Pass separator=... if it is text.", "No suffix."),

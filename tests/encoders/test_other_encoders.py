@@ -1,15 +1,20 @@
 """Encoders of torchaudio, of ONNX files, and of objects of one's own."""
 
+import copy
+import os
 import pickle
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from userlogfeat import EncoderEmbedder
+from userlogfeat import AudioError, CFRegressor, EncoderEmbedder, extract
 from userlogfeat.encoders import get_encoder, windowed
+from userlogfeat.encoders.custom import digest_of
 
 RATE, FRAME = 8000, 80
 
@@ -120,12 +125,99 @@ def test_wrong_answers_of_an_object_are_named():
     with pytest.raises(TypeError, match=r"a call \(waveforms, lengths\)"):
         get_encoder(network)
 
-    def call(waveforms, lengths):
-        return {"a": torch.zeros(len(lengths), 3)}
 
-    call.sample_rate, call.layer_sizes = RATE, {"a": 3}
-    with pytest.raises(ValueError, match=r"gave shape \(1, 3\) for the layer 'a'"):
-        EncoderEmbedder(call).transform([ramp(1.0)])
+def frames(waveforms):
+    """Three columns of frames of 100 samples."""
+    return waveforms.unfold(1, 100, 100)[:, :, :3].contiguous()
+
+
+ANSWERS = {
+    "a row a clip": (lambda x: {"a": x[:, 0]}, r"gave torch.float32 of shape \(1, 3\)"),
+    "no frames": (lambda x: {"a": x[:, :0]}, r"shape \(1, 0, 3\).*1 frame or more"),
+    "another size": (lambda x: {"a": x[:, :, :2]}, r"shape \(1, 80, 2\)"),
+    "another batch": (lambda x: {"a": x.expand(2, -1, -1)}, r"shape \(2, 80, 3\)"),
+    "complex": (lambda x: {"a": x + 1j}, "complex64"),
+    "lists": (lambda x: {"a": x.tolist()}, "gave list for the layer 'a'"),
+    "another name": (lambda x: {"b": x}, r"gave dict of \['b'\], expected a dict"),
+    "a tensor": (lambda x: x, "gave Tensor, expected a dict"),
+    "NaN": (lambda x: {"a": x * torch.nan}, r"row 0 of X': 3 of 3 values of its layer"),
+    "infinity": (lambda x: {"a": x.clamp(min=0).log()}, "Is the clip silent"),
+}
+
+
+class Answer:
+    """An encoder whose answer is made of `frames`."""
+
+    sample_rate, layer_sizes, weights_hash = RATE, {"a": 3}, "1"
+
+    def __init__(self, answer=lambda x: {"a": x}, **attributes):
+        self.answer = answer
+        vars(self).update(attributes)
+
+    def __call__(self, waveforms, lengths):
+        return self.answer(frames(waveforms))
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_other_wrong_answers_are_named(kind):
+    answer, fact = ANSWERS[kind]
+    with pytest.raises(ValueError, match=fact):
+        EncoderEmbedder(Answer(answer)).transform([ramp(1.0)])
+
+
+@pytest.mark.parametrize("convert", [torch.Tensor.double, torch.Tensor.numpy])
+def test_answers_of_other_types_are_read(convert):
+    clip = ramp(1.0)
+    expected = EncoderEmbedder(Answer()).transform([clip])
+    answer = Answer(lambda x: {"a": convert(x)})
+    found = EncoderEmbedder(answer).transform([clip])
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "fact"),
+    [
+        ({"sample_rate": "16k"}, "Got encoder.sample_rate='16k', expected a positive"),
+        ({"sample_rate": 0}, "Got encoder.sample_rate=0"),
+        ({"min_samples": 0}, "Got encoder.min_samples=0"),
+        ({"frame_rate": 0}, "Got encoder.frame_rate=0"),
+        ({"window": -1}, "Got encoder.window=-1"),
+        (
+            {"layer_sizes": {}},
+            "layer_sizes={} of the encoder 'Answer', expected a dict",
+        ),
+        ({"layer_sizes": ["a"]}, "expected a dict from the name of each"),
+        ({"layer_sizes": {"a": "3"}}, "expected a dict from the name of each"),
+        ({"layer_sizes": {0: 3}}, "expected a dict from the name of each"),
+        ({"default_layer": "b"}, r"default_layer='b'.*'mean' or one of \['a'\]"),
+    ],
+)
+def test_wrong_attributes_of_an_object_are_named(attributes, fact):
+    with pytest.raises(ValueError, match=fact):
+        get_encoder(Answer(**attributes))
+
+
+def test_a_frame_rate_that_is_not_kept_is_named():
+    """Frames of windows would be joined at wrong places, or be lost."""
+    with pytest.raises(ValueError, match=r"gave 20 frames for .* 8 Hz promises about"):
+        EncoderEmbedder(Answer(frame_rate=8), window=0.25).transform([ramp(1.0)])
+
+
+def test_a_clip_whose_features_are_no_numbers_has_a_row(tmp_path):
+    """It used to have features, of NaN; one silent clip must not end a long run."""
+    clips, paths = [ramp(1.0), 0 * ramp(1.0)], [tmp_path / "a.wav", tmp_path / "b.wav"]
+    for path, clip in zip(paths, clips, strict=True):
+        soundfile.write(path, clip, RATE, subtype="FLOAT")
+    logarithm = Answer(lambda x: {"a": x.abs().sum(1, keepdim=True).log()})
+    embedder = EncoderEmbedder(logarithm)
+    summary = extract(paths, tmp_path / "table", embedder=embedder)
+    assert summary.n_done == 1
+    assert summary.failed == {"NonFiniteFeaturesError": 1}
+    with pytest.raises(AudioError, match=r"b.wav': 3 of 3 values of its layer 'a'"):
+        embedder.transform(paths)
+    with pytest.raises(AudioError, match=r"b.wav': 3 of 3 values"):
+        CFRegressor(encoder=logarithm).fit(paths, np.eye(2))
 
 
 def test_weights_of_an_object_are_hashed():
@@ -133,6 +225,51 @@ def test_weights_of_an_object_are_hashed():
     other.gain.data += 1
     hashes = [get_encoder(x).weights_hash for x in (a, b, other)]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+class Around:
+    """An object that is no torch module, around one."""
+
+    sample_rate, layer_sizes = RATE, {"a": 3}
+
+    def __init__(self, stride=100):
+        torch.manual_seed(0)
+        self.network = torch.nn.Conv1d(1, 3, 100, stride)
+        self.names = {"b", "a", "c"}
+
+    def __call__(self, waveforms, lengths):
+        return {"a": self.network(waveforms[:, None]).mT}
+
+
+def test_what_an_object_holds_is_hashed_alike_in_every_process():
+    """torch pickles equal modules in other bytes, so caches were never found again."""
+    first = get_encoder(Around()).weights_hash
+    assert get_encoder(copy.deepcopy(Around())).weights_hash == first
+    # A stride is no weight, but it decides the features.
+    assert get_encoder(Around(stride=50)).weights_hash != first
+    modules = [torch.nn.Conv1d(1, 3, 100, stride) for stride in (50, 100)]
+    modules[1].load_state_dict(modules[0].state_dict())
+    assert digest_of(modules[0]) != digest_of(modules[1])
+    program = f"import {__name__} as here; print(here.digest_of(here.Around()))"
+    path = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == first
+
+
+def test_an_object_without_a_digest_is_named():
+    class Local(Around):
+        pass
+
+    embedder = EncoderEmbedder(Local())
+    assert embedder.transform([ramp(1.0)]).shape == (1, 3)
+    with pytest.raises(ValueError, match=r"cannot be pickled.*give it weights_hash"):
+        _ = embedder.fingerprint
 
 
 @pytest.fixture
@@ -192,6 +329,44 @@ def test_an_onnx_file_with_metadata(onnx_file):
     onnx.helper.set_model_props(model, metadata | {"sample_rate": "4000"})
     onnx.save_model(model, str(onnx_file))
     assert get_encoder(f"onnx:{onnx_file}").sample_rate == 4000
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        ({"sample_rate": '"16k"'}, "Got encoder.sample_rate='16k'"),
+        ({"min_samples": "-1"}, "Got encoder.min_samples=-1"),
+        ({"layers": '{"nothing": 1}'}, r"have \['nothing'\], expected some of its"),
+        ({"layers": '{"level": 3}'}, r"of shape \(1, 100, 1\) for the layer 'level'"),
+        ((1, 8000), r"is tensor\(float\) of shape \[1, 8000\].*dynamic axes"),
+        (float, r"is tensor\(double\) of shape"),
+    ],
+)
+def test_onnx_files_of_odd_shapes_and_metadata(onnx_file, change, fact):
+    import onnx
+
+    model = onnx.load(str(onnx_file))
+    shown = model.graph.input[0].type.tensor_type
+    if change is float:
+        for part in (model.graph.input, model.graph.output):
+            for value in part:
+                value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    elif isinstance(change, tuple):
+        for dimension, n in zip(shown.shape.dim, change, strict=True):
+            dimension.dim_value = n
+    else:
+        metadata = {"sample_rate": "8000", "layers": '{"level": 1}', **change}
+        onnx.helper.set_model_props(model, metadata)
+    onnx.save_model(model, str(onnx_file))
+    encoder = f"onnx:{onnx_file}"
+    if not isinstance(change, dict):
+        from userlogfeat.encoders.onnx import OnnxEncoder
+
+        with pytest.raises(ValueError, match=fact):
+            OnnxEncoder(encoder, sample_rate=RATE)
+        return
+    with pytest.raises(ValueError, match=fact):
+        EncoderEmbedder(encoder).transform([ramp(1.0)])
 
 
 def test_bad_onnx_files(tmp_path):

@@ -1,6 +1,7 @@
 """`EncoderEmbedder`: the contract of embedders, for four families of models."""
 
 import pickle
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -10,7 +11,13 @@ import torch
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
-from userlogfeat import EncoderEmbedder, FeatureTable, MusicnnEmbedder, extract
+from userlogfeat import (
+    EncoderEmbedder,
+    FeatureTable,
+    MusicnnEmbedder,
+    UserLogEmbedder,
+    extract,
+)
 from userlogfeat.encoders import registry
 
 RATE, SECONDS, N_CLIPS = 16000, 1.4, 3
@@ -101,6 +108,18 @@ def test_layers(hubert, waveforms):
         transform(layer="layer_9")
 
 
+@pytest.mark.parametrize("layer", [1.0, True, b"layer_1", {"layer_0", "layer_1"}])
+def test_layers_have_an_order_and_names(hubert, waveforms, layer):
+    """Those of a set came in another order in every process."""
+    for embedder in (
+        EncoderEmbedder(hubert, layer=layer),
+        MusicnnEmbedder(layer=layer),
+        UserLogEmbedder(layer=layer),
+    ):
+        with pytest.raises(ValueError, match=r"expected the name of a layer, or a lis"):
+            embedder.transform(waveforms)
+
+
 def test_pooling(hubert, waveforms):
     frames = EncoderEmbedder(hubert, pooling=None, layer=1).transform(waveforms)
     assert [x.shape[1] for x in frames] == [8] * N_CLIPS
@@ -160,6 +179,21 @@ def test_musicnn_is_one_of_them():
     )
     with pytest.raises(ValueError, match=r"whose patches are of"):
         EncoderEmbedder("MSD_musicnn", window=5.0).transform(clips)
+
+
+def test_an_encoder_named_by_its_path_is_named(hubert, tmp_path):
+    folder = hubert.partition(":")[2]
+    for name in (folder, Path(folder)):
+        with pytest.raises(ValueError, match=f"is named as 'hf:{folder}'"):
+            EncoderEmbedder(name).fit([])
+    (tmp_path / "a.onnx").touch()
+    with pytest.raises(ValueError, match=r"is named as 'onnx:.*a.onnx'"):
+        EncoderEmbedder(str(tmp_path / "a.onnx")).fit([])
+    for name in ("hf", "onnx", "torchaudio"):
+        with pytest.raises(ValueError, match=f"encoder='{name}', expected one of"):
+            EncoderEmbedder(name).fit([])
+    with pytest.raises(ValueError, match="'' is no folder here"):
+        EncoderEmbedder("hf:").fit([])
 
 
 def test_an_unknown_encoder_is_named():

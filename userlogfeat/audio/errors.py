@@ -9,6 +9,8 @@ import os
 import shlex
 from typing import Any
 
+import numpy as np
+
 from userlogfeat.audio.formats import EXTRA, SIGNATURES, describe_formats
 
 # Codes of libsndfile, sndfile.h and src/common.h.
@@ -67,8 +69,35 @@ class NonFiniteAudioError(AudioError):
     """It has samples that are NaN, infinite or far beyond full scale, which is 1."""
 
 
+class NonFiniteFeaturesError(AudioError):
+    """Its features are NaN or infinite, in the model that was asked for them."""
+
+
 class TooLongAudioError(AudioError):
     """It holds more than is read at once."""
+
+
+def find_nonfinite(clip: Any, layers: dict[str, Any]) -> AudioError | None:
+    """Return the error of a clip with features that are no numbers, or None.
+
+    Parameters
+    ----------
+    clip : str, bytes, Path or int
+        Path, or row of X.
+    layers : dict of str to ndarray
+        Its features.
+    """
+    for name, values in layers.items():
+        n_bad = values.size - np.count_nonzero(np.isfinite(values))
+        if n_bad:
+            return NonFiniteFeaturesError(
+                f"row {clip} of X" if isinstance(clip, int) else os.fsdecode(clip),
+                f"{n_bad} of {values.size} values of its layer {name!r} are NaN or "
+                "infinite",
+                "Is the clip silent, and does the model take a logarithm or divide? Or "
+                "do its weights hold NaN? Drop the clip, or mend the model.",
+            )
+    return None
 
 
 def explain_system(name: str, error: OSError) -> AudioError:

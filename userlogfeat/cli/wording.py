@@ -12,7 +12,7 @@ from typing import Any
 
 _KEYWORD = re.compile(
     r"""(?<![\w./-])(?P<name>[a-z][a-z_]*)=(?!=)
-    (?P<value>'[^']*'|"[^"]*"|\.\.\.|[+-]?\w+(?:\.\w+)?)?""",
+    (?P<value>'[^']*'|"[^"]*"|\.\.\.|\([^()]*\)|[+-]?\w+(?:\.\w+)?)?""",
     re.VERBOSE,
 )
 _ADVICE = re.compile(r"\s*(?:Or pass|Pass|Leave out|Give|Set) [^.]*?\b[a-z_]+=[^ ]*")

@@ -7,16 +7,21 @@ know how to mask padding.
 
 from __future__ import annotations
 
-import hashlib
+import pickle
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from joblib.hashing import NumpyHasher
 
-from userlogfeat.encoders.windowed import WindowedEncoder, pad_windows
+from userlogfeat._check import check_positive
+from userlogfeat.encoders.windowed import WindowedEncoder, check_frames, pad_windows
 from userlogfeat.networks.bf16 import autocast_bf16
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_PLAIN = (bool, int, float, str, type(None))  # settings of a module
 
 
 class CustomEncoder(WindowedEncoder):
@@ -41,12 +46,17 @@ class CustomEncoder(WindowedEncoder):
         self.name = str(getattr(network, "name", type(network).__qualname__))
         self.revision = str(getattr(network, "revision", ""))
         self.license = str(getattr(network, "license", "not stated"))
-        self.sample_rate = int(network.sample_rate)
-        self.min_samples = int(getattr(network, "min_samples", 1))
-        self.layer_sizes = dict(network.layer_sizes)
+        self.sample_rate = network.sample_rate
+        self.min_samples = getattr(network, "min_samples", 1)
+        self.layer_sizes = network.layer_sizes
         self.default_layer = getattr(network, "default_layer", None)
+        self.frame_samples = None
+        self._check_attributes()
+        self.layer_sizes = {name: int(n) for name, n in network.layer_sizes.items()}
         rate = getattr(network, "frame_rate", None)
-        self.frame_samples = None if rate is None else round(self.sample_rate / rate)
+        if rate is not None:
+            check_positive(rate, "encoder.frame_rate")
+            self.frame_samples = round(self.sample_rate / rate)
         if rate is not None and self.frame_samples * rate != self.sample_rate:
             raise ValueError(
                 f"Got frame_rate={rate!r} Hz of {self.name!r}, expected one by which "
@@ -57,7 +67,7 @@ class CustomEncoder(WindowedEncoder):
 
     @property
     def weights_hash(self) -> str:
-        """Digest of the object's own, of its torch weights, or else of its pickle."""
+        """The object's own, or else a digest of what it holds: see `digest_of`."""
         own = getattr(self.network, "weights_hash", None)
         return str(own) if own is not None else digest_of(self.network)
 
@@ -68,33 +78,69 @@ class CustomEncoder(WindowedEncoder):
         bf16 = precision == "bf16"
         with autocast_bf16(self.network, waveforms.device, bf16):
             found = self.network(waveforms, lengths)
-        found = {name: self._check(found, name, len(lengths)) for name in layers}
-        found = {name: x.float() for name, x in found.items()}
+        found = {name: self._check(found, name, waveforms) for name in layers}
         return [{n: x[row] for n, x in found.items()} for row in range(len(lengths))]
 
-    def _check(self, found: Any, name: str, n_clips: int) -> Tensor:
-        x = found.get(name) if isinstance(found, dict) else None
-        size = self.layer_sizes[name]
-        if x is None or x.ndim != 3 or x.shape[::2] != (n_clips, size):
-            got = type(found).__name__ if x is None else f"shape {tuple(x.shape)}"
+    def _check(self, found: Any, name: str, waveforms: Tensor) -> Tensor:
+        if not isinstance(found, dict) or name not in found:
+            keys = f" of {list(found)}" if isinstance(found, dict) else ""
             raise ValueError(
-                f"The encoder {self.name!r} gave {got} for the layer {name!r}, "
-                "expected a dict with a tensor of shape "
-                f"({n_clips} clips, frames, {size}). A layer with one row a clip "
-                "needs an axis of one frame: x[:, None]."
+                f"The encoder {self.name!r} gave {type(found).__name__}{keys}, "
+                f"expected a dict with a tensor for the layer {name!r}, which its "
+                "layer_sizes has."
             )
-        return x
+        x = found[name]
+        x = torch.from_numpy(x) if isinstance(x, np.ndarray) else x
+        check_frames(self, x, name, waveforms)
+        return x.to(waveforms.device, torch.float32)
+
+
+class _Hasher(NumpyHasher):
+    """joblib's hash of an object, where torch pickles the same in other bytes."""
+
+    def save(self, obj: Any) -> None:
+        if isinstance(obj, torch.Tensor):
+            flat = obj.detach().cpu().contiguous().reshape(-1)
+            obj = (str(obj.dtype), tuple(obj.shape), flat.view(torch.uint8).numpy())
+        elif isinstance(obj, torch.nn.Module):
+            parts = [
+                (name, type(part).__qualname__, _settings(part))
+                for name, part in obj.named_modules()
+            ]
+            obj = (parts, dict(obj.state_dict()))
+        super().save(obj)
+
+
+def _settings(module):
+    """Numbers and texts that a module keeps beside its weights, such as a stride."""
+    plain = {name: x for name, x in vars(module).items() if name[0] != "_"}
+    plain.pop("training", None)
+    return {
+        name: x
+        for name, x in plain.items()
+        if isinstance(x, _PLAIN)
+        or (isinstance(x, tuple) and all(isinstance(part, _PLAIN) for part in x))
+    }
 
 
 def digest_of(network: Any) -> str:
-    """Digest of the weights of a torch module, or of the pickle of another object."""
-    if not hasattr(network, "state_dict"):
-        import joblib
+    """Digest of the weights and the settings of an object, equal in every process.
 
-        return joblib.hash(network, hash_name="sha1")
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    Of a torch module those are its weights and the numbers and texts among its
+    attributes, and its parts'; of another object all that it holds.
+
+    Raises
+    ------
+    ValueError
+        If the object cannot be pickled.
+    """
+    try:
+        return _Hasher(hash_name="sha1").hash(network)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"The encoder {type(network).__qualname__!r} cannot be pickled "
+            f"({str(error.args[0]).splitlines()[0]}), so what it holds has no digest "
+            "that caches and saved models know it by. Define its class at the top of a "
+            "module, without lambdas, or give it weights_hash: a text that is another "
+            "one when its weights are."
+        ) from error

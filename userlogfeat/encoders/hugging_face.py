@@ -126,7 +126,7 @@ def _find(name: str) -> tuple[str, str, str]:
     """Folder and revision of a model, and its name with the folder's whole path."""
     prefix, _, place = name.partition(":")
     folder = Path(place).expanduser()
-    if folder.is_dir():
+    if place and folder.is_dir():
         folder = folder.resolve()
         return str(folder), "", f"{prefix}:{folder}"
     match = _HUB.fullmatch(place)

@@ -16,7 +16,7 @@ import torch
 from userlogfeat._optional import import_optional
 from userlogfeat._stamps import check_unchanged, sha256, stamped
 from userlogfeat._threads import n_cores
-from userlogfeat.encoders.windowed import WindowedEncoder, pad_windows
+from userlogfeat.encoders.windowed import WindowedEncoder, check_frames, pad_windows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,15 +73,18 @@ class OnnxEncoder(WindowedEncoder):
         self._file = stamped([path])
         session = _load_session(self._file)
         metadata = _metadata(session)
-        self.sample_rate = sample_rate or metadata.get("sample_rate")
-        if not self.sample_rate:
+        self.sample_rate = (
+            metadata.get("sample_rate") if sample_rate is None else sample_rate
+        )
+        if self.sample_rate is None:
             raise ValueError(
                 f"Got encoder={name!r}, whose metadata have no sample_rate. Pass "
                 f"OnnxEncoder({name!r}, sample_rate=...) of "
                 "userlogfeat.encoders.onnx, with the rate it was trained at, in Hz."
             )
         self.input = _find_input(session, input, name)
-        self.min_samples = int(min_samples or metadata.get("min_samples") or 1)
+        stated = metadata.get("min_samples") or 1
+        self.min_samples = stated if min_samples is None else min_samples
         self.license = str(metadata.get("licence", "not stated"))
         self.layer_sizes = _layer_sizes(session, metadata, name)
         self.frame_samples = frame_samples
@@ -105,15 +108,16 @@ class OnnxEncoder(WindowedEncoder):
         inputs, _ = pad_windows(waveforms)  # of one length
         found = session.run(list(layers), {self.input: inputs.cpu().numpy()})
         frames = {
-            name: _with_frames(torch.from_numpy(x), inputs.device)
+            name: self._with_frames(torch.from_numpy(x), name, inputs)
             for name, x in zip(layers, found, strict=True)
         }
         return [{n: x[row] for n, x in frames.items()} for row in range(len(inputs))]
 
-
-def _with_frames(x: Tensor, device: torch.device) -> Tensor:
-    """A layer (clips, frames, size); of one with a row a clip, a frame each."""
-    return (x[:, None] if x.ndim == 2 else x).float().to(device)
+    def _with_frames(self, x: Tensor, layer: str, inputs: Tensor) -> Tensor:
+        """A layer (clips, frames, size); of one with a row a clip, a frame each."""
+        x = x[:, None] if x.ndim == 2 else x
+        check_frames(self, x, layer, inputs)
+        return x.float().to(inputs.device)
 
 
 def _make(name, settings):
@@ -168,20 +172,28 @@ def _find_input(session, wanted, name):
             f"{wanted!r}, of waveforms (clips, samples). A model of features or "
             "spectrograms is no encoder of audio."
         )
-    shape = next(x.shape for x in session.get_inputs())
-    if len(shape) != 2:
+    kind, shape = next((x.type, x.shape) for x in session.get_inputs())
+    fixed = any(isinstance(n, int) for n in shape)
+    if len(shape) != 2 or fixed or kind != "tensor(float)":
         raise ValueError(
-            f"Got encoder={name!r}, whose input {wanted!r} has {len(shape)} axes, "
-            "expected waveforms (clips, samples)."
+            f"Got encoder={name!r}, whose input {wanted!r} is {kind} of shape {shape}, "
+            "expected tensor(float) of shape ['clips', 'samples']: waveforms, any "
+            "number of them, and of any length. Export it with dynamic axes."
         )
     return wanted
 
 
 def _layer_sizes(session, metadata, name):
     stated = metadata.get("layers")
+    sizes = {x.name: (x.shape or [None])[-1] for x in session.get_outputs()}
     if isinstance(stated, dict):
-        return {layer: int(size) for layer, size in stated.items()}
-    sizes = {x.name: x.shape[-1] for x in session.get_outputs()}
+        others = [layer for layer in stated if layer not in sizes]
+        if others:
+            raise ValueError(
+                f"Got encoder={name!r}, whose metadata 'layers' have {others}, "
+                f"expected some of its outputs: {list(sizes)}."
+            )
+        return stated
     unknown = [layer for layer, size in sizes.items() if not isinstance(size, int)]
     if unknown:
         raise ValueError(

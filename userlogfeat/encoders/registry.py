@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -100,6 +101,8 @@ def get_encoder(encoder: Any, **settings: Any) -> Encoder:
     >>> encoder.sample_rate, encoder.layer_sizes["max_pool"]
     (16000, 753)
     """
+    if isinstance(encoder, os.PathLike):
+        encoder = os.fspath(encoder)  # for the message
     if not isinstance(encoder, str):
         if _is_plain_callable(encoder):
             return _define(CUSTOM)(encoder, **settings)
@@ -136,7 +139,7 @@ def _prefix(name):
 
 
 def _find(name):
-    names = (name, _prefix(name))
+    names = (name, _prefix(name)) if ":" in name else (name,)
     for known in names:
         if known in FACTORIES:
             return FACTORIES[known]
@@ -144,7 +147,12 @@ def _find(name):
     for known in names:
         if known in points:
             return points[known]
-    hint = f" A model of the hub is 'hf:{name}'." if "/" in name else ""
+    hint = ""
+    if Path(name).expanduser().exists() and name:
+        prefix = "onnx" if Path(name).is_file() else "hf"
+        hint = f" What is there is named as '{prefix}:{name}'."
+    elif name.count("/") == 1:
+        hint = f" A model of the hub is 'hf:{name}'."
     raise ValueError(
         f"Got encoder={name!r}, expected one of {', '.join(list_encoders())}, or an "
         f"encoder object.{hint} An encoder of another package is known once its module "

@@ -9,8 +9,9 @@ frames as if the clip had been encoded in one piece. Nothing is drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -69,6 +70,7 @@ class WindowedEncoder:
     name: str
     sample_rate: int
     min_samples: int
+    layer_sizes: dict[str, int]
     frame_samples: int | None  # from one frame to the next; None: one row a window
     window: float | None
     hop: float | None
@@ -161,9 +163,34 @@ class WindowedEncoder:
         """Frames per second."""
         return self.frame_samples and self.sample_rate / self.frame_samples
 
+    def _check_attributes(self) -> None:
+        """Raise where what describes the encoder cannot be."""
+        for name in ("sample_rate", "min_samples", "frame_samples"):
+            value = getattr(self, name)
+            if name != "frame_samples" or value is not None:
+                check_positive(value, f"encoder.{name}", integer=True)
+        sizes = self.layer_sizes
+        if not isinstance(sizes, Mapping) or not sizes:
+            sizes = {None: 0}
+        for name, size in sizes.items():
+            if not (isinstance(name, str) and isinstance(size, Integral) and size > 0):
+                raise ValueError(
+                    f"Got layer_sizes={self.layer_sizes!r} of the encoder "
+                    f"{self.name!r}, expected a dict from the name of each of its "
+                    "layers to its columns, such as {'layer_1': 768}."
+                )
+        default = getattr(self, "default_layer", None)
+        if default not in (None, "mean", *sizes):
+            raise ValueError(
+                f"Got default_layer={default!r} of the encoder {self.name!r}, expected "
+                f"'mean' or one of {list(sizes)}."
+            )
+
     def _set_windows(self, window: Any, hop: Any, default: float | None) -> None:
         """Check `window` and `hop` (s), and set them; None is the default."""
-        for value, name in ((window, "window"), (hop, "hop")):
+        self._check_attributes()
+        settings = {"window": window, "hop": hop, "encoder.window": default}
+        for name, value in settings.items():
             if value is not None:
                 check_positive(value, name)
         self.window = default if window is None else float(window)
@@ -178,7 +205,7 @@ class WindowedEncoder:
         least = self.min_samples + (self.frame_samples or 1)
         if self.window * self.sample_rate < least:
             raise ValueError(
-                f"Got window={window!r} s, expected at least "
+                f"Got window={self.window:g} s, expected at least "
                 f"{least / self.sample_rate:g} s: the encoder {self.name!r} "
                 "has nothing to give for less."
             )
@@ -269,6 +296,46 @@ class WindowedEncoder:
     def _cost(self, n_samples: int) -> int:
         """Samples that the network reads for a window of so many."""
         return n_samples
+
+
+def check_frames(
+    encoder: WindowedEncoder, x: Any, layer: str, waveforms: Tensor
+) -> None:
+    """Raise unless an object or a file gave what it promised.
+
+    Parameters
+    ----------
+    encoder : WindowedEncoder
+    x : Tensor
+        Its frames (clips, frames, size); anything else is refused.
+    layer : str
+        Which layer they are said to be.
+    waveforms : Tensor (n_clips, n_samples)
+        Its input, of one length.
+    """
+    n_clips, n_samples = waveforms.shape
+    size = encoder.layer_sizes[layer]
+    shape = tuple(x.shape) if isinstance(x, torch.Tensor) else None
+    fits = shape and len(shape) == 3 and shape[::2] == (n_clips, size) and shape[1] > 0
+    if not fits or x.is_complex():
+        got = type(x).__name__ if shape is None else f"{x.dtype} of shape {shape}"
+        raise ValueError(
+            f"The encoder {encoder.name!r} gave {got} for the layer {layer!r}, "
+            f"expected real numbers of shape ({n_clips} clips, 1 frame or more, "
+            f"{size} columns) for clips of {n_samples} samples. A layer with one row a "
+            "clip needs an axis of one frame: x[:, None]. If it needs longer clips, "
+            "min_samples says so."
+        )
+    if encoder.frame_samples is None or encoder.window is None:
+        return
+    expected = 1 + max(0, n_samples - encoder.min_samples) / encoder.frame_samples
+    if abs(shape[1] - expected) > 3 + expected / 2:
+        raise ValueError(
+            f"The encoder {encoder.name!r} gave {shape[1]} frames for clips of "
+            f"{n_samples} samples, but its frame rate of {encoder.frame_rate:g} Hz "
+            f"promises about {expected:.0f}: windows could not be joined. Correct it, "
+            "or leave it out."
+        )
 
 
 def pad_windows(waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

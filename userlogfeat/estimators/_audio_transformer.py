@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from math import nan
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from userlogfeat._check import check_audio, check_choice, check_positive
 from userlogfeat._progress import progress_bar
 from userlogfeat._threads import limit_torch, n_decoders
 from userlogfeat._typing import Audio
+from userlogfeat.audio.errors import find_nonfinite
 from userlogfeat.audio.waveforms import check_rate, check_sound
 from userlogfeat.estimators._clip_reader import ClipFeatures, ClipReader
 from userlogfeat.estimators._devices import (
@@ -104,8 +106,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         AudioError
-            Where a file cannot be read. To keep the rest of a large collection, use
-            :func:`userlogfeat.extract`, which gives such files a row that says so.
+            Where a file cannot be read, or a clip's features are NaN or infinite. To
+            keep the rest of a large collection, use :func:`userlogfeat.extract`, which
+            gives such files a row that says so.
         ModuleNotFoundError
             Where what an encoder needs is not installed; the message has the command.
         """
@@ -172,9 +175,9 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
             seconds += 0.0 if np.isnan(entry.seconds) else entry.seconds
             most = MAX_BATCH_SECONDS / (2 if memory.halved else 1)
             if len(batch) >= memory.batch_size or seconds >= most:
-                yield from self._embed_batch(network, layers, batch, memory)
+                yield from self._embed_batch(network, layers, batch, memory, on_error)
                 batch, seconds = [], 0.0
-        yield from self._embed_batch(network, layers, batch, memory)
+        yield from self._embed_batch(network, layers, batch, memory, on_error)
 
     def _log_decisions(self, clips):
         decided = [self._device_name()]
@@ -284,13 +287,21 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         """Which part of a clip that is longer than that."""
         return "middle" if self.crop == "random" else self.crop
 
-    def _embed_batch(self, network, names, batch, memory):
+    def _embed_batch(self, network, names, batch, memory, on_error):
         inputs = [entry.layers["input"] for entry in batch if entry.error is None]
         embed = partial(self._embed_inputs, network, names)
         embedded = chain.from_iterable(memory.run(embed, inputs) if inputs else ())
         for n_left, entry in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
-            layers = next(embedded) if entry.error is None else None
-            yield replace(entry, layers=layers, more=n_left > 0)
+            if entry.error is None:
+                layers = next(embedded)
+                error = find_nonfinite(entry.clip, layers)
+                if error is None:
+                    entry = replace(entry, layers=layers)
+                elif on_error == "raise":
+                    raise error
+                else:
+                    entry = ClipFeatures(entry.index, entry.clip, nan, None, error)
+            yield replace(entry, more=n_left > 0)
 
     def _embed_inputs(self, network, names, inputs):
         """Layers of clips, as a list of dict of str to ndarray."""
@@ -311,7 +322,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         return network(clips, layers=layers)
 
     def _layer_names(self):
-        return (self.layer,) if isinstance(self.layer, str) else tuple(self.layer)
+        return layers_of(self.layer)
 
     def _check_layers(self, layer_sizes):
         """Raise where `layer` asks for what the network does not have."""
@@ -351,6 +362,17 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def layers_of(layer, kinds=(str,)):
+    """Layers that a parameter names, one or several, as a tuple."""
+    layers = layer if isinstance(layer, list | tuple | np.ndarray) else (layer,)
+    if any(isinstance(x, bool) or not isinstance(x, kinds) for x in layers):
+        raise ValueError(
+            f"Got layer={layer!r}, expected the name of a layer, or a list or tuple of "
+            "several."
+        )
+    return tuple(layers)
 
 
 def name_of(model):

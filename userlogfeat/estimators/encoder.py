@@ -19,7 +19,7 @@ from userlogfeat.encoders import (
     encoder_key,
     get_encoder,
 )
-from userlogfeat.estimators._audio_transformer import network_context
+from userlogfeat.estimators._audio_transformer import layers_of, network_context
 from userlogfeat.estimators._cache import CachedLayers
 from userlogfeat.estimators._devices import resolve_precision
 from userlogfeat.estimators._parameters import ClipParameters, estimator
@@ -173,8 +173,8 @@ class EncoderEmbedder(CachedLayers, ClipParameters, PooledEncoder):
         layer = default_layer(encoder) if self.layer is None else self.layer
         if isinstance(layer, str) and layer == "all" and "all" not in known:
             return tuple(known)
-        single = isinstance(layer, str | Integral)
-        return tuple(self._layer_name(x, known) for x in ([layer] if single else layer))
+        layers = layers_of(layer, (str, Integral))
+        return tuple(self._layer_name(x, known) for x in layers)
 
     def _layer_name(self, layer, known):
         if not isinstance(layer, Integral):
