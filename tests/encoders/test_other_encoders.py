@@ -12,11 +12,18 @@ import pytest
 import soundfile
 import torch
 
-from userlogfeat import AudioError, CFRegressor, EncoderEmbedder, extract
-from userlogfeat.encoders import get_encoder, windowed
+from userlogfeat import (
+    AudioError,
+    CFRegressor,
+    EncoderEmbedder,
+    UserLogEmbedder,
+    extract,
+)
+from userlogfeat.encoders import get_encoder, register_encoder, windowed
 from userlogfeat.encoders.custom import digest_of
 
 RATE, FRAME = 8000, 80
+DATA = {"description": "planted", "licence": "none", "non_commercial": False}
 
 
 class Levels(torch.nn.Module):
@@ -260,6 +267,28 @@ def test_what_an_object_holds_is_hashed_alike_in_every_process():
         check=True,
     )
     assert done.stdout.strip() == first
+
+
+def test_a_model_on_an_object_is_found_again_once_that_is_registered(
+    onnx_file, tmp_path, monkeypatch
+):
+    """By a factory of the name alone; a file without metadata has its settings."""
+    from userlogfeat.encoders import registry
+    from userlogfeat.encoders.onnx import OnnxEncoder
+
+    monkeypatch.setattr(registry, "FACTORIES", registry.FACTORIES.copy())
+    clips = [ramp(seconds) for seconds in (0.5, 1.0, 1.5, 2.0)]
+    for number, encoder in enumerate(
+        (Around(), OnnxEncoder(f"onnx:{onnx_file}", sample_rate=RATE))
+    ):
+        teacher = CFRegressor(encoder=encoder, alphas=(1.0,), random_state=0)
+        expected = teacher.fit(clips, np.eye(4)).predict(clips)
+        folder = tmp_path / str(number)
+        teacher.save(folder, training_data=DATA)
+        register_encoder("Around", lambda name: get_encoder(Around()))
+        for again in (CFRegressor.load(folder), UserLogEmbedder(folder, scale=False)):
+            again.set_params(layer="embedding")
+            np.testing.assert_allclose(again.transform(clips), expected, rtol=1e-5)
 
 
 def test_an_object_without_a_digest_is_named():

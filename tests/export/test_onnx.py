@@ -337,6 +337,15 @@ def test_what_cannot_be_exported(tmp_path):
         export_onnx(saved, tmp_path)
 
 
+def test_an_encoder_of_others_cannot_be_exported(tiny_models, tmp_path):
+    """The message used to be about spectrograms that nobody had passed."""
+    teacher = CFRegressor(encoder=tiny_models.names["hubert"], alphas=(1.0,))
+    teacher.fit(X, RNG.normal(size=(8, 3))).save(tmp_path / "m", training_data=DATA)
+    with pytest.raises(ValueError, match=r"The encoder 'hf:.*has no ONNX form here"):
+        export_onnx(tmp_path / "m", tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
+
+
 def test_foreign_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="userlogfeat export MODEL"):
         OnnxEmbedder(tmp_path / "none.onnx").fit(X)

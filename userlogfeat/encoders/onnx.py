@@ -96,7 +96,8 @@ class OnnxEncoder(WindowedEncoder):
     @property
     def settings(self) -> dict[str, Any]:
         """Settings that make it again, beside the name."""
-        return {**self._given, **super().settings}
+        given = {name: x for name, x in self._given.items() if x is not None}
+        return {**given, **super().settings}
 
     @property
     def weights_hash(self) -> str:

@@ -81,7 +81,8 @@ class WindowedEncoder:
     @property
     def settings(self) -> dict[str, Any]:
         """Settings that make it again, beside the name."""
-        return {"window": self.window, "hop": self.hop}
+        chosen = {"window": self.window, "hop": self.hop}
+        return {name: value for name, value in chosen.items() if value is not None}
 
     def encode(
         self,

@@ -50,14 +50,14 @@ def resolve_precision(precision, device):
 
     Warns of bf16 on a processor that takes longer for it.
     """
-    from userlogfeat.networks.bf16 import warn_where_slow
-
     if precision == "fp32":
         return precision
     kind = resolve_device(device).type
     if precision == "auto":
         return "bf16" if kind == "cuda" else "fp32"
     if kind == "cpu":
+        from userlogfeat.networks.bf16 import warn_where_slow  # needs torch
+
         warn_where_slow()
     return precision
 

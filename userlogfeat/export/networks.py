@@ -31,7 +31,20 @@ SHORTEST = np.float32(1e-12)  # length by which torch's normalize divides at lea
 
 
 def input_of(network: nn.Module) -> tuple[str, list[int | str]]:
-    """Return name and shape of what a network reads; lengths that vary have names."""
+    """Return name and shape of what a network reads; lengths that vary have names.
+
+    Raises
+    ------
+    ValueError
+        If the network is on an encoder that has no ONNX form.
+    """
+    encoder = getattr(network, "encoder", None)
+    if encoder is not None and not isinstance(encoder, MusicnnEncoder):
+        raise ValueError(
+            f"The encoder {encoder.name!r} has no ONNX form here, so models that use "
+            "it cannot be exported. Those of the musicnn package can, and encoders "
+            'that are ONNX files already are read by EncoderEmbedder("onnx:FILE").'
+        )
     if isinstance(network, FeatureTeacher):
         return "features", ["clips", network.head[0].in_features]
     if network.front_end is None:
@@ -102,13 +115,7 @@ def _feature_layers(graph, features, teacher):
 
 
 def _encoder_layers(graph, waveforms, teacher):
-    encoder = teacher.encoder
-    if not isinstance(encoder, MusicnnEncoder):
-        raise ValueError(
-            f"The encoder {encoder.name!r} has no ONNX form here, so models that use "
-            "it cannot be exported. Those of the musicnn package can."
-        )
-    rows = encode_patches(graph, waveforms, encoder)
+    rows = encode_patches(graph, waveforms, teacher.encoder)
     layers = {name: pool(graph, value, "mean") for name, value in rows.items()}
     if teacher.head is not None:
         pooled = [

@@ -80,7 +80,7 @@ def encoder_of(spec: dict[str, Any]) -> Encoder | None:
     try:
         encoder = get_encoder(saved["name"], **saved["settings"])
         found = encoder_identity(encoder)
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         moved = (
             " If its files have moved, say so: userlogfeat.weights.set_encoder("
             f"MODEL_FOLDER, {saved['name'].partition(':')[0] + ':NEW_PLACE'!r})."
@@ -116,9 +116,11 @@ def encoder_parameter(spec: dict[str, Any]) -> str | Encoder | None:
     encoder = encoder_of(spec)
     if encoder is None:
         return None
-    by_name = get_encoder(encoder.name)
-    same = encoder_identity(by_name) == encoder_identity(encoder)
-    return encoder.name if same else encoder
+    try:
+        by_name = encoder_identity(get_encoder(encoder.name))
+    except (ValueError, TypeError):  # it needs settings
+        return encoder
+    return encoder.name if by_name == encoder_identity(encoder) else encoder
 
 
 def _build_encoder(spec, front_end, device, precision):
