@@ -148,7 +148,7 @@ def embed_once(name, tags, frames, arm, seed):
 def embed_patches(paths, name):
     """Patches of clips by musicnn, max_pool and tags; kept in files of CHUNK clips.
 
-    A feature table has one row a clip; a clip has many patches.
+    A feature table has one row per clip; a clip has many patches.
 
     Returns
     -------

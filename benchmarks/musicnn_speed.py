@@ -35,7 +35,7 @@ ROUNDS = 4  # the original's clips are cut into so many parts, ours run between 
 BATCH = 16  # clips, of MusicnnEmbedder
 PRECISIONS = ("fp32", "bf16")
 
-# Runs in the original's environment: a path a line in, seconds a line out. The original
+# Runs in the original's environment: one path per line in, one line of seconds out. It
 # rounds mel values to half precision and multiplies them by 10,000 there, which gives
 # infinity for loud clips under today's numpy; here they are brought back to float32
 # after rounding, as numpy did when the networks were trained.

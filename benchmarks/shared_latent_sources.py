@@ -34,7 +34,7 @@ class Source:
     """Clips of one data set, and their labels.
 
     `X` is a list of (bands, frames), or with ``frames=False`` an array of features; `y`
-    has one label a clip, or a list of tags; `ids` identifies clips that are in two
+    has one label per clip, or a list of tags; `ids` identifies clips that are in two
     sets.
     """
 

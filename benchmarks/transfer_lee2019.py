@@ -137,7 +137,7 @@ def report(name, frame, task, n_folds=None):
 
 
 def draw(name, summary, task):
-    """Accuracy by number of labels, one line an arm; the path from here."""
+    """Accuracy by number of labels, one line per arm; the path from here."""
     display = TransferDisplay.from_comparison(summary, x="n_labels")
     display.figure_.suptitle(task.title, fontsize="medium", y=1.05)
     FIGURES.mkdir(exist_ok=True)

@@ -250,7 +250,7 @@ def test_what_is_read_at_once_is_a_file_and_not_too_long(tmp_path):
         read_whole(tmp_path / "a", max_bytes=4)
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero"):
-        with pytest.raises(ValueError, match="no regular file, but a pipe"):
+        with pytest.raises(ValueError, match="not a regular file, but a pipe"):
             read_whole(path)
 
 

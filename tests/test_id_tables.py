@@ -1,4 +1,4 @@
-"""Tables with one row an id, in the order of the logs."""
+"""Tables with one row per id, in the order of the logs."""
 
 import polars as pl
 import pytest

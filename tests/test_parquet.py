@@ -85,7 +85,7 @@ def test_text_that_is_no_utf8(tmp_path):
 
 def test_pipes_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match="no regular file"):
+    with pytest.raises(ValueError, match="not a regular file"):
         read_parquet(tmp_path / "a.parquet")
 
 

@@ -38,7 +38,7 @@ exploration        a page on which clips are seen, played and compared
 mirex              MIREX train/test submissions: the four calls, the folder to hand
                    in, the organisers' side
 inspection         says what a table, a model or a folder of factors is
-cli                the ``userlogfeat`` command, a file a command
+cli                the ``userlogfeat`` command, a file per command
 =================  ==================================================================
 
 A package says in its first lines what its files are.

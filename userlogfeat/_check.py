@@ -50,7 +50,7 @@ def check_audio(X, estimator=None, *, reset=False):
     ----------
     X : array-like
         Paths (list, 1-D array or series of str, bytes or Path), waveforms (2-D float
-        array, one clip a row, or a list of 1-D arrays of any lengths) or log-mel
+        array, one clip per row, or a list of 1-D arrays of any lengths) or log-mel
         spectrograms (3-D float array: clips, bands, frames).
     estimator : estimator, optional
         Where given, 2-D and 3-D arrays set (`reset`) or must match its

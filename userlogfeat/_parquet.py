@@ -53,7 +53,7 @@ def open_parquet(path, *, at_most=float("inf"), **settings):
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{path} is no regular file, but a folder, pipe or device.")
+        raise ValueError(f"{path} is not a regular file, but a folder, pipe or device.")
     source = as_file(path)
     if status.st_size <= SMALL_BYTES:  # opened once, where pyarrow would do so twice
         source = pa.BufferReader(Path(path).read_bytes())

@@ -144,7 +144,7 @@ def partitions_for(session, n_rows):
     ----------
     session : SparkSession
     n_rows : int
-        Rows to be shuffled: a partition for each 2 million, and one a core at least.
+        Rows to be shuffled: a partition for each 2 million, and at least one a core.
     """
     context = session.sparkContext
     set_before = context.getConf().contains(PARTITIONS)

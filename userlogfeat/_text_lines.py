@@ -126,7 +126,7 @@ def list_lines(raw: bytes, path: PathLike) -> list[str]:
 
 
 def without_mark(data: bytes, path: PathLike) -> bytes:
-    """Drop the byte order mark of a file's beginning; raise where it is no text."""
+    """Drop the byte order mark of a file's beginning; raise where it is not text."""
     for mark, bits in _WIDE:
         if data.startswith(mark):
             command = f"iconv -f utf-{bits} -t utf-8 OLD > NEW"

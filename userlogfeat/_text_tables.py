@@ -403,7 +403,7 @@ def whole_numbers(column: pa.Array) -> pa.Array:
 
 
 def separator_of(path: Path) -> str | None:
-    """Return the separator for the suffix of a file; None if it is no text's.
+    """Return the separator for the suffix of a file; None if it is not a text file's.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ def read_whole(path, *, max_bytes=None):
     with open(path, "rb", opener=_open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(
-                f"{path} is no regular file, but a pipe, socket or device. Write its "
-                "content to a file first."
+                f"{path} is not a regular file, but a pipe, socket or device. Write "
+                "its content to a file first."
             )
         data = file.read() if max_bytes is None else file.read(max_bytes + 1)
     if max_bytes is not None and len(data) > max_bytes:

@@ -1,6 +1,6 @@
 """Factors on disk: a folder with one Parquet file for users and one for items.
 
-``user_factors.parquet`` and ``item_factors.parquet`` have one row a user or item, in
+``user_factors.parquet`` and ``item_factors.parquet`` have one row per user or item, in
 the order of the logs: `id` (integer or string) and `factors` (fixed-size list of
 float32). Logs and settings are noted as JSON in the schema metadata. Any reader of
 Parquet can use them.
@@ -358,7 +358,7 @@ def read_popularity(folder: PathLike) -> np.ndarray | None:
     Returns
     -------
     ndarray (n_items,), float32, or None
-        In the order of the items; None where it is not noted (by Spark, and in older
+        In the order of the items; None where it is not recorded (by Spark, and in older
         folders).
 
     Raises

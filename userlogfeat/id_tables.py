@@ -1,4 +1,4 @@
-"""Tables with one row an id: of users, or of items.
+"""Tables with one row per id: of users, or of items.
 
 Such as demographics (user, age, country) or attributes of items (item, artist, genre).
 They are brought into the order of the logs' ids.
@@ -28,7 +28,7 @@ def read_id_table(
     columns: Sequence[str] | None = None,
     text: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Read a table with one row an id.
+    """Read a table with one row per id.
 
     Parameters
     ----------

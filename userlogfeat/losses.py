@@ -134,19 +134,19 @@ def make_loss(
 
 @register_loss("mse")
 def mse(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error, mean_j (y_j - t_j)^2, a value a clip."""
+    """Mean squared error, mean_j (y_j - t_j)^2, a value per clip."""
     return ((predicted - target) ** 2).mean(dim=1)
 
 
 @register_loss("cosine")
 def cosine(predicted: Tensor, target: Tensor) -> Tensor:
-    """Cosine proximity, -cos(y, t), a value a clip: -1 for equal directions."""
+    """Cosine proximity, -cos(y, t), a value per clip: -1 for equal directions."""
     return -F.cosine_similarity(predicted, target, dim=1)
 
 
 @register_loss("mse_cosine")
 def mse_cosine(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error plus cosine proximity, a value a clip.
+    """Mean squared error plus cosine proximity, a value per clip.
 
     mean_j (y_j - t_j)^2 - cos(y, t): the loss of the teacher network in Lee, Lee,
     Park, Lee (2019), "Enhancing music features by knowledge transfer from user-item
@@ -169,7 +169,7 @@ def mse_cosine(predicted: Tensor, target: Tensor) -> Tensor:
 def info_nce(
     predicted: Tensor, target: Tensor, temperature: float = 0.2, anchor: float = 1.0
 ) -> Tensor:
-    """Contrast between the estimates of a batch and its factors, a value a clip.
+    """Contrast between the estimates of a batch and its factors, a value per clip.
 
     With s_ij = cos(y_i, t_j) / temperature, the mean of both directions
 
@@ -189,7 +189,7 @@ def info_nce(
     anchor : float
         Weight of :func:`mse_cosine`, which is added: a contrast alone fixes neither the
         length of estimates nor the direction that all factors have in common, and then
-        they are no factors. 0 is the paper's.
+        they are not factors. 0 is the paper's.
 
     Returns
     -------
@@ -210,7 +210,7 @@ def info_nce(
 def co_listen(
     predicted: Tensor, target: Tensor, temperature: float = 0.2, anchor: float = 1.0
 ) -> Tensor:
-    """Soft contrast, supervised by the similarities of listeners, a value a clip.
+    """Soft contrast, supervised by the similarities of listeners, a value per clip.
 
     For a clip i of the batch, p_ij = softmax over j of cos(t_i, t_j) / temperature says
     which others the same people play. Two distributions of the estimates are to be like
@@ -280,7 +280,7 @@ def distillation(
     weight : float
         Weight of the distillation; 0 leaves the task alone.
     loss : callable
-        Loss of `predicted` and `target`, a value a clip: see :func:`make_loss`.
+        Loss of `predicted` and `target`, a value per clip: see :func:`make_loss`.
 
     Returns
     -------
@@ -295,7 +295,7 @@ def sampled_softmax(
     log_expected: Tensor,
     is_target: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy over all items, estimated from sampled ones, a value a user.
+    """Cross-entropy over all items, estimated from sampled ones, a value per user.
 
     With scores s, the target y and k negatives drawn from q with replacement,
 
@@ -338,7 +338,7 @@ def sampled_softmax(
 
 
 def hinge(liked: Tensor, disliked: Tensor, margin: float = 0.2) -> Tensor:
-    """Hinge loss between the relevance of liked and disliked clips, a value a triplet.
+    """Hinge loss between relevances of liked and disliked clips, a value per triplet.
 
     sum_j max(0, margin - r(u, x) + r(u, x_j)), over the disliked clips x_j of a user u
     who likes x. Lee, Lee, Park, Park, Nam (2018), "Deep content-user embedding model
@@ -363,7 +363,7 @@ def hinge(liked: Tensor, disliked: Tensor, margin: float = 0.2) -> Tensor:
 
 
 def softmax_loss(logits: Tensor) -> Tensor:
-    """Softmax cross-entropy with the liked one first, a value a row.
+    """Softmax cross-entropy with the liked one first, a value per row.
 
     -log( exp(s_0) / sum_j exp(s_j) ), for scores s (n, 1 + n_negatives).
     """
@@ -373,7 +373,7 @@ def softmax_loss(logits: Tensor) -> Tensor:
 
 
 def sigmoid_loss(logits: Tensor) -> Tensor:
-    """Binary cross-entropy of like and dislike, a value a row.
+    """Binary cross-entropy of like and dislike, a value per row.
 
     -log sigmoid(s_0) - mean_j log sigmoid(-s_j), for scores s (n, 1 + n_negatives) with
     the liked one first: likes and dislikes weigh the same.
@@ -389,7 +389,7 @@ def softmax_of_many(
     *,
     block: int = MAX_LOGITS,
 ) -> Tensor:
-    """Exact cross-entropy of a softmax over any number of classes, a value a row.
+    """Exact cross-entropy of a softmax over any number of classes, a value per row.
 
     log sum_c exp(w_c h + b_c) - (w_y h + b_y). Logits are made in blocks of classes,
     of which only the logarithms of the sums are kept; the backward pass makes them
@@ -500,7 +500,7 @@ def warp(
     margin: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Weighted approximate-rank pairwise loss, a value a row.
+    """Weighted approximate-rank pairwise loss, a value per row.
 
     L(floor(n / N)) * max(0, margin - s_y + s_j), where j is the first label drawn that
     violates the margin, N the draws it took, and n the number of wrong labels: see
@@ -537,7 +537,7 @@ def warp(
 def warp_of_ranks(
     scores: Tensor, positives: Tensor, is_label: Tensor, *, margin: float = 1.0
 ) -> Tensor:
-    """Expectation of WARP's loss, without draws: a value a row.
+    """Expectation of WARP's loss, without draws: a value per row.
 
     L(r) times the mean of max(0, margin - s_y + s_j) over the r wrong labels j that
     violate the margin: the rank is counted, not estimated. For validation, where the

@@ -76,11 +76,11 @@ def test_a_folder(tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
-    refuse(tmp_path / "pipe.wav", UnreadableAudioError, "no regular file")
+    refuse(tmp_path / "pipe.wav", UnreadableAudioError, "not a regular file")
 
 
 def test_a_device_is_not_read():
-    refuse("/dev/zero", UnreadableAudioError, "no regular file")
+    refuse("/dev/zero", UnreadableAudioError, "not a regular file")
 
 
 @pytest.mark.parametrize(
@@ -529,7 +529,7 @@ def test_formats_that_do_not_say_whether_all_is_there(tmp_path, monkeypatch, kin
     """Of a half that was fetched the half was read."""
     path = write(tmp_path / "a.bin", format=kind, subtype="PCM_16")
     monkeypatch.setattr(audio_files, "can_read", lambda: False)
-    refuse(path, UnsupportedAudioError, "no audio format that is read here")
+    refuse(path, UnsupportedAudioError, "this format is not supported")
 
 
 @pytest.mark.parametrize(
@@ -656,7 +656,7 @@ def test_files_are_closed(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(50):
         read_audio(good, sample_rate=RATE)
-        refuse(bad, UnsupportedAudioError, "no audio format")
+        refuse(bad, UnsupportedAudioError, "format is not supported")
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -183,7 +183,7 @@ def test_missing_files_are_counted(folder):
     with pytest.raises(FileNotFoundError, match=r"1 of 3 clips.*gone\.wav.*\(Python: "):
         read_catalogue(path)
     (folder / "gone.wav").mkdir()
-    with pytest.raises(FileNotFoundError, match="are no files"):
+    with pytest.raises(FileNotFoundError, match="are not files"):
         read_catalogue(path)
 
 

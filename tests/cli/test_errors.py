@@ -25,7 +25,10 @@ from userlogfeat.cli.errors import explained
         (["extract", "clips", "-o", "t", "--lairs", "x"], "No such option"),
         (["info", ""], "Got an empty path"),
         (["info", "nowhere"], "no feature table.*no factors in 'nowhere'.*no model"),
-        (["info", "clips"], "no feature table.*no factors in 'clips'.*no saved model"),
+        (
+            ["info", "clips"],
+            "no feature table.*no factors in 'clips'.*not a saved model",
+        ),
         (["info", "clips/0.wav"], "0.wav is a file, but feature tables"),
         (["fit-cf", "", "-o", "f"], "'LOGS'.*empty"),
         (["fit-cf", "none.csv", "-o", "f", "--seed", "-1"], "'--seed'"),

@@ -114,8 +114,8 @@ def test_features_need_no_audio(run, tmp_path, monkeypatch):
     for wrong, message in {
         "few.csv": "has no row for",
         "few.npy": "expected a row of numbers for each of the 50 clips",
-        "text.csv": "columns that are no numbers",
-        "tracks.csv": "the columns item, which are no features",  # ids became features
+        "text.csv": "columns that are not numbers",
+        "tracks.csv": "the columns item, which are not features",  # ids became features
         "twice.csv": "several rows for 'gone/",  # the last was taken
     }.items():
         assert message in " ".join(run(*base, wrong, code=2).stderr.split())

@@ -120,7 +120,7 @@ def test_a_song_in_the_folder_of_another_dance_is_missing(ballroom):
 def test_wrong_xml(ballroom, tmp_path):
     other = tmp_path / "other.xml"
     other.write_text("Waltz;1\n")
-    with pytest.raises(ValueError, match="is no xml file"):
+    with pytest.raises(ValueError, match="is not an xml file"):
         read_ballroom(ballroom, metadata=other)
     other.write_text("<ballroom><Polka><song id='1'/></Polka></ballroom>")
     with pytest.raises(ValueError, match="lists 1 songs with the unknown dances Polka"):

@@ -148,7 +148,7 @@ def test_the_hash_knows_weights_and_settings(names, tiny_models, tmp_path):
 
 
 def test_what_cannot_be_read_is_said(names, tmp_path):
-    with pytest.raises(ValueError, match=r"no folder here, and no owner/model"):
+    with pytest.raises(ValueError, match=r"neither a folder here nor owner/model"):
         get_encoder("hf:./nowhere")
     with pytest.raises(ValueError, match=r"name the commit that you have read"):
         get_encoder("hf-code:owner/model")

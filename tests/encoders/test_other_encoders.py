@@ -139,7 +139,10 @@ def frames(waveforms):
 
 
 ANSWERS = {
-    "a row a clip": (lambda x: {"a": x[:, 0]}, r"gave torch.float32 of shape \(1, 3\)"),
+    "a row per clip": (
+        lambda x: {"a": x[:, 0]},
+        r"gave torch.float32 of shape \(1, 3\)",
+    ),
     "no frames": (lambda x: {"a": x[:, :0]}, r"shape \(1, 0, 3\).*1 frame or more"),
     "another size": (lambda x: {"a": x[:, :, :2]}, r"shape \(1, 80, 2\)"),
     "another batch": (lambda x: {"a": x.expand(2, -1, -1)}, r"shape \(2, 80, 3\)"),

@@ -203,7 +203,7 @@ def test_estimates_of_another_training_are_refused(planted, tmp_path):
         recommend(in_space(users, "monday"), items, 1)
         with pytest.raises(ValueError, match="training tuesday and item_embeddings of"):
             recommend(users, items, 1)
-    with pytest.warns(UserWarning, match="of another training: embeddings that were"):
+    with pytest.warns(UserWarning, match="from another training: embeddings that were"):
         teacher.refit(X, in_space(Y, "tuesday"))
     recommend(users, teacher.predict(X), 1)
 

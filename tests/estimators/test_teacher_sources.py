@@ -245,8 +245,8 @@ def test_what_is_no_teacher(teacher, error, words):
 def test_models_that_are_not_there(tmp_path):
     for name, words in (
         ("lastfm3k", "There is no model 'lastfm3k'"),
-        (tmp_path, "is no saved model: it lacks config.json"),
-        (UserLogEmbedder(tmp_path), "is no saved model: it lacks config.json"),
+        (tmp_path, "is not a saved model: it lacks config.json"),
+        (UserLogEmbedder(tmp_path), "is not a saved model: it lacks config.json"),
     ):
         with pytest.raises(ModelError, match=words):
             _ = resolve_teacher(name).key

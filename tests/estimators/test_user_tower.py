@@ -478,7 +478,7 @@ def test_wrong_additions(given, message):
     ("given", "message"),
     [
         ({"last_items": [0.5] * 160}, "dtype float64, expected whole numbers"),
-        ({"item_artists": [[1, 2]] * 60}, r"holds \[1, 2\], expected one id an item"),
+        ({"item_artists": [[1, 2]] * 60}, r"holds \[1, 2\], expected one id per item"),
         ({"item_artists": "Can"}, "Got 'Can' as attribute 'artist'"),
         ({"demographics": [1, 2]}, "demographics of type list, expected a frame"),
         (

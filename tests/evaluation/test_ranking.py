@@ -134,6 +134,6 @@ def test_the_first_bad_row_of_embeddings_is_named():
     "rows", [[[1, 2], [0]], [["a", "b"], ["c", "d"]], [[[1], [2]], [[3], [4]]], [1, 0]]
 )
 def test_lists_that_are_no_matrix(rows):
-    with pytest.raises(ValueError, match="exclude as lists that are no matrix"):
+    with pytest.raises(ValueError, match="exclude as lists that are not a matrix"):
         check_pairs(rows, "exclude", (2, 2))
     assert check_pairs([[1, 0], [0, 1]], "exclude", (2, 2)).nnz == 2

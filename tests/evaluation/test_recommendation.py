@@ -224,7 +224,7 @@ def test_auc_is_exact_for_large_integers():
         ({"scores": [[1, 2, 3], [1, 2, 3]]}, r"scores of shape \(2, 3\), expected"),
         ({"scores": [[1, 2], [np.nan, 0]]}, "score of user 1 for item 0 is NaN"),
         ({"exclude": [[0, 0], [0, 1]]}, "Item 1 is relevant to user 1 but excluded"),
-        ({"candidates": [[1, 1], [1, 0]]}, "relevant to user 1 but no candidate"),
+        ({"candidates": [[1, 1], [1, 0]]}, "relevant to user 1 but not a candidate"),
         ({"exclude": [[0, 0], [0, 0.5]]}, "Item 1 is relevant to user 1 but excluded"),
         ({"k": [5, 0]}, r"k=\[5, 0\], expected a positive"),
         ({"k": 0}, "k=0, expected a positive integer"),

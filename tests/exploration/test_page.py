@@ -104,7 +104,7 @@ def test_listeners_of_artists_by_the_estimate(kit, planted_clips, tmp_path):
     table = kit.write_table(tmp_path / "t", names, estimate, layer="embedding")
     items = Factors(["u"], np.ones((1, 3)), ["a", "b", "c"], np.eye(3, dtype="f4"))
     write_factors(tmp_path / "factors", items)
-    with pytest.warns(UserWarning, match="not noted which factors"):
+    with pytest.warns(UserWarning, match="does not record which factors"):
         page = make(table, factors=tmp_path / "factors", names={"b": EVIL})
     model = read_data(page.html)["models"][0]
     assert model["items"] == ["a", EVIL, "c"]

@@ -52,7 +52,7 @@ def test_labels(tmp_path):
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"", "is empty, expected one path a line"),
+        (b"", "is empty, expected one path per line"),
         (b"\n \r\n", "is empty"),
         (b"a.wav\tjazz\nb.wav\n", "no class in line 2, expected a path, a TAB"),
         (b"a.wav jazz\nb.wav rock\n", "no class in line 1, 2"),

@@ -114,9 +114,9 @@ def test_what_a_description_cannot_hold(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no description of a pipeline"),
-        ("[]", "no description"),
-        ("[" * 200 + "]" * 200, "no description .*nested more than 100 times"),
+        ("{", "not a description of a pipeline"),
+        ("[]", "not a description"),
+        ("[" * 200 + "]" * 200, "not a description .*nested more than 100 times"),
         ('{"format": "other"}', "its format is 'other'"),
         ('{"format": "userlogfeat pipeline 1"}', "'steps'"),
     ],

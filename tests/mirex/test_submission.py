@@ -160,7 +160,7 @@ def test_clips_that_cannot_be_read(task, caplog):
         f"MissingAudioError: 'gone1.wav' is left out of training: {gone}",
         f"CorruptAudioError: {clips[15]!r} cannot be read, gets hip hop: {damaged}",
         f"MissingAudioError: 'gone.wav' cannot be read, gets hip hop: {gone}",
-        "FolderError: 'audio' cannot be read, gets hip hop: it is a folder, no audio.",
+        "FolderError: 'audio' cannot be read, gets hip hop: it is a folder, not audio.",
     ]
 
 
@@ -171,7 +171,7 @@ def test_extraction_warns_of_each_clip_once(task, caplog):
     assert warnings_of(caplog) == [
         "MissingAudioError: 'gone.wav' cannot be read: there is no such file. Bring "
         "it.",
-        "FolderError: 'audio' cannot be read: it is a folder, no audio.",
+        "FolderError: 'audio' cannot be read: it is a folder, not audio.",
         "MissingAudioError: 'caf\\udce9.wav' cannot be read: there is no such file. "
         "Bring it.",
     ]
@@ -199,7 +199,7 @@ def test_a_list_of_folders_is_answered(task, caplog):
     classify("scratch", "folders.txt", "out.txt", pipeline=PIPELINE)
     assert Path("out.txt").read_text() == "audio\tblues\n.\tblues\n"
     assert warnings_of(caplog)[-1] == (
-        "FolderError: '.' cannot be read, gets blues: it is a folder, no audio."
+        "FolderError: '.' cannot be read, gets blues: it is a folder, not audio."
     )
     write("train.txt", ["audio\tblues"])
     with pytest.raises(ValueError, match=r"None of the 1 clips .* such as 'audio'"):

@@ -72,7 +72,7 @@ def test_items_of_another_training_are_refused(tmp_path):
         items_of_factors(other, users=mine)
     with pytest.raises(ValueError, match=r"other.table .* trainings.*Extract"):
         items_of_table(tmp_path / "other.table", users=mine)
-    with pytest.warns(UserWarning, match="not noted on which users the model of"):
+    with pytest.warns(UserWarning, match="not recorded on which users the model of"):
         items_of_table(tmp_path / "by_hand.table", users=mine)
 
 
@@ -87,7 +87,7 @@ def test_audio_embedded_by_the_model_of_other_users(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"'m' and the users in .* trainings"):
         items_of_audio([tmp_path], model, users=tmp_path)
     model.users_digest = None
-    with pytest.warns(UserWarning, match="not noted on which users model 'm'"):
+    with pytest.warns(UserWarning, match="not recorded on which users model 'm'"):
         items_of_audio([tmp_path], model, users=tmp_path)
 
 

@@ -112,7 +112,7 @@ def test_rows_without_clip_or_status(tmp_path, column):
 
 def test_a_part_that_is_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "part-00000000.parquet")
-    with pytest.raises(TableError, match="no regular file"):
+    with pytest.raises(TableError, match="not a regular file"):
         FeatureTable(tmp_path).clips()
 
 

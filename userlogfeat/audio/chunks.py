@@ -45,7 +45,7 @@ _GRAMMARS = {
 }
 _AU = {b".snd": "big", b"dns.": "little"}
 MARKS = (*_GRAMMARS, *_AU)
-_BEFORE = {b"FORM": 8, b"caff": 4}  # bytes of the chunk that are no samples yet
+_BEFORE = {b"FORM": 8, b"caff": 4}  # bytes of the chunk that are not samples yet
 
 
 def find_layout(source: Source) -> Layout | None:
@@ -150,7 +150,7 @@ def _find_in_au(source, order):
 def _chunks(source, grammar, position, *, whole=True):
     """Yield the name, first byte and length of each chunk from `position` on.
 
-    Up to what is no chunk; with `whole`, up to one that does not end in the file.
+    Up to what is not a chunk; with `whole`, up to one that does not end in the file.
     """
     while True:
         aligned = position + -position % grammar.align

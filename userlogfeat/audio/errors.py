@@ -168,8 +168,8 @@ def explain_library(name: str, head: bytes, error: Any) -> AudioError:
             )
         return UnsupportedAudioError(
             name,
-            f"this is no audio format that is read here ({error.error_string.strip()} "
-            f"It begins with the bytes {head[:8].hex(' ')})",
+            f"this format is not supported ({error.error_string.strip()} It begins "
+            f"with the bytes {head[:8].hex(' ')})",
             f"Read are {describe_formats()}. If a player can play it, convert it: "
             + ffmpeg_command(name, "flac"),
         )

@@ -28,7 +28,7 @@ from userlogfeat.audio.source import Source
 _MAX_KEPT = 1 << 26  # samples of all channels, 256 MiB
 # Encoders put some 0.1 s before the sound, and not all of them note it.
 _TOLERATED_SECONDS = 0.25
-_MARKED_AT_END = ("adx",)  # whose last packet is no sound
+_MARKED_AT_END = ("adx",)  # whose last packet is not sound
 _GUESSING = ("aac", "loas", "amr", "ac3", "eac3", "dts")  # durations from bit rates
 # Beginnings of files that are decoded to their first end only: a second is searched.
 _BEGINNINGS = (

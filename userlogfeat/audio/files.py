@@ -93,7 +93,7 @@ class AudioFile:
         Raises
         ------
         AudioError
-            Where it cannot be decoded, ends early, or has samples that are no numbers.
+            Where it cannot be decoded, ends early, or has samples that are not numbers.
         """
         stop = self.n_samples if stop is None else stop
         length = max(1, BLOCK_SAMPLES // self._sound.channels)
@@ -228,7 +228,7 @@ def _open_bytes(path, name):
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableAudioError(
                 name,
-                "this is no regular file, but a pipe, socket or device",
+                "this is not a regular file, but a pipe, socket or device",
                 "Write its content to a file first.",
             )
         # Without a buffer: libsndfile would move the position in the file unnoticed.
@@ -328,7 +328,7 @@ def _check_behind(name, sound, layout):
         raise CorruptAudioError(
             name,
             f"its header promises {n_bytes} bytes of audio, but {layout.n_behind} more "
-            "follow that are no part of the format",
+            "follow that are not part of the format",
             "The header is damaged, or was not finished: fetch the file again, or "
             "convert it: " + ffmpeg_command(name, "wav"),
         )

@@ -111,7 +111,7 @@ def _is_in_order(source, first, promised, head):
     block, last = int.from_bytes(head[_BLOCK], "big"), 0
     for position in range(first, source.size - length, step):
         ends = {end for _, end in _frames(source.read(position, length), head)}
-        # Two frames in a row are no accident.
+        # Two frames in a row are not an accident.
         here = min((end for end in ends if end + block in ends), default=0)
         if here <= last:
             return False
@@ -128,7 +128,7 @@ def _frames(data, head):
 
 
 def _end_of(header, block):
-    """The sample after the last of a frame, or None where this is no header of one."""
+    """The sample after the last of a frame, or None if this is not a frame header."""
     header = header.ljust(16, b"\0")  # frames of silence are shorter
     if header[3] & 1 or header[2] & 15 == 15 or header[2] < 16:
         return None

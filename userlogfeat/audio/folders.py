@@ -19,7 +19,7 @@ def find_audio(sources: ClipId | Iterable[ClipId]) -> list[Any]:
     Parameters
     ----------
     sources : path or iterable of paths
-        Files and folders. Names that are no folder are kept, even of missing files:
+        Files and folders. Names that are not folders are kept, even of missing files:
         reading those reports it.
 
     Returns

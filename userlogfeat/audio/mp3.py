@@ -11,9 +11,9 @@ number, or as if it were too large for any guess.
 Frames use bytes of earlier ones, which the decoder lacks behind a place that it seeks;
 then it is wrong for a tenth of a second and more. So an mp3 is decoded from its start.
 
-Bytes between frames that are no tag are a fault if they could have held 0.1 s of sound
-or more: sound was there. Layers I and II are chains of frames as well, and so is what
-some wav files hold.
+Bytes between frames that are not a tag are a fault if they could have held 0.1 s of
+sound or more: sound was there. Layers I and II are chains of frames as well, and so is
+what some wav files hold.
 
 The header is described in ISO/IEC 11172-3, section 2.4.1.3, and 13818-3; its extension
 to free bit rates, whose frames have one length, in section 2.4.2.3.

@@ -100,7 +100,7 @@ class Layout:
     claimed : int or None
         Size in bytes to claim, where the decoder would guess a length from the size.
     n_behind : int
-        Bytes behind the sound that are no part of the format, and not all zero.
+        Bytes behind the sound that are not part of the format, and not all zero.
     """
 
     pieces: tuple[tuple[int, int], ...] = ()

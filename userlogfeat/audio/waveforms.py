@@ -1,4 +1,4 @@
-"""Check waveforms that are given as arrays: these have no rate, and may be no sound.
+"""Check waveforms that are given as arrays: these have no rate, and may not be sound.
 
 Files describe what they hold; arrays do not. The arrays refused here would silently be
 read as something else: integers cast to float, channels side by side, features in place
@@ -18,7 +18,7 @@ RATES = (16000, 22050, 24000, 32000, 44100, 48000, 96000)
 MIN_RATE, MAX_RATE = 1000, 1_000_000  # in Hz: not kHz
 # Seconds. Clips that are all shorter are features, unless their rate is stated.
 SHORTEST = 0.2
-# Beyond this, samples are no loud mix of floats, whatever they are.
+# Beyond this, samples are not a loud mix of floats, whatever they are.
 LOUDEST = 256.0
 # More rows than MANY of MAX_CHANNELS numbers at most: a clip with time along rows.
 MANY, MAX_CHANNELS = 1000, 8

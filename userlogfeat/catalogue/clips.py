@@ -317,13 +317,13 @@ def _check_clips(frame, folder, check_files):
             fact = f"as items {a!r} and {b!r}" if a != b else f"both as item {a!r}"
             raise ValueError(
                 f"The clip {clip!r} is in rows {other} and {row} (counted from 0), "
-                f"{fact}. Keep one row a clip."
+                f"{fact}. Keep one row per clip."
             )
     if check_files:
         missing = [clip for clip in clips if not os.path.isfile(clip)]
         if missing:
             raise FileNotFoundError(
-                f"{len(missing)} of {len(clips)} clips of the catalogue are no files: "
+                f"{len(missing)} of {len(clips)} clips of the catalogue are not files: "
                 f"{examples(missing)}. Relative clips are looked for in "
                 f"{str(Path(folder or '.').resolve())!r}. Pass folder= where they are, "
                 "or correct the paths. "
@@ -361,7 +361,7 @@ def _check_factors(factors, ids):
     if factors.ndim != 2 or len(factors) != len(ids):
         raise ValueError(
             f"Got factors of shape {factors.shape} and {len(ids)} item_ids, expected "
-            "factors (n_items, n_factors) with one id a row."
+            "factors (n_items, n_factors) with one id per row."
         )
     if not np.isfinite(factors).all():
         row = int(np.flatnonzero(~np.isfinite(factors).all(axis=1))[0])

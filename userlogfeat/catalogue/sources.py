@@ -164,7 +164,7 @@ def _choose_columns(frame, named):
         if column.dtype.is_nested():
             raise ValueError(
                 f"The column {(named[name] or name)!r} of the catalogue ({name}=) "
-                f"holds lists or structs ({column.dtype}), expected one value a row."
+                f"holds lists or structs ({column.dtype}), expected one value per row."
             )
     others = [column for column in frame if column.name not in chosen]
     return pl.DataFrame([*chosen.values(), *others])

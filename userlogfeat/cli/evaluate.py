@@ -62,9 +62,9 @@ def split(
                    artist: evaluate --items FEATURES
 
     OUTPUT gets train.parquet, test.parquet and, with --validation-size,
-    validation.parquet: one row a pair of user and item, with its count. With latest and
-    time a pair is where its first play is; plays of it that are as late as those of the
-    next part do not count.
+    validation.parquet: one row per pair of user and item, with its count. With latest
+    and time a pair is where its first play is; plays of it that are as late as those of
+    the next part do not count.
     """
     from userlogfeat._files import fill_folder
     from userlogfeat.evaluation import recommendation_splits as splits

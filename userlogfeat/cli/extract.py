@@ -45,16 +45,16 @@ def extract(
 
     Run the same command again after any stop: it does what is missing. Files that
     changed, and files that failed, are done again. A path is the row's name just as it
-    is given, or as --relative-to has it.
+    is given, or relative to --relative-to.
 
     Parameters
     ----------
     sources
         Folders are walked for audio.
     list_file
-        File with one path a line; "-" reads stdin.
+        File with one path per line; "-" reads stdin.
     relative_to
-        Name rows by their path from this folder, however it is given: one row a file,
+        Name rows by their path from this folder, however it is given: one row per file,
         and the table can move with its audio.
     null
         NUL ends the paths of --list, not newline.
@@ -210,6 +210,6 @@ def _refuse_table(name, first):
     cut = "cut -f 1" if separator == "\t" else f"cut -d '{separator}' -f 1"
     raise ValueError(
         f"Got --list {name}, which is a table (its first line: {first[:60]!r}), "
-        "expected a file with one path a line. Write the paths to one, without the "
+        "expected a file with one path per line. Write the paths to one, without the "
         f"column's name, as by: {cut} {name} | tail -n +2 > clips.txt"
     )

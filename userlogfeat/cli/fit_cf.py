@@ -91,7 +91,7 @@ def fit_cf(
 
     --set reaches the other parameters of CFEmbedding: iterations=30, epsilon=60.
 
-    OUTPUT gets user_factors.parquet and item_factors.parquet, one row an id:
+    OUTPUT gets user_factors.parquet and item_factors.parquet, one row per id:
       polars.read_parquet("factors/item_factors.parquet")     columns id, factors
     """
     from userlogfeat._progress import is_shown

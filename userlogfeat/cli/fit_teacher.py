@@ -231,7 +231,7 @@ def _read_features(path, layer, clip, clips, rows, n_clips):
     ids = [name for name in ("item", "artist", "album", "label") if name in frame]
     if ids:
         raise ValueError(
-            f"{path} has the columns {', '.join(ids)}, which are no features: leave "
+            f"{path} has the columns {', '.join(ids)}, which are not features: leave "
             "them out, or name them otherwise."
         )
     places = positions(clips, frame[clip].to_list())
@@ -248,6 +248,6 @@ def _read_features(path, layer, clip, clips, rows, n_clips):
         ]
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} has columns that are no numbers beside {clip!r}: leave them out."
+            f"{path} has columns that are not numbers beside {clip!r}: leave them out."
         ) from error
     return np.concatenate(columns, axis=1)[places]

@@ -66,7 +66,7 @@ def fit_users(
     --set reaches the other parameters of UserEmbedding: n_units=64, lr=0.01.
 
     OUTPUT gets the tower, and user_factors.parquet and item_factors.parquet as those of
-    fit-cf, one row an id. Then:
+    fit-cf, one row per id. Then:
       userlogfeat recommend users users -o more.csv --exclude plays.csv
       userlogfeat recommend users users -o more.csv --history new_people.csv
       userlogfeat fit-metric tracks.csv plays.csv -o metric --users users

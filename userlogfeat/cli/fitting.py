@@ -54,7 +54,7 @@ class Fit:
         kind : type
             Class of the estimator.
         **parameters
-            Parameters that are no common options.
+            Parameters that are not common options.
 
         Raises
         ------

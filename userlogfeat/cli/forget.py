@@ -27,7 +27,7 @@ def forget(
     user_id
         A user; may be repeated.
     list_file
-        File with one user a line; "-" reads stdin.
+        File with one user per line; "-" reads stdin.
     user
         Column. Default: user
 

@@ -130,7 +130,7 @@ def check_teacher_data(data: TeacherData, n_student_clips: int) -> TeacherData:
         if len(values) != n_clips:
             raise ValueError(
                 f"Got {name} of {len(values)} rows for a teacher's X of {n_clips}: "
-                "expected one row a clip."
+                "expected one row per clip."
             )
     clips = columns.get("clips", np.array([-1]))
     if clips.dtype.kind not in "iu" or clips.max(initial=-1) >= n_student_clips:

@@ -1,7 +1,7 @@
 """Random targets: the control with information on the input, and none on listeners.
 
 A student that learns to estimate a random linear map of its input is regularised like
-one that learns to estimate factors. A gain that both have is no knowledge.
+one that learns to estimate factors. A gain that both have is not knowledge.
 """
 
 from typing import Any

@@ -48,11 +48,11 @@ def summarise(
     Parameters
     ----------
     frame : polars.DataFrame
-        Frame of ``compare``: one row a fit.
+        Frame of ``compare``: one row per fit.
     against : sequence of str, optional
         Arms that all others are compared with, if the frame has them. By default
         students are compared with base and the plain arms with plain, and those that
-        are no controls with the three controls as well.
+        are not controls with the three controls as well.
     groups : array-like (n_clips,), optional
         Artist of each clip of X, tested or not: intervals are then over artists, since
         clips of one artist are not independent. By default the `groups` of `compare`,
@@ -81,7 +81,7 @@ def summarise(
         If columns are missing, a fit is there twice, the frame is of several metrics,
         or `groups` are too few.
     TypeError
-        If it is no polars.DataFrame.
+        If it is not a polars.DataFrame.
 
     Notes
     -----
@@ -287,7 +287,7 @@ def _check(frame):
     if missing:
         raise ValueError(
             f"The frame has no column {', '.join(map(repr, missing))}: expected what "
-            "compare returned, one row a fit."
+            "compare returned, one row per fit."
         )
     if frame.height == 0:
         raise ValueError("The frame has no rows: there is nothing to summarise.")

@@ -46,7 +46,7 @@ def save_controls(
     """Train twins of a saved teacher, and keep them in its folder.
 
     ``compare(..., teachers=folder)`` then has the controls "permuted logs" and "same
-    artist" also where there are no logs. Twins are no features.
+    artist" also where there are no logs. Twins are not features.
 
     Parameters
     ----------

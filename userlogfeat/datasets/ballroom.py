@@ -63,7 +63,7 @@ def read_ballroom(
     Parameters
     ----------
     folder : str or Path
-        The folder with one folder a dance, or the one just below or above it.
+        The folder with one folder per dance, or the one just below or above it.
     metadata : str or Path, optional
         The xml file; by default it is looked for in the folder and in the one above.
         Without it the audio that is there is the set, and only labels are known.
@@ -132,12 +132,12 @@ def _without_metadata(audio):
 
 
 def _read_metadata(path):
-    """Read one row a song, in the order of the xml."""
+    """Read one row per song, in the order of the xml."""
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         raise ValueError(
-            f"{str(path)!r} is no xml file ({error}). Expected the "
+            f"{str(path)!r} is not an xml file ({error}). Expected the "
             "extendedballroom_v1.1.xml of Extended Ballroom."
         ) from error
     songs = [(dance.tag, song) for dance in root for song in dance.iter("song")]

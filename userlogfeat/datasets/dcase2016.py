@@ -191,10 +191,10 @@ def _folds(root, stems):
         train, tested = ({_stem(r[0]) for r in _read_list(path, 1)} for path in paths)
         if train & tested or train | tested != known:
             raise ValueError(
-                f"Fold {k} of {str(root / _SETUP)!r} is no split of the {len(known)} "
-                f"segments of meta.txt: {len(train)} to learn from, {len(tested)} to "
-                f"test, {len(train & tested)} in both, {len(known - train - tested)} "
-                f"in neither. {_AGAIN}"
+                f"Fold {k} of {str(root / _SETUP)!r} is not a split of the "
+                f"{len(known)} segments of meta.txt: {len(train)} to learn from, "
+                f"{len(tested)} to test, {len(train & tested)} in both, "
+                f"{len(known - train - tested)} in neither. {_AGAIN}"
             )
         twice = sorted(tested & set(tested_in))
         if twice:

@@ -136,7 +136,7 @@ def _annotations(folder):
 
 
 def _join(info, static):
-    """Join the tables: one row a song, in the order of songs_info.csv."""
+    """Join the tables: one row per song, in the order of songs_info.csv."""
     ratings = {
         song: [_rating(row, name, static) for name in ("mean_valence", "mean_arousal")]
         for song, row in _songs(static, _STATIC)

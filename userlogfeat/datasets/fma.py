@@ -156,7 +156,7 @@ def _tracks_file(folder):
 
 
 def _read_tracks(path):
-    """Read the columns that are used, as text, one row a track of any subset."""
+    """Read the columns that are used, as text, one row per track of any subset."""
     table = TextTable(path, separator=",", header_lines=_HEADER_ROWS, line_breaks=True)
     if table.names[0] != "track_id":
         raise ValueError(

@@ -154,7 +154,7 @@ def add_clips(
 def read_lines(path: PathLike) -> list[tuple[int, str]]:
     """Read the lines of a list that are not blank, with their numbers from 1.
 
-    Each is UTF-8, or else Latin-1. Files that are no text are refused.
+    Each is UTF-8, or else Latin-1. Files that are not text are refused.
     """
     numbered = enumerate(list_lines(Path(path).read_bytes(), path), 1)
     return [(number, _text(line)) for number, line in numbered if line.strip()]

@@ -55,7 +55,7 @@ TRACKS_PER_GENRE = 100
 UNREADABLE = ("jazz.00054",)
 _LAYOUT = "folders of audio named blues, classical, ... rock"
 _TRACK = re.compile(rf"({'|'.join(GENRES)})\.\d{{5}}")
-_UNKNOWN = {"", "?", "unknown"}  # entries of an index that are no artists
+_UNKNOWN = {"", "?", "unknown"}  # entries of an index that are not artists
 # A genre, separators (with the folder's, for blues/00000.au), and a number.
 _SPELLED = "|".join(GENRES).replace("hiphop", "hip[-_ ]?hop")
 _NAME = re.compile(rf"({_SPELLED})[\s._/-]*(\d{{1,5}})(?!\d)", re.IGNORECASE)

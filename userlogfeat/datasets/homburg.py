@@ -7,7 +7,7 @@ Licence: none stated; excerpts of songs from garageband.com, collected for resea
 the University of Dortmund.
 
 Layout, as its authors distribute it: names are artist and title, joined by a hyphen,
-with underscores for all that is no letter or digit::
+with underscores for all that is not a letter or digit::
 
     homburg/
         alternative/   50_Minutes-Colours.mp3 ...

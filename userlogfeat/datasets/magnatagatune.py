@@ -203,7 +203,7 @@ def _most_frequent(table, tags, n_tags):
 
 
 def _describe(table, info, tags):
-    """Return one row a clip: item, artist, split, tags; album and title if known."""
+    """Return one row per clip: item, artist, split, tags; album and title if known."""
     keys = [_key(path) for path in table["mp3_path"]]
     songs = [_SEGMENT.sub("", key.split("/")[-1]) for key in keys]
     columns = {

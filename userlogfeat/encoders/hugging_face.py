@@ -132,7 +132,7 @@ def _find(name: str) -> tuple[str, str, str]:
     match = _HUB.fullmatch(place)
     if match is None or place.startswith((".", "/", "~")):
         raise ValueError(
-            f"Got encoder={name!r}, but {place!r} is no folder here, and no "
+            f"Got encoder={name!r}, but {place!r} is neither a folder here nor "
             "owner/model or owner/model@revision on the hub."
         )
     revision = match["revision"]

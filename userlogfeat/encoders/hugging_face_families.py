@@ -233,7 +233,7 @@ class Whisper(Family):
 
 
 class Clap(Family):
-    """The audio tower of CLAP: stages of a Swin transformer, one row a window."""
+    """The audio tower of CLAP: stages of a Swin transformer, one row per window."""
 
     def __init__(self, config: Any, extractor: Any) -> None:
         super().__init__(config, extractor)

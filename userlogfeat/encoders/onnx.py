@@ -115,7 +115,7 @@ class OnnxEncoder(WindowedEncoder):
         return [{n: x[row] for n, x in frames.items()} for row in range(len(inputs))]
 
     def _with_frames(self, x: Tensor, layer: str, inputs: Tensor) -> Tensor:
-        """A layer (clips, frames, size); of one with a row a clip, a frame each."""
+        """A layer (clips, frames, size); of one with a row per clip, a frame each."""
         x = x[:, None] if x.ndim == 2 else x
         check_frames(self, x, layer, inputs)
         return x.float().to(inputs.device)
@@ -171,7 +171,7 @@ def _find_input(session, wanted, name):
         raise ValueError(
             f"Got encoder={name!r} with inputs {inputs}, expected one alone, "
             f"{wanted!r}, of waveforms (clips, samples). A model of features or "
-            "spectrograms is no encoder of audio."
+            "spectrograms is not an encoder of audio."
         )
     kind, shape = next((x.type, x.shape) for x in session.get_inputs())
     fixed = any(isinstance(n, int) for n in shape)

@@ -70,7 +70,7 @@ class Encoder(Protocol):
     min_samples : int
         Samples of the shortest clip it can encode; shorter ones are filled up before.
     frame_rate : float or None
-        Frames of its layers per second; None where it gives one row a clip.
+        Frames of its layers per second; None where it gives one row per clip.
     layer_sizes : dict of str to int
         Columns of every layer.
     default_layer : str, optional

@@ -52,7 +52,7 @@ def read_checkpoint(
     FileNotFoundError
         Where one of the two files is missing.
     ValueError
-        Where a file is damaged, truncated or no checkpoint, or has what this reader
+        Where a file is damaged, truncated or not a checkpoint, or has what this reader
         does not know (several shards, partitioned variables, compression).
     """
     index, data = Path(f"{prefix}{INDEX}"), Path(f"{prefix}{DATA}")
@@ -121,7 +121,7 @@ def _read_block(content, handle):
     if end + TRAILER_BYTES > len(content) - FOOTER_BYTES:
         raise ValueError(f"a block of {size} bytes at {offset} is beyond its end")
     if content[end] != 0:
-        raise ValueError(f"compression of type {content[end]}, only 0 is known")
+        raise ValueError(f"compression of type {content[end]} is not supported")
     return _parse_block(content[offset:end])
 
 
@@ -187,16 +187,16 @@ def _check_header(message):
         raise ValueError("it has no header entry")
     header = dict(_fields(message))
     if header.get(1, 0) != 1:
-        raise ValueError(f"{header.get(1, 0)} data shards, only 1 is known")
+        raise ValueError(f"{header.get(1, 0)} data shards, only 1 is supported")
     if header.get(2, 0) != 0:
-        raise ValueError("big-endian numbers, only little-endian is known")
+        raise ValueError("big-endian numbers are not supported")
 
 
 def _parse_entry(message):
     """Type, shape, offset and size of a variable."""
     fields = dict(_fields(message))
     if 7 in fields:
-        raise ValueError("a partitioned variable, only whole ones are known")
+        raise ValueError("partitioned variables are not supported")
     shape = tuple(
         _typed(int, dict(_fields(dimension)), 1)
         for number, dimension in _fields(_typed(bytes, fields, 2))

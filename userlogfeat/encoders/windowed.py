@@ -71,7 +71,7 @@ class WindowedEncoder:
     sample_rate: int
     min_samples: int
     layer_sizes: dict[str, int]
-    frame_samples: int | None  # from one frame to the next; None: one row a window
+    frame_samples: int | None  # from one frame to the next; None: one row per window
     window: float | None
     hop: float | None
 

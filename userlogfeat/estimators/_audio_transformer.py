@@ -42,7 +42,7 @@ POOLINGS = ("mean", "max", "meanstd", None)  # of layers over the frames of a cl
 
 
 def gives_rows(embedder: Any) -> bool:
-    """Whether an embedder with a parameter `pooling` gives one row a clip."""
+    """Whether an embedder with a parameter `pooling` gives one row per clip."""
     return embedder.pooling is not None
 
 

@@ -432,7 +432,7 @@ class Student(TrainingParameters, TrainedTransformer):
         if len(targets) != len(clips):
             raise ValueError(
                 f"Got teacher_targets of {len(targets)} rows for {len(clips)} clips, "
-                "expected one row a clip."
+                "expected one row per clip."
             )
         return targets
 
@@ -474,7 +474,7 @@ class Student(TrainingParameters, TrainedTransformer):
 
     def _json_parameters(self):
         parameters = super()._json_parameters()
-        # A teacher that is an object is no part of the model.
+        # A teacher that is an object is not part of the model.
         named = isinstance(self.teacher, str | os.PathLike)
         parameters["teacher"] = str(self.teacher) if named else None
         if self.teacher is not None and not named:

@@ -189,7 +189,7 @@ class FrozenTeacher:
     def embed(self, X):
         """Embeddings (n_clips, n_units) of clips or features."""
         methods = ["_embed", "transform"]
-        if not is_classifier(self.estimator):  # labels are no embedding
+        if not is_classifier(self.estimator):  # labels are not an embedding
             methods.insert(1 if is_regressor(self.estimator) else 2, "predict")
         estimator = _at_rate(self.estimator, self.sample_rate)
         for method in methods:

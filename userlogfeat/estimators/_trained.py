@@ -71,7 +71,7 @@ class TrainedTransformer(AudioTransformer):
         training_data : dict
             Description of the data that the model was trained on: ``description``
             (str), ``licence`` (str) and ``non_commercial`` (bool); loading warns where
-            the last is true. The training that factors were of is noted with it.
+            the last is true. The training that factors came from is recorded with it.
         """
         from userlogfeat.weights import check_training_data, save_model
 
@@ -121,7 +121,7 @@ class TrainedTransformer(AudioTransformer):
 
     @property
     def _reads_features(self):
-        """Whether X has precomputed features, a clip a row."""
+        """Whether X has precomputed features, a clip per row."""
         return isinstance(self.network, str) and self.network == "mlp"
 
     def _embed(self, X):

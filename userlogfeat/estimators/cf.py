@@ -409,8 +409,8 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         space = space_of(prior)
         if space not in (None, self.space_):
             raise ValueError(
-                "item_prior is of another training of factors than these: estimate the "
-                "present item_factors_, by a teacher of these."
+                "item_prior is from another training of factors than these: estimate "
+                "the present item_factors_, by a teacher of these."
             )
         if self.backend == "spark":
             raise ValueError(

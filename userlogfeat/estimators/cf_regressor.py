@@ -319,7 +319,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         if moved or self.alignment_ < CLOSE:
             warnings.warn(
                 f"The estimates have a mean cosine of {self.alignment_:.2f} with those "
-                f"before{', and the factors are of another training' * moved}: "
+                f"before{', and the factors are from another training' * moved}: "
                 "embeddings that were computed before, such as columns of a feature "
                 "table, do not fit the new ones. Extract them again.",
                 stacklevel=2,

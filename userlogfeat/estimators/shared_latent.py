@@ -85,7 +85,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
     max_epochs, patience : int
         Maximum number of epochs, and the number without a lower validation loss after
         which training stops early. The best epoch is kept. An epoch goes once through
-        the largest data set, and has 200 batches of each at least.
+        the largest data set, and has at least 200 batches of each.
     batch_size : int
         Frames per training step. A batch is of one data set; data sets take turns.
     lr : float
@@ -193,8 +193,8 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
             Labels (n_clips,); or a list with a collection of labels for each clip; or
             an indicator matrix (n_clips, n_labels), dense, sparse, a list of rows, or a
             frame whose columns are the labels. Clips without any label (None, an empty
-            collection, zeros) are not trained on. A column without any 1 is no label:
-            `labels_` has those that are, in order.
+            collection, zeros) are not trained on. A column without any 1 is not a
+            label: `labels_` has those that are, in order.
         dataset : array-like (n_clips,), optional
             The data set that each clip is of. Labels of one data set never compete with
             those of another, not even with one of the same name.
@@ -480,7 +480,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         return self._read_features(X)["embedding"]
 
     def _pooled(self, network):
-        """The network with one row a clip, for which windows apart are averaged."""
+        """The network with one row per clip, for which windows apart are averaged."""
         if self._reads_features:
             return network
         network = copy.copy(network)

@@ -28,7 +28,7 @@ class PatchVotingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     estimator : classifier
-        Fitted on one patch a row, with the label of its clip.
+        Fitted on one patch per row, with the label of its clip.
 
     Attributes
     ----------

@@ -48,7 +48,7 @@ def _check_labels(y):
     warn_of_odd_ids(y.tolist(), "label", fate, "Leave these clips out")
     if type_of_target(y) not in ("binary", "multiclass"):
         raise ValueError(
-            f"Got y of type {type_of_target(y)!r}, expected one class a clip. For "
+            f"Got y of type {type_of_target(y)!r}, expected one class per clip. For "
             "numbers to predict, use sklearn's KFold or GroupKFold."
         )
     return y

@@ -114,7 +114,7 @@ def mean_interval(
     if error == 0:
         return Interval(mean, *_of_equals(mean, bounds, n_groups, level))
     if np.isfinite(bounds).all():
-        # Outcomes of 0 and 1 are no surer than as many independent clips would be.
+        # Outcomes of 0 and 1 are not surer than as many independent clips would be.
         most = n_clips if binary and bounds == (0, 1) else np.inf
         return Interval(mean, *_wilson(mean, bounds, error, half, most))
     return Interval(mean, *_within(mean, bounds, half))

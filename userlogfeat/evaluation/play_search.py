@@ -99,7 +99,7 @@ class PlaySplit:
     n_splits : int
         Number of draws.
     test_size : float
-        Part of each user's plays to hold out, rounded. A user keeps one at least.
+        Part of each user's plays to hold out, rounded. A user keeps at least one.
     random_state : int
         Seed of the draws.
 

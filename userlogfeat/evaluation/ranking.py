@@ -177,7 +177,8 @@ def score_blocks(
         if block.shape != expected:
             raise ValueError(
                 f"Got scores of shape {block.shape} for users {rows.start} to "
-                f"{rows.stop - 1}, expected {expected}: a row a user, a column an item."
+                f"{rows.stop - 1}, expected {expected}: a row per user, a column "
+                "per item."
             )
         refuse_nan(block, rows.start)
         yield rows, block
@@ -310,8 +311,8 @@ def _dense(rows, name):
         matrix = None
     if matrix is None or matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
         raise ValueError(
-            f"Got {name} as lists that are no matrix of numbers, expected one of users "
-            "x items, 1 where a user has an item. Of lists of each user's items, make "
+            f"Got {name} as lists that are not a matrix of numbers, expected one of "
+            "users x items, 1 where a user has an item. Turn lists of items into "
             "one: scipy.sparse.csr_matrix((ones, (users, items)), shape=...)."
         )
     return matrix

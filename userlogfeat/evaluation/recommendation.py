@@ -3,11 +3,11 @@
 Task: for every user, some items are relevant (held-out plays or likes) and all
 candidates are scored; good scores put the relevant ones first.
 
-Conventions. An item is relevant where `relevance` is above 0; how far above plays no
-part. Metrics "at k" are of the k best candidates; of equal scores the item of the lower
-index comes first, as :func:`userlogfeat.recommend` has it. AUC and average precision
-are of the whole order and resolve no tie: of a relevant and another item with equal
-scores, half a pair is counted (AUC), and equal scores are one threshold (average
+Conventions. An item is relevant where `relevance` is above 0; how far above does not
+matter. Metrics "at k" use the k best candidates; of equal scores the item of the lower
+index comes first, as in :func:`userlogfeat.recommend`. AUC and average precision use
+the order of all candidates and break no ties: a relevant and another item with equal
+scores count as half a pair (AUC), and equal scores are one threshold (average
 precision), as in scikit-learn. A user without relevant items has no score: NaN, counted
 in the result and left out of the means.
 
@@ -105,7 +105,7 @@ def evaluate_ranking(
     scores : ndarray, (user_embeddings, item_embeddings), or callable
         Scores (n_users, n_items); or a tuple of embeddings, whose scalar products are
         the scores (bring them to unit length for cosines); or a function of a slice of
-        users that returns theirs, (n_slice, n_items). Infinite scores are in order.
+        users that returns theirs, (n_slice, n_items). Infinite scores are allowed.
     k : int or sequence of int
         Lengths of the lists of recommendations.
     candidates : csr matrix, shape (n_users, n_items), optional
@@ -123,7 +123,7 @@ def evaluate_ranking(
     ------
     ValueError
         If shapes do not fit; a score is NaN; relevance is negative or NaN; or a
-        relevant item of a user is excluded, or no candidate.
+        relevant item of a user is excluded, or not a candidate.
 
     Examples
     --------
@@ -251,17 +251,17 @@ def _check_ranked(relevance, candidates, exclude):
     """Raise if an item that is relevant to a user is not ranked for that user."""
     relevant = relevance > 0
     outside = None if exclude is None else relevant.multiply(exclude != 0)
-    cause = "excluded: is one play in training and test?"
+    cause = "excluded: is the same play in training and test?"
     if (outside is None or outside.nnz == 0) and candidates is not None:
         outside = relevant - relevant.multiply(candidates != 0)
         outside.eliminate_zeros()
-        cause = "no candidate."
+        cause = "not a candidate."
     if outside is not None and outside.nnz:
         user, item = (int(index[0]) for index in outside.nonzero())
         raise ValueError(
-            f"Item {item} is relevant to user {user} but {cause} {outside.nnz} such "
-            "pairs could never be found; take them out of relevance, or let them be "
-            "ranked."
+            f"Item {item} is relevant to user {user} but {cause} Such pairs "
+            f"({outside.nnz} here) can never be found. Take them out of relevance, or "
+            "let them be candidates."
         )
 
 

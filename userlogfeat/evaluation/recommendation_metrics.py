@@ -142,7 +142,7 @@ def average_precision(ordered: np.ndarray, relevant: np.ndarray) -> float:
 
 @register_ranking_metric("precision", "list")
 def precision(hits: np.ndarray) -> np.ndarray:
-    """Share of the k recommended items that are relevant, a value a user.
+    """Share of the k recommended items that are relevant, a value per user.
 
     Divided by k, also where fewer than k items are relevant or can be recommended.
 
@@ -162,7 +162,7 @@ def precision(hits: np.ndarray) -> np.ndarray:
 
 @register_ranking_metric("recall", "list")
 def recall(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
-    """Share of the relevant items that are among the k recommended, a value a user.
+    """Share of the relevant items that are among the k recommended, a value per user.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def recall(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
 
 @register_ranking_metric("ndcg", "list")
 def ndcg(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
-    """Normalised discounted cumulative gain at k, a value a user.
+    """Normalised discounted cumulative gain at k, a value per user.
 
     The sum of 1 / log2(1 + rank) over the hits, divided by the most that is possible:
     relevant items at all of the first min(k, n_relevant) ranks.
@@ -205,7 +205,7 @@ def ndcg(hits: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
 
 @register_ranking_metric("mrr", "list")
 def reciprocal_rank(hits: np.ndarray) -> np.ndarray:
-    """1 / rank of the first relevant item among the k recommended, a value a user.
+    """1 / rank of the first relevant item among the k recommended, a value per user.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def hit_rate(hits: np.ndarray) -> np.ndarray:
 
 @register_ranking_metric("popularity", "list")
 def popularity(items: np.ndarray, item_counts: np.ndarray) -> np.ndarray:
-    """Mean count of the recommended items, a value a user.
+    """Mean count of the recommended items, a value per user.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def split_per_user(
     """Split the items of each user at random.
 
     Of n items, those up to n times the running sum of `parts`, rounded, go to each
-    part; the first part has one at least: a user with one item is in the first alone.
+    part; the first part has at least one: a user with one item is in the first alone.
 
     Parameters
     ----------

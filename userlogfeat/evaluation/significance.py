@@ -2,7 +2,7 @@
 
 All tests are two-sided and paired: entry i of both arrays is the same fold, seed or
 clip. p-values are defined in every case: equal models give 1, and so does a single
-pair, which is no evidence. Intervals are in :mod:`userlogfeat.evaluation.intervals`.
+pair, which is not evidence. Intervals are in :mod:`userlogfeat.evaluation.intervals`.
 """
 
 from dataclasses import dataclass

@@ -38,7 +38,7 @@ class Model:
     Attributes
     ----------
     name : str
-        For people.
+        Its name on the page.
     layers : dict of str to ndarray (n_clips, size), float32
     shown : list of str
         Layers that have a map; the others are read for tags and estimates.
@@ -62,7 +62,7 @@ class Clips:
     Attributes
     ----------
     names : list of str
-        Paths, as the tables have them.
+        Paths, as in the tables.
     rows : ndarray (n_clips,), int64
         Row of the catalogue; -1 where it does not have the clip.
     models : list of Model
@@ -282,7 +282,7 @@ def _read_model(table, names, layers):
 
 
 def _short(table):
-    """Name of a table for people: its folder, without the folders above."""
+    """Name of a table on the page: its folder, without the folders above."""
     return Path(table.folder).resolve().name
 
 

@@ -41,7 +41,7 @@ def liked_by_listeners(
     folder : Path
         Factors of items: of ``userlogfeat fit-cf``, or the users of ``fit-metric``.
     names : mapping of id to str, optional
-        Names for people; by default the ids.
+        Names to show; by default the ids.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def liked_by_listeners(
     Raises
     ------
     ValueError
-        Where the factors are known to be of another training than the model's.
+        Where the factors are known to come from another training than the model's.
     """
     if ESTIMATE not in model.layers:
         return None
@@ -66,14 +66,15 @@ def liked_by_listeners(
     ):
         raise ValueError(
             f"Got the factors in {folder} ({items.shape[1]} columns) for the estimates "
-            f"of {model.name} ({estimates.shape[1]}), which are of another training: "
-            "they cannot be compared. Pass the factors that the model was trained on."
+            f"of {model.name} ({estimates.shape[1]}), which come from another "
+            "training: they cannot be compared. Pass the factors that the model was "
+            "trained on."
         )
     if not (digest and model.users_digest):
         warnings.warn(
-            f"It is not noted which factors {model.name} was trained on. If they are "
-            f"not those in {folder}, the artists whose listeners would like a clip "
-            "mean nothing.",
+            f"{model.name} does not record which factors it was trained on. Unless "
+            f"they are those in {folder}, the artists whose listeners would like a "
+            "clip mean nothing.",
             stacklevel=2,
         )
     known = items.any(axis=1)

@@ -334,7 +334,7 @@ def _model_data(model: Any) -> dict[str, Any]:
 def _add_listeners(data, shown, sources, factors, names):
     """Add the items whose listeners would like each clip; return notes.
 
-    Of two models, one may be of another training: then a note says so.
+    Of two models, one may be from another training: then a note says so.
     """
     names = _artist_names(shown) if names is None else names
     errors, n_found = [], 0

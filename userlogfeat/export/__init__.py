@@ -2,7 +2,7 @@
 
 ===========  ===================================================================
 onnx         ``export_onnx``: an ONNX file, checked beside torch
-graph        a graph of ONNX operations, built call by call
+graph        a graph of ONNX operations, built call by call; its opset
 spectrogram  log-mel spectrograms in a graph
 networks     the layers of all saved models in a graph
 musicnn      the networks of the musicnn package in a graph

@@ -59,7 +59,7 @@ def push_to_hub(
     Raises
     ------
     ModelError
-        If the folder is no sound model.
+        If the folder is not a sound model.
     ValueError
         If `repo` has not the form ``"owner/model"``.
 

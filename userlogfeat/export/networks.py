@@ -1,7 +1,7 @@
 """The layers of saved models in an ONNX graph.
 
 ``LAYERS`` has a function for each kind of network, from waveforms (or features, or
-spectrograms of other makings) to named values, one row a clip.
+spectrograms of other makings) to named values, one row per clip.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def _frame_layers(graph, x, teacher):
     if teacher.pooling is None:
         raise ValueError(
             "The model was fitted with pooling=None, so a clip has as many rows as "
-            'windows. Only models with one row a clip are exported: pooling="mean".'
+            'windows. Only models with one row per clip are exported: pooling="mean".'
         )
     frames = _frames_first(graph, x, teacher.front_end)  # B, T, F
     windows = _windows(graph, frames, teacher.n_bands, teacher.statistics)

@@ -1,7 +1,7 @@
 """Saved models as ONNX files, which run where torch is not.
 
 The file is the whole model: from waveforms (the log-mel spectrogram is in the graph) or
-features to all layers, one row a clip. Its metadata are JSON texts: see `METADATA`.
+features to all layers, one row per clip. Its metadata are JSON texts: see `METADATA`.
 Before a file is in its place, onnxruntime runs it beside torch.
 """
 

@@ -107,7 +107,7 @@ def extract(
     Raises
     ------
     TableError
-        Where the table was made by another model, is damaged, or is no table.
+        Where the table was made by another model, is damaged, or is not a table.
     BlockingIOError
         Where another process writes to it and ``on_locked="error"``.
     OSError

@@ -72,7 +72,7 @@ def fit_als_on_spark(
     Parameters
     ----------
     pairs : pyspark.sql.DataFrame
-        Columns user (int), item (int), count (float, above 0): one row a pair.
+        Columns user (int), item (int), count (float, above 0): one row per pair.
     shape : tuple of int
         n_users, n_items.
     n_factors, regularization, alpha, iterations, random_state
@@ -137,7 +137,7 @@ def fold_in_on_spark(
     Parameters
     ----------
     pairs : pyspark.sql.DataFrame
-        Columns user (int), item (int), count (float, above 0): one row a pair.
+        Columns user (int), item (int), count (float, above 0): one row per pair.
     item_factors : ndarray of float32, shape (n_items, n_factors)
     regularization, alpha : float
         As in :func:`userlogfeat.factorization.fit_als`.
@@ -145,7 +145,7 @@ def fold_in_on_spark(
     Returns
     -------
     frame : pyspark.sql.DataFrame
-        user (int), factors (array of float), one row a user with plays, in order.
+        user (int), factors (array of float), one row per user with plays, in order.
     shared : pyspark.Broadcast
         The items; to be destroyed once the frame has been used.
     """
@@ -171,7 +171,7 @@ def weigh_on_spark(
     Parameters
     ----------
     pairs : pyspark.sql.DataFrame
-        Columns user (int), item (int), count (float, above 0): one row a pair.
+        Columns user (int), item (int), count (float, above 0): one row per pair.
     confidence : {"log", "binary", "linear"}
     epsilon : float
         Plays of the weight 1, for "log".

@@ -347,7 +347,7 @@ def _bounds(rule, liked_from, disliked_to):
 
 
 def _judge(numbers, user_ids, item_ids, rule, bounds):
-    """Turn the number of each stored pair into feedback; NaN is no verdict."""
+    """Turn the number of each stored pair into feedback; NaN is not a verdict."""
     low, high = bounds
     verdicts = sparse.csr_matrix(numbers, dtype=np.float32, copy=True)
     numbers = sparse.csr_matrix(numbers).data

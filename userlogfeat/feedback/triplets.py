@@ -196,7 +196,7 @@ def check_verdicts(y: Matrix, clips: Any) -> sparse.csr_matrix:
     if len(clips) != y.shape[0] and len(clips) == y.shape[1]:
         raise ValueError(
             f"Got y of shape {y.shape} for {len(clips)} clips, expected a row a "
-            "clip and a column a user: pass y.T.tocsr()."
+            "clip and a column per user: pass y.T.tocsr()."
         )
     check_consistent_length(clips, y)
     y = sparse.csr_matrix(y)

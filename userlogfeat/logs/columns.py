@@ -28,8 +28,8 @@ NO_TIME = ("no time", "Remove these rows, or leave time= out.")
 BOTH_VERDICTS = ("both liked and disliked", "A row can be one of them.")
 NO_FLAG = (
     "a number in {role}= other than 1 and 0",
-    "Ratings, percentages and times are no flags: make the column true where they mean "
-    "it, such as ratings of 4 and more.",
+    "Ratings, percentages and times are not flags: make the column true where they "
+    "mean it, such as ratings of 4 and more.",
 )
 NUMBER_FORMAT = (
     "Write numbers with a point and without separators of thousands or spaces."

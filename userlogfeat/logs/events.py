@@ -116,7 +116,7 @@ class Events:
             rows = (users, items, verdicts, times)
             self.verdicts.append(_pick(rows, ~np.isnan(verdicts)))
         rows = (users, items, counts, times)
-        # A row of count 0 says that nothing was played: it is no last item either.
+        # A row of count 0 says that nothing was played: it is not a last item either.
         self.plays.append(rows if counts.all() else _pick(rows, counts > 0))
         self.n_plays += len(self.plays[-1][0])
         if self.n_plays > _MERGE_ROWS + 2 * self.n_merged:

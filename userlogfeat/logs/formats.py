@@ -29,7 +29,7 @@ yambda              Ploshkin et al. 2025, *Yambda-5B* (flat layout). A folder wi
 
 The others note no fraction of the item that was played. Their plays are what their
 services counted: scrobbles of Last.fm (half of a track, or four minutes), plays of the
-Echo Nest's partners, and a track's place in a playlist, which is no play at all.
+Echo Nest's partners, and a track's place in a playlist, which is not a play at all.
 """
 
 import logging
@@ -181,7 +181,7 @@ def _yambda_events(path, listened_above):
 
 
 def _playlists(file):
-    """Read one slice as a table: a row a track of a playlist, its place as time."""
+    """Read one slice as a table: a row per track of a playlist, its place as time."""
     users, items, places = [], [], []
     try:
         text = read_whole(file, max_bytes=_MAX_SLICE).decode("utf-8-sig")

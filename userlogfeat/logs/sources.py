@@ -202,7 +202,7 @@ def _text_chunks(path, roles, separator, columns, name):
     if len(table.names) > _MAX_COLUMNS:
         raise ValueError(
             f"{path.name} has {len(table.names):,} columns in its first line, expected "
-            f"at most {_MAX_COLUMNS:,}: logs have one row an event. Is it a matrix of "
+            f"at most {_MAX_COLUMNS:,}: logs have one row per event. Is it a matrix of "
             "users and items? Then make it a sparse one, and leave out read_logs."
         )
     hint = separator_hint(table.names)
@@ -225,7 +225,7 @@ def _files_of(source):
         return None
     files = {str(path): Path(path) for path in source}
     if not files:
-        raise ValueError("Got no paths of logs, expected one at least.")
+        raise ValueError("Got no paths of logs, expected at least one.")
     if len(files) < len(source):
         raise ValueError("Some paths come twice, expected each file once.")
     for path in files.values():

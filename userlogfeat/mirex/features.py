@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 FEATURES = "features"  # folder in the scratch folder
 MISSING, FOLDER = "MissingAudioError", "FolderError"
-_REASONS = {MISSING: "the table does not have it.", FOLDER: "it is a folder, no audio."}
+_REASONS = {
+    MISSING: "the table does not have it.",
+    FOLDER: "it is a folder, not audio.",
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def read_features(
     ----------
     embedder : estimator
         The first step of a pipeline: an embedder, or a `FeatureLookup`, whose table is
-        then read, by the paths as the list has them, else by the absolute ones.
+        then read, by the paths in the list, else by the absolute ones.
     scratch : str or Path
         Made where it is missing.
     clips : list of str

@@ -2,7 +2,7 @@
 
 A folder has, for every fold, ``NAME_train.txt`` (path TAB class; for tags, a line for
 each pair) and ``NAME_evaluate.txt`` (the truth of the test clips, alike). Where there
-is a ``NAME_test.txt`` (one path a line), its order is that of the test. Groups are
+is a ``NAME_test.txt`` (one path per line), its order is that of the test. Groups are
 optional: ``NAME_train_groups.txt`` and ``NAME_evaluate_groups.txt`` (path TAB artist).
 Without a name, ``train.txt`` and ``evaluate.txt`` are one fold.
 """

@@ -1,6 +1,6 @@
 r"""The files of a MIREX train/test task: lists of clips, labels and tags.
 
-No file has a header. A feature list has one path a line, a training list ``path TAB
+No file has a header. A feature list has one path per line, a training list ``path TAB
 class``, and a test list is like a feature list; a TAB after its path, and whatever
 follows, is ignored. Output is ``path TAB class``, paths and order as in the test list.
 For tags, the training list has a line for every pair of clip and tag, and there are two
@@ -142,7 +142,7 @@ def read_tags(path: PathLike) -> dict[str, set[str]]:
 
 
 def read_training(path: PathLike, *, tags: bool = False) -> dict[str, Any]:
-    """Read a training list with one entry a file, whatever path a line calls it by.
+    """Read a training list with one entry per file, whatever path a line calls it by.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def read_training(path: PathLike, *, tags: bool = False) -> dict[str, Any]:
 
 
 def write_clips(path: PathLike, clips: Iterable[str]) -> None:
-    """Write a feature list or a test list: one path a line.
+    """Write a feature list or a test list: one path per line.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ def find_clip(clip: str, folder: PathLike) -> str:
     Parameters
     ----------
     clip : str
-        Path as the list has it.
+        Path as in the list.
     folder : str or Path
         Folder of the list.
 
@@ -319,7 +319,7 @@ def read_lines(path: PathLike) -> list[tuple[int, str, list[str]]]:
             raise ValueError(f"{path} has no path in line {number}, before the TAB.")
         found.append((number, clip, rest))
     if not found:
-        raise ValueError(f"The list {path} is empty, expected one path a line.")
+        raise ValueError(f"The list {path} is empty, expected one path per line.")
     return found
 
 

@@ -279,7 +279,7 @@ def _read_training(path):
     """Read training.json of a model, checked; another format's comes as it is."""
     try:
         if not path.is_file():  # a pipe would be waited for
-            raise ValueError("it is no regular file")
+            raise ValueError("it is not a regular file")
         with ZipFile(path) as file:
             if sum(info.file_size for info in file.infolist()) > MAX_MODEL_BYTES:
                 raise ValueError(f"it has more than {MAX_MODEL_BYTES} bytes")

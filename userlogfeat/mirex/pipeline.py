@@ -105,7 +105,7 @@ def load_pipeline(
     ------
     ValueError, TypeError
         Where there is no such function, it returns no pipeline, the first step is no
-        embedder, or the last one is no classifier.
+        embedder, or the last one is not a classifier.
     """
     if source is None:
         return default_pipeline(tags=tags)
@@ -174,7 +174,7 @@ def describe_pipeline(pipeline: Pipeline) -> dict[str, Any] | None:
     -------
     dict or None
         Values for JSON; None where a class is not on the list of this module, or a
-        parameter is no number, text, list or listed estimator.
+        parameter is not a number, text, list or listed estimator.
     """
     steps = [_describe(step) for _, step in pipeline.steps]
     if None in steps:
@@ -230,7 +230,7 @@ def read_description(path: PathLike) -> Pipeline:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
         raise ValueError(
-            f"{path} is no description of a pipeline ({error}). Write one with "
+            f"{path} is not a description of a pipeline ({error}). Write one with "
             "userlogfeat.mirex.pipeline.write_description."
         ) from error
 

@@ -1,6 +1,6 @@
 """Fit the steps after the embedder: to names of classes, or to tags.
 
-Tags are an indicator matrix. A classifier of scikit-learn that takes one label a clip
+Tags are an indicator matrix. A classifier of scikit-learn that takes one label per clip
 is fitted once for each tag. A tag that all training clips have leaves nothing to learn,
 and is always given.
 """
@@ -106,7 +106,7 @@ def fit_tags(pipeline: Pipeline, X: np.ndarray, y: np.ndarray) -> TrainedSteps:
         Not changed. Its first step, the embedder, is left out.
     X : ndarray (n_clips, n_features)
     y : ndarray (n_clips, n_tags) of int
-        1 where a clip has a tag, else 0. Each tag has one clip at least.
+        1 where a clip has a tag, else 0. Each tag has at least one clip.
 
     Returns
     -------

@@ -175,7 +175,7 @@ class DiscriminantContexts(nn.Module):
         return self.layers(x, ("embedding",))["embedding"]
 
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Named layers of clips (B, F, T), one row a clip.
+        """Named layers of clips (B, F, T), one row per clip.
 
         ``"context_mean"`` is the mean of the units of all contexts, ``"embedding"`` its
         linear map.

@@ -130,7 +130,7 @@ def all_gather(rows: Tensor) -> Tensor:
     Parameters
     ----------
     rows : Tensor (n, ...)
-        Output of the network for the clips of this process, a row a clip.
+        Output of the network for the clips of this process, a row per clip.
 
     Returns
     -------

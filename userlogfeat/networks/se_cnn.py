@@ -108,7 +108,7 @@ class SECNN(nn.Module):
         return self.embedding(last)
 
     def layers(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-        """Named layers, one row a clip.
+        """Named layers, one row per clip.
 
         Parameters
         ----------

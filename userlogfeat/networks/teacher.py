@@ -1,6 +1,6 @@
 """The networks of saved models: front end, network and head in one torch module.
 
-A teacher maps log-mel spectrograms of clips to named layers, one row a clip. Its
+A teacher maps log-mel spectrograms of clips to named layers, one row per clip. Its
 `embedding` layer is what it learned from listening logs. A student is a teacher with an
 `output` layer on its embedding.
 """

@@ -1,8 +1,8 @@
 """Recommend items to users, and find the users of a new item.
 
 =========  ===================================================================
-ranking    ``recommend``, ``nearest_users``: exact and blocked; ``mean_scores``,
-           for users of whom nothing is known
+ranking    ``recommend``, ``nearest_users``: exact and blocked; for users of whom
+           nothing is known by popularity, such as ``mean_scores``
 histories  ``mean_histories``: users as the mean of what they played
 exact      the k highest products of each query, for ``recommend`` and ``ItemIndex``
 index      ``ItemIndex``: items kept ready, exact or approximate, in memory and on disk

@@ -63,8 +63,8 @@ def nearest_artists(
     if estimates.shape[1] != factors.shape[1]:
         raise ValueError(
             f"The model {str(weights)!r} estimates {estimates.shape[1]} factors, but "
-            f"its items have {factors.shape[1]}: they are of another training. Fit the "
-            "teacher again."
+            f"its items have {factors.shape[1]}: they are from another training. Fit "
+            "the teacher again."
         )
     k = min(k, len(artists))
     nearest, cosines = top_items(unit_rows(estimates) @ unit_rows(factors).T, k)

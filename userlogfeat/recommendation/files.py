@@ -142,7 +142,7 @@ def _finder(users, items, metric, search, popularity):
 
 
 def _rows(user_ids, item_ids, chosen, scores, basis=None):
-    """Return one row a recommendation, without places that stayed empty."""
+    """Return one row per recommendation, without places that stayed empty."""
     users, places = np.nonzero(chosen >= 0)
     columns = {
         "user": user_ids[users],

@@ -172,8 +172,8 @@ class ItemIndex:
         Raises
         ------
         ValueError
-            Where they are known to be of another training; or an item is so much longer
-            than all before that the groups do not fit it.
+            Where they are known to be from another training; or an item is so much
+            longer than all before that the groups do not fit it.
         """
         own = in_space(self._vectors, self.space)
         check_same_space(item_embeddings, own, ("items", "the index"))
@@ -222,7 +222,7 @@ class ItemIndex:
         Raises
         ------
         ValueError
-            Where shapes do not fit, or the users are known to be of another training.
+            Where shapes do not fit, or the users are known to be from another training.
         """
         rows, scores = self.query_rows(user_embeddings, k, exclude=exclude)
         found = self._padded_ids[rows]
@@ -527,7 +527,7 @@ def _vectors(rows, n_factors=None):
     rows = as_floats(rows)
     known_rows(rows, "item_embeddings", n_factors)
     if len(rows) == 0:
-        raise ValueError("Got no items, expected one at least.")
+        raise ValueError("Got no items, expected at least one.")
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 

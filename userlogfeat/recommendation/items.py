@@ -262,8 +262,8 @@ def _same_training(what, digest, users, advice):
 
 def _warn_unknown(what, users):
     warnings.warn(
-        f"It is not noted on which users {what} was trained. If they are not those in "
-        f"{users}, the recommendations mean nothing.",
+        f"It is not recorded on which users {what} was trained. If they are not those "
+        f"in {users}, the recommendations mean nothing.",
         stacklevel=3,
     )
 

@@ -117,7 +117,7 @@ def recommend(
     exclude = check_pairs(exclude, "exclude", (len(users), len(items)))
     found = search(users, items, int(k), exclude, metric, known, squares)
     if popularity is None:
-        warn_of_unknown(users, "users", "Pass popularity=, one number an item.")
+        warn_of_unknown(users, "users", "Pass popularity=, one number per item.")
     else:
         fill_unknown(found, users, popularity, items, exclude)
     return found
@@ -143,7 +143,7 @@ def nearest_users(
     k : int
         Number of users, at least 1.
     exclude : csr matrix, shape (n_items, n_users), optional
-        Users that an item is not for: a row an item.
+        Users that an item is not for: a row per item.
     metric : {"dot", "cosine"}
         As in :func:`recommend`. With "dot", users with long embeddings (from large
         histories) come first for many items; "cosine" compares their taste alone.

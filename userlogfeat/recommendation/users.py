@@ -83,7 +83,7 @@ def read_users(folder: PathLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_digest(folder: PathLike) -> str | None:
-    """Read which training the users of a folder are of; None if it is not noted.
+    """Read which training the users of a folder are of; None if not recorded.
 
     Parameters
     ----------

@@ -13,7 +13,8 @@ clip              a log-mel spectrogram beside the nearest artists
 findings          differences in sentences
 tables            tables of a comparison
 frames            frames of a comparison, checked; how scores are written
-style             how arms and axes look
+style             axes, legends, and the look of what is not an arm; an arm brings
+                  its colour, marker and dashes (``comparison/arms.py``)
 ================  ====================================================================
 """
 

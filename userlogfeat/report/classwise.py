@@ -233,7 +233,7 @@ def _labels(values, name):
     array = np.asarray(values)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(
-            f"{name} has shape {array.shape}, expected (n_clips,): one label a clip."
+            f"{name} has shape {array.shape}, expected (n_clips,): one label per clip."
         )
     missing = [value is None or value != value for value in array.tolist()]
     if any(missing):

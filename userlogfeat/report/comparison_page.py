@@ -75,7 +75,7 @@ def write_html(
     leaks : LeakReport, polars.DataFrame, mapping, str or list of str, optional
         Overlap of teacher, training and test clips: a report of
         :func:`userlogfeat.evaluation.leaks.leak_report`, or words of your own. A
-        mapping may hold one report a fold.
+        mapping may hold one report per fold.
     notes : str or list of str
         Paragraphs to add: data, licence, what was changed.
     metric : str, optional

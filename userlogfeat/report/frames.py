@@ -144,7 +144,7 @@ def make_results(
     Parameters
     ----------
     frame : polars.DataFrame
-        Frame of :func:`userlogfeat.comparison.compare` (one row a fit), which is
+        Frame of :func:`userlogfeat.comparison.compare` (one row per fit), which is
         summarised, or of :func:`userlogfeat.comparison.summarise`.
     metric : str, optional
         Name of the metric, where the frame has several; name of the score, where the
@@ -159,7 +159,7 @@ def make_results(
     Raises
     ------
     TypeError
-        If `frame` is no polars frame.
+        If `frame` is not a polars frame.
     ValueError
         If columns are missing, or there are no rows, only one arm, several metrics or
         scores that are NaN.

@@ -116,7 +116,7 @@ class TransferDisplay:
         Parameters
         ----------
         frame : polars.DataFrame
-            One row a fit (`compare`) or one row an arm and setting (`summarise`).
+            One row per fit (`compare`) or one row per arm and setting (`summarise`).
         x : {"channels", "n_labels"}, optional
             Column of the x axis. By default channels, where there are several, else
             n_labels.

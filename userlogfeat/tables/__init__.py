@@ -1,4 +1,4 @@
-"""The feature table: a folder of Parquet parts, one row a clip.
+"""The feature table: a folder of Parquet parts, one row per clip.
 
 =======  ====================================================================
 footers  the schema; the footer of a part, checked; how large a part may be

@@ -129,7 +129,7 @@ def read_footer(path: Path, known: dict[tuple, Part]) -> Part:
     Raises
     ------
     TableError
-        Where it is no part of a table, or larger in memory than a part may be.
+        Where it is not part of a table, or larger in memory than a part may be.
     """
     with part_errors(path):
         status = path.stat()
@@ -175,7 +175,7 @@ def part_errors(path: Path) -> Iterator[None]:
 
 def _checked(path, stamp, is_regular):
     if not is_regular:  # opening a pipe would wait for a writer
-        raise ValueError("it is no regular file, but a pipe or device")
+        raise ValueError("it is not a regular file, but a pipe or device")
     with pq.ParquetFile(as_file(path)) as file:
         metadata, found = file.metadata, file.schema_arrow
         part = Part(path, stamp, metadata.num_rows, _read_notes(metadata.metadata))

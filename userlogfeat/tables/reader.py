@@ -1,11 +1,11 @@
-"""The feature table: a folder of Parquet parts, one row a clip, valid at any moment.
+"""The feature table: a folder of Parquet parts, one row per clip, valid at any moment.
 
 Columns: `clip` (the path as given), `status` ("ok" or the class of the error),
 `message`, `seconds`, `size` and `modified_ns` (of the file when it was read), and one
-fixed-size list of float32 a layer, NaN where the clip failed. (Not null: writing null
-fixed-size lists needs pyarrow 26.) Paths that are no valid UTF-8 are readable in `clip`
-and exact in `clip_bytes`, which is null elsewhere. The fingerprint of the model and the
-sizes of the layers are in the schema metadata of every part.
+fixed-size list of float32 per layer, NaN where the clip failed. (Not null: writing null
+fixed-size lists needs pyarrow 26.) Paths that are not valid UTF-8 are readable in
+`clip` and exact in `clip_bytes`, which is null elsewhere. The fingerprint of the model
+and the sizes of the layers are in the schema metadata of every part.
 
 A row is replaced by a later row of the same clip: the one in the part of the higher
 number, or lower down in one part. A merged part lists, in its metadata, the parts it
@@ -159,18 +159,18 @@ class FeatureTable:
 
     @property
     def layer_scales(self) -> dict[str, float]:
-        """Factor that brings each layer to unit mean square; 1 where none is noted."""
+        """Factor that brings each layer to unit mean square; 1 if not recorded."""
         notes = self._notes()
         return {name: notes.scales.get(name, 1.0) for name in notes.layers}
 
     @property
     def made_by(self) -> str:
-        """The embedder that made the features, with its parameters, for people."""
+        """The embedder that made the features, with its parameters, as text."""
         return self._notes().made_by
 
     @property
     def users_digest(self) -> str | None:
-        """Digest of the users that the model was trained on; None if not noted."""
+        """Digest of the users that the model was trained on, if recorded."""
         return self._notes().users_digest
 
     def clips(self) -> list[str]:

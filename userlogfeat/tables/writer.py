@@ -69,7 +69,7 @@ class TableWriter:
     layer_scales : dict of str to float, optional
         Factor that brings each layer to unit mean square; noted, not applied.
     made_by : str
-        Description of the embedder, for people.
+        Description of the embedder, as text.
     users_digest : str, optional
         Digest of the users that the model was trained on: see
         ``factor_files.digest_users``.
@@ -400,8 +400,8 @@ class TableWriter:
                 raise TableError(
                     f"The table {self.table.folder} was made by another model or other "
                     f"settings (fingerprint {fingerprint}, now {self._model[0]}; made "
-                    f"by: {part.notes.made_by or 'not noted'}). Features of two models "
-                    "do not mix: write to another folder."
+                    f"by: {part.notes.made_by or 'not recorded'}). Features of two "
+                    "models do not mix: write to another folder."
                 )
             if layers != self._model[1]:
                 raise TableError(
@@ -447,7 +447,7 @@ def _advice(error):
     if error.errno in _LOCKED:
         return "Make the folder writable, or pass another one"
     if error.errno in _NO_FOLDER:
-        return "Part of its path is missing, or is no folder. Pass another one"
+        return "Part of its path is missing, or is not a folder. Pass another one"
     room = "Make room and run" if error.errno in _NO_ROOM else "Run"
     return (
         f"Parts that were written before are kept. {room} the same again: it goes on "

@@ -105,7 +105,7 @@ def _contrasts(features, labels):
     Row j + 1 of a class less the mean of the j before it, times sqrt(j / (j + 1)): the
     squares of these sum to those of the differences from the class's mean (Helmert).
     Unlike those, which sum to zero in every class, they are independent, as Ledoit &
-    Wolf assume: with two rows a class, differences would count everything twice.
+    Wolf assume: with two rows per class, differences would count everything twice.
     """
     order = np.argsort(labels, kind="stable")
     x = features[order].astype(np.float64)

@@ -71,7 +71,7 @@ def _read_frame(y, n_clips):
     if any(isinstance(name, tuple) for name in names):
         raise ValueError(
             f"Got y as a frame whose columns have several levels, such as {names[0]}, "
-            "expected one name a label: join them, as in ': '.join(levels)."
+            "expected one name per label: join them, as in ': '.join(levels)."
         )
     name, n_times = Counter(names).most_common(1)[0] if names else (None, 0)
     if n_times > 1:
@@ -168,7 +168,7 @@ def _check_collected(clips, labels):
     if broken:
         raise ValueError(
             f"Unknown label type: a collection in y holds {broken[0]!r}, expected "
-            "names or whole numbers. Scores are no labels: compare them with a "
+            "names or whole numbers. Scores are not labels: compare them with a "
             "threshold."
         )
 
@@ -200,7 +200,7 @@ def _as_numbers(y):
 def _no_indicator(shape, held):
     return (
         f"Got y of shape {shape} that holds {held}, expected an indicator matrix of "
-        "zeros and ones. Scores or factors are no labels: compare them with a "
+        "zeros and ones. Scores or factors are not labels: compare them with a "
         "threshold first, such as y > 0.5. Names go into one column, or collections."
     )
 

@@ -56,7 +56,7 @@ def read_label_sets(y: Any, n_clips: int, dataset: Labels | None = None) -> Labe
         be as they are; or an indicator matrix (n_clips, n_labels), dense, sparse, a
         list of rows, or a frame, whose columns name the labels. A clip without label
         (None, an empty collection, a row of zeros) is allowed; a column without any one
-        is no label.
+        is not a label.
     n_clips : int
         Number of clips.
     dataset : array-like (n_clips,), optional

@@ -250,8 +250,8 @@ def _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose):
             break
     if kept is None:
         raise ValueError(
-            f"The loss is no number from the first epoch on, with lr={lr!r}: the steps "
-            "are too long. Pass a smaller lr, or max_norm=1.0."
+            f"The loss is not a number from the first epoch on, with lr={lr!r}: the "
+            "steps are too long. Pass a smaller lr, or max_norm=1.0."
         )
     maps.features, maps.labels = kept
     return history

@@ -12,7 +12,7 @@ import polars as pl
 from userlogfeat._typing import Frame
 
 N_SHOWN = 5  # columns that an error lists
-_EXPECTED = "expected a frame of polars or pandas, or a dict of columns, a row a user"
+_EXPECTED = "expected a frame of polars or pandas, or a dict of columns, a row per user"
 
 
 class Demographics:
@@ -163,7 +163,7 @@ def _is_missing(values):
 
 
 def _is_numeric(values):
-    """Whether a column holds numbers; one without any value is no number."""
+    """Whether a column holds numbers; one without any value is not."""
     kind = values.dtype
     if kind.is_numeric():
         return True

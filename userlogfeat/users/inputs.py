@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def stored_pairs(matrix: Matrix) -> sparse.csr_matrix:
-    """Return a csr matrix of pairs stored once, none of them 0; the input stays."""
+    """Return a csr matrix of pairs stored once, none of them 0, as a copy."""
     matrix = sparse.csr_matrix(matrix)
     if not matrix.data.all() or not matrix.has_canonical_format:
         matrix = matrix.copy()
@@ -35,7 +35,7 @@ def make_targets(
     Parameters
     ----------
     histories : dict of str to csr_matrix, shape (n_users, n_items)
-        "user_items" and, where there are, "liked" and "disliked".
+        "user_items" and, if given, "liked" and "disliked".
     last_items : array-like of int, shape (n_users,), optional
         -1 where unknown.
 
@@ -175,12 +175,12 @@ def make_codes(
 
 
 def check_frame(demographics: Frame, n_users: int) -> pl.DataFrame:
-    """Convert demographics to a frame of polars with a row a user."""
+    """Convert demographics to a frame of polars with a row per user."""
     frame = as_frame(demographics)
     if frame.height != n_users or frame.width == 0:
         raise ValueError(
             f"Got demographics of shape {frame.shape}, expected {n_users} rows, those "
-            "of user_items, and a column at least."
+            "of user_items, and at least one column."
         )
     return frame
 
@@ -206,6 +206,7 @@ def _check_attribute(values, name, n_items):
     lists = [v for v in array if isinstance(v, list | dict | set | np.ndarray)]
     if lists:
         raise TypeError(
-            f"The {name} holds {lists[0]!r}, expected one id an item: text or a number."
+            f"The {name} holds {lists[0]!r}, expected one id per item, text or a "
+            "number."
         )
     return array

@@ -1,4 +1,4 @@
-"""Training of the user tower: one target a user and epoch, negatives from all items.
+"""Training of the user tower: one target per user and epoch, negatives from all items.
 
 The loop is its own, not that of ``training.fit_network``: lookups have sparse
 gradients, which need an optimiser of their own beside that of the dense layers; targets

@@ -99,7 +99,7 @@ def check_encoder(saved: dict[str, Any], found: dict[str, Any]) -> None:
     Parameters
     ----------
     saved : dict
-        Its identity, as the config has it.
+        Its identity in the config.
     found : dict
         Identity of the encoder.
     """

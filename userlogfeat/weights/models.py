@@ -359,7 +359,7 @@ def find_controls(name: PathLike) -> dict[str, list[Path]]:
             strange.append(path.parent.name)
     if strange:
         warnings.warn(
-            f"{', '.join(strange)} in {folder / CONTROLS} are no twins of this "
+            f"{', '.join(strange)} in {folder / CONTROLS} are not twins of this "
             "teacher, which was trained again since: they are left out. Write them "
             f"again with save_controls, or delete the folder {CONTROLS!r}.",
             stacklevel=2,
@@ -374,7 +374,7 @@ def find_model(name: PathLike) -> Path:
         if folder.is_dir():
             if missing := missing_files(folder):
                 raise ModelError(
-                    f"The folder {folder} is no saved model: it lacks "
+                    f"The folder {folder} is not a saved model: it lacks "
                     f"{' and '.join(missing)}. Models are written by an estimator's "
                     "save(folder)."
                 )

@@ -97,7 +97,7 @@ def test_files_that_cannot_be_read_are_named(spark, tmp_path):
         read_logs(tmp_path / "plays[1].csv", backend="spark")
     listed = tmp_path / "list.json"
     listed.write_text('[\n{"user": 1, "item": 2}\n]\n')
-    with pytest.raises(ValueError, match=r"list\.json could .* one object a line"):
+    with pytest.raises(ValueError, match=r"list\.json could .* one object per line"):
         read_logs(listed, backend="spark")
     damaged = tmp_path / "damaged.parquet"
     damaged.write_bytes(b"PAR1" * 10)

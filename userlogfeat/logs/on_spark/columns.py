@@ -244,7 +244,7 @@ def _no_time(source, kind):
 
 
 def _no_whole_numbers():
-    """Mark identifiers from text that are no whole numbers: role -> column."""
+    """Mark identifiers from text that are not whole numbers: role -> column."""
     from pyspark.sql import functions as F
 
     written = {role: F.col(role).try_cast("bigint") for role in ("user", "item")}

@@ -47,7 +47,7 @@ class SparkInteractions:
     Parameters
     ----------
     user_items : pyspark.sql.DataFrame
-        user (int), item (int), count (float): one row a pair, counts above 0. Users
+        user (int), item (int), count (float): one row per pair, counts above 0. Users
         and items are numbers from 0, in the order of their identifiers.
     user_ids : pyspark.sql.DataFrame
         user (int), id: the identifier of each user.
@@ -57,7 +57,7 @@ class SparkInteractions:
     last_items : pyspark.sql.DataFrame, optional
         user (int), item (int): the item each user played last.
     liked, disliked : pyspark.sql.DataFrame, optional
-        user (int), item (int): one row a pair.
+        user (int), item (int): one row per pair.
     cached : tuple of pyspark.sql.DataFrame
         Frames that :meth:`unpersist` frees.
     """
@@ -192,14 +192,14 @@ def _apart(frame):
 
 
 def _pairs(events):
-    """Make one row a user and item: plays, the last of them, the latest verdict."""
+    """Make one row per user and item: plays, the last of them, the latest verdict."""
     from pyspark.sql import functions as F
 
     has_time = "time" in events.columns
     when = F.struct("time", "place") if has_time else F.struct("place")
     found = [F.sum("count").alias("count")]
     if has_time:
-        # A row of count 0 says that nothing was played: it is no last item either.
+        # A row of count 0 says that nothing was played: it is not a last item either.
         found.append(F.max(F.when(F.col("count") > 0, when)).alias("last"))
     if "verdict" in events.columns:
         judged = F.when(F.col("verdict").isNotNull(), when)

@@ -35,7 +35,7 @@ _UNREADABLE = ("FAILED_READ_FILE", "MALFORMED", "UNABLE_TO_INFER_SCHEMA", "CORRU
 _HINTS = {
     "MALFORMED_CSV": "Each line must have the fields of the first. Spark reads no "
     "field that goes on over several lines: bring such logs to Parquet first.",
-    "MALFORMED_RECORD": "Files of JSON have one object a line.",
+    "MALFORMED_RECORD": "Files of JSON have one object per line.",
     "SchemaColumnConvertNotSupported": "A column has one type in one file and another "
     "in the next: bring them to one.",
     "UNABLE_TO_INFER_SCHEMA": "Does it hold any such files?",
