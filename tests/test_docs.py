@@ -104,6 +104,11 @@ def test_every_page_of_the_readme_exists(texts):
         assert made or (DOCS / f"{link}.md").is_file(), link
 
 
+def test_the_readme_is_read_to_its_end():
+    """Longer texts are pages of the site; in less, nobody learns what it does."""
+    assert 150 <= len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 200
+
+
 def test_every_extra_is_explained_and_has_a_size():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = set(project["optional-dependencies"]) - {"docs", "dev"}  # for developers
