@@ -48,20 +48,17 @@ def make_teacher(corpus, features):
 
 def show(summary):
     """Print accuracy and gain over base of each arm, for each number of labels."""
-    print(
-        f"\n{'labels':>6}  {'arm':22}{'accuracy':>18}{'gain over base':>24}  p (Holm)"
-    )
+    print(f"\n{'labels':>6}  {'arm':22}{'accuracy':>18}{'gain over base':>24}")
     for row in summary.iter_rows(named=True):
         line = f"{row['n_labels']:6}  {row['arm']:22}{row['mean']:.3f} "
         line += f"[{row['low']:.3f}, {row['high']:.3f}]"
         if row["arm"] != "base":
             low, high = row["diff_low to base"], row["diff_high to base"]
             line += f"   {row['difference to base']:+.3f} [{low:+.3f}, {high:+.3f}]"
-            line += f"  {row['p_wilcoxon_holm to base']:.3f}"
         print(line)
 
 
-def main(items=480, seeds=2, labels=(5, 20)):
+def main(items=480, seeds=1, labels=(5, 20)):
     """Run the comparison and return its summary."""
     start = time.perf_counter()
     corpus = make_listening_corpus(n_items=items, duration=1.5, random_state=0)
@@ -81,7 +78,7 @@ def main(items=480, seeds=2, labels=(5, 20)):
         corpus.catalogue.labels,
         teachers=make_teacher(corpus, features),
         groups=corpus.catalogue.artists,
-        cv=2,
+        cv=4,
         seeds=seeds,
         arms=ARMS,
         n_labels=labels,
@@ -98,8 +95,9 @@ def main(items=480, seeds=2, labels=(5, 20)):
 
 
 # %%
-# Hollow marks are controls. What they gain is not knowledge of listeners. With two
-# seeds and few clips intervals are wide; what is published needs more of both. With
+# Hollow marks are controls. What they gain is not knowledge of listeners: with 5
+# labels a class the students of the true logs are ahead of both. Intervals are over
+# artists, with one seed; what is published needs several, and more clips. With
 # ``compare(folder=...)`` finished fits are kept, and a second call continues.
 if __name__ == "__main__":
     TransferDisplay.from_comparison(main(), metric="accuracy")

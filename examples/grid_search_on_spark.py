@@ -20,15 +20,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, ParameterGrid, cross_val_score
 
-from userlogfeat import KDStudentClassifier, ScoreDisplay
+from userlogfeat import KDStudentClassifier, MelStatistics, ScoreDisplay
 from userlogfeat._spark import spark_session
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
 
 # %%
-# The data and the estimator are sent to each worker once. Here these are waveforms,
-# which are small. For a large collection, pass features or paths that all workers can
-# read.
+# The data and the estimator are sent to each worker once. Here these are features,
+# which are small. Paths that all workers can read would do as well.
 def search_on_spark(session, estimator, grid, X, y, *, folds):
     """Score all candidates of a grid on all folds.
 
@@ -67,7 +66,7 @@ def search_on_spark(session, estimator, grid, X, y, *, folds):
 
 
 # %%
-# Students learn the planted labels, on two folds that share no artist.
+# Students learn the planted labels, on four folds that share no artist.
 def main():
     """Search on Spark, if it can run here."""
     try:
@@ -75,20 +74,17 @@ def main():
     except ImportError as error:
         print(f"Skipped: {error}")
         return
-    corpus = make_listening_corpus(8, 120, duration=1.0, random_state=0)
+    corpus = make_listening_corpus(8, 240, duration=1.0, random_state=0)
     catalogue = corpus.catalogue
+    X = MelStatistics("musicnn").fit_transform(corpus.audio)
     student = KDStudentClassifier(
-        channels=8,
-        pools=((4, 2), (3, 2), (2, 2)),
-        duration=1.0,
-        max_epochs=5,
-        random_state=0,
+        network="mlp", hidden=(64,), max_epochs=10, random_state=0
     )
-    folds = list(GroupKFold(2).split(corpus.audio, groups=catalogue.groups("artist")))
+    folds = list(GroupKFold(4).split(X, groups=catalogue.groups("artist")))
     grid = {"lr": [1e-3, 1e-2], "batch_size": [8, 32]}
     start = time.perf_counter()
     candidates, scores = search_on_spark(
-        session, student, grid, corpus.audio, catalogue.labels, folds=folds
+        session, student, grid, X, catalogue.labels, folds=folds
     )
     cores = session.sparkContext.defaultParallelism
     print(f"{scores.size} fits in {time.perf_counter() - start:.0f} s on {cores} cores")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SOLID = "-"
 # Looks of arms that have none of their own, in turn. The lengths of the lists have no
 # common divisor, so that 60 arms look different.
-SPARE_COLOURS = ("#009E73", "#7F7F7F", "#0072B2")
-SPARE_MARKERS = ("P", "<", ">", "h", "*")
+SPARE_COLOURS = ("#7F7F7F", "#0072B2", "#009E73")
+SPARE_MARKERS = ("h", "P", "<", ">", "*")
 SPARE_DASHES = ((0, (8, 2)), (0, (3, 3)), SOLID, (0, (1, 1)))
 FONT = 11  # points; readable when a phone shrinks the picture
 LEGEND_DROP = 44  # points below the axes: below the tick labels and the axis label
