@@ -39,8 +39,8 @@ def file_lock(path, *, on_locked="error"):
     with _lock(path, wait=on_locked == "wait") as locked:
         if not locked:
             raise BlockingIOError(
-                f"Another process is writing to {path.parent}. Wait until it ends, or "
-                'pass on_locked="wait" (--on-locked wait).'
+                f"Another process is writing to {path.parent}. Wait until it ends. Or "
+                'pass on_locked="wait".'
             )
         yield
 

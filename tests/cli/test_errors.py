@@ -1,12 +1,13 @@
 """Wrong usage and foreign errors: one line and an exit code."""
 
+import errno
 import re
 import signal
 
 import pytest
 import typer
 
-from userlogfeat import __version__, cli
+from userlogfeat import FeatureTable, __version__, cli
 from userlogfeat.cli.errors import explained
 
 
@@ -63,6 +64,30 @@ def test_foreign_errors_are_one_line(run, fake, clips, monkeypatch):
     monkeypatch.setenv("USERLOGFEAT_DEBUG", "1")
     with pytest.raises(MemoryError):
         run("extract", "clips", "-o", "t")
+
+
+def test_a_read_only_disk_is_no_wrong_option(capsys):
+    with pytest.raises(typer.Exit) as stopped, explained("Kept.", as_json=False):
+        raise OSError(errno.EROFS, "Read-only file system", "factors")
+    assert stopped.value.exit_code == cli.STOPPED
+    assert capsys.readouterr().err == "Error: Read-only file system: factors\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["extract", "clips", "-o", "t"], " Or pass --on-locked wait.\n"),
+        (["table", "compact", "t"], "Wait until it ends.\n"),  # has no such option
+    ],
+)
+def test_a_locked_table(run, clips, words, advice):
+    """The option was there twice, "pass --on-locked wait (--on-locked wait)"."""
+    run("extract", "clips", "-o", "t")
+    table = FeatureTable("t")
+    with table.writer(fingerprint=table.fingerprint, layer_sizes=table.layer_sizes):
+        found = run(*words, code=cli.USAGE).stderr
+    assert found.startswith("Error: Another process is writing to t. Wait until it")
+    assert found.endswith(advice)
 
 
 def test_notes_give_no_advice_in_python(capsys):

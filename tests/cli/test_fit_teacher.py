@@ -107,6 +107,11 @@ def test_features_need_no_audio(run, tmp_path, monkeypatch):
         assert found["clips"] == 50
         estimates = CFRegressor.load("m").predict(features[50:])
         np.testing.assert_allclose(estimates, factors[50:], atol=0.2)  # of 2
+    Path("gone").mkdir()  # clips start from the folder of the catalogue
+    inside = {"clip": [f"{i}.wav" for i in range(50)], "item": items[:50]}
+    pl.DataFrame(inside).write_csv("gone/tracks.csv")
+    elsewhere = ("fit-teacher", "gone/tracks.csv", *base[2:], "t", "--json")
+    assert json.loads(run(*elsewhere).stdout)["clips"] == 50
     pl.DataFrame({"clip": names[:9], "x": names[:9]}).write_csv("few.csv")
     np.save("few.npy", features[:9])
     pl.DataFrame({"clip": names, "x": names}).write_csv("text.csv")

@@ -11,6 +11,7 @@ from userlogfeat import FeatureTable, cli
 from userlogfeat.factor_files import read_factors, read_plays
 from userlogfeat.recommendation import mean_histories
 from userlogfeat.recommendation.users import read_digest
+from userlogfeat.tables import rename_clips
 
 
 @pytest.fixture
@@ -52,6 +53,20 @@ def test_items_of_the_own_circle_that_are_new_to_the_user(run, work):
     command += ("--include-played",)
     assert run(*command, "-o", "all.csv", "--quiet").output == ""
     assert set(plays) & set(pl.read_csv("all.csv").select("user", "item").rows())
+
+
+def test_a_catalogue_elsewhere_of_files_that_are_gone(run, work):
+    """The features are in the table: one file that was gone ended the command."""
+    Path("music").mkdir()
+    names = {"clip": ["a.wav", "b.wav", "c.wav"], "item": [0, 1, 2]}
+    pl.DataFrame(names).write_csv("music/tracks.csv")
+    command = ("recommend", "f", "t", *work, "--catalogue", "music/tracks.csv")
+    refused = run(*command, "-o", "r.csv", code=cli.USAGE).stderr
+    assert "None of the 2 clips (['a.wav', 'b.wav']) has an item" in refused
+    assert "userlogfeat table rename TABLE --base FOLDER" in refused
+    rename_clips("t", base="music")
+    run(*command, "-o", "r.csv", "--include-played")
+    assert set(pl.read_csv("r.csv")["item"]) == {0, 1}
 
 
 def test_new_people_are_folded_in(run, work):

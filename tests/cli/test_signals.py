@@ -106,6 +106,20 @@ def test_stopped_learning_keeps_nothing(
     assert result.stderr == f"{word}. No output was written: run the same again.\n"
 
 
+def test_a_reader_that_ends_is_no_error(tmp_path):
+    """`userlogfeat table ls features | head` ended in "Error: Broken pipe", code 2."""
+    with FeatureTable(tmp_path / "t").writer(
+        fingerprint="x", layer_sizes={"mean": 1}
+    ) as writer:
+        for i in range(20_000):  # more than a pipe holds
+            writer.add(f"clip {i}.wav", layers={"mean": np.ones(1)})
+    with start("table", "ls", str(tmp_path / "t")) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 141
+
+
 @pytest.fixture
 def stop_in(monkeypatch):
     """Ctrl-C instead of the n-th call of a function, and how to take that back."""

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +14,20 @@ import typer
 from userlogfeat.cli.console import Result, print_line, print_result
 from userlogfeat.cli.wording import in_options
 
-SOME_FAILED, USAGE, STOPPED, TOO_LOW, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
+SOME_FAILED, USAGE, STOPPED, TOO_LOW = 1, 2, 3, 4
+INTERRUPTED, NO_READER, TERMINATED = 130, 141, 143
 EXIT_CODES = {
     0: "all well",
     SOME_FAILED: "some files failed; the others are done",
     USAGE: "wrong options or input, or an unexpected error",
-    STOPPED: "the output could not be written, as on a full disk",
+    STOPPED: "the output could not be written, as on a full or read-only disk",
     TOO_LOW: "a score is lower than evaluate's --at-least",
     INTERRUPTED: "interrupted (Ctrl-C)",
+    NO_READER: "the program that read the output ended, as head does",
     TERMINATED: "terminated (SIGTERM)",
 }
 NO_OUTPUT = "No output was written: run the same again."
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_NO_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 # How polars and safetensors name the system's error, in exceptions of any class.
 _OS_ERROR = re.compile(r"([^:]*) \(os error (\d+)\)")
 
@@ -82,6 +85,11 @@ def explained(kept: str, as_json: bool) -> Iterator[None]:
     try:
         with _sigterm_stops():
             yield
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would flush once more at its end, and print that it cannot.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(NO_READER) from None
     except (Exception, KeyboardInterrupt) as error:
         stop = _signal_behind(error)
         if stop is None and os.environ.get("USERLOGFEAT_DEBUG"):
@@ -119,13 +127,13 @@ def _explanation(error):
     if isinstance(error, AudioError):
         return str(error), SOME_FAILED
     found = _OS_ERROR.search(str(error))
-    if found and int(found[2]) in _NO_ROOM:
+    if found and int(found[2]) in _NO_OUTPUT:
         return f"{found[1].strip()}: the output could not be written.", STOPPED
     if isinstance(error, OSError):
         text = error.strerror or str(error)
         if error.filename is not None:
             text = f"{text}: {error.filename}"
-        return text, STOPPED if error.errno in _NO_ROOM else USAGE
+        return text, STOPPED if error.errno in _NO_OUTPUT else USAGE
     if isinstance(error, ValueError | TypeError | ImportError):
         return str(error), USAGE
     text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")

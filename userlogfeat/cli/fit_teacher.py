@@ -1,5 +1,6 @@
 """`userlogfeat fit-teacher`: from factors and audio to a saved model."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -89,6 +90,7 @@ def fit_teacher(
         read_factors,
         write_side,
     )
+    from userlogfeat.tables import FeatureTable
 
     if controls:
         from userlogfeat.comparison.twins import save_controls
@@ -127,6 +129,8 @@ def fit_teacher(
     table = table.subset(rows)
     X = list(table.clips)
     if features is not None:
+        if features.is_dir() and FeatureTable(features).exists():
+            X = _names_in(FeatureTable(features), X, catalogue.parent)
         X = _read_features(features, layer, clip, X, rows, n_clips)
     groups = table.groups("artist") if "artist" in table.frame.columns else None
     if groups is None and refit is None:
@@ -198,6 +202,17 @@ def _head_inputs(teacher, clips, cache):
     shared = {k: v for k, v in teacher.get_params().items() if k in known}
     del shared["encoder"], shared["layer"]
     return embedder.set_params(**shared).transform(clips)
+
+
+def _names_in(table, clips, folder):
+    """The table's names of clips: as the catalogue has them, or of the same files."""
+    names = set(table.clips())
+    of_file = {os.path.abspath(name): name for name in names}
+    paths = (os.path.abspath(os.path.join(folder, clip)) for clip in clips)
+    return [
+        clip if clip in names else of_file.get(path, clip)
+        for clip, path in zip(clips, paths, strict=True)
+    ]
 
 
 def _read_features(path, layer, clip, clips, rows, n_clips):

@@ -1,5 +1,6 @@
 """`userlogfeat recommend`: the best items of users, into a file."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -115,13 +116,19 @@ class Compared:
 
     def _read_catalogue(self):
         """Read which clip is which item; None without a catalogue."""
-        from userlogfeat.catalogue import read_catalogue
+        import polars as pl
+
+        from userlogfeat.catalogue import Catalogue, read_catalogue
 
         if self.catalogue is None:
             return None
         column = opt.item_column(self.catalogue_item, self.by)
         settings = {"clip": self.clip, "item": column, "artist_conflicts": "ignore"}
-        return read_catalogue(self.catalogue, **settings)
+        found = read_catalogue(self.catalogue, **settings, check_files=False)
+        # Files may be gone whose features are in a table.
+        folder = self.catalogue.parent if self.catalogue.is_file() else Path()
+        clips = [os.path.join(folder, clip) for clip in found.clips]
+        return Catalogue(found.frame.with_columns(clip=pl.Series(clips)))
 
     def _read_items(self, sources, users):
         """The items: of a folder of factors, of a table, or of audio files."""

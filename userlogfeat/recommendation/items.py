@@ -6,6 +6,7 @@ cosine; factors by the scalar product that they were learned for.
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass, field
 from os.path import abspath
@@ -231,7 +232,9 @@ def name_items(
     if not named:
         raise ValueError(
             f"None of the {len(items.ids)} clips ({list(items.ids[:_SHOWN])}) has an "
-            f"{by} in the catalogue ({list(catalogue.clips[:_SHOWN])})."
+            f"{by} in the catalogue ({list(catalogue.clips[:_SHOWN])}). Relative clips "
+            f"start from {os.getcwd()!r}: where those of a table do not, go there, or "
+            "make them absolute: userlogfeat table rename TABLE --base FOLDER."
         )
     names = [column[at] for at in place[named]]
     units = unit_rows(items.embeddings)
