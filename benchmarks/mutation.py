@@ -62,7 +62,6 @@ MODULES = {
     "tests/evaluation/test_ranking.py",
     "evaluation/ranking": "tests/evaluation/test_ranking.py "
     "tests/evaluation/test_similarity.py",
-    "evaluation/regression": "tests/evaluation/test_regression.py",
     "evaluation/friedman": "tests/evaluation/test_friedman.py",
     "evaluation/learning_curves": "tests/evaluation/test_learning_curves.py",
     "evaluation/leaks": "tests/evaluation/test_leaks.py",
@@ -141,7 +140,6 @@ REASONS = {
     "a random number that nobody uses, or another fixed seed": [
         "losses: draw_violators: 2 -> 3",
         "training/shared_maps: SharedMaps.validate: 0 -> 1",
-        "evaluation/folds: stratified_split: 1 -> 2",
     ],
     "no input distinguishes them": [
         "losses: draw_violators: n_violators > 0 -> n_violators >= 0",  # u == 0

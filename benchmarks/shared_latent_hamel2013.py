@@ -26,7 +26,7 @@ from userlogfeat import (
     WindowRegressionClassifier,
 )
 from userlogfeat.evaluation.folds import stratified_folds
-from userlogfeat.evaluation.intervals import difference_interval, mean_interval
+from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.evaluation.learning_curves import learning_curve, standard_error
 from userlogfeat.evaluation.similarity import precision_at_k
 
@@ -131,8 +131,8 @@ def table_4(target, folds, curves, stem):
             if name == other:
                 cells.append("")
                 continue
-            difference = difference_interval(right[name], right[other], **drawn)
-            cells.append(interval(difference, "+"))
+            gain = right[name] - right[other]
+            cells.append(interval(mean_interval(gain, bounds=(-1, 1), **drawn), "+"))
         rows.append(cells)
     record(
         f"shared_latent_hamel2013/{stem}_accuracy",
@@ -226,7 +226,7 @@ def table_5(target, others, stem):
             cells.append(
                 ""
                 if name == BASE
-                else interval(difference_interval(per_clip[head], base), "+")
+                else interval(mean_interval(per_clip[head] - base), "+")
             )
         rows.append(cells)
     heads = [[f"precision@10, {head}", "minus base"] for head, _ in columns]

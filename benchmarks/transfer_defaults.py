@@ -41,7 +41,7 @@ from user_scores import artists_of, first_of_each
 from userlogfeat import CFEmbedding, CFRegressor, read_logs
 from userlogfeat.comparison import PLAIN_ARMS, compare, summarise
 from userlogfeat.comparison.teachers import distinct_factors, permute_factors
-from userlogfeat.evaluation.intervals import difference_interval, mean_interval
+from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.recommendation import evaluate_ranking
 from userlogfeat.recommendation import mean_histories
@@ -377,7 +377,7 @@ def cold_start(title, name, n_artists=None):
     shape = aucs["same artist"].shape
     aucs = {way: np.broadcast_to(values, shape) for way, values in aucs.items()}
     gains = [
-        difference_interval(aucs["estimate"], aucs[way], bounds=(-1, 1))
+        mean_interval(aucs["estimate"] - aucs[way], bounds=(-1, 1))
         for way in ("plain", *CONTROLS)
     ]
     plain = mean_interval(aucs["plain"], bounds=(0, 1)).mean

@@ -11,7 +11,7 @@ encoders           pretrained audio encoders behind one protocol: musicnn,
                    models of transformers and torchaudio, ONNX files
 networks           torch modules only: mel, se_cnn, metric, artist, towers
 losses             one function per equation; ``LOSSES`` has those that are options
-evaluation         arrays in, numbers out: folds, leaks, significance, regression,
+evaluation         arrays in, numbers out: folds, leaks, significance,
                    recommendation, similarity, learning curves
 factorization      alternating least squares on implicit feedback, fold-in
 factor_files       factors of users and items on disk

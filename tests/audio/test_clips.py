@@ -15,7 +15,6 @@ import soxr
 from userlogfeat.audio import (
     EmptyAudioError,
     MissingAudioError,
-    cut_patches,
     decode_ahead,
     find_audio,
     fit_length,
@@ -234,23 +233,6 @@ def test_fit_length():
     for bad in (np.zeros(0), np.zeros((2, 3))):
         with pytest.raises(ValueError, match="one dimension and at least one sample"):
             fit_length(bad, 4)
-
-
-def test_cut_patches_against_a_loop():
-    wave = np.arange(103)
-    for length, hop in ((10, 10), (10, 3), (7, 20), (103, 1)):
-        expected = []
-        start = 0
-        while start + length <= len(wave):
-            expected.append(wave[start : start + length])
-            start += hop
-        np.testing.assert_array_equal(cut_patches(wave, length, hop), expected)
-    np.testing.assert_array_equal(cut_patches(wave[:2], 5, 1), [[0, 1, 0, 1, 0]])
-    np.testing.assert_array_equal(
-        cut_patches(wave[1:3], 4, 1, short="pad"), [[1, 2, 0, 0]]
-    )
-    with pytest.raises(ValueError, match="hop=0"):
-        cut_patches(wave, 5, 0)
 
 
 def decoders():

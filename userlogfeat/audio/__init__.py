@@ -1,7 +1,7 @@
 """Audio files as waveforms, whatever their format.
 
 ==========  ================================================================
-clips       ``read_audio``: decode, downmix, resample, crop, fill; cut patches
+clips       ``read_audio``: decode, downmix, resample, crop, fill
 ahead       decode files in threads, ahead of the network
 folders     find the audio files in folders
 waveforms   check waveforms that are given as arrays
@@ -21,7 +21,7 @@ errors      one class for each kind of fault, with the way out
 """
 
 from userlogfeat.audio.ahead import decode_ahead
-from userlogfeat.audio.clips import cut_patches, fit_length, read_audio
+from userlogfeat.audio.clips import fit_length, read_audio
 from userlogfeat.audio.errors import AudioError, EmptyAudioError, MissingAudioError
 from userlogfeat.audio.folders import find_audio
 
@@ -29,7 +29,6 @@ __all__ = [
     "AudioError",
     "EmptyAudioError",
     "MissingAudioError",
-    "cut_patches",
     "decode_ahead",
     "find_audio",
     "fit_length",

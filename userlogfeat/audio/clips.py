@@ -1,4 +1,4 @@
-"""Read audio files as waveforms: decode, downmix, resample, crop, fill, cut.
+"""Read audio files as waveforms: decode, downmix, resample, crop, fill.
 
 A waveform is the mean of a file's channels, resampled by soxr at high quality, in that
 order (as librosa.load does it). A crop of a long file seeks and decodes only what it
@@ -154,48 +154,6 @@ def fit_length(
     if short == "repeat":
         return np.resize(waveform, n_samples)
     return np.pad(waveform, (0, -surplus))
-
-
-def cut_patches(
-    waveform: np.ndarray,
-    length: int,
-    hop: int,
-    *,
-    short: Literal["repeat", "pad"] = "repeat",
-) -> np.ndarray:
-    """Cut a waveform into patches of one length.
-
-    The rest after the last whole patch is not used. A waveform shorter than one patch
-    is filled.
-
-    Parameters
-    ----------
-    waveform : ndarray (n,)
-        At least one sample.
-    length, hop : int
-        Length of a patch, and distance between the starts of two, in samples.
-    short : {"repeat", "pad"}
-        How a waveform shorter than one patch is filled.
-
-    Returns
-    -------
-    ndarray (n_patches, length)
-        A read-only view where nothing had to be filled.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from userlogfeat.audio.clips import cut_patches
-    >>> cut_patches(np.arange(8), length=4, hop=2)
-    array([[0, 1, 2, 3],
-           [2, 3, 4, 5],
-           [4, 5, 6, 7]])
-    """
-    check_positive(length, "length", integer=True)
-    check_positive(hop, "hop", integer=True)
-    if len(waveform) < length:
-        waveform = fit_length(waveform, length, short=short)
-    return np.lib.stride_tricks.sliding_window_view(waveform, length)[::hop]
 
 
 def _n_samples(duration, sample_rate):

@@ -173,7 +173,7 @@ class KDStudentRegressor(RegressorMixin, Student):
     """Estimate numbers, such as valence, with the help of a teacher.
 
     One target or several; its `score` is R2. The paper's "correlation coefficient
-    (r2)" is :func:`userlogfeat.evaluation.regression.squared_correlation`.
+    (r2)" may be that, or the square of Pearson's correlation.
 
     Parameters
     ----------

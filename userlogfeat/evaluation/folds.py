@@ -9,18 +9,16 @@ Published splits belong to the data sets: see
 """
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedKFold,
-    StratifiedShuffleSplit,
 )
 from sklearn.utils.multiclass import type_of_target
 
-from userlogfeat._check import check_choice, check_number, check_positive
+from userlogfeat._check import check_choice, check_positive
 from userlogfeat._groups import artist_groups, warn_of_odd_ids
 from userlogfeat._pages import see
 from userlogfeat._typing import ArrayLike, Labels, RandomState
@@ -29,13 +27,9 @@ __all__ = [
     "artist_groups",
     "n_per_class",
     "stratified_folds",
-    "stratified_split",
     "StratifiedArtistKFold",
     "take",
 ]
-
-# Maximum number of folds, some of which make up the test part of a split by artist.
-_MAX_PARTS = 20
 
 
 def _check_labels(y):
@@ -211,52 +205,6 @@ def stratified_folds(
         )
     splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
     return list(splitter.split(labels, labels))
-
-
-def stratified_split(
-    y: ArrayLike, *, test_size: float = 0.3, groups: Labels | None = None, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a split with the classes in proportion: Chen et al. (2021): 7:3 on FMA.
-
-    Parameters
-    ----------
-    y : array-like (n_clips,)
-        One class a clip.
-    test_size : float
-        Proportion of test clips, in (0, 1).
-    groups : array-like (n_clips,), optional
-        Artists to keep together. The sizes are then only near `test_size`.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    train, test : ndarray of int64
-        Rows, ascending.
-
-    Examples
-    --------
-    >>> from userlogfeat.evaluation.folds import stratified_split
-    >>> train, test = stratified_split(["folk"] * 10 + ["punk"] * 20)
-    >>> (test < 10).sum().item(), (test >= 10).sum().item()
-    (3, 6)
-    """
-    y = _check_labels(y)
-    check_number(test_size, "test_size", 0, 1, ends="()")
-    labels = np.unique(y, return_inverse=True)[1]
-    if groups is None:
-        one = StratifiedShuffleSplit(1, test_size=test_size, random_state=seed)
-        train, test = next(one.split(labels, labels))
-        return np.sort(train), np.sort(test)
-    n_groups = _check_groups(groups, y).max() + 1
-    if n_groups < 2:
-        raise ValueError("Got one artist, expected two or more to split.")
-    n_parts = int(min(_MAX_PARTS, n_groups, max(2, np.bincount(labels).max())))
-    part = Fraction(test_size).limit_denominator(n_parts)
-    part = min(max(part, Fraction(1, n_parts)), 1 - Fraction(1, n_parts))
-    folds = stratified_folds(labels, part.denominator, groups=groups, seed=seed)
-    test = np.concatenate([test for _, test in folds[: part.numerator]])
-    return np.setdiff1d(np.arange(len(y)), test), np.sort(test)
 
 
 def n_per_class(

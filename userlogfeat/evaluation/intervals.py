@@ -120,54 +120,6 @@ def mean_interval(
     return Interval(mean, *_within(mean, bounds, half))
 
 
-def difference_interval(
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    tested: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
-    bounds: tuple[float, float] | None = None,
-    level: float = 0.95,
-) -> Interval:
-    """Compute the interval of the mean of `first` minus `second`, paired.
-
-    Parameters
-    ----------
-    first, second : array-like (n_seeds, n_clips) or (n_clips,)
-        Outcomes of two models for the same clips under the same seeds.
-    tested, groups, level
-        As for :func:`mean_interval`.
-    bounds : (float, float), optional
-        Bounds of the differences; by default (-1, 1) if all outcomes are 0 or 1.
-
-    Returns
-    -------
-    Interval
-
-    Examples
-    --------
-    >>> from userlogfeat.evaluation.intervals import difference_interval
-    >>> one = difference_interval([1, 1, 1, 0, 1, 1], [0, 0, 1, 0, 0, 1])
-    >>> [round(value, 2) for value in one]
-    [0.5, -0.16, 0.85]
-    """
-    first, second = (np.asarray(table, np.float64) for table in (first, second))
-    if first.shape != second.shape:
-        raise ValueError(
-            f"Got outcomes of shapes {first.shape} and {second.shape}, expected the "
-            "same clips and seeds of both models."
-        )
-    kept = np.ones(first.shape, bool) if tested is None else np.asarray(tested, bool)
-    if bounds is None:
-        binary = kept.shape == first.shape and all(
-            np.isin(table[kept], (0, 1)).all() for table in (first, second)
-        )
-        bounds = (-1, 1) if binary else (-np.inf, np.inf)
-    return mean_interval(
-        first - second, tested=tested, groups=groups, bounds=bounds, level=level
-    )
-
-
 def _check_outcomes(outcomes, tested):
     """Return outcomes, 0 where not tested, and the mask, both (n_seeds, n_clips)."""
     outcomes = np.asarray(outcomes, np.float64)

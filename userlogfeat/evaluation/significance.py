@@ -226,38 +226,6 @@ def cohens_dz(first: ArrayLike, second: ArrayLike) -> float:
     return float(mean / difference.std(ddof=1))
 
 
-def rank_biserial(first: ArrayLike, second: ArrayLike) -> float:
-    """Matched-pairs rank-biserial correlation: the effect size of Wilcoxon's test.
-
-    The sum of ranks of the differences where `first` is greater, minus that where it is
-    less, over both (Kerby 2014, "The simple difference formula"). 1: always greater; 0:
-    as much evidence either way; -1: always less. Unlike d_z it is not moved by a few
-    large differences. Zeros are ranked, and then count for neither side.
-
-    Parameters
-    ----------
-    first, second : array-like (n_pairs,)
-        Scores of two models, as for :func:`paired_ttest`.
-
-    Returns
-    -------
-    float
-        In [-1, 1]; 0 without any difference.
-
-    Examples
-    --------
-    >>> from userlogfeat.evaluation.significance import rank_biserial
-    >>> rank_biserial([1, 2, 3], [2, 0, 0])  # differences -1, 2, 3: (2 + 3 - 1) / 6
-    0.6666666666666666
-    """
-    difference = _differences(first, second)
-    if not difference.any():
-        return 0.0
-    ranks = stats.rankdata(np.abs(difference))
-    total = ranks[difference != 0].sum()
-    return float((np.sign(difference) * ranks).sum() / total)
-
-
 def _differences(first, second):
     """Return first minus second, with differences that are rounding set to 0."""
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
