@@ -140,10 +140,20 @@ def _model(name):
         "saved model": name,
         "class": config["class"],
         "network": config["network"]["name"],
+        **_encoder(config),
         "layers": _sizes({k: layer["size"] for k, layer in config["layers"].items()}),
         **({"control twins": ", ".join(twins)} if twins else {}),
         **_data(config),
     }
+
+
+def _encoder(config):
+    """The line on the encoder that a model names, if it is on one."""
+    encoder = config["network"].get("encoder")
+    if encoder is None:
+        return {}
+    revision = f", revision {encoder['revision']}" if encoder["revision"] else ""
+    return {"encoder": f"{encoder['name']}{revision} ({encoder['weights_hash'][:12]})"}
 
 
 def _data(config):

@@ -92,6 +92,26 @@ def test_x_ares_s_own_checks(folder, judge):
     assert checker.check_audio_encoder(UserLogEncoder(folder))
 
 
+def test_a_model_on_an_encoder_of_waveforms(tiny_models, tmp_path):
+    """It was refused as one of arrays. A time has a second of audio around it."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(8, RATE)) * np.linspace(0.01, 0.3, 8)[:, None]).astype("f4")
+    CFRegressor(encoder=tiny_models.names["hubert"], alphas=(1.0,)).fit(
+        X, rng.normal(size=(8, 3))
+    ).save(tmp_path, training_data=DATA)
+    model, clips = hear.load_model(str(tmp_path)), torch.from_numpy(X[:2])
+    expected = UserLogEmbedder(tmp_path, layer="embedding").transform(X[:2])
+    np.testing.assert_allclose(
+        hear.get_scene_embeddings(clips, model), expected, rtol=1e-5
+    )
+    found, _ = hear.get_timestamp_embeddings(clips, model)
+    assert found.shape == (2, 21, 3)
+    torch.testing.assert_close(found[:, 10], model.embed(clips))  # 0.5 s: the middle
+    assert UserLogEncoder(tmp_path, hop=0.5)(clips).shape == (2, 3, 3)
+    with pytest.raises(ValueError, match=r"Got hop=1e-09 s, expected a sample"):
+        UserLogEncoder(tmp_path, hop=1e-9)
+
+
 def test_what_is_refused(tmp_path, folder):
     rng = np.random.default_rng(0)
     teacher = CFRegressor("mlp", random_state=0)

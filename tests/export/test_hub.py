@@ -11,7 +11,9 @@ import yaml
 
 from userlogfeat import CFRegressor, UserLogEmbedder, load_model, push_to_hub
 from userlogfeat.cli import app
+from userlogfeat.encoders import get_encoder
 from userlogfeat.export import model_card
+from userlogfeat.inspection import describe
 from userlogfeat.weights import ModelError
 
 DATA = {
@@ -89,6 +91,25 @@ def test_the_card_says_what_config_says(model):
     assert "Not for commercial use" not in card
     assert "Not for commercial use" in model_card("lastfm2k-musicnn")
     assert "None was recorded" in model_card(folder)
+
+
+def test_the_card_names_the_encoder(tiny_models, tmp_path):
+    """A model on one was said to read arrays, no audio."""
+    X = np.random.default_rng(0).normal(size=(8, 8000)).astype("f4") / 9
+    name = tiny_models.names["hubert"]
+    CFRegressor(encoder=name, alphas=(1.0,)).fit(X, np.eye(8)).save(
+        tmp_path, training_data=DATA
+    )
+    card = model_card(tmp_path)
+    assert f"on the encoder `{name}`" in card
+    assert get_encoder(name).weights_hash in card
+    assert 'set_encoder(FOLDER, "hf:NEW_PLACE")' in card
+    assert "no audio" not in card
+    assert describe(tmp_path)["encoder"].startswith(name)
+    bundled = model_card("lastfm-mpd-musicnn")
+    assert "16000 Hz" in bundled
+    assert "on the encoder `MSD_musicnn` (revision `" in bundled
+    assert "set_encoder" not in bundled
 
 
 def test_the_command(hub, model, tmp_path, capsys):

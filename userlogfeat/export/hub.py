@@ -132,6 +132,7 @@ def model_card(
         config=config,
         repo=repo,
         data=data,
+        encoder=config["network"].get("encoder"),
         evaluation=evaluation,
         further={k: v for k, v in data.items() if k not in shown},
         settings={k: v for k, v in config["parameters"].items() if v is not None},

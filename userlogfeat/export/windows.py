@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_LAYERS = ("max_pool", "embedding")
+WINDOW = 1.0  # s at least, of encoders that read waveforms
 BLOCK_WINDOWS = 64  # encoded at a time
 
 
@@ -38,6 +39,8 @@ class WindowedModel(nn.Module):
         In Hz.
     size : int
         Columns of an embedding.
+    window : int, in samples
+        Length of what is read around a time.
     """
 
     def __init__(
@@ -45,7 +48,9 @@ class WindowedModel(nn.Module):
     ) -> None:
         super().__init__()
         saved = load_model(weights)
-        if not saved.reads_audio or saved.config["front_end"] is None:
+        encoder = getattr(saved.network, "encoder", None)
+        front_end = getattr(saved.network, "front_end", None)
+        if encoder is None and front_end is None:
             raise ValueError(
                 f"Model {str(weights)!r} reads arrays of other makings, no audio, so "
                 "benchmarks of audio cannot use it."
@@ -60,6 +65,9 @@ class WindowedModel(nn.Module):
         self.network = copy.deepcopy(saved.network)  # of this object, on its device
         self.scales = [saved.layer_scales[name] for name in self.layers]
         self.sample_rate = self.network.sample_rate
+        self.window = self.network.min_samples
+        if front_end is None:  # what it could read at least is a frame or less
+            self.window = max(self.window, round(WINDOW * self.sample_rate))
         self.size = sum(sizes[name] for name in self.layers)
 
     @torch.no_grad()
@@ -78,7 +86,9 @@ class WindowedModel(nn.Module):
 
     @torch.no_grad()
     def windows(self, waveforms: Tensor, hop: float) -> tuple[Tensor, Tensor]:
-        """Embed the shortest windows that the model reads, around regular times.
+        """Embed short windows around regular times: the shortest that the model reads.
+
+        On an encoder of waveforms, which could read single frames, they last 1 s.
 
         Parameters
         ----------
@@ -93,7 +103,7 @@ class WindowedModel(nn.Module):
         times : Tensor (times,)
             Centres of the windows, in s, from 0 on. Beyond the ends are zeros.
         """
-        length, n_samples = self.network.min_samples, waveforms.shape[1]
+        length, n_samples = self.window, waveforms.shape[1]
         n_times = int(n_samples / self.sample_rate / hop + 1e-9) + 1
         times = torch.arange(n_times, dtype=torch.float64) * hop
         starts = (times * self.sample_rate).round().long()

@@ -51,6 +51,10 @@ class UserLogEncoder(WindowedModel):
     ) -> None:
         super().__init__(weights, layer=layer)
         check_positive(hop, "hop")
+        if hop * self.sample_rate < 1:
+            raise ValueError(
+                f"Got hop={hop!r} s, expected a sample at least: 1/{self.sample_rate}."
+            )
         if self.sample_rate != 16000:
             raise ValueError(
                 f"Model {str(weights)!r} reads {self.sample_rate} Hz, but X-ARES gives "
