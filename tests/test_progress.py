@@ -7,8 +7,19 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+from sklearn.model_selection import cross_val_score
 
-from userlogfeat import CFEmbedding, LogMel, MusicnnEmbedder, _progress, show_progress
+from userlogfeat import (
+    CFEmbedding,
+    CFRegressor,
+    KDStudentClassifier,
+    LogMel,
+    MusicnnEmbedder,
+    UserEmbedding,
+    _progress,
+    show_progress,
+)
 from userlogfeat._check import check_audio
 from userlogfeat._progress import VARIABLE, is_shown, progress_bar
 
@@ -126,6 +137,58 @@ def test_the_encoder_is_logged(caplog):
         embedder._log_decisions(check_audio(["a.wav"]))
     (message,) = caplog.messages
     assert message.startswith("MusicnnEmbedder MTT_musicnn: 1 clips (paths) on cpu, ")
+
+
+STUDENT = (
+    "KDStudentClassifier: training on cpu in fp32: {} examples, and {} that validate"
+)
+
+
+def decided(caplog, fit):
+    """Lines of the log of a fit: (module, message)."""
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="userlogfeat"):
+        fit()
+    names = [record.name.removeprefix("userlogfeat.") for record in caplog.records]
+    return list(zip(names, caplog.messages, strict=True))
+
+
+def test_training_is_logged_once_with_what_it_counts(caplog):
+    """The tower and shared maps said nothing, and likes were called clips."""
+    rng = np.random.default_rng(0)
+    X, plays = rng.normal(size=(40, 6)), csr_matrix(np.ones((20, 5), np.float32))
+    few = {"max_epochs": 2, "device": "cpu", "random_state": 0}
+    student = KDStudentClassifier(network="mlp", hidden=(4,), **few)
+    found = decided(caplog, lambda: student.fit(X, np.arange(40) % 2))
+    assert found == [
+        ("estimators._training", STUDENT.format(32, 8)),
+        ("training.loop", "threads of a step: 1"),
+    ]
+    tower = UserEmbedding(4, validation_fraction=0.1, **few)
+    found = decided(caplog, lambda: tower.fit(plays))
+    words = "training the user tower on cpu: 18 users, and 2 that validate; threads: 1"
+    assert found == [("users.training", words)]
+
+
+def test_factors_and_heads_are_logged_once(caplog):
+    rng = np.random.default_rng(0)
+    cf = CFEmbedding(3, iterations=2, random_state=0)
+    found = decided(caplog, lambda: cf.fit(np.ones((4, 5))))
+    words = "ALS: 4 users, 5 items, 20 pairs; 3 factors; threads: 1"
+    assert found == [("factorization.als", words)]
+    teacher = CFRegressor(network="mlp", random_state=0)
+    X, Y = rng.normal(size=(20, 6)), rng.normal(size=(20, 3))
+    found = decided(caplog, lambda: teacher.fit(X, Y))
+    assert [name for name, _ in found] == ["estimators._factor_head"]
+    assert found[0][1].startswith("head='auto' chose ridge in ")
+
+
+def test_each_fit_of_a_cross_validation_is_logged_once(caplog):
+    X, y = np.random.default_rng(0).normal(size=(40, 6)), np.arange(40) % 2
+    student = KDStudentClassifier(network="mlp", max_epochs=1, random_state=0)
+    found = decided(caplog, lambda: cross_val_score(student, X, y, cv=2))
+    assert [message for _, message in found].count(STUDENT.format(16, 4)) == 2
+    assert len(found) == 4
 
 
 def test_ctrl_c_says_how_to_go_on():

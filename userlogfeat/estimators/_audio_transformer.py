@@ -184,7 +184,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         if hasattr(self, "precision"):
             decided.append(resolve_precision(self.precision, self.device))
         if clips.kind == "paths":
-            decided.append(f"{n_decoders(self.n_jobs)} threads decode")
+            decided.append(f"threads that decode: {n_decoders(self.n_jobs)}")
         text = ", ".join(decided)
         name = type(self).__name__
         for key in ("encoder", "weights", "model"):

@@ -12,6 +12,7 @@ A `fit` that trains a network is this story::
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from userlogfeat.frontends import FrontEnd
 
+logger = logging.getLogger(__name__)
 # Parameters that do not decide what a fit ends with.
 _NOT_IN_CHECKPOINTS = ("device", "n_jobs", "verbose", "checkpoint", "teacher")
 
@@ -330,6 +332,10 @@ class Trainer:
         store = getattr(inputs, "inputs", inputs)  # the clips of triplets
         masked = any(masks) and store[0].ndim > 1
         arrays = chain(targets.values(), arrays)
+        precision = resolve_precision(parameters.precision, device)
+        name = type(parameters).__name__
+        words = "%s: training on %s in %s: %d examples, and %d that validate"
+        logger.info(words, name, device, precision, *map(len, split))
         return fit_network(
             network,
             inputs,
@@ -345,7 +351,7 @@ class Trainer:
             monitor=monitor,
             min_steps=self.min_steps,
             min_epochs=min_epochs,
-            precision=resolve_precision(parameters.precision, device),
+            precision=precision,
             augment=SpecAugment(*masks) if masked else None,
             checkpoint=on_first(
                 join(), self._checkpoint, network, inputs, [*arrays, *split]

@@ -101,7 +101,7 @@ def fit_als(
         users = solve_exactly(items, by_user, regularization)
     n_threads = n_threads_for(_seconds_of_round(by_user, n_factors) / 2)
     logger.info(
-        "ALS: %d users, %d items, %d pairs; %d factors, %d threads",
+        "ALS: %d users, %d items, %d pairs; %d factors; threads: %d",
         *user_items.shape,
         user_items.nnz,
         n_factors,

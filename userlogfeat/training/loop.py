@@ -166,9 +166,6 @@ def fit_network(
         best.finish(net)
         return net
 
-    counts = len(train), len(valid)
-    words = "training on %s in %s: %d clips, and %d that validate"
-    logger.info(words, device, precision, *counts)
     kept = resumable(
         NO_CHECKPOINT
         if checkpoint is None
@@ -316,6 +313,7 @@ class TransferNet(skorch.NeuralNet):
                 yield
             mean = sum(counts) / max(1, len(counts))
             first["n_threads"] = n_threads_for(mean / PRODUCT_RATE)
+            logger.info("threads of a step: %d", first["n_threads"])
 
     def _losses(self, batch, part):
         x, targets = batch

@@ -217,8 +217,12 @@ def fit_shared_maps(
     """
     n_features, n_components = maps.features.shape
     width = max(n_features, *(len(labels) for labels in maps.labels))
-    seconds = 2 * batch_size * n_components * width / PRODUCT_RATE
-    with limit_torch(n_threads_for(seconds)):
+    n_threads = n_threads_for(2 * batch_size * n_components * width / PRODUCT_RATE)
+    frames = (sum(len(part) for part in parts) for parts in (train, valid))
+    facts = maps.features.device, len(train), *frames, n_threads
+    words = "training shared maps on %s: %d data sets, %d frames, and %d that validate"
+    logger.info(f"{words}; threads: %d", *facts)
+    with limit_torch(n_threads):
         return _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose)
 
 

@@ -7,6 +7,7 @@ and negatives are drawn anew in every epoch; and what a batch holds depends on t
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from userlogfeat.users.batches import events_of
 if TYPE_CHECKING:
     from userlogfeat.networks.user_tower import UserTower
     from userlogfeat.users.batches import Targets, Users
+
+logger = logging.getLogger(__name__)
 
 
 # Fraction of training users whose history, or demographics, are hidden from an epoch,
@@ -86,7 +89,11 @@ def fit_tower(
     """
     n_items, n_units = network.items.weight.shape
     n_scores = settings.batch_size * min(settings.n_negatives, n_items)  # of a step
-    with limit_torch(n_threads_for(2 * n_units * n_scores / PRODUCT_RATE)):
+    n_threads = n_threads_for(2 * n_units * n_scores / PRODUCT_RATE)
+    facts = device, *map(len, split), n_threads
+    words = "training the user tower on %s: %d users, and %d that validate; threads: %d"
+    logger.info(words, *facts)
+    with limit_torch(n_threads):
         return _fit(network, users, targets, split, settings, device, seed)
 
 

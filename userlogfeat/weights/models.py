@@ -8,7 +8,6 @@ are kept, one of each per process.
 
 from __future__ import annotations
 
-import logging
 import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -57,8 +56,6 @@ if TYPE_CHECKING:
     from userlogfeat.networks.mlp import FeatureTeacher
     from userlogfeat.networks.teacher import EncoderTeacher, SpectrogramTeacher
 
-
-logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parents[1] / "pretrained"
 CONTROLS = "controls"  # folder of a teacher's twins, which `compare` reads
