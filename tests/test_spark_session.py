@@ -13,6 +13,7 @@ import pytest
 from userlogfeat import _spark
 from userlogfeat._spark import (
     PARTITIONS,
+    cut_plan,
     frame_of,
     is_spark_frame,
     is_stopped,
@@ -198,3 +199,14 @@ def test_work_is_done_in_processes_of_their_own(spark):
     rows = map_in_arrow(frame, work, "process long, total long").collect()
     assert sum(row.total for row in rows) == 4950
     assert os.getpid() not in {row.process for row in rows}
+
+
+def test_a_plan_is_cut_without_private_names(spark):
+    """pyspark may rename them: the same rows, by its public way."""
+    frame = spark.createDataFrame([(1, "a"), (2, None)], "user int, item string")
+    public = SimpleNamespace(
+        rdd=frame.rdd, schema=frame.schema, sparkSession=frame.sparkSession
+    )
+    for cut in (cut_plan(frame), cut_plan(public)):
+        assert cut.schema == frame.schema
+        assert sorted(cut.collect()) == [(1, "a"), (2, None)]

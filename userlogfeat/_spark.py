@@ -260,9 +260,12 @@ def cut_plan(frame):
     """
     from pyspark.sql import DataFrame
 
-    session, java = frame.sparkSession, frame._jdf
-    rows = session._jsparkSession.createDataFrame(java.toJavaRDD(), java.schema())
-    return DataFrame(rows, session)
+    session = frame.sparkSession
+    try:  # private names of pyspark; the public way takes all rows through Python
+        java, make = frame._jdf, session._jsparkSession.createDataFrame
+    except AttributeError:
+        return session.createDataFrame(frame.rdd, frame.schema)
+    return DataFrame(make(java.toJavaRDD(), java.schema()), session)
 
 
 def _started(builder, master):

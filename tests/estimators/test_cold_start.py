@@ -70,13 +70,12 @@ def test_nobody_is_the_estimate_and_many_are_the_factor(cf, plays):
 @pytest.mark.parametrize("factor_norm", ["unit", "raw"])
 def test_the_blend_is_a_loop_over_items(cf, plays, factor_norm):
     X = audio_features(cf, 0.5)
-    settings = {"k0": 10.0, "factor_norm": factor_norm, "full_weight": 0.8}
-    items = make(cf, **settings).fit(X, plays.T)
+    items = make(cf, k0=2.0, factor_norm=factor_norm).fit(X, plays.T)
     embedded = items.fit_transform(X, plays.T)
     folded = cf.transform_items(plays)
     for item in range(N_ITEMS):
         n = plays[:, [item]].nnz
-        weight = n / (n + 10) if n < 40 else 1
+        weight = n / (n + 2) if n < 38 else 1  # 38 / (38 + 2) = FULL_WEIGHT
         factor, estimate = folded[item], items.scale_ * X[item]
         if factor_norm == "unit":
             factor = factor / np.linalg.norm(factor)
@@ -97,7 +96,7 @@ def test_raw_keeps_lengths_and_scales_estimates(cf, plays):
 
 def test_weights(cf):
     """History n, audio k0, and J tracks of the artist worth J / (J + 1) of many."""
-    items = make(cf, full_weight=0.95)
+    items = make(cf)
     items.k0_, items.artist_worth_ = 2.0, 8.0
 
     def weigh(n_users, has_audio, n_tracks):
@@ -111,7 +110,7 @@ def test_weights(cf):
     assert weigh(4, False, 1) == [0.5, 0, 0.5]
     assert weigh(1, False, 0) == [1, 0, 0]
     assert weigh(0, False, 0) == [0, 0, 0]
-    assert weigh(38, True, 0) == [1, 0, 0]  # 38 / (38 + 2) = full_weight
+    assert weigh(38, True, 0) == [1, 0, 0]  # 38 / (38 + 2) = FULL_WEIGHT
     items.k0_ = items.artist_worth_ = 0.0  # both are worth less than any listener
     assert weigh(1, True, 3) == [1, 0, 0]
     assert weigh(0, True, 3) == [0, 1, 0]
@@ -220,7 +219,6 @@ def test_seed_clone_pickle_names(cf, plays):
     [
         ({"k0": -1}, r"k0=-1, expected 'auto' or a number in \[0, inf\)"),
         ({"k0": "many"}, "k0='many', expected"),
-        ({"full_weight": 0}, r"full_weight=0, expected a number in \(0, 1\]"),
         ({"validation_fraction": 1}, r"validation_fraction=1, .* in \(0, 1\)"),
         ({"factor_norm": "l1"}, "factor_norm='l1', expected one of"),
     ],
@@ -332,7 +330,7 @@ def test_the_artist_is_the_mean_of_its_other_tracks():
     assert items.evidence(X[:1], artists=artists[:1])["artist"] == 1
     assert not items.transform(X[:2], artists=["unknown", None]).any()
     # As one of fit, the first track is not in its own artist's mean.
-    items = make(cf, k0=1.0, artist_worth=4.0, full_weight=1.0)
+    items = make(cf, k0=1.0, artist_worth=4.0)
     embedded = items.fit_transform(X, plays.T, artists=artists)
     folded = unit(cf.transform_items(plays))
     others = unit(rows[own[1:]].mean(axis=0)[None])[0]

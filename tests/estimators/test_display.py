@@ -1,6 +1,7 @@
 """What a notebook shows of an estimator, and that it fails for none."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -108,3 +109,10 @@ def test_every_estimator_links_to_its_page():
         link = object.__new__(cls)._get_doc_link()
         assert link.startswith("https://userlogfeat.readthedocs.io/en/latest/")
         assert link.endswith(f"/reference/userlogfeat.{cls.__name__}.html")
+
+
+def test_without_the_private_name_of_scikit_learn(monkeypatch):
+    """It may move: then the display of scikit-learn itself is shown."""
+    monkeypatch.setitem(sys.modules, "sklearn.utils._repr_html.estimator", None)
+    assert captions(EncoderEmbedder(Levels())) == []
+    assert "EncoderEmbedder" in make_pipeline(EncoderEmbedder(Levels()))._repr_html_()

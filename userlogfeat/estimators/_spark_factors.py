@@ -135,6 +135,8 @@ def _check_folder(session, folder):
             "file systems."
         )
     context = session.sparkContext
+    if not hasattr(session, "_jvm"):  # a private name: then the first write says so
+        return
     try:
         path = session._jvm.org.apache.hadoop.fs.Path(
             f"{folder}/.userlogfeat-{secrets.token_hex(8)}"

@@ -93,7 +93,7 @@ class Student(TrainingParameters, TrainedTransformer):
         ``sklearn.frozen.FrozenEstimator(fitted)`` of a :class:`CFRegressor` or anything
         that predicts; or a dict from `channels` to one of these, for a grid over
         channels. Only its embedding is used. Embeddings are remembered, so that a
-        search computes them once a clip.
+        search computes them once per clip.
     mode : {None, "base", "fix", "init", "kd"}
         ``"base"``: from scratch, without the teacher. ``"fix"``: the teacher's
         embedding as it is, and only an output layer is trained; works with any teacher.

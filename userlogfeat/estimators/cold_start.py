@@ -40,6 +40,8 @@ from userlogfeat.users.inputs import stored_pairs
 # Candidates for both worths: 0 takes the factor wherever there is one; then half
 # octaves, up to thousands of listeners before the factor outweighs the estimate.
 WORTHS = (0.0, *(2.0 ** np.arange(-3, 12.5, 0.5)).tolist())
+# From this weight on, reached with 19 k0 listeners, the factor is taken alone.
+FULL_WEIGHT = 0.95
 _MOST_ROUNDS = 10  # of the search for both worths, one after the other
 _SHOWN = 3  # examples in a message
 _CHECKS = {"dtype": np.float32, "ensure_all_finite": False}  # see `_whole_rows`
@@ -69,9 +71,6 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     artist_worth : "auto" or float
         Number of listeners that the mean of very many tracks by the artist is worth.
         "auto": measured in `fit`, if that gets artists.
-    full_weight : float
-        The weight in (0, 1] from which on the factor is taken alone: the default is
-        reached with 19 k0 listeners.
     factor_norm : {"unit", "raw"}
         "unit": factors and estimates are brought to unit length, and so is the blend:
         for cosines, and for estimates of unit length as those of :class:`CFRegressor`
@@ -154,7 +153,6 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     _: KW_ONLY
     k0: Literal["auto"] | float = "auto"
     artist_worth: Literal["auto"] | float = "auto"
-    full_weight: float = 0.95
     factor_norm: Literal["unit", "raw"] = "unit"
     validation_fraction: float = 0.2
     random_state: RandomState = None
@@ -434,7 +432,7 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         worths[alone & ~has_audio, 2] = (n_tracks > 0)[alone & ~has_audio]
         total = worths.sum(axis=1, keepdims=True)
         weights = np.divide(worths, total, out=np.zeros_like(worths), where=total > 0)
-        weights[weights[:, 0] >= self.full_weight] = (1, 0, 0)
+        weights[weights[:, 0] >= FULL_WEIGHT] = (1, 0, 0)
         return weights
 
     def _blend(self, factors, estimates, n_users, means, n_tracks):
@@ -501,7 +499,6 @@ class ColdStartItems(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         check_choice(self.factor_norm, "factor_norm", ("unit", "raw"))
         for name in ("k0", "artist_worth"):
             check_number(getattr(self, name), name, 0, also="auto")
-        check_number(self.full_weight, "full_weight", 0, 1, ends="(]")
         fraction = self.validation_fraction
         check_number(fraction, "validation_fraction", 0, 1, ends="()")
 

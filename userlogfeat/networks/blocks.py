@@ -23,15 +23,12 @@ class SqueezeExcitation(nn.Module):
     Parameters
     ----------
     channels : int
-        C.
-    ratio : int
-        U has ``channels // ratio`` rows, and at least one: channels that `ratio` does
-        not divide, or fewer than `ratio`, are allowed.
+        C. U has an eighth as many rows, rounded down, and at least one.
     """
 
-    def __init__(self, channels: int, ratio: int = SQUEEZE_RATIO) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        width = max(1, channels // ratio)
+        width = max(1, channels // SQUEEZE_RATIO)
         self.squeeze = nn.Linear(channels, width)
         self.expand = nn.Linear(width, channels)
 
