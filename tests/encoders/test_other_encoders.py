@@ -439,5 +439,12 @@ def test_a_pipeline_of_torchaudio(monkeypatch):
     np.testing.assert_allclose(found, [[0.5, 0.75]], rtol=1e-5)
     EncoderEmbedder("torchaudio:TINY", layer="layer_1").transform([clip])
     assert asked == [None, 2, 1]  # layers behind the last that is wanted do not run
+
+    def fail():
+        raise OSError("no server")
+
+    pipelines.FAR = SimpleNamespace(sample_rate=16000, get_model=fail)
+    with pytest.raises(ValueError, match=r"torchaudio cannot download \(OSError: no s"):
+        get_encoder("torchaudio:FAR")
     with pytest.raises(ValueError, match=r"expected one of torchaudio's pipelines"):
         get_encoder("torchaudio:NONE")

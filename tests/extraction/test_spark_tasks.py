@@ -121,6 +121,20 @@ def test_a_chunk_leaves_one_part(assign):
     assert len(left(assignment)) == 3
 
 
+class OfAFile(Embedder):
+    """Its weights have a relative path: a bug read it from the worker's own folder."""
+
+    @property
+    def fingerprint(self):
+        return Path("weights").read_text()
+
+
+def test_weights_of_a_relative_path(assign):
+    assignment = assign(OfAFile())
+    (Path(assignment.working_folder) / "weights").write_text("f")
+    assert embed_chunk(assignment, 2) == 1
+
+
 def numbers(values):
     import pyarrow as pa
 

@@ -88,7 +88,14 @@ def _find_bundle(name):
 @lru_cache(maxsize=2)
 def _load_network(name: str, device: str) -> Any:
     """Load a pipeline's model, once per process."""
-    network = _find_bundle(name)[0].get_model()
+    bundle = _find_bundle(name)[0]
+    try:
+        network = bundle.get_model()
+    except OSError as error:
+        raise ValueError(
+            f"Got encoder={name!r}, which torchaudio cannot download "
+            f"({type(error).__name__}: {error}). Is its server reachable from here?"
+        ) from error
     if not hasattr(network, "extract_features"):
         raise ValueError(
             f"Got encoder={name!r}, whose model has no extract_features, expected a "

@@ -101,9 +101,9 @@ def embed_chunk(assignment: Assignment, number: int) -> int:
     folder = Path(assignment.folder)
     todo = _read(folder, number)
     set_threads(_task_cpus())
-    embedder = _load(assignment)
     rows = Rows(assignment.notes["layers"])
     with _working_in(assignment.working_folder, todo):
+        embedder = _load(assignment)  # of weights whose path may be relative
         error = _embed(embedder, todo, rows, assignment)
     with _seen(folder):
         if len(rows):
@@ -257,7 +257,7 @@ def _leash(folder):
 
 @contextlib.contextmanager
 def _working_in(folder, todo):
-    """Let relative paths start where those of the driver do."""
+    """Let relative paths, of clips and weights, start where those of the driver do."""
     if os.path.isdir(folder):
         with contextlib.chdir(folder):
             yield
