@@ -6,9 +6,9 @@ of 24 s) and 100 GTZAN clips, of which those are used whose artist has three lis
 or more. The teacher is ridge regression from layers of MSD_musicnn onto ALS factors.
 
 A third of the artists is sealed. Settings of the ALS and the layers are chosen by the
-rank percentile of the own artist in artist-grouped cross-validation over the others;
-the sealed artists are looked at once. The weights that are written are trained on all
-artists in the same way.
+rank percentile of a clip's own artist in artist-grouped cross-validation over the
+others; the sealed artists are looked at once. The weights that are written are trained
+on all artists in the same way.
 
     python benchmarks/lastfm_mpd_weights.py            # evidence: prints and records
     python benchmarks/lastfm_mpd_weights.py --save     # writes the weights as well

@@ -140,7 +140,7 @@ def test_the_encoder_is_logged(caplog):
 
 
 STUDENT = (
-    "KDStudentClassifier: training on cpu in fp32: {} examples, and {} that validate"
+    "KDStudentClassifier: training on cpu in fp32: {} examples, and {} for validation"
 )
 
 
@@ -166,7 +166,7 @@ def test_training_is_logged_once_with_what_it_counts(caplog):
     ]
     tower = UserEmbedding(4, validation_fraction=0.1, **few)
     found = decided(caplog, lambda: tower.fit(plays))
-    words = "training the user tower on cpu: 18 users, and 2 that validate; threads: 1"
+    words = "training the user tower on cpu: 18 users, and 2 for validation; threads: 1"
     assert found == [("users.training", words)]
 
 

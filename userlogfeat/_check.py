@@ -199,7 +199,7 @@ def _refuse_odd_rows(X):
         raise ValueError(
             f"The rows of X are of different shapes, {some}. Are they waveforms "
             "(channels, samples)? Pass the mean of each over its channels, "
-            "[x.mean(axis=0) for x in X]. Spectrograms must be of one length."
+            "[x.mean(axis=0) for x in X]. Spectrograms must have one length."
         )
 
 

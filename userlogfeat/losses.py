@@ -216,8 +216,8 @@ def co_listen(
     which others the same people play. Two distributions of the estimates are to be like
     it: of cos(y_i, t_j), which keeps estimates in the space of the factors, and of
     cos(y_i, y_j) over the others, j != i. The loss is the mean of both divergences
-    KL(p_i || q_i). :func:`info_nce` has a hard p, 1 for the own factors, and so pushes
-    clips apart that have the same listeners.
+    KL(p_i || q_i). :func:`info_nce` has a hard p, 1 for the clip's own factors, and so
+    pushes clips apart that have the same listeners.
 
     Parameters
     ----------

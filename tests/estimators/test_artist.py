@@ -211,7 +211,7 @@ def test_clips_of_a_song_are_on_one_side(planted):
     embedder = of_features(max_epochs=1, test_fraction=0.2).fit(X, y, groups=songs)
     held = set(songs[embedder.test_clips_])
     assert len(embedder.test_clips_) == 2 * len(held) == 2 * N_ARTISTS
-    with pytest.raises(ValueError, match=r"are of one group \(song\) and of two"):
+    with pytest.raises(ValueError, match=r"belong to one group \(song\) but to two"):
         of_features().fit(X, y, groups=np.arange(len(y)) % 3)
 
 

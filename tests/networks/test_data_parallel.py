@@ -252,7 +252,7 @@ def test_shares_are_neighbours_of_nearly_one_size():
 def test_a_loss_of_a_part_is_refused():
     shard = Shard(4, Threads(2).of(0))
     with (
-        pytest.raises(TypeError, match=r"of this one alone. Pass .*all_gather"),
+        pytest.raises(TypeError, match=r"of this one only. Pass .*all_gather"),
         on_shard(shard),
     ):
         torch.ones(2).sum()

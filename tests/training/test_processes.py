@@ -133,7 +133,7 @@ def test_a_fit_of_two_processes_goes_on_in_one(fits, both, tmp_path):
         ("differing_rates", r"ValueError: .*differ in lr \(0.001 and 0.002\)"),
         ("unreadable_file", "MissingAudioError: 'missing.wav': there is no such file"),
         ("no_number", "ValueError: The train_loss became nan in epoch 1. Lower lr"),
-        ("part_alone", "TypeError: .* from the clips of this one alone"),
+        ("part_alone", "TypeError: .* from the clips of this one only"),
         ("several_losses", ".*: SharedLatentEmbedder trains in one process, and this"),
         ("in_a_thread", "RuntimeError: .* in a thread of process . of 2 .* n_jobs=1"),
         ("out_of_memory", "OutOfMemoryError: Training with batch_size=8 does not"),

@@ -59,5 +59,5 @@ def test_seeds():
 
 
 def test_a_song_of_two_artists():
-    with pytest.raises(ValueError, match=r"Clips \[1, 3\] are of one group"):
+    with pytest.raises(ValueError, match=r"Clips \[1, 3\] belong to one group"):
         split_songs(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 1]), seed=0, **PAPER)

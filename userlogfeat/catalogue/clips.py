@@ -291,7 +291,7 @@ def read_catalogue(
     clips = _check_clips(frame, folder, check_files)
     for name in ("item", "artist"):
         if name in frame.columns and frame[name].dtype == pl.String:
-            fate = f"all clips with it are of one {name}"
+            fate = f"all clips with it count as one {name}"
             warn_of_odd_ids(frame[name].unique().to_list(), name, fate)
     if artist_conflicts != "ignore":
         _check_artists(frame, artist_conflicts)

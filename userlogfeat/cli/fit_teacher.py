@@ -104,7 +104,9 @@ def fit_teacher(
             "and another head, and that network has no head apart. Leave one out."
         )
     if layer and (features is None or not features.is_dir()):
-        raise ValueError("Got --layer, which is of a feature table of --features.")
+        raise ValueError(
+            "Got --layer, which names a layer of a feature table (--features)."
+        )
     if refit is not None:
         if encoder is not None or network != "encoder" or fit.settings:
             raise ValueError(

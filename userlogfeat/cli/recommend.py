@@ -158,7 +158,7 @@ class Compared:
         if tables:
             raise ValueError(
                 f"{tables[0]} is a folder of factors or features, which is ranked "
-                "alone. Recommend from each by itself; ColdStartItems, in Python, "
+                "alone. Recommend from each separately; ColdStartItems, in Python, "
                 "brings known and new items into one list."
             )
         if embedder is None:
@@ -192,7 +192,7 @@ def recommend(
     r"""Recommend items to users: known ones, or new ones by their histories.
 
     Audio that nobody has played is recommended by what it sounds like. Users and items
-    must be of one training: of fit-metric and its users, of fit-cf (and fit-teacher).
+    must be from one training: fit-metric and its users, or fit-cf (and fit-teacher).
 
     Parameters
     ----------
@@ -203,14 +203,14 @@ def recommend(
     k
         Items for each user.
     exclude
-        Further logs: what a user has played by them is not recommended.
+        Further logs: what a user has played in them is not recommended.
     history
         Logs of new users: recommend to these, not to those of USERS.
     include_played
-        Recommend also what users have played, by USERS and --history.
+        Recommend also what users have played, according to USERS and --history.
     demographics
-        Table of what is known of new users, as fit-users had it. With --history, users
-        that it does not have are left out.
+        Table of what is known of new users, as given to fit-users. With --history,
+        users that are not in it are left out.
     search
         approximate: for many users and millions of items; needs the extra `search`.
 
@@ -231,8 +231,8 @@ def recommend(
     The file has the columns user, rank (from 1), item, score, basis; a user whose items
     run out has fewer rows. Items are clips as they were given; with --catalogue its
     items. Basis is what is known of the user: known (to USERS), history, demographics,
-    or nothing but the popularity of the items. What users have played by USERS,
-    --history and --exclude is left out.
+    or nothing but the popularity of the items. What users have played,
+    by USERS, --history and --exclude, is left out.
     """
     from userlogfeat.recommendation.files import check_suffix, write_recommendations
 

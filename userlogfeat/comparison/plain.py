@@ -56,7 +56,7 @@ def check_plain(problem: Problem) -> None:
     Raises
     ------
     ValueError
-        If it is of another task than the student, or has no features to read, or the
+        If it is for another task than the student, or has no features to read, or the
         search names a parameter that it lacks.
     """
     plain, name = problem.plain, type(problem.plain).__name__

@@ -58,7 +58,7 @@ class ResultStore:
     Raises
     ------
     ValueError
-        If the folder is of another comparison, or of something else.
+        If the folder holds another comparison, or something else.
     BlockingIOError
         If another process is writing to it.
     """

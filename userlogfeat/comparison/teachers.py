@@ -51,7 +51,7 @@ def permute_factors(
     Raises
     ------
     ValueError
-        If there is one item alone, which would keep its factors.
+        If there is only one item, which would keep its factors.
 
     Examples
     --------

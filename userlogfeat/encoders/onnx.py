@@ -169,7 +169,7 @@ def _find_input(session, wanted, name):
         wanted = INPUT if INPUT in inputs or len(inputs) != 1 else inputs[0]
     if wanted not in inputs or len(inputs) != 1:
         raise ValueError(
-            f"Got encoder={name!r} with inputs {inputs}, expected one alone, "
+            f"Got encoder={name!r} with inputs {inputs}, expected only one, "
             f"{wanted!r}, of waveforms (clips, samples). A model of features or "
             "spectrograms is not an encoder of audio."
         )

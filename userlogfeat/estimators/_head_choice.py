@@ -1,7 +1,7 @@
 """`CFRegressor(head="auto")`: does an MLP estimate unseen artists better?
 
 A ridge regression and MLPs of several losses are fitted without some of the artists,
-and estimate theirs. Two errors count: what the rank of the own artist
+and estimate theirs. Two errors count: what the rank of a clip's own artist
 (:func:`userlogfeat.evaluation.factors.own_artist_percentile`) and the cosine of the
 estimate lack of 1. The gain of an MLP is the sum of the shares of these two by which it
 is below the ridge; the MLP with the largest gain is taken, where that is above its
@@ -123,9 +123,9 @@ def _draw(rows, artist, seed):
 
 
 def _errors(estimates, factors, item, artist, rows, held):
-    """Distance of the own item's rank, and of the cosine, from 1: (2, n_artists).
+    """Distance of each item's own rank, and of the cosine, from 1: (2, n_artists).
 
-    The rank is among the items of all `rows`: 1 where the own is always the nearest.
+    The rank is among the items of all `rows`: 1 where its own is always the nearest.
     """
     names, first = np.unique(item[rows], return_index=True)
     items = unit_rows(factors[rows[first]].astype(np.float64))

@@ -422,8 +422,8 @@ class Student(TrainingParameters, TrainedTransformer):
                 raise  # of a file, which the student cannot read either; of a folder
             except ValueError as error:
                 raise ValueError(
-                    f"The teacher cannot read X: {error} If X is of another kind than "
-                    "the teacher was trained on, pass fit(..., teacher_targets=) "
+                    f"The teacher cannot read X: {error} If X is another kind of input "
+                    "than the teacher was trained on, pass fit(..., teacher_targets=) "
                     "with its embedding of each clip."
                 ) from error
         else:

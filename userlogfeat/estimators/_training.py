@@ -260,8 +260,8 @@ class Trainer:
     ) -> None:
         if estimator.checkpoint is not None and estimator.random_state is None:
             raise ValueError(
-                "Got checkpoint and random_state=None: a fit that goes on must know "
-                "its random numbers. Pass random_state=0."
+                "Got checkpoint and random_state=None: a fit that is continued must "
+                "know its random numbers. Pass random_state=0."
             )
         self.estimator, self.optimizer, self.min_steps = estimator, optimizer, min_steps
         seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
@@ -288,7 +288,7 @@ class Trainer:
         if groups is not None and not len(split[1]):
             warnings.warn(
                 "The groups leave no clip to validate on: training goes on for "
-                "max_epochs, and the epoch of least training loss is kept. Pass "
+                "max_epochs, and the epoch of lowest training loss is kept. Pass "
                 "groups=None to validate on clips of the same group.",
                 stacklevel=3,
             )
@@ -334,7 +334,7 @@ class Trainer:
         arrays = chain(targets.values(), arrays)
         precision = resolve_precision(parameters.precision, device)
         name = type(parameters).__name__
-        words = "%s: training on %s in %s: %d examples, and %d that validate"
+        words = "%s: training on %s in %s: %d examples, and %d for validation"
         logger.info(words, name, device, precision, *map(len, split))
         return fit_network(
             network,

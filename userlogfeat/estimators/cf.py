@@ -238,7 +238,7 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ------
         ValueError
             As `fit`; or where items are gone and have no identifiers, or fewer items
-            than factors are known; or the prior has another shape or is of another
+            than factors are known; or the prior has another shape or is from another
             training.
 
         Warns

@@ -124,10 +124,10 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     chosen_ : dict
         Choice of ``head="auto"``: `head` and, for an MLP, `loss`.
     candidates_ : list of dict
-        Candidates of that choice: `head`, `loss`, `own_artist` (rank of the own artist,
-        1 is best), `cosine`, `gain` over the ridge, its standard `error`, and
+        Candidates of that choice: `head`, `loss`, `own_artist` (rank of a clip's own
+        artist, 1 is best), `cosine`, `gain` over the ridge, its standard `error`, and
         `seconds`. Empty where it could not compare, and took the ridge: artists are
-        unknown or fewer than 30, or there is one factor alone.
+        unknown or fewer than 30, or there is only one factor.
     alpha_ : float
         The regularisation chosen for the ridge head.
     history_ : list of dict

@@ -87,7 +87,7 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         which training stops early. The best epoch is kept. An epoch goes once through
         the largest data set, and has at least 200 batches of each.
     batch_size : int
-        Frames per training step. A batch is of one data set; data sets take turns.
+        Frames per training step. A batch is from one data set; data sets take turns.
     lr : float
         Learning rate of the gradient descent.
     validation_fraction : float

@@ -7,7 +7,7 @@ copies                   near-duplicate audio, by features
 intervals                ``mean_interval``, over clips or artists, and seeds
 significance             paired tests of two models, corrections, effect sizes
 friedman                 several models on the same cases
-factors                  estimates of factors: cosine, rank of the own artist
+factors                  estimates of factors: cosine, rank of a clip's own artist
 similarity               precision of a clip's nearest neighbours
 learning_curves          accuracy by the number of labels
 recommendation           ``evaluate_ranking``: all metrics, for all users

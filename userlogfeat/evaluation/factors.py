@@ -1,4 +1,4 @@
-"""Accuracy of estimated factors: the cosine, and the rank of the own artist.
+"""Accuracy of estimated factors: the cosine, and the rank of a clip's own artist.
 
 R2 measures every coordinate, but factors are used for their directions and to identify
 artists. Own-artist percentile: the proportion of all artists (or items) that are
@@ -56,18 +56,18 @@ def own_artist_percentile(
     factors, estimates : array-like (n_clips, n_factors)
         Factors and estimates; clips of one artist have the same factors.
     artists : array-like (n_clips,), optional
-        Artist (or item) of each row; by default rows with equal factors are of one.
+        Artist (or item) of each row; by default, equal factors mean one artist.
 
     Returns
     -------
     float
-        Mean over clips, then over artists, in [0, 1]; an artist that is as far as the
-        own counts as one half. 0.5 is chance.
+        Mean over clips, then over artists, in [0, 1]; an artist as far away as the
+        clip's own counts as one half. 0.5 is chance.
 
     Raises
     ------
     ValueError
-        As for :func:`mean_cosine`, and if there is one artist alone.
+        As for :func:`mean_cosine`, and if there is only one artist.
 
     Examples
     --------

@@ -167,7 +167,7 @@ def precision_at_k(
     if not n_found.any():
         raise ValueError(
             "No clip has a candidate: there is one clip only, or artists= leaves none "
-            "because all are of one artist."
+            "because all are by one artist."
         )
     right = ((labels[nearest] == labels[:, None]) & found).sum(axis=1)
     clips = np.where(n_found > 0, right / np.maximum(n_found, 1), np.nan)

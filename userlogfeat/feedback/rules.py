@@ -146,7 +146,7 @@ class Feedback:
         ----------
         items : array-like (n_clips,)
             The item of each clip, such as ``Catalogue.items``; None where unknown.
-            Several clips may be of one item.
+            Several clips may belong to one item.
 
         Returns
         -------

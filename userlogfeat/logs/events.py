@@ -154,7 +154,7 @@ class Events:
         logs = _matrices(plays, verdicts, places, weights, rules)
         for what, ids in (("user", logs.user_ids), ("item", logs.item_ids)):
             if ids.dtype.kind == "O":
-                fate = f"all its rows are of one {what}"
+                fate = f"all its rows count as one {what}"
                 warn_of_odd_ids(ids.tolist(), what, fate, "Leave these rows out")
         return logs
 

@@ -251,7 +251,7 @@ def _check_outputs(outputs, lists, scratch):
 
 
 def _is_same(path, other):
-    """Whether two paths are of one file, by whatever links."""
+    """Whether two paths lead to one file, by whatever links."""
     if os.path.exists(path):
         return os.path.samefile(path, other)
     return os.path.realpath(path) == os.path.realpath(other)

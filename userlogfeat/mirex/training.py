@@ -93,7 +93,7 @@ def fit_classes(
     if len(set(labels)) > 1:
         pipeline = _weigh_by_name(pipeline, set(labels), {*labels, *listed})
         return TrainedSteps(fit_steps(pipeline, X, np.array(labels)))
-    logger.warning("all training clips are of one class: every clip gets it")
+    logger.warning("all training clips have one class: every clip gets it")
     return TrainedSteps(DummyClassifier().fit(X, np.array(labels)))
 
 

@@ -113,7 +113,7 @@ def on_shard(shard: Shard | None) -> Iterator[None]:
     if state is not None and not state.over:
         raise TypeError(
             "Several processes train together, but the objective computed its loss "
-            "from the clips of this one alone. Pass the network's output through "
+            "from the clips of this one only. Pass the network's output through "
             "userlogfeat.networks.data_parallel.all_gather first."
         )
 

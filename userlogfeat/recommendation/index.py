@@ -325,7 +325,7 @@ class ItemIndex:
         config = parse_json((folder / CONFIG).read_bytes())
         digest = config.pop("digest")
         if config["format"] != FORMAT or digest != json_digest(config):
-            raise ValueError(f"{CONFIG} was changed, or is of another version")
+            raise ValueError(f"{CONFIG} was changed, or is from another version")
         data = read_described(folder / TENSORS, config["sha256"])
         if data is None:
             raise ValueError(f"{TENSORS} is not the file that {CONFIG} describes")

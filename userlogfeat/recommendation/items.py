@@ -258,7 +258,7 @@ def _same_training(what, digest, users, advice):
         raise ValueError(
             f"{what} and the users in {users} are of different trainings: their "
             "numbers mean different things, and so would any recommendation. Expected "
-            f"both of one training. {advice}"
+            f"both from one training. {advice}"
         )
     return True
 
@@ -272,7 +272,7 @@ def _warn_unknown(what, users):
 
 
 def _check_model(table, model):
-    """Warn where a table is of another model, whatever the machine's precision."""
+    """Warn where a table is from another model, whatever the machine's precision."""
     made = [
         clone(model).set_params(precision=precision).fingerprint
         for precision in ("fp32", "bf16")

@@ -86,7 +86,7 @@ class TableWriter:
     Raises
     ------
     TableError
-        On entry, where the table is of another model, damaged, or no table.
+        On entry, where the table is from another model, damaged, or not a table.
     BlockingIOError
         On entry, where another process writes and ``on_locked="error"``.
     OSError
@@ -394,7 +394,7 @@ class TableWriter:
             )
 
     def _check_model(self):
-        for part in self.table.parts()[:1]:  # all are of one model
+        for part in self.table.parts()[:1]:  # all are from one model
             fingerprint, layers = part.model
             if fingerprint != self._model[0]:
                 raise TableError(

@@ -84,7 +84,7 @@ def fit_ridge_head(
 
 
 def _choose_ridge(standard, factors, sample_weight, alphas, folds, groups):
-    """Choose the regularisation of least error over folds; fit the regression with it.
+    """Choose the regularisation of lowest error over folds; fit the regression with it.
 
     Called with one thread of BLAS: most of the time is in the eigendecompositions, a
     small product for each feature.

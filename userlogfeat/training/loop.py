@@ -82,7 +82,7 @@ def fit_network(
         `batch` has the rows of `targets`; epochs count from 0.
     split : (ndarray, ndarray)
         Rows to train on, and rows to validate on. Without validation rows, the best
-        epoch is the one of least training loss.
+        epoch is the one of lowest training loss.
     max_epochs, batch_size, lr, patience
         As the estimators' parameters of these names.
     device : torch.device

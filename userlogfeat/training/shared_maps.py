@@ -2,7 +2,7 @@
 
 Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR": a frame x and a label j
 meet in one space, s_j(x) = w_j' V x. Every data set has labels W of its own; all share
-V. Batches are of one data set, and the data sets take turns. The loss is WARP, of
+V. Batches are from one data set, and the data sets take turns. The loss is WARP, of
 Weston, Bengio, Usunier (2011), "Wsabie", whose constraints on the lengths of the
 columns of V and the rows of W are kept too.
 """
@@ -220,7 +220,7 @@ def fit_shared_maps(
     n_threads = n_threads_for(2 * batch_size * n_components * width / PRODUCT_RATE)
     frames = (sum(len(part) for part in parts) for parts in (train, valid))
     facts = maps.features.device, len(train), *frames, n_threads
-    words = "training shared maps on %s: %d data sets, %d frames, and %d that validate"
+    words = "training shared maps on %s: %d data sets, %d frames, and %d for validation"
     logger.info(f"{words}; threads: %d", *facts)
     with limit_torch(n_threads):
         return _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose)

@@ -45,7 +45,7 @@ def split_songs(
     if len(two):
         clips = [int(first[song_of[two[0]]]), int(two[0])]
         raise ValueError(
-            f"Clips {clips} are of one group (song) and of two artists. Number the "
+            f"Clips {clips} belong to one group (song) but to two artists. Number the "
             "songs over all artists, or give such a song to one of them."
         )
     shuffled = np.random.default_rng(seed).permutation(len(songs))

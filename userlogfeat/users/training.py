@@ -76,7 +76,7 @@ def fit_tower(
         Targets of the same users.
     split : (ndarray, ndarray)
         Users to train on, and users to validate on. Without the latter, the best epoch
-        is the one of least training loss.
+        is the one of lowest training loss.
     settings : Settings
     device : torch.device
     seed : int
@@ -91,7 +91,9 @@ def fit_tower(
     n_scores = settings.batch_size * min(settings.n_negatives, n_items)  # of a step
     n_threads = n_threads_for(2 * n_units * n_scores / PRODUCT_RATE)
     facts = device, *map(len, split), n_threads
-    words = "training the user tower on %s: %d users, and %d that validate; threads: %d"
+    words = (
+        "training the user tower on %s: %d users, and %d for validation; threads: %d"
+    )
     logger.info(words, *facts)
     with limit_torch(n_threads):
         return _fit(network, users, targets, split, settings, device, seed)
