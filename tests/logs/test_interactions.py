@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -577,6 +578,38 @@ def test_copies_and_mixtures_are_not_counted_unseen(tmp_path):
         read_logs([tmp_path])
     with pytest.raises(ValueError, match="no paths"):
         read_logs([])
+
+
+def test_one_day_plain_and_compressed(tmp_path):
+    """`gzip --keep` leaves both: the plays of the day counted twice."""
+    PLAYS.write_csv(tmp_path / "mon.csv")
+    PLAYS.write_csv(tmp_path / "tue.csv")
+    (tmp_path / "mon.csv.gz").write_bytes(
+        gzip.compress((tmp_path / "mon.csv").read_bytes())
+    )
+    with pytest.raises(ValueError, match=r"holds mon\.csv and mon\.csv\.gz, which"):
+        read_logs(tmp_path)
+    read_logs([tmp_path / "mon.csv.gz", tmp_path / "tue.csv"])
+    (tmp_path / "mon.csv.gz").rename(tmp_path / "MON.CSV.GZ")
+    (tmp_path / "mon.csv").rename(tmp_path / "MON.TSV")  # another file of Monday
+    with pytest.raises(ValueError, match="Found no column 'user'"):
+        read_logs(tmp_path)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_day_that_is_cut_within_its_last_identifier(tmp_path):
+    """Its number of fields is right, so that it is read; it was without a word."""
+    for day in "123":
+        (tmp_path / f"{day}.csv").write_text(f"user,item\n{day},track 10\n")
+    (tmp_path / "2.csv").write_text("user,item\n2,track 1")
+    with pytest.warns(UserWarning, match=r"^2\.csv ends without a line end, unlike"):
+        logs = read_logs(tmp_path)
+    assert logs.item_ids.tolist() == ["track 1", "track 10"]
+    for day in "123":  # a writer that ends no file so
+        (tmp_path / f"{day}.csv").write_text(f"user,item\n{day},track 10")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_logs(tmp_path)
 
 
 def test_times_with_a_zone_and_without_are_not_one(tmp_path):

@@ -187,7 +187,14 @@ def test_decay_does_not_depend_on_merging(monkeypatch):
         ({"time": "t", "half_life": "5"}, r"half_life='5', expected a timedelta"),
         ({"time": "t", "half_life": datetime.timedelta(0)}, r"expected more than 0"),
         ({"time": "n", "since": "2024-01-01"}, r"do not look like seconds"),
-        ({"time": "t", "until": "2023-01-01"}, r"no rows .*\(4 rows outside\)"),
+        (
+            {"time": "t", "until": "2023-01-01"},
+            r"no rows in the period until=2023-01-01 \(4 rows outside\): there",
+        ),
+        (
+            {"time": "t", "since": "2024-05-01", "until": "2023-01-01"},
+            r"\(4 rows outside\), which ends before it begins: there is nothing",
+        ),
         (
             {"time": "t", "half_life": datetime.timedelta(1), "weights": "binary"},
             r"Leave one of them out",

@@ -187,9 +187,17 @@ class Events:
         if self.n_rows:
             what = f"{self.n_rows} rows, no play"
         if self.n_outside:
-            what += f" from since={self.period.since} to until={self.period.until}"
-            what += f" ({self.n_outside} rows outside)"
+            ends = {"since": self.period.since, "until": self.period.until}
+            given = [f"{name}={end}" for name, end in ends.items() if end is not None]
+            what += f" in the period {', '.join(given)} ({self.n_outside} rows outside)"
+            if len(given) == 2 and self._ends_before_it_begins():
+                what += ", which ends before it begins"
         return f"The logs hold {what}: there is nothing to learn from."
+
+    def _ends_before_it_begins(self):
+        ends = {"since": self.period.since, "until": self.period.until}
+        since, until = (self.times.bound(end, name) for name, end in ends.items())
+        return until <= since
 
 
 def _matrices(plays, verdicts, places, weights, rules):

@@ -159,6 +159,7 @@ def read_logs(
     since, until : number, date, datetime or str, optional
         Only plays (and verdicts) from `since` on and before `until`. Text is a number
         or ISO 8601. Dates are understood where times are dates, or numbers since 1970.
+        Without a time zone, here or in the logs, times are those of UTC.
     half_life : timedelta or number, optional
         Time after which a play counts half, one of twice that age a quarter, ...; the
         age is counted from `until`, else from the latest play. A number is in the

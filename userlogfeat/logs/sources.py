@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from userlogfeat._parquet import decode_text, open_parquet
+from userlogfeat._text_lines import COMPRESSED
 from userlogfeat._text_tables import (
     SEPARATORS,
     TextTable,
@@ -36,6 +37,7 @@ _MAX_COLUMNS = 10_000  # of text: each takes memory in every block
 _MAX_TEXT = 1 << 29  # bytes of identifiers in a batch of Parquet: 1 kB each
 
 PARQUET = {".parquet", ".pq"}
+_SHOWN = 3  # names in a message
 _END_BYTES = 4096  # in which files of one length differ, if they do
 TEXT_OF_FOLDERS = {".csv", ".tsv", ".tab"}  # a .txt beside logs is a note
 
@@ -253,6 +255,16 @@ def _files_below(folder):
             f"({next(iter(text))}), expected one kind: plays in both would count "
             "twice. Pass the files to read as a list."
         )
+    plain = {}
+    for name, file in text.items():
+        is_compressed = file.suffix.lower() in COMPRESSED
+        same = name.removesuffix(file.suffix) if is_compressed else name
+        if (other := plain.setdefault(same, name)) != name:
+            raise ValueError(
+                f"The folder {folder} holds {other} and {name}, which differ in their "
+                "compression alone: their plays would count twice. Leave one out, or "
+                "pass the files to read as a list."
+            )
     if not parquet and not text:
         raise ValueError(
             f"The folder {folder} holds no file of logs: no .parquet, .csv or .tsv "
@@ -267,7 +279,7 @@ def _is_parquet(path):
 
 
 def _each_once(files, read):
-    """Yield the chunks of all files; warn of those that are copies of another."""
+    """Yield the chunks of all files; warn of copies of another, and of cut text."""
     sizes = {name: path.stat().st_size for name, path in files.items()}
     times, seen = Counter(sizes.values()), {}
     for name, path in files.items():
@@ -284,6 +296,21 @@ def _each_once(files, read):
                 "one a copy? Then leave it out.",
                 stacklevel=5,  # the caller of read_logs
             )
+    cut = [name for name, path in files.items() if _lacks_line_end(path)]
+    if 0 < len(cut) <= len(files) / 2:
+        warnings.warn(
+            f"{', '.join(cut[:_SHOWN])} ends without a line end, unlike the other "
+            "files: was it cut? Then its last row may be wrong. Get it whole, or end "
+            "it with a line break.",
+            stacklevel=5,
+        )
+
+
+def _lacks_line_end(path):
+    """Whether text that is not compressed ends within a line."""
+    if path.suffix.lower() not in SEPARATORS:
+        return False
+    return _last_bytes(path)[-1:] not in (b"\n", b"\r")
 
 
 def _last_bytes(path):

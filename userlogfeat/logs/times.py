@@ -205,7 +205,7 @@ def _unread_times(column, chunk):
     return ValueError(
         f"The column time= of {chunk.origin} is of type {column.type} and starts with "
         f"{column[0].as_py()!r}, expected numbers, dates, or text in ISO 8601 such as "
-        "2009-05-04T23:08:57, all rows alike."
+        "2009-05-04T23:08:57, all rows alike, all with a time zone or none."
     )
 
 

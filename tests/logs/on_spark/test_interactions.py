@@ -96,6 +96,19 @@ def test_parquet_folders_and_columns_with_dots(spark, tmp_path):
     assert logs.collect().user_items.toarray().tolist() == [[2, 1], [0, 1]]
 
 
+def test_days_of_text_are_no_parquet(spark, tmp_path):
+    """A folder was taken for Parquet, whatever files it held."""
+    for day, rows in (("2026.11.01", slice(0, 2)), ("2026.11.02", slice(2, 4))):
+        (tmp_path / "plays" / day).mkdir(parents=True)
+        frame = pl.DataFrame({"user": [3, 4, 3, 3], "item": ["x", "y", "y", "x"]})
+        frame[rows].write_csv(tmp_path / "plays" / day / "part-0.csv")
+    (tmp_path / "plays" / "_SUCCESS").touch()
+    for path in (tmp_path / "plays", tmp_path / "plays" / "2026.11.*"):
+        logs = read_logs(str(path), backend="spark")
+        assert_same(logs.collect(), read_logs(tmp_path / "plays"))
+        logs.unpersist()
+
+
 @pytest.mark.long
 def test_columns_may_be_in_the_names_of_folders(spark, tmp_path):
     for day in (1, 2):

@@ -89,7 +89,8 @@ def read_source(
     if is_path:
         origin = name_of(os.fspath(source))
         layout = (separator, columns)
-        frame, is_text = _of_path(session, os.fspath(source), roles, *layout)
+        frame, separator = _of_path(session, os.fspath(source), roles, *layout)
+        is_text = separator is not None
     else:
         refuse_layout(separator, columns, origin)
         frame = source if is_spark_frame(source) else _sent_to(session, source, roles)
@@ -98,8 +99,7 @@ def read_source(
     rows = by_role(frame, roles | found, of_files=is_path)
     checks = ()
     if is_text:
-        quoted = (separator or _separator(os.fspath(source))) != "\t"
-        checks = _checks_of_text(roles, quoted=quoted)
+        checks = _checks_of_text(roles, quoted=separator != "\t")
     return Source(rows, origin, is_text, checks)
 
 
@@ -169,17 +169,41 @@ def _reason(text):
 
 
 def _of_path(session, path, roles, separator, columns):
+    """The frame of a path, and the separator where it is text."""
     if not path:
         raise ValueError("Got '' as path of the logs, expected a file or folder.")
     suffix = suffix_of(Path(name_of(path)))
-    is_text = not (separator is None and columns is None and suffix not in SEPARATORS)
-    if is_text:
-        frame = read_text(session, path, separator or _separator(path), columns)
-    elif suffix in OTHER or suffix in PARQUET or not suffix:
-        frame = read_binary(session, path, OTHER.get(suffix, "parquet"), roles)
-    else:
-        frame = _separator(path)  # raises with the list of known suffixes
-    return frame, is_text
+    if separator is None and suffix not in {*SEPARATORS, *PARQUET, *OTHER}:
+        suffix = _suffix_below(session, path) or suffix
+    if separator is None and suffix in SEPARATORS:
+        separator = SEPARATORS[suffix]
+    if separator is not None:
+        return read_text(session, path, separator, columns, roles), separator
+    if columns is None and (suffix in OTHER or suffix in PARQUET or not suffix):
+        return read_binary(session, path, OTHER.get(suffix, "parquet"), roles), None
+    known = ", ".join([*SEPARATORS, *sorted(PARQUET), *OTHER])
+    raise ValueError(
+        f"{path} does not say how it is laid out: known suffixes are {known}, and "
+        "files without one hold Parquet. Pass separator=... if it is text, or read it "
+        "with spark.read and pass the frame."
+    )
+
+
+def _suffix_below(session, path):
+    """Suffix of the first file below a folder, ".csv" for plays.csv.gz; or ""."""
+    if not hasattr(session, "_jvm"):  # a private name: then it is taken for Parquet
+        return ""
+    with reading(path):
+        root = session._jvm.org.apache.hadoop.fs.Path(path)
+        system = root.getFileSystem(session.sparkContext._jsc.hadoopConfiguration())
+        folders = [one.getPath() for one in system.globStatus(root) or ()]
+        for folder in folders:
+            files, above = system.listFiles(folder, True), len(str(folder))
+            while files.hasNext():
+                below = str(files.next().getPath())[above:].strip("/").split("/")
+                if not any(part.startswith(("_", ".")) for part in below):
+                    return suffix_of(Path(below[-1]))
+    return ""
 
 
 def read_text(
@@ -187,8 +211,12 @@ def read_text(
     path: str,
     separator: str | None,
     columns: Sequence[str] | None,
+    roles: Mapping[str, str | None] | None = None,
 ) -> DataFrame:
-    """Read all fields as text. Lines with too few or too many fields are refused."""
+    """Read all fields as text. Lines with too few or too many fields are refused.
+
+    All files below a folder are read, as by :func:`read_binary`.
+    """
     reader = session.read.options(
         sep=separator,
         # A tab-separated field may hold quotes that mean nothing: "Weird Al".
@@ -203,7 +231,10 @@ def read_text(
         names = (name.replace("`", "``") for name in columns)
         reader = reader.schema(", ".join(f"`{name}` string" for name in names))
     with reading(path):
-        return reader.csv(path)
+        frame = reader.option("recursiveFileLookup", True).csv(path)
+        if set((roles or {}).values()) <= set(frame.columns):
+            return frame
+        return reader.option("recursiveFileLookup", False).csv(path)
 
 
 def read_binary(
@@ -274,15 +305,3 @@ def _signed(array):
 def name_of(path: str) -> str:
     """Return the last part of a path or URL."""
     return path.rstrip("/").rpartition("/")[2] or path
-
-
-def _separator(path):
-    suffix = suffix_of(Path(name_of(path)))
-    if suffix not in SEPARATORS:
-        known = ", ".join([*SEPARATORS, *sorted(PARQUET), *OTHER])
-        raise ValueError(
-            f"{path} does not say how it is laid out: known suffixes are {known}, and "
-            "folders without one hold Parquet. Pass separator=... if it is text, or "
-            "read it with spark.read and pass the frame."
-        )
-    return SEPARATORS[suffix]
