@@ -36,9 +36,6 @@ def explore(
     split: str | None = None,
     colour: list[str] | None = None,
     factors: Path | None = None,
-    names: Path | None = None,
-    names_id: str = "item",
-    names_name: str = "name",
     seed: opt.Seed = 0,
     overwrite: opt.Overwrite = False,
 ) -> Result | None:
@@ -82,13 +79,7 @@ def explore(
         Other column of CATALOGUE to colour by; may be repeated.
     factors
         Folder of fit-cf that the model was trained on: artists whose listeners would
-        like a clip.
-    names
-        Table of names of the items of --factors.
-    names_id
-        Its column of items.
-    names_name
-        Its column of names.
+        like a clip. Items of CATALOGUE are shown by its artists.
 
     Examples
     --------
@@ -103,7 +94,7 @@ def explore(
     """
     from userlogfeat._progress import resumable
     from userlogfeat.exploration.page import explore as write_page
-    from userlogfeat.exploration.page import load_names, serve_explorer
+    from userlogfeat.exploration.page import serve_explorer
 
     if (output is None) == (not serve):
         raise ValueError("Got neither, or both, of --output PAGE and --serve.")
@@ -130,7 +121,6 @@ def explore(
             layers=layer or None,
             projection=projection or "auto",
             factors=factors,
-            names=None if names is None else load_names(names, names_id, names_name),
             colours=colour or (),
             audio=audio,
             max_megabytes=max_megabytes,

@@ -390,21 +390,3 @@ def _layer_data(view: Layer) -> dict[str, Any]:
             "byArtist": found.by_artist,
         }
     return data
-
-
-def load_names(path: PathLike, id_column: str, name_column: str) -> dict[Any, str]:
-    """Read names of items from a csv, tsv or parquet file.
-
-    Parameters
-    ----------
-    path : str or Path
-    id_column, name_column : str
-
-    Returns
-    -------
-    dict of id to str
-    """
-    from userlogfeat.id_tables import read_id_table
-
-    frame = read_id_table(path, id_column, columns=[name_column], text=[name_column])
-    return dict(frame.rows())
