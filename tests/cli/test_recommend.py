@@ -55,6 +55,18 @@ def test_items_of_the_own_circle_that_are_new_to_the_user(run, work):
     assert set(plays) & set(pl.read_csv("all.csv").select("user", "item").rows())
 
 
+def test_clips_by_their_own_names_leave_nothing_out(run, work):
+    """0 pairs, and the tracks that a user knows were recommended without a word."""
+    command = ("recommend", "f", "t", *work)
+    name = "(its items are no clips: --catalogue says which was played)"
+    assert f"0 pairs are not recommended: played, by f {name}" in (
+        run(*command, "-o", "r.csv").stdout
+    )
+    pl.DataFrame({"clip": ["a.wav", "b.wav"], "item": [0, 99]}).write_csv("c.csv")
+    named = run(*command, "-o", "n.csv", "--catalogue", "c.csv").stdout
+    assert name not in named
+
+
 def test_a_catalogue_elsewhere_of_files_that_are_gone(run, work):
     """The features are in the table: one file that was gone ended the command."""
     Path("music").mkdir()

@@ -278,6 +278,8 @@ def recommend(
     values["left_out"] = pairs_left_out
     for path, n_pairs in pairs_left_out.items():
         text += f"\n{n_pairs} pairs are not recommended: played, by {path}"
+        if not n_pairs and found.metric == "cosine" and compared.catalogue is None:
+            text += " (its items are no clips: --catalogue says which was played)"
     print_failures(found.failed)
     values["failed"] = found.failed
     return Result(values, text, SOME_FAILED if found.failed else 0)
