@@ -130,6 +130,25 @@ def test_imports_go_down(path):
         assert row(theirs) < row(mine), f"{me} imports {other}: not downwards"
 
 
+def test_contributing_draws_this_house():
+    """The rows are drawn from the top down; a long one goes on in the next line."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
+    picture = text.partition("## Where things are")[2].partition("\n    ")[2]
+    drawn = [line.split() for line in picture.partition("\n\n")[0].splitlines()]
+    names = [name for row in reversed(ROWS) for name in sorted(row)]
+    assert sorted(name for line in drawn for name in line) == sorted(names)
+    for line in drawn:
+        assert len({row(name) for name in line}) == 1, f"not one row: {line}"
+    heights = [row(line[0]) for line in drawn]
+    assert heights == sorted(heights, reverse=True)
+
+
+def test_the_map_names_every_package():
+    rows = re.findall(r"^(\w+)  ", userlogfeat.__doc__, re.MULTILINE)
+    names = {unit(dotted(p)) for p in MODULES} - {"__init__", "__main__", "pretrained"}
+    assert {name for name in names if not name.startswith("_")} == set(rows)
+
+
 def test_rows_name_what_exists():
     units = {unit(dotted(path)) for path in MODULES if path.parent == PACKAGE}
     units |= {path.parent.name for path in MODULES}

@@ -98,7 +98,7 @@ def test_two_models_are_matched_by_clip(kit, planted_clips, tmp_path):
 
 
 def test_listeners_of_artists_by_the_estimate(kit, planted_clips, tmp_path):
-    _, names, _, _ = planted_clips
+    _, names, _, catalogue = planted_clips
     estimate = np.eye(3, dtype=np.float32)[np.arange(N) % 3]
     estimate[:, 0] += 0.01 * np.arange(N)  # not all alike
     table = kit.write_table(tmp_path / "t", names, estimate, layer="embedding")
@@ -109,6 +109,12 @@ def test_listeners_of_artists_by_the_estimate(kit, planted_clips, tmp_path):
     model = read_data(page.html)["models"][0]
     assert model["items"] == ["a", EVIL, "c"]
     assert [liked[0] for liked in model["liked"][:3]] == [0, 1, 2]
+    # By default the catalogue's artist of each item.
+    items = Factors(["u"], np.ones((1, 3)), ["0", "1", "new"], np.eye(3, dtype="f4"))
+    write_factors(tmp_path / "known", items)
+    with pytest.warns(UserWarning, match="does not record which factors"):
+        page = make(table, catalogue=catalogue, factors=tmp_path / "known")
+    assert read_data(page.html)["models"][0]["items"] == [EVIL, "artist 1", "new"]
     short = Factors(["u"], np.ones((1, 2)), ["a"], np.ones((1, 2), dtype="f4"))
     write_factors(tmp_path / "short", short)
     with pytest.raises(ValueError, match="another training"):

@@ -365,7 +365,8 @@ def _artist_names(shown):
     items, artists = shown.column("item"), shown.column("artist")
     if items is None or artists is None:
         return None
-    return {i: a for i, a in zip(items, artists, strict=True) if i and a}
+    pairs = zip(items, artists, strict=True)
+    return {i: a for i, a in pairs if i is not None and a is not None}
 
 
 def _layer_data(view: Layer) -> dict[str, Any]:
