@@ -11,9 +11,7 @@ class NonCommercialWarning(UserWarning):
 NonCommercialWarning.__module__ = "userlogfeat.weights"  # where users find it
 
 
-def warn_of_licence(
-    name: str, training_data: dict[str, Any], stacklevel: int = 5
-) -> None:
+def warn_of_licence(name: str, training_data: dict[str, Any]) -> None:
     """Warn if a model's training data are for non-commercial use only.
 
     Parameters
@@ -22,8 +20,6 @@ def warn_of_licence(
         Name of the model.
     training_data : dict
         Its entries ``non_commercial`` and ``licence`` are read.
-    stacklevel : int
-        Frames from here to the caller of the function that loads.
     """
     if training_data["non_commercial"]:
         warnings.warn(
@@ -32,5 +28,5 @@ def warn_of_licence(
             "warnings.filterwarnings('ignore', "
             "category=userlogfeat.weights.NonCommercialWarning)",
             NonCommercialWarning,
-            stacklevel=stacklevel,
+            stacklevel=5,  # the caller of the function that loads
         )

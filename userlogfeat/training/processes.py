@@ -34,6 +34,7 @@ PATIENCE = timedelta(minutes=30)
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
 SAMPLE = 256  # rows of the data that processes compare, to see that all have the same
 NEARLY = 1e-3  # relative tolerance of that comparison
+_N_TOGETHER = 16  # arrays of a process that are sent at a time
 
 _ALONE = ContextVar("alone", default=False)
 
@@ -267,9 +268,7 @@ def share_rows(rows: ArrayLike, function: Callable[..., Any]) -> np.ndarray:
     return array
 
 
-def share_each(
-    rows: ArrayLike, function: Callable[..., Any], *, n_together: int = 16
-) -> Iterator[Any]:
+def share_each(rows: ArrayLike, function: Callable[..., Any]) -> Iterator[Any]:
     """Apply a generator function to rows, each process to some of them; yield all.
 
     Parameters
@@ -278,8 +277,6 @@ def share_each(
         The same in all processes.
     function : callable
         Function of some of the rows that yields an array for each.
-    n_together : int
-        Number of arrays of a process that are sent at a time.
     """
     processes = join()
     if processes is None or len(rows) < processes.size:
@@ -289,7 +286,7 @@ def share_each(
     own = iter(function(rows[processes.rank :: processes.size]))
     n_left = len(rows)
     while n_left:
-        n = min(n_together, -(-n_left // processes.size))
+        n = min(_N_TOGETHER, -(-n_left // processes.size))
         said = processes.all_gather([_try(next, own, None) for _ in range(n)])
         for outcomes in zip(*said, strict=True):
             for outcome in outcomes[:n_left]:
