@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from userlogfeat import CFRegressor, FeatureTable
+from userlogfeat.export import export_onnx
 from userlogfeat.factor_files import Factors, write_factors
 from userlogfeat.inspection import describe
 
@@ -36,9 +37,14 @@ def test_a_model(tmp_path):
     teacher.fit(rng.normal(size=(40, 4)), rng.normal(size=(40, 3)))
     data = {"description": "planted", "licence": "none", "non_commercial": False}
     teacher.save(tmp_path, training_data=data)
-    text = " ".join(map(str, describe(tmp_path).values()))
-    assert "CFRegressor" in text
-    assert "planted" in text
+    pytest.importorskip("onnx")
+    exported = export_onnx(tmp_path, tmp_path / "model.onnx")
+    for path in (tmp_path, exported):
+        text = " ".join(map(str, describe(path).values()))
+        assert "CFRegressor" in text
+        assert "planted" in text
+        assert "embedding (3)" in text
+    assert describe(exported)["reads"] == "features"
 
 
 def test_nothing_of_ours(tmp_path):

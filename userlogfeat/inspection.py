@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import torch
 
 from userlogfeat._ids import examples
+from userlogfeat._onnx import read_onnx
 from userlogfeat._typing import PathLike
 from userlogfeat.factor_files import ITEMS, read_factors
 from userlogfeat.recommendation.index import CONFIG as INDEX
@@ -30,8 +31,8 @@ def describe(path: PathLike | None = None) -> dict[str, Any]:
     Parameters
     ----------
     path : str or Path, optional
-        A feature table, a folder of factors, a saved index, or a saved model or its
-        name. None describes the installation.
+        A feature table, a folder of factors, a saved index, a saved model or its name,
+        or a model that was exported to ONNX. None describes the installation.
 
     Returns
     -------
@@ -47,6 +48,8 @@ def describe(path: PathLike | None = None) -> dict[str, Any]:
         return _installation()
     if not str(path):
         raise ValueError('Got an empty path. For the present folder pass ".".')
+    if Path(path).is_file() and Path(path).suffix == ".onnx":
+        return _onnx(path)
     if Path(path).is_file():
         raise ValueError(
             f"{path} is a file, but feature tables, factors and saved models are "
@@ -144,6 +147,20 @@ def _model(name):
         "layers": _sizes({k: layer["size"] for k, layer in config["layers"].items()}),
         **({"control twins": ", ".join(twins)} if twins else {}),
         **_data(config),
+    }
+
+
+def _onnx(path):
+    """Lines on an exported model."""
+    model = read_onnx(path, "cpu")
+    rate = model.metadata["sample_rate"]
+    return {
+        "ONNX file": path,
+        "class": model.metadata["class"],
+        "reads": f"{model.input} at {rate} Hz" if rate else model.input,
+        "layers": _sizes(model.layer_sizes),
+        "weights": model.metadata["precision"],
+        **_data(model.metadata),
     }
 
 

@@ -90,6 +90,15 @@ def test_bad_weights_and_layers_are_explained(run, tmp_path, monkeypatch):
     assert not Path("t").exists()
 
 
+def test_options_that_would_have_no_effect_are_refused(run, clips):
+    """Both used to be ignored."""
+    base = ("extract", *clips[:1], "-o", "t")
+    done = run(*base, "--encoder", "MSD_musicnn", "--weights", "teacher", code=2)
+    assert "--encoder MSD_musicnn and --weights teacher: pass one" in done.stderr
+    done = run(*base, "--pooling", "max", code=2)
+    assert "Leave --pooling out, or pass --encoder" in done.stderr
+
+
 def test_table_of_another_model_is_refused(run, fake, clips, monkeypatch):
     run("extract", "clips", "-o", "t")
     monkeypatch.setattr(fake.FakeEmbedder, "fingerprint", "other")

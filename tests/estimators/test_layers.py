@@ -118,6 +118,30 @@ def test_what_does_not_fit_is_said(world):
     with pytest.raises(ValueError, match=r"Got layers of different sizes"):
         LayerWeighting({"a": 4, "b": 8}).fit(X, y)
     assert LayerSelector(layer_sizes={"a": 4, "b": 8}).fit(X, y).layer_ == "b"
+    for sizes in (
+        {"a": -1, "b": 13},
+        {"a": 0, "b": 12},
+        {"a": "x"},
+        {"a": 5.5, "b": 6.5},
+    ):
+        with pytest.raises(ValueError, match=r"for X of 12 columns: they do not fit"):
+            LayerSelector(layer_sizes=sizes).fit(X, y)
+
+
+def test_scores_that_are_no_numbers_choose_no_layer(world):
+    """NaN compared as the best, so the first layer was taken."""
+    X, y = world
+    layers = {"a": 4, "b": 8}
+
+    def score(probe, X, y):
+        return np.nan if X.shape[1] == 4 else 0.5
+
+    selector = LayerSelector(layer_sizes=layers, scoring=score).fit(X, y)
+    assert np.isnan(selector.scores_["a"])
+    assert selector.layer_ == "b"
+    selector.set_params(scoring=lambda *_: np.nan)
+    with pytest.raises(ValueError, match="No layer has a score"):
+        selector.fit(X, y)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping check")

@@ -207,6 +207,17 @@ def test_files_as_rows_and_a_cache(bundled, clips, tmp_path):
     assert summary.n_done == 2
 
 
+def test_the_file_is_an_encoder(bundled, clips):
+    """With the embedding as its default layer, which is not the last one of others."""
+    from userlogfeat import EncoderEmbedder
+
+    found = EncoderEmbedder(f"onnx:{bundled}").transform(clips)
+    expected = OnnxEmbedder(bundled, layer="embedding", scale=False).transform(clips)
+    assert relative(found, expected) < 1e-5
+    plain = EncoderEmbedder(f"onnx:{export_onnx('MSD_musicnn', bundled.parent / 'p')}")
+    assert plain.layer_sizes == {"max_pool": 753}
+
+
 def test_what_the_file_says(bundled):
     model = onnx.load(bundled)
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]

@@ -13,6 +13,7 @@ from userlogfeat.cli.application import app
 from userlogfeat.cli.console import Result, print_failures
 from userlogfeat.cli.errors import SOME_FAILED
 
+WEIGHTS = "lastfm-mpd-musicnn"
 DEFAULT_LAYERS = ["max_pool", "embedding"]
 
 
@@ -25,9 +26,9 @@ def extract(
     list_file: Annotated[str | None, typer.Option("--list")] = None,
     relative_to: Path | None = None,
     null: Annotated[bool, typer.Option("--null")] = False,
-    weights: str = "lastfm-mpd-musicnn",
+    weights: str = WEIGHTS,
     encoder: str | None = None,
-    pooling: Literal["mean", "max", "meanstd"] = "mean",
+    pooling: Literal["mean", "max", "meanstd"] | None = None,
     layer: list[str] | None = None,
     duration: float | None = None,
     device: opt.Device = "auto",
@@ -65,7 +66,7 @@ def extract(
         A pretrained encoder in place of --weights: hf:owner/model, hf:FOLDER,
         torchaudio:NAME, onnx:FILE, MSD_musicnn.
     pooling
-        Of an encoder's frames over the clip.
+        Of an encoder's frames over the clip. Default: mean
     layer
         Layer to keep; may be repeated. Default: max_pool, embedding, those that the
         model has; the encoder's own, or all by --layer all.
@@ -107,8 +108,15 @@ def extract(
         "n_jobs": n_jobs,
     }
     if encoder is not None:
-        settings |= {"pooling": pooling, "precision": precision}
+        if weights != WEIGHTS:
+            raise ValueError(f"Got {encoder=} and {weights=}: pass one of them.")
+        settings |= {"pooling": pooling or "mean", "precision": precision}
         embedder = _make_encoder_embedder(encoder, layer, **settings)
+    elif pooling is not None:
+        raise ValueError(
+            f"Got {pooling=}, which is of an encoder, and none. Saved models have a "
+            "pooling of their own. Leave pooling= out, or pass encoder=."
+        )
     else:
         embedder = _make_embedder(weights, layer, precision, **settings)
     summary = extract_clips(

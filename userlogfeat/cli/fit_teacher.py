@@ -45,7 +45,7 @@ def fit_teacher(
         A head on a frozen encoder, or se_cnn, which is trained as a whole: 10,000 clips
         or more.
     encoder
-        A registered encoder, such as MTT_musicnn.
+        Such as MTT_musicnn, or hf:owner/model: see `extract`.
     features
         Train a head on features that were computed before.
     layer

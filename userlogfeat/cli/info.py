@@ -30,7 +30,7 @@ def info(
     Parameters
     ----------
     path
-        Feature table, factors, index, saved model or weights' name.
+        Feature table, factors, index, saved or exported model, weights' name.
     """
     from userlogfeat.inspection import describe
 

@@ -21,6 +21,7 @@ from userlogfeat.encoders.windowed import WindowedEncoder, check_frames, pad_win
 if TYPE_CHECKING:
     from torch import Tensor
 
+_DEFAULTS = ("embedding", "max_pool")  # of files that export_onnx wrote
 INPUT = "waveforms"  # (clips, samples), float32
 
 
@@ -87,6 +88,8 @@ class OnnxEncoder(WindowedEncoder):
         self.min_samples = stated if min_samples is None else min_samples
         self.license = str(metadata.get("licence", "not stated"))
         self.layer_sizes = _layer_sizes(session, metadata, name)
+        named = [name for name in _DEFAULTS if name in self.layer_sizes]
+        self.default_layer = next(iter(named), None)
         self.frame_samples = frame_samples
         self._set_windows(window, hop, None)
 

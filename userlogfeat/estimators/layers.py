@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -66,7 +67,9 @@ class _LayerColumns(TransformerMixin, BaseEstimator):
         if not isinstance(given, Mapping):
             check_positive(given, "layer_sizes", integer=True)
             given = {f"layer_{i}": n_columns / given for i in range(int(given))}
-        if sum(given.values()) != n_columns or any(n % 1 for n in given.values()):
+        sizes = given.values()
+        whole = all(isinstance(n, Real) and n >= 1 and n % 1 == 0 for n in sizes)
+        if not whole or sum(sizes) != n_columns:
             raise ValueError(
                 f"Got layer_sizes={self.layer_sizes!r} for X of {n_columns} columns: "
                 "they do not fit. Pass embedder.layer_sizes of the embedder "
@@ -194,7 +197,13 @@ class LayerSelector(_LayerColumns):
                 scoring=self.scoring,
             )
             self.scores_[name] = float(scores.mean())
-        self.layer_ = max(self.scores_, key=self.scores_.__getitem__)
+        known = {name: x for name, x in self.scores_.items() if not np.isnan(x)}
+        if not known:
+            raise ValueError(
+                "No layer has a score: those of all folds are NaN. Does "
+                f"scoring={self.scoring!r} suit y, and has every fold all classes?"
+            )
+        self.layer_ = max(known, key=known.__getitem__)
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
