@@ -1,6 +1,7 @@
 """`userlogfeat fit-cf`: two tastes that never meet."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -74,6 +75,10 @@ def test_update(run, tmp_path, monkeypatch):
     assert own > 10 * abs(other)
     assert after.made_by["users_digest"] == before.made_by["users_digest"]
     assert read_plays("g").nnz == len(more)
+    assert "Note" not in result.stderr
+    pl.DataFrame([(0, 3), (1, 12)], ["user", "item"], orient="row").write_csv("w.csv")
+    result = run("fit-cf", "w.csv", "-o", "week", "--update", "f", "-q")
+    assert re.search("LOGS lack 23[89] of the 240 pairs that f knows", result.stderr)
     for setting in (("--alpha", 3), ("--factors", 40), ("--confidence", "log")):
         wrong = ("--update", "f", *setting, "--overwrite")
         result = run("fit-cf", "all.csv", "-o", "g", *wrong, code=cli.USAGE)

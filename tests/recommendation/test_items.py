@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from userlogfeat import FeatureTable, read_catalogue
+from userlogfeat import FeatureTable, UserLogEmbedder, read_catalogue
 from userlogfeat.audio.errors import AudioError
 from userlogfeat.factor_files import DIGEST, Factors, write_factors
+from userlogfeat.networks import bf16
 from userlogfeat.recommendation.items import (
     Items,
     has_factors,
@@ -48,6 +49,25 @@ def test_a_table_without_the_clips_that_failed(tmp_path):
     assert found.ids.tolist() == ["a.wav", "c.wav"]
     assert found.metric == "cosine"
     np.testing.assert_array_equal(found.embeddings, [[1, 1], [0, 0]])
+
+
+@pytest.mark.filterwarnings("ignore:Weights")
+def test_a_table_of_the_model_in_either_precision(tmp_path, monkeypatch):
+    """The look at both warned of bf16, which was not used."""
+    monkeypatch.setattr(bf16, "warn_where_slow", lambda: None)
+    model = UserLogEmbedder(precision="fp32", device="cpu", layer="embedding")
+    in_bf16 = UserLogEmbedder(precision="bf16", device="cpu", layer="embedding")
+    made = {"a": model.fingerprint, "b": in_bf16.fingerprint, "c": "of another"}
+    assert len(set(made.values())) == 3
+    monkeypatch.setattr(bf16, "warn_where_slow", lambda: pytest.fail("it warned"))
+    for name, fingerprint in made.items():
+        notes = {"fingerprint": fingerprint, "layer_sizes": {"embedding": 2}}
+        with FeatureTable(tmp_path / name).writer(**notes) as writer:
+            writer.add("a.wav", layers={"embedding": np.ones(2)})
+    items_of_table(tmp_path / "a", model=model)
+    items_of_table(tmp_path / "b", model=model)
+    with pytest.warns(UserWarning, match="made by another model"):
+        items_of_table(tmp_path / "c", model=model)
 
 
 def test_items_of_another_training_are_refused(tmp_path):

@@ -144,6 +144,7 @@ def fit_cf(
         cf.fit(plays)
     else:
         cf = CFEmbedding.load(update).update(plays)
+        _note_lost(update, plays)
         values["alignment"] = cf.alignment_
         text = f"mean cosine of items with {update}: {cf.alignment_:.2f}\n"
     name = PurePath(logs).name
@@ -154,6 +155,25 @@ def fit_cf(
     values |= {"regularization": cf.regularization_, **sizes_of(plays)}
     text += f"{plays} -> {cf.n_factors} factors each, in {fit.output}"
     return Result(values, text)
+
+
+def _note_lost(folder, plays):
+    """Print a note where logs of a week were taken for the logs of all weeks."""
+    from userlogfeat.recommendation.users import read_played
+    from userlogfeat.users import histories_for
+
+    before = read_played(folder)
+    if before is None:
+        return
+    again = histories_for(plays, before.user_ids, before.item_ids)["user_items"]
+    n_lost = before.user_items.nnz - before.user_items.multiply(again > 0).nnz
+    if n_lost > before.user_items.nnz / 2:
+        print_line(
+            f"Note: LOGS lack {n_lost} of the {before.user_items.nnz} pairs that "
+            f"{folder} knows. They are forgotten, and may be recommended again: pass "
+            "the logs of all weeks, or of a period with --since.",
+            err=True,
+        )
 
 
 def _tuned(cf, user_items):

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from sklearn.base import clone
 
 from userlogfeat._groups import number_keys
 from userlogfeat._ids import positions
@@ -273,10 +272,8 @@ def _warn_unknown(what, users):
 
 def _check_model(table, model):
     """Warn where a table is from another model, whatever the machine's precision."""
-    made = [
-        clone(model).set_params(precision=precision).fingerprint
-        for precision in ("fp32", "bf16")
-    ]
+    # By the digests of both: bf16 is not used here, so that nothing warns of its speed.
+    made = {model._digest(precision) for precision in ("fp32", "bf16")}
     if table.fingerprint not in made:
         warnings.warn(
             f"The table {table.folder} was made by another model, or with another "
