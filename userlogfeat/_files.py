@@ -228,7 +228,7 @@ def remove_temporaries(folder, pattern):
 
 
 @contextlib.contextmanager
-def fill_folder(folder):
+def fill_folder(folder, content="the result"):
     """Yield a temporary folder; move the files in it to `folder` on success.
 
     All are written before the first is moved, so that files that belong together stay
@@ -239,10 +239,12 @@ def fill_folder(folder):
     ----------
     folder : str or Path
         Made where it is missing.
+    content : str
+        As in :func:`make_folder`.
     """
     folder = Path(folder)
     was_there = folder.exists()
-    make_folder(folder, "the result")
+    make_folder(folder, content)
     try:
         with _working_folder(folder, _FILLING) as temporary:
             filled = temporary / "files"  # a pair that is written into it locks it

@@ -323,7 +323,7 @@ def test_one_class(task, caplog):
     train("scratch", "train.txt", pipeline=PIPELINE)
     classify("scratch", "test.txt", "out.txt", pipeline=PIPELINE)
     assert set(read_labels("out.txt").values()) == {"rock"}
-    assert any("of one class" in line for line in warnings_of(caplog))
+    assert any("have one class" in line for line in warnings_of(caplog))
 
 
 def test_folds_in_one_scratch_folder_have_their_own_models(task):

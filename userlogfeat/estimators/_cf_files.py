@@ -68,7 +68,7 @@ def write_embedding(
     }
     popularity = getattr(cf, "popularity_", None)
     factors = Factors(user_ids, users, item_ids, items, made_by, popularity=popularity)
-    with fill_folder(folder) as filled:
+    with fill_folder(folder, "an embedding") as filled:
         write_factors(filled, factors)
         if user_items is not None:
             write_plays(filled, user_items, cf.space_)
