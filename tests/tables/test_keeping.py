@@ -213,6 +213,10 @@ def test_commands(tmp_path, audio):
         "message": "0 bytes",
         "seconds": None,
     }
+    # The guide's advice for all that failed: it listed nothing, since no class is so.
+    assert run("ls", tmp_path / "t", "--status", "AudioError").endswith("\tc\n")
+    assert run("ls", tmp_path / "t", "--status", "CorruptAudioError") == ""
+    assert run("ls", tmp_path / "t", "--status", "ok").count("\n") == 2
     assert run("prune", tmp_path / "t", "--base", audio, "--dry-run") == "b\n"
     assert run("prune", tmp_path / "t", "--base", audio) == "b\n"
     assert run("rename", tmp_path / "t", "--base", audio).endswith("2 renamed\n")

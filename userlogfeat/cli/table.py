@@ -37,7 +37,7 @@ def ls(
     Parameters
     ----------
     status
-        Only clips of it: "ok", or an error's class.
+        Only clips of it: "ok", an error's class, or AudioError for all that failed.
     """
     from userlogfeat.tables import FeatureTable, row_names
 
@@ -46,7 +46,7 @@ def ls(
     values = [row_names(rows), *(rows[name].to_pylist() for name in columns[2:])]
     names = ("clip", *columns[2:])
     listed = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
-    chosen = (row for row in listed if status in (None, row["status"]))
+    chosen = (row for row in listed if status is None or _is_a(row["status"], status))
     return Result(chosen, _clip_line)
 
 
@@ -118,6 +118,14 @@ def merge(
     from userlogfeat.tables import merge_tables
 
     return _as_result(merge_tables(folders, output))
+
+
+def _is_a(status, kind):
+    """Whether a status is of a kind: its own, or an error's class above it."""
+    from userlogfeat.audio import errors
+
+    above = getattr(getattr(errors, status, None), "__mro__", ())
+    return status == kind or kind in {one.__name__ for one in above}
 
 
 def _clip_line(row):
