@@ -46,7 +46,11 @@ from userlogfeat import CFEmbedding, CFRegressor, MusicnnEmbedder, load_model
 from userlogfeat.comparison import PLAIN_ARMS, compare, save_controls, summarise
 from userlogfeat.comparison.arms import PERMUTED, SAME_ARTIST
 from userlogfeat.comparison.plain import PLAIN_C
-from userlogfeat.comparison.teachers import distinct_factors, permute_factors
+from userlogfeat.comparison.teachers import (
+    choices_of,
+    distinct_factors,
+    permute_factors,
+)
 from userlogfeat.evaluation.factors import own_artist_percentile
 from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.factor_files import ITEMS, ITEMS_OF_TEACHER, write_side
@@ -200,9 +204,9 @@ class Logs:
         return (some.T @ some).toarray()
 
 
-def train(features, factors, artists):
+def train(features, factors, artists, **settings):
     head = CFRegressor(
-        network="mlp", head="ridge", clip_weight="clip", random_state=SEED
+        network="mlp", head="ridge", clip_weight="clip", random_state=SEED, **settings
     )
     return head.fit(features, factors, groups=artists)
 
@@ -302,14 +306,15 @@ class Teachers:
         factors = logs.factors(*settings)[logs.columns(artists)]
         random = rng.normal(size=factors.shape).astype(np.float32)
         targets = {
-            "estimate": factors,
             "permuted logs": factors[rng.permutation(len(artists))],
             "same artist": random,
         }
-        self.heads = {
-            arm: train(features, of_artist[which], clips.artists)
-            for arm, of_artist in targets.items()
-        }
+        teacher = train(features, factors[which], clips.artists)
+        self.heads = {"estimate": teacher}
+        for arm, of_artist in targets.items():
+            like = choices_of(teacher)
+            head = train(features, of_artist[which], clips.artists, **like)
+            self.heads[arm] = head
         self.scaler = StandardScaler().fit(features)
         self.matrix = rng.normal(size=(features.shape[1], factors.shape[1]))
 
@@ -493,7 +498,7 @@ def recipe(logs, clips, features, inputs):
         estimates[arm] = []
         for draw in range(3):
             changed = change(factors, artists, np.random.default_rng([SEED, draw]))
-            twin = clone(teacher).set_params(alphas=(teacher.alpha_,))
+            twin = clone(teacher).set_params(**choices_of(teacher))
             twin.fit(features, changed, groups=artists)
             estimates[arm].append(twin.predict(inputs))
     return estimates

@@ -45,6 +45,7 @@ SCRIPTS = (
     "transfer_teacher",
     "teacher_head",
     "transfer_defaults",
+    "control_strength",
     "transfer_lee2019",
     "genre_park2017",
     "recommendation_chen2021",

@@ -39,6 +39,7 @@ from user_scores import K, artists_of, judge, read_playlists, read_set, read_taf
 
 from userlogfeat import CFEmbedding, CFRegressor
 from userlogfeat.comparison.projection import random_projection
+from userlogfeat.comparison.teachers import choices_of
 from userlogfeat.evaluation.factors import mean_cosine, own_artist_percentile
 from userlogfeat.evaluation.folds import n_per_class
 from userlogfeat.evaluation.ranking import unit_rows
@@ -294,10 +295,11 @@ def controls(n_draws):
         features = accuracies([X], *rest)
         projection = accuracies([X, projected], *rest)
         for head, settings in HEADS.items():
-            found = {}
+            found, like = {}, settings
             for arm, targets in factors.items():
-                teacher = CFRegressor("mlp", random_state=SEED, **settings)
+                teacher = CFRegressor("mlp", random_state=SEED, **like)
                 teacher.fit(X[logged], targets, groups=artists)
+                like = settings | choices_of(teacher)  # the first is the true one's
                 found[arm] = accuracies([X, teacher.predict(X)], *rest)
             true = found.pop("true")
             for i, n in enumerate(N_LABELS):

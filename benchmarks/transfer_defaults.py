@@ -3,8 +3,9 @@
 The plain way is ``make_pipeline(StandardScaler(), SVC())`` on features. The default way
 gives it a teacher's estimate of each clip as further columns: ``CFEmbedding()`` on the
 logs as they are, ``CFRegressor`` on features, nothing set but the seed. The controls
-are teachers of permuted logs and of random factors for the same artists, and a random
-projection of what the teacher reads. Artists of teacher, labels and test are disjoint.
+are teachers of permuted logs and of random factors for the same artists, with the head
+and regularisation that the teacher chose, and a random projection of what it reads.
+Artists of teacher, labels and test are disjoint.
 
 Cold start: artists whom nobody played are placed among users (the means of their
 histories), by their estimates; the plain way is the mean factor of the nearest tracks.
@@ -40,7 +41,11 @@ from user_scores import artists_of, first_of_each
 
 from userlogfeat import CFEmbedding, CFRegressor, read_logs
 from userlogfeat.comparison import PLAIN_ARMS, compare, summarise
-from userlogfeat.comparison.teachers import distinct_factors, permute_factors
+from userlogfeat.comparison.teachers import (
+    choices_of,
+    distinct_factors,
+    permute_factors,
+)
 from userlogfeat.evaluation.intervals import mean_interval
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.evaluation.recommendation import evaluate_ranking
@@ -63,24 +68,31 @@ CHANGES = {"permuted logs": permute_factors, "same artist": distinct_factors}
 
 @dataclass(frozen=True)
 class Teaching:
-    """Data that a teacher learns from, and settings other than the defaults."""
+    """Data that a teacher learns from, and settings other than the defaults.
+
+    Controls have the teacher's head and strength of regularisation, or choose.
+    """
 
     name: str
     X: np.ndarray
     factors: np.ndarray
     artists: np.ndarray
     settings: dict | None = None
+    controls_choose: bool = False
 
     def teacher(self, control=None, seed=SEED):
         """Return the teacher of the logs or of a control; it is kept."""
-        path = FOLDER / "teachers" / f"{self.name} {control} {seed}.joblib"
+        own = " own choice" if control is not None and self.controls_choose else ""
+        path = FOLDER / "teachers" / f"{self.name} {control} {seed}{own}.joblib"
         if path.exists():
             return joblib.load(path)
-        factors = self.factors
+        factors, settings = self.factors, self.settings or {}
         if control is not None:
             rng = np.random.default_rng([SEED, seed])
             factors = CHANGES[control](factors, self.artists, rng)
-        teacher = CFRegressor("mlp", random_state=seed, **self.settings or {})
+            if not self.controls_choose:
+                settings = settings | choices_of(self.teacher())
+        teacher = CFRegressor("mlp", random_state=seed, **settings)
         teacher.fit(self.X, factors, groups=self.artists)
         path.parent.mkdir(exist_ok=True)
         joblib.dump(teacher, path)

@@ -42,6 +42,7 @@ from userlogfeat.comparison.projection import input_statistics, random_projectio
 from userlogfeat.comparison.result_store import identify
 from userlogfeat.comparison.teachers import (
     FoldTeacher,
+    choices_of,
     distinct_factors,
     permute_factors,
 )
@@ -269,6 +270,61 @@ def test_same_artist_learns_one_random_factor_an_artist(task):
         assert len(rows) == artist.max() + 1 == len(np.unique(rows[:, 1:], axis=0))
         drawn.add(fit["factors"][0, 0])
     assert len(drawn) > 1  # seeds draw their own
+
+
+@pytest.mark.parametrize("arms", [PLAIN_ARMS, ("plain + same artist",)])
+def test_controls_have_what_the_teacher_chose(task, columns, arms):
+    """They chose their own: another machine than the one that they control for."""
+    teachers = make_teacher(task, estimator=fake.ChoosingTeacher())
+    run(task, student=columns, teachers=teachers, arms=arms, seeds=1)
+    true, last = [], None
+    for number, fit in enumerate(fake.TEACHERS):
+        if fit["head"] == "auto":  # of the true factors, once a fold
+            rows = fit["rows"]
+            artist = np.where(rows < 1000, rows // 4, 100 + (rows - 1000) // 4)
+            np.testing.assert_array_equal(fit["factors"][:, 1], artist)
+            true.append(fit)
+            last = f"chosen {number}"
+        assert fit["loss"] == (None if fit["head"] == "auto" else last)
+    assert len(true) == 3
+    # In each fold: the teacher, each control and their heads for own clips.
+    assert len(fake.TEACHERS) > 3 * len(set(arms) & {*CONTROLS, *PLAIN_CONTROLS})
+
+
+def test_controls_say_as_much_as_their_strength_allows(columns):
+    """They took the strongest regularisation, and said the same of every clip.
+
+    Features of n clips say nothing of random factors. Least squares on d features then
+    give estimates of d / n of the factors' variance; a ridge of strength s >> n gives
+    n / s of that deviation, here a ten-thousandth.
+    """
+    rng = np.random.default_rng(0)
+    n_artists, d = 60, 6
+    X = np.repeat(rng.normal(size=(n_artists, d)), 2, axis=0)
+    factors = X @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+    artists = np.arange(120) // 2
+    data = TeacherData(
+        CFRegressor("mlp", head="ridge", factor_norm="raw", alphas=(1.0, 1e6)),
+        X, factors, items=artists, groups=artists, clips=np.full(120, -1),
+    )  # fmt: skip
+    new = rng.normal(size=(90, d))
+    y, groups = np.tile(["a", "b", "c"], 30), 1000 + np.arange(90)
+    settings = {"arms": PLAIN_ARMS, "seeds": 1, "cv": [(np.arange(60), range(60, 90))]}
+    run((new, y, groups), student=columns, teachers=data, **settings)
+    said = [seen[:, d:] for seen, _ in Columns.seen]
+    said = dict(zip(PLAIN_ARMS, said, strict=True))
+    assert said["plain + estimate"].std() == pytest.approx(1, rel=0.15)
+    for arm in ("plain + permuted logs", "plain + same artist"):
+        assert said[arm].std() == pytest.approx((d / n_artists) ** 0.5, rel=0.4)
+
+
+def test_choices_of_a_teacher_that_had_none():
+    rng = np.random.default_rng(0)
+    X, factors = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
+    settings = {"max_epochs": 1, "random_state": 0}
+    assert choices_of(CFRegressor("mlp", head="mlp", **settings).fit(X, factors)) == {}
+    ridge = CFRegressor("mlp", head="ridge", alphas=(3.0,)).fit(X, factors)
+    assert choices_of(ridge) == {"alphas": (3.0,)}
 
 
 def test_distinct_factors_are_as_long_and_know_nothing():

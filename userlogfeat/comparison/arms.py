@@ -2,7 +2,8 @@
 
 All else (training clips, seed, search) is the same for all arms. The first four are
 those of Lee, Lee, Park, Lee (2019), section 3.2; three are controls, which have
-everything but listeners. The arms of mode "plain" are the obvious alternative to a
+everything but listeners, also the head and the strength of regularisation that the
+teacher chose. The arms of mode "plain" are the obvious alternative to a
 student: any scikit-learn estimator on the features, and on features with the teacher's
 estimate as further columns, with the same three controls. Reports take the description
 of an arm and its look from here.

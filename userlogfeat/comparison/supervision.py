@@ -76,7 +76,8 @@ class Supervision:
         change : callable, optional
             Function from factors (n_clips, n_factors), items (n_clips,) and a numpy
             Generator to the factors that the teacher learns instead, such as
-            :func:`permute_factors`.
+            :func:`permute_factors`. It has the head and the strength of regularisation
+            of the teacher of the true factors.
         by : {"item", "artist"}
             Whether `change` gets items, or artists in their place.
         """
@@ -86,6 +87,7 @@ class Supervision:
         excluded = problem.excluded[fit.fold]
         key = (excluded, change, by, fit.channels, fit.seed if own_seed else None)
         if key not in self._teachers:
+            like = None if change is None else self.teacher(fit)
             self._teachers[key] = FoldTeacher(
                 data,
                 problem.overlap,
@@ -95,6 +97,7 @@ class Supervision:
                 change=change,
                 by=by,
                 channels=fit.channels,
+                like=like,
             )
         teacher = self._used = self._teachers[key]
         return teacher
