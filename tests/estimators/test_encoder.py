@@ -192,7 +192,7 @@ def test_an_encoder_named_by_its_path_is_named(hubert, tmp_path):
     for name in ("hf", "onnx", "torchaudio"):
         with pytest.raises(ValueError, match=f"encoder='{name}', expected one of"):
             EncoderEmbedder(name).fit([])
-    with pytest.raises(ValueError, match="'' is no folder here"):
+    with pytest.raises(ValueError, match="'' is neither a folder here"):
         EncoderEmbedder("hf:").fit([])
 
 
