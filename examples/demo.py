@@ -19,17 +19,19 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.preprocessing import StandardScaler
 
 from userlogfeat import CFEmbedding, CFRegressor, MusicnnEmbedder, read_logs
+from userlogfeat.comparison.teachers import choices_of
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
 SIZES, N_CONTROLS = (5, 10, 20), 5  # labels a class; permutations and projections
 COLOURS = ("#000000", "#0072B2", "#56B4E9", "#D55E00", "#CC79A7")  # Okabe and Ito
 
 
-def estimate(features, factors, artists, new_features):
-    """Train a teacher; return its estimates for new clips, centred, of unit length."""
-    teacher = CFRegressor(network="mlp", random_state=0)
+def estimate(features, factors, artists, new_features, **like):
+    """Train a teacher; return its estimates for new clips, of unit length, and it."""
+    teacher = CFRegressor(network="mlp", random_state=0, **like)
     known = teacher.fit(features, factors, groups=artists).predict(features)
-    return (teacher.predict(new_features) - known.mean(0)) / np.sqrt(known.var(0).sum())
+    new = teacher.predict(new_features) - known.mean(0)
+    return new / np.sqrt(known.var(0).sum()), teacher
 
 
 def make_arms(corpus, rng):
@@ -43,12 +45,12 @@ def make_arms(corpus, rng):
     rows, Y = corpus.catalogue.align(cf.item_factors_, logs.item_ids, unknown="ignore")
     audio = StandardScaler().fit(features[rows]).transform(features[task])
     audio /= np.sqrt(audio.shape[1])  # of unit length, like the estimate
-    estimated = estimate(features[rows], Y, artists[rows], features[task])
+    estimated, teacher = estimate(features[rows], Y, artists[rows], features[task])
     permuted, projected = [], []
+    like = choices_of(teacher)  # a control is as able as the teacher
     for _ in range(N_CONTROLS):
-        wrong = estimate(
-            features[rows], rng.permutation(Y), artists[rows], features[task]
-        )
+        given = features[rows], rng.permutation(Y), artists[rows], features[task]
+        wrong, _ = estimate(*given, **like)
         permuted.append(np.hstack([audio, wrong]))
         random = rng.standard_normal((audio.shape[1], Y.shape[1])) / np.sqrt(Y.shape[1])
         projected.append(np.hstack([audio, audio @ random]))
