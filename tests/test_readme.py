@@ -1,6 +1,7 @@
 """The examples of README and documentation run, and print what they say."""
 
 import doctest
+import re
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,19 @@ def test_examples_run(page, corpus, tmp_path):
     )
     assert attempts > (20 if page.stem == "README" else 0)
     assert failures == 0
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_figure_4_is_drawn_as_its_page_says(corpus, tmp_path, monkeypatch):
+    """Its lines for the planted clips: two widths, two folds, five arms."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "papers" / "lee2019.md").read_text("utf-8")
+    text = page.split("## Figure 4")[1].split("\n## ")[0]
+    _, planted, code = re.findall(r"```python\n(.*?)```", text, re.S)
+    names = {"corpus": corpus[0], "folder": tmp_path}
+    exec(planted + code, names)
+    assert len(names["frame"]) == 2 * 2 * 5
+    assert (tmp_path / "figure_4.png").stat().st_size > 10_000
+    plt.close(names["display"].figure_)

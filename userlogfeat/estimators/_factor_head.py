@@ -31,7 +31,12 @@ from userlogfeat.estimators._designs import ClipDesign
 from userlogfeat.estimators._devices import as_tensor, resolve_device, resolve_precision
 from userlogfeat.estimators._head_choice import CANDIDATES, MIN_ARTISTS, choose_head
 from userlogfeat.estimators._parameters import resolve_loss
-from userlogfeat.estimators._training import Trainer, check_groups, standardised
+from userlogfeat.estimators._training import (
+    NOT_IN_CHECKPOINTS,
+    Trainer,
+    check_groups,
+    standardised,
+)
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.networks.mlp import FeatureTeacher, read_rows
 from userlogfeat.networks.teacher import EncoderTeacher
@@ -354,15 +359,15 @@ class _KeptEncoding(CachedLayers):
         n_inputs = sum(sizes[network.sources(n)[0]] for n in network.head_layers)
         pooled = 2 if regressor.head_pooling == "meanstd" else 1
         self._sizes = {ENCODED: pooled * n_inputs + len(sizes)}
-        settings = [
-            encoder_key(encoder_identity(network.encoder)),
-            network.head_layers,
-            network.precision,
-            *(regressor.head_pooling, regressor.duration),
-            *(regressor.crop, regressor.short),
-        ]
+        # As of checkpoints: only the same fit finds it, so none removes another's.
+        settings = {
+            name: str(value)
+            for name, value in regressor.get_params(deep=False).items()
+            if name not in (*NOT_IN_CHECKPOINTS, "encoder")
+        }
+        encoder = encoder_key(encoder_identity(network.encoder)), network.precision
         names = [str(path) for path in paths]
-        self.fingerprint = json_digest([settings, names])[:16]
+        self.fingerprint = json_digest([*encoder, settings, names])[:16]
 
     def __repr__(self) -> str:
         return repr(self.head.regressor)

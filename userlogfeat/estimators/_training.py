@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 # Parameters that do not decide what a fit ends with.
-_NOT_IN_CHECKPOINTS = ("device", "n_jobs", "verbose", "checkpoint", "teacher")
+NOT_IN_CHECKPOINTS = ("device", "n_jobs", "verbose", "checkpoint", "teacher")
 
 
 @dataclass(frozen=True)
@@ -367,7 +367,7 @@ class Trainer:
         settings = {
             name: str(value)
             for name, value in self.estimator.get_params(deep=False).items()
-            if name not in _NOT_IN_CHECKPOINTS
+            if name not in NOT_IN_CHECKPOINTS
         }
         weights = [tensor.numpy(force=True) for tensor in network.state_dict().values()]
         store = getattr(inputs, "inputs", inputs)  # that triplets are drawn from
