@@ -3,6 +3,7 @@
 import json
 import shutil
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +211,29 @@ def changed_copy(name, folder, file="config.json", **settings):
 
 def embed(name):
     return EncoderEmbedder(name, sample_rate=RATE).transform([noise(0.5).numpy()])
+
+
+@pytest.mark.parametrize("kind", ["ClapAudioModel", "ClapAudioModelWithProjection"])
+def test_the_audio_tower_of_clap_alone(names, tmp_path, kind):
+    """AutoModel has no class for it, so such a folder could not be loaded."""
+    import transformers
+
+    folder = Path(names["clap"].partition(":")[2])
+    whole = transformers.ClapModel.from_pretrained(folder)
+    tower = getattr(transformers, kind)(whole.config.audio_config)
+    inner = getattr(tower, "audio_model", tower)
+    inner.load_state_dict(whole.audio_model.state_dict())
+    tower.save_pretrained(tmp_path)
+    shutil.copy(folder / "preprocessor_config.json", tmp_path)
+    expected = EncoderEmbedder(names["clap"], layer=("stage_1", "pooled"))
+    found = EncoderEmbedder(f"hf:{tmp_path}", layer=("stage_1", "pooled"))
+    clips = [noise(0.5).numpy(), noise(2.3, 1).numpy()]
+    np.testing.assert_array_equal(found.transform(clips), expected.transform(clips))
+    assert [*get_encoder(f"hf:{tmp_path}").layer_sizes] == [
+        "stage_0",
+        "stage_1",
+        "pooled",
+    ]
 
 
 def test_weights_are_never_drawn(names, tmp_path):

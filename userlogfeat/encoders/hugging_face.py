@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CODE = "hf-code:"  # the prefix that lets a repository's own code run
+_TOWERS = ("ClapAudioModel", "ClapAudioModelWithProjection")  # no AutoModel has these
 _UNUSED = {"masked_spec_embed"}  # weights that only training reads
 _LOADING = Lock()  # of the network: passes run side by side
 
@@ -244,14 +245,16 @@ def _load_network(
 ) -> nn.Module:
     """Load a model, once per process, as long as its files stay the same."""
     check_unchanged(files)
-    from transformers import AutoModel
+    import transformers
 
+    named = _load_config(folder, own_code).architectures or ["AutoModel"]
+    load = getattr(transformers, named[0] if named[0] in _TOWERS else "AutoModel")
     with (
         torch.random.fork_rng(devices=[]),  # weights are drawn before they are read
         _without_report(),
         _explained(f"transformers cannot load the model in {folder}"),
     ):
-        network, found = AutoModel.from_pretrained(
+        network, found = load.from_pretrained(
             folder,
             dtype=torch.float32,
             use_safetensors=True,
