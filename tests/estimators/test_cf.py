@@ -509,5 +509,9 @@ def test_logs_are_not_taken_for_matrices(logs):
             TypeError, match=r"user and item, which is a log.*read_logs"
         ):
             CFEmbedding(1).fit(table)
+    text = frame.select(track_id=pl.col("item").cast(pl.String), n=1)
+    for table in (text, text.to_pandas(), text.to_arrow()):
+        with pytest.raises(TypeError, match=r"text or dates, which is a log"):
+            CFEmbedding(1).fit(table)  # it was "could not convert string to float"
     with pytest.raises(TypeError, match=r"read_logs\(\.\.\., item_ids=cf\.item_ids_\)"):
         CFEmbedding(2, random_state=0).fit(logs).transform(logs)

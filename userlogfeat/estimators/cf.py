@@ -621,14 +621,21 @@ def _is_on_spark(X):
     return named or is_spark_frame(X) or isinstance(X, (str, os.PathLike))
 
 
+# How the types of columns begin that no matrix of plays has.
+_TEXT = ("str", "large_str", "cat", "date", "time")
+
+
 def _matrix_and_ids(X):
     """The matrix of plays, and the identifiers that logs have."""
     if not hasattr(X, "user_items"):
         columns = getattr(X, "column_names", getattr(X, "columns", ()))
-        if {"user", "item"} <= set(columns):
+        kinds = getattr(X, "dtypes", getattr(getattr(X, "schema", None), "types", ()))
+        texts = [str(kind) for kind in kinds if str(kind).lower().startswith(_TEXT)]
+        if {"user", "item"} <= set(columns) or texts:
+            what = "columns of text or dates" if texts else "the columns user and item"
             raise TypeError(
-                f"Got a {type(X).__name__} with the columns user and item, which is a "
-                "log, expected a matrix of users x items, or logs. Pass read_logs(it)."
+                f"Got a {type(X).__name__} with {what}, which is a log, expected a "
+                "matrix of users x items, or logs. Pass read_logs(it)."
             )
         return X, {}
     found = {f"{name}_": getattr(X, name, None) for name in ("user_ids", "item_ids")}

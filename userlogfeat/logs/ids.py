@@ -180,7 +180,7 @@ def place_ids(
     found = ids.tolist()
     given = [] if known is None else as_list(known)
     if len(set(given)) < len(given):
-        raise ValueError(f"Some of the {codes.role}_ids repeat: each is a row.")
+        raise ValueError(f"Some of the {codes.role}_ids repeat: expected each once.")
     targets = _resolved(aliases or {})
     left_out = [] if without is None else as_list(without)
     to_key = _comparable(found, given, [*targets, *targets.values()], left_out)
