@@ -122,6 +122,16 @@ def test_the_command(hub, model, tmp_path, capsys):
     assert "kd beats" in (hub / "me/taste/main/README.md").read_text()
 
 
+def test_a_hub_that_does_not_answer(model, monkeypatch):
+    class Api:
+        def create_repo(self, *args, **kwargs):
+            raise RuntimeError("401, no token\nand more")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    with pytest.raises(OSError, match=r"'me/a' \(RuntimeError: 401, no token\)\. Is"):
+        push_to_hub(model[0], "me/a")
+
+
 def test_what_is_refused(hub, model):
     folder, _ = model
     with pytest.raises(ValueError, match="expected 'owner/model'"):

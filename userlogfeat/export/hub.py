@@ -62,6 +62,8 @@ def push_to_hub(
         If the folder is not a sound model.
     ValueError
         If `repo` has not the form ``"owner/model"``.
+    OSError
+        If the hub cannot be reached, or does not let you write there.
 
     See Also
     --------
@@ -78,21 +80,29 @@ def push_to_hub(
     load_model(folder)  # checks digests, tensors and fingerprint
     config = read_config(folder)
     data = read_weights(folder / TENSORS, config["sha256"], max_bytes=MAX_TENSOR_BYTES)
-    api = HfApi()
-    api.create_repo(repo, private=private, exist_ok=True)
-    if revision is not None:
-        api.create_branch(repo, branch=revision, exist_ok=True)
     with tempfile.TemporaryDirectory() as staging:
         shutil.copyfile(folder / CONFIG, Path(staging) / CONFIG)
         (Path(staging) / TENSORS).write_bytes(data)
         card = model_card(folder, repo, evaluation=evaluation)
         (Path(staging) / CARD).write_text(card, encoding="utf-8")
-        commit = api.upload_folder(
-            repo_id=repo,
-            folder_path=staging,
-            revision=revision,
-            commit_message=message or f"{config['class']} of userlogfeat",
-        )
+        api = HfApi()
+        try:
+            api.create_repo(repo, private=private, exist_ok=True)
+            if revision is not None:
+                api.create_branch(repo, branch=revision, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=repo,
+                folder_path=staging,
+                revision=revision,
+                commit_message=message or f"{config['class']} of userlogfeat",
+            )
+        except Exception as error:  # of huggingface_hub, and of what it connects by
+            reason = (str(error).splitlines() or [""])[0]
+            raise OSError(
+                f"The hub did not take {repo!r} ({type(error).__name__}: {reason}). Is "
+                "it reachable, and are you logged in with a token that may write "
+                "there? `hf auth login` does that."
+            ) from error
     return str(getattr(commit, "commit_url", commit))
 
 
