@@ -85,6 +85,49 @@ def test_update(run, tmp_path, monkeypatch):
         assert "they stay those of f" in result.stderr
 
 
+def test_periods_ages_and_minimums(run, tmp_path, monkeypatch):
+    """Each option leaves out, or lowers, what it says and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    days = pl.DataFrame(
+        [
+            ("ann", "old", "2026-01-01"),
+            ("ann", "both", "2026-01-01"),
+            ("ann", "new", "2026-01-31"),
+            ("bob", "both", "2026-01-31"),
+            ("bob", "new", "2026-02-20"),
+            ("eve", "new", "2026-01-31"),
+        ],
+        ["user", "item", "at"],
+        orient="row",
+    )
+    days.write_csv("plays.csv")
+
+    def plays(*options):
+        arguments = ("--overwrite", "--factors", 1, "--time", "at", *options)
+        run("fit-cf", "plays.csv", "-o", "f", *arguments)
+        factors, kept = read_factors("f"), read_plays("f").tocoo()
+        pairs = zip(factors.user_ids[kept.row], factors.item_ids[kept.col], strict=True)
+        return dict(zip(pairs, kept.data.tolist(), strict=True))
+
+    assert len(plays()) == 6
+    until = plays("--until", "2026-02-01")
+    assert ("bob", "new") not in until
+    assert len(until) == 5
+    since = plays("--since", "2026-01-31")
+    assert set(since) == {
+        ("ann", "new"),
+        ("bob", "both"),
+        ("bob", "new"),
+        ("eve", "new"),
+    }
+    assert {i for _, i in plays("--min-users-per-item", 2)} == {"both", "new"}
+    assert {u for u, _ in plays("--min-items-per-user", 2)} == {"ann", "bob"}
+    aged = plays("--half-life", 30, "--until", "2026-02-01")
+    assert aged["ann", "old"] / aged["ann", "new"] == pytest.approx(0.5, rel=1e-4)
+    run("fit-cf", "plays.csv", "-o", "f", "--overwrite", "--regularization", 0.5)
+    assert read_factors("f").made_by["regularization"] == 0.5
+
+
 def test_master_is_of_spark(run, tmp_path):
     (tmp_path / "plays.csv").write_text("user,item\nann,1\n")
     args = ("fit-cf", tmp_path / "plays.csv", "-o", tmp_path / "f")

@@ -158,9 +158,13 @@ def test_fewer_and_nothing(embeddings):
     found, scores = index.query(users[:1], 3, exclude=[["b", "of another shop"]])
     assert found.tolist() == [["a", None, None]]
     assert np.isneginf(scores[0, 1:]).all()
-    with pytest.warns(UserWarning, match="known of 1 of 2 users"):
-        found, _ = index.query(np.vstack([users[:1], 0 * users[:1]]), 1)
+    known_and_not = np.vstack([users[:1], 0 * users[:1]])
+    with pytest.warns(UserWarning, match=r"known of 1 of 2 users.*\(None\)") as caught:
+        found, _ = index.query(known_and_not, 1)
     assert found[1].tolist() == [None]
+    with pytest.warns(UserWarning, match=r"known of 1 of 2 users.*\(-1\)") as rows:
+        assert index.query_rows(known_and_not, 1)[0][1].tolist() == [-1]
+    assert {w.filename for w in [*caught, *rows]} == {__file__}  # the user's line
 
 
 @pytest.mark.parametrize(

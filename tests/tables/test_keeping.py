@@ -219,6 +219,11 @@ def test_commands(tmp_path, audio):
     assert run("ls", tmp_path / "t", "--status", "ok").count("\n") == 2
     assert run("prune", tmp_path / "t", "--base", audio, "--dry-run") == "b\n"
     assert run("prune", tmp_path / "t", "--base", audio) == "b\n"
+    elsewhere = ("prune", tmp_path / "t", "--base", tmp_path / "nowhere")
+    result = CliRunner().invoke(app, ["table", *map(str, elsewhere)])
+    assert result.exit_code == 2
+    assert "--all-gone" in result.output
+    assert run(*elsewhere, "--all-gone", "--dry-run") == "a\nc\n"
     assert run("rename", tmp_path / "t", "--base", audio).endswith("2 renamed\n")
     assert run("compact", tmp_path / "t") == "2 -> 2 clips, 1 -> 1 parts\n"
     assert run("merge", tmp_path / "t", "-o", tmp_path / "o").startswith("0 -> 2 clips")

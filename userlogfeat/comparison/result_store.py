@@ -196,7 +196,8 @@ def _describe(value, *, without=()):
         return [_describe(type(value.estimator)), _describe(vars(value.estimator))]
     if isinstance(value, TeacherData):
         clips = {name: _content(getattr(value, name)) for name in ("X", "student_X")}
-        return _describe({**vars(value), **clips})
+        # Controls had heads of their own before; their fits are of another comparison.
+        return _describe({**vars(value), **clips, "controls": "head of the teacher"})
     if isinstance(value, type | FunctionType):
         return value.__qualname__
     if hasattr(value, "state_dict"):

@@ -224,7 +224,7 @@ class ItemIndex:
         ValueError
             Where shapes do not fit, or the users are known to be from another training.
         """
-        rows, scores = self.query_rows(user_embeddings, k, exclude=exclude)
+        rows, scores = self._find(user_embeddings, k, exclude, None)
         found = self._padded_ids[rows]
         return found, scores
 
@@ -242,6 +242,10 @@ class ItemIndex:
         user_embeddings, k, exclude
             As in :meth:`query`.
         """
+        return self._find(user_embeddings, k, exclude, -1)
+
+    def _find(self, user_embeddings, k, exclude, nothing):
+        """Find rows and scores; `nothing` is what the caller returns in place of -1."""
         check_positive(k, "k", integer=True)
         own = in_space(self._vectors, self.space)
         check_same_space(user_embeddings, own, ("user_embeddings", "the index"))
@@ -251,7 +255,8 @@ class ItemIndex:
         shape = (len(users), len(self.ids))
         if exclude is not None:
             exclude = check_pairs(self._pairs(exclude, shape), "exclude", shape)
-        warn_of_unknown(users, "users", "Leave them out.")
+        advice = "Leave them out."
+        warn_of_unknown(users, "users", advice, nothing=nothing, stacklevel=4)
         if self.metric == "cosine":
             users = unit_rows(users)
         search = self._search_lists if self.method == "approximate" else self._search

@@ -259,14 +259,24 @@ def fill_unknown(
         )
 
 
-def warn_of_unknown(queries: np.ndarray, what: str, advice: str) -> None:
-    """Warn of queries of zeros: `what` they are, and what to do."""
+def warn_of_unknown(
+    queries: np.ndarray,
+    what: str,
+    advice: str,
+    *,
+    nothing: object = -1,
+    stacklevel: int = 3,
+) -> None:
+    """Warn of queries of zeros: `what` they are, and what to do.
+
+    `nothing` stands where none is found; `stacklevel` is that of the user's line.
+    """
     unknown = int(np.count_nonzero(~queries.any(axis=1)))
     if unknown:
         warnings.warn(
             f"Nothing is known of {unknown} of {len(queries)} {what}, whose embeddings "
-            f"are zeros: none is found for them (-1). {advice}",
-            stacklevel=3,
+            f"are zeros: none is found for them ({nothing}). {advice}",
+            stacklevel=stacklevel,
         )
 
 
