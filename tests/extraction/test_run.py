@@ -350,7 +350,7 @@ def test_second_run_is_refused_or_waits(tmp_path):
         deadline = time.monotonic() + 120
         while not n_rows(tmp_path / "t") and time.monotonic() < deadline:
             time.sleep(0.01)
-        with pytest.raises(BlockingIOError, match='Another .* on_locked="wait"'):
+        with pytest.raises(BlockingIOError, match=r'Another .* on_locked="wait"'):
             run(clips, tmp_path / "t")
         summary, log = run(clips, tmp_path / "t", on_locked="wait")
         assert (log, summary.n_skipped) == ([], 40)
