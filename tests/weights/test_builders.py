@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from userlogfeat.weights.builders import build
+from userlogfeat.weights.builders import build, check_encoder
 from userlogfeat.weights.config import ModelError
 
 
@@ -22,3 +22,13 @@ def test_unknown_networks_are_named():
     config["network"] = {"name": "custom", "class": "Bands"}
     with pytest.raises(ModelError, match="your own class 'Bands', which a folder does"):
         build(config, "cpu", "fp32", None)
+
+
+def test_settings_that_are_none_are_not_set():
+    """As encoders of objects and ONNX files were noted, before such were left out."""
+    found = {"name": "onnx:a.onnx", "revision": "", "weights_hash": "1", "settings": {}}
+    check_encoder(found | {"settings": {"window": None, "hop": None}}, found)
+    check_encoder(found, found)
+    for saved in ({"settings": {"window": 3.0, "hop": None}}, {"weights_hash": "2"}):
+        with pytest.raises(ModelError, match="its estimates would be wrong"):
+            check_encoder(found | saved, found)

@@ -103,12 +103,19 @@ def check_encoder(saved: dict[str, Any], found: dict[str, Any]) -> None:
     found : dict
         Identity of the encoder.
     """
-    if encoder_key(found) != encoder_key(saved):
+    if _key(found) != _key(saved):
         raise ModelError(
             f"The model was trained on the encoder {saved}, but the one registered "
             f"here is {found}: its estimates would be wrong. Install that revision, "
             "or train the model again."
         )
+
+
+def _key(identity):
+    """Key of an identity; settings that were not set used to be noted as None."""
+    settings = identity["settings"].items()
+    kept = {name: value for name, value in settings if value is not None}
+    return encoder_key({**identity, "settings": kept})
 
 
 def encoder_parameter(spec: dict[str, Any]) -> str | Encoder | None:
