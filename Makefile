@@ -13,6 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+UV_INSTALLED := $(VENV)/uv.installed
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --upgrade \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
@@ -37,12 +38,12 @@ help:
 
 # The Makefile's own tool, then a locked set, then this package and musicnn's weights
 # (musicnn pins ancient versions of numpy and tensorflow; only its files are used).
-$(UV):
+$(UV_INSTALLED):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
 	@touch $@
 
-$(VENV)/%.installed: requirements/%.txt requirements/musicnn.txt pyproject.toml | $(UV)
+$(VENV)/%.installed: requirements/%.txt requirements/musicnn.txt pyproject.toml | $(UV_INSTALLED)
 	$(INSTALL) --require-hashes -r requirements/$*.txt
 	$(INSTALL) --no-deps --require-hashes -r requirements/musicnn.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
@@ -90,7 +91,7 @@ docs: $(VENV)/dev.installed
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 	USERLOGFEAT_SITE=docs/_build/html $(BIN)/python -m pytest -q tests/test_docs.py
 
-lock: | $(UV)
+lock: | $(UV_INSTALLED)
 	echo uv | $(COMPILE) - -o requirements/uv.txt
 	echo musicnn==0.1.0 | $(COMPILE) --no-deps - -o requirements/musicnn.txt
 	$(COMPILE) pyproject.toml --extra dev --extra docs -o requirements/dev.txt
