@@ -7,12 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_overloads
+from typing import get_args, get_overloads, get_type_hints
 
 import pytest
 
 import userlogfeat
-from userlogfeat.logs import read_logs
+from userlogfeat.logs import read_logs, reading
 
 PACKAGE = Path(userlogfeat.__file__).parent
 SCRIPT = Path(__file__).parent / "typing" / "user_script.py"
@@ -74,7 +74,12 @@ def test_overloads_have_all_parameters():
     overloads = get_overloads(read_logs)
     assert len(overloads) == 2
     for overload in overloads:
-        assert [*inspect.signature(overload).parameters] == expected
+        *before, backend, options = inspect.signature(overload).parameters.values()
+        (shared,) = get_args(eval(options.annotation, vars(reading)))
+        names = [parameter.name for parameter in before]
+        assert [*names, *shared.__annotations__, backend.name] == expected
+        known = get_type_hints(read_logs)
+        assert get_type_hints(shared).items() <= known.items()
 
 
 @pytest.mark.slow

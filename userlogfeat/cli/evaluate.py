@@ -66,8 +66,11 @@ def split(
     and time a pair is where its first play is; plays of it that are as late as those of
     the next part do not count.
     """
+    import numpy as np
+
     from userlogfeat._files import fill_folder
     from userlogfeat.evaluation import recommendation_splits as splits
+    from userlogfeat.logs.reading import read_each_play
 
     check_output(output, overwrite)
     timed = by in ("latest", "time")
@@ -85,13 +88,19 @@ def split(
     sizes = {name: size for name, size in sizes.items() if size > 0}
     if "train" not in sizes or "test" not in sizes:
         raise ValueError("Nothing is left to train on, or to test: change the sizes.")
-    plays = named.read(logs)
+    if timed:
+        roles = {"user": "user", "item": "item"} | named.named(time=time)
+        plays, (users, items, counts, times), cut = read_each_play(logs, roles, since)
+    else:
+        plays = named.read(logs)
     pairs, shares = plays.user_items, list(sizes.values())
     pairs.sort_indices()
     seed, histories = {"seed": random_state}, {}
     if timed:
-        events, cut = _read_events(logs, plays, named.named(time=time), since)
-        first = _earliest(pairs.nnz, *events[:2])
+        places = np.searchsorted(_keys(pairs), users * pairs.shape[1] + items)
+        events = places, times, counts
+        first = np.full(pairs.nnz, times.max())
+        np.minimum.at(first, places, times)
         cuts = {"per_user": by == "latest"} if cut is None else {"cuts": [cut]}
         parts = splits.split_by_time(pairs, first, shares, **cuts)
         _drop_later(parts, pairs, events, first, per_user=by == "latest")
@@ -137,60 +146,12 @@ def _only(pairs, kept, axis):
     return chosen
 
 
-def _read_events(logs, plays, roles, since):
-    """Read each play: its pair's place in the matrix, time and count; and the cut."""
-    import numpy as np
-
-    from userlogfeat._ids import positions
-    from userlogfeat.logs.columns import read_counts
-    from userlogfeat.logs.sources import iter_chunks
-    from userlogfeat.logs.times import Times
-
-    roles = {"user": "user", "item": "item"} | roles
-    reader, events, n_items = Times(), [], len(plays.item_ids)
-    known = _keys(plays.user_items)
-    for chunk in iter_chunks(logs, roles):
-        times, counts = reader.read(chunk), read_counts(chunk)
-        rows, items = (
-            positions(_ids_like(ids, chunk.table[side]), ids)
-            for side, ids in (("user", plays.user_ids), ("item", plays.item_ids))
-        )
-        kept = (rows >= 0) & (items >= 0) & (counts > 0)  # else a row of no plays
-        places = np.searchsorted(known, rows[kept] * n_items + items[kept])
-        events.append((places, times[kept], counts[kept]))
-    reader.check()
-    cut = None if since is None else reader.bound(since, "since")
-    return [np.concatenate(column) for column in zip(*events, strict=True)], cut
-
-
-def _ids_like(ids, column):
-    """List identifiers as those of the logs are: in a csv numbers are text."""
-    from userlogfeat._text_tables import whole_numbers
-    from userlogfeat.logs.columns import is_string, stripped, to_array
-
-    column = to_array(column)
-    if is_string(column):
-        column = stripped(column)
-        column = whole_numbers(column) if ids.dtype.kind in "iu" else column
-    found = column.to_pylist()
-    return found if ids.dtype.kind != "O" else list(map(str, found))
-
-
 def _keys(pairs):
     """A number for each pair of a matrix, ascending."""
     import numpy as np
 
     users = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
     return users * pairs.shape[1] + pairs.indices
-
-
-def _earliest(n, places, times):
-    """The least time of each of n places."""
-    import numpy as np
-
-    first = np.full(n, times.max())
-    np.minimum.at(first, places, times)
-    return first
 
 
 def _drop_later(parts, pairs, events, first, *, per_user):

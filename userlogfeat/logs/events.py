@@ -65,10 +65,12 @@ class Events:
     Parameters
     ----------
     period : Period, optional
+    merges : bool, default=True
+        Whether many plays of one pair become one, to keep the memory small.
     """
 
-    def __init__(self, period: Period | None = None) -> None:
-        self.period = period or Period()
+    def __init__(self, period: Period | None = None, *, merges: bool = True) -> None:
+        self.period, self.merges = period or Period(), merges
         self.user_codes, self.item_codes = IdCodes("user"), IdCodes("item")
         self.times = Times()
         self.pending = []  # (counts, verdicts or None, times or None) a chunk
@@ -119,12 +121,14 @@ class Events:
         # A row of count 0 says that nothing was played: it is not a last item either.
         self.plays.append(rows if counts.all() else _pick(rows, counts > 0))
         self.n_plays += len(self.plays[-1][0])
-        if self.n_plays > _MERGE_ROWS + 2 * self.n_merged:
+        if self.merges and self.n_plays > _MERGE_ROWS + 2 * self.n_merged:
             self.plays = [_merge(*_joined(self.plays), half_life=self._half_life())]
             self.n_plays = self.n_merged = len(self.plays[0][0])
 
     def interactions(self, weights: str, rules: Rules) -> Interactions:
         """Return all rows as matrices; all that was added is looked up already.
+
+        `plays` is one batch then: of the rows and columns of all identifiers.
 
         Parameters
         ----------
@@ -151,6 +155,7 @@ class Events:
             verdicts = _joined(_in_order(self.verdicts, *places))
         if self.period.half_life is not None:
             plays[2] = self._decayed(plays[2], plays[3])
+        self.plays = [plays]
         logs = _matrices(plays, verdicts, places, weights, rules)
         for what, ids in (("user", logs.user_ids), ("item", logs.item_ids)):
             if ids.dtype.kind == "O":

@@ -6,11 +6,13 @@ import datetime
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, overload
+from dataclasses import replace
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
 from userlogfeat._check import check_choice, check_number
+from userlogfeat._ids import positions
 from userlogfeat._progress import progress_bar
 from userlogfeat._spark import is_spark_frame
 from userlogfeat._typing import ArrayLike, Frame, PathLike
@@ -26,69 +28,50 @@ Span = int | float | datetime.timedelta
 Aliases = Mapping[Any, Any] | PathLike | Frame
 
 
+class _Options(TypedDict, total=False):
+    """Arguments of :func:`read_logs` that do not change what it returns."""
+
+    user: str
+    item: str
+    count: str | None
+    time: str | None
+    liked: str | None
+    disliked: str | None
+    played: str | None
+    length: str | None
+    listened_above: float | None
+    since: Moment | None
+    until: Moment | None
+    half_life: Span | None
+    user_ids: ArrayLike | None
+    item_ids: ArrayLike | None
+    unknown: Literal["apart", "append"]
+    aliases: Aliases | None
+    without_users: ArrayLike | None
+    weights: Literal["count", "binary"]
+    min_users_per_item: int
+    min_items_per_user: int
+    separator: str | None
+    columns: Sequence[str] | None
+
+
 # A Spark frame gives SparkInteractions as well: say so with backend="spark".
 @overload
 def read_logs(
     source: PathLike | Frame,
     format: str | None = ...,
     *,
-    user: str = ...,
-    item: str = ...,
-    count: str | None = ...,
-    time: str | None = ...,
-    liked: str | None = ...,
-    disliked: str | None = ...,
-    played: str | None = ...,
-    length: str | None = ...,
-    listened_above: float | None = ...,
-    since: Moment | None = ...,
-    until: Moment | None = ...,
-    half_life: Span | None = ...,
-    user_ids: ArrayLike | None = ...,
-    item_ids: ArrayLike | None = ...,
-    unknown: Literal["apart", "append"] = ...,
-    aliases: Aliases | None = ...,
-    without_users: ArrayLike | None = ...,
-    weights: Literal["count", "binary"] = ...,
-    min_users_per_item: int = ...,
-    min_items_per_user: int = ...,
-    separator: str | None = ...,
-    columns: Sequence[str] | None = ...,
     backend: Literal["local"] | None = ...,
+    **options: Unpack[_Options],
 ) -> Interactions: ...
-
-
 @overload
 def read_logs(
     source: PathLike | Frame,
     format: str | None = ...,
     *,
-    user: str = ...,
-    item: str = ...,
-    count: str | None = ...,
-    time: str | None = ...,
-    liked: str | None = ...,
-    disliked: str | None = ...,
-    played: str | None = ...,
-    length: str | None = ...,
-    listened_above: float | None = ...,
-    since: Moment | None = ...,
-    until: Moment | None = ...,
-    half_life: Span | None = ...,
-    user_ids: ArrayLike | None = ...,
-    item_ids: ArrayLike | None = ...,
-    unknown: Literal["apart", "append"] = ...,
-    aliases: Aliases | None = ...,
-    without_users: ArrayLike | None = ...,
-    weights: Literal["count", "binary"] = ...,
-    min_users_per_item: int = ...,
-    min_items_per_user: int = ...,
-    separator: str | None = ...,
-    columns: Sequence[str] | None = ...,
     backend: Literal["spark"],
+    **options: Unpack[_Options],
 ) -> SparkInteractions: ...
-
-
 def read_logs(
     source: PathLike | Frame,
     format: str | None = None,
@@ -281,15 +264,49 @@ def read_logs(
         chunks = READERS[format](source)
     else:
         chunks = iter_chunks(source, roles, separator=separator, columns=columns)
-    events = Events(period)
-    with ThreadPoolExecutor(2) as pool:
-        bar = progress_bar(desc="reading logs", unit="row", unit_scale=True)
-        with bar:
-            for chunk in chunks:
-                events.add(chunk, pool)
-                bar.update(chunk.table.num_rows)
-            events.take_pending(pool)
-    return events.interactions(weights, rules)
+    return _add_all(Events(period), chunks).interactions(weights, rules)
+
+
+def read_each_play(
+    source: PathLike | Frame, roles: Mapping[str, str], since: Moment | None = None
+) -> tuple[Interactions, tuple[np.ndarray, ...], float | None]:
+    """Read logs with times, and keep each of their plays.
+
+    Parameters
+    ----------
+    source : str, Path or frame
+    roles : dict of str to str
+        Names of the columns "user", "item", "time" and perhaps "count".
+    since : int, float, str or date, optional
+        A moment.
+
+    Returns
+    -------
+    logs : Interactions
+        As of :func:`read_logs` without times.
+    plays : tuple of ndarray
+        Row, column, count and time of each play.
+    since : float or None
+        The moment, as a number like these times.
+    """
+    events = _add_all(Events(merges=False), iter_chunks(source, roles))
+    logs = replace(events.interactions("count", Rules()), last_items=None)
+    moment = None if since is None else events.times.bound(since, "since")
+    users, items, counts, times = events.plays[0]
+    # Identifiers that have no play are in neither side of the matrix.
+    rows = positions(events.user_codes.in_order()[0], logs.user_ids)[users]
+    columns = positions(events.item_codes.in_order()[0], logs.item_ids)[items]
+    return logs, (rows, columns, counts, times), moment
+
+
+def _add_all(events, chunks):
+    bar = progress_bar(desc="reading logs", unit="row", unit_scale=True)
+    with ThreadPoolExecutor(2) as pool, bar:
+        for chunk in chunks:
+            events.add(chunk, pool)
+            bar.update(chunk.table.num_rows)
+        events.take_pending(pool)
+    return events
 
 
 def read_aliases(aliases: Aliases | None) -> dict[Any, Any] | None:
