@@ -69,14 +69,10 @@ def is_shown(asked: bool | None = None) -> bool:
 def progress_bar(
     iterable: Iterable[Any] | None = None,
     *,
-    total: float | None = None,
-    initial: int = 0,
-    desc: str | None = None,
-    unit: str = "it",
     asked: bool | None = None,
     hidden: bool = False,
     leave: bool = False,
-    **more: Any,
+    **settings: Any,
 ) -> tqdm:
     """Make a progress bar: iterate over it, or call its `update`.
 
@@ -84,18 +80,15 @@ def progress_bar(
     ----------
     iterable : iterable, optional
         Counted where it is given.
-    total, initial : number, optional
-        Steps in all, and those done before.
-    desc, unit : str
-        The step in a word or two, and its counted things.
     asked : bool, optional
         See :func:`is_shown`.
     hidden : bool
         Never shown: by the caller's wish.
     leave : bool
         Whether the bar stays when it is complete; one that is nested should not.
-    **more
-        Other parameters of tqdm.
+    **settings
+        Parameters of tqdm, such as `total`, `desc` (the step in a word or two) and
+        `unit` (its counted things).
 
     Returns
     -------
@@ -110,15 +103,11 @@ def progress_bar(
         tqdm, look = _line_bar(), {"ncols": 0}  # 0: text without a bar
     return tqdm(
         iterable,
-        total=total,
-        initial=initial,
-        desc=desc,
-        unit=unit,
         disable=hidden or not is_shown(asked),
         delay=0 if asked else DELAY,
         leave=leave or bool(asked),
         **look,
-        **more,
+        **settings,
     )
 
 

@@ -143,22 +143,10 @@ class FileView(io.RawIOBase):
         self._size = self._offsets[-1] if claimed is None else claimed
         self._position = 0
 
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position, and return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
         self._position = max(0, base[whence] + offset)
-        return self._position
-
-    def tell(self) -> int:
-        """Return the position, in bytes."""
         return self._position
 
     def readinto(self, buffer: Any) -> int:

@@ -36,7 +36,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root
+from userlogfeat.datasets.folders import add_audio, audio_by_name, find_root
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -103,9 +103,8 @@ def read_ballroom(
     else:
         frame, listed = _read_metadata(metadata), metadata
     wanted = [f"{dance}/{song}" for dance, song in frame["label", "song"].iter_rows()]
-    clips = ("Extended Ballroom", root, frame, wanted, audio)
-    frame, absent = add_clips(*clips, listed=listed, missing=missing)
-    return LabelledClips("Extended Ballroom", frame, missing=absent)
+    clips = LabelledClips("Extended Ballroom", frame)
+    return add_audio(clips, root, wanted, audio, listed=listed, missing=missing)
 
 
 def _has_dances(folder):

@@ -36,7 +36,7 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._typing import PathLike
-from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_lines
+from userlogfeat.datasets.folders import add_audio, audio_by_name, find_root, read_lines
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -98,14 +98,14 @@ def read_dcase2016(
     """
     check_choice(part, "part", (*PARTS, "both"))
     if part != "both":
-        frame, absent = _read_part(folder, part, missing)
-        return LabelledClips(f"DCASE 2016 {part}", frame, missing=absent)
-    frames, absents = zip(*(_read_part(folder, p, missing) for p in PARTS), strict=True)
-    sides = [
-        frame.drop("fold", strict=False).with_columns(split=pl.lit(split))
-        for frame, split in zip(frames, ("train", "test"), strict=True)
-    ]
-    return LabelledClips("DCASE 2016", pl.concat(sides), missing=sum(absents, ()))
+        return _read_part(folder, part, missing)
+    train, test = (_read_part(folder, p, missing) for p in PARTS)
+    sides = (
+        train.frame.drop("fold").with_columns(split=pl.lit("train")),
+        test.frame.with_columns(split=pl.lit("test")),
+    )
+    absent = train.missing + test.missing
+    return LabelledClips("DCASE 2016", pl.concat(sides), missing=absent)
 
 
 def _read_part(folder, part, missing):
@@ -129,8 +129,9 @@ def _read_part(folder, part, missing):
     if development:
         frame = frame.with_columns(fold=_folds(root, stems))
     folder = root / "audio"
-    clips = (name, folder, frame, stems, audio_by_name([folder]))
-    return add_clips(*clips, listed=meta, missing=missing)
+    clips = LabelledClips(f"DCASE 2016 {part}", frame)
+    audio = audio_by_name([folder])
+    return add_audio(clips, folder, stems, audio, listed=meta, missing=missing)
 
 
 def _is_development(folder):

@@ -36,10 +36,11 @@ from userlogfeat._check import check_choice
 from userlogfeat._text_tables import TextTable
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import (
-    add_clips,
+    add_audio,
     audio_by_name,
     check_listed_once,
     find_root,
+    read_columns,
 )
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
@@ -57,6 +58,11 @@ _CLIPS = ("clips_45sec", "clips_45seconds", "clips")
 _LAYOUT = "annotations/songs_info.csv and clips_45sec/clips_45seconds/"
 _INFO = ("song_id", "artist", "song title", "genre", "mediaeval 2013 set")
 _STATIC = ("song_id", "mean_arousal", "mean_valence")
+
+
+_EXPECTED = (
+    "Expected the table of EmoMusic (not of DEAM, whose songs and columns are others)."
+)
 
 
 @register_dataset("EmoMusic")
@@ -112,15 +118,9 @@ def read_emomusic(
     frame = _join(info, info.with_name("static_annotations.csv"))
     audio = audio_by_name([root / name for name in _CLIPS])
     songs = [str(song) for song in frame["item"]]
-    clips = ("EmoMusic", root, frame, songs, audio)
-    frame, absent = add_clips(*clips, listed=info, missing=missing)
-    return LabelledClips(
-        "EmoMusic",
-        frame,
-        y_columns=Y_COLUMNS[target],
-        target_names=("valence", "arousal"),
-        missing=absent,
-    )
+    targets = {"y_columns": Y_COLUMNS[target], "target_names": ("valence", "arousal")}
+    clips = LabelledClips("EmoMusic", frame, **targets)
+    return add_audio(clips, root, songs, audio, listed=info, missing=missing)
 
 
 def _has_set(folder):
@@ -172,14 +172,7 @@ def _songs(path, needed):
         )
     table = TextTable(path)
     table.names = [" ".join(name.split()).lower() for name in table.names]
-    lacking = [name for name in needed if name not in table.names]
-    if lacking:
-        raise ValueError(
-            f"{str(path)!r} has no column {lacking[0]!r}; it has "
-            f"{', '.join(table.names) or 'none'}. Expected the table of EmoMusic (not "
-            "of DEAM, whose songs and columns are others)."
-        )
-    frame = pl.DataFrame(pl.from_arrow(table.read_all(list(needed))))
+    frame = read_columns(table, needed, _EXPECTED)
     frame = frame.select(pl.all().fill_null("").str.strip_chars())
     rows = [row for row in frame.iter_rows(named=True) if any(row.values())]
     songs = [_song(row, path) for row in rows]

@@ -36,10 +36,11 @@ from userlogfeat._check import check_choice
 from userlogfeat._text_tables import TextTable
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import (
-    add_clips,
+    add_audio,
     audio_by_name,
     check_listed_once,
     find_root,
+    read_columns,
 )
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
@@ -146,9 +147,9 @@ def read_fma(
         left_out, frame = tuple(frame["item"].filter(bad)), frame.filter(~bad)
     place = next(root / name for name in folders if (root / name).is_dir())
     names = [f"{track:06d}" for track in frame["item"]]
-    clips = (f"FMA {subset}", place, frame, names, audio_by_name([place]))
-    frame, absent = add_clips(*clips, listed=tracks, missing=missing)
-    return LabelledClips(f"FMA {subset}", frame, left_out=left_out, missing=absent)
+    clips = LabelledClips(f"FMA {subset}", frame, left_out=left_out)
+    audio = audio_by_name([place])
+    return add_audio(clips, place, names, audio, listed=tracks, missing=missing)
 
 
 def _tracks_file(folder):
@@ -164,13 +165,8 @@ def _read_tracks(path):
             "tracks.csv (the third is 'track_id'). raw_tracks.csv is another table, "
             "and a file of 130 bytes is a pointer to one that was not fetched."
         )
-    lacking = [name for name in _COLUMNS if name not in table.names]
-    if lacking:
-        raise ValueError(
-            f"{str(path)!r} has no column {lacking[0]!r}. Expected FMA's tracks.csv "
-            "of May 2017."
-        )
-    return pl.DataFrame(pl.from_arrow(table.read_all(list(_COLUMNS)))).rename(_COLUMNS)
+    expected = "Expected FMA's tracks.csv of May 2017."
+    return read_columns(table, _COLUMNS, expected).rename(_COLUMNS)
 
 
 def _choose(frame, subset, path):

@@ -1,7 +1,8 @@
 """Finding a data set in a folder: its root, its audio, and missing clips."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +11,10 @@ import polars as pl
 
 from userlogfeat._check import check_choice
 from userlogfeat._text_lines import list_lines
+from userlogfeat._text_tables import TextTable
 from userlogfeat._typing import PathLike
 from userlogfeat.audio import find_audio
+from userlogfeat.datasets.labelled_clips import LabelledClips
 
 _SHOWN = 8  # entries of a folder in a message
 _DEPTH = 3  # levels below a wrong folder that are searched for the right one
@@ -94,38 +97,36 @@ def audio_by_name(
     return found
 
 
-def add_clips(
-    name: str,
+def add_audio(
+    clips: LabelledClips,
     folder: Path,
-    frame: pl.DataFrame,
     wanted: list[Any],
     audio: dict[Any, Path],
     *,
     listed: str | Path,
     missing: Literal["error", "ignore"],
-) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Add the file of each row as the column `clip`.
+) -> LabelledClips:
+    """Add the file of each clip as the column `clip`.
 
     Parameters
     ----------
-    name, folder : str, Path
-        Name of the set and its folder, for messages.
-    frame : polars.DataFrame
-        One row a clip.
+    clips : LabelledClips
+        Clips without files.
+    folder : Path
+        Folder of the set, for messages.
     wanted : list
-        Key in `audio` of each row.
+        Key in `audio` of each clip.
     audio : dict
         From keys to paths.
     listed : str or Path
         List of clips, for messages.
     missing : {"error", "ignore"}
-        "ignore": rows without a file are left out.
+        "ignore": clips without a file are left out.
 
     Returns
     -------
-    frame : polars.DataFrame
-    missing : tuple of str
-        Keys without a file.
+    LabelledClips
+        `missing` is the keys without a file.
 
     Raises
     ------
@@ -142,13 +143,32 @@ def add_clips(
         if everything:
             advice = "Check that the audio is unpacked there."
         raise FileNotFoundError(
-            f"{'All' if everything else len(absent)} of {len(wanted)} clips of {name} "
-            f"that {listed} lists have no audio file below {str(folder)!r}; the first "
-            f"is {absent[0]!r}. {advice}"
+            f"{'All' if everything else len(absent)} of {len(wanted)} clips of "
+            f"{clips.name} that {listed} lists have no audio file below "
+            f"{str(folder)!r}; the first is {absent[0]!r}. {advice}"
         )
     clip = pl.Series("clip", paths, dtype=pl.String)
-    frame = frame.select(clip, pl.all()).filter(pl.col("clip").is_not_null())
-    return frame, absent
+    frame = clips.frame.select(clip, pl.all()).filter(pl.col("clip").is_not_null())
+    return replace(clips, frame=frame, missing=absent)
+
+
+def read_columns(table: TextTable, names: Iterable[str], advice: str) -> pl.DataFrame:
+    """Read columns of all rows as text, null where a value is missing.
+
+    Parameters
+    ----------
+    table : TextTable
+    names : iterable of str
+    advice : str
+        Sentence on the table that was expected, for the message about a missing column.
+    """
+    lacking = [name for name in names if name not in table.names]
+    if lacking:
+        raise ValueError(
+            f"{str(table.path)!r} has no column {lacking[0]!r}; it has "
+            f"{', '.join(table.names[:_SHOWN]) or 'none'}. {advice}"
+        )
+    return pl.DataFrame(pl.from_arrow(table.read_all(list(names))))
 
 
 def read_lines(path: PathLike) -> list[tuple[int, str]]:

@@ -44,7 +44,7 @@ import polars as pl
 from userlogfeat._check import check_choice
 from userlogfeat._ids import examples
 from userlogfeat._typing import ClipIds, PathLike
-from userlogfeat.datasets.folders import add_clips, audio_by_name, find_root, read_lines
+from userlogfeat.datasets.folders import add_audio, audio_by_name, find_root, read_lines
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
 
@@ -120,11 +120,9 @@ def read_gtzan(
         columns["artist"] = [known.get(track) for track in tracks]
     frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
     audio = audio_by_name([root / genre for genre in GENRES])
-    clips = ("GTZAN", root, frame, tracks, audio)
-    frame, absent = add_clips(*clips, listed="its paper", missing=missing)
-    return LabelledClips(
-        "GTZAN", frame, left_out=left_out, missing=absent, published_splits=SPLITS
-    )
+    facts = {"left_out": left_out, "published_splits": SPLITS}
+    clips = LabelledClips("GTZAN", frame, **facts)
+    return add_audio(clips, root, tracks, audio, listed="its paper", missing=missing)
 
 
 def _has_genres(folder):

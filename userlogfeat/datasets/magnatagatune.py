@@ -36,10 +36,11 @@ from userlogfeat._check import check_positive
 from userlogfeat._text_tables import TextTable
 from userlogfeat._typing import PathLike
 from userlogfeat.datasets.folders import (
-    add_clips,
+    add_audio,
     audio_by_name,
     check_listed_once,
     find_root,
+    read_columns,
 )
 from userlogfeat.datasets.labelled_clips import LabelledClips
 from userlogfeat.datasets.registry import register_dataset
@@ -143,11 +144,9 @@ def read_magnatagatune(
     left_out = tuple(key for key in keys if key in EMPTY)
     frame = frame.filter(~pl.Series(keys, dtype=pl.String).is_in(EMPTY))
     wanted = [key for key in keys if key not in EMPTY]
-    clips = ("Magnatagatune", root, frame, wanted, audio_by_name([root], key=_key))
-    frame, absent = add_clips(*clips, listed=ANNOTATIONS, missing=missing)
-    return TaggedClips(
-        "Magnatagatune", frame, left_out=left_out, missing=absent, tag_names=tags
-    )
+    clips = TaggedClips("Magnatagatune", frame, left_out=left_out, tag_names=tags)
+    audio = audio_by_name([root], key=_key)
+    return add_audio(clips, root, wanted, audio, listed=ANNOTATIONS, missing=missing)
 
 
 def _read_annotations(path):
@@ -167,16 +166,10 @@ def _read_annotations(path):
 def _read_table(path, keys, columns=None):
     """Read columns, by default all; keys must be in every row."""
     table = TextTable(path, separator="\t", quoted=True)
-    lacking = [n for n in (*keys, *(columns or ())) if n not in table.names]
-    if lacking:
-        raise ValueError(
-            f"{str(path)!r} has no column {lacking[0]!r}; it has "
-            f"{', '.join(table.names[:8])}. Expected the table of Magnatagatune, "
-            "separated by tabs."
-        )
     if columns is None:
         columns = [name for name in table.names if name not in keys]
-    frame = pl.DataFrame(pl.from_arrow(table.read_all([*keys, *columns])))
+    expected = "Expected the table of Magnatagatune, separated by tabs."
+    frame = read_columns(table, [*keys, *columns], expected)
     for name in keys:
         if frame[name].null_count():
             raise ValueError(f"{str(path)!r} has a row without {name}.")

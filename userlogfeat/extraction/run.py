@@ -236,9 +236,6 @@ def _missing(clips, table, retry_failed, n_threads, relative_to):
 
 def _stamps(clips, n_threads):
     """Yield size and modification time of each file, in order."""
-    if n_threads == 1:
-        yield from map(file_stamp, clips)
-        return
     blocks = (clips[i : i + _BLOCK] for i in range(0, len(clips), _BLOCK))
     with ThreadPoolExecutor(n_threads) as pool:
         for stamps in pool.map(lambda block: [*map(file_stamp, block)], blocks):

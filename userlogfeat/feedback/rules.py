@@ -31,6 +31,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import polars as pl
 from scipy import sparse
 
 from userlogfeat._check import check_choice, check_positive
@@ -94,15 +95,8 @@ class Feedback:
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Count likes and dislikes of each user: two arrays (n_users,) of int."""
-        users = np.repeat(
-            np.arange(len(self.user_ids)), np.diff(self.user_items.indptr)
-        )
-        liked = self.user_items.data > 0
-        n_users = len(self.user_ids)
-        return (
-            np.bincount(users[liked], minlength=n_users),
-            np.bincount(users[~liked], minlength=n_users),
-        )
+        verdicts = self.user_items
+        return (verdicts > 0).getnnz(axis=1), (verdicts < 0).getnnz(axis=1)
 
     def keep_users(
         self, *, min_liked: int = MIN_LIKED, min_disliked: int = MIN_DISLIKED
@@ -364,15 +358,9 @@ def _ranks(counts):
     ranks = sparse.csr_matrix(counts, dtype=np.float64, copy=True)
     n_items = np.diff(ranks.indptr)
     users = np.repeat(np.arange(ranks.shape[0]), n_items)
-    order = np.lexsort((ranks.data, users))
-    sorted_users, sorted_counts = users[order], ranks.data[order]
-    new = np.ones(len(order), bool)
-    new[1:] = (np.diff(sorted_users) != 0) | (np.diff(sorted_counts) != 0)
-    first = np.flatnonzero(new)  # where runs of equal counts begin
-    sizes = np.diff(first, append=len(order))
-    below = first - ranks.indptr[sorted_users[first]]
-    fraction = (below + sizes / 2) / n_items[sorted_users[first]]
-    ranks.data[order] = np.repeat(fraction, sizes)
+    of_user = pl.DataFrame({"user": users, "count": ranks.data})
+    order = of_user.select(pl.col("count").rank("average").over("user")).to_series()
+    ranks.data = (order.to_numpy() - 0.5) / n_items[users]
     return ranks
 
 

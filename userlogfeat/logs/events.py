@@ -200,9 +200,8 @@ class Events:
         return f"The logs hold {what}: there is nothing to learn from."
 
     def _ends_before_it_begins(self):
-        ends = {"since": self.period.since, "until": self.period.until}
-        since, until = (self.times.bound(end, name) for name, end in ends.items())
-        return until <= since
+        since = self.times.bound(self.period.since, "since")
+        return self.times.bound(self.period.until, "until") <= since
 
 
 def _matrices(plays, verdicts, places, weights, rules):

@@ -139,11 +139,6 @@ class Places(NamedTuple):
     of_codes: np.ndarray  # code -> place among `ids`, int32; -1 where left out
     n_known: int  # 0 where none were given
 
-    @property
-    def n_new(self) -> int:
-        """Number of identifiers that were not known."""
-        return len(self.ids) - self.n_known
-
 
 def place_ids(
     codes: IdCodes,
