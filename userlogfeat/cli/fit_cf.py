@@ -23,10 +23,7 @@ def _source(value):
 @app.command("fit-cf")
 def fit_cf(
     logs: Annotated[str, typer.Argument(parser=_source)],
-    columns: opt.LogColumns,
-    min_users_per_item: opt.MinUsers = 1,
-    min_items_per_user: opt.MinItems = 1,
-    time: opt.Time = None,
+    columns: opt.TrainingLogs,
     since: str | None = None,
     until: str | None = None,
     half_life: Annotated[
@@ -126,9 +123,6 @@ def fit_cf(
     )
     plays = columns.read(
         logs,
-        min_users_per_item=min_users_per_item,
-        min_items_per_user=min_items_per_user,
-        time=time,
         since=since,
         until=until,
         half_life=None if half_life is None else timedelta(days=half_life),

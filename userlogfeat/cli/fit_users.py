@@ -16,12 +16,9 @@ DEFAULT_ATTRIBUTES = ("artist", "album")
 @app.command("fit-users")
 def fit_users(
     logs: opt.Logs,
-    columns: opt.LogColumns,
-    time: opt.Time = None,
+    columns: opt.TrainingLogs,
     liked: opt.Liked = None,
     disliked: opt.Disliked = None,
-    min_users_per_item: opt.MinUsers = 1,
-    min_items_per_user: opt.MinItems = 1,
     catalogue: Path | None = None,
     catalogue_item: str = "item",
     attribute: list[str] | None = None,
@@ -93,14 +90,7 @@ def fit_users(
         people = read_id_table(demographics, demographics_user, text=tuple(text or ()))
     if catalogue is not None:
         items = _read_attributes(catalogue, catalogue_item, attribute)
-    plays = columns.read(
-        logs,
-        time=time,
-        liked=liked,
-        disliked=disliked,
-        min_users_per_item=min_users_per_item,
-        min_items_per_user=min_items_per_user,
-    )
+    plays = columns.read(logs, liked=liked, disliked=disliked)
     known = {"liked": plays.liked, "disliked": plays.disliked}
     if people is not None:
         place = {"path": demographics, "id_column": demographics_user}

@@ -2,8 +2,9 @@
 
 import contextlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,12 +22,6 @@ mirex = App(
 )
 app.add_typer(mirex, name="mirex")
 
-Scratch = Annotated[
-    Path,
-    typer.Argument(
-        metavar="SCRATCH", help="Folder for features and models; made if missing."
-    ),
-]
 TrainList = Annotated[
     Path, typer.Argument(metavar="TRAINLIST", help="path TAB class a line.")
 ]
@@ -41,14 +36,6 @@ OutputFile = Annotated[
 BinaryFile = Annotated[
     Path | None,
     typer.Argument(metavar="[BINARY]", help="Of tags: gets path TAB tag TAB 0|1."),
-]
-PipelineName = Annotated[
-    str | None,
-    typer.Option(
-        "--pipeline",
-        help="module:function or file.py:function (your own code: it is run), or a "
-        ".json description. Default: UserLogEmbedder, PCA(128), SVC.",
-    ),
 ]
 Threads = Annotated[
     int | None,
@@ -65,12 +52,48 @@ Tags = Annotated[
 ]
 
 
+@dataclass(kw_only=True)
+class Run:
+    """Options of commands that run a pipeline.
+
+    Parameters
+    ----------
+    pipeline
+        module:function or file.py:function (your own code: it is run), or a .json
+        description. Default: UserLogEmbedder, PCA(128), SVC.
+    n_threads
+        Default: one for each processor this process may use.
+    """
+
+    pipeline: str | None = None
+    n_threads: Threads = None
+
+
+@dataclass(kw_only=True)
+class Call(Run):
+    """A call in the format of MIREX.
+
+    Parameters
+    ----------
+    scratch
+        Folder for features and models; made if missing.
+    """
+
+    scratch: Path
+
+    def __call__(self, name: str, *files: Path | None, **settings: Any) -> Any:
+        """Call a function of `mirex.submission`, and log to the scratch folder."""
+        with _logged(self.scratch):
+            from userlogfeat.mirex import submission
+
+            run = {"pipeline": self.pipeline, "n_threads": self.n_threads}
+            return getattr(submission, name)(self.scratch, *files, **run, **settings)
+
+
 @mirex.command(kept=KEPT)
 def extract(
-    scratch: Scratch,
+    call: Call,
     feature_list: Annotated[Path, typer.Argument(metavar="LIST")],
-    pipeline: PipelineName = None,
-    n_threads: Threads = None,
 ) -> Result:
     """Extract features of the clips of a list, and keep them in SCRATCH.
 
@@ -82,37 +105,31 @@ def extract(
     feature_list
         One path a line.
     """
-    settings = {"pipeline": pipeline, "n_threads": n_threads}
-    n_read, n_failed = _call("extract_features", scratch, feature_list, **settings)
+    n_read, n_failed = call("extract_features", feature_list)
     return Result(
-        {"output": scratch, "read": n_read, "failed": n_failed},
-        f"{n_read} clips have features in {scratch}, {n_failed} cannot be read",
+        {"output": call.scratch, "read": n_read, "failed": n_failed},
+        f"{n_read} clips have features in {call.scratch}, {n_failed} cannot be read",
     )
 
 
 @mirex.command(kept=KEPT)
 def train(
-    scratch: Scratch,
+    call: Call,
     train_list: TrainList,
     tags: Tags = False,
-    pipeline: PipelineName = None,
-    n_threads: Threads = None,
 ) -> Result:
     """Learn the classes, or tags, of a training list; keep the model in SCRATCH."""
-    settings = {"pipeline": pipeline, "tags": tags, "n_threads": n_threads}
-    folder = _call("train", scratch, train_list, **settings)
+    folder = call("train", train_list, tags=tags)
     return Result({"output": folder}, f"{train_list} was learned: {folder}")
 
 
 @mirex.command(kept=KEPT)
 def classify(
-    scratch: Scratch,
+    call: Call,
     test_list: TestList,
     output: OutputFile,
     binary: BinaryFile = None,
     train_list: Path | None = None,
-    pipeline: PipelineName = None,
-    n_threads: Threads = None,
 ) -> Result:
     """Give each clip of a test list a class, or affinities and 0|1 for all tags.
 
@@ -124,38 +141,31 @@ def classify(
     train_list
         Take the model of this training list.
     """
-    files = (test_list, output, binary)
-    settings = {"pipeline": pipeline, "n_threads": n_threads}
-    _call("classify", scratch, *files, train_list=train_list, **settings)
+    call("classify", test_list, output, binary, train_list=train_list)
     return Result({"output": output}, "")
 
 
 @mirex.command("train-and-classify", kept=KEPT)
 def train_and_classify(
-    scratch: Scratch,
+    call: Call,
     train_list: TrainList,
     test_list: TestList,
     output: OutputFile,
     binary: BinaryFile = None,
-    pipeline: PipelineName = None,
-    n_threads: Threads = None,
 ) -> Result:
     """Learn from TRAINLIST and classify TESTLIST, in one run."""
-    files = (train_list, test_list, output, binary)
-    settings = {"pipeline": pipeline, "n_threads": n_threads}
-    _call("train_and_classify", scratch, *files, **settings)
+    call("train_and_classify", train_list, test_list, output, binary)
     return Result({"output": output}, "")
 
 
 @mirex.command(kept="What was written is in {folder}.")
 def package(
     folder: Annotated[Path, typer.Argument(metavar="OUT")],
-    pipeline: PipelineName = None,
+    run: Run,
     tags: Tags = False,
     name: str = "userlogfeat",
     contact: str = "(fill in)",
     measure: str = "planted",
-    n_threads: Threads = None,
 ) -> Result:
     r"""Write the folder to hand in: scripts, model files, requirements, README.
 
@@ -184,12 +194,11 @@ def package(
     try:
         write_package(
             folder,
-            pipeline=pipeline,
+            **vars(run),
             tags=tags,
             name=name,
             contact=contact,
             measure=None if measure == "none" else measure,
-            n_threads=n_threads,
         )
     except RuntimeError as error:  # a script failed; its own words follow
         raise ValueError(str(error)) from error
@@ -257,14 +266,6 @@ def evaluate(
     failed = any(result.status != "ok" for result in evaluation.results)
     rows = evaluation.to_frame().iter_rows(named=True)
     return Result(rows, text, SOME_FAILED if failed else 0)
-
-
-def _call(name, scratch, *files, **settings):
-    """Call a function of `mirex.submission`, and log to the scratch folder."""
-    with _logged(scratch):
-        from userlogfeat.mirex import submission
-
-        return getattr(submission, name)(scratch, *files, **settings)
 
 
 @contextlib.contextmanager

@@ -136,8 +136,6 @@ Liked = Annotated[
 Disliked = Annotated[
     str | None, typer.Option(help="Column of what users said they disliked: 1 or 0.")
 ]
-MinUsers = Annotated[int, typer.Option(min=0, help="Items of fewer are left out.")]
-MinItems = Annotated[int, typer.Option(min=0, help="Users of fewer are left out.")]
 
 
 @dataclass
@@ -163,13 +161,33 @@ class LogColumns:
 
     def named(self, **others: str | None) -> dict[str, str]:
         """Return the columns that were named."""
-        return given(user=self.user, item=self.item, count=self.count, **others)
+        columns = vars(self) | others
+        return given(**{name: columns[name] for name in columns if name != "format"})
 
     def read(self, logs: Any, **settings: Any) -> Any:
         """Read logs; settings of :func:`read_logs` that are None are left out."""
         from userlogfeat.logs import read_logs
 
         return read_logs(logs, self.format, **self.named(**settings))
+
+
+@dataclass
+class TrainingLogs(LogColumns):
+    """Logs to learn from.
+
+    Parameters
+    ----------
+    time
+        Column of times of plays.
+    min_users_per_item
+        Items of fewer are left out.
+    min_items_per_user
+        Users of fewer are left out.
+    """
+
+    time: str | None = None
+    min_users_per_item: Annotated[int, typer.Option(min=0)] = 1
+    min_items_per_user: Annotated[int, typer.Option(min=0)] = 1
 
 
 # Catalogues, and their columns.
