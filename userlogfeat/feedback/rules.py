@@ -23,12 +23,10 @@ nothing better is known, dislikes can be drawn from items that a user never play
 result marks them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
 import numpy as np
 import polars as pl
@@ -39,11 +37,8 @@ from userlogfeat._ids import positions
 from userlogfeat._typing import ArrayLike, Frame, PathLike
 from userlogfeat.logs.columns import read_fractions, read_skips
 from userlogfeat.logs.ids import IdCodes
+from userlogfeat.logs.interactions import Interactions
 from userlogfeat.logs.sources import iter_chunks
-
-if TYPE_CHECKING:
-    from userlogfeat.logs.interactions import Interactions
-
 
 # Rule -> (disliked up to, liked from).
 THRESHOLDS = {
@@ -100,7 +95,7 @@ class Feedback:
 
     def keep_users(
         self, *, min_liked: int = MIN_LIKED, min_disliked: int = MIN_DISLIKED
-    ) -> Feedback:
+    ) -> Self:
         """Keep the users who liked and disliked enough.
 
         Parameters

@@ -4,10 +4,7 @@ A stand-in for logs without dislikes: most of these items are of no interest to 
 user, and some would be liked. So the drawn ones stay marked.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
@@ -15,9 +12,7 @@ from sklearn.utils import check_random_state
 
 from userlogfeat._check import check_positive
 from userlogfeat._typing import RandomState
-
-if TYPE_CHECKING:
-    from userlogfeat.feedback.rules import Feedback
+from userlogfeat.feedback.rules import Feedback
 
 
 def sample_dislikes(

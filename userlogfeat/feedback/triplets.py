@@ -10,19 +10,16 @@ likes), and the disliked clips are the same user's, each as probable as any othe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn.utils.validation import check_array, check_consistent_length
+from torch import Tensor
 
 from userlogfeat._check import require_y
 from userlogfeat._typing import Device, Matrix
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 SEEDS = 2**62  # how many a torch generator draws a NumPy seed from
 

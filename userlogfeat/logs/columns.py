@@ -4,19 +4,12 @@ Every check names the rows that fail it, counted from 0 without the header. Chec
 a cluster has too are named constants: what is wrong, and the advice.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from userlogfeat._ids import examples
-
-if TYPE_CHECKING:
-    from userlogfeat.logs.sources import Chunk
-
+from userlogfeat.logs.sources import Chunk
 
 NO_COUNT = ("a missing or NaN count", "Remove these rows.")
 NEGATIVE_COUNT = (

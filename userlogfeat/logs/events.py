@@ -4,27 +4,22 @@ What stays in memory is a pair of 32-bit codes and a 32-bit count a row (and a 6
 time, where last items are asked for).
 """
 
-from __future__ import annotations
-
 import logging
+from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from userlogfeat._groups import warn_of_odd_ids
+from userlogfeat._typing import ArrayLike
 from userlogfeat.logs.columns import read_counts, read_fractions, read_verdicts
 from userlogfeat.logs.ids import IdCodes, Places, place_ids, refuse_strangers
 from userlogfeat.logs.interactions import Interactions
 from userlogfeat.logs.sources import CHUNK_ROWS
 from userlogfeat.logs.times import Times
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from concurrent.futures import Executor
-
-from userlogfeat._typing import ArrayLike
 
 _log = logging.getLogger(__name__)
 _EXACT = 1 << 24  # up to here float32 counts one by one

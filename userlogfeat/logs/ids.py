@@ -5,10 +5,8 @@ all identifiers that are known, which would take longer than the work itself if 
 done for each of many small files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +14,9 @@ import pyarrow.compute as pc
 
 from userlogfeat._ids import as_list, nothing_shared
 from userlogfeat._text_tables import whole_numbers
+from userlogfeat._typing import ArrayLike
 from userlogfeat.logs.columns import is_string, name_rows, stripped, to_array
-
-if TYPE_CHECKING:
-    from userlogfeat._typing import ArrayLike
-    from userlogfeat.logs.sources import Chunk
+from userlogfeat.logs.sources import Chunk
 
 
 class IdCodes:

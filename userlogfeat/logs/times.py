@@ -3,10 +3,8 @@
 What text is a time is said twice: here, and for Spark in ``on_spark/columns.py``.
 """
 
-from __future__ import annotations
-
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +18,7 @@ from userlogfeat.logs.columns import (
     stripped,
     to_array,
 )
-
-if TYPE_CHECKING:
-    from userlogfeat.logs.sources import Chunk
-
+from userlogfeat.logs.sources import Chunk
 
 _SAMPLE = 1000  # rows to find out whether most of a column are numbers or dates
 _NUMBERS = "numbers"

@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -426,12 +427,17 @@ class FeatureTable:
         with part_errors(part.path), open_parquet(part.path) as file:
             return decode_part(file.read(columns=columns), part)
 
-    def iter_part(self, part: Part) -> Iterator[pa.Table]:
-        """Yield all rows of one part, replaced ones included, a row group at a time."""
+    def iter_part(
+        self, part: Part, kept: np.ndarray | None = None
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of one part, or those that a mask keeps, by row groups."""
+        start = 0
         with part_errors(part.path), open_parquet(part.path) as file:
             for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, use_threads=False)
-                yield decode_part(rows, part)
+                rows = decode_part(file.read_row_group(group, use_threads=False), part)
+                stop = start + len(rows)
+                yield rows if kept is None else rows.filter(pa.array(kept[start:stop]))
+                start = stop
 
     def live_rows(self, part: Part) -> np.ndarray:
         """Which rows of a part no later row replaces: ndarray (n_rows,), bool."""
@@ -452,13 +458,10 @@ class FeatureTable:
         part : Part
         names : sequence of str or None, length n_rows
         """
-        start = 0
-        for rows in self.iter_part(part):
-            here = names[start : start + len(rows)]
-            start += len(rows)
-            kept = [name is not None for name in here]
-            rows = rows.filter(pa.array(kept, pa.bool_()))
-            columns = name_columns([name for name in here if name is not None])
+        kept = np.array([name is not None for name in names], dtype=bool)
+        left = (name for name in names if name is not None)
+        for rows in self.iter_part(part, kept):
+            columns = name_columns(list(islice(left, len(rows))))
             for place, column in enumerate(columns):
                 rows = rows.set_column(place, FIELDS[place], column)
             yield rows

@@ -345,11 +345,7 @@ class TableWriter:
     def _live_rows(self, group):
         """Yield the rows of several parts, those that a mask drops left out."""
         for part, mask in group:
-            start = 0
-            for rows in self.table.iter_part(part):
-                stop = start + len(rows)
-                yield rows if mask is None else rows.filter(pa.array(mask[start:stop]))
-                start = stop
+            yield from self.table.iter_part(part, mask)
             # Or each part would add to what the allocator keeps for itself.
             pa.default_memory_pool().release_unused()
 
