@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from userlogfeat._typing import PathLike
 from userlogfeat.audio import find_audio
 from userlogfeat.datasets.labelled_clips import LabelledClips
 
+_ClipsT = TypeVar("_ClipsT", bound=LabelledClips)
 _SHOWN = 8  # entries of a folder in a message
 _DEPTH = 3  # levels below a wrong folder that are searched for the right one
 _SEARCHED = 500  # folders of one level that are looked into for that
@@ -98,14 +99,14 @@ def audio_by_name(
 
 
 def add_audio(
-    clips: LabelledClips,
+    clips: _ClipsT,
     folder: Path,
     wanted: list[Any],
     audio: dict[Any, Path],
     *,
     listed: str | Path,
     missing: Literal["error", "ignore"],
-) -> LabelledClips:
+) -> _ClipsT:
     """Add the file of each clip as the column `clip`.
 
     Parameters
