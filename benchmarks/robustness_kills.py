@@ -29,7 +29,7 @@ DIFFERENT, LEFT = "results that differ", "files left behind"
 FAULTS = (LOST, DOUBLED, UNREADABLE, DIFFERENT, LEFT)
 PRELOADED = [
     *("robustness_kills", "robustness_models", "userlogfeat.extraction.run"),
-    *("userlogfeat.estimators.kd_student", "userlogfeat.mirex.features", "skorch"),
+    *("userlogfeat.estimators.kd_student", "userlogfeat.mirex.features"),
     *("userlogfeat.training", "tqdm", "userlogfeat.tables.writer", "userlogfeat.audio"),
 ]
 

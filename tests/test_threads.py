@@ -222,11 +222,9 @@ def test_what_has_threads_of_its_own_does_not_count(four_cores):
 
 def test_a_fit_that_goes_on_has_the_same_threads(four_cores):
     """Else it would add up in another order."""
-    net = SimpleNamespace(
-        history=[{"n_threads": 3}, {}], device="cpu", module_=torch.nn.Linear(2, 2)
-    )
+    run = SimpleNamespace(n_threads=3, device=torch.device("cpu"))
     with limit_torch(1):
-        with loop.TransferNet._threads(net):
+        with loop.TrainingRun._threads(run):
             assert torch.get_num_threads() == 3
         assert torch.get_num_threads() == 1
 
@@ -258,7 +256,7 @@ def test_fits_run_in_one_thread_and_leave_the_settings(
     four_cores, monkeypatch, estimator, target
 ):
     found = []
-    step = loop.TransferNet.train_step_single
+    step = loop.TrainingRun.train_step
 
     def watch(*args, **kwargs):
         found.append(torch.get_num_threads())
@@ -266,7 +264,7 @@ def test_fits_run_in_one_thread_and_leave_the_settings(
             raise KeyboardInterrupt
         return step(*args, **kwargs)
 
-    monkeypatch.setattr(loop.TransferNet, "train_step_single", watch)
+    monkeypatch.setattr(loop.TrainingRun, "train_step", watch)
     before = settings()
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(data()[0], target)

@@ -21,7 +21,6 @@ import polars as pl
 import pyarrow.parquet  # noqa: F401
 import safetensors.torch  # noqa: F401
 import sklearn.linear_model  # noqa: F401
-import skorch.callbacks  # noqa: F401
 import soundfile
 import threadpoolctl
 import torch.utils.data  # noqa: F401

@@ -18,7 +18,7 @@ factor_files       factors of users and items on disk
 id_tables          tables of what is known of users and items
 feedback           likes and dislikes, explicit, derived or sampled; triplets
 users              data for user towers, their training, and their files
-training           the loop that trains every network, on skorch; batches,
+training           the loop that trains networks; batches,
                    checkpoints, heads
 weights            saved models: safetensors + config.json + fingerprint
 tables             the feature table: Parquet parts, valid at any moment

@@ -238,7 +238,7 @@ NO_TORCH = """
 import sys
 class Refuse:
     def find_spec(self, name, *rest):
-        if name.partition(".")[0] in ("torch", "skorch", "onnx"):
+        if name.partition(".")[0] in ("torch", "onnx"):
             raise ModuleNotFoundError("blocked: " + name, name=name)
 sys.meta_path.insert(0, Refuse())
 """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from userlogfeat.training.batches import ArrayInputs, Batches, FrameStore, Rows
+from userlogfeat.training.batches import ArrayInputs, Batches, FrameStore
 
 
 def numbered(clip, n_frames, n_bands=2):
@@ -143,8 +143,8 @@ def make_batches(n, batch_size, *, seed=None, rows=None):
     inputs = ArrayInputs(np.arange(n, dtype=np.float32)[:, None])
     targets = {"y": torch.arange(n) * 10}
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    rows = Rows(inputs, targets, range(n) if rows is None else rows)
-    return Batches(rows, batch_size, generator)
+    rows = range(n) if rows is None else rows
+    return Batches(inputs, targets, rows, batch_size, generator)
 
 
 @pytest.mark.parametrize(
@@ -153,28 +153,24 @@ def make_batches(n, batch_size, *, seed=None, rows=None):
 )
 def test_training_batches_are_never_one_clip_of_many(n, sizes):
     batches = list(make_batches(n, 4, seed=0))
-    assert [len(x) for x, _ in batches] == sizes
-    batched = torch.cat([x[:, 0] for x, _ in batches])
+    assert [len(x) for x, *_ in batches] == sizes
+    batched = torch.cat([x[:, 0] for x, *_ in batches])
     assert sorted(batched.tolist()) == list(range(n))
-    targets = torch.cat([targets["y"] for _, targets in batches])
+    targets = torch.cat([targets["y"] for _, targets, *_ in batches])
     torch.testing.assert_close(targets.float(), 10 * batched)
 
 
 def test_batches_of_a_part_in_order():
     batches = list(make_batches(20, 2, rows=[3, 17, 5]))
-    assert [x[:, 0].tolist() for x, _ in batches] == [[3, 17], [5]]
-    assert [targets["y"].tolist() for _, targets in batches] == [[30, 170], [50]]
+    assert [x[:, 0].tolist() for x, *_ in batches] == [[3, 17], [5]]
+    assert [targets["y"].tolist() for _, targets, *_ in batches] == [[30, 170], [50]]
 
 
 def test_every_epoch_has_another_order():
     batches = make_batches(30, 8, seed=0)
-    orders = [torch.cat([x[:, 0] for x, _ in batches]).tolist() for _ in range(3)]
+    orders = [torch.cat([x[:, 0] for x, *_ in batches]).tolist() for _ in range(3)]
     assert len({tuple(order) for order in orders}) == 3
     again = make_batches(30, 8, seed=0)
-    assert [torch.cat([x[:, 0] for x, _ in again]).tolist() for _ in range(3)] == orders
-
-
-def test_rows_as_a_dataset():
-    rows = make_batches(5, 2, rows=[4, 1]).dataset
-    x, targets = rows[torch.tensor([0])]
-    assert (len(rows), x.tolist(), targets["y"].tolist()) == (2, [[4.0]], [40])
+    assert [
+        torch.cat([x[:, 0] for x, *_ in again]).tolist() for _ in range(3)
+    ] == orders

@@ -18,9 +18,10 @@ import torch
 from torch import nn
 
 from userlogfeat import CFRegressor, KDStudentClassifier
-from userlogfeat.training import TransferNet, fit_network, seeded
+from userlogfeat.training import fit_network, seeded
 from userlogfeat.training.batches import FrameStore
-from userlogfeat.training.checkpoints import BestEpoch, Checkpoint
+from userlogfeat.training.checkpoints import Checkpoint
+from userlogfeat.training.loop import TrainingRun
 
 POOLS = ((4, 2), (3, 2), (2, 2), (2, 2))
 N_STEPS = {"teacher": 3 * 4, "student": 12 * 8}  # of an uninterrupted fit
@@ -38,19 +39,19 @@ def stop():
 @contextlib.contextmanager
 def at_step(step, action=stop):
     """Call `action` before the given step (from 0) of all training in the block."""
-    original, remaining = TransferNet.train_step_single, [step]
+    original, remaining = TrainingRun.train_step, [step]
 
-    def train_step_single(net, *args, **kwargs):
+    def train_step(run, *args):
         remaining[0] -= 1
         if remaining[0] < 0:
             action()
-        return original(net, *args, **kwargs)
+        return original(run, *args)
 
-    TransferNet.train_step_single = train_step_single
+    TrainingRun.train_step = train_step
     try:
         yield
     finally:
-        TransferNet.train_step_single = original
+        TrainingRun.train_step = original
 
 
 def make_teacher(folder=None, **changes):
@@ -127,14 +128,14 @@ class CountedEpochs:
     """`number` of epochs that `function` trains, and its `result`."""
 
     def __init__(self, function):
-        original, self.number = BestEpoch.on_epoch_end, 0
+        original, self.number = TrainingRun.end_epoch, 0
 
-        def on_epoch_end(best, net, **kwargs):
+        def end_epoch(run, losses):
             self.number += 1
-            return original(best, net, **kwargs)
+            return original(run, losses)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(BestEpoch, "on_epoch_end", on_epoch_end)
+            patch.setattr(TrainingRun, "end_epoch", end_epoch)
             self.result = function()
 
 
@@ -224,7 +225,7 @@ def test_interrupted_after_the_last_epoch(patience, tmp_path, monkeypatch):
     """Nothing is trained again where only the best weights had to be brought back."""
     weights, history = drop_out(patience=patience)
     with monkeypatch.context() as patch:
-        patch.setattr(BestEpoch, "finish", lambda best, net: stop())
+        patch.setattr(TrainingRun, "finish", lambda run: stop())
         with pytest.raises(Interruption):
             drop_out(tmp_path, patience=patience)
     with at_step(0):

@@ -213,7 +213,7 @@ class Silence(nn.Module):
 
 @pytest.mark.parametrize("augment", [Silence(), lambda x: 0 * x])
 def test_augmentation_is_for_training_alone(augment):
-    """A module was refused by skorch, which takes modules for what it trains."""
+    """A module was refused, taken for what is trained."""
     seen = []
 
     def objective(network, x, batch, epoch):

@@ -26,7 +26,7 @@ from userlogfeat.report.page import Lines, Pictures, Section, Table, write_page
 from userlogfeat.report.plots import draw_plots
 
 LIBRARIES = (
-    "userlogfeat numpy scipy scikit-learn torch skorch implicit polars matplotlib"
+    "userlogfeat numpy scipy scikit-learn torch implicit polars matplotlib"
 ).split()
 MAX_SETTINGS = 6  # if there are more, only kd is described in each of them
 _HOW_TO_READ = (

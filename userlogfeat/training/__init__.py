@@ -1,9 +1,10 @@
 """How networks are trained here.
 
 =============  =============================================================
-loop           the loop that trains every network, on skorch
+loop           the loop that trains networks
 batches        inputs of the loop: rows of arrays, or spectrograms kept once
-checkpoints    the best epoch, and the state from which a killed fit continues
+epochs         the best epoch, and early stopping
+checkpoints    the file from which a killed fit continues
 heads          ridge regression in closed form, multilayer perceptrons
 shared_maps    maps of frames and of labels, by stochastic descent
 label_sets     labels of clips, of one data set or of several; ``label_pairs``, of
@@ -16,7 +17,6 @@ discriminants  linear discriminant analysis with many small classes
 
 from userlogfeat.training.loop import (
     DecayingSGD,
-    TransferNet,
     fit_network,
     seeded,
     validation_split,
@@ -25,7 +25,6 @@ from userlogfeat.training.processes import alone, is_first
 
 __all__ = [
     "DecayingSGD",
-    "TransferNet",
     "alone",
     "fit_network",
     "is_first",

@@ -8,7 +8,8 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,50 +55,38 @@ class ArrayInputs:
         return self.array[rows[cut(len(rows))]]
 
 
-class Rows(torch.utils.data.Dataset):
-    """Some rows of inputs and targets."""
-
-    def __init__(
-        self, inputs: Any, targets: dict[str, Tensor], rows: np.ndarray
-    ) -> None:
-        self.inputs, self.targets = inputs, targets
-        self.rows = torch.as_tensor(np.asarray(rows, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> tuple[Any, dict[str, Tensor]]:
-        rows = self.rows[index]
-        return self.inputs.batch(rows), {k: t[rows] for k, t in self.targets.items()}
-
-
-class SharedBatch:
-    """Part of a batch for one of several processes; its length is the batch's.
+class Batch(NamedTuple):
+    """Inputs and targets of some rows.
 
     Attributes
     ----------
     x : Tensor or TripletBatch
-        The clips of this process.
+        The clips; of several processes, those of this one.
+    targets : dict of str to Tensor
+        Targets of all rows.
     n_rows : int
-        Number of rows of the batch, over all processes.
-    share : Shard
-        Which of the batch's clips they are.
+        Number of rows, over all processes.
+    shard : Shard or None
+        Which of the batch's clips they are; None where they are all.
     """
 
-    def __init__(self, x: Any, n_rows: int, share: Any) -> None:
-        self.x, self.n_rows, self.share = x, n_rows, share
-
-    def __len__(self) -> int:
-        return self.n_rows
+    x: Any
+    targets: dict[str, Tensor]
+    n_rows: int
+    shard: Shard | None
 
 
 @dataclass(repr=False, eq=False)
 class Batches:
-    """Batches of `Rows`, each one slice: for small networks, most of the speed.
+    """Batches of some rows, each one slice: for small networks, most of the speed.
 
     Parameters
     ----------
-    dataset : Rows
+    inputs : ArrayInputs, FrameStore or TripletInputs
+        Inputs of all clips.
+    targets : dict of str to Tensor (n_clips, ...)
+        Their targets.
+    rows : ndarray
         Rows to take batches from.
     batch_size : int
         Clips per batch. The last may be smaller, but in training it is never a single
@@ -111,34 +100,34 @@ class Batches:
         Processes that share a batch: each reads its own clips, and all the targets.
     """
 
-    dataset: Rows
+    inputs: Any
+    targets: dict[str, Tensor]
+    rows: np.ndarray
     batch_size: int
     generator: torch.Generator | None = None
     min_batches: int = 1
     processes: Processes | None = None
 
-    def __iter__(self) -> Iterator[tuple[Any, dict[str, Tensor]]]:
+    def __iter__(self) -> Iterator[Batch]:
         n_batches = 0
         while n_batches < self.min_batches:
             for part in self._parts():
                 n_batches += 1
-                targets = {k: t[part] for k, t in self.dataset.targets.items()}
-                yield self._inputs(part), targets
+                yield self._batch(part)
 
-    def _inputs(self, part):
-        """The clips of a batch, or those of this process."""
-        inputs = self.dataset.inputs
+    def _batch(self, part):
+        draw, shard = partial(self.inputs.batch, part, self.generator), None
         if self.processes is None:
-            return inputs.batch(part, self.generator)
-        x = inputs.batch(
-            part, self.generator, cut=lambda n: Shard(n, self.processes).place
-        )
-        n_clips = getattr(x, "n_clips", len(part))
-        return SharedBatch(x, len(part), Shard(n_clips, self.processes))
+            x = draw()
+        else:  # the clips of this process
+            x = draw(cut=lambda n: Shard(n, self.processes).place)
+            shard = Shard(getattr(x, "n_clips", len(part)), self.processes)
+        targets = {name: t[part] for name, t in self.targets.items()}
+        return Batch(x, targets, len(part), shard)
 
     def _parts(self):
         """The rows of every batch of one pass through the data."""
-        rows = self.dataset.rows
+        rows = torch.as_tensor(np.asarray(self.rows, dtype=np.int64))
         if self.generator is None:
             return rows.split(self.batch_size)
         rows = rows[torch.randperm(len(rows), generator=self.generator)]

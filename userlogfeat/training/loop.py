@@ -1,23 +1,23 @@
-"""The loop that trains every network here: skorch, and what it lacks.
+"""The loop that trains networks.
 
 A validation split (stratified, by groups where there are any), the best epoch kept,
-early stopping, bf16, and fits that continue after they were killed. The caller's random
-state is left as found.
+early stopping, bf16, and fits that continue after they were killed. For that the random
+generators are kept, too (of torch, and of the batches). The caller's random state is
+left as found.
 """
 
 import contextlib
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from typing import Any, Literal
 
 import numpy as np
-import skorch
 import torch
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from skorch.callbacks import PassthroughScoring
-from skorch.helper import predefined_split
 from torch import Tensor, nn
 
 from userlogfeat._digests import array_digest
@@ -26,21 +26,10 @@ from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.networks.bf16 import autocast_bf16
 from userlogfeat.networks.data_parallel import average_gradients, on_shard, synchronised
 from userlogfeat.networks.halving import warn_of_halving
-from userlogfeat.training.batches import (
-    ArrayInputs,
-    Batches,
-    FrameStore,
-    Rows,
-    SharedBatch,
-)
-from userlogfeat.training.checkpoints import (
-    NO_CHECKPOINT,
-    BestEpoch,
-    Checkpoint,
-    EpochBar,
-    PatienceOver,
-)
-from userlogfeat.training.processes import Processes, is_first, join, means_of_some
+from userlogfeat.training.batches import ArrayInputs, Batch, Batches, FrameStore
+from userlogfeat.training.checkpoints import NO_CHECKPOINT, Checkpoint
+from userlogfeat.training.epochs import Epochs
+from userlogfeat.training.processes import Processes, join, means_of_some, on_first
 
 logger = logging.getLogger(__name__)
 
@@ -122,8 +111,7 @@ def fit_network(
     call this with the same arguments. Each reads a shard of every batch, and all end
     with the same weights and history: up to rounding, those of one process.
     """
-    train, valid = (Rows(inputs, targets, rows) for rows in split)
-    watched = ("valid_" if len(valid) else "train_") + monitor
+    watched = ("valid_" if len(split[1]) else "train_") + monitor
     processes = join()
     if processes is not None:
         settings = {"max_epochs": max_epochs, "batch_size": batch_size, "lr": lr}
@@ -133,38 +121,23 @@ def fit_network(
 
     def fit(batch_size):
         torch.manual_seed(seed)
-        best = BestEpoch(watched, patience, min_epochs, checkpoint, processes)
-        generator = torch.Generator().manual_seed(seed)
-        batches = partial(Batches, processes=processes)
-        net = TransferNet(
-            network.to(device),
-            criterion=torch.nn.Module,  # the loss is in the objective
-            objective=objective,
+        network.to(device)
+        run = TrainingRun(
+            network,
+            optimizer(network.parameters(), lr=lr),
+            objective,
+            Epochs(watched, max_epochs, patience, min_epochs, asked=bool(verbose)),
+            torch.Generator().manual_seed(seed),
+            device=device,
             precision=precision,
+            augment=augment,
+            checkpoint=checkpoint,
             processes=processes,
-            # Modules are what skorch trains, so it refuses this one as an attribute.
-            augment=augment and augment.__call__,
-            optimizer=optimizer,
-            lr=lr,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            iterator_train=partial(batches, generator=generator, min_batches=min_steps),
-            iterator_valid=batches,
-            train_split=predefined_split(valid) if len(valid) else None,
-            callbacks=_callbacks(best, monitor, verbose, max_epochs),
-            callbacks__print_log=None,
-            device=str(device),
-            verbose=0,
-        ).initialize()
-        best.start(net, generator)
-        remaining = max_epochs - len(net.history)
-        if remaining > 0 and not best.stopped:
-            net.notify("on_train_begin", X=train, y=None)
-            with contextlib.suppress(PatienceOver):
-                net.fit_loop(train, epochs=remaining)
-            net.notify("on_train_end", X=train, y=None)
-        best.finish(net)
-        return net
+        )
+        batches = partial(Batches, inputs, targets, batch_size=batch_size)
+        train, valid = (partial(batches, rows, processes=processes) for rows in split)
+        train = train(generator=run.generator, min_batches=min_steps)
+        return run.fit(train, valid() if len(split[1]) else None)
 
     kept = resumable(
         NO_CHECKPOINT
@@ -173,9 +146,9 @@ def fit_network(
     )
     with kept, seeded(seed), _together(processes, network, device):
         with limit_torch(1):  # more in steps of large operations
-            net = _halve_once(fit, batch_size, network, processes)
+            history = _halve_once(fit, batch_size, network, processes)
     network.eval()
-    return [_losses_of(epoch) for epoch in net.history]
+    return history
 
 
 @contextlib.contextmanager
@@ -231,124 +204,197 @@ def _no_memory(batch_size):
     )
 
 
-def _losses_of(epoch):
-    """The losses in an epoch's record, as plain numbers."""
-    losses = {k: float(v) for k, v in epoch.items() if k.endswith("_loss")}
-    return {"epoch": epoch["epoch"], **losses}
-
-
-def _callbacks(best, monitor, verbose, max_epochs):
-    callbacks = []
-    if monitor != "loss":
-        callbacks += [
-            (f"{part}_{monitor}", PassthroughScoring(f"{part}_{monitor}", on_train=on))
-            for part, on in (("train", True), ("valid", False))
-        ]
-    if is_first():
-        callbacks.append(("bar", EpochBar(max_epochs, asked=bool(verbose))))
-    return [*callbacks, ("best", best)]
-
-
-class TransferNet(skorch.NeuralNet):
-    """A skorch net whose loss is an objective of network, inputs and targets.
+@dataclass(eq=False)
+class TrainingRun:
+    """A network in training, and all that decides how it goes on.
 
     Parameters
     ----------
+    network : Module
+        On `device`.
+    optimizer : torch.optim.Optimizer
+        Optimiser of its parameters.
     objective : callable
         See :func:`fit_network`.
-    precision : {"fp32", "bf16"}
-        Precision of convolutions and matrix products.
-    augment : callable or None
-        Applied to the inputs in training.
+    epochs : Epochs
+        The losses so far.
+    generator : torch.Generator
+        That of the batches.
+    device, precision, augment, checkpoint
+        As of :func:`fit_network`.
     processes : Processes or None
-        Processes that share a batch.
+        Processes that train together. The first one writes, and its losses decide for
+        all which epoch is best: a last digit could differ between machines.
+    n_threads : int or None
+        Threads of a step on a CPU; None before the first.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        objective: Callable[..., Any],
-        precision: Literal["fp32", "bf16"] = "fp32",
-        augment: Callable[..., Any] | None = None,
-        processes: Processes | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.objective = objective
-        self.precision = precision
-        self.augment = augment
-        self.processes = processes
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    objective: Callable[..., Any]
+    epochs: Epochs
+    generator: torch.Generator
+    device: torch.device
+    precision: Literal["fp32", "bf16"]
+    augment: Callable[..., Any] | None
+    checkpoint: Checkpoint | None
+    processes: Processes | None
+    n_threads: int | None = None
 
-    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Compute losses of a batch, and their gradients."""
-        self._set_training(True)
+    def fit(self, train: Batches, valid: Batches | None) -> list[dict[str, Any]]:
+        """Train, from the checkpoint on; return the losses of every epoch."""
+        state = self.checkpoint and on_first(self.processes, self.checkpoint.read)
+        if state:
+            self._continue_from(state)
+        for epoch in self.epochs:
+            losses = self._mean_losses("train", self.train_step, train, epoch)
+            if valid is not None:
+                losses |= self._mean_losses("valid", self.validate, valid, epoch)
+            self.end_epoch(losses)
+        self.finish()
+        return self.epochs.history
+
+    def train_step(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """Take a step, and return the losses of its batch."""
+        self.network.train()
+        self.optimizer.zero_grad()
         with self._threads():
-            step = self._losses(batch, "train")
-            step["loss"].backward()
+            losses = self._losses(batch, epoch)
+            losses["loss"].backward()
         if self.processes is not None:
-            average_gradients(self.module_.parameters(), self.processes)
-        return step
+            average_gradients(self.network.parameters(), self.processes)
+        self.optimizer.step()
+        return losses
 
-    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Compute losses of a batch."""
-        self._set_training(False)
+    def validate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """Return the losses of a batch."""
+        self.network.eval()
         with torch.no_grad(), self._threads():
-            return self._losses(batch, "valid")
+            return self._losses(batch, epoch)
+
+    def end_epoch(self, losses: dict[str, float]) -> None:
+        """Note the losses of an epoch, and write the checkpoint."""
+        if self.processes is not None:
+            found = self.processes.broadcast((losses, torch.get_rng_state()))
+            losses, random_state = found
+            torch.set_rng_state(random_state)
+        for name in ("train_loss", self.epochs.monitor):
+            if not np.isfinite(losses[name]):
+                raise ValueError(self._not_finite(name, losses[name]))
+        self.epochs.note(losses, self.network.state_dict())
+        if self.checkpoint is not None:
+            on_first(self.processes, lambda: self.checkpoint.write(self._state()))
+
+    def finish(self) -> None:
+        """Load the weights of the best epoch."""
+        self.network.load_state_dict(self.epochs.best)
+        if self.processes is not None:
+            self.processes.copy_first(self.network.state_dict().values())
+        if self.checkpoint is not None:
+            on_first(self.processes, self.checkpoint.remove)
+
+    def _state(self):
+        """All that decides how the training goes on."""
+        cuda = torch.cuda.is_available()
+        return {
+            "module": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": json.dumps(self.epochs.history),
+            "lowest": self.epochs.lowest,
+            "waited": self.epochs.waited,
+            "weights": self.epochs.best,
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if cuda else [],
+            "n_threads": self.n_threads,
+        }
+
+    def _continue_from(self, state):
+        self.network.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        history = json.loads(state["history"])
+        # Earlier versions kept the number of threads, and more, in the history.
+        self.n_threads = state.get("n_threads", history[0].get("n_threads"))
+        self.epochs.history = [
+            {k: v for k, v in epoch.items() if k == "epoch" or k.endswith("_loss")}
+            for epoch in history
+        ]
+        self.epochs.lowest, self.epochs.waited = state["lowest"], state["waited"]
+        self.epochs.best = state["weights"]
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] and self.processes is not None:  # each has its own device
+            torch.cuda.set_rng_state(state["cuda"][0], self.device)
+        elif state["cuda"]:
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+    def _mean_losses(self, part, step, batches, epoch):
+        """Losses of an epoch, each batch weighted by its rows."""
+        losses, n_rows = [], []
+        for batch in batches:
+            losses.append({k: v.item() for k, v in step(batch, epoch).items()})
+            n_rows.append(batch.n_rows)
+        return {
+            f"{part}_{name}": float(
+                np.average([of[name] for of in losses], weights=n_rows)
+            )
+            for name in losses[0]
+        }
 
     @contextlib.contextmanager
     def _threads(self):
         """Set the number of threads by the size of the operations of the first step.
 
-        That step has one thread. The number is in the history of the first epoch, so
-        that a fit that continues after it was killed has the same.
+        That step has one thread. The number is in the checkpoint, so that a fit that
+        continues after it was killed has the same.
         """
-        first = self.history[0]
-        if torch.device(self.device).type != "cpu":
+        if self.device.type != "cpu":
             yield
-        elif "n_threads" in first:
-            with limit_torch(first["n_threads"]):
+        elif self.n_threads is not None:
+            with limit_torch(self.n_threads):
                 yield
         else:
-            with _counting(self.module_) as counts:
+            with _counting(self.network) as counts:
                 yield
             mean = sum(counts) / max(1, len(counts))
-            first["n_threads"] = n_threads_for(mean / PRODUCT_RATE)
-            logger.info("threads of a step: %d", first["n_threads"])
+            self.n_threads = n_threads_for(mean / PRODUCT_RATE)
+            logger.info("threads of a step: %d", self.n_threads)
 
-    def _losses(self, batch, part):
-        x, targets = batch
-        share = None
-        if isinstance(x, SharedBatch):
-            x, share = x.x, x.share
-        device = torch.device(self.device)
+    def _losses(self, batch, epoch):
+        x, device = batch.x, self.device
         if device.type == "cuda":  # so that the processor need not wait for the copy
             x = x.pin_memory()
         x = x.to(device, non_blocking=True)
-        targets = {name: t.to(device) for name, t in targets.items()}
-        if part == "train" and self.augment is not None:
-            x = self._augmented(x, share)
+        targets = {name: t.to(device) for name, t in batch.targets.items()}
+        if self.network.training and self.augment is not None:
+            x = self._augmented(x, batch.shard)
         bf16 = self.precision == "bf16"
-        with on_shard(share), autocast_bf16(self.module_, device, bf16):
+        with on_shard(batch.shard), autocast_bf16(self.network, device, bf16):
             try:
-                losses = self.objective(self.module_, x, targets, len(self.history) - 1)
+                return self.objective(self.network, x, targets, epoch)
             except ValueError as error:
                 if "more than 1 value per channel" in str(error):
                     raise ValueError(_single_value(x)) from error
                 raise
-        for name, value in losses.items():
-            if name != "loss":  # skorch records that one
-                self.history.record_batch(f"{part}_{name}", value.item())
-        return {"loss": losses["loss"], "y_pred": None}
 
-    def _augmented(self, x, share):
+    def _augmented(self, x, shard):
         """Inputs, or the clips of triplets, augmented as those of the whole batch."""
-        triplets = not isinstance(x, torch.Tensor)
+        triplets = not isinstance(x, Tensor)
         clips = x.clips if triplets else x
-        if share is None:
+        if shard is None:
             clips = self.augment(clips)
         else:
-            clips = share.augment(self.augment, clips)
+            clips = shard.augment(self.augment, clips)
         return x.with_clips(clips) if triplets else clips
+
+    def _not_finite(self, name, value):
+        advice = f"Lower lr (now {self.optimizer.defaults['lr']:g})"
+        if self.precision == "bf16":
+            advice += ', try precision="fp32"'
+        return (
+            f"The {name} became {value} in epoch {len(self.epochs.history) + 1}. "
+            f"{advice}, or look for huge values in X and y."
+        )
 
 
 def _check_same(processes, network, inputs, targets, split, settings):

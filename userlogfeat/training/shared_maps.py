@@ -17,9 +17,9 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from userlogfeat._progress import progress_bar
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.losses import draw_violators, warp_of_ranks
+from userlogfeat.training.epochs import Epochs
 
 logger = logging.getLogger(__name__)
 
@@ -168,10 +168,6 @@ class SharedMaps:
             total += losses.sum().item()
         return total / len(rows)
 
-    def copy(self) -> tuple[Tensor, list[Tensor]]:
-        """Copy V' and the list of W."""
-        return self.features.clone(), [labels.clone() for labels in self.labels]
-
     def _shorten(self, labels, touched):
         """Scale rows that are too long to the maximum length."""
         if self.max_norm is None:
@@ -228,11 +224,10 @@ def fit_shared_maps(
 
 def _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose):
     n_rounds = max(MIN_ROUNDS, *(-(-len(data) // batch_size) for data in train))
-    best, best_epoch, kept, history = float("inf"), 0, None, []
-    epochs = progress_bar(
-        range(max_epochs), desc="shared maps", unit="epoch", asked=bool(verbose)
+    epochs = Epochs(
+        "valid_loss", max_epochs, patience, desc="shared maps", asked=bool(verbose)
     )
-    for epoch in epochs:
+    for _ in epochs:
         losses = torch.zeros(len(train), device=maps.features.device)
         turns = [_batches(data, batch_size, maps.generator) for data in train]
         for _ in range(n_rounds):
@@ -243,22 +238,17 @@ def _fit(train, valid, maps, max_epochs, patience, batch_size, lr, verbose):
             maps.validate(i, data) if len(data) else losses[i]
             for i, data in enumerate(valid)
         ]
-        means = {
-            "train_loss": float(np.mean(losses)),
-            "valid_loss": float(np.mean(held)),
-        }
-        history.append({"epoch": epoch, **means})
-        if means["valid_loss"] < best:
-            best, best_epoch, kept = means["valid_loss"], epoch, maps.copy()
-        elif epoch - best_epoch >= patience:
-            break
-    if kept is None:
+        means = {"train_loss": np.mean(losses), "valid_loss": np.mean(held)}
+        means = {name: float(mean) for name, mean in means.items()}
+        epochs.note(means, (maps.features, maps.labels))
+    if epochs.best is None:
         raise ValueError(
             f"The loss is not a number from the first epoch on, with lr={lr!r}: the "
             "steps are too long. Pass a smaller lr, or max_norm=1.0."
         )
-    maps.features, maps.labels = kept
-    return history
+    maps.features, maps.labels = epochs.best
+    # Epochs count from 0 here, as they always have.
+    return [losses | {"epoch": n} for n, losses in enumerate(epochs.history)]
 
 
 def _batches(data, batch_size, generator):

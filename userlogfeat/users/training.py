@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from userlogfeat._progress import progress_bar
 from userlogfeat._threads import PRODUCT_RATE, limit_torch, n_threads_for
 from userlogfeat.losses import sampled_softmax
 from userlogfeat.training import seeded
+from userlogfeat.training.epochs import Epochs
 from userlogfeat.users.batches import events_of
 
 if TYPE_CHECKING:
@@ -101,30 +101,23 @@ def fit_tower(
 
 def _fit(network, users, targets, split, settings, device, seed):
     run = _Run(network.to(device), users, targets, split, settings, device, seed)
-    best, weights, waited, history = np.inf, None, 0, []
-    bar = progress_bar(
-        total=settings.max_epochs,
+    epochs = Epochs(
+        "valid_loss" if len(run.valid) else "train_loss",
+        settings.max_epochs,
+        settings.patience,
         desc="users",
-        unit="epoch",
         asked=bool(settings.verbose),
     )
-    with seeded(seed), bar:
-        while len(history) < settings.max_epochs and waited < settings.patience:
-            losses = {"epoch": len(history) + 1, "train_loss": run.train()}
+    with seeded(seed):
+        for epoch in epochs:
+            losses = {"train_loss": run.train()}
             if len(run.valid):
                 losses["valid_loss"] = run.validate()
-            history.append(losses)
-            _refuse_divergence(losses, settings.lr)
-            watched = losses.get("valid_loss", losses["train_loss"])
-            waited += 1
-            if watched < best:
-                best, waited = watched, 0
-                weights = {k: v.clone() for k, v in network.state_dict().items()}
-            bar.set_postfix(losses, refresh=False)
-            bar.update()
-    network.load_state_dict(weights)
+            _refuse_divergence(losses, epoch + 1, settings.lr)
+            epochs.note(losses, network.state_dict())
+    network.load_state_dict(epochs.best)
     network.eval()
-    return history
+    return epochs.history
 
 
 class _Run:
@@ -245,10 +238,10 @@ class _Run:
         return drawn, self.log_expected[drawn]
 
 
-def _refuse_divergence(losses, lr):
+def _refuse_divergence(losses, epoch, lr):
     for name, value in losses.items():
         if not np.isfinite(value):
             raise ValueError(
-                f"The {name} became {value} in epoch {losses['epoch']}. Lower lr (now "
+                f"The {name} became {value} in epoch {epoch}. Lower lr (now "
                 f"{lr:g}), or look for huge numbers in demographics."
             )
