@@ -221,6 +221,13 @@ def ends_early(name: str, promised: float, found: float, rate: int) -> AudioErro
     )
 
 
+def tolerance(
+    length: float, sample_rate: int, seconds: float = TOLERATED_SECONDS
+) -> float:
+    """Return how many samples a file may lack of a length that its header gives."""
+    return max(seconds * sample_rate, TOLERATED_SHARE * length)
+
+
 def check_promise(
     name: str,
     promised: float,
@@ -241,7 +248,7 @@ def check_promise(
     tolerated : float
         Seconds that may be missing; 1 % may be missing in any case.
     """
-    if promised - found > max(tolerated * sample_rate, TOLERATED_SHARE * promised):
+    if promised - found > tolerance(promised, sample_rate, tolerated):
         raise ends_early(name, promised, found, sample_rate)
 
 

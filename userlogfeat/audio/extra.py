@@ -13,15 +13,8 @@ from typing import Any, Self
 import numpy as np
 
 from userlogfeat._optional import import_optional
+from userlogfeat.audio import errors
 from userlogfeat.audio.ends import n_cut, n_missing
-from userlogfeat.audio.errors import (
-    CorruptAudioError,
-    EmptyAudioError,
-    check_promise,
-    damaged,
-    several,
-    unsupported,
-)
 from userlogfeat.audio.formats import EXTRA
 from userlogfeat.audio.source import Source
 
@@ -116,12 +109,12 @@ class ExtraSound:
 
     def _stream(self, container):
         if not container.streams.audio:
-            raise EmptyAudioError(
+            raise errors.EmptyAudioError(
                 self._name, "the file has no sound, only other streams", "Drop it."
             )
         stream = container.streams.audio[0]
         if stream.codec_context is None:
-            raise unsupported(self._name, "there is no decoder for its sound")
+            raise errors.unsupported(self._name, "there is no decoder for its sound")
         self._is_open, self._promised = True, None
         if container.format.name not in _GUESSING:
             if stream.duration is not None:
@@ -135,14 +128,14 @@ class ExtraSound:
         if cut or (packet.is_corrupt and container not in _MARKED_AT_END):
             fact = f"{cut} bytes of a frame are missing" if cut else "a part is missing"
             seconds = self.frames / self.samplerate if self.samplerate else 0.0
-            raise damaged(self._name, f"{fact} after {seconds:.2f} s")
+            raise errors.damaged(self._name, f"{fact} after {seconds:.2f} s")
 
     def _samples(self, frame):
         n_channels = len(frame.layout.channels)
         if not self.samplerate:
             self.samplerate, self.channels = frame.sample_rate, n_channels
         elif frame.sample_rate != self.samplerate:
-            raise unsupported(
+            raise errors.unsupported(
                 self._name,
                 f"it changes on the way, from {self.samplerate} Hz to "
                 f"{frame.sample_rate} Hz",
@@ -162,21 +155,23 @@ class ExtraSound:
         if not self._is_open:
             return UnknownFormatError()
         if not self.frames:
-            return CorruptAudioError(
+            return errors.CorruptAudioError(
                 self._name,
                 f"its header cannot be read, or none of its sound decoded ({error})",
                 "The file is damaged or cut off: fetch it again.",
             )
         seconds = self.frames / self.samplerate
-        return damaged(self._name, f"decoding failed at {seconds:.2f} s ({error})")
+        return errors.damaged(
+            self._name, f"decoding failed at {seconds:.2f} s ({error})"
+        )
 
     def _check_length(self):
         if not self.frames:
             return
         if (second := _find_second(self._source)) is not None:
-            raise several(self._name, second)
+            raise errors.several(self._name, second)
         if missing := n_missing(self._source):
-            raise damaged(
+            raise errors.damaged(
                 self._name,
                 f"its parts have {missing} bytes more than the file, which is read to "
                 f"{self.frames / self.samplerate:.2f} s",
@@ -184,7 +179,7 @@ class ExtraSound:
         if self._promised is not None:
             promised = self._promised * self.samplerate
             rate, tolerated = self.samplerate, _TOLERATED_SECONDS
-            check_promise(self._name, promised, self.frames, rate, tolerated)
+            errors.check_promise(self._name, promised, self.frames, rate, tolerated)
 
 
 def can_read() -> bool:

@@ -18,26 +18,7 @@ import numpy as np
 import soundfile
 
 from userlogfeat._typing import ClipId
-from userlogfeat.audio import chunks, flac, mp3, ogg
-from userlogfeat.audio.errors import (
-    TOLERATED_SECONDS,
-    TOLERATED_SHARE,
-    UNSUPPORTED,
-    AudioError,
-    CorruptAudioError,
-    EmptyAudioError,
-    MissingAudioError,
-    NonFiniteAudioError,
-    UnreadableAudioError,
-    damaged,
-    ends_early,
-    explain_library,
-    explain_system,
-    ffmpeg_command,
-    foreign_format,
-    is_foreign,
-    is_text,
-)
+from userlogfeat.audio import chunks, errors, flac, mp3, ogg
 from userlogfeat.audio.extra import ExtraSound, UnknownFormatError, can_read
 from userlogfeat.audio.scale import MAX_PEAK, integer_full_scale
 from userlogfeat.audio.source import FileView, Layout, Source
@@ -132,7 +113,7 @@ class AudioFile:
 
     def _out_of_range(self, mono, position, peak, scale):
         if scale is not None:
-            return NonFiniteAudioError(
+            return errors.NonFiniteAudioError(
                 self.path,
                 f"its samples reach {peak:g}, where full scale is 1: they are in the "
                 f"range of integers of {scale.bit_length()} bits",
@@ -141,28 +122,26 @@ class AudioFile:
             )
         bad = ~(np.abs(mono) <= MAX_PEAK)
         seconds = (position + int(bad.argmax())) / self.sample_rate
-        return NonFiniteAudioError(
+        return errors.NonFiniteAudioError(
             self.path,
             f"{int(bad.sum())} of {len(mono)} samples are NaN, infinite or beyond "
             f"{MAX_PEAK:g} (full scale is 1), the first at {seconds:.2f} s",
             "Drop the file, or write it again with whole-number samples: "
-            + ffmpeg_command(self.path, "wav"),
+            + errors.ffmpeg_command(self.path, "wav"),
         )
 
     def _decoding_failed(self, position, error):
-        return damaged(
+        return errors.damaged(
             self.path,
             f"decoding failed at {position / self.sample_rate:.2f} s of "
             f"{self.n_samples / self.sample_rate:.2f} s ({error.error_string})",
         )
 
     def _check_length(self, start, position, stop):
-        missing = stop - position
-        tolerated = max(
-            TOLERATED_SECONDS * self.sample_rate, TOLERATED_SHARE * (stop - start)
-        )
+        missing, rate = stop - position, self.sample_rate
+        tolerated = errors.tolerance(stop - start, rate)
         if missing > tolerated or (missing and position == start):
-            raise ends_early(self.path, self.n_samples, position, self.sample_rate)
+            raise errors.ends_early(self.path, self.n_samples, position, rate)
 
 
 class _Sound(soundfile.SoundFile):
@@ -198,7 +177,7 @@ def open_audio(path: ClipId) -> Iterator[AudioFile]:
     with _open_bytes(path, name) as file:
         source = Source(file, name, os.fstat(file.fileno()).st_size)
         if source.size == 0:
-            raise EmptyAudioError(
+            raise errors.EmptyAudioError(
                 name, "the file has 0 bytes", "Fetch it again, or drop it."
             )
         head = source.read(0, 512)
@@ -220,13 +199,13 @@ def _open_bytes(path, name):
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            raise UnreadableAudioError(
+            raise errors.UnreadableAudioError(
                 name,
                 "this is a folder, not an audio file",
                 "Pass the files in it: userlogfeat.audio.find_audio([folder]).",
             )
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadableAudioError(
+            raise errors.UnreadableAudioError(
                 name,
                 "this is not a regular file, but a pipe, socket or device",
                 "Write its content to a file first.",
@@ -234,11 +213,11 @@ def _open_bytes(path, name):
         # Without a buffer: libsndfile would move the position in the file unnoticed.
         return open(path, "rb", buffering=0)
     except OSError as error:
-        raise explain_system(name, error) from error
+        raise errors.explain_system(name, error) from error
     except ValueError as error:
-        if isinstance(error, AudioError):
+        if isinstance(error, errors.AudioError):
             raise
-        raise MissingAudioError(
+        raise errors.MissingAudioError(
             name, f"no file can have this name ({error})", "Check the path."
         ) from error
 
@@ -257,7 +236,7 @@ def _open_sound(source, head):
             n_samples = min(n_samples, layout.n_samples)
     try:
         _check_behind(source.name, sound, layout)
-    except AudioError:
+    except errors.AudioError:
         sound.close()
         raise
     return sound, n_samples, layout.seeks and sound.seekable()
@@ -281,7 +260,7 @@ def _find_layout(source, head):
     layout = mp3.find_layout(source)
     if layout is None:
         _open_descriptor(source.file).close()  # its error names the format
-        raise CorruptAudioError(
+        raise errors.CorruptAudioError(
             source.name,
             "it begins like an mp3, but no frames follow",
             "The file is damaged: fetch it again.",
@@ -296,21 +275,21 @@ def _unknown_layout(source):
     """
     with _open_descriptor(source.file) as sound:
         if sound.format != "FLAC":
-            raise soundfile.LibsndfileError(UNSUPPORTED)
+            raise soundfile.LibsndfileError(errors.UNSUPPORTED)
     return Layout()
 
 
 def _open_extra(source, head, error):
     """A file that libsndfile does not read, decoded by the extra `formats`."""
-    if is_text(head) or not (is_foreign(head, error) and can_read()):
-        raise explain_library(source.name, head, error) from error
+    if errors.is_text(head) or not (errors.is_foreign(head, error) and can_read()):
+        raise errors.explain_library(source.name, head, error) from error
     try:
         sound = ExtraSound(source)
     except UnknownFormatError as unknown:
-        known = foreign_format(head)
+        known = errors.foreign_format(head)
         if known is None:
-            raise explain_library(source.name, head, error) from error
-        raise CorruptAudioError(
+            raise errors.explain_library(source.name, head, error) from error
+        raise errors.CorruptAudioError(
             source.name,
             f"this is {known}, but its header cannot be read to its end",
             "The file is damaged or cut off: fetch it again.",
@@ -321,16 +300,14 @@ def _open_extra(source, head, error):
 def _check_behind(name, sound, layout):
     """Refuse a file that goes on behind what its header promises."""
     n_bytes = sum(stop - start for start, stop in layout.pieces)
-    tolerated = max(
-        TOLERATED_SHARE, TOLERATED_SECONDS * sound.samplerate / max(1, sound.frames)
-    )
+    tolerated = errors.tolerance(sound.frames, sound.samplerate) / max(1, sound.frames)
     if layout.n_behind > tolerated * n_bytes:
-        raise CorruptAudioError(
+        raise errors.CorruptAudioError(
             name,
             f"its header promises {n_bytes} bytes of audio, but {layout.n_behind} more "
             "follow that are not part of the format",
             "The header is damaged, or was not finished: fetch the file again, or "
-            "convert it: " + ffmpeg_command(name, "wav"),
+            "convert it: " + errors.ffmpeg_command(name, "wav"),
         )
 
 
@@ -351,28 +328,28 @@ def _may_be_mp3(head):
 
 def _check_header(name, sound, n_samples):
     if not MIN_SAMPLE_RATE <= sound.samplerate <= MAX_SAMPLE_RATE:
-        raise CorruptAudioError(
+        raise errors.CorruptAudioError(
             name,
             f"its header gives a sample rate of {sound.samplerate} Hz, expected "
             f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}",
             "The header is damaged, or the file holds no sound: fetch it again.",
         )
     if sound.channels > MAX_CHANNELS:
-        raise CorruptAudioError(
+        raise errors.CorruptAudioError(
             name,
             f"its header gives {sound.channels} channels, expected 1 to {MAX_CHANNELS}",
             "The header is damaged, or the channels are separate recordings: fetch it "
             "again or split it.",
         )
     if n_samples == 0:
-        raise EmptyAudioError(
+        raise errors.EmptyAudioError(
             name, "the file has 0 samples", "Record or fetch it again, or drop it."
         )
     if n_samples > _UNKNOWN_SAMPLES:
-        raise CorruptAudioError(
+        raise errors.CorruptAudioError(
             name,
             "its header does not give its length, like that of a stream that was piped",
-            "Write it again: " + ffmpeg_command(name, "flac"),
+            "Write it again: " + errors.ffmpeg_command(name, "flac"),
         )
     _check_promise(name, sound.extra_info)
 
@@ -387,8 +364,8 @@ def _check_promise(name, log):
         return
     promised, held = map(int, found.groups())
     known = not any(low <= promised < high for low, high in _UNKNOWN_BYTES)
-    if known and held < (1 - TOLERATED_SHARE) * promised:
-        raise damaged(
+    if known and held < (1 - errors.TOLERATED_SHARE) * promised:
+        raise errors.damaged(
             name, f"its header promises {promised} bytes of audio, but it holds {held}"
         )
 

@@ -23,13 +23,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from userlogfeat.audio.errors import (
-    TOLERATED_SECONDS,
-    TOLERATED_SHARE,
-    check_promise,
-    damaged,
-    unsupported,
-)
+from userlogfeat.audio import errors
 from userlogfeat.audio.source import Layout, Source
 
 _RUN = 4  # consecutive frames that make bytes an mp3
@@ -146,7 +140,7 @@ def _count(source, run, ends, budget):
             return _Counted(pieces, n_frames, holes)
         if found != kind:
             change = f"{kind} go over to {found} at {seconds:.2f} s, byte {position}"
-            raise unsupported(source.name, f"it changes on the way: {change}")
+            raise errors.unsupported(source.name, f"it changes on the way: {change}")
         budget -= max(0, n_searched - (after - stop))
 
 
@@ -181,17 +175,19 @@ def _check_all_there(name, counted, kind, n_frames, promised):
     """Raise where promised frames are missing, or sound between those there."""
     a_frame = kind.n_samples / kind.sample_rate  # seconds
     if promised:
-        check_promise(
+        errors.check_promise(
             name, promised * kind.n_samples, n_frames * kind.n_samples, kind.sample_rate
         )
         if 0 <= promised - n_frames < 2:  # all are there, whatever is between them
             return
     n_bytes = sum(stop - start for start, stop in counted.pieces)
-    tolerated = TOLERATED_SECONDS * n_bytes / (max(1, counted.n_frames) * a_frame)
+    tolerated = (
+        errors.TOLERATED_SECONDS * n_bytes / (max(1, counted.n_frames) * a_frame)
+    )
     in_all = sum(length for _, _, length in counted.holes)
     seconds, first, length = max(counted.holes, key=lambda hole: hole[2])
-    if length > tolerated or in_all > tolerated + TOLERATED_SHARE * n_bytes:
-        raise damaged(
+    if length > tolerated or in_all > tolerated + errors.TOLERATED_SHARE * n_bytes:
+        raise errors.damaged(
             name,
             f"at {seconds:.2f} s, {length} bytes from byte {first} on are neither "
             "sound nor a tag, so sound is missing there",
@@ -204,7 +200,7 @@ def _check_last_frame(source, stop, kind):
     length = _lengths(kind).get(header[:3])
     is_frame = length is not None and len(header) == 4 and _is_mono(header) == kind.mono
     if is_frame and stop + length > source.size:
-        raise damaged(
+        raise errors.damaged(
             source.name,
             f"it ends within a frame, which begins at byte {stop}, and does not say "
             "how much sound should follow",

@@ -69,16 +69,9 @@ def fit_users(
       userlogfeat fit-metric tracks.csv plays.csv -o metric --users users
       UserEmbedding.load("users")                           in Python
     """
+    from userlogfeat import factor_files
     from userlogfeat._files import fill_folder
     from userlogfeat.estimators.user_tower import UserEmbedding
-    from userlogfeat.factor_files import (
-        DIGEST,
-        Factors,
-        digest_users,
-        item_popularity,
-        write_factors,
-        write_plays,
-    )
     from userlogfeat.id_tables import read_id_table, rows_for
 
     if text and demographics is None:
@@ -106,20 +99,20 @@ def fit_users(
         **known,
     )
     embedded = tower.transform(plays.user_items, **known)
-    digest = digest_users(plays.user_ids, embedded)
+    digest = factor_files.digest_users(plays.user_ids, embedded)
     made_by = {"class": "UserEmbedding", "logs": logs.name}
-    made_by |= {"seed": fit.random_state, DIGEST: digest}
-    factors = Factors(
+    made_by |= {"seed": fit.random_state, factor_files.DIGEST: digest}
+    factors = factor_files.Factors(
         *(plays.user_ids, embedded),
         *(plays.item_ids, tower.item_embeddings_),
         made_by=made_by,
-        popularity=item_popularity(plays.user_items),
+        popularity=factor_files.item_popularity(plays.user_items),
     )
     with fill_folder(fit.output) as folder:
         notes = fit.training_data(f"{plays} of {logs.name}")
         tower.save(folder, training_data=notes)
-        write_factors(folder, factors)
-        write_plays(folder, plays.user_items, digest)
+        factor_files.write_factors(folder, factors)
+        factor_files.write_plays(folder, plays.user_items, digest)
     epochs, shown = best_epoch(tower.history_)
     values = {"output": fit.output, "size": embedded.shape[1], **sizes_of(plays)}
     text = f"{plays} -> {embedded.shape[1]} numbers each, in {fit.output} ({shown})"

@@ -11,15 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from userlogfeat._typing import PathLike
-from userlogfeat.logs.formats import (
-    LASTFM_360K,
-    TAB_SEPARATED,
-    YAMBDA,
-    YAMBDA_FILES,
-    YAMBDA_LISTENED,
-    YAMBDA_PLAYED,
-    YAMBDA_VERDICTS,
-)
+from userlogfeat.logs import formats as local
 from userlogfeat.logs.on_spark.sources import (
     Source,
     by_role,
@@ -47,7 +39,7 @@ def read_format(
     source: PathLike,
     format: str,
     *,
-    listened_above: float = YAMBDA_LISTENED,
+    listened_above: float = local.YAMBDA_LISTENED,
 ) -> Source:
     """Read the named data set as a `Source`.
 
@@ -68,9 +60,9 @@ def read_format(
     path = os.fspath(source)
     if format == "yambda":
         return _yambda(session, path, listened_above)
-    if format not in TAB_SEPARATED:
+    if format not in local.TAB_SEPARATED:
         return _READERS[format](session, path)
-    name, roles, columns = TAB_SEPARATED[format]
+    name, roles, columns = local.TAB_SEPARATED[format]
     path = _inside(path, name)
     return read_source(session, path, roles, separator="\t", columns=columns)
 
@@ -79,7 +71,7 @@ def _lastfm_360k(session, path):
     from pyspark.sql import functions as F
 
     path = _inside(path, "usersha1-artmbid-artname-plays.tsv")
-    frame = read_text(session, path, "\t", LASTFM_360K)
+    frame = read_text(session, path, "\t", local.LASTFM_360K)
     named = [F.nullif(F.col(name), F.lit("")) for name in ("mbid", "name")]
     frame = frame.withColumn("item", F.coalesce(*named))
     n_nameless = frame.filter(F.col("item").isNull()).count()
@@ -119,28 +111,28 @@ def _mpd(session, path):
 def _yambda(session, path, above):
     from pyspark.sql import functions as F
 
-    roles = YAMBDA | ({"played": YAMBDA_PLAYED} if above > 0 else {})
+    roles = local.YAMBDA | ({"played": local.YAMBDA_PLAYED} if above > 0 else {})
     if path.endswith(".parquet"):
         frame = read_binary(session, path, "parquet", roles)
         several = name_of(path).startswith("multi_event")
         read = _yambda_events if several else _listens
         return read(frame, name_of(path), roles, above)
 
-    def load(path, roles=YAMBDA):
+    def load(path, roles=local.YAMBDA):
         return read_binary(session, path, "parquet", roles)
 
-    events, listens = (_inside(path, name) for name in YAMBDA_FILES)
+    events, listens = (_inside(path, name) for name in local.YAMBDA_FILES)
     found = _first_found([events, listens], lambda path: load(path, roles))
     if "event_type" in found.columns:
         return _yambda_events(found, name_of(events), roles, above)
     source = _listens(found, name_of(listens), roles, above)
     frame = source.frame.withColumn("verdict", F.lit(None))
-    for event, verdict in YAMBDA_VERDICTS.items():
+    for event, verdict in local.YAMBDA_VERDICTS.items():
         try:
             verdicts = load(_inside(path, f"{event}s.parquet"))
         except FileNotFoundError:
             continue
-        verdicts = by_role(verdicts, YAMBDA, of_files=True)
+        verdicts = by_role(verdicts, local.YAMBDA, of_files=True)
         given = {"count": F.lit(0.0), "verdict": F.lit(verdict)}
         given |= {"played": F.lit(0.0)} if above > 0 else {}
         frame = frame.unionByName(verdicts.withColumns(given))
@@ -161,7 +153,7 @@ def _counted(frame, origin, listened, above, checks=()):
     count = F.when(listened, 1.0).otherwise(0.0)
     if above > 0:
         played = F.col("played").cast("double")
-        what = (f"a listen without {YAMBDA_PLAYED}", "Or pass listened_above=0.")
+        what = (f"a listen without {local.YAMBDA_PLAYED}", "Or pass listened_above=0.")
         checks = (*checks, (listened & played.isNull(), *what))
         is_long = F.coalesce(played > 100 * above, F.lit(False))
         count = F.when(listened & is_long, 1.0).otherwise(0.0)
@@ -173,10 +165,10 @@ def _yambda_events(frame, origin, roles, above):
 
     frame = by_role(frame, {**roles, "event": "event_type"}, of_files=True)
     verdict = F.lit(None).cast("int")
-    for event, value in YAMBDA_VERDICTS.items():
+    for event, value in local.YAMBDA_VERDICTS.items():
         verdict = F.when(F.col("event") == event, value).otherwise(verdict)
     listened = F.col("event") == "listen"
-    kinds = ["listen", *YAMBDA_VERDICTS]
+    kinds = ["listen", *local.YAMBDA_VERDICTS]
     known = F.coalesce(F.col("event").isin(kinds), F.lit(False))
     what = f"an event that is none of {', '.join(kinds)}"
     checks = ((~known, what, "Is it the flat layout of Yambda?"),)
