@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,7 +52,7 @@ def print_result(
     rows = [result.values] if single else result.values
     if as_json:
         for row in rows:
-            print_line(json.dumps({name: _plain(value) for name, value in row.items()}))
+            print_line(_as_json(row))
     elif callable(result.text):
         for row in rows:
             print_line(result.text(row))
@@ -67,19 +66,17 @@ def print_result(
     return result.code
 
 
-def _plain(value):
-    """The value as JSON knows it: no NaN, no path, no number of numpy."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(part) for part in value]
-    if isinstance(value, str | int | float | None):
-        return value
-    return os.fspath(value) if hasattr(value, "__fspath__") else str(value)
+def _as_json(row):
+    """The row as a line of JSON: no NaN, no path, no number of numpy."""
+    from pydantic_core import to_jsonable_python
+
+    return json.dumps(
+        to_jsonable_python(
+            row,
+            inf_nan_mode="null",
+            fallback=lambda x: x.tolist() if hasattr(x, "tolist") else str(x),
+        )
+    )
 
 
 def _table(rows, header):
