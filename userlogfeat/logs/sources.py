@@ -115,14 +115,14 @@ def iter_chunks(
         return _unchanged(path, _text_chunks(path, roles, separator, columns, name))
 
     chunks = _each_once(files, read)
-    for chunk in gathered(chunks) if len(files) > 1 else chunks:
+    for chunk in gathered(chunks):
         with _reading(files.get(chunk.origin, chunk.origin)):
             table = decode_text(chunk.table, _MAX_TEXT)
         yield chunk._replace(table=table)
 
 
 def gathered(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """Join small chunks of many files: each takes time, however few its rows are."""
+    """Join small chunks, also of many files: each takes time, however few its rows."""
     pending, n_rows = [], 0
     for chunk in chain(chunks, [None]):
         fits = chunk is not None and n_rows + chunk.table.num_rows <= CHUNK_ROWS
@@ -140,19 +140,19 @@ def _are_alike(one, other):
 
 
 def _joined(chunks):
-    if len(chunks) == 1:
-        return chunks[0]
+    table = pa.concat_tables([chunk.table for chunk in chunks])
+    files = tuple(dict.fromkeys(chunk.origin for chunk in chunks))
+    if len(files) == 1:
+        return chunks[0]._replace(table=table)
     sizes = [chunk.table.num_rows for chunk in chunks]
     numbers = [chunk.first_row + np.arange(chunk.table.num_rows) for chunk in chunks]
-    files = tuple(chunk.origin for chunk in chunks)
-    return Chunk(
-        pa.concat_tables([chunk.table for chunk in chunks]),
-        f"{files[0]} to {files[-1]}",
-        chunks[0].first_row,
-        chunks[0].is_text,
-        np.concatenate(numbers),
-        files,
-        np.repeat(np.arange(len(files), dtype=np.int32), sizes),
+    places = np.array([files.index(chunk.origin) for chunk in chunks], np.int32)
+    return chunks[0]._replace(
+        table=table,
+        origin=f"{files[0]} to {files[-1]}",
+        rows=np.concatenate(numbers),
+        files=files,
+        file_of=np.repeat(places, sizes),
     )
 
 
@@ -211,7 +211,7 @@ def _text_chunks(path, roles, separator, columns, name):
     hint = f".{hint} Or pass separator=..." if hint else "."
     require_columns(roles, table.names, name, hint=hint)
     blocks = table.read(list(dict.fromkeys(roles.values())))
-    yield from _grouped(blocks, roles, name, is_text=True)
+    yield from _numbered(blocks, roles, name, is_text=True)
 
 
 def _files_of(source):
@@ -330,7 +330,7 @@ def _parquet_chunks(path, roles, name):
         settings = {"batch_size": CHUNK_ROWS, "use_threads": threads}
         batches = file.iter_batches(columns=used, **settings)
         n_rows = 0
-        for chunk in _grouped(_as_tables(batches, path), roles, name):
+        for chunk in _numbered(_as_tables(batches, path), roles, name):
             n_rows += chunk.table.num_rows
             yield chunk
         if n_rows != file.metadata.num_rows:
@@ -359,10 +359,7 @@ def _frame_chunks(frame, roles):
             f"Got logs of type {type(frame).__name__}, expected the path of a csv, tsv "
             "or parquet file, or a polars, pandas or pyarrow frame."
         )
-    first_row = 0
-    for table in tables:
-        yield Chunk(_by_role(table, roles), "the frame", first_row)
-        first_row += table.num_rows
+    yield from _numbered(tables, roles, "the frame")
 
 
 def arrow_table(frame: Frame, used: Iterable[str]) -> pa.Table:
@@ -409,17 +406,12 @@ def _as_tables(batches, path):
         yield pa.Table.from_batches([batch])
 
 
-def _grouped(tables, roles, name, *, is_text=False):
-    """Gather a reader's small tables into chunks of about `CHUNK_ROWS` rows."""
-    first_row, n_rows, pending = 0, 0, []
-    for table in chain(tables, [None]):
-        if table is not None:
-            pending.append(table)
-            n_rows += table.num_rows
-        if pending and (table is None or n_rows >= CHUNK_ROWS):
-            rows = _by_role(pa.concat_tables(pending), roles)
-            yield Chunk(rows, name, first_row, is_text)
-            first_row, n_rows, pending = first_row + n_rows, 0, []
+def _numbered(tables, roles, name, *, is_text=False):
+    """Turn the tables of one source into chunks that know their first row."""
+    first_row = 0
+    for table in tables:
+        yield Chunk(_by_role(table, roles), name, first_row, is_text)
+        first_row += table.num_rows
 
 
 def _by_role(table, roles):
