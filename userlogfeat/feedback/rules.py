@@ -370,12 +370,10 @@ def _add_up(chunks, rule):
         values.append(read[rule](chunk))
     if not sum(map(len, values)):
         raise ValueError("The logs hold no rows: there is nothing to learn from.")
-    users, items = user_codes.take_codes(), item_codes.take_codes()
     values = np.concatenate(values)
-    user_ids, user_ranks = user_codes.in_order()
-    item_ids, item_ranks = item_codes.in_order()
-    where = (user_ranks[users], item_ranks[items])
-    shape = (len(user_ids), len(item_ids))
+    user_ids, users = user_codes.all_rows()
+    item_ids, items = item_codes.all_rows()
+    where, shape = (users, items), (len(user_ids), len(item_ids))
     # Built alike, so that equal places of `data` are the same pair.
     sums, plays = (
         sparse.coo_matrix((data, where), shape=shape).tocsr()

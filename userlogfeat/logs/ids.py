@@ -88,6 +88,14 @@ class IdCodes:
         ranks[order] = np.arange(len(order), dtype=np.int32)
         return ids.take(pa.array(order)).to_numpy(zero_copy_only=False), ranks
 
+    def all_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the identifiers, sorted, and the place of each row's among them."""
+        codes = self.take_codes()
+        if self.ids is None:
+            return codes, codes
+        ids, ranks = self.in_order()
+        return ids, ranks[codes]
+
     def _check(self, column, chunk):
         if pa.types.is_nested(column.type):
             raise ValueError(

@@ -26,6 +26,11 @@ from userlogfeat.logs.sources import iter_chunks
 Moment = int | float | str | datetime.date | np.datetime64
 Span = int | float | datetime.timedelta
 Aliases = Mapping[Any, Any] | PathLike | Frame
+NOT_ON_SPARK = (
+    "since=, until=, half_life=, played=, user_ids=, item_ids=, aliases= and "
+    "without_users= work on this machine only. On Spark filter and join the frame "
+    "first, and pass it then; a few new weeks are read here fast enough."
+)
 
 
 class _Options(TypedDict, total=False):
@@ -249,10 +254,10 @@ def read_logs(
     period = Period(since, until, half_life, above)
     _check_period(period, format, roles, weights)
     if _on_spark(backend, source):
-        if rules.user_ids is not None or period.needs_time or played is not None:
-            raise _not_on_spark()
-        if any(v is not None for v in (item_ids, aliases, without_users)):
-            raise _not_on_spark()
+        ours = (since, until, half_life, played)
+        ours += (user_ids, item_ids, aliases, without_users)
+        if any(value is not None for value in ours):
+            raise ValueError(NOT_ON_SPARK)
         minimums = {"item": min_users_per_item, "user": min_items_per_user}
         layout = {"separator": separator, "columns": columns}
         if format == "yambda":
@@ -319,18 +324,11 @@ def read_aliases(aliases: Aliases | None) -> dict[Any, Any] | None:
     """
     if aliases is None or isinstance(aliases, Mapping):
         return aliases if aliases is None else dict(aliases)
-    pairs, codes = [], {name: IdCodes(name) for name in ("old", "new")}
+    sides = IdCodes("old"), IdCodes("new")
     for chunk in iter_chunks(aliases, {"old": "old", "new": "new"}):
-        for role in codes:
-            codes[role].add(chunk)
-        pairs.append([codes[role].take_codes() for role in codes])
-    if not pairs:
-        return {}
-    ids = {role: codes[role].in_order() for role in codes}
-    old, new = (
-        ids[role][0][ids[role][1][np.concatenate(column)]].tolist()
-        for role, column in zip(codes, zip(*pairs, strict=True), strict=True)
-    )
+        for side in sides:
+            side.add(chunk)
+    old, new = (ids[places].tolist() for ids, places in map(IdCodes.all_rows, sides))
     found = dict(zip(old, new, strict=True))
     for before, after in zip(old, new, strict=True):
         if found[before] != after:
@@ -387,14 +385,6 @@ def _check_period(period, format, roles, weights):
     is_span = isinstance(length, datetime.timedelta)
     if not length > (datetime.timedelta(0) if is_span else 0):
         raise ValueError(f"Got half_life={length}, expected more than 0.")
-
-
-def _not_on_spark():
-    return ValueError(
-        "since=, until=, half_life=, played=, user_ids=, item_ids=, aliases= and "
-        "without_users= work on this machine only. On Spark filter and join the frame "
-        "first, and pass it then; a few new weeks are read here fast enough."
-    )
 
 
 def _on_spark(backend, source):
