@@ -120,7 +120,7 @@ def test_sdist_has_all_tests_and_the_wheel_none(tmp_path):
     weights = "userlogfeat/pretrained/lastfm-mpd-musicnn"
     assert f"{weights}/model.safetensors" in inside
     assert f"{weights}/items/item_factors.parquet" in inside
-    assert "userlogfeat/py.typed" in inside
+    assert {"userlogfeat/py.typed", "userlogfeat/__init__.pyi"} <= {*inside}
     assert any(
         name.endswith("licenses/userlogfeat/pretrained/LICENSE.txt") for name in inside
     )
