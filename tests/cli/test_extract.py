@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from userlogfeat import FeatureTable, cli
+from userlogfeat.estimators import user_log
 from userlogfeat.weights import NonCommercialWarning
 
 
@@ -132,6 +133,17 @@ def test_licence_is_a_line_where_the_work_went_well(run, fake, clips, monkeypatc
     assert run("extract", "clips", "-o", "t", "--quiet").output == ""
     result = run("extract", "clips", "-o", "clips", code=cli.USAGE)
     assert "love" not in result.stderr
+
+
+def test_duration_reaches_the_embedder(run, fake, clips, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        user_log,
+        "UserLogEmbedder",
+        lambda *_, **settings: given.append(settings) or fake.FakeEmbedder(),
+    )
+    run("extract", *clips, "-o", "t", "--duration", 3)
+    assert [settings["duration"] for settings in given] == [3.0]
 
 
 @pytest.mark.long

@@ -55,7 +55,7 @@ def world(tmp_path_factory):
         for item in rng.choice(12, 4, replace=False).tolist()
     ]
     names = ["user", "item", "share", "skip"]
-    plays = pl.DataFrame(rows, names, orient="row")
+    plays = pl.DataFrame(rows, names, orient="row").with_columns(whole=1)
     plays.write_csv(folder / "plays.csv")
     plays.filter(pl.col("skip") == 0).write_csv(folder / "liked.csv")
     feedback = plays.with_columns(up=1 - pl.col("skip"), down=pl.col("skip"))
@@ -92,14 +92,15 @@ def test_the_whole_way(run, work):
         "-q",
     )
     command = ("fit-metric", "tracks.csv", "plays.csv", "--catalogue-item", "track")
-    rule = ("--feedback", "played_ratio", "--played", "share")
+    rule = ("--feedback", "played_ratio", "--played", "share", "--length", "whole")
+    rule += ("--liked-from", 0.75, "--disliked-to", 0.25)
     command += ("--users", "users", *SMALL, *FEW, *rule)
     result = run(*command, "-o", "m")
     assert "240 liked, 160 disliked; played_ratio" in result.stdout
     assert "24 of 24 clips trained the model in m (best of 3 epochs: " in result.stdout
     text = run("info", "m").stdout
     assert "MetricEmbedder" in text
-    assert "160 disliked; played_ratio: liked from 0.8, disliked up to 0.2>" in text
+    assert "160 disliked; played_ratio: liked from 0.75, disliked up to 0.25>" in text
     known = MetricEmbedder.load("m").users_
     np.testing.assert_array_equal(read_users("m")[1], known)
     assert config()["training_data"]["users_digest"] == read_digest("users")

@@ -194,8 +194,8 @@ def test_a_served_page_is_no_object(printed, run, monkeypatch):
     monkeypatch.chdir(printed.folder)
     monkeypatch.setattr(
         "userlogfeat.exploration.page.serve_explorer",
-        lambda page, *, port, ready: ready("http://127.0.0.1:8000"),
+        lambda page, *, port, ready: ready(f"http://127.0.0.1:{port}"),
     )
-    done = run("explore", "table", "--serve", "--json")
+    done = run("explore", "table", "--serve", "--port", 8000, "--json")
     assert done.stdout == ""
     assert "http://127.0.0.1:8000 " in done.stderr

@@ -32,6 +32,7 @@ def hub(tmp_path, monkeypatch):
     class Api:
         def create_repo(self, repo_id, *, private, exist_ok):
             (root / repo_id / "main").mkdir(parents=True, exist_ok=exist_ok)
+            (root / repo_id / "private").write_text(str(private))
 
         def create_branch(self, repo_id, *, branch, exist_ok):
             (root / repo_id / branch).mkdir(exist_ok=exist_ok)
@@ -120,6 +121,10 @@ def test_the_command(hub, model, tmp_path, capsys):
     assert not end.value.code
     assert capsys.readouterr().out == "hub/me/taste/commit/1\n"
     assert "kd beats" in (hub / "me/taste/main/README.md").read_text()
+    with pytest.raises(SystemExit):
+        app(["push", str(model[0]), "me/other", "--private", "--revision", "v1"])
+    assert (hub / "me/other/v1/README.md").is_file()
+    assert (hub / "me/other/private").read_text() == "True"
 
 
 def test_a_hub_that_does_not_answer(model, monkeypatch):

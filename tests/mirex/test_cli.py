@@ -124,7 +124,8 @@ def test_evaluate(tmp_path, monkeypatch):
         script = Path(name, "TrainAndClassify.sh")
         script.write_text(f'#!/bin/sh\nsed \'s/$/\\t{label}/\' "$3" > "$4"\n')
         script.chmod(0o755)
-    said = run("evaluate", "folds", "good", "bad", "-o", "out").stdout
+    folder = ("folds", "--audio-root", tmp_path)
+    said = run("evaluate", *folder, "good", "bad", "-o", "out").stdout
     assert "good        1.000" in said
     assert "bad         0.000" in said
     assert "A page of this is in out/report.html" in said

@@ -348,18 +348,32 @@ def _frame_chunks(frame, roles):
         used = list(dict.fromkeys(roles.values()))
         batches = frame.select(used).collect_batches(chunk_size=CHUNK_ROWS)
         tables = (arrow_table(batch, used) for batch in batches)
-    elif library in ("polars", "pandas", "pyarrow") and hasattr(frame, "columns"):
-        names = frame.column_names if library == "pyarrow" else frame.columns
-        require_columns(roles, names, "the frame", hint=".")
-        whole = arrow_table(frame, list(dict.fromkeys(roles.values())))
+    else:
+        whole = frame_table(frame, roles, "the path of a csv, tsv or parquet file")
         starts = range(0, whole.num_rows, CHUNK_ROWS)
         tables = (whole.slice(start, CHUNK_ROWS) for start in starts)
-    else:
-        raise TypeError(
-            f"Got logs of type {type(frame).__name__}, expected the path of a csv, tsv "
-            "or parquet file, or a polars, pandas or pyarrow frame."
-        )
     yield from _numbered(tables, roles, "the frame")
+
+
+def frame_table(frame: Frame, roles: Mapping[str, str], others: str) -> pa.Table:
+    """Convert the columns of a frame that play a role to an Arrow table.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame, pandas.DataFrame or pyarrow.Table
+    roles : dict of str
+    others : str
+        What the caller takes beside frames, for the message about anything else.
+    """
+    library = type(frame).__module__.partition(".")[0]
+    if library not in ("polars", "pandas", "pyarrow") or not hasattr(frame, "columns"):
+        raise TypeError(
+            f"Got logs of type {type(frame).__name__}, expected {others}, or a polars, "
+            "pandas or pyarrow frame."
+        )
+    names = frame.column_names if library == "pyarrow" else frame.columns
+    require_columns(roles, names, "the frame", hint=".")
+    return arrow_table(frame, list(dict.fromkeys(roles.values())))
 
 
 def arrow_table(frame: Frame, used: Iterable[str]) -> pa.Table:

@@ -20,7 +20,7 @@ from userlogfeat._typing import Frame, PathLike
 from userlogfeat.logs.columns import to_array
 from userlogfeat.logs.sources import (
     PARQUET,
-    arrow_table,
+    frame_table,
     refuse_layout,
     require_columns,
 )
@@ -279,17 +279,9 @@ def column(name: str) -> Column:
 
 def _sent_to(session, frame, roles):
     """Send a local frame to the cluster."""
-    library = type(frame).__module__.partition(".")[0]
-    if library not in ("polars", "pandas", "pyarrow") or not hasattr(frame, "columns"):
-        raise TypeError(
-            f"Got logs of type {type(frame).__name__}, expected a Spark frame, a path "
-            "that Spark reads, or a polars, pandas or pyarrow frame."
-        )
     if type(frame).__name__ == "LazyFrame":
         frame = frame.collect()
-    names = frame.column_names if library == "pyarrow" else frame.columns
-    require_columns(roles, names, "the frame", hint=".")
-    table = arrow_table(frame, list(dict.fromkeys(roles.values())))
+    table = frame_table(frame, roles, "a Spark frame, a path that Spark reads")
     for index, name in enumerate(table.column_names):
         table = table.set_column(index, name, _signed(to_array(table[name])))
     return frame_of(session, table)
