@@ -363,7 +363,7 @@ def frame_table(frame: Frame, roles: Mapping[str, str], others: str) -> pa.Table
     frame : polars.DataFrame, pandas.DataFrame or pyarrow.Table
     roles : dict of str
     others : str
-        What the caller takes beside frames, for the message about anything else.
+        Other sources of the caller, for the message about anything else.
     """
     library = type(frame).__module__.partition(".")[0]
     if library not in ("polars", "pandas", "pyarrow") or not hasattr(frame, "columns"):
