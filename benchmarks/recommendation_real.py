@@ -22,6 +22,7 @@ from sklearn.linear_model import RidgeCV
 from transfer_tasks import MIN_LISTENERS
 
 from userlogfeat import CFRegressor, MetricEmbedder
+from userlogfeat.comparison.teachers import choices_of
 from userlogfeat.estimators.metric import TABLE_1
 from userlogfeat.evaluation.recommendation import evaluate_ranking
 
@@ -89,24 +90,31 @@ def estimate(head, norm="unit", permuted=False):
     """Scalar products of ALS users and of factors estimated from the features."""
 
     def score(world):
-        dealt = _deal(world, permuted)
-        factors = world.cf.item_factors_[dealt]
-        settings = {"head": "mlp", "hidden": (256,)} if head == "mlp" else {}
+        settings = {"hidden": (256,)} if head == "mlp" else {}
         regressor = CFRegressor(
-            network="mlp", factor_norm=norm, random_state=world.seed, **settings
+            network="mlp",
+            head=head,
+            factor_norm=norm,
+            random_state=world.seed,
+            **settings,
         )
-        regressor.fit(world.X[world.train], factors, groups=dealt)
+        X, factors = world.X[world.train], world.cf.item_factors_
+        own = world.artist[world.train]
+        regressor.fit(X, factors[own], groups=own)
+        if permuted:
+            # With the strength of regularisation that the teacher chose.
+            dealt = _deal(world)
+            regressor.set_params(**choices_of(regressor))
+            regressor.fit(X, factors[dealt], groups=dealt)
         estimated = world.of_artists(regressor.predict(world.X))
         return world.cf.user_factors_ @ estimated.T
 
     return score
 
 
-def _deal(world, permuted):
-    """Return the artist whose listeners each training track is trained with."""
+def _deal(world):
+    """Return the other artist whose listeners each training track gets."""
     own = world.artist[world.train]
-    if not permuted:
-        return own
     others = np.random.default_rng(world.seed).permutation(world.known)
     return others[np.searchsorted(world.known, own)]
 
@@ -138,7 +146,7 @@ def _rows_of(world):
     """Return for each training track a row of the artist that it gets when permuted."""
     own = world.artist[world.train]
     first = {artist: row for row, artist in reversed(list(enumerate(own.tolist())))}
-    return [first[artist] for artist in _deal(world, True).tolist()]
+    return [first[artist] for artist in _deal(world).tolist()]
 
 
 BEST = "Metric-1vs4"
