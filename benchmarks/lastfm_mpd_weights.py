@@ -220,6 +220,12 @@ def estimate_held_out(features, factors, artists, n_folds=6):
     return estimates
 
 
+def is_sealed(clips, rng):
+    """Whether a clip's artist is of the third that is looked at once."""
+    artists = rng.permutation(np.unique(clips.artists))
+    return np.isin(clips.artists, artists[: len(artists) // 3])
+
+
 def choose(logs, clips):
     """Choose ALS settings and layers by held-out artists; also the table's rows."""
     rows, best = [], (-1.0,)
@@ -237,23 +243,33 @@ def choose(logs, clips):
 def share_auc(logs, embeddings, names):
     """AUC of the cosine of two artists as a sign that they share a listener.
 
-    An artist's embedding is the mean of the unit embeddings of its clips. Mean over
-    artists, each a query against all others.
+    Mean over artists, each a query against all others.
     """
-    artists = np.unique(names)
+    means = artist_means(embeddings, names)
+    cosines, shared = means @ means.T, logs.shared(np.unique(names)) > 0
+    return cosine_aucs(cosines, shared).mean()
+
+
+def artist_means(embeddings, names):
+    """Unit mean of the unit embeddings of each artist's clips, by sorted name."""
     unit = unit_rows(embeddings)
-    means = unit_rows(np.stack([unit[names == a].mean(axis=0) for a in artists]))
-    cosines, shared = means @ means.T, logs.shared(artists) > 0
+    return unit_rows(
+        np.stack([unit[names == a].mean(axis=0) for a in np.unique(names)])
+    )
+
+
+def cosine_aucs(cosines, shared):
+    """AUC of each artist, of those who share listeners with some, not all others."""
     aucs = []
-    for query in range(len(artists)):
-        others = np.arange(len(artists)) != query
+    for query in range(len(shared)):
+        others = np.arange(len(shared)) != query
         relevant = shared[query][others]
         n, n_relevant = len(relevant), relevant.sum()
         if 0 < n_relevant < n:
             ranks = cosines[query][others].argsort().argsort() + 1
             wins = ranks[relevant].sum() - n_relevant * (n_relevant + 1) / 2
             aucs.append(wins / (n_relevant * (n - n_relevant)))
-    return np.mean(aucs)
+    return np.array(aucs)
 
 
 def unit_rows(matrix):
@@ -612,8 +628,7 @@ def main():
     if arguments.twins:
         record_twins(data, logs, clips, labels, music)
         return
-    artists = rng.permutation(np.unique(music.artists))
-    sealed = np.isin(music.artists, artists[: len(artists) // 3])
+    sealed = is_sealed(music, rng)
     (settings, layers), rows = choose(logs, music[~sealed])
     print("chosen:", settings, layers, flush=True)
     if arguments.save or arguments.only_save:

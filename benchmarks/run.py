@@ -36,6 +36,7 @@ SCRIPTS = (
     "year_of_a_service",
     "lastfm2k_weights",
     "lastfm_mpd_weights",
+    "shared_listeners",
     "user_scores",
     "semi_cold_start",
     "search_speed",
