@@ -110,7 +110,6 @@ def main():
         control = unit_mean_square(head(layers["head_input"]))
         arms.setdefault(f"{name} (40)", []).append(control)
         arms.setdefault(f"both, {name}", []).append(np.hstack([musicnn, control]))
-    rng = np.random.default_rng(SEED)
     for stem, title, rows in (
         ("esc10", "the 400 clips of ESC-10", slice(n_esc)),
         ("together", "ESC-10 and 66 GTZAN clips together, 20 classes", slice(None)),
@@ -119,7 +118,7 @@ def main():
         for name, runs in arms.items():
             right = [correct(X[rows], labels[rows], folds[rows]) for X in runs]
             mean = np.mean(right, axis=0)
-            cells = [name, len(runs), f"{mean.mean():.3f}", interval(mean, rng)]
+            cells = [name, len(runs), f"{mean.mean():.3f}", interval(mean)]
             if stem == "together":
                 cells.append(f"{mean[n_esc:].mean():.3f}")
             table.append(cells)

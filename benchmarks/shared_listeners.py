@@ -6,7 +6,7 @@ recommendation and similarity need, and audio alone may know it as well.
 
 musicnn: the recipe of the bundled weights (`lastfm_mpd_weights.py`) with its sealed
 artists, beside the layers it reads. VGGish and Whisper: the features of HetRec's
-artists, with ``CFEmbedding()`` and ``CFRegressor()`` as they come, taught by one half
+artists, with ``CFEmbedding()`` and ``CFRegressor()`` as they come, trained on one half
 of the artists and asked about the other. Controls have the teacher's head and strength.
 
     python benchmarks/shared_listeners.py [--cache FOLDER]
@@ -178,9 +178,9 @@ def main():
             "neighbour with one listener or more in common (a user of HetRec; for "
             "musicnn, a playlist as well). Cosine of artists' means of clips. 95% "
             f"intervals over artists, and over {N_TEACHERS} teachers of each control.",
-            f"musicnn: the estimate is of the recipe of {NAME}, taught by the "
+            f"musicnn: the estimate is of the recipe of {NAME}, trained on the "
             "development artists; a second look at its sealed artists, of whom the "
-            "share AUC was known. VGGish, Whisper: defaults, taught by the other half "
+            "share AUC was known. VGGish, Whisper: defaults, trained on the other half "
             "of the artists. Nothing was chosen on these tables.",
             "Those of most listeners are nearly the same ten for everybody: they share "
             "listeners with many, and are no neighbours. lastfm2k-musicnn was trained "
