@@ -78,7 +78,7 @@ def test_overloads_have_all_parameters():
         (shared,) = get_args(eval(options.annotation, vars(reading)))
         names = [parameter.name for parameter in before]
         assert [*names, *shared.__annotations__, backend.name] == expected
-        known = get_type_hints(read_logs)
+        known = get_type_hints(read_logs, localns={"SparkInteractions": object})
         assert get_type_hints(shared).items() <= known.items()
 
 

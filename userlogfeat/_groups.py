@@ -6,7 +6,7 @@ intervals over artists, searches for leaks, artist overlap, catalogues.
 
 import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -162,12 +162,18 @@ def number_keys(keys: Iterable[Any]) -> np.ndarray:
     return np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
 
 
+def as_objects(values: Sequence[Any]) -> np.ndarray:
+    """Return a 1-D array of any values, which keep their types."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
 def as_column(values: Labels, name: str) -> np.ndarray:
     """Return a 1-D array in which None, numbers and text keep their types."""
     column = values
     if not hasattr(values, "__array__"):  # NumPy would turn numbers beside None to text
-        column = np.empty(len(values), dtype=object)
-        column[:] = list(values)
+        column = as_objects(list(values))
     column = np.asarray(column)
     if column.ndim != 1 or len(column) == 0:
         raise ValueError(f"Got {name} of shape {column.shape}, expected (n_clips,).")

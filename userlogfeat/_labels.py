@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from userlogfeat._groups import warn_of_odd_ids
+from userlogfeat._groups import as_objects, warn_of_odd_ids
 
 
 def as_labels(values, *, name, of, is_missing=None, advice="Leave these clips out."):
@@ -99,9 +99,7 @@ def _keep_types(values):
     listed = isinstance(values, list | tuple)
     if not listed or any(isinstance(v, list | tuple | np.ndarray) for v in values):
         return np.asarray(values)
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
+    return as_objects(values)
 
 
 def _check_kinds(values, name, of):

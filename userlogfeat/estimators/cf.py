@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from userlogfeat._check import PLAYS, check_choice, check_number, check_positive
+from userlogfeat._optional import import_optional
 from userlogfeat._spaces import in_space, space_of
 from userlogfeat._spark import is_spark_frame, partitions_for
 from userlogfeat._typing import ArrayLike, Matrix, PathLike, RandomState
@@ -535,6 +536,9 @@ class CFEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         Return the number of users.
         """
+        import_optional(
+            "pyspark", extra="spark", purpose='CFEmbedding(backend="spark")'
+        )
         from userlogfeat.estimators._spark_factors import factorised, on_cluster
         from userlogfeat.factorization.on_spark import (
             median_on_spark,

@@ -23,7 +23,10 @@ import secrets
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+from pyspark import InheritableThread, cloudpickle
+from pyspark.sql import SparkSession
 
 from userlogfeat import _spark
 from userlogfeat.extraction.chunks import Todo, write_chunks
@@ -31,10 +34,6 @@ from userlogfeat.extraction.spark_tasks import REPORT, Assignment, embed_chunks
 from userlogfeat.extraction.tally import Tally
 from userlogfeat.tables.parts import row_names
 from userlogfeat.tables.writer import TableWriter
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 
 CLIPS_PER_TASK = (16, 64)  # at least a batch; seconds of work, to hide Spark's own
 ENOUGH_TASKS = 1000  # keep many cores busy, and the wait for the last one short
@@ -119,8 +118,6 @@ class _Job:
     """The Spark job of a run, in a thread; leaving its ``with`` ends it."""
 
     def __init__(self, session, assignment, n_chunks):
-        from pyspark import InheritableThread
-
         self.context = session.sparkContext
         self.tag = f"userlogfeat-{secrets.token_hex(8)}"
         self.error = None
@@ -249,8 +246,6 @@ def explain_failure(error: Exception) -> Exception:
 
 
 def _pickle(embedder):
-    from pyspark import cloudpickle
-
     try:
         return cloudpickle.dumps(embedder)
     except Exception as error:

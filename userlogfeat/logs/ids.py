@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from userlogfeat._groups import as_objects
 from userlogfeat._ids import as_list, nothing_shared
 from userlogfeat._text_tables import whole_numbers
 from userlogfeat._typing import ArrayLike
@@ -270,10 +271,4 @@ def _joined(known, new):
 def _array(values):
     """Return an array of identifiers; of objects unless they are numbers."""
     array = np.array(values)
-    return array if len(values) and array.dtype.kind in "iufbM" else _objects(values)
-
-
-def _objects(values):
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
+    return array if len(values) and array.dtype.kind in "iufbM" else as_objects(values)

@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
 from userlogfeat._check import check_choice, check_number
 from userlogfeat._ids import positions
+from userlogfeat._optional import import_optional
 from userlogfeat._progress import progress_bar
 from userlogfeat._spark import is_spark_frame
 from userlogfeat._typing import ArrayLike, Frame, PathLike
@@ -20,8 +21,10 @@ from userlogfeat.logs.events import Events, Period, Rules
 from userlogfeat.logs.formats import READERS, YAMBDA_LISTENED
 from userlogfeat.logs.ids import IdCodes
 from userlogfeat.logs.interactions import Interactions
-from userlogfeat.logs.on_spark.interactions import SparkInteractions, read_spark_logs
 from userlogfeat.logs.sources import iter_chunks
+
+if TYPE_CHECKING:
+    from userlogfeat.logs.on_spark.interactions import SparkInteractions
 
 Moment = int | float | str | datetime.date | np.datetime64
 Span = int | float | datetime.timedelta
@@ -262,6 +265,9 @@ def read_logs(
         layout = {"separator": separator, "columns": columns}
         if format == "yambda":
             layout["listened_above"] = above
+        import_optional("pyspark", extra="spark", purpose='read_logs(backend="spark")')
+        from userlogfeat.logs.on_spark.interactions import read_spark_logs
+
         return read_spark_logs(source, format, roles, weights, minimums, **layout)
     if format == "yambda":
         chunks = READERS[format](source, listened_above=above)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from userlogfeat._groups import as_objects
 from userlogfeat._labels import as_labels, to_python
 from userlogfeat._typing import Labels
 from userlogfeat.training.label_pairs import EXPECTED, read_pairs
@@ -104,8 +105,8 @@ def read_label_sets(y: Any, n_clips: int, dataset: Labels | None = None) -> Labe
     matrix.data[:] = 1
     owners = known // len(names)
     _check_datasets(matrix, owners, datasets, clip_datasets)
-    labels = _as_objects([names[i] for i in known % len(names)])
-    of = _as_objects([datasets[i] for i in owners])
+    labels = as_objects([names[i] for i in known % len(names)])
+    of = as_objects([datasets[i] for i in owners])
     return LabelSets(matrix, labels, of, datasets, clip_datasets)
 
 
@@ -142,10 +143,3 @@ def _read_datasets(dataset, n_clips):
         )
     names, places = np.unique(dataset, return_inverse=True)
     return [to_python(name) for name in names.tolist()], places.astype(np.int64)
-
-
-def _as_objects(values):
-    """A 1-D object array of any values."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

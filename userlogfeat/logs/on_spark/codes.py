@@ -7,16 +7,12 @@ sizes come to the driver, however many identifiers there are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from userlogfeat._spark import frame_of
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
 
 # monotonically_increasing_id: the partition above these bits, the row in it below.
 _ROW_BITS = 33
@@ -49,8 +45,6 @@ def numbered(
     ValueError
         Where there are more than 2^31 - 1.
     """
-    from pyspark.sql import functions as F
-
     kept = frame.sort(name).withColumn("row", F.monotonically_increasing_id())
     kept = kept.persist()
     partition = F.shiftright("row", _ROW_BITS)

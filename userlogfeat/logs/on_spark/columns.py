@@ -7,9 +7,12 @@ numbers, so messages show some of the wrong rows instead.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from userlogfeat.logs.columns import (
     BOTH_VERDICTS,
@@ -20,13 +23,7 @@ from userlogfeat.logs.columns import (
     NO_TIME,
     NUMBER_FORMAT,
 )
-from userlogfeat.logs.on_spark.sources import reading
-
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
-
-    from userlogfeat.logs.on_spark.sources import Source
-
+from userlogfeat.logs.on_spark.sources import Source, reading
 
 _SHOWN_ROWS = 3  # in an error message
 _TRUE, _FALSE = ("true", "1"), ("false", "0")  # Spark would take "y" and "n" too
@@ -63,8 +60,6 @@ def checked_events(source: Source) -> tuple[DataFrame, int, int]:
     ValueError
         As :func:`userlogfeat.read_logs` for wrong rows.
     """
-    from pyspark.sql import functions as F
-
     frame = source.frame
     kinds = {field.name: field.dataType for field in frame.schema.fields}
     columns = {role: F.col(role) for role in ("user", "item", "place")}
@@ -105,8 +100,6 @@ def checked_events(source: Source) -> tuple[DataFrame, int, int]:
 
 def _totals(source, checks, times, strange, count):
     """Count the wrong rows, and all rows, in one pass."""
-    from pyspark.sql import functions as F
-
     totals = {f"check{i}": F.count_if(check.bad) for i, check in enumerate(checks)}
     totals |= {f"time{i}": F.count_if(time.isNull()) for i, time in enumerate(times)}
     totals |= {role: F.count_if(bad) for role, bad in strange.items()}
@@ -119,15 +112,10 @@ def _totals(source, checks, times, strange, count):
 
 def _mangled():
     """Mark text that was no UTF-8 and became U+FFFD: two ids may be one then."""
-    from pyspark.sql import functions as F
-
     return F.col("user").contains("\ufffd") | F.col("item").contains("\ufffd")
 
 
 def _identifier(role, kind, source):
-    from pyspark.sql import functions as F
-    from pyspark.sql import types as T
-
     if isinstance(kind, T.ArrayType | T.MapType | T.StructType | T.VariantType):
         raise ValueError(
             f"Column {role}= of {source.origin} holds lists or structs "
@@ -147,9 +135,6 @@ def _identifier(role, kind, source):
 
 def _count(kinds, origin):
     """Read the count as double, rounded to float32 as in the local reader."""
-    from pyspark.sql import functions as F
-    from pyspark.sql import types as T
-
     if "count" not in kinds:
         return F.lit(1.0), []
     kind, count = kinds["count"], F.col("count")
@@ -175,8 +160,6 @@ def _count(kinds, origin):
 
 def _verdict(roles, kinds, origin):
     """+1 liked, -1 disliked, null neither."""
-    from pyspark.sql import functions as F
-
     said, checks = {}, []
     for role in roles:
         said[role], found = _flag(role, kinds[role], origin)
@@ -193,9 +176,6 @@ def _verdict(roles, kinds, origin):
 
 def _flag(role, kind, origin):
     """Read a column of true and false, or 1 and 0; null is false."""
-    from pyspark.sql import functions as F
-    from pyspark.sql import types as T
-
     flag, checks = F.col(role), []
     if isinstance(kind, T.NumericType):
         known = flag.isNotNull() & ~F.isnan(flag.cast("double"))
@@ -217,9 +197,6 @@ def _flag(role, kind, origin):
 
 def _times(kind, origin):
     """Return the ways to read the time, and the check for missing ones."""
-    from pyspark.sql import functions as F
-    from pyspark.sql import types as T
-
     time = F.col("time")
     missing, ways = time.isNull(), [time]
     if isinstance(kind, T.FloatType | T.DoubleType):
@@ -245,8 +222,6 @@ def _no_time(source, kind):
 
 def _no_whole_numbers():
     """Mark identifiers from text that are not whole numbers: role -> column."""
-    from pyspark.sql import functions as F
-
     written = {role: F.col(role).try_cast("bigint") for role in ("user", "item")}
     return {
         role: F.coalesce(number.cast("string") != F.col(role), F.lit(True))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from userlogfeat._typing import PathLike
 from userlogfeat.logs import formats as local
@@ -21,10 +23,6 @@ from userlogfeat.logs.on_spark.sources import (
     read_text,
     reading,
 )
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +66,6 @@ def read_format(
 
 
 def _lastfm_360k(session, path):
-    from pyspark.sql import functions as F
-
     path = _inside(path, "usersha1-artmbid-artname-plays.tsv")
     frame = read_text(session, path, "\t", local.LASTFM_360K)
     named = [F.nullif(F.col(name), F.lit("")) for name in ("mbid", "name")]
@@ -85,8 +81,6 @@ def _lastfm_360k(session, path):
 
 
 def _mpd(session, path):
-    from pyspark.sql import functions as F
-
     reader = session.read.schema(_MPD_SCHEMA)
     reader = reader.options(multiLine=True, mode="FAILFAST")
     if path.endswith(".json"):
@@ -109,8 +103,6 @@ def _mpd(session, path):
 
 
 def _yambda(session, path, above):
-    from pyspark.sql import functions as F
-
     roles = local.YAMBDA | ({"played": local.YAMBDA_PLAYED} if above > 0 else {})
     if path.endswith(".parquet"):
         frame = read_binary(session, path, "parquet", roles)
@@ -140,16 +132,12 @@ def _yambda(session, path, above):
 
 
 def _listens(frame, origin, roles, above):
-    from pyspark.sql import functions as F
-
     frame = by_role(frame, roles, of_files=True)
     return _counted(frame, origin, F.lit(True), above)
 
 
 def _counted(frame, origin, listened, above, checks=()):
     """Count listens that are long enough; see the local reader."""
-    from pyspark.sql import functions as F
-
     count = F.when(listened, 1.0).otherwise(0.0)
     if above > 0:
         played = F.col("played").cast("double")
@@ -161,8 +149,6 @@ def _counted(frame, origin, listened, above, checks=()):
 
 
 def _yambda_events(frame, origin, roles, above):
-    from pyspark.sql import functions as F
-
     frame = by_role(frame, {**roles, "event": "event_type"}, of_files=True)
     verdict = F.lit(None).cast("int")
     for event, value in local.YAMBDA_VERDICTS.items():

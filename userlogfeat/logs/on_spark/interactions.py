@@ -11,9 +11,11 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from scipy import sparse
 
 from userlogfeat._spark import (
@@ -31,10 +33,6 @@ from userlogfeat.logs.on_spark.columns import checked_events
 from userlogfeat.logs.on_spark.formats import read_format
 from userlogfeat.logs.on_spark.pruning import pruned
 from userlogfeat.logs.on_spark.sources import read_source
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
 
 SIDES = ("user", "item")
 _LOG = logging.getLogger(__name__)
@@ -185,16 +183,12 @@ def _apart(frame):
     Spark uses cached rows for equal plans. Two readings of one path have equal plans,
     also where somebody wrote to it between them.
     """
-    from pyspark.sql import functions as F
-
     own = F.lit(secrets.token_hex(8))
     return frame.filter(own == own)  # always true, which Spark finds out after that
 
 
 def _pairs(events):
     """Make one row per user and item: plays, the last of them, the latest verdict."""
-    from pyspark.sql import functions as F
-
     has_time = "time" in events.columns
     when = F.struct("time", "place") if has_time else F.struct("place")
     found = [F.sum("count").alias("count")]
@@ -209,8 +203,6 @@ def _pairs(events):
 
 def _coded(pairs, weights, minimums):
     """Replace identifiers by codes; leave out users and items with too few."""
-    from pyspark.sql import functions as F
-
     ids, sizes, kept = {}, {}, {}
     for side in SIDES:
         known = pairs.select(F.col(side).alias("id")).distinct()
@@ -247,8 +239,6 @@ def _coded(pairs, weights, minimums):
 
 def _frames(plays, verdicts, weights):
     """Make the frames of `SparkInteractions` that consist of pairs."""
-    from pyspark.sql import functions as F
-
     count = F.lit(1.0) if weights == "binary" else F.col("count")
     count = count.cast("float").alias("count")
     frames = {"user_items": plays.select("user", "item", count)}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from userlogfeat._spark import cut_plan
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
 
 _OF = {"user": "item", "item": "user"}
 
@@ -59,8 +56,6 @@ def pruned(
 
 def _with_enough(pairs, side, minimum):
     """Keep the pairs of those users, or items, that have `minimum` of the other."""
-    from pyspark.sql import functions as F
-
     if minimum <= 1:
         return pairs
     numbers = pairs.groupBy(side).agg(F.count("*").alias("number"))
@@ -70,8 +65,6 @@ def _with_enough(pairs, side, minimum):
 
 def _nothing(pairs, sizes, minimums):
     """Return the message: which of the two minimums left nothing."""
-    from pyspark.sql import functions as F
-
     for side in ("item", "user"):
         most = pairs.groupBy(side).count().agg(F.max("count")).first()[0]
         if most < minimums[side]:

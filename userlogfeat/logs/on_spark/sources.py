@@ -12,7 +12,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from py4j.protocol import Py4JError  # raised for errors of tasks
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from userlogfeat._spark import frame_of, is_spark_frame
 from userlogfeat._text_tables import SEPARATORS, suffix_of
@@ -24,10 +29,6 @@ from userlogfeat.logs.sources import (
     refuse_layout,
     require_columns,
 )
-
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
-
 
 OTHER = {".orc": "orc", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 # What Spark's errors are called where it is the file that is at fault.
@@ -105,8 +106,6 @@ def read_source(
 
 def _checks_of_text(roles, *, quoted):
     """Return checks for faults of lines that can be seen in Spark's fields."""
-    from pyspark.sql import functions as F
-
     is_header = F.lit(True)
     for role, name in roles.items():
         is_header &= F.coalesce(F.col(role) == name, F.lit(False))
@@ -135,9 +134,6 @@ def _checks_of_text(roles, *, quoted):
 @contextmanager
 def reading(origin: str) -> Iterator[None]:
     """Turn Spark's errors about a file into one that names it."""
-    from py4j.protocol import Py4JError  # raised for errors of tasks
-    from pyspark.errors import PySparkException
-
     try:
         yield
     except (PySparkException, Py4JError) as error:
@@ -257,8 +253,6 @@ def by_role(
     frame: DataFrame, roles: Mapping[str, str | None], *, of_files: bool = False
 ) -> DataFrame:
     """Select the columns that play a role, by its name, and `place`."""
-    from pyspark.sql import functions as F
-
     row = F.monotonically_increasing_id().alias("row")
     place = [row]
     if of_files:
@@ -272,8 +266,6 @@ def by_role(
 
 def column(name: str) -> Column:
     """Return a column by its exact name, dots included."""
-    from pyspark.sql import functions as F
-
     return F.col("`" + name.replace("`", "``") + "`")
 
 
