@@ -1,7 +1,6 @@
-"""Checkpoints written here byte by byte, read back, damaged and refused."""
+"""Checkpoints written here byte by byte and read back; other files are refused."""
 
 import struct
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from userlogfeat.encoders import musicnn as musicnn_encoders
 from userlogfeat.encoders.musicnn import find_checkpoint
 from userlogfeat.encoders.tensorflow_checkpoint import read_checkpoint
 
-FLOAT, INT64, STRING = 1, 9, 7
+FLOAT, INT64 = 1, 9
 
 
 def varint(value):
@@ -29,7 +28,7 @@ def message(field, content):
     return varint(field << 3 | 2) + varint(len(content)) + content
 
 
-def block(entries, compression=0):
+def block(entries):
     """A table block with its trailer; keys share their prefixes."""
     content, previous = b"", b""
     for key, value in sorted(entries.items()):
@@ -39,16 +38,14 @@ def block(entries, compression=0):
         content += varint(shared) + varint(len(key) - shared) + varint(len(value))
         content += key[shared:] + value
         previous = key
-    content += struct.pack("<II", 0, 1) + bytes([compression])
-    return content + bytes(4)  # where a checksum stands
+    # One restart point; no compression, and where a checksum stands.
+    return content + struct.pack("<II", 0, 1) + bytes(5)
 
 
-def table(entries, per_block=2, compression=0):
+def table(entries, per_block=2):
     keys, content, handles = sorted(entries), b"", {}
     for i in range(0, len(keys), per_block):
-        part = block(
-            {key: entries[key] for key in keys[i : i + per_block]}, compression
-        )
+        part = block({key: entries[key] for key in keys[i : i + per_block]})
         last = keys[min(i + per_block, len(keys)) - 1]
         handles[last] = varint(len(content)) + varint(len(part) - 5)
         content += part
@@ -59,35 +56,30 @@ def table(entries, per_block=2, compression=0):
     return content + footer + struct.pack("<Q", 0xDB4775248B80FB57)
 
 
-def entry(array, offset, *, kind=None, shape=None, size=None, extra=b""):
-    dimensions = array.shape if shape is None else shape
-    content = array.tobytes()
+def entry(array, offset):
     return (
-        number(1, kind or {"f": FLOAT, "i": INT64}[array.dtype.kind])
-        + message(2, b"".join(message(2, number(1, n)) for n in dimensions))
+        number(1, {"f": FLOAT, "i": INT64}[array.dtype.kind])
+        + message(2, b"".join(message(2, number(1, n)) for n in array.shape))
         + number(4, offset)
-        + number(5, len(content) if size is None else size)
+        + number(5, array.nbytes)
         + varint(6 << 3 | 5)
         + bytes(4)  # where a checksum stands
-        + extra
     )
 
 
-HEADER = number(1, 1)
 KERNEL = np.arange(6, dtype=np.float32).reshape(2, 3)
 STEP = np.array(7, dtype=np.int64)
 
 
-def write(folder, *, header=HEADER, compression=0, **kernel_settings):
+def write(folder):
     """A checkpoint with two variables; its prefix."""
     prefix = folder / "model"
     entries = {
-        b"": header,
-        b"dense/kernel": entry(KERNEL, 0, **kernel_settings),
+        b"": number(1, 1),  # header: one data file
+        b"dense/kernel": entry(KERNEL, 0),
         b"dense/step": entry(STEP, KERNEL.nbytes),
     }
-    content = table(entries, compression=compression)
-    prefix.with_suffix(".index").write_bytes(content)
+    prefix.with_suffix(".index").write_bytes(table(entries))
     data = KERNEL.tobytes() + STEP.tobytes()
     prefix.with_suffix(".data-00000-of-00001").write_bytes(data)
     return prefix
@@ -110,84 +102,6 @@ def test_variables_come_back(tmp_path):
 def test_only_wanted_variables_are_read(tmp_path):
     wanted = read_checkpoint(write(tmp_path), wanted=lambda name: "step" in name)
     assert list(wanted) == ["dense/step"]
-
-
-def test_a_flipped_bit_is_read_or_refused(tmp_path):
-    """No other error, and no memory for what it claims: the SHA-256 finds the rest."""
-    prefix = write(tmp_path)
-    path = prefix.with_suffix(".index")
-    content, refused = path.read_bytes(), 0
-    for position in range(len(content)):
-        damaged = bytearray(content)
-        damaged[position] ^= 1 << position % 8
-        path.write_bytes(damaged)
-        try:
-            read_checkpoint(prefix)
-        except ValueError:
-            refused += 1
-    assert refused > len(content) / 4
-
-
-@pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
-def test_any_truncation_is_noticed(tmp_path, suffix):
-    prefix = write(tmp_path)
-    path = prefix.with_suffix(suffix)
-    whole = path.read_bytes()
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="cannot be read as part of a TensorFlow"):
-            read_checkpoint(prefix)
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"shape": (1 << 40,), "size": 1 << 42}, r"shape \(1099511627776,\)"),
-        ({"shape": (0, 1 << 62), "size": 0}, "lists 0 bytes"),
-        ({"shape": (2, 4)}, r"shape \(2, 4\) and float32 lists 24 bytes"),
-        ({"shape": (1,) * 9, "size": 4}, "lists 4 bytes"),
-        ({"kind": STRING}, "the unknown type 7"),
-        ({"extra": message(7, b"")}, "partitioned variable"),
-        ({"extra": message(4, b"x")}, "field 4 of an entry is not of type int"),
-        ({"extra": varint(3 << 3 | 3)}, "unknown wire type 3"),
-        ({"extra": b"\xff" * 11}, "more than 64 bits"),
-        ({"header": number(1, 2)}, "2 data shards"),
-        ({"header": HEADER + number(2, 1)}, "big-endian"),
-        ({"compression": 1}, "compression of type 1"),
-    ],
-)
-def test_what_is_not_known_or_absurd_is_refused(tmp_path, settings, reason):
-    prefix = write(tmp_path, **settings)
-    tracemalloc.start()
-    with pytest.raises(ValueError, match=reason):
-        read_checkpoint(prefix)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 1 << 20
-
-
-def test_a_tensor_beyond_the_file_is_refused(tmp_path):
-    prefix = write(tmp_path)
-    data = prefix.with_suffix(".data-00000-of-00001")
-    data.write_bytes(data.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="bytes 24 to 32, but the file has 31"):
-        read_checkpoint(prefix)
-
-
-def test_a_foreign_file_is_refused(tmp_path):
-    prefix = write(tmp_path)
-    prefix.with_suffix(".index").write_text("not a table " * 10)
-    with pytest.raises(ValueError, match="magic number of a LevelDB table"):
-        read_checkpoint(prefix)
-    with open(prefix.with_suffix(".index"), "wb") as file:
-        file.truncate(1 << 30)
-    with pytest.raises(ValueError, match="1073741824 bytes, expected at most"):
-        read_checkpoint(prefix)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no file .*model\.index"):
-        read_checkpoint(tmp_path / "model")
 
 
 def test_musicnn_is_found_and_its_hashes_hold(musicnn):
