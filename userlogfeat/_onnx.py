@@ -7,7 +7,6 @@ model reads and gives.
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -22,14 +21,12 @@ from userlogfeat._threads import n_cores
 from userlogfeat._typing import PathLike
 
 FORMAT = "userlogfeat onnx 1"
-INPUTS = ("waveforms", "log_mel", "features")
 # Values of inputs in one run: 60 s of audio at 16 kHz. More clips at a time are no
 # faster, and networks of whole spectrograms need a hundred times that memory.
 RUN_VALUES = 60 * 16000
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-@dataclass(frozen=True)
 class OnnxModel:
     """An exported model, ready to run.
 
@@ -42,54 +39,33 @@ class OnnxModel:
         Metadata of the file: ``layers`` {name: columns}, ``scales`` {name:
         factor}, ``classes`` {name: names of its columns}, ``sample_rate`` (Hz),
         ``min_samples``, ``duration`` (s, or None), ``crop``, ``training_data``, ...
+        `layer_sizes`, `layer_scales`, `min_samples`, `duration` and `crop` are these.
+    input : str
+        Kind of its input: ``"waveforms"``, ``"log_mel"`` or ``"features"``.
+    reads_audio : bool
+        False where it reads precomputed features.
+    n_features, n_bands : int
+        Features that it reads, or bands of a spectrogram.
+    users_digest : str or None
+        Digest of the users or factors that it was trained on; None if unknown.
     """
 
-    session: Any
-    fingerprint: str
-    metadata: dict[str, Any]
+    any_length = False  # AudioTransformer asks a network for this
 
-    # AudioTransformer asks a network for these.
-    any_length = False
-
-    @property
-    def input(self) -> str:
-        """Kind of its input: ``"waveforms"``, ``"log_mel"`` or ``"features"``."""
-        return self.session.get_inputs()[0].name
-
-    @property
-    def reads_audio(self) -> bool:
-        """False where it reads precomputed features."""
-        return self.input != "features"
-
-    @property
-    def n_features(self) -> int:
-        """Bands of a spectrogram that it reads, or features."""
-        return self.session.get_inputs()[0].shape[1]
-
-    @property
-    def layer_scales(self) -> dict[str, float]:
-        """Factor that brings each layer to unit mean square, by name."""
-        return self.metadata["scales"]
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds that it reads of a clip; None for all."""
-        return self.metadata["duration"]
-
-    @property
-    def crop(self) -> Literal["start", "middle"]:
-        """Part of a longer clip that it reads."""
-        return self.metadata["crop"]
-
-    @property
-    def users_digest(self) -> str | None:
-        """Digest of the users or factors that it was trained on; None if unknown."""
-        return space_of_model(self.metadata["training_data"])
-
-    @property
-    def layer_sizes(self) -> dict[str, int]:
-        """Columns of every layer; of a student, of its ``"output"`` as well."""
-        return self.metadata["layers"]
+    def __init__(
+        self, session: Any, fingerprint: str, metadata: dict[str, Any]
+    ) -> None:
+        self.session, self.fingerprint, self.metadata = session, fingerprint, metadata
+        read = session.get_inputs()[0]
+        self.input: str = read.name
+        self.reads_audio = self.input != "features"
+        self.n_features = self.n_bands = read.shape[1]
+        self.layer_sizes: dict[str, int] = metadata["layers"]
+        self.layer_scales: dict[str, float] = metadata["scales"]
+        self.min_samples: int = metadata["min_samples"]
+        self.duration: float | None = metadata["duration"]
+        self.crop: Literal["start", "middle"] = metadata["crop"]
+        self.users_digest = space_of_model(metadata["training_data"])
 
     @property
     def sample_rate(self) -> int:
@@ -99,16 +75,6 @@ class OnnxModel:
                 f"The model reads {self.input}, not audio: pass X as an array of these."
             )
         return self.metadata["sample_rate"]
-
-    @property
-    def min_samples(self) -> int:
-        """Samples of the shortest clip that it reads."""
-        return self.metadata["min_samples"]
-
-    @property
-    def n_bands(self) -> int:
-        """Bands of the spectrograms that it reads."""
-        return self.n_features
 
     def run(
         self, clips: Sequence[np.ndarray], layers: Sequence[str]

@@ -1,8 +1,28 @@
 """Saved models as ONNX files, which run where torch is not.
 
 The file is the whole model: from waveforms (the log-mel spectrogram is in the graph) or
-features to all layers, one row per clip. Its metadata are JSON texts: see `METADATA`.
-Before a file is in its place, onnxruntime runs it beside torch.
+features to all layers, one row per clip. Before a file is in its place, onnxruntime
+runs it beside torch. Its metadata are JSON texts:
+
+=============  =======================================================
+format         version of this list
+name           name or folder of the exported model
+class          the estimator that learned it
+fingerprint    digest of weights and settings
+sample_rate    Hz; null for features and spectrograms of other makings
+min_samples    samples of the shortest clip: fill up what is shorter
+duration       seconds of a clip to read; null is all of it
+crop           which part of a longer clip: start or middle
+front_end      settings of the spectrogram in the graph; null: none
+layers         columns of each output
+scales         factor that brings each layer to unit mean square
+classes        names of the columns of outputs that have some
+training_data  description and licence of what it was trained on
+licence        that licence
+precision      fp32, or fp16 or int8 weights
+opset          version of ONNX's operations
+versions       versions of libraries
+=============  =======================================================
 """
 
 from __future__ import annotations
@@ -26,26 +46,6 @@ if TYPE_CHECKING:
     from userlogfeat.weights.models import SavedModel
 
 
-# Entries of the metadata, and what they are.
-METADATA = {
-    "format": "version of this list",
-    "name": "name or folder of the exported model",
-    "class": "the estimator that learned it",
-    "fingerprint": "digest of weights and settings",
-    "sample_rate": "Hz; null for features and spectrograms of other makings",
-    "min_samples": "samples of the shortest clip: fill up what is shorter",
-    "duration": "seconds of a clip to read; null is all of it",
-    "crop": "which part of a longer clip: start or middle",
-    "front_end": "settings of the spectrogram in the graph; null: none",
-    "layers": "columns of each output",
-    "scales": "factor that brings each layer to unit mean square",
-    "classes": "names of the columns of outputs that have some",
-    "training_data": "description and licence of what it was trained on",
-    "licence": "that licence",
-    "precision": "fp32, or fp16 or int8 weights",
-    "opset": "version of ONNX's operations",
-    "versions": "versions of libraries",
-}
 # Distance to torch's layers, relative to their length, that a file may have. Those of
 # smaller weights are sanity checks: tags of a tone, all near 0, change the most.
 TOLERANCE = {"fp32": 1e-4, "fp16": 0.05, "int8": 0.5}
@@ -184,7 +184,7 @@ def _finish_output(graph, output, fitted):
 
 
 def _metadata(saved, sizes, precision, opset):
-    """Return the values of `METADATA`."""
+    """Return the metadata: see the top of the file."""
     network, config = saved.network, saved.config
     front_end = getattr(network, "front_end", None)
     settings, data = front_end and front_end.front_end, config["training_data"]
