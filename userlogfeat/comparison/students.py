@@ -6,7 +6,6 @@ later.
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from userlogfeat.comparison.arms import mode_of
@@ -74,25 +73,25 @@ def _ready(problem, arm, width):
 
 def _check_start(problem, student, arm, ready, width):
     """Raise if a student of mode "init" has another network than its teacher."""
-    expected = _network_of(student.get_params(deep=False), head="mlp")
-    if isinstance(problem.teachers, TeacherData):
-        estimator = clone(problem.teachers.estimator)
-        if width is not None and "channels" in estimator.get_params(deep=False):
-            estimator.set_params(channels=width)
-        found = [_network_to_be(estimator)]
-    else:
-        found = [_network_of_ready(teacher, student.channels) for teacher in ready]
-    for network in found:
-        differs = [n for n in expected if network.get(n, expected[n]) != expected[n]]
-        if differs:
-            name = differs[0]
-            raise ValueError(
-                f"The arm {arm!r} starts from the teacher's weights, but the teacher "
-                f"has {name}={network[name]!r} and the student "
-                f"{name}={expected[name]!r}. "
-                "Give both the same network, channels, pools and hidden (a ridge head "
-                f"has hidden=()), or leave {arm!r} out of `arms`."
-            )
+    from userlogfeat.estimators._student import network_of
+
+    if not isinstance(problem.teachers, TeacherData):
+        for teacher in ready:
+            student.set_params(teacher=teacher)._check_teacher("init", None)
+        return
+    estimator = clone(problem.teachers.estimator)
+    if width is not None and "channels" in estimator.get_params(deep=False):
+        estimator.set_params(channels=width)
+    expected, found = network_of(student), _network_to_be(estimator)
+    differs = [n for n in expected if found.get(n, expected[n]) != expected[n]]
+    if differs:
+        name = differs[0]
+        raise ValueError(
+            f"The arm {arm!r} starts from the teacher's weights, but the teacher "
+            f"has {name}={found[name]!r} and the student {name}={expected[name]!r}. "
+            "Give both the same network, channels, pools and hidden (a ridge head "
+            f"has hidden=()), or leave {arm!r} out of `arms`."
+        )
 
 
 def _network_to_be(estimator: BaseEstimator) -> dict[str, Any]:
@@ -101,34 +100,9 @@ def _network_to_be(estimator: BaseEstimator) -> dict[str, Any]:
         return {"network": type(estimator).__name__}
     if type(estimator).__name__ != "CFRegressor":
         return {}
-    return _network_of(estimator.get_params(deep=False))
+    from userlogfeat.estimators._student import network_of
 
-
-def _network_of(parameters, *, head=None):
-    """Return the kind and the sizes of a network, which decide its tensors."""
-    network = parameters["network"]
-    if network == "se_cnn":
-        from userlogfeat.estimators._student import pairs
-        from userlogfeat.networks.se_cnn import PAPER_POOLS
-
-        pools = parameters["pools"] or PAPER_POOLS
-        sizes = {"channels": parameters["channels"], "pools": pairs(pools)}
-        return {"network": network, **sizes}
-    if network == "mlp":
-        head = head or parameters["head"]
-        if head == "auto":  # which layers it will have is not known yet
-            return {"network": network, "hidden": "auto"}
-        layers = head == "mlp"
-        hidden = np.atleast_1d(parameters["hidden"]).tolist() if layers else []
-        return {"network": network, "hidden": tuple(hidden)}
-    return {"network": network}
-
-
-def _network_of_ready(teacher, channels):
-    """Return the network of a ready teacher; raise if it has none."""
-    from userlogfeat.estimators._student import network_of_spec
-    from userlogfeat.estimators._teacher import resolve_teacher
-
-    resolved = resolve_teacher(teacher, channels=channels)
-    _ = resolved.network
-    return network_of_spec(resolved.spec)
+    network = network_of(estimator) or {"network": estimator.network}
+    if "hidden" in network and estimator.head != "mlp":  # "auto" is decided in fit
+        network["hidden"] = () if estimator.head == "ridge" else "auto"
+    return network
