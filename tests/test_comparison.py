@@ -37,7 +37,6 @@ from userlogfeat.comparison.artist_overlap import (
     check_teacher_data,
     find_artist_overlap,
 )
-from userlogfeat.comparison.checks import check_fits, make_problem
 from userlogfeat.comparison.projection import input_statistics, random_projection
 from userlogfeat.comparison.result_store import identify
 from userlogfeat.comparison.teachers import (
@@ -980,17 +979,13 @@ def test_teachers_that_init_can_start_from(task):
     fitted = FrozenEstimator(clone(estimator).fit(X, factors))
     plain = FrozenEstimator(Ridge().fit(X, factors))
     data = TeacherData(estimator, X, factors, artists)
-    for teachers in (data, {"kd": fitted}, {"kd": plain}):
-        problem = make_problem(
-            *(mlp_student(hidden=(8,)), *task[:2]),
-            **{"teachers": teachers, "cv": 3, "seeds": 1, "groups": artists},
-            **{"search": None, "inner_cv": 3, "teacher_artists": ()},
-        )
-        if teachers == {"kd": plain}:
-            with pytest.raises(ValueError, match="has no network to start from"):
-                check_fits(problem, ("init",), (None,), (None,))
-        else:
-            assert len(check_fits(problem, ("init", "fix"), (None,), (None,))) == 6
+    settings = {"student": mlp_student(hidden=(8,)), "seeds": 1, "teacher_artists": ()}
+    for teachers in (data, {"kd": fitted}):
+        settings["teachers"] = teachers
+        assert len(run(task, arms=("init", "fix"), **settings)) == 6
+    settings["teachers"] = {"kd": plain}
+    with pytest.raises(ValueError, match="has no network to start from"):
+        run(task, arms=("init",), **settings)
 
 
 def test_the_frame_carries_its_groups(task, tmp_path):

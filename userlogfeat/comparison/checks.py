@@ -27,107 +27,63 @@ from userlogfeat.comparison.arms import (
     mode_of,
 )
 from userlogfeat.comparison.artist_overlap import (
+    ArtistOverlap,
     TeacherData,
     check_teacher_data,
     find_artist_overlap,
     n_rows,
 )
-from userlogfeat.comparison.plain import check_plain, default_plain, has_modes
+from userlogfeat.comparison.plain import check_plain, has_modes
 from userlogfeat.comparison.problem import Fit, Problem, find_ready
-from userlogfeat.comparison.splits import check_folds
 from userlogfeat.comparison.students import check_students
 from userlogfeat.comparison.teachers import permute_factors
-from userlogfeat.comparison.twins import prepare_ready
 from userlogfeat.evaluation.folds import n_per_class
 
 _SET_BY_COMPARE = ("teacher", "mode", "random_state")  # for every fit; never searched
 _MAX_SEED = 2**32 - 1  # limit of numpy and scikit-learn
 
 
-def make_problem(
-    student: Any,
-    X: Audio,
-    y: ArrayLike,
-    *,
-    teachers: TeacherData | dict[str, Any] | None,
-    cv: Any,
-    seeds: int | Sequence[int],
-    groups: Labels | None,
-    search: dict[str, Any] | list[dict[str, Any]] | None,
-    inner_cv: int,
-    teacher_artists: Labels | None,
-    teacher_X: Audio | None = None,
-    arms: Sequence[str] | None = None,
-    plain: Any = None,
-    plain_X: ArrayLike | None = None,
-    plain_search: dict[str, Any] | list[dict[str, Any]] | None = None,
-) -> Problem:
-    """Check the arguments of ``compare`` that all fits share.
+def check_clips(
+    X: Audio, y: ArrayLike, groups: Labels | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return y as an array, and the artists as numbers, one for each clip of X."""
+    y, numbers = np.asarray(y), None if groups is None else artist_groups(groups)
+    for name, column in (("y", y), ("groups", numbers)):
+        if column is not None and len(column) != n_rows(X):
+            raise ValueError(
+                f"Got {len(column)} rows of {name} for {n_rows(X)} clips of X, "
+                "expected one per clip."
+            )
+    return y, numbers
+
+
+def check_training(
+    data: TeacherData, X: Audio, groups: Labels | None, teacher_X: Audio | None
+) -> tuple[TeacherData, ArtistOverlap]:
+    """Check teachers that are to be trained; warn where artists cannot be compared.
 
     Parameters
     ----------
-    student, X, y, teachers, cv, seeds, groups, search, inner_cv, teacher_artists
-    teacher_X, arms, plain, plain_X, plain_search
+    data : TeacherData
+    X, groups, teacher_X
         Arguments of ``compare``.
 
     Returns
     -------
-    Problem
+    data : TeacherData
+        With arrays for sequences.
+    overlap : ArtistOverlap
     """
-    n_clips, y = n_rows(X), np.asarray(y)
-    numbers = None if groups is None else artist_groups(groups)
-    for name, column in (("y", y), ("groups", numbers)):
-        if column is not None and len(column) != n_clips:
-            raise ValueError(
-                f"Got {len(column)} rows of {name} for {n_clips} clips of X, expected "
-                "one a clip."
-            )
-    seeds, overlap = _check_seeds(seeds), None
-    if isinstance(teachers, TeacherData):
-        teachers = check_teacher_data(teachers, n_clips)
-        overlap = find_artist_overlap(teachers, X, groups)
-        if not overlap.certain:
-            _warn_of_unknown_overlap(teachers, groups)
-        if teacher_X is not None:
-            raise ValueError(
-                "Got teacher_X and TeacherData, whose own student_X it is: pass "
-                "TeacherData(..., student_X=) instead."
-            )
-    elif teachers is not None:
-        teachers = prepare_ready(
-            teachers,
-            X,
-            student=student,
-            n_seeds=len(seeds),
-            X_is_features=_is_features(student, plain_X),
-            teacher_X=teacher_X,
-            arms=arms,
+    data = check_teacher_data(data, n_rows(X))
+    overlap = find_artist_overlap(data, X, groups)
+    if not overlap.certain:
+        _warn_of_unknown_overlap(data, groups)
+    if teacher_X is not None:
+        raise ValueError(
+            "Got teacher_X and TeacherData, whose own student_X it is: pass "
+            "TeacherData(..., student_X=) instead."
         )
-        teachers = _check_ready(teachers, n_clips, seeds)
-    check_positive(inner_cv, "inner_cv", integer=True)
-    if plain is None and not has_modes(student):
-        plain, plain_search = student, plain_search or search
-    given = plain is not None
-    if not given:
-        plain, own_search = default_plain(student)
-        plain_search = plain_search or own_search
-    problem = Problem(
-        student=student,
-        X=X,
-        y=y,
-        groups=numbers,
-        folds=check_folds(student, y, cv, numbers),
-        teachers=teachers,
-        overlap=overlap,
-        seeds=seeds,
-        search=_check_search(search),
-        inner_cv=inner_cv,
-        plain=plain,
-        plain_given=given,
-        plain_X=plain_X,
-        plain_search=tuple(_check_search(plain_search)),
-    )
-    return _check_leaks(problem, groups, teacher_artists)
+    return data, overlap
 
 
 def check_fits(
@@ -183,13 +139,6 @@ def check_fits(
     ]
 
 
-def _is_features(student, plain_X):
-    """Whether X holds features: of a student that reads them, or of a plain one."""
-    if has_modes(student):
-        return getattr(student, "network", None) == "mlp"
-    return plain_X is None
-
-
 def _default_arms(problem):
     """Arms that suit the student and the ready teachers; warns of the others."""
     students = STUDENT_ARMS if has_modes(problem.student) else ()
@@ -230,7 +179,8 @@ def _check_different(name, values):
         raise ValueError(f"Got {name}={values!r}, expected one or more different ones.")
 
 
-def _check_seeds(seeds):
+def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds: the first so many, or those that are listed."""
     if np.ndim(seeds) == 0:
         check_positive(seeds, "seeds", integer=True)
         return tuple(range(seeds))
@@ -249,8 +199,9 @@ def _check_seeds(seeds):
     return seeds
 
 
-def _check_search(search):
-    candidates = [{}] if not search else list(ParameterGrid(search))
+def check_search(search: Any) -> list[dict[str, Any]]:
+    """Return the candidates of a grid: one without settings where there is none."""
+    candidates = list(ParameterGrid(search or {}))
     for name in _SET_BY_COMPARE:
         if any(name in settings for settings in candidates):
             raise ValueError(
@@ -260,7 +211,7 @@ def _check_search(search):
     return candidates
 
 
-def _check_ready(teachers, n_clips, seeds):
+def check_ready(teachers: Any, n_clips: int, seeds: tuple[int, ...]) -> dict[str, Any]:
     """Check ready teachers by arm; their targets become float arrays."""
     if not isinstance(teachers, dict):
         raise TypeError(
@@ -360,7 +311,9 @@ def _check_n_labels(problem, n, plain):
         )
 
 
-def _check_leaks(problem, groups, teacher_artists):
+def check_leaks(
+    problem: Problem, groups: Labels | None, teacher_artists: Labels | None
+) -> Problem:
     """Warn of artists on both sides; note those that ready teachers were trained on."""
     if problem.groups is None:
         return problem
@@ -371,7 +324,7 @@ def _check_leaks(problem, groups, teacher_artists):
             "the test part of one fold, which raises the scores of every arm. Pass "
             "cv=GroupKFold() or a number to keep artists together; without `groups` "
             "there is no such warning.",
-            stacklevel=4,
+            stacklevel=3,
         )
     if not isinstance(problem.teachers, dict):
         return problem
@@ -380,7 +333,7 @@ def _check_leaks(problem, groups, teacher_artists):
             "The training data of the ready teachers are not known, so nothing is held "
             "out and test artists cannot be counted. Pass teacher_artists=ids of their "
             "artists, or teacher_artists=() for none of `groups`.",
-            stacklevel=4,
+            stacklevel=3,
         )
         return problem
     trained = {id for id in teacher_artists if not is_missing(id)}
@@ -392,7 +345,7 @@ def _check_leaks(problem, groups, teacher_artists):
             f"{len(common)} artists of the test folds are in the training data of the "
             "ready teachers, which leak them to the students. Pass TeacherData, to "
             "train teachers without them.",
-            stacklevel=4,
+            stacklevel=3,
         )
     return replace(problem, teacher_artists=np.unique(problem.groups[known]))
 

@@ -28,22 +28,40 @@ def has_modes(student: Any) -> bool:
     return "mode" in student.get_params(deep=False)
 
 
-def default_plain(student: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the default plain estimator for a student's task, and its search.
+def reads_features(student: Any, plain_X: Any) -> bool:
+    """Return whether X holds features, for a student or for a plain estimator."""
+    if has_modes(student):
+        return getattr(student, "network", None) == "mlp"
+    return plain_X is None
+
+
+def choose_plain(
+    student: Any, plain: Any, search: Any, student_search: Any
+) -> tuple[Any, Any]:
+    """Return the plain estimator of a comparison, and its search.
 
     Parameters
     ----------
     student : estimator
-        A classifier or a regressor.
+        A student, or an estimator that is itself the plain one.
+    plain : estimator or None
+        The one that was asked for; by default an RBF SVM for the student's task.
+    search, student_search : dict, list of dict or None
+        Grids of the plain estimator and of the student.
 
     Returns
     -------
-    plain : Pipeline
-    search : dict
+    plain : estimator
+        Not fitted.
+    search : dict, list of dict or None
     """
+    if plain is not None:
+        return plain, search
+    if not has_modes(student):
+        return student, search or student_search
     if is_classifier(student):
-        return make_pipeline(StandardScaler(), SVC()), {"svc__C": PLAIN_C}
-    return make_pipeline(StandardScaler(), SVR()), {"svr__C": PLAIN_C}
+        return make_pipeline(StandardScaler(), SVC()), search or {"svc__C": PLAIN_C}
+    return make_pipeline(StandardScaler(), SVR()), search or {"svr__C": PLAIN_C}
 
 
 def check_plain(problem: Problem) -> None:

@@ -56,16 +56,16 @@ class Problem:
     search : list of dict
         Candidate settings of the student.
     inner_cv : int
-    teacher_artists : ndarray or None
-        Artists that ready teachers were trained on, where known.
-    plain : estimator or None
+    plain : estimator
         The plain estimator of the arms of mode "plain", not fitted.
     plain_given : bool
         Whether it was passed, and is not the default.
     plain_X : ndarray (n_clips, n_features) or None
         Its features; None where they are X.
-    plain_search : tuple of dict
+    plain_search : list of dict
         Its candidate settings.
+    teacher_artists : ndarray or None
+        Artists that ready teachers were trained on, where known.
     """
 
     student: Any
@@ -78,11 +78,11 @@ class Problem:
     seeds: tuple
     search: list
     inner_cv: int
+    plain: Any
+    plain_given: bool
+    plain_X: Any
+    plain_search: list
     teacher_artists: np.ndarray | None = None
-    plain: Any = None
-    plain_given: bool = False
-    plain_X: np.ndarray | None = None
-    plain_search: tuple = ({},)
 
     @cached_property
     def statistics(self) -> np.ndarray:

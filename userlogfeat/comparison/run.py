@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
+from userlogfeat._check import check_positive
 from userlogfeat._progress import progress_bar, resumable
 from userlogfeat._typing import ArrayLike, Audio, Labels, PathLike
 from userlogfeat.comparison.arms import PLAIN_PROJECTION, PROJECTION
-from userlogfeat.comparison.checks import check_fits, make_problem
+from userlogfeat.comparison.artist_overlap import TeacherData
+from userlogfeat.comparison.checks import (
+    check_clips,
+    check_fits,
+    check_leaks,
+    check_ready,
+    check_search,
+    check_seeds,
+    check_training,
+)
 from userlogfeat.comparison.fitting import run_fit
-from userlogfeat.comparison.problem import find_ready
+from userlogfeat.comparison.plain import choose_plain, has_modes, reads_features
+from userlogfeat.comparison.problem import Problem, find_ready
 from userlogfeat.comparison.result_store import open_store
+from userlogfeat.comparison.splits import check_folds
 from userlogfeat.comparison.supervision import Supervision
-
-if TYPE_CHECKING:
-    from userlogfeat.comparison.artist_overlap import TeacherData
-
+from userlogfeat.comparison.twins import prepare_ready
 
 SCHEMA = {
     "arm": pl.String,
@@ -194,23 +203,40 @@ def compare(
     .. [1] D. Lee, J. Lee, J. Park, K. Lee, "Enhancing music features by knowledge
        transfer from user-item log data", ICASSP 2019.
     """
-    problem = make_problem(
-        student,
-        X,
-        y,
+    y, artists = check_clips(X, y, groups)
+    seeds, overlap = check_seeds(seeds), None
+    if isinstance(teachers, TeacherData):
+        teachers, overlap = check_training(teachers, X, groups, teacher_X)
+    elif teachers is not None:
+        ready = prepare_ready(
+            teachers,
+            X,
+            student=student,
+            n_seeds=len(seeds),
+            X_is_features=reads_features(student, plain_X),
+            teacher_X=teacher_X,
+            arms=arms,
+        )
+        teachers = check_ready(ready, len(y), seeds)
+    check_positive(inner_cv, "inner_cv", integer=True)
+    chosen, plain_search = choose_plain(student, plain, plain_search, search)
+    problem = Problem(
+        student=student,
+        X=X,
+        y=y,
+        groups=artists,
+        folds=check_folds(student, y, cv, artists),
         teachers=teachers,
-        cv=cv,
+        overlap=overlap,
         seeds=seeds,
-        groups=groups,
-        search=search,
+        search=check_search(search),
         inner_cv=inner_cv,
-        teacher_artists=teacher_artists,
-        teacher_X=teacher_X,
-        arms=arms,
-        plain=plain,
+        plain=chosen,
+        plain_given=plain is not None or not has_modes(student),
         plain_X=plain_X,
-        plain_search=plain_search,
+        plain_search=check_search(plain_search),
     )
+    problem = check_leaks(problem, groups, teacher_artists)
     fits = check_fits(problem, arms, n_labels, channels)
     with contextlib.ExitStack() as stack:
         store = None
