@@ -20,7 +20,7 @@ from scipy import sparse
 
 from userlogfeat._check import check_choice, check_number, check_positive
 from userlogfeat._typing import Matrix
-from userlogfeat.evaluation.ranking import check_pairs, unit_rows
+from userlogfeat.evaluation.ranking import check_pairs, keep_pairs, unit_rows
 from userlogfeat.evaluation.recommendation import evaluate_ranking
 from userlogfeat.evaluation.recommendation_splits import split_per_user
 
@@ -46,9 +46,8 @@ class Plays:
     """
 
     def __init__(self, user_items: Matrix) -> None:
-        whole = check_pairs(user_items, "user_items", None)
-        self._whole = whole
-        self._kept = np.arange(whole.nnz)
+        self._whole = check_pairs(user_items, "user_items", None)
+        self._kept = np.arange(self._whole.nnz)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -58,12 +57,13 @@ class Plays:
     @property
     def user_items(self) -> sparse.csr_matrix:
         """Plays of this part, (n_users, n_items): all users and items stay."""
-        return self._part(self._kept)
+        return keep_pairs(self._whole, self._kept)
 
     @property
     def rest(self) -> sparse.csr_matrix:
         """All other plays of the log, (n_users, n_items)."""
-        return self._part(np.setdiff1d(np.arange(self._whole.nnz), self._kept))
+        others = np.setdiff1d(np.arange(self._whole.nnz), self._kept)
+        return keep_pairs(self._whole, others)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -82,12 +82,6 @@ class Plays:
             f"<Plays: {len(self)} of {self._whole.nnz}, of {users} users and {items} "
             "items>"
         )
-
-    def _part(self, kept):
-        whole = self._whole
-        users = np.repeat(np.arange(whole.shape[0]), np.diff(whole.indptr))
-        entries = (whole.data[kept], (users[kept], whole.indices[kept]))
-        return sparse.csr_matrix(entries, shape=whole.shape)
 
 
 @dataclass(frozen=True)

@@ -318,10 +318,13 @@ def _dense(rows, name):
     return matrix
 
 
+def keep_pairs(pairs: sparse.csr_matrix, kept: np.ndarray) -> sparse.csr_matrix:
+    """Return a matrix of the same shape with some of the stored pairs."""
+    pairs = pairs.tocoo()
+    entries = pairs.data[kept], (pairs.row[kept], pairs.col[kept])
+    return sparse.csr_matrix(entries, shape=pairs.shape)
+
+
 def mask_of(pairs: sparse.csr_matrix, rows: slice) -> np.ndarray:
     """Return the stored pairs of a slice of users as a dense mask."""
-    part = pairs[rows]
-    mask = np.zeros(part.shape, bool)
-    users = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
-    mask[users, part.indices] = True
-    return mask
+    return pairs[rows].astype(bool).toarray()

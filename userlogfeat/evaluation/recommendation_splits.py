@@ -18,7 +18,7 @@ from scipy import sparse
 from userlogfeat._check import check_positive
 from userlogfeat._groups import artist_groups
 from userlogfeat._typing import Labels, Matrix
-from userlogfeat.evaluation.ranking import check_pairs
+from userlogfeat.evaluation.ranking import check_pairs, keep_pairs
 
 # Training, validation, test: 60/20/20 per user in Chen et al. (2021).
 PARTS = (0.6, 0.2, 0.2)
@@ -238,13 +238,7 @@ def _split_pairs(user_items, keys, ends):
 
 def _parts(user_items, part_of, n_parts):
     """Return one matrix for each part."""
-    users = np.repeat(np.arange(user_items.shape[0]), np.diff(user_items.indptr))
-    matrices = []
-    for part in range(n_parts):
-        own = part_of == part
-        entries = (user_items.data[own], (users[own], user_items.indices[own]))
-        matrices.append(sparse.csr_matrix(entries, shape=user_items.shape))
-    return tuple(matrices)
+    return tuple(keep_pairs(user_items, part_of == part) for part in range(n_parts))
 
 
 def _split_groups(groups, parts, seed):
@@ -301,13 +295,12 @@ def _check_times(user_items, times):
         raise ValueError(
             f"{np.isnan(times).sum()} times are NaN. Leave these pairs out."
         )
-    users = np.repeat(np.arange(plays.shape[0]), np.diff(plays.indptr))
-    order = np.lexsort((plays.indices, users))
-    order = order[plays.data[order] != 0]
+    pairs = plays.tocoo()
+    order = np.lexsort((pairs.col, pairs.row))
+    order = order[pairs.data[order] != 0]
     if len(order) == 0:
         raise ValueError("user_items holds no play: there is nothing to split.")
-    entries = (plays.data[order], (users[order], plays.indices[order]))
-    pairs = sparse.csr_matrix(entries, shape=plays.shape)
+    pairs = keep_pairs(plays, order)
     if pairs.nnz < len(order):
         raise ValueError(
             "user_items stores some pairs more than once, so their time is ambiguous. "
