@@ -186,22 +186,6 @@ def test_no_gradients_and_no_random_numbers(variables, frames):
     assert torch.rand(1) == expected
 
 
-@pytest.mark.parametrize(
-    ("shape", "starts", "layers", "reason"),
-    [
-        ((700, 96), [0], ("pool5",), r"layers=\('pool5',\), expected some of taggram"),
-        ((700, 96), [0], (), r"layers=\(\), expected some of taggram"),
-        ((96, 700), [0], ("taggram",), r"shape \(96, 700\), expected \(frames, 96\)"),
-        ((700, 96), [514], ("taggram",), "1 starts for 700 frames"),
-        ((700, 96), [-1], ("taggram",), "each with 187 frames from it on"),
-        ((700, 96), [], ("taggram",), "0 starts for 700 frames"),
-    ],
-)
-def test_wrong_calls_are_refused(network, shape, starts, layers, reason):
-    with pytest.raises(ValueError, match=reason):
-        network(torch.zeros(shape), torch.tensor(starts, dtype=torch.int64), layers)
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("bf16", 1e-2)])

@@ -7,7 +7,6 @@ Last.fm; those named MTT on MagnaTagATune.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,27 +39,6 @@ TAGS = {"MSD": MSD_TAGS, "MTT": MTT_TAGS}
 N_BANDS, N_FRAMES, N_TAGS = 96, 187, 50  # of a patch, and its tags
 EPSILON = 1e-3  # of batch norm, TensorFlow's default
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def check_call(
-    trunk: nn.Module, frames: Tensor, starts: Tensor, layers: Sequence[str]
-) -> None:
-    """Raise if the arguments do not fit the trunk."""
-    unknown = [name for name in layers if name not in trunk.layer_sizes]
-    if unknown or not layers:
-        raise ValueError(
-            f"Got layers={layers!r}, expected some of {', '.join(trunk.layer_sizes)}."
-        )
-    if frames.ndim != 2 or frames.shape[1] != trunk.n_bands:
-        raise ValueError(
-            f"Got frames of shape {tuple(frames.shape)}, expected (frames, "
-            f"{trunk.n_bands}): one log-mel frame a row."
-        )
-    if len(starts) == 0 or starts.min() < 0 or starts.max() + N_FRAMES > len(frames):
-        raise ValueError(
-            f"Got {len(starts)} starts for {len(frames)} frames, expected at least "
-            f"one, each with {N_FRAMES} frames from it on. Repeat or pad shorter clips."
-        )
 
 
 def empty_layer(kind: type[nn.Module], *sizes: int, **settings: Any) -> nn.Module:

@@ -40,7 +40,6 @@ from userlogfeat.encoders.musicnn_checkpoint import (
     N_FRAMES,
     N_TAGS,
     batch_norm,
-    check_call,
     empty_layer,
     input_state,
 )
@@ -108,7 +107,6 @@ class Musicnn(nn.Module):
         Precision of the matrix products of the convolutions; sums are float32 in both.
     """
 
-    n_bands, n_frames = N_BANDS, N_FRAMES
     n_front = len(TIMBRAL_HEIGHTS) * N_TIMBRAL + len(TEMPORAL_LENGTHS) * N_TEMPORAL
     n_pooled = n_front + 3 * N_CNN
     layer_sizes = {
@@ -163,7 +161,6 @@ class Musicnn(nn.Module):
         -------
         dict of str to Tensor (n_patches, size), float32
         """
-        check_call(self, frames, starts, layers)
         encode = partial(self._encode, frames, layers=layers)
         parts = map_blocks(
             encode,

@@ -17,11 +17,9 @@ from torch import nn
 
 from userlogfeat.encoders.musicnn_checkpoint import (
     DTYPES,
-    N_BANDS,
     N_FRAMES,
     N_TAGS,
     batch_norm,
-    check_call,
     empty_layer,
     input_state,
 )
@@ -50,7 +48,6 @@ class Vgg(nn.Module):
         Precision of the convolutions.
     """
 
-    n_bands, n_frames = N_BANDS, N_FRAMES
     layer_sizes = {
         "taggram": N_TAGS,
         **{f"pool{i}": N_CHANNELS for i in (1, 2, 3, 4)},
@@ -76,7 +73,6 @@ class Vgg(nn.Module):
         self, frames: Tensor, starts: Tensor, layers: Sequence[str] = ("taggram",)
     ) -> dict[str, Tensor]:
         """Layers of every patch: see `musicnn_fast.Musicnn`."""
-        check_call(self, frames, starts, layers)
         parts = map_blocks(
             partial(self._encode, frames, layers=layers),
             starts.to(frames.device),
