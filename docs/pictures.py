@@ -44,7 +44,7 @@ def bars_by_labels(axes, rows, arms):
             ecolor="#333333",
             capsize=2,
         )
-    axes.set_xticks(range(len(sizes)), [f"{n} labels a class" for n in sizes])
+    axes.set_xticks(range(len(sizes)), [f"{n} labels per class" for n in sizes])
     axes.set_ylabel("accuracy, 6 genres")
     axes.axhline(1 / 6, color="#333333", linewidth=0.8, linestyle=":")
     axes.set_ylim(0, 0.62)
@@ -109,7 +109,7 @@ def gains(cell):
 def evidence(results):
     """Gains of the defaults by task, number of labels and teaching artists."""
     rows = results["transfer_defaults"]["rows"]
-    sizes = [("5", "5 labels a class"), ("20", "20"), ("100", "100"), ("all", "all")]
+    sizes = [("5", "5 labels per class"), ("20", "20"), ("100", "100"), ("all", "all")]
     sizes.append(("none", "cold start (AUC)"))
     sizes = [size for size in sizes if any(row[2] == size[0] for row in rows)]
     tasks = sorted({(int(row[1]), row[0]) for row in rows}, reverse=True)

@@ -87,7 +87,7 @@ def main(items=480, seeds=1, labels=(5, 20)):
     show(summary)
     n_clips = frame["n_teacher_clips"].drop_nulls()
     print(
-        f"\n{len(frame)} fits; {n_clips.min()} to {n_clips.max()} clips a teacher, ",
+        f"\n{len(frame)} fits; {n_clips.min()} to {n_clips.max()} clips per teacher, ",
         end="",
     )
     print(f"none by a test artist; {time.perf_counter() - start:.0f} s")
@@ -96,7 +96,7 @@ def main(items=480, seeds=1, labels=(5, 20)):
 
 # %%
 # Hollow marks are controls. What they gain is not knowledge of listeners: with 5
-# labels a class the students of the true logs are ahead of both. Intervals are over
+# labels per class the students of the true logs are ahead of both. Intervals are over
 # artists, with one seed; what is published needs several, and more clips. With
 # ``compare(folder=...)`` finished fits are kept, and a second call continues.
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from userlogfeat import CFEmbedding, CFRegressor, MusicnnEmbedder, read_logs
 from userlogfeat.comparison.teachers import choices_of
 from userlogfeat.datasets.synthetic import make_listening_corpus
 
-SIZES, N_CONTROLS = (5, 10, 20), 5  # labels a class; permutations and projections
+SIZES, N_CONTROLS = (5, 10, 20), 5  # labels per class; permutations and projections
 COLOURS = ("#000000", "#0072B2", "#56B4E9", "#D55E00", "#CC79A7")  # Okabe and Ito
 
 
@@ -81,7 +81,7 @@ def interval(values):
 
 
 def show(title, accuracy, form, minus=0):
-    """Print a table: arms down, labels a class across."""
+    """Print a table: arms down, labels per class across."""
     print(f"\n{title:26}" + "".join(f"{f'{size} a class':>16}" for size in SIZES))
     for arm, draws in accuracy.items():
         cells = zip(*interval(draws - minus), strict=True)
@@ -89,12 +89,12 @@ def show(title, accuracy, form, minus=0):
 
 
 def plot(accuracy, path):
-    """Save accuracy against labels a class, with intervals."""
+    """Save accuracy against labels per class, with intervals."""
     axes = Figure(figsize=(6.4, 4.2), layout="constrained").subplots()
     for k, (arm, draws) in enumerate(accuracy.items()):
         x = np.arange(len(SIZES)) + 0.03 * (k - 2)  # side by side, not on top
         axes.errorbar(x, *interval(draws), c=COLOURS[k], marker="osD^v"[k], label=arm)
-    axes.set(xlabel="labelled clips a class", ylabel="accuracy, 95 % interval")
+    axes.set(xlabel="labelled clips per class", ylabel="accuracy, 95 % interval")
     axes.set_xticks(range(len(SIZES)), SIZES)
     axes.legend(frameon=False)
     axes.figure.savefig(path, dpi=150)

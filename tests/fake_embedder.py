@@ -24,7 +24,7 @@ def make_clips(folder, n):
 
 
 class FakeEmbedder:
-    """`delay`: seconds a clip; `log`: gets the path of every file that is embedded.
+    """`delay`: seconds per clip; `log`: gets the path of every file that is embedded.
 
     `at_work` is called when a run is well under way. `journal`: a file that gets a line
     for every copy that is loaded and every clip embedded: process, "loads" or path.

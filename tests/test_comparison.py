@@ -193,7 +193,7 @@ def test_targets_of_own_clips_are_out_of_fold(task):
             assert artists[clip] not in artists[trained]
             n_own += artists[clip] < 10
     assert n_own == 3 * 2 * 40  # arms; every clip is in training twice
-    # A clip that the teacher was not trained on is estimated by the full teacher.
+    # per clip that the teacher was not trained on is estimated by the full teacher.
     whole = {int(f["targets"][:, 0][artists[f["rows"]] >= 10][0]) for f in kd}
     assert len(whole) == 3 * 2
 
@@ -278,7 +278,7 @@ def test_controls_have_what_the_teacher_chose(task, columns, arms):
     run(task, student=columns, teachers=teachers, arms=arms, seeds=1)
     true, last = [], None
     for number, fit in enumerate(fake.TEACHERS):
-        if fit["head"] == "auto":  # of the true factors, once a fold
+        if fit["head"] == "auto":  # of the true factors, once per fold
             rows = fit["rows"]
             artist = np.where(rows < 1000, rows // 4, 100 + (rows - 1000) // 4)
             np.testing.assert_array_equal(fit["factors"][:, 1], artist)

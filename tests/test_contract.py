@@ -68,7 +68,7 @@ SMALL = {
     "max_epochs": 2,
     "random_state": 0,
 }
-# Every audio estimator with a row of features a clip, small enough for many passes.
+# Every audio estimator with a row of features per clip, small enough for many passes.
 EMBEDDERS = {
     "MusicnnEmbedder": MusicnnEmbedder(),
     "MusicnnEmbedder vgg": MusicnnEmbedder("MTT_vgg", layer="taggram"),

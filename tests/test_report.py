@@ -113,7 +113,7 @@ def test_lines_by_channels_are_the_means(ax):
     assert display.figure_ is ax.figure
     assert ax.get_xlabel() == "Channels of each convolution"
     assert ax.get_ylabel() == "Accuracy (%)"
-    assert ax.get_title(loc="left") == "At 20 labels a class; bars: 95 % intervals"
+    assert ax.get_title(loc="left") == "At 20 labels per class; bars: 95 % intervals"
 
 
 def test_channels_are_on_a_log2_axis(ax):
@@ -136,7 +136,7 @@ def test_all_labels_are_one_step_after_the_last(ax):
     assert display.positions == [5, 20, None]
     assert ax.get_xticks().tolist() == [5, 20, 80]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["5", "20", "all"]
-    assert ax.get_xlabel() == "Labelled clips a class"
+    assert ax.get_xlabel() == "Labelled clips per class"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_no_channels():
             lambda f: f.with_columns(
                 mean=pl.when(arm="kd").then(float("nan")).otherwise("mean")
             ),
-            r"12 of 48 rows.*arm 'kd' at 5 labels a class, 32 channels: mean=nan",
+            r"12 of 48 rows.*arm 'kd' at 5 labels per class, 32 channels: mean=nan",
         ),
         (
             lambda f: f.with_columns(high=pl.lit(None, pl.Float64)),
@@ -378,8 +378,8 @@ def test_verdicts(low, high, p, metric, words):
 
 
 def test_places():
-    assert setting_text(20) == "at 20 labels a class"
-    assert setting_text(1, 64) == "at 1 label a class, 64 channels"
+    assert setting_text(20) == "at 20 labels per class"
+    assert setting_text(1, 64) == "at 1 label per class, 64 channels"
     assert setting_text(None) == "with all labels"
 
 
@@ -542,11 +542,12 @@ def test_page_of_a_summary(tmp_path):
     assert write_html(make_summary((20,), (64,)), path, metric="accuracy") == path
     page = Page(path)
     for words in (
-        "kd is above base by 4.8 points (3.9 to 5.7) at 20 labels a class.",
-        "kd is above kd permuted logs by 4.4 points (3.5 to 5.3) at 20 labels a class.",
+        "kd is above base by 4.8 points (3.9 to 5.7) at 20 labels per class.",
+        "kd is above kd permuted logs by 4.4 points (3.5 to 5.3) at 20 labels per "
+        "class.",
         "The gain is beyond kd permuted logs. Without kd random projection and kd same "
         "artist, it is not shown to be knowledge from the logs.",
-        "kd permuted logs is not distinguishable from base at 20 labels a class: a "
+        "kd permuted logs is not distinguishable from base at 20 labels per class: a "
         "difference of 0.4 points (−0.5 to 1.3).",
         "learns from the labelled clips alone",
         "36.8 (35.8 to 38.8)",  # kd: 0.3 + 0.01 * (1 + 1) + 0.048
@@ -584,7 +585,7 @@ def test_page_of_fits(tmp_path):
     text = Page(path).text
     assert "0.001 (4 of 4)" in text
     assert "1.0 (2 of 4), 2.0 (2 of 4)" in text
-    assert "3" in text  # seconds a fit
+    assert "3" in text  # seconds per fit
     assert "Planted numbers." in text
     assert (
         "At most 1 artists of the test clips are in the teacher's training data"

@@ -140,7 +140,7 @@ def test_seeds_take_the_draws_in_turn_and_the_encoder_runs_once(monkeypatch):
     assert len(draws) == 4
     assert draws[3] is draws[0]
     np.testing.assert_allclose(draws[1], alone(twins["same artist"][1]), atol=1e-5)
-    # Loading runs it on a tone, once a model; the clips are one call.
+    # Loading runs it on a tone, once per model; the clips are one call.
     assert n_calls <= 1 + 7
 
 

@@ -33,7 +33,7 @@ class Clips:
         Paths of audio files; waveforms, 1-D float32 each; or log-mel spectrograms,
         (bands, frames) float32 each.
     rows : list or ndarray
-        One entry a clip.
+        One entry per clip.
     """
 
     kind: str

@@ -144,7 +144,7 @@ def partitions_for(session, n_rows):
     ----------
     session : SparkSession
     n_rows : int
-        Rows to be shuffled: a partition for each 2 million, and at least one a core.
+        Rows to be shuffled: a partition for each 2 million, and at least one per core.
     """
     context = session.sparkContext
     set_before = context.getConf().contains(PARTITIONS)
@@ -173,7 +173,7 @@ def slower_than_here(n_rows):
         return None
     return (
         f"{n_rows:,} rows are few for a cluster: below about {FEW_ROWS:,}, one machine "
-        "is faster, if its memory holds them (50 bytes a row)."
+        "is faster, if its memory holds them (50 bytes per row)."
     )
 
 

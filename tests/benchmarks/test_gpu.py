@@ -41,7 +41,7 @@ def test_it_runs_and_prints_on_a_cpu(gpu, monkeypatch, capsys):
 
 
 def test_shares_are_of_the_limits(gpu):
-    """10 clips a second of 3 operations and 4 bytes, where 60 and 80 are possible."""
+    """10 clips per second of 3 operations and 4 bytes, where 60 and 80 are possible."""
     cells = gpu.row("name", (10, 9, 8, 7), 3, 4, (60, 80))
     assert cells == ["name", "10", "0.50", "0.50", "9", "8", "7"]
     assert gpu.row("name", (1, 1, 1, 1), 3, None, (60, 80))[3] == "not counted"

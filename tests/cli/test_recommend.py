@@ -215,7 +215,7 @@ def test_users_of_another_training(run, work, factors):
 
 
 def test_artists_are_recommended_by_their_clips(run, work):
-    """Of a catalogue with tracks of artists: one row an artist, not one a clip."""
+    """Of a catalogue with tracks of artists: one row per artist, not one per clip."""
     catalogue = {"clip": ["a.wav", "b.wav"], "item": [1, 2], "artist": ["Nico"] * 2}
     pl.DataFrame(catalogue).write_csv("c.csv")
     Path("a.wav").touch()

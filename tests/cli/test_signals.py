@@ -192,7 +192,7 @@ def test_a_stopped_fit_begins_again(run, plays, stop_in, command, place):
     assert files("out") == files("whole") != before
 
 
-ENCODED = "userlogfeat.estimators._factor_head.replace"  # called once a clip
+ENCODED = "userlogfeat.estimators._factor_head.replace"  # called once per clip
 TWINS = "userlogfeat.comparison.twins._refit"
 
 

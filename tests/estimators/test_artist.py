@@ -320,7 +320,7 @@ def test_all_patches_are_averaged(audio):
     """Two halves alone, of whole patches each: the clip is their mean."""
     _, _, y = audio
     log_mel = np.random.default_rng(0).normal(size=(12, 128, 84)).astype(np.float32)
-    embedder = small(context=0.5, max_epochs=1).fit(log_mel, y)  # 21 frames a patch
+    embedder = small(context=0.5, max_epochs=1).fit(log_mel, y)  # 21 frames per patch
     whole = embedder.transform(log_mel)
     halves = (
         embedder.transform(log_mel[:, :, :42]),

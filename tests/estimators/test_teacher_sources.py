@@ -257,7 +257,7 @@ def test_inputs_that_a_teacher_cannot_read(
 ):
     reads, of_audio = (resolve_teacher(made[1]) for made in (of_features, of_clips))
     for X in (features[:, :5], waveforms, features[:, :, None]):
-        with pytest.raises(ValueError, match="reads 6 precomputed features a clip"):
+        with pytest.raises(ValueError, match="reads 6 precomputed features per clip"):
             embed_by(reads, X)
     with pytest.raises(ValueError, match=r"precomputed features \(n_clips, 6\)"):
         embed_by(reads, files)

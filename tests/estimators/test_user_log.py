@@ -195,7 +195,7 @@ def test_features_of_a_feature_teacher(tmp_path):
     teacher.save(tmp_path, training_data=data)
     embedder = UserLogEmbedder(tmp_path, layer="embedding", scale=False)
     np.testing.assert_allclose(embedder.fit_transform(X), teacher.predict(X), rtol=1e-6)
-    with pytest.raises(ValueError, match=r"Got 5 features a clip, .* reads 6"):
+    with pytest.raises(ValueError, match=r"Got 5 features per clip, .* reads 6"):
         clone(embedder).fit(X[:, :5]).transform(X[:, :5])
 
 

@@ -13,7 +13,7 @@ from userlogfeat.tables import FeatureTable
 from userlogfeat.weights import ModelError, load_model
 
 DATA = {"description": "planted", "licence": "none", "non_commercial": False}
-RATE, SAMPLES = 8000, 400  # of a frame: 20 frames a second
+RATE, SAMPLES = 8000, 400  # of a frame: 20 frames per second
 
 
 class RandomEncoder:

@@ -176,7 +176,7 @@ def test_the_global_generator_is_left_alone(seed):
 
 
 def test_blas_threads_are_limited_while_fitting_only():
-    """implicit warns of BLAS threads once a process: so in a process of its own."""
+    """implicit warns of BLAS threads once per process: so in a process of its own."""
     script = """
 import warnings
 warnings.simplefilter("error")

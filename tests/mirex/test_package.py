@@ -163,8 +163,8 @@ def test_readme_has_what_was_measured(tmp_path, monkeypatch):
     text = (tmp_path / "s" / "README.md").read_text()
     assert "24 planted clips of 30 s (12.0 min of audio),\nwith -numThreads 2" in text
     assert "| extractFeatures.sh | 24 | 61.2 s | 48.0 s | 512 MiB |" in text
-    assert "2.00 s of processor time a clip" in text
-    assert "0.1 MiB, 4 KiB a clip" in text
+    assert "2.00 s of processor time per clip" in text
+    assert "0.1 MiB, 4 KiB per clip" in text
 
 
 @pytest.mark.long

@@ -26,7 +26,7 @@ def test_masks_are_torchaudios(masks, judge):
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_hidden_is_one_run_of_each_clip(axis, monkeypatch):
-    """By a loop: two random numbers a clip are its length and where it begins."""
+    """By a loop: two random numbers per clip are its length and where it begins."""
     draws = iter([torch.tensor([0.0, 0.5, 0.99]), torch.tensor([0.0, 0.5, 0.999])])
     monkeypatch.setattr(torch, "rand", lambda *size, **settings: next(draws))
     x = torch.randn(3, 12, 20)

@@ -9,7 +9,7 @@ import pytest
 from userlogfeat.tables import FeatureTable
 
 BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
-# What the threat model says: this one, one a processor and eight for input and output
+# What the threat model says: this one, one per processor and eight for input and output
 # of pyarrow, and one for a bar.
 MOST_THREADS = 1 + (os.cpu_count() or 1) + 8 + 1
 

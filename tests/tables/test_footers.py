@@ -137,7 +137,7 @@ def test_layers_that_a_lookup_would_fill_the_memory_with(tmp_path):
     sizes = {"mean": 1 << 29}
     empty = pa.schema([*FIELDS, *layer_fields(sizes)]).empty_table()
     table = put(tmp_path / "t", empty, NOTES | {"layers": sizes})
-    with pytest.raises(TableError, match="2147483648 bytes a clip"):
+    with pytest.raises(TableError, match="2147483648 bytes per clip"):
         table.lookup(["a.wav"])
     with pytest.raises(ValueError, match="a table keeps vectors"):
         FeatureTable(tmp_path / "new").writer(fingerprint="fp", layer_sizes=sizes)

@@ -217,7 +217,7 @@ def test_big_parts_are_left_alone(tmp_path, monkeypatch):
     values = np.random.default_rng(0).standard_normal((8, 2000))
     table = FeatureTable(tmp_path)
     settings = {"fingerprint": "f", "layer_sizes": {"x": 2000}}
-    with table.writer(**settings) as writer:  # 8 kB a row: not small
+    with table.writer(**settings) as writer:  # 8 kB per row: not small
         for row in range(4):
             writer.add(str(row), layers={"x": values[row]})
     (first,) = parts(tmp_path)

@@ -1,4 +1,4 @@
-"""Discriminant analysis: known directions, scikit-learn as judge, few songs a class."""
+"""Discriminant analysis: known directions, scikit-learn as judge, few songs each."""
 
 import numpy as np
 import pytest

@@ -30,7 +30,7 @@ _SHOWN = 3  # examples in a message
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Catalogue:
-    """One row a clip, checked.
+    """One row per clip, checked.
 
     Made by :func:`read_catalogue`.
 

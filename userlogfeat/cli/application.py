@@ -145,8 +145,8 @@ Tracks that nobody has played, for those who will like them:
 Exit codes:
 {_LISTED_CODES}
 
-With --json a command prints one JSON object a line to stdout, errors included; progress
-and notes go to stderr.
+With --json a command prints one JSON object per line to stdout, errors included;
+progress and notes go to stderr.
 
 `userlogfeat COMMAND --help` explains a command, with examples.
 With USERLOGFEAT_DEBUG=1 in the environment, errors show where they arose.""",

@@ -29,7 +29,7 @@ class Result:
     Parameters
     ----------
     values : mapping, or iterable of mappings
-        Printed by ``--json``: one object, or one a line.
+        Printed by ``--json``: one object, or one per line.
     text : str or callable, optional
         Printed otherwise: a summary, which ``--quiet`` leaves out, or the line
         of one of the values. By default a table of the values.

@@ -243,7 +243,8 @@ def _read_features(path, layer, clip, clips, rows, n_clips):
     if frame[clip].n_unique() < len(frame):
         twice = frame[clip].filter(frame[clip].is_duplicated())[0]
         raise ValueError(
-            f"{path} has several rows for {twice!r}: keep one a clip, such as the mean."
+            f"{path} has several rows for {twice!r}: keep one per clip, such as the "
+            "mean."
         )
     ids = [name for name in ("item", "artist", "album", "label") if name in frame]
     if ids:

@@ -23,9 +23,11 @@ mirex = App(
 app.add_typer(mirex, name="mirex")
 
 TrainList = Annotated[
-    Path, typer.Argument(metavar="TRAINLIST", help="path TAB class a line.")
+    Path, typer.Argument(metavar="TRAINLIST", help="path TAB class per line.")
 ]
-TestList = Annotated[Path, typer.Argument(metavar="TESTLIST", help="One path a line.")]
+TestList = Annotated[
+    Path, typer.Argument(metavar="TESTLIST", help="One path per line.")
+]
 OutputFile = Annotated[
     Path,
     typer.Argument(
@@ -48,7 +50,8 @@ Threads = Annotated[
     ),
 ]
 Tags = Annotated[
-    bool, typer.Option("--tags", help="Clips have several labels: path TAB tag a line.")
+    bool,
+    typer.Option("--tags", help="Clips have several labels: path TAB tag per line."),
 ]
 
 
@@ -103,7 +106,7 @@ def extract(
     Parameters
     ----------
     feature_list
-        One path a line.
+        One path per line.
     """
     n_read, n_failed = call("extract_features", feature_list)
     return Result(

@@ -60,7 +60,7 @@ Quiet = Annotated[
     typer.Option("--quiet", "-q", help="No bar, no summary.", callback=_be_quiet),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print a JSON object a line, for machines.")
+    bool, typer.Option("--json", help="Print a JSON object per line, for machines.")
 ]
 
 # Computation.

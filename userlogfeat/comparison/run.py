@@ -153,7 +153,7 @@ def compare(
     Returns
     -------
     polars.DataFrame
-        One row a fit, with the columns of ``SCHEMA``: `arm`, `n_labels`, `channels`,
+        One row per fit, with the columns of ``SCHEMA``: `arm`, `n_labels`, `channels`,
         `seed`, `fold`; `score` by `metric`, "accuracy" or "r2"; `n_train`, `n_test`;
         `clips`, the rows of X in the test fold; `groups`, the artist of each as a
         number, null if not known; and `outcome` of each: 1 where correct and 0

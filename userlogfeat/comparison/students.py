@@ -61,7 +61,7 @@ def _make(problem, mode, settings, width):
 
 
 def _ready(problem, arm, width):
-    """Return the ready teachers of an arm at one width: one, or one a seed."""
+    """Return the ready teachers of an arm at one width: one, or one per seed."""
     ready = find_ready(problem.teachers, arm)
     if isinstance(ready, dict) and width is not None and width not in ready:
         raise ValueError(

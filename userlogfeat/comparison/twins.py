@@ -109,7 +109,7 @@ def save_controls(
         if len(column) != len(factors):
             raise ValueError(
                 f"Got {len(column)} {name} and {len(factors)} rows of factors, "
-                "expected one of each a clip."
+                "expected one of each per clip."
             )
     config, written = read_config(folder), []
     changes = ((permute_factors, items), (distinct_factors, groups))

@@ -251,7 +251,7 @@ def artist_filtered(
         Paths or ids, as for :func:`gtzan_tracks`.
     lists : str or Path
         Folder with ``f1_train.txt`` (a track and its genre a line), ``f1_test.txt`` (a
-        track a line), and so on for each fold.
+        track per line), and so on for each fold.
     missing : {"error", "warn", "ignore"}
         Reaction to listed tracks that are not among the clips.
 

@@ -28,9 +28,10 @@ class LabelledClips:
     name : str
         Name of the set.
     frame : polars.DataFrame
-        One row a clip: `clip` (path), `item` (clips of one item are from one recording
-        or song, and belong on one side of a split), `label`; where the set has them
-        `artist`, `album`, the targets, `split`, `fold`, and columns of its own.
+        One row per clip: `clip` (path), `item` (clips of one item are from one
+        recording or song, and belong on one side of a split), `label`; where the set
+        has them `artist`, `album`, the targets, `split`, `fold`, and columns of its
+        own.
     y_columns : tuple of str
         Columns of ``y``.
     target_names : tuple of str

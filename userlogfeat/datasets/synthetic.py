@@ -49,13 +49,13 @@ class ListeningCorpus:
     audio : ndarray (n_items, n_samples), float32, or list of str
         Waveforms in -1..1, or the paths of the files in `folder`.
     catalogue : Catalogue
-        One row a clip, in the order of `audio`: clip, item, artist, album, label.
+        One row per clip, in the order of `audio`: clip, item, artist, album, label.
     item_tastes : ndarray (n_items, n_tastes)
         Weights of the tastes in each item, non-negative, of sum 1.
     user_tastes : ndarray (n_users, n_tastes)
         The same for users.
     sounds : polars.DataFrame
-        One row a clip: the properties of its sound, in the units of ``SOUND``.
+        One row per clip: the properties of its sound, in the units of ``SOUND``.
     sample_rate : int
         Sample rate of `audio`, in Hz.
     """

@@ -156,7 +156,7 @@ class MusicnnEncoder:
         layers: Sequence[str],
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> Encoding:
-        """Encode spectrograms (96, frames), one a clip, of any lengths."""
+        """Encode spectrograms (96, frames), one per clip, of any lengths."""
         starts, n_patches, frames = lay_end_to_end(log_mels, N_FRAMES, self.hop_frames)
         network = load_network(self.name, str(frames.device), precision)
         packed = network(frames, starts, tuple(layers))
@@ -347,7 +347,7 @@ def lay_end_to_end(
     Parameters
     ----------
     log_mels : list of Tensor (bands, frames)
-        One a clip.
+        One per clip.
     length, hop : int
         Frames of a patch, and between the starts of patches.
 

@@ -138,7 +138,7 @@ class SpectrogramEncoder(Encoder, Protocol):
         layers: Sequence[str],
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> Encoding:
-        """Encode spectrograms (bands, frames), one a clip, of any lengths."""
+        """Encode spectrograms (bands, frames), one per clip, of any lengths."""
         ...
 
 

@@ -60,7 +60,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
     ``_load_network()``: a module as
     :class:`userlogfeat.networks.teacher.EncoderTeacher`, with `sample_rate`,
     `min_samples`, `n_bands`, `layer_sizes` and ``forward(clips, layers)`` -> {layer:
-    one tensor a clip}, where clips are waveforms or spectrograms.
+    one tensor per clip}, where clips are waveforms or spectrograms.
     """
 
     _crops = ("start", "middle")
@@ -100,7 +100,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         -------
         ndarray (n_clips, n_features), float32
             The layers side by side, in the order of `layer`; with ``pooling=None`` a
-            list with one (n_frames, n_features) array a clip: of frames, patches of
+            list with one (n_frames, n_features) array per clip: of frames, patches of
             musicnn, or windows.
 
         Raises
@@ -318,7 +318,7 @@ class AudioTransformer(TransformerMixin, BaseEstimator):
         ]
 
     def _forward(self, network, clips, layers):
-        """Layers of a batch: dict of layer to one tensor a clip."""
+        """Layers of a batch: dict of layer to one tensor per clip."""
         return network(clips, layers=layers)
 
     def _layer_names(self):

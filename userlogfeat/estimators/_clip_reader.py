@@ -33,7 +33,7 @@ class ClipFeatures:
     seconds : float
         Length of the audio that was read; NaN for spectrograms and failed clips.
     layers : dict of str to ndarray, or None
-        float32, one array a layer; None for a clip that failed.
+        float32, one array per layer; None for a clip that failed.
     error : AudioError or None
         Why it failed.
     more : bool

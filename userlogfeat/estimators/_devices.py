@@ -94,7 +94,7 @@ def send_together(tensors, device, *, pinned):
 
 
 def to_arrays(tensors):
-    """Tensors of a layer, one a clip, as arrays: of a GPU in one transfer."""
+    """Tensors of a layer, one per clip, as arrays: of a GPU in one transfer."""
     if tensors[0].device.type == "cpu":
         return [tensor.numpy() for tensor in tensors]
     return bring_together(tensors)

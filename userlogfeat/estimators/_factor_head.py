@@ -117,7 +117,7 @@ class FactorHead:
         if (inputs.shape[1], *(shape[1:] or (1,))) != sizes:
             raise ValueError(
                 f"Got inputs of shape {inputs.shape} and y of shape {shape}, but the "
-                f"head reads {sizes[0]} numbers a clip and estimates {sizes[1]} "
+                f"head reads {sizes[0]} numbers per clip and estimates {sizes[1]} "
                 "factors. inputs= is what head_inputs(X) returns; where the number of "
                 "factors is another, fit a new teacher."
             )

@@ -197,9 +197,9 @@ def check_width(X: ArrayLike, width: int, name: str) -> None:
     refuse_paths(X, name, width)
     shape = np.shape(X)
     if len(shape) != 2 or shape[1] != width:
-        got = f"{shape[1]} features a clip" if len(shape) == 2 else f"shape {shape}"
+        got = f"{shape[1]} features per clip" if len(shape) == 2 else f"shape {shape}"
         raise ValueError(
-            f"Got {got}, but {name} reads {width} precomputed features a clip."
+            f"Got {got}, but {name} reads {width} precomputed features per clip."
         )
 
 

@@ -1,8 +1,8 @@
 """Teachers of students: a saved model, an embedder or a frozen estimator.
 
 Only the embedding of a teacher is used. Embeddings are remembered while the process
-lives, so that a grid search computes them once a clip, not once for each candidate and
-fold.
+lives, so that a grid search computes them once per clip, not once for each candidate
+and fold.
 """
 
 import copy

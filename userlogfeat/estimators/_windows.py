@@ -219,7 +219,7 @@ def _check_frames(X):
     sizes = sorted({len(row) for row in rows})
     if len(sizes) > 1:
         raise ValueError(
-            f"Got clips of {sizes} units a frame, expected one number: each entry of X "
-            "is (units, frames), all clips with the same units. Were some transposed?"
+            f"Got clips of {sizes} units per frame, expected one number: each entry of "
+            "X is (units, frames), all clips with the same units. Were some transposed?"
         )
     return rows

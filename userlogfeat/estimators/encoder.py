@@ -56,7 +56,7 @@ class EncoderEmbedder(CachedLayers, ClipParameters, PooledEncoder):
     pooling : {"mean", "max", "meanstd", None}
         Pooling over the frames of a clip; ``"meanstd"`` is the mean and the standard
         deviation, side by side. None gives a list with one (n_frames, n_features) array
-        a clip.
+        per clip.
     window, hop : float or None
         Seconds that are encoded at once, and between the starts of two windows. None is
         what suits the encoder: the length that it was made for, or 30 s, and an overlap

@@ -44,7 +44,7 @@ class MusicnnEmbedder(ClipParameters, PooledEncoder):
     pooling : {"mean", "max", "meanstd", None}
         Pooling over the patches of a clip; ``"meanstd"`` is the mean and the standard
         deviation, side by side. None gives a list with one (n_patches, n_features)
-        array a clip.
+        array per clip.
     duration : float or None
         Seconds to read of each clip; None is all of it.
     precision : {"auto", "fp32", "bf16"}

@@ -239,9 +239,9 @@ class SharedLatentEmbedder(TrainedTransformer, WindowParameters, WindowTransform
         Returns
         -------
         ndarray (n_clips, n_features), float32
-            With four statistics, 4 * `n_components` columns a layer; with
+            With four statistics, 4 * `n_components` columns per layer; with
             ``network="mlp"`` the `n_components` of the embedding itself. With
-            ``pooling=None`` a list with one (n_windows, n_features) array a clip.
+            ``pooling=None`` a list with one (n_windows, n_features) array per clip.
         """
         return super().transform(X)
 

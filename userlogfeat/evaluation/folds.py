@@ -107,7 +107,7 @@ class StratifiedArtistKFold(StratifiedGroupKFold):
         X : array-like (n_clips, ...)
             Only its length is used.
         y : array-like (n_clips,)
-            One class a clip.
+            One class per clip.
         groups : array-like (n_clips,)
             Artists.
 
@@ -167,7 +167,7 @@ def stratified_folds(
     Parameters
     ----------
     y : array-like (n_clips,)
-        One class a clip.
+        One class per clip.
     n_splits : int
         Number of folds, at least 2.
     groups : array-like (n_clips,), optional
@@ -223,7 +223,7 @@ def n_per_class(
     Parameters
     ----------
     y : array-like (n_clips,)
-        One class a clip.
+        One class per clip.
     n : int
         Number of clips of each class.
     groups : array-like (n_clips,), optional

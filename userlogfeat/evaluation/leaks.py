@@ -151,9 +151,9 @@ class LeakReport:
         Returns
         -------
         polars.DataFrame
-            One row a pair: `first`, `second` (names of the sets), `kind`, `row_first`,
-            `row_second`, `shared` (id of the track or artist, as text) and `distance`
-            (of audio; else null).
+            One row per pair: `first`, `second` (names of the sets), `kind`,
+            `row_first`, `row_second`, `shared` (id of the track or artist, as text)
+            and `distance` (of audio; else null).
         """
         rows = [
             (*leak.sets, leak.kind, first, second)

@@ -1,8 +1,8 @@
 """Accuracy by the number of examples of each class, with standard errors over folds.
 
 Hamel, Davies, Yoshii, Goto (2013), "Transfer learning in MIR", figure 3: in each of ten
-folds the classifier learns from a few clips a class of the training part, and is tested
-on all of the rest.
+folds the classifier learns from a few clips per class of the training part, and is
+tested on all of the rest.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from userlogfeat.evaluation.folds import n_per_class, stratified_folds, take
 
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
-    """Accuracy by examples a class.
+    """Accuracy by examples per class.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ def learning_curve(
     X : list or array-like of n_clips
         Input of the classifier: rows, or arrays of windows.
     y : array-like (n_clips,)
-        One class a clip.
+        One class per clip.
     sizes : sequence of (int or None)
         Numbers of training clips of each class; a class of fewer gives all it has.
         None: all. Within a fold, smaller samples are part of larger ones.

@@ -131,7 +131,7 @@ def precision_at_k(
     ----------
     features : array-like (n_clips, n_features)
     labels : array-like (n_clips,)
-        Labels, one a clip.
+        Labels, one per clip.
     k : int
         Number of neighbours; 10 in the paper. Clips with fewer candidates have fewer.
     metric : {"l1", "l2", "cosine"}

@@ -77,7 +77,7 @@ def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, T
     """Embed clips at regular times, every 50 ms.
 
     Each is of a window of the shortest length that the model reads, 3 s for the bundled
-    one (1 s on encoders of waveforms): twenty passes a second of audio.
+    one (1 s on encoders of waveforms): twenty passes per second of audio.
 
     Parameters
     ----------

@@ -86,7 +86,7 @@ def export_onnx(
     ------
     ValueError
         If the model has no ONNX form: one with a network of your own, an encoder
-        beside those of musicnn, or several rows a clip.
+        beside those of musicnn, or several rows per clip.
     RuntimeError
         If onnxruntime gives other numbers than torch; no file is written.
 

@@ -342,7 +342,7 @@ def _checkpoints(context):
 
 
 def _n_parts(frame, n_pairs):
-    """Return a number of parts: one a core or more, none larger than its memory."""
+    """Return a number of parts: one per core or more, none larger than its memory."""
     at_once = frame.sparkSession.sparkContext.defaultParallelism
     return max(at_once, -(-n_pairs // _PAIRS_PER_BLOCK))
 

@@ -251,7 +251,7 @@ def read_feedback(
     Parameters
     ----------
     source : str, Path or frame
-        One row a play: see :func:`userlogfeat.read_logs`.
+        One row per play: see :func:`userlogfeat.read_logs`.
     rule : {"played_ratio", "skips"}
         See :mod:`userlogfeat.feedback`.
     user, item : str

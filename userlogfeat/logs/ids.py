@@ -101,7 +101,7 @@ class IdCodes:
         if pa.types.is_nested(column.type):
             raise ValueError(
                 f"Column {self.role}= of {chunk.origin} holds lists or structs "
-                f"({column.type}), expected one identifier a row. Explode it first."
+                f"({column.type}), expected one identifier per row. Explode it first."
             )
         missing = column.is_null(nan_is_null=True)
         if pc.any(missing).as_py():

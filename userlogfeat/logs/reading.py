@@ -119,7 +119,7 @@ def read_logs(
     source : str, Path, list of these, or frame
         The path of a csv, tsv or parquet file (text may be compressed: .gz, .bz2,
         .zst), a list of such paths, or a folder of files of one of these kinds, such as
-        one a day; or a frame of polars (lazy too), pandas or pyarrow. With `format`:
+        one per day; or a frame of polars (lazy too), pandas or pyarrow. With `format`:
         the data set's folder or file. On Spark also a Spark frame, or any path, URL or
         pattern of csv, tsv, Parquet, ORC or JSON files that Spark reads.
     format : str, optional

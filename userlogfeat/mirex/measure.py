@@ -132,7 +132,7 @@ def _plant(folder):
 
 
 def _read(train_list, tags):
-    """Read labels, one a clip, by absolute path; of several tags the first."""
+    """Read labels, one per clip, by absolute path; of several tags the first."""
     labels = read_tags(train_list) if tags else read_labels(train_list)
     parent = Path(train_list).parent
     return {

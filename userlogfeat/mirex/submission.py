@@ -55,7 +55,7 @@ def extract_features(
     scratch : str or Path
         Made where it is missing.
     clip_list : str or Path
-        One path a line. A training list will do as well.
+        One path per line. A training list will do as well.
     pipeline : str, Path or Pipeline, optional
         As for :func:`~userlogfeat.mirex.load_pipeline`.
     n_threads : int, optional
@@ -134,7 +134,7 @@ def classify(
     scratch, pipeline, n_threads, progress
         As for :func:`extract_features`; the pipeline is the one that was trained.
     test_list : str or Path
-        One path a line.
+        One path per line.
     output : str or Path
         File for ``path TAB class``, or with `binary_output` ``path TAB tag TAB
         affinity``.

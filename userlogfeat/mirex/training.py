@@ -214,7 +214,7 @@ def _weights(weights, names, listed):
 
 
 def _takes_tags(step):
-    """Whether a classifier takes several labels a clip; one's own is trusted to."""
+    """Whether a classifier takes several labels per clip; one's own is trusted to."""
     step = _innermost(step)
     if not type(step).__module__.startswith("sklearn."):
         return True

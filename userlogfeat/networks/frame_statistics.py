@@ -185,7 +185,7 @@ class FrameTeacher(nn.Module):
         Returns
         -------
         dict of str to list of Tensor
-            For each layer one tensor a clip: (size,), or (n_windows, size) with
+            For each layer one tensor per clip: (size,), or (n_windows, size) with
             ``pooling=None``.
         """
         if "output" in layers:

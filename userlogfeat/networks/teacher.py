@@ -134,7 +134,7 @@ class EncoderTeacher(nn.Module):
         Returns
         -------
         dict of str to list of Tensor
-            For each layer one tensor a clip: (size,), or (n_frames, size) with
+            For each layer one tensor per clip: (size,), or (n_frames, size) with
             ``pooling=None``.
         """
         if "output" in layers:
@@ -319,7 +319,7 @@ class SpectrogramTeacher(nn.Module):
         Returns
         -------
         dict of str to list of Tensor (size,)
-            For each layer one tensor a clip.
+            For each layer one tensor per clip.
         """
         if "output" in layers:
             return add_output(self, clips, layers)

@@ -403,7 +403,7 @@ class ItemIndex:
         self._longest = 1.0 if self.metric == "cosine" else _MARGIN * lengths.max()
         rows = self._lengthened(self._vectors)
         # Two groups for the root of the items. With four, 200,000 items need an eighth
-        # fewer products a query, and three times as long to build.
+        # fewer products per query, and three times as long to build.
         n_groups = int(np.clip(2 * len(known) ** 0.5, 1, max(1, len(known) // 8)))
         drawn = rng.permutation(len(known))[: _TRAIN_PER_GROUP * n_groups]
         means = faiss.Kmeans(

@@ -247,7 +247,7 @@ def fill_unknown(
     if popularity.shape != (len(items),) or not np.isfinite(popularity).all():
         raise ValueError(
             f"Got popularity of shape {popularity.shape}, expected {len(items)} finite "
-            "numbers: one an item."
+            "numbers: one per item."
         )
     unknown = np.flatnonzero(~users.any(axis=1))
     for part in iter_rows(len(unknown), len(items)):

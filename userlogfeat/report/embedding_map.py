@@ -132,7 +132,7 @@ class CFDisplay:
         Parameters
         ----------
         embeddings : array-like (n_items, n_columns)
-            One row an item. Rows of zeros (items that nobody played) are left out.
+            One row per item. Rows of zeros (items that nobody played) are left out.
         labels : array-like (n_items,), optional
             Label of each item. The seven commonest have a colour and a marker each.
         ax : matplotlib Axes, optional
@@ -159,7 +159,7 @@ class CFDisplay:
         names = ["items"] * len(rows) if labels is None else list(labels)
         if len(names) != len(rows):
             raise ValueError(
-                f"Got {len(names)} labels for {len(rows)} items: pass one an item, in "
+                f"Got {len(names)} labels for {len(rows)} items: pass one per item, in "
                 "the order of the rows (catalogue.align returns it)."
             )
         lengths = np.linalg.norm(rows, axis=1)

@@ -33,7 +33,7 @@ def describe(contrast: Contrast, metric: Metric, *, where: str = "") -> str:
     >>> from userlogfeat.report.frames import Metric, setting_text
     >>> kd = Contrast("kd", "base", 20, None, 0.048, 0.039, 0.057, 0.01, 0.02, 0.9)
     >>> describe(kd, Metric("accuracy"), where=setting_text(20))
-    'kd is above base by 4.8 points (3.9 to 5.7) at 20 labels a class.'
+    'kd is above base by 4.8 points (3.9 to 5.7) at 20 labels per class.'
     """
     c, unit = contrast, metric.unit
     end = f" {where}" if where else ""

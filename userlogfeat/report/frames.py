@@ -70,10 +70,10 @@ class Metric:
 
 
 def setting_text(n_labels: int | None, channels: int | None = None) -> str:
-    """Return a setting in words: "at 20 labels a class, 64 channels"."""
-    labels = "with all labels" if n_labels is None else f"at {n_labels} labels a class"
-    if n_labels == 1:
-        labels = "at 1 label a class"
+    """Return a setting in words: "at 20 labels per class, 64 channels"."""
+    labels = "with all labels"
+    if n_labels is not None:
+        labels = f"at {n_labels} label{'s' * (n_labels > 1)} per class"
     return labels if channels is None else f"{labels}, {channels} channels"
 
 

@@ -11,7 +11,7 @@ from userlogfeat.report.frames import ALL, Contrast, Metric, Results, ordered_ar
 from userlogfeat.report.page import Table
 
 UNKNOWN = "–"
-_SETTINGS = ("Labels a class", "Channels")
+_SETTINGS = ("Labels per class", "Channels")
 CONTRAST_HEADER = (
     *_SETTINGS,
     "Arm",
@@ -40,7 +40,7 @@ def overview(results: Results) -> list[tuple[str, str]]:
     pairs = [
         ("Score", results.metric.label),
         ("Arms", ", ".join(results.arms)),
-        ("Labelled clips a class", ", ".join(labels)),
+        ("Labelled clips per class", ", ".join(labels)),
         ("Channels of the network", ", ".join(map(str, channels)) or UNKNOWN),
         ("Clips tested", _range(summary, "n_clips")),
         ("Artists tested", _range(summary, "n_groups")),
@@ -76,7 +76,7 @@ def arm_table(results: Results) -> tuple[list[str], list[list[str]]]:
             mean = results.fits.filter(pl.col("arm") == name)["seconds"].mean()
             row.append(UNKNOWN if mean is None else f"{mean:.3g}")
         rows.append(row)
-    return header + ["Seconds a fit"] * timed, rows
+    return header + ["Seconds per fit"] * timed, rows
 
 
 def score_tables(results: Results) -> list[Table]:

@@ -45,7 +45,7 @@ SIZE = (5.6, 4.8)  # inches of a new figure
 SPREAD = 0.4  # distance of the outer arms, as a fraction of the gap between ticks
 AXES = {
     "channels": "Channels of each convolution",
-    "n_labels": "Labelled clips a class",
+    "n_labels": "Labelled clips per class",
 }
 
 

@@ -51,8 +51,8 @@ def check_layers(layer_sizes: dict[str, int]) -> dict[str, int]:
     n_bytes = layer_bytes(layer_sizes)
     if n_bytes > MAX_ROW_BYTES:
         raise ValueError(
-            f"Got layers {layer_sizes}, which have {n_bytes} bytes a clip, expected at "
-            f"most {MAX_ROW_BYTES}: a table keeps vectors, not maps. Pool them over "
+            f"Got layers {layer_sizes}, which have {n_bytes} bytes per clip, expected "
+            f"at most {MAX_ROW_BYTES}: a table keeps vectors, not maps. Pool them over "
             "time."
         )
     return layer_sizes

@@ -65,7 +65,7 @@ def file_stamp(clip: ClipId) -> tuple[int, int]:
 
 
 class Rows:
-    """Rows in memory, one a clip.
+    """Rows in memory, one per clip.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Rows:
             if values[name].shape != (width,):
                 raise ValueError(
                     f"Layer {name!r} of {clip!r} has shape {values[name].shape}, "
-                    f"expected ({width},): one vector a clip."
+                    f"expected ({width},): one vector per clip."
                 )
         name = clip_name(clip)
         text = _text(name)

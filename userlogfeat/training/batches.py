@@ -1,7 +1,7 @@
 """Inputs of the training loop: rows of arrays, or spectrograms computed once.
 
-Spectrograms are computed once a clip, not once an epoch. They stay in memory; if there
-are too many, the rest goes to a memory-mapped file.
+Spectrograms are computed once per clip, not once per epoch. They stay in memory; if
+there are too many, the rest goes to a memory-mapped file.
 """
 
 import tempfile

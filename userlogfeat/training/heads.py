@@ -16,7 +16,7 @@ from userlogfeat.networks.mlp import mlp, standardise_input
 from userlogfeat.training.loop import seeded
 
 N_FOLDS = 5  # of the cross-validation that chooses the regularisation
-# Training that compares heads: steps at most, clips a step, rate of learning; between
+# Training that compares heads: steps at most, clips per step, rate of learning; between
 # which steps it is evaluated, and after how many without a lower loss it stops.
 BRIEF_STEPS, BRIEF_BATCH, BRIEF_LR = 200, 64, 4.0
 BRIEF_EVERY, BRIEF_PATIENCE = 10, 3

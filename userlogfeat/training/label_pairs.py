@@ -1,7 +1,7 @@
 """Labels of clips in any form as pairs of a clip and a label.
 
-One label a clip, collections of them, an indicator matrix: dense, sparse, of rows in a
-list, or a frame whose columns are labels.
+One label per clip, collections of them, an indicator matrix: dense, sparse, of rows in
+a list, or a frame whose columns are labels.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from userlogfeat._labels import (
 )
 
 EXPECTED = (
-    "expected labels (n_clips,), a list with a collection of labels a clip, or an "
+    "expected labels (n_clips,), a list with a collection of labels per clip, or an "
     "indicator matrix (n_clips, n_labels) of zeros and ones, dense or sparse"
 )
 _ADVICE = "Leave these clips out, or give None to those that are to have no label."

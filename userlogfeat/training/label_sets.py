@@ -1,4 +1,4 @@
-"""Labels of clips, one or several a clip, of one data set or of several.
+"""Labels of clips, one or several per clip, of one data set or of several.
 
 Two data sets may use one word in two ways, so a label is a pair: data set, and name.
 """
@@ -139,7 +139,7 @@ def _read_datasets(dataset, n_clips):
     if len(dataset) != n_clips:
         raise ValueError(
             f"Got {len(dataset)} entries of dataset for {n_clips} clips, expected one "
-            "a clip."
+            "per clip."
         )
     names, places = np.unique(dataset, return_inverse=True)
     return [to_python(name) for name in names.tolist()], places.astype(np.int64)

@@ -189,7 +189,7 @@ def _build(config, tensors):
     n_tables = 1 + len(config["attributes"])
     codes = [tensors[f"codes_{index}"] for index in range(n_tables)]
     if any(c.dtype != torch.int64 or c.ndim != 1 or len(c) == 0 for c in codes):
-        raise ValueError("codes of items are not whole numbers, one an item")
+        raise ValueError("codes of items are not whole numbers, one per item")
     if len({len(c) for c in codes}) > 1:
         raise ValueError("codes are of different numbers of items")
     with torch.device("meta"):  # no memory before shapes are compared

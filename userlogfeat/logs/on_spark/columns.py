@@ -119,7 +119,8 @@ def _identifier(role, kind, source):
     if isinstance(kind, T.ArrayType | T.MapType | T.StructType | T.VariantType):
         raise ValueError(
             f"Column {role}= of {source.origin} holds lists or structs "
-            f"({kind.simpleString()}), expected one identifier a row. Explode it first."
+            f"({kind.simpleString()}), expected one identifier per row. Explode it "
+            "first."
         )
     missing = F.col(role).isNull()
     if isinstance(kind, T.FloatType | T.DoubleType):

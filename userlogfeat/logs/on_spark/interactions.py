@@ -77,7 +77,7 @@ class SparkInteractions:
         Returns
         -------
         Interactions
-            Those that ``read_logs`` gives without a cluster: 12 bytes a pair, and the
+            Those that ``read_logs`` gives without a cluster: 12 bytes per pair, and the
             identifiers.
         """
         spark_session(session=self.user_items.sparkSession, purpose="collect()")

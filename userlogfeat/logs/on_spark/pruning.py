@@ -18,7 +18,7 @@ def pruned(
     Parameters
     ----------
     pairs : pyspark.sql.DataFrame
-        One row a user and item that belong together; cached.
+        One row per user and item that belong together; cached.
     sizes : dict of int
         "user" and "item" -> how many there are, those without pairs included.
     minimums : dict of int
