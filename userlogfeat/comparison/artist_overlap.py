@@ -117,15 +117,11 @@ def check_teacher_data(data: TeacherData, n_student_clips: int) -> TeacherData:
             f"{examples(bad, write=str)}): leave out clips whose item "
             "is not in the logs."
         )
-    columns = {"items": data.items, "factors": factors}
+    columns = {"items": as_column(data.items, "items"), "factors": factors}
     for name in ("clips", "groups", "sample_weight"):
-        if getattr(data, name) is not None:
-            columns[name] = getattr(data, name)
-    arrays = {name: np.asarray(values) for name, values in columns.items()}
-    for name in ("items", "groups"):  # NumPy would turn NaN among names to text
-        if name in columns and arrays[name].ndim == 1 and len(arrays[name]):
-            arrays[name] = as_column(columns[name], name)
-    columns = arrays
+        if (values := getattr(data, name)) is not None:
+            is_ids = name == "groups"  # NumPy would turn NaN among names to text
+            columns[name] = as_column(values, name) if is_ids else np.asarray(values)
     for name, values in columns.items():
         if len(values) != n_clips:
             raise ValueError(

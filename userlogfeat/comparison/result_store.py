@@ -11,9 +11,11 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -43,80 +45,26 @@ _IRRELEVANT = (
 )
 
 
+@dataclass(frozen=True)
 class ResultStore:
-    """Finished fits of one comparison; opened as a context, which locks the folder.
+    """Finished fits of one comparison.
 
-    Parameters
+    Attributes
     ----------
-    folder : str or Path
-        A new folder, or one of the same comparison.
-    identity : dict of str to str
-        Digests of everything that defines the comparison: see `identify`.
+    folder : Path
+    digest : str
+        Digest of everything that defines the comparison: see `identify`.
     plain : str
         Digest of the plain estimator, which only its own arms depend on.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds another comparison, or something else.
-    BlockingIOError
-        If another process is writing to it.
     """
 
-    def __init__(
-        self, folder: PathLike, identity: dict[str, str], *, plain: str = ""
-    ) -> None:
-        self.folder, self.identity, self.plain = Path(folder), identity, plain
-        self._digest = json_digest(identity, sort_keys=False)
-        self._lock = None
-
-    def __enter__(self) -> Self:
-        make_folder(self.folder, "a comparison")
-        strangers = {path.name for path in self.folder.iterdir()} - {".lock"}
-        description = self.folder / _DESCRIPTION
-        if description.name in strangers:
-            self._check(description)
-        elif any(not name.startswith(f".{_DESCRIPTION}.") for name in strangers):
-            raise ValueError(
-                f"{str(self.folder)!r} holds other files and no {_DESCRIPTION}: it is "
-                "no folder of a comparison. Pass a new or empty one."
-            )
-        self._lock = file_lock(self.folder / ".lock")
-        self._lock.__enter__()
-        remove_temporaries(self.folder, "*.json")
-        if not description.exists():
-            with replace_file(description) as path:
-                text = json.dumps({"format": FORMAT, **self.identity})
-                path.write_text(text, encoding="utf-8")
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._lock.__exit__(*exception)
-        self._lock = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_lock": None}  # a lock stays with its process
-
-    def _check(self, description):
-        try:
-            found = json.loads(description.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(
-                f"{str(description)!r} is not readable ({error}). Pass a new folder."
-            ) from error
-        expected = {"format": FORMAT, **self.identity}
-        different = [name for name in expected if found.get(name) != expected[name]]
-        if different:
-            raise ValueError(
-                f"{str(self.folder)!r} holds another comparison: it differs in "
-                f"{', '.join(different)}. Pass a new folder, or the original "
-                "arguments. (Folds differ from call to call where the splitter of `cv` "
-                "shuffles without a random_state.)"
-            )
+    folder: Path
+    digest: str
+    plain: str
 
     def path(self, fit: Fit) -> Path:
         """Return the file of a fit."""
-        parts = [self._digest, vars(fit)]
+        parts = [self.digest, vars(fit)]
         parts += [self.plain] if fit.mode == "plain" else []
         text = json.dumps(parts, default=int)
         name = hashlib.sha256(text.encode()).hexdigest()[:_NAME_LENGTH]
@@ -142,23 +90,67 @@ class ResultStore:
             path.write_text(json.dumps(row), encoding="utf-8")
 
 
-def open_store(folder: PathLike, problem: Problem) -> ResultStore:
-    """Return the store of a problem, not yet opened.
+@contextlib.contextmanager
+def open_store(folder: PathLike, problem: Problem) -> Iterator[ResultStore]:
+    """Open the store of a problem: its folder is locked inside the block.
 
     Another `plain` can be added to a folder: only its own fits depend on it.
 
     Parameters
     ----------
     folder : str or Path
+        A new folder, or one of the same comparison.
     problem : Problem
 
-    Returns
-    -------
+    Yields
+    ------
     ResultStore
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another comparison, or something else.
+    BlockingIOError
+        If another process is writing to it.
     """
-    parts = [_describe(problem.plain), _content(problem.plain_X)]
-    parts += [_describe(problem.plain_search), problem.inner_cv]
-    return ResultStore(folder, identify(problem), plain=joblib.hash(parts))
+    folder, identity = make_folder(folder, "a comparison"), identify(problem)
+    strangers = {path.name for path in folder.iterdir()} - {".lock"}
+    description = folder / _DESCRIPTION
+    if description.name in strangers:
+        _check_description(description, identity)
+    elif any(not name.startswith(f".{_DESCRIPTION}.") for name in strangers):
+        raise ValueError(
+            f"{str(folder)!r} holds other files and no {_DESCRIPTION}: it is "
+            "no folder of a comparison. Pass a new or empty one."
+        )
+    plain = [_describe(problem.plain), _content(problem.plain_X)]
+    plain += [_describe(problem.plain_search), problem.inner_cv]
+    with file_lock(folder / ".lock"):
+        remove_temporaries(folder, "*.json")
+        if not description.exists():
+            with replace_file(description) as path:
+                text = json.dumps({"format": FORMAT, **identity})
+                path.write_text(text, encoding="utf-8")
+        digest = json_digest(identity, sort_keys=False)
+        yield ResultStore(folder, digest, joblib.hash(plain))
+
+
+def _check_description(description, identity):
+    try:
+        found = json.loads(description.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{str(description)!r} is not readable ({error}). Pass a new folder."
+        ) from error
+    expected = {"format": FORMAT, **identity}
+    different = [name for name in expected if found.get(name) != expected[name]]
+    if different:
+        raise ValueError(
+            f"{str(description.parent)!r} holds another comparison: it differs in "
+            f"{', '.join(different)}. Pass a new folder, or the original "
+            "arguments. (Folds differ from call to call where the splitter of `cv` "
+            "shuffles without a random_state.)"
+        )
 
 
 def identify(problem: Problem) -> dict[str, str]:

@@ -238,16 +238,13 @@ def compare(
     )
     problem = check_leaks(problem, groups, teacher_artists)
     fits = check_fits(problem, arms, n_labels, channels)
-    with contextlib.ExitStack() as stack:
-        store = None
-        if folder is not None:
-            store = stack.enter_context(open_store(folder, problem))
-        with resumable(
-            "Without a folder, nothing is kept: pass folder= to go on next time."
-            if folder is None
-            else f"Finished fits are kept in {folder}: the same call goes on."
-        ):
-            rows = _run(problem, fits, store, n_jobs, verbose)
+    kept = "Without a folder, nothing is kept: pass folder= to go on next time."
+    opened: Any = contextlib.nullcontext()
+    if folder is not None:
+        kept = f"Finished fits are kept in {folder}: the same call goes on."
+        opened = open_store(folder, problem)
+    with opened as store, resumable(kept):
+        rows = _run(problem, fits, store, n_jobs, verbose)
     return pl.DataFrame(
         [rows[fit] | {"groups": _groups_of(problem, fit)} for fit in fits],
         schema=SCHEMA,

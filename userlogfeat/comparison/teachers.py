@@ -18,6 +18,7 @@ control still finds what planted logs know (``benchmarks/control_strength.py``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -119,6 +120,7 @@ def distinct_factors(
     return (drawn * scale)[artist]
 
 
+@dataclass(eq=False)
 class FoldTeacher:
     """A teacher trained without the artists of one test fold, when first asked for.
 
@@ -143,30 +145,26 @@ class FoldTeacher:
         Teacher whose choices it takes over in place of its own (see `choices`).
     """
 
-    def __init__(
-        self,
-        data: TeacherData,
-        overlap: ArtistOverlap,
-        X: ArrayLike,
-        *,
-        excluded: Sequence[int],
-        seed: int,
-        change: Callable[..., np.ndarray] | None = None,
-        by: Literal["item", "artist"] = "item",
-        channels: int | None = None,
-        like: FoldTeacher | None = None,
-    ) -> None:
-        self.data, self.overlap, self.seed = data, overlap, seed
-        self.like = like
-        self.student_X = X if data.student_X is None else data.student_X
-        self.change, self.channels = change, channels
-        self.owners = data.items if by == "item" else overlap.teacher
-        self.rows = np.flatnonzero(~np.isin(overlap.teacher, excluded))
-        n_artists = len(np.unique(overlap.teacher[self.rows]))
+    data: TeacherData
+    overlap: ArtistOverlap
+    X: ArrayLike
+    _: KW_ONLY
+    excluded: Sequence[int]
+    seed: int
+    change: Callable[..., np.ndarray] | None = None
+    by: Literal["item", "artist"] = "item"
+    channels: int | None = None
+    like: FoldTeacher | None = None
+
+    def __post_init__(self) -> None:
+        artists = self.overlap.teacher
+        self.owners = self.data.items if self.by == "item" else artists
+        self.rows = np.flatnonzero(~np.isin(artists, self.excluded))
+        n_artists = len(np.unique(artists[self.rows]))
         if n_artists < 2:
             raise ValueError(
                 f"{n_artists} artists are left to train a teacher on, of "
-                f"{len(np.unique(overlap.teacher))}: the others are in the test fold. "
+                f"{len(np.unique(artists))}: the others are in the test fold. "
                 "Expected two or more. Are `groups` and the teacher's `groups` ids of "
                 "one kind, or does one group hold everything?"
             )
@@ -239,7 +237,8 @@ class FoldTeacher:
 
     def _estimate(self, estimator, rows, targets):
         if len(rows):
-            estimate = estimator.predict(take(self.student_X, rows))
+            X = self.X if self.data.student_X is None else self.data.student_X
+            estimate = estimator.predict(take(X, rows))
             targets[rows] = np.reshape(estimate, (len(rows), -1))
 
     def _mean(self, part=slice(None)):

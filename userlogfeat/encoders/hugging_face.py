@@ -294,10 +294,6 @@ def _without_report():
 
 def _licence(folder):
     card = Path(folder) / "README.md"
-    if card.is_file():
-        match = re.search(
-            r"^license:\s*(\S+)", card.read_text("utf-8", errors="replace"), re.M
-        )
-        if match:
-            return match[1]
-    return "not stated"
+    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+    match = re.search(r"^license:\s*(\S+)", text, re.M)
+    return match[1] if match else "not stated"

@@ -205,16 +205,11 @@ class Musicnn(nn.Module):
             # Bands and taps become rows: (96, 7 * T) -> (96 * 7, T).
             x = columns.index_select(1, block.flatten())
             x = x.view(N_BANDS * TIMBRAL_TAPS, block.shape[1])
-            maxima = [_max_over_offsets(stage.weight, x) for stage in self.timbral]
-            outputs.append(
-                torch.cat(
-                    [
-                        stage.finish(z.T)
-                        for stage, z in zip(self.timbral, maxima, strict=True)
-                    ],
-                    dim=1,
-                )
-            )
+            parts = []
+            for stage in self.timbral:
+                maxima = _max_over_offsets(stage.weight, x)
+                parts.append(stage.finish(maxima.T))
+            outputs.append(torch.cat(parts, dim=1))
         return torch.cat(outputs), rows
 
     def _temporal(self, frames, starts):

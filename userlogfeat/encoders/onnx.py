@@ -7,7 +7,7 @@ the sample rate is given here; what is not given is taken from the file's shapes
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ class OnnxEncoder(WindowedEncoder):
         self._set_windows(window, hop, None)
 
     def __reduce__(self) -> tuple[Any, ...]:  # a session cannot be pickled
-        return _make, (self.name, self.settings)
+        return partial(OnnxEncoder, self.name, **self.settings), ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -122,10 +122,6 @@ class OnnxEncoder(WindowedEncoder):
         x = x[:, None] if x.ndim == 2 else x
         check_frames(self, x, layer, inputs)
         return x.float().to(inputs.device)
-
-
-def _make(name, settings):
-    return OnnxEncoder(name, **settings)
 
 
 @lru_cache(maxsize=4)

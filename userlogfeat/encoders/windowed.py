@@ -221,34 +221,23 @@ class WindowedEncoder:
     def _windows(self, row: int, n_samples: int) -> list[Window]:
         """List the windows of a clip, and which of their frames count."""
         step = self.frame_samples or 1
-        length = (
-            n_samples if self.window is None else round(self.window * self.sample_rate)
-        )
-        if n_samples <= length:
+        length = round((self.window or 0) * self.sample_rate)
+        if self.window is None or n_samples <= length:
             return [Window(row, 0, 0, n_samples, 0, None)]
         hop = max(1, int(self.hop * self.sample_rate) // step) * step
         # The last begins on a frame, too: it is shorter than the others by up to one.
-        last = -(-(n_samples - length) // step) * step
-        starts = [*range(0, last, hop), last]
+        final = -(-(n_samples - length) // step) * step
+        starts = [*range(0, final, hop), final]
         windows, taken = [], 0  # frames of the clip that the windows before gave
         for number, start in enumerate(starts):
-            first, last_frame = 0, None
+            first, last, stop = 0, None, min(start + length, n_samples)
             if self.frame_samples:
                 first = taken - start // step
                 if number + 1 < len(starts):
                     middle = (starts[number + 1] + start + length) // 2
                     taken = middle // step
-                    last_frame = taken - start // step
-            windows.append(
-                Window(
-                    row,
-                    number,
-                    start,
-                    min(start + length, n_samples),
-                    first or 0,
-                    last_frame,
-                )
-            )
+                    last = taken - start // step
+            windows.append(Window(row, number, start, stop, first or 0, last))
         return windows
 
     def _passes(self, windows: list[Window], device: str) -> Iterator[list[Window]]:

@@ -248,16 +248,10 @@ def _convolve_frames(graph, maps, weight):
     """Convolution (K, 187, 64) over the 7 frames around each of (K, 187, C)."""
     taps = graph("MatMul", maps, weight.T)  # K, 187, 7 * 64
     taps = graph("Pad", taps, [MARGIN, MARGIN], np.float32(0), [1])
-    shifted = [
-        graph(
-            "Slice",
-            taps,
-            [tap, tap * N_CNN],
-            [tap + N_FRAMES, (tap + 1) * N_CNN],
-            [1, 2],
-        )
-        for tap in range(CNN_TAPS)
-    ]
+    shifted = []
+    for tap in range(CNN_TAPS):
+        starts, stops = [tap, tap * N_CNN], [tap + N_FRAMES, (tap + 1) * N_CNN]
+        shifted.append(graph("Slice", taps, starts, stops, [1, 2]))
     return graph("Sum", *shifted)
 
 

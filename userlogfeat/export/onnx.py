@@ -30,6 +30,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,7 +123,8 @@ def build_graph(saved: SavedModel, precision: str = "fp32") -> tuple[Any, dict]:
     sizes = dict(saved.layer_sizes)
     if "output" in layers:
         layers["output"] = _finish_output(graph, layers["output"], _fitted(saved))
-        sizes["output"] = _output_layer(saved.network).out_features
+        student = getattr(saved.network, "network", saved.network)
+        sizes["output"] = student.output.out_features
     metadata = _metadata(saved, sizes, precision, OPSET)
     outputs = {name: (layers[name], ["clips", size]) for name, size in sizes.items()}
     texts = {key: json.dumps(value) for key, value in metadata.items()}
@@ -169,10 +171,6 @@ def _fitted(saved):
     return saved.config.get("fitted", {})
 
 
-def _output_layer(network):
-    return getattr(network, "network", network).output
-
-
 def _finish_output(graph, output, fitted):
     """Probabilities of a classifier, estimates of a regressor."""
     if "classes" in fitted:
@@ -208,7 +206,8 @@ def _metadata(saved, sizes, precision, opset):
         "licence": data["licence"],
         "precision": precision,
         "opset": opset,
-        "versions": {**config["versions"], **_versions()},
+        "versions": config["versions"]
+        | {name: version(name) for name in ("onnx", "onnxruntime")},
     }
 
 
@@ -221,12 +220,6 @@ def _classes(saved, sizes):
     if tags is not None and "taggram" in sizes:
         classes["taggram"] = list(tags)
     return classes
-
-
-def _versions():
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("onnx", "onnxruntime")}
 
 
 def _compare(saved, path, sizes, precision):

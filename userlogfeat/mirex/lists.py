@@ -142,7 +142,7 @@ def read_tags(path: PathLike) -> dict[str, set[str]]:
 
 
 def read_training(path: PathLike, *, tags: bool = False) -> dict[str, Any]:
-    """Read a training list with one entry per file, whatever path a line calls it by.
+    """Read a training list with one entry per file, by whatever path it is listed.
 
     Parameters
     ----------

@@ -50,16 +50,12 @@ class Measured:
         """Rows of a table: script, clips, wall and processor time, memory."""
         half = f"about {self.n_clips // 2}"
         counts = {EXTRACT: str(self.n_clips), BOTH: f"{half} each"}
-        return [
-            [
-                script,
-                counts.get(script, half),
-                f"{run.seconds:.1f} s",
-                f"{run.cpu_seconds:.1f} s",
-                mib_text(run.peak_mib),
-            ]
-            for script, run in self.runs.items()
-        ]
+        rows = []
+        for script, run in self.runs.items():
+            costs = f"{run.seconds:.1f} s", f"{run.cpu_seconds:.1f} s"
+            count = counts.get(script, half)
+            rows.append([script, count, *costs, mib_text(run.peak_mib)])
+        return rows
 
 
 def measure_package(

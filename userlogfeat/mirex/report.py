@@ -183,17 +183,11 @@ def _n_ok(evaluation, name):
 
 def _folds(evaluation, heads, scores, notes=()):
     """Section of every fold's scores, number of clips, status and faults."""
-    rows = [
-        [
-            result.submission,
-            result.fold.name,
-            *own,
-            len(result.fold.train),
-            len(result.fold.truth),
-            "; ".join([result.status, *result.answers.faults]),
-        ]
-        for result, own in zip(evaluation.results, scores, strict=True)
-    ]
+    rows = []
+    for result, own in zip(evaluation.results, scores, strict=True):
+        fold, status = result.fold, "; ".join([result.status, *result.answers.faults])
+        sizes = len(fold.train), len(fold.truth)
+        rows.append([result.submission, fold.name, *own, *sizes, status])
     head = ["submission", "fold", *heads, "training clips", "test clips", "status"]
     return _section("Folds", head, rows, notes)
 
@@ -205,15 +199,12 @@ def _differences(heading, scores, *, measure, cases):
         return []
     values = scores.to_numpy()
     test = friedman_test(values)
-    rows = [
-        [
-            f"{names[i]} - {names[j]}",
-            f"{np.mean(values[:, i] - values[:, j]):+.3f}",
-            f"{test.mean_ranks[i] - test.mean_ranks[j]:+.2f}",
-            f"{test.p_values[i, j]:.3g}",
-        ]
-        for i, j in zip(*np.triu_indices(len(names), 1), strict=True)
-    ]
+    rows = []
+    for i, j in zip(*np.triu_indices(len(names), 1), strict=True):
+        change = f"{np.mean(values[:, i] - values[:, j]):+.3f}"
+        ranks = f"{test.mean_ranks[i] - test.mean_ranks[j]:+.2f}"
+        p = f"{test.p_values[i, j]:.3g}"
+        rows.append([f"{names[i]} - {names[j]}", change, ranks, p])
     note = (
         f"Friedman's test on the {measure} of {len(scores)} {cases}: chi-squared "
         f"{test.statistic:.2f}, p = {test.p_value:.3g}; pairs by the studentised range "

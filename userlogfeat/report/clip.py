@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from userlogfeat._typing import ArrayLike, Labels
+from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.report.style import FONT, plotting
 
 if TYPE_CHECKING:
@@ -162,11 +163,9 @@ class ClipDisplay:
                 f"and {len(texts)} names, expected (n_columns,), (n_clips, n_columns) "
                 "and n_clips."
             )
-        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        known = np.unique(texts)
+        rows, known = unit_rows(rows), np.unique(texts)
         means = np.array([rows[texts == name].mean(axis=0) for name in known])
-        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-        similarities = means @ one / max(np.linalg.norm(one), 1e-12)
+        similarities = unit_rows(means) @ unit_rows(one[None])[0]
         order = np.argsort(-similarities, kind="stable")[:k]
         nearest = known[order].tolist()
         return cls(log_mel, nearest, similarities[order], seconds).plot(ax=ax)

@@ -209,7 +209,8 @@ class TransferDisplay:
         self.lines_, self.intervals_ = {}, {}
         places = _places(self.positions)
         gap = np.diff(np.log2(places)).min() if len(places) > 1 else 1.0
-        steps = _dodge(len(self.scores)) * SPREAD * gap
+        n = len(self.scores)
+        steps = SPREAD * gap * (np.linspace(-0.5, 0.5, n) if n > 1 else np.zeros(1))
         handles, looks = {}, arm_styles(self.scores)
         for (arm, scores), step in zip(self.scores.items(), steps, strict=True):
             mean, low, high = scores
@@ -289,11 +290,6 @@ def _places(positions):
         return np.ones(1)
     step = numbers[-1] / numbers[-2] if len(numbers) > 1 else 2.0
     return np.append(numbers, numbers[-1] * min(step, 4))
-
-
-def _dodge(n):
-    """Return the places of n arms around a tick: from -1/2 to 1/2."""
-    return np.zeros(1) if n == 1 else np.linspace(-0.5, 0.5, n)
 
 
 @register_plot("transfer", page="comparison")
