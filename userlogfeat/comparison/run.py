@@ -288,20 +288,14 @@ def _split(problem, fits, n_jobs):
     A teacher belongs to the artists it must not see, and to a seed. One of a fixed
     `random_state` belongs to all seeds: they are one task if enough tasks remain.
     """
-
-    def by_fold(fit):
-        shared = (fit.fold,) if problem.overlap is None else problem.excluded[fit.fold]
-        return (fit.channels, shared)
-
-    def by_fold_and_seed(fit):
-        return (*by_fold(fit), fit.seed)
-
+    folds = range(len(problem.folds)) if problem.overlap is None else problem.excluded
+    keys = [(fit.channels, folds[fit.fold]) for fit in fits]
     estimator = getattr(problem.teachers, "estimator", None)
     fixed = getattr(estimator, "random_state", None) is not None
-    enough = len({by_fold(fit) for fit in fits}) >= n_jobs
-    key, tasks = (by_fold if fixed and enough else by_fold_and_seed), {}
-    for fit in fits:
-        tasks.setdefault(key(fit), []).append(fit)
+    by_seed = not fixed or len(set(keys)) < n_jobs
+    tasks = {}
+    for fit, key in zip(fits, keys, strict=True):
+        tasks.setdefault((key, fit.seed if by_seed else None), []).append(fit)
     return list(tasks.values())
 
 

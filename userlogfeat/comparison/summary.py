@@ -110,8 +110,11 @@ def summarise(
     """
     _check(frame)
     groups = _check_groups(groups, frame)
-    pairs = _Pairs(against)
-    against = [arm for arm in pairs.against if arm in frame["arm"]]
+    all_pairs = against is not None
+    if against is None:
+        against = [arm for base, all_ in BASELINES.items() for arm in (base, *all_)]
+    against = (against,) if isinstance(against, str) else against
+    against = [arm for arm in against if arm in frame["arm"]]
     n_train = _training_size(frame) if corrected else None
     rows = []
     for (n_labels, channels), fits in frame.group_by(_SETTING, maintain_order=True):
@@ -121,7 +124,7 @@ def summarise(
             row |= tables.describe(arm)
             for other in against:
                 contrast = dict.fromkeys(_CONTRAST)
-                if pairs.has(arm, other):
+                if all_pairs or _matters(arm, other):
                     contrast = tables.compare(arm, other, n_train)
                 row |= {f"{name} to {other}": contrast[name] for name in _CONTRAST}
             rows.append(row)
@@ -129,26 +132,16 @@ def summarise(
     return _correct(summary, against)
 
 
-class _Pairs:
-    """The pairs of arms to compare: those asked for, or by default what matters.
+def _matters(arm, other):
+    """Whether two arms are compared if nothing else is asked for.
 
     A contrast more in the table makes Holm's correction of all others stricter.
     """
-
-    def __init__(self, against):
-        self.default = against is None
-        if self.default:
-            against = [arm for base, all_ in BASELINES.items() for arm in (base, *all_)]
-        self.against = (against,) if isinstance(against, str) else tuple(against)
-
-    def has(self, arm, other):
-        if not self.default:
-            return True
-        baseline = "plain" if mode_of(arm) == "plain" else "base"
-        if arm == baseline or other == baseline:
-            return other == baseline
-        control = arm in ARMS and ARMS[arm].is_control
-        return not control and other in BASELINES[baseline]
+    baseline = "plain" if mode_of(arm) == "plain" else "base"
+    if arm == baseline or other == baseline:
+        return other == baseline
+    control = arm in ARMS and ARMS[arm].is_control
+    return not control and other in BASELINES[baseline]
 
 
 class _Tables:

@@ -26,7 +26,6 @@ package of its own with an entry point.
 from userlogfeat.encoders.protocol import (
     Encoder,
     Encoding,
-    SpectrogramEncoder,
     averaged_layers,
     default_layer,
 )
@@ -41,7 +40,6 @@ from userlogfeat.encoders.registry import (
 __all__ = [
     "Encoder",
     "Encoding",
-    "SpectrogramEncoder",
     "averaged_layers",
     "default_layer",
     "encoder_identity",

@@ -113,14 +113,13 @@ class _Hasher(NumpyHasher):
 
 def _settings(module):
     """Numbers and texts that a module keeps beside its weights, such as a stride."""
-    plain = {name: x for name, x in vars(module).items() if name[0] != "_"}
-    plain.pop("training", None)
-    return {
-        name: x
-        for name, x in plain.items()
-        if isinstance(x, _PLAIN)
-        or (isinstance(x, tuple) and all(isinstance(part, _PLAIN) for part in x))
-    }
+    settings = {}
+    for name, x in vars(module).items():
+        parts = x if isinstance(x, tuple) else (x,)
+        if name[0] != "_" and all(isinstance(part, _PLAIN) for part in parts):
+            settings[name] = x
+    settings.pop("training", None)
+    return settings
 
 
 def digest_of(network: Any) -> str:

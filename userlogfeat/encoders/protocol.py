@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from userlogfeat.frontends import FrontEnd
-
 
 class Encoding(NamedTuple):
     """The layers of a batch of clips.
@@ -78,6 +76,13 @@ class Encoder(Protocol):
     iter_windows : callable, optional
         Gives the frames of long clips bit by bit, so that they are pooled in bounded
         memory: see :class:`userlogfeat.encoders.windowed.WindowedEncoder`.
+    front_end : FrontEnd, optional
+        Settings of spectrograms that it also takes:
+        ``encode_spectrograms(log_mels, layers, precision)``, of tensors (bands,
+        frames), one per clip, of any lengths, then gives an `Encoding`, too.
+    plain : callable, optional
+        Gives a module in plain layers from a spectrogram (bands, frames) to {layer:
+        (n_frames, size)}: saved models that use it can be exported.
     distribution, files : str and list of str, optional
         Installed package that has the weights, and which of its files, so that MIREX
         submissions can bring them.
@@ -115,30 +120,6 @@ class Encoder(Protocol):
         precision : {"fp32", "bf16"}
             Precision of the matrix products.
         """
-        ...
-
-
-class SpectrogramEncoder(Encoder, Protocol):
-    """An encoder that estimators may also give spectrograms of its own front end.
-
-    If it has ``plain()``, a module in plain layers from a spectrogram (bands, frames)
-    to {layer: (n_frames, size)}, saved models that use it can be exported.
-
-    Attributes
-    ----------
-    front_end : FrontEnd
-        Settings of the spectrograms.
-    """
-
-    front_end: FrontEnd
-
-    def encode_spectrograms(
-        self,
-        log_mels: Sequence[Tensor],
-        layers: Sequence[str],
-        precision: Literal["fp32", "bf16"] = "fp32",
-    ) -> Encoding:
-        """Encode spectrograms (bands, frames), one per clip, of any lengths."""
         ...
 
 

@@ -221,13 +221,8 @@ def as_floats(array: ArrayLike) -> np.ndarray:
 
 def refuse_nan(block: np.ndarray, first_user: int) -> None:
     """Raise if a block of scores has NaN, naming user and item."""
-    # The sum is NaN where any entry is (or where inf meets -inf): one cheap pass.
-    with np.errstate(invalid="ignore", over="ignore"):
-        if not np.isnan(block.sum()):
-            return
-    found = np.argwhere(np.isnan(block))
-    if len(found):
-        user, item = found[0]
+    if np.isnan(block).any():
+        user, item = np.argwhere(np.isnan(block))[0]
         raise ValueError(
             f"The score of user {first_user + user} for item {item} is NaN, which has "
             "no place in an order. Repair its source, or leave the user or item out."

@@ -197,10 +197,7 @@ def _metadata(saved, sizes, precision, opset):
         "crop": saved.crop,
         "front_end": settings and asdict(settings),
         "layers": sizes,
-        "scales": {
-            **saved.layer_scales,
-            **({"output": 1.0} if "output" in sizes else {}),
-        },
+        "scales": dict.fromkeys(sizes, 1.0) | saved.layer_scales,
         "classes": _classes(saved, sizes),
         "training_data": data,
         "licence": data["licence"],

@@ -13,10 +13,9 @@ A run that failed or was over the time limit gave no answers, whatever it wrote.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -202,19 +201,14 @@ def _tag_answers(truth, tags, given, affinities, faults):
     return Answers(pl.DataFrame(columns), printable(faults))
 
 
-def _values(
-    path: PathLike,
-    pairs: list[tuple[str, str]],
-    parse: Callable[[str], Any],
-    value_name: str,
-) -> tuple[list, list[str]]:
+def _values(path, pairs, parse, value_name):
     """Read the values of pairs, None where lines cannot be read or differ; faults."""
     file = {"affinity": "affinities", "0|1": "0|1 answers"}[value_name]
     try:
         lines = _lines(path, f"there is no file of {file}")
     except ValueError as error:
         return [None] * len(pairs), [str(error)]
-    values: dict = dict.fromkeys(pairs, ())  # those found of each pair
+    values = dict.fromkeys(pairs, ())  # those found of each pair
     n_faulty = n_strange = 0
     for clip, rest in lines:
         tag, text, *more = *rest, "", ""
@@ -225,10 +219,8 @@ def _values(
         if pair in values:
             values[pair] = {*values[pair], value}
     read = [set(found) - {None} for found in values.values()]
-    n_unlisted, n_unclear = (
-        list(values.values()).count(()),
-        sum(len(v) > 1 for v in read),
-    )
+    n_unlisted = list(values.values()).count(())
+    n_unclear = sum(len(v) > 1 for v in read)
     counts = {
         f"lines are not path TAB tag TAB {value_name}": n_faulty,
         "lines are of clips or tags that were not asked for": n_strange,

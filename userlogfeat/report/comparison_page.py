@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -48,12 +47,7 @@ def write_html(
     *,
     title: str = "Knowledge transfer: a comparison",
     summary: pl.DataFrame | None = None,
-    leaks: LeakReport
-    | pl.DataFrame
-    | Mapping[str, Any]
-    | str
-    | list[str]
-    | None = None,
+    leaks: LeakReport | pl.DataFrame | Mapping | str | list[str] | None = None,
     notes: str | Sequence[str] = (),
     metric: str | None = None,
 ) -> Path:
