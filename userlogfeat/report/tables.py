@@ -12,15 +12,6 @@ from userlogfeat.report.page import Table
 
 UNKNOWN = "–"
 _SETTINGS = ("Labels per class", "Channels")
-CONTRAST_HEADER = (
-    *_SETTINGS,
-    "Arm",
-    "Difference",
-    "95 % interval",
-    "p, t-test (Holm)",
-    "p, Wilcoxon (Holm)",
-    "Effect size (d)",
-)
 
 
 def overview(results: Results) -> list[tuple[str, str]]:
@@ -136,28 +127,27 @@ def contrast_table(found: list[Contrast], metric: Metric, caption: str = "") -> 
     -------
     Table
     """
-    columns = zip(*(_contrast_row(c, metric) for c in found), strict=True)
-    kept = [
-        (name, texts)
-        for name, texts in zip(CONTRAST_HEADER, columns, strict=True)
-        if set(texts) != {UNKNOWN} and (len(set(texts)) > 1 or name not in _SETTINGS)
-    ]
-    header, columns = zip(*kept, strict=True)
-    return Table(header, list(zip(*columns, strict=True)), caption, numbers=True)
+    rows, kept = [_contrast_row(c, metric) for c in found], {}
+    for name in rows[0]:
+        texts = [row[name] for row in rows]
+        if set(texts) != {UNKNOWN} and (len(set(texts)) > 1 or name not in _SETTINGS):
+            kept[name] = texts
+    texts = list(zip(*kept.values(), strict=True))
+    return Table(list(kept), texts, caption, numbers=True)
 
 
 def _contrast_row(contrast, metric):
     change, low, high = metric.amounts(contrast.difference, contrast.low, contrast.high)
-    return [
-        _or_all(contrast.n_labels),
-        UNKNOWN if contrast.channels is None else str(contrast.channels),
-        contrast.arm,
-        f"{change}{metric.unit}",
-        f"{low} to {high}",
-        p_value(contrast.p_ttest_holm),
-        p_value(contrast.p_wilcoxon_holm),
-        _effect(contrast.effect_size),
-    ]
+    channels = UNKNOWN if contrast.channels is None else str(contrast.channels)
+    return {
+        **dict(zip(_SETTINGS, (_or_all(contrast.n_labels), channels), strict=True)),
+        "Arm": contrast.arm,
+        "Difference": f"{change}{metric.unit}",
+        "95 % interval": f"{low} to {high}",
+        "p, t-test (Holm)": p_value(contrast.p_ttest_holm),
+        "p, Wilcoxon (Holm)": p_value(contrast.p_wilcoxon_holm),
+        "Effect size (d)": _effect(contrast.effect_size),
+    }
 
 
 def _effect(size):
