@@ -123,10 +123,9 @@ def summarise(
             row = {"n_labels": n_labels, "channels": channels, "arm": arm}
             row |= tables.describe(arm)
             for other in against:
-                contrast = dict.fromkeys(_CONTRAST)
                 if all_pairs or _matters(arm, other):
                     contrast = tables.compare(arm, other, n_train)
-                row |= {f"{name} to {other}": contrast[name] for name in _CONTRAST}
+                    row |= {f"{name} to {other}": x for name, x in contrast.items()}
             rows.append(row)
     summary = pl.DataFrame(rows, schema=_schema(against), infer_schema_length=None)
     return _correct(summary, against)
@@ -181,13 +180,12 @@ class _Tables:
 
     def compare(self, arm, other, n_train):
         """Compare two arms in the folds and seeds that both have."""
-        nothing = dict.fromkeys(_CONTRAST)
         if arm == other or other not in self.fits:
-            return nothing
+            return {}
         keys = ["seed", "fold"]
         pairs = self.fits[arm].join(self.fits[other], on=keys, suffix="_other")
         if pairs.height == 0:
-            return nothing
+            return {}
         first, second = pairs["score"].to_numpy(), pairs["score_other"].to_numpy()
         sizes = {}
         if n_train is not None:
@@ -200,13 +198,12 @@ class _Tables:
         low, high = _BOUNDS.get(self.metric, _NONE)
         bounds = low - high, high - low
         interval = self._interval(tables[0] - tables[1], bounds)
-        values = (
-            *interval,
-            *(paired_ttest(first, second, **sizes).p_value, None),
-            *(wilcoxon(first, second).p_value, None),
-            cohens_dz(first, second),
-        )
-        return dict(zip(_CONTRAST, values, strict=True))
+        return {
+            **dict(zip(_CONTRAST, interval, strict=False)),
+            "p_ttest": paired_ttest(first, second, **sizes).p_value,
+            "p_wilcoxon": wilcoxon(first, second).p_value,
+            "effect_size": cohens_dz(first, second),
+        }
 
     def _count_groups(self, table):
         if self.groups is None:

@@ -236,11 +236,10 @@ def _values(path, pairs, parse, value_name):
 
 
 def _lines(path, missing):
-    """Read clip and further columns, without blanks around them, of every line."""
+    """Read clip and further columns of every line."""
     if not Path(path).is_file():
         raise ValueError(missing)
-    lines = read_lines(path)
-    return [(clip, [text.strip() for text in rest]) for _, clip, rest in lines]
+    return [(clip, rest) for _, clip, rest in read_lines(path)]
 
 
 def _counted(counts):

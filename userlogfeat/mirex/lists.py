@@ -317,7 +317,7 @@ def read_lines(path: PathLike) -> list[tuple[int, str, list[str]]]:
         clip, *rest = line.split("\t")
         if not clip.strip():
             raise ValueError(f"{path} has no path in line {number}, before the TAB.")
-        found.append((number, clip, rest))
+        found.append((number, clip, [text.strip() for text in rest]))
     if not found:
         raise ValueError(f"The list {path} is empty, expected one path per line.")
     return found
@@ -325,7 +325,7 @@ def read_lines(path: PathLike) -> list[tuple[int, str, list[str]]]:
 
 def _labelled(path):
     """Read number, path and label, perhaps "", of every line."""
-    lines = [(n, c, [text.strip() for text in rest]) for n, c, rest in read_lines(path)]
+    lines = read_lines(path)
     wide = [number for number, _, rest in lines if any(rest[1:])]
     if wide:
         raise ValueError(
