@@ -193,7 +193,7 @@ def test_targets_of_own_clips_are_out_of_fold(task):
             assert artists[clip] not in artists[trained]
             n_own += artists[clip] < 10
     assert n_own == 3 * 2 * 40  # arms; every clip is in training twice
-    # per clip that the teacher was not trained on is estimated by the full teacher.
+    # A clip that the teacher was not trained on is estimated by the full teacher.
     whole = {int(f["targets"][:, 0][artists[f["rows"]] >= 10][0]) for f in kd}
     assert len(whole) == 3 * 2
 

@@ -17,7 +17,7 @@ PRIVATE = re.compile(
     r"|telling|retaught|overheard)(?![a-z])",
     re.IGNORECASE,
 )
-# "20 labels per class": the library writes "per", in one word and everywhere.
+# "20 labels a class": the library writes "per", in one word and everywhere.
 PER = re.compile(
     r"\b(labels?|clips|examples|songs|once|one|row|class|tensor|array|path|entry|features"
     r"|bytes) an? (class|clip|core|line|row|item|artist)\b",
@@ -105,7 +105,7 @@ def test_the_check_finds_what_it_looks_for():
     assert PRIVATE.search(words("def hear_clips():"))
     assert PRIVATE.search(words("It tells what it heard."))
     assert not PRIVATE.search(words("The teacher shears the retellings."))
-    assert PER.search("At 20 labels per class, once per clip.")
+    assert PER.search("At 20 labels a class, once a clip.")
     assert not PER.search("At 20 labels per class; a list of labels of a class.")
     source = 'def f(n):\n    """Count.\n\n    n : int\n        Of clips.\n    """'
     assert list(openings(source)) == ["Count.", "Of clips."]

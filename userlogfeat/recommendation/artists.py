@@ -27,7 +27,7 @@ def nearest_artists(
     k : int
         Number of artists for each clip.
     weights : str or Path
-        per teacher whose folder holds the factors of its items: the bundled one, or one
+        A teacher whose folder holds the factors of its items: the bundled one, or one
         of ``userlogfeat fit-teacher``, whose items are those of the logs.
 
     Returns
