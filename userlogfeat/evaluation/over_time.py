@@ -12,6 +12,7 @@ Judged are users with plays before the oldest of the models.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,9 @@ def evaluate_over_time(
     weeks = [sparse.csr_matrix(week) for week in weeks]
     _check_weeks(weeks, first + max_age + 1)
     judged = range(first + max_age, len(weeks))
-    before = _sums(weeks)
+    # The sum of the weeks before each week, and of all.
+    nothing = sparse.csr_matrix(weeks[0].shape, dtype=weeks[0].dtype)
+    before = list(accumulate(weeks, lambda a, b: (a + b).tocsr(), initial=nothing))
     models, per_week, n_users = {}, {}, []
     for number in range(first, judged[-1] + 1):
         models[number] = fit(before[number])
@@ -140,14 +143,6 @@ def evaluate_over_time(
     scores = {name: np.reshape(values, shape).T for name, values in per_week.items()}
     ages = np.arange(max_age + 1)
     return AgeScores(ages, np.array(judged), scores, np.array(n_users))
-
-
-def _sums(weeks):
-    """Return the sums of the weeks before each week, and of all."""
-    sums = [sparse.csr_matrix(weeks[0].shape, dtype=weeks[0].dtype)]
-    for week in weeks:
-        sums.append((sums[-1] + week).tocsr())
-    return sums
 
 
 def _first_plays(week, before, oldest):

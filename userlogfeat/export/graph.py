@@ -131,15 +131,10 @@ class Graph:
         list of str
             The body's values, side by side along a new first axis.
         """
-        helper, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
         inner, item = Graph(self), self.root._new_name("item")
         values = body(inner, item)
-        graph = helper.make_graph(
-            inner.nodes,
-            "body",
-            [helper.make_tensor_value_info(item, kind, None)],
-            [helper.make_tensor_value_info(value, kind, None) for value in values],
-        )
+        ends = [self._info(item)], [self._info(value) for value in values]
+        graph = self.onnx.helper.make_graph(inner.nodes, "body", *ends)
         n = len(values)
         found = self("Scan", items, n_outputs=n, body=graph, num_scan_inputs=1)
         return [found] if n == 1 else found
@@ -161,19 +156,12 @@ class Graph:
         metadata : dict of str to str
             Properties that the file carries.
         """
-        helper, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
-        for name, (value, _) in outputs.items():
+        helper = self.onnx.helper
+        ends = [self._info(name, shape) for name, shape in inputs.items()], []
+        for name, (value, shape) in outputs.items():
             self.nodes.append(helper.make_node("Identity", [value], [name]))
-        graph = helper.make_graph(
-            self.nodes,
-            "userlogfeat",
-            [helper.make_tensor_value_info(n, kind, s) for n, s in inputs.items()],
-            [
-                helper.make_tensor_value_info(name, kind, shape)
-                for name, (_, shape) in outputs.items()
-            ],
-            self.initializers,
-        )
+            ends[1].append(self._info(name, shape))
+        graph = helper.make_graph(self.nodes, "userlogfeat", *ends, self.initializers)
         model = helper.make_model(
             graph,
             producer_name="userlogfeat",
@@ -182,6 +170,11 @@ class Graph:
         )
         helper.set_model_props(model, metadata)
         return model
+
+    def _info(self, name, shape=None):
+        """Describe an input or an output, of floats."""
+        kind = self.onnx.TensorProto.FLOAT
+        return self.onnx.helper.make_tensor_value_info(name, kind, shape)
 
     def _small_constant(self, weight):
         """A weight in fewer bits; one that is used often is unpacked once."""
