@@ -6,9 +6,9 @@ import inspect
 import os
 from collections.abc import Callable
 from functools import lru_cache
-from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, cast
 
 from userlogfeat._pages import see
@@ -190,17 +190,12 @@ def _make(factory, name, settings, stamps):
 
 def _define(factory):
     """A factory that is given as "package.module:factory"."""
-    if not isinstance(factory, str):
-        return factory
-    module, _, attribute = factory.partition(":")
-    return cast(Any, getattr(import_module(module), attribute))
+    return resolve_name(factory) if isinstance(factory, str) else factory
 
 
 def _is_plain_callable(encoder):
-    has = {
-        name for name in ("encode", "sample_rate", "layer_sizes") if _has(encoder, name)
-    }
-    return callable(encoder) and has == {"sample_rate", "layer_sizes"}
+    found = [_has(encoder, n) for n in ("sample_rate", "layer_sizes", "encode")]
+    return callable(encoder) and found == [True, True, False]
 
 
 def _has(encoder, name):
