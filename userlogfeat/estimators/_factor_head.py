@@ -184,10 +184,6 @@ class FactorHead:
         """Rate (Hz) and context (s) of the encoder."""
         return network_context(self._load_encoder("cpu", "fp32"))
 
-    def duration(self) -> float | None:
-        """Seconds of each clip to read; None for all of it."""
-        return self.regressor.duration
-
     def check(self) -> None:
         """Raise where parameters do not suit a head."""
         encoder = self.regressor.encoder

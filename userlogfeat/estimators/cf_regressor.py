@@ -27,7 +27,7 @@ from userlogfeat._groups import balance_artists
 from userlogfeat._spaces import in_space, space_of, space_of_model
 from userlogfeat._typing import ArrayLike, Audio, Labels
 from userlogfeat.estimators._factor_head import FactorHead
-from userlogfeat.estimators._factor_network import FactorNetwork
+from userlogfeat.estimators._factor_network import fit_factor_network
 from userlogfeat.estimators._parameters import (
     TrainingParameters,
     check_network,
@@ -37,7 +37,7 @@ from userlogfeat.estimators._parameters import (
 )
 from userlogfeat.estimators._sklearn import RegressorMixin
 from userlogfeat.estimators._trained import TrainedTransformer
-from userlogfeat.estimators._training import check_groups, scale_of
+from userlogfeat.estimators._training import check_groups, clip_duration, scale_of
 from userlogfeat.evaluation.ranking import unit_rows
 from userlogfeat.factor_files import DIGEST
 from userlogfeat.factorization.alignment import CLOSE
@@ -231,7 +231,10 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         """
         self._check_parameters()
         self._forget()
-        squares = self._strategy().fit(X, y, sample_weight, groups)
+        if head := self._head:
+            squares = head.fit(X, y, sample_weight, groups)
+        else:
+            squares = fit_factor_network(self, X, y, sample_weight, groups)
         self.layer_scales_ = {name: scale_of(s) for name, s in squares.items()}
         self.space_ = space_of(y)
         return self
@@ -256,7 +259,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
             Where a whole network was trained, which has no head apart.
         """
         check_is_fitted(self)
-        return self._strategy().inputs(X)
+        return self._head_alone().inputs(X)
 
     def refit(
         self,
@@ -312,7 +315,7 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         check_is_fitted(self)
         before, space = self.space_, space_of(y)
         self.layer_scales_["embedding"] = scale_of(
-            self._strategy().refit(inputs, y, sample_weight, groups)
+            self._head_alone().refit(inputs, y, sample_weight, groups)
         )
         self.space_ = space or before
         moved = before is not None and self.space_ != before
@@ -374,10 +377,22 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
     def _noted(self):
         return {} if self.space_ is None else {"factors": {DIGEST: self.space_}}
 
-    def _strategy(self):
-        """The training strategy that `encoder` and `network` select."""
-        head = self.encoder is not None or self.network == "mlp"
-        return (FactorHead if head else FactorNetwork)(self)
+    @property
+    def _head(self):
+        """The head that `encoder` and `network` select; None: a network is trained."""
+        if self.encoder is not None or self.network == "mlp":
+            return FactorHead(self)
+        return None
+
+    def _head_alone(self):
+        """The head, where it can be learned without what is below it."""
+        if head := self._head:
+            return head
+        raise ValueError(
+            f"This teacher is a network ({self.network!r}) that was trained as a "
+            "whole: it has no head that could be learned alone. Fit it again, or pass "
+            'encoder="MSD_musicnn", whose head takes seconds.'
+        )
 
     def _check_targets(self, inputs, y, sample_weight, groups):
         """Factors (n_clips, n_factors) and weights (n_clips,), float32."""
@@ -408,13 +423,15 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         return y, False
 
     def _embed(self, X):
-        return self._strategy().embed(X)
+        return head.embed(X) if (head := self._head) else super()._embed(X)
 
     def _load_network(self):
-        return self._strategy().load_network()
+        head = self._head
+        return head.load_network() if head else super()._load_network()
 
     def _teacher_network(self):
-        return self._strategy().saved_network()
+        head = self._head
+        return head.saved_network() if head else super()._teacher_network()
 
     def _fitted(self, folder):
         alpha = getattr(self, "alpha_", None)
@@ -424,21 +441,25 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
         return fitted
 
     def _restore(self, saved, folder):
+        if head := self._head:
+            self.layer_scales_ = saved.layer_scales
+            head.restore(saved)
+        else:
+            super()._restore(saved, folder)
         fitted = saved.config["fitted"]
-        self.layer_scales_ = saved.layer_scales
         self._single_output_ = fitted["single_output"]
         self.space_ = space_of_model(saved.config["training_data"])
         if fitted["alpha"] is not None:
             self.alpha_ = fitted["alpha"]
         if "chosen" in fitted:
             self.chosen_, self.candidates_ = fitted["chosen"], fitted["candidates"]
-        self._strategy().restore(saved)
 
     def _rate_and_context(self):
-        return self._strategy().rate_and_context()
+        head = self._head
+        return head.rate_and_context() if head else super()._rate_and_context()
 
     def _read_duration(self):
-        return self._strategy().duration()
+        return self.duration if self._head else clip_duration(self)
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -453,7 +474,8 @@ class CFRegressor(RegressorMixin, TrainingParameters, TrainedTransformer):
             raise ValueError(f"Got alphas={self.alphas!r}, expected a list of numbers.")
         for alpha in self.alphas:
             check_positive(alpha, "alphas")
-        self._strategy().check()
+        if head := self._head:
+            head.check()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "head_") or hasattr(self, "network_")
