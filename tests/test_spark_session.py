@@ -1,9 +1,11 @@
 """Spark sessions: reused, refused, and clear where Spark cannot run."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
@@ -14,11 +16,13 @@ from userlogfeat import _spark
 from userlogfeat._spark import (
     PARTITIONS,
     cut_plan,
+    forget_checkpoint_folder,
     frame_of,
     is_spark_frame,
     is_stopped,
     map_in_arrow,
     partitions_for,
+    path_on_cluster,
     require_spark,
     spark_session,
 )
@@ -219,3 +223,23 @@ def test_a_plan_is_cut_without_private_names(spark):
     for cut in (cut_plan(frame), cut_plan(public)):
         assert cut.schema == frame.schema
         assert sorted(cut.collect()) == [(1, "a"), (2, None)]
+
+
+def test_without_private_names_callers_do_without(monkeypatch):
+    pyspark = pytest.importorskip("pyspark")
+    session = SimpleNamespace(sparkContext=SimpleNamespace())
+    assert not is_stopped(session)
+    assert path_on_cluster(session, "hdfs://logs") is None
+    assert path_on_cluster(SimpleNamespace(sparkContext=None, _jvm=None), "x") is None
+    forget_checkpoint_folder(session.sparkContext)
+    monkeypatch.delattr(pyspark.SparkContext, "_active_spark_context")
+    assert _spark._running_context() is None
+
+
+PRIVATE = re.compile(r"\._j(sc|vm|df|sparkSession)\b|_active_spark_context")
+
+
+def test_private_names_of_pyspark_are_in_one_file():
+    library = Path(_spark.__file__).parent
+    files = [f for f in library.rglob("*.py") if PRIVATE.search(f.read_text("utf-8"))]
+    assert [file.name for file in files] == ["_spark.py"]

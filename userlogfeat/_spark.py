@@ -58,7 +58,7 @@ def require_spark(purpose):
             f"found {pyspark.__version__}. Install it with: pip install "
             "'userlogfeat[spark]'"
         )
-    if pyspark.SparkContext._active_spark_context is None:
+    if _running_context() is None:
         _require_java(purpose)
     return sql
 
@@ -177,17 +177,6 @@ def slower_than_here(n_rows):
     )
 
 
-def is_stopped(session):
-    """Whether a session has ended, or the Java below it."""
-    from py4j.protocol import Py4JError
-
-    java = session.sparkContext._jsc
-    try:
-        return java is None or java.sc().isStopped()
-    except (Py4JError, AttributeError):  # sc() is None where a signal cut a call short
-        return True
-
-
 def java_reason(error):
     """Extract Java's message from an error of py4j or pyspark, in one line."""
     found = _JAVA_MESSAGE.search(str(error))
@@ -251,33 +240,14 @@ def arrow_table(frame):
     return pa.concat_tables(tables) if tables else frame.limit(0).toArrow()
 
 
-def cut_plan(frame):
-    """Return the same rows, without the plan that made them.
-
-    Where each round makes a frame from the last one, the plan grows with every round,
-    and much faster where a frame is joined with itself. Rows that are lost with an
-    executor are still made anew. The rows cross to Java's own and back once.
-    """
-    from pyspark.sql import DataFrame
-
-    session = frame.sparkSession
-    try:  # private names of pyspark; the public way takes all rows through Python
-        java, make = frame._jdf, session._jsparkSession.createDataFrame
-    except AttributeError:
-        return session.createDataFrame(frame.rdd, frame.schema)
-    return DataFrame(make(java.toJavaRDD(), java.schema()), session)
-
-
 def _started(builder, master):
     """Start a session; raise a one-line reason where Java prints fifty lines."""
-    from pyspark import SparkContext
-
-    running = SparkContext._active_spark_context
+    running = _running_context()
     try:
         with _no_warning_of_pandas():
             return builder.getOrCreate()
     except Exception as error:
-        half = SparkContext._active_spark_context
+        half = _running_context()
         if half is not running:  # else it would be taken for a session that runs
             with contextlib.suppress(Exception):
                 half.stop()
@@ -327,3 +297,58 @@ def _java_version(java):
         return None
     found = re.search(r'version "(?:1\.)?(\d+)', printed)  # "1.8.0_392", "17.0.15"
     return int(found.group(1)) if found else None
+
+
+# From here on: what only private names of pyspark give. Where a release lacks them,
+# there is another way, or callers do without. No other file of ours has such names.
+
+
+def is_stopped(session):
+    """Whether a session has ended, or the Java below it; False where unknown."""
+    from py4j.protocol import Py4JError
+
+    if not hasattr(session.sparkContext, "_jsc"):
+        return False
+    java = session.sparkContext._jsc
+    try:
+        return java is None or java.sc().isStopped()
+    except (Py4JError, AttributeError):  # sc() is None where a signal cut a call short
+        return True
+
+
+def cut_plan(frame):
+    """Return the same rows, without the plan that made them.
+
+    Where each round makes a frame from the last one, the plan grows with every round,
+    and much faster where a frame is joined with itself. Rows that are lost with an
+    executor are still made anew. The rows cross to Java's own and back once.
+    """
+    from pyspark.sql import DataFrame
+
+    session = frame.sparkSession
+    try:  # the public way takes all rows through Python
+        java, make = frame._jdf, session._jsparkSession.createDataFrame
+    except AttributeError:
+        return session.createDataFrame(frame.rdd, frame.schema)
+    return DataFrame(make(java.toJavaRDD(), java.schema()), session)
+
+
+def path_on_cluster(session, name):
+    """Return Java's path of a name, and its file system; None where unknown."""
+    if not (hasattr(session, "_jvm") and hasattr(session.sparkContext, "_jsc")):
+        return None
+    path = session._jvm.org.apache.hadoop.fs.Path(name)
+    return path, path.getFileSystem(session.sparkContext._jsc.hadoopConfiguration())
+
+
+def forget_checkpoint_folder(context):
+    """Let a SparkContext have no folder for checkpoints, as before one was set."""
+    if hasattr(context, "_jsc"):
+        context._jsc.sc().setCheckpointDir(None)
+
+
+def _running_context():
+    """The SparkContext of this process, half started or not; None where unknown."""
+    from pyspark import SparkContext
+
+    return getattr(SparkContext, "_active_spark_context", None)

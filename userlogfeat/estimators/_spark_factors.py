@@ -6,7 +6,12 @@ import secrets
 import numpy as np
 import pyarrow as pa
 
-from userlogfeat._spark import frame_of, java_reason, spark_session
+from userlogfeat._spark import (
+    frame_of,
+    java_reason,
+    path_on_cluster,
+    spark_session,
+)
 from userlogfeat.factor_files import (
     DIGEST,
     ITEMS,
@@ -134,14 +139,12 @@ def _check_folder(session, folder):
             f"Got factors_folder={folder!r}, expected a folder or URL of the cluster's "
             "file systems."
         )
-    context = session.sparkContext
-    if not hasattr(session, "_jvm"):  # a private name: then the first write says so
-        return
+    name = f"{folder}/.userlogfeat-{secrets.token_hex(8)}"
     try:
-        path = session._jvm.org.apache.hadoop.fs.Path(
-            f"{folder}/.userlogfeat-{secrets.token_hex(8)}"
-        )
-        files = path.getFileSystem(context._jsc.hadoopConfiguration())
+        found = path_on_cluster(session, name)
+        if found is None:  # then the first write says so
+            return
+        path, files = found
         files.create(path).close()
         files.delete(path, False)
     except Py4JError as error:

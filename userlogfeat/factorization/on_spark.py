@@ -35,7 +35,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from userlogfeat._spark import arrow_table, map_in_arrow
+from userlogfeat._spark import arrow_table, forget_checkpoint_folder, map_in_arrow
 from userlogfeat._typing import RandomState
 from userlogfeat.factorization.als import diverged, seed_of, solve_exactly
 from userlogfeat.factorization.confidence import (
@@ -338,7 +338,7 @@ def _checkpoints(context):
         try:
             yield
         finally:
-            context._jsc.sc().setCheckpointDir(None)
+            forget_checkpoint_folder(context)
 
 
 def _n_parts(frame, n_pairs):

@@ -186,20 +186,11 @@ def _of_path(session, path, roles, separator, columns):
 
 
 def _suffix_below(session, path):
-    """Suffix of the first file below a folder, ".csv" for plays.csv.gz; or ""."""
-    if not hasattr(session, "_jvm"):  # a private name: then it is taken for Parquet
-        return ""
+    """Suffix of a file below a folder, ".csv" for plays.csv.gz; or ""."""
     with reading(path):
-        root = session._jvm.org.apache.hadoop.fs.Path(path)
-        system = root.getFileSystem(session.sparkContext._jsc.hadoopConfiguration())
-        folders = [one.getPath() for one in system.globStatus(root) or ()]
-        for folder in folders:
-            files, above = system.listFiles(folder, True), len(str(folder))
-            while files.hasNext():
-                below = str(files.next().getPath())[above:].strip("/").split("/")
-                if not any(part.startswith(("_", ".")) for part in below):
-                    return suffix_of(Path(below[-1]))
-    return ""
+        files = session.read.format("binaryFile").option("recursiveFileLookup", True)
+        found = files.load(path).select("path").first()  # their content is not read
+    return suffix_of(Path(name_of(found["path"]))) if found else ""
 
 
 def read_text(
