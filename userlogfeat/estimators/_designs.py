@@ -16,28 +16,28 @@ import torch
 from torch import nn
 
 from userlogfeat._check import check_positive
-from userlogfeat.networks.mlp import FeatureTeacher, mlp
-from userlogfeat.networks.se_cnn import PAPER_POOLS, SECNN
+from userlogfeat.networks.se_cnn import PAPER_POOLS
 from userlogfeat.training import seeded
+from userlogfeat.weights.builders import new_network
 
 
-class Design:
+class ClipDesign:
     """A network by name or class, and its sizes.
+
+    By name it is the network of Lee et al. (2019), or an MLP.
 
     Parameters
     ----------
     estimator : estimator
         Its parameters `network`, `channels`, `pools` and `hidden` are read.
-    pools : sequence
-        Pooling of the paper, where the parameter is None.
     """
 
     n_frames: int | None = None  # of what the network reads; None: of `duration`
 
-    def __init__(self, estimator: Any, pools: Any) -> None:
+    def __init__(self, estimator: Any) -> None:
         self.network = estimator.network
         self.channels = estimator.channels
-        self.pools = pools if estimator.pools is None else estimator.pools
+        self.pools = PAPER_POOLS if estimator.pools is None else estimator.pools
         self.hidden = np.atleast_1d(estimator.hidden).astype(int).tolist()
 
     @property
@@ -49,7 +49,8 @@ class Design:
         """Raise, before anything is decoded, where clips are too small for `pools`."""
         if self.by_name:
             with torch.device("meta"):  # no memory, and no random numbers
-                probe = self._probe(n_bands)
+                sizes = {"n_bands": n_bands, "n_units": 1, "n_outputs": None}
+                probe = new_network(self._named() | sizes | {"channels": 1})
             probe._check_input(torch.empty(0, n_bands, self.n_frames or n_frames))
 
     def build(
@@ -69,38 +70,38 @@ class Design:
             Seed of the weights.
         """
         with seeded(seed):
-            if data.reads_features:
-                head = mlp((data.shape[0], *self.hidden, n_units))
-                output = n_outputs and nn.Linear(n_units, n_outputs)
-                return FeatureTeacher(head, output or None)
-            if not self.by_name:
+            if not (data.reads_features or self.by_name):
                 return self._build_own(data.shape, n_units, n_outputs or n_units)
-            return self._build(data, n_units, n_outputs)
+            spec = self._named() | {"n_units": n_units, "n_outputs": n_outputs}
+            if data.reads_features:
+                spec |= self._mlp(data, n_units)
+            network = new_network(spec | {"n_bands": data.shape[0]})
+        if data.mean is not None and not data.reads_features:
+            network.mean.copy_(torch.from_numpy(data.mean))
+            network.scale.copy_(torch.from_numpy(data.scale))
+        return network
 
     def spec(
         self, data: Any, *, n_units: int, n_outputs: int | None = None
     ) -> dict[str, Any]:
         """Describe the network, so that `weights` can build it again."""
         if data.reads_features:
-            sizes = [data.shape[0], *self.hidden, n_units]
-            return {"name": "mlp", "head": sizes, "n_outputs": n_outputs}
+            return self._mlp(data, n_units) | {"n_outputs": n_outputs}
         spec = {"n_units": n_units, "n_outputs": n_outputs}
         spec |= {"n_bands": int(data.shape[0]), "n_frames": int(data.shape[1])}
         if self.by_name:
-            return self._named_spec() | spec
+            pools = np.asarray(self.pools).tolist()
+            return (
+                self._named() | {"channels": int(self.channels), "pools": pools} | spec
+            )
         return {"name": "custom", "class": self.network.__qualname__} | spec
 
-    def _build(self, data, n_units, n_outputs):
-        """The network of the paper."""
-        raise NotImplementedError
+    def _named(self):
+        """Name and sizes, as the parameters have them."""
+        return {"name": self.network, "channels": self.channels, "pools": self.pools}
 
-    def _probe(self, n_bands):
-        """The same of one channel, for a check of the size of inputs."""
-        raise NotImplementedError
-
-    def _named_spec(self):
-        """Its name and sizes."""
-        raise NotImplementedError
+    def _mlp(self, data, n_units):
+        return {"name": "mlp", "head": [data.shape[0], *self.hidden, n_units]}
 
     def _build_own(self, shape, n_units, n_outputs):
         """A network of the user's class, after a look at what its methods return."""
@@ -120,69 +121,29 @@ class Design:
         return network.train()
 
 
-class ClipDesign(Design):
-    """The network of Lee et al. (2019), an MLP, or a class of the user's own.
-
-    Parameters
-    ----------
-    estimator : estimator
-        See :class:`Design`.
-    """
-
-    def __init__(self, estimator: Any) -> None:
-        super().__init__(estimator, PAPER_POOLS)
-
-    def _probe(self, n_bands):
-        return SECNN(channels=1, pools=self.pools, n_units=1)
-
-    def _build(self, data, n_units, n_outputs):
-        sizes = {"channels": self.channels, "pools": self.pools}
-        return SECNN(n_outputs, n_units=n_units, **sizes)
-
-    def _named_spec(self):
-        pools = [list(pool) for pool in self.pools]
-        return {"name": "se_cnn", "channels": self.channels, "pools": pools}
-
-
-class ContextDesign(Design):
+class ContextDesign(ClipDesign):
     """A network of short contexts of clips: a paper's, an MLP, or a class of one's own.
 
     Parameters
     ----------
     estimator : estimator
-        See :class:`Design`; it has `context` (in seconds) and `frontend`, too.
-    network_class : type
-        The paper's network, a subclass of ``Conv1dNetwork``.
+        See :class:`ClipDesign`; it has `context` (in seconds) and `frontend`, too.
     pools : sequence of int
-        Its pooling.
+        Pooling of the paper, where the parameter is None.
     """
 
-    def __init__(self, estimator: Any, network_class: type, pools: Any) -> None:
-        super().__init__(estimator, pools)
-        self.network_class = network_class
-        self.pools = tuple(int(pool) for pool in self.pools)
+    def __init__(self, estimator: Any, pools: Any) -> None:
+        super().__init__(estimator)
+        pools = pools if estimator.pools is None else estimator.pools
+        self.pools = tuple(int(pool) for pool in pools)
         settings = estimator._front_end()
         n_samples = round(estimator.context * settings.sample_rate)
         self.n_frames = max(1, 1 + n_samples // settings.hop - settings.drop_last)
-
-    def _probe(self, n_bands):
-        return self.network_class(n_bands, channels=1, pools=self.pools, n_units=1)
 
     def spec(self, data, *, n_units, n_outputs=None):
         """Describe the network, so that `weights` can build it again."""
         spec = super().spec(data, n_units=n_units)
         return spec | {"contexts": True} if spec["name"] == "custom" else spec
-
-    def _build(self, data, n_units, n_outputs):
-        sizes = {"channels": self.channels, "pools": self.pools}
-        network = self.network_class(data.shape[0], n_units=n_units, **sizes)
-        network.mean.copy_(torch.from_numpy(data.mean))
-        network.scale.copy_(torch.from_numpy(data.scale))
-        return network
-
-    def _named_spec(self):
-        sizes = {"channels": int(self.channels), "pools": list(self.pools)}
-        return {"name": self.network, **sizes}
 
 
 def check_contexts(estimator: Any) -> None:

@@ -49,7 +49,6 @@ from userlogfeat.networks.artist import (
     PAPER_DROPOUT,
     PAPER_POOLS,
     PAPER_UNITS,
-    ArtistCNN,
     ArtistSoftmax,
     DiscriminantContexts,
 )
@@ -234,7 +233,7 @@ class ArtistEmbedder(ClassifierMixin, TrainingParameters, TrainedTransformer):
         """
         self._check_parameters()
         self._forget()
-        design = ContextDesign(self, ArtistCNN, PAPER_POOLS)
+        design = ContextDesign(self, PAPER_POOLS)
         data = read_clips(self, X, design)
         self.classes_, artists = number_artists(y, data.inputs)
         trainer = Trainer(self, optimizer=DESCENT, min_steps=MIN_STEPS)

@@ -47,7 +47,6 @@ from userlogfeat.networks.metric import (
     PAPER_UNITS,
     ContextMean,
     ListenersAndAudio,
-    MetricCNN,
 )
 from userlogfeat.training import DecayingSGD, seeded
 
@@ -249,7 +248,7 @@ class MetricEmbedder(TrainingParameters, TrainedTransformer):
         """
         self._check_parameters()
         self._forget()
-        design = ContextDesign(self, MetricCNN, PAPER_POOLS)
+        design = ContextDesign(self, PAPER_POOLS)
         data = read_clips(self, X, design)
         if len(data) < 2:
             raise ValueError(

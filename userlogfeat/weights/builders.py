@@ -145,35 +145,47 @@ def _build_encoder(spec, front_end, device, precision):
     return teacher
 
 
+def new_network(spec: dict[str, Any]) -> nn.Module:
+    """Build a network by name and sizes, as an estimator trains it.
+
+    Parameters
+    ----------
+    spec : dict
+        The entry "network" of a config, or as much of it as the network needs.
+    """
+    name = spec["name"]
+    if name == "mlp":
+        return FeatureTeacher(mlp(spec["head"]), _build_output(spec, spec["head"][-1]))
+    sizes = {name: spec[name] for name in ("channels", "pools", "n_units")}
+    if name == "se_cnn":
+        return SECNN(spec["n_outputs"], **sizes)
+    return {"metric": MetricCNN, "artist": ArtistCNN}[name](spec["n_bands"], **sizes)
+
+
 def _build_mlp(spec, front_end, device, precision):
     with torch.device("meta"):
-        return FeatureTeacher(mlp(spec["head"]), _build_output(spec, spec["head"][-1]))
+        return new_network(spec)
 
 
 def _build_se_cnn(spec, front_end, device, precision):
     with torch.device("meta"):
-        network = SECNN(spec["n_outputs"], n_units=spec["n_units"], **_maps(spec))
+        network = new_network(spec)
     return _spectrogram_teacher(network, spec, front_end, device, precision)
 
 
 def _build_metric(spec, front_end, device, precision):
     with torch.device("meta"):
-        network = MetricCNN(spec["n_bands"], n_units=spec["n_units"], **_maps(spec))
-        network = ContextMean(network, spec["n_frames"])
+        network = ContextMean(new_network(spec), spec["n_frames"])
         network.output = _build_output(spec, spec["n_units"])
     return _spectrogram_teacher(network, spec, front_end, device, precision)
 
 
 def _build_artist(spec, front_end, device, precision):
     with torch.device("meta"):
-        network = ArtistCNN(spec["n_bands"], n_units=spec["n_inner"], **_maps(spec))
+        network = new_network(spec | {"n_units": spec["n_inner"]})
         network = _add_discriminant(network, spec)
         network.output = _build_output(spec, spec["n_units"])
     return _spectrogram_teacher(network, spec, front_end, device, precision)
-
-
-def _maps(spec):
-    return {"channels": spec["channels"], "pools": spec["pools"]}
 
 
 def _add_discriminant(network, spec):
