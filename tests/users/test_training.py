@@ -1,5 +1,7 @@
 """Negatives of the tower's training: drawn by popularity, and corrected for it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from scipy import sparse
 from userlogfeat.networks.user_tower import UserTower
 from userlogfeat.users.batches import Targets, Users
 from userlogfeat.users.inputs import make_codes, merge_attributes
-from userlogfeat.users.training import Settings, _Run
+from userlogfeat.users.training import _Run
 
 N_USERS, N_ITEMS = 60, 8
 
@@ -44,7 +46,7 @@ def make_run(**changes):
     targets = Targets(positives, np.full(N_USERS, -1))
     split = (np.arange(50), np.arange(50, 60))
     cpu = torch.device("cpu")
-    run = _Run(network, users, targets, split, Settings(**settings), cpu, 0)
+    run = _Run(network, users, targets, split, SimpleNamespace(**settings), cpu, 0)
     return run, plays[:50].sum(axis=0)
 
 

@@ -14,6 +14,7 @@ from userlogfeat.estimators._audio_transformer import (
     POOLINGS,
     AudioTransformer,
     gives_rows,
+    network_context,
 )
 from userlogfeat.estimators._devices import resolve_device, resolve_precision
 from userlogfeat.networks.teacher import EncoderTeacher
@@ -71,6 +72,9 @@ class PooledEncoder(AudioTransformer):
         device = resolve_device(self.device)
         precision = resolve_precision(self.precision, device)
         return EncoderTeacher(self._encoder(), precision=precision).to(device)
+
+    def _rate_and_context(self):
+        return network_context(EncoderTeacher(self._encoder()))
 
     def _forward(self, network, clips, layers):
         return network(clips, layers=layers, pooling=self.pooling)

@@ -146,30 +146,27 @@ class EmbedderTeacher:
 
 
 class FrozenTeacher:
-    """A fitted estimator: one of ours, or any that predicts or transforms."""
+    """A fitted estimator: one of ours, or any that predicts or transforms.
+
+    Attributes
+    ----------
+    reads_audio, reads_features : bool
+        Whether it is one of ours, and which of the two it reads.
+    """
 
     def __init__(self, estimator, sample_rate=None):
         check_is_fitted(estimator)
         self.estimator = estimator
         self.sample_rate = sample_rate
         self._digest = _hash(estimator)
+        ours = isinstance(estimator, AudioTransformer)
+        self.reads_features = ours and getattr(estimator, "_reads_features", False)
+        self.reads_audio = ours and not self.reads_features
 
     @property
     def key(self):
         """Equal keys, equal embeddings."""
         return self._digest, self.sample_rate
-
-    @property
-    def reads_audio(self):
-        """Whether it is one of ours, and reads audio, not precomputed features."""
-        audio = isinstance(self.estimator, AudioTransformer)
-        return audio and not getattr(self.estimator, "_reads_features", False)
-
-    @property
-    def reads_features(self):
-        """Whether it is one of ours, and reads precomputed features, not audio."""
-        audio = isinstance(self.estimator, AudioTransformer)
-        return audio and getattr(self.estimator, "_reads_features", False)
 
     @property
     def network(self):

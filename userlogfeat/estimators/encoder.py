@@ -19,12 +19,11 @@ from userlogfeat.encoders import (
     encoder_key,
     get_encoder,
 )
-from userlogfeat.estimators._audio_transformer import layers_of, network_context
+from userlogfeat.estimators._audio_transformer import layers_of
 from userlogfeat.estimators._cache import CachedLayers
 from userlogfeat.estimators._devices import resolve_precision
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.estimators._pooled_encoder import PooledEncoder
-from userlogfeat.networks.teacher import EncoderTeacher
 
 if TYPE_CHECKING:
     from userlogfeat.encoders import Encoder
@@ -192,9 +191,6 @@ class EncoderEmbedder(CachedLayers, ClipParameters, PooledEncoder):
         return get_encoder(
             self.encoder, **{k: v for k, v in settings.items() if v is not None}
         )
-
-    def _rate_and_context(self):
-        return network_context(EncoderTeacher(self._encoder()))
 
     def _check_parameters(self):
         super()._check_parameters()

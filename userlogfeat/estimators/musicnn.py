@@ -12,7 +12,6 @@ from typing import Literal
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._digests import json_digest
 from userlogfeat.encoders import get_encoder
-from userlogfeat.estimators._audio_transformer import front_end_context
 from userlogfeat.estimators._devices import resolve_precision
 from userlogfeat.estimators._parameters import ClipParameters, estimator
 from userlogfeat.estimators._pooled_encoder import PooledEncoder
@@ -116,6 +115,3 @@ class MusicnnEmbedder(ClipParameters, PooledEncoder):
         check_choice(self.model, "model", MODELS)
         check_positive(self.patch_hop, "patch_hop")
         return get_encoder(self.model, patch_hop=self.patch_hop)
-
-    def _rate_and_context(self):
-        return front_end_context(self._encoder().front_end)

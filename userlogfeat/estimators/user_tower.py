@@ -48,7 +48,7 @@ from userlogfeat.users.inputs import (
     merge_attributes,
 )
 from userlogfeat.users.tower_files import load_tower, save_tower
-from userlogfeat.users.training import N_VALIDATED, Settings, fit_tower
+from userlogfeat.users.training import N_VALIDATED, fit_tower
 from userlogfeat.weights.config import explained
 
 __all__ = ["EmptyHistoryWarning", "UserEmbedding"]
@@ -244,11 +244,8 @@ class UserEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 hidden=self._hidden(),
             )
         device = resolve_device(self.device)
-        settings = Settings(
-            **{name: getattr(self, name) for name in Settings.__dataclass_fields__}
-        )
         self.history_ = fit_tower(
-            self.network_, users, targets, split, settings, device=device, seed=seed
+            self.network_, users, targets, split, self, device=device, seed=seed
         )
         self._set_items()
         self.mean_embedding_ = self._embed(users, split[0]).mean(axis=0)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from userlogfeat.networks.conv1d import Conv1dNetwork, encode_contexts
+from userlogfeat.networks.conv1d import Contexts, Conv1dNetwork, encode_contexts
 from userlogfeat.networks.data_parallel import all_gather
 
 # Table 1: frames of the max-pooling after each convolution but the last, which are that
@@ -135,7 +135,7 @@ class ArtistSoftmax(nn.Module):
         return self.softmax(self.units(x))
 
 
-class DiscriminantContexts(nn.Module):
+class DiscriminantContexts(Contexts):
     """A network of contexts, averaged over a clip, and a linear map after it.
 
     The contexts follow each other: see :func:`encode_contexts`.
@@ -153,16 +153,8 @@ class DiscriminantContexts(nn.Module):
     def __init__(
         self, network: nn.Module, n_frames: int, *, n_inner: int, n_units: int
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.n_frames = n_frames
+        super().__init__(network, n_frames)
         self.discriminant = nn.Linear(n_inner, n_units)
-        self.output = None
-
-    @property
-    def min_frames(self) -> int:
-        """Frames of one context."""
-        return self.n_frames
 
     @property
     def layer_sizes(self) -> dict[str, int]:

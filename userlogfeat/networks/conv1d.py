@@ -71,6 +71,29 @@ class Conv1dNetwork(nn.Module):
             )
 
 
+class Contexts(nn.Module):
+    """Base of networks of whole clips, which apply a network to each context.
+
+    Parameters
+    ----------
+    network : Module
+        ``penultimate(x)`` gives embeddings of (B, F, n_frames).
+    n_frames : int
+        Frames of a context.
+    """
+
+    def __init__(self, network: nn.Module, n_frames: int) -> None:
+        super().__init__()
+        self.network = network
+        self.n_frames = n_frames
+        self.output = None
+
+    @property
+    def min_frames(self) -> int:
+        """Frames of one context."""
+        return self.n_frames
+
+
 def encode_contexts(network: nn.Module, x: Tensor, n_frames: int) -> Tensor:
     """Apply a network to every context of clips.
 

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from userlogfeat.networks.conv1d import Conv1dNetwork, encode_contexts
+from userlogfeat.networks.conv1d import Contexts, Conv1dNetwork, encode_contexts
 from userlogfeat.networks.data_parallel import all_gather
 
 # Frames of the max-pooling after each convolution but the last, and the convolutions'
@@ -93,7 +93,7 @@ class MetricCNN(Conv1dNetwork):
         return self.last(x).amax(dim=2)
 
 
-class ContextMean(nn.Module):
+class ContextMean(Contexts):
     """A network of contexts of one length, applied to clips of any length.
 
     The contexts follow each other: see :func:`encode_contexts`. Embeddings are brought
@@ -107,17 +107,6 @@ class ContextMean(nn.Module):
     n_frames : int
         Frames of a context.
     """
-
-    def __init__(self, network: nn.Module, n_frames: int) -> None:
-        super().__init__()
-        self.network = network
-        self.n_frames = n_frames
-        self.output = None
-
-    @property
-    def min_frames(self) -> int:
-        """Frames of one context."""
-        return self.n_frames
 
     def penultimate(self, x: Tensor) -> Tensor:
         """The embedding (B, n_units), at most of length 1, of clips (B, F, T)."""

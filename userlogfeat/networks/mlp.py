@@ -69,13 +69,11 @@ class FeatureTeacher(nn.Module):
         """Size of every layer, by name."""
         return {"embedding": self.head[-1].out_features}
 
-    def penultimate(self, features: Tensor) -> Tensor:
-        """Embedding (clips, n_units) of features (clips, n_in)."""
-        return self.head(features)
-
     def forward(self, features: Tensor) -> Tensor:
         """Embedding (clips, n_units) of features (clips, n_in)."""
         return self.head(features)
+
+    penultimate = forward
 
 
 @torch.no_grad()

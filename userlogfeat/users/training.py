@@ -8,7 +8,6 @@ and negatives are drawn anew in every epoch; and what a batch holds depends on t
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,26 +39,12 @@ BLOCK_SCORES = 1 << 22  # scores of users times items in memory at once
 COUNTED = 1 << 13  # users whose events are counted at once
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the training: the parameters of ``UserEmbedding`` of these names."""
-
-    n_negatives: int
-    negatives: str
-    max_epochs: int
-    patience: int
-    batch_size: int
-    lr: float
-    dropout: float
-    verbose: int = 0
-
-
 def fit_tower(
     network: UserTower,
     users: Users,
     targets: Targets,
     split: tuple[np.ndarray, np.ndarray],
-    settings: Settings,
+    settings: Any,
     *,
     device: torch.device,
     seed: int,
@@ -77,7 +62,8 @@ def fit_tower(
     split : (ndarray, ndarray)
         Users to train on, and users to validate on. Without the latter, the best epoch
         is the one of lowest training loss.
-    settings : Settings
+    settings : UserEmbedding
+        Its parameters of the training.
     device : torch.device
     seed : int
         Seed of the order, the targets and the negatives.
