@@ -51,11 +51,16 @@ TASKS = {
     "urbansound": (CLASSIFIER, partial(tasks.urbansound, "convnet")),
     "gtzan_images": (images.student(), images.gtzan_images),
     "esc10_images": (images.student(), images.esc10_images),
+    "taffc_images": (images.student(images.SHORTER), images.taffc_images),
 }
 # Name -> settings that every arm is searched over.
 SEARCHES = {"spotify_searched": {"lr": [3e-4, 1e-3, 3e-3], "kd_weight": [1.0, 10.0]}}
 # Name -> arms, where not all: a gated student is fitted twenty times.
-ARMS = {"ballroom_mfcc_gated": ["base", "kd"]}
+ARMS = {
+    "ballroom_mfcc_gated": ["base", "kd"],
+    "taffc_images": ["base", "fix", "init", "kd", PERMUTED],
+}
+CHANNELS = {"taffc_images": (32, 64)}  # the paper's Figure 4 has 128 and 256 too
 
 
 def run(name, folder, *, n_jobs, seeds=None, n_labels=None, n_folds=None):
@@ -77,6 +82,7 @@ def run(name, folder, *, n_jobs, seeds=None, n_labels=None, n_folds=None):
         n_labels=n_labels or task.n_labels,
         arms=ARMS.get(name),
         search=SEARCHES.get(name),
+        channels=CHANNELS.get(name, (None,)),
         folder=folder / part_of(name, n_folds),
         n_jobs=n_jobs,
         verbose=1,
@@ -95,11 +101,12 @@ def report(name, frame, task, n_folds=None):
     # Nadeau and Bengio correct for folds; seeds of one test set share it anyway.
     corrected = len(task.folds) > 1
     summary = summarise(frame, groups=task.groups, corrected=corrected)
+    x = "channels" if name in CHANNELS else "n_labels"
     rows = []
     for row in summary.iter_rows(named=True):
         rows.append(
             [
-                "all" if row["n_labels"] is None else row["n_labels"],
+                "all" if row[x] is None else row[x],
                 row["arm"],
                 between(row["mean"], row["low"], row["high"]),
                 contrast(row, "base"),
@@ -124,21 +131,27 @@ def report(name, frame, task, n_folds=None):
         + ("corrected for folds that share clips" if corrected else "one test set")
         + ") / of Wilcoxon's test, Holm-corrected over the table.",
     ]
-    if frame["n_labels"].n_unique() > 1:
-        notes.append(f"Figure: `{draw(name, summary, task)}`.")
+    if frame[x].n_unique() > 1:
+        notes.append(f"Figure: `{draw(name, summary, task, x)}`.")
     record(
         f"transfer_lee2019/{part_of(name, n_folds)}",
         f"Transfer: {task.title}",
-        ["labels a class", "arm", metric, "minus base", "minus permuted logs"],
+        [
+            "labels a class" if x == "n_labels" else x,
+            "arm",
+            metric,
+            "minus base",
+            "minus permuted logs",
+        ],
         rows,
         notes,
         seed=tasks.SEED,
     )
 
 
-def draw(name, summary, task):
-    """Accuracy by number of labels, one line per arm; the path from here."""
-    display = TransferDisplay.from_comparison(summary, x="n_labels")
+def draw(name, summary, task, x):
+    """Accuracy by labels or channels, one line per arm; return the figure's path."""
+    display = TransferDisplay.from_comparison(summary, x=x)
     display.figure_.suptitle(task.title, fontsize="medium", y=1.05)
     FIGURES.mkdir(exist_ok=True)
     path = FIGURES / f"transfer_{name}.png"
