@@ -16,7 +16,8 @@ from pathlib import PurePosixPath
 from reporting import HERE, record
 
 ROOT = HERE.parent
-DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+DOCUMENTED = ast.Module | ast.ClassDef | FUNCTION
 NO_CODE = (
     tokenize.COMMENT,
     tokenize.NL,
@@ -40,6 +41,24 @@ def code_lines(source):
     return len(lines)
 
 
+def lines_of_kinds(source):
+    """Number of lines of imports, of signatures and of errors that are raised."""
+    kinds = {"imports": set(), "signatures": set(), "errors": set()}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            kinds["imports"].update(range(node.lineno, node.end_lineno + 1))
+        elif isinstance(node, FUNCTION):
+            parts = [*ast.walk(node.args), node.returns or node.args]
+            ends = [part.end_lineno for part in parts if hasattr(part, "end_lineno")]
+            last = max([node.lineno, *ends])
+            if last > node.lineno:
+                last = max(last, node.body[0].lineno - 1)
+            kinds["signatures"].update(range(node.lineno, last + 1))
+        elif isinstance(node, ast.Raise):
+            kinds["errors"].update(range(node.lineno, node.end_lineno + 1))
+    return Counter({kind: len(lines) for kind, lines in kinds.items()})
+
+
 def git(*arguments):
     return subprocess.run(
         ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
@@ -58,21 +77,23 @@ def sources(revision):
 
 
 def count(revision=""):
-    """Lines of code, and files, by package; what lies beside packages is one."""
-    lines, files = Counter(), Counter()
+    """Lines of code and files by package, what lies beside packages as one; kinds."""
+    lines, files, kinds = Counter(), Counter(), Counter()
     for path, source in sources(revision):
         parts = PurePosixPath(path).parts
         package = parts[1] if len(parts) > 2 else "(files beside packages)"
         lines[package] += code_lines(source)
         files[package] += 1
-    return lines, files
+        kinds += lines_of_kinds(source)
+    return lines, files, kinds
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("revision", help="what to compare with, as git names it")
     revision = parser.parse_args().revision
-    (before, files_before), (now, files_now) = count(revision), count()
+    before, files_before, kinds_before = count(revision)
+    now, files_now, kinds_now = count()
     rows = [
         [
             package,
@@ -85,12 +106,24 @@ def main():
     ]
     totals = (sum(c.values()) for c in (before, now, files_before, files_now))
     rows.append(["all", *totals])
+    of_kinds = (
+        f"{part}: {kinds['imports']} lines of imports, {kinds['signatures']} of "
+        f"signatures, {kinds['errors']} of errors that are raised, "
+        f"{sum(lines.values()) - sum(kinds.values())} of all else"
+        for part, kinds, lines in (
+            ("Before", kinds_before, before),
+            ("now", kinds_now, now),
+        )
+    )
     record(
         "code_lines",
         "Lines of code by package, without docstrings, comments and blank lines",
         ["package", "lines before", "lines now", "files before", "files now"],
         rows,
-        [f"Before: revision {git('rev-parse', '--short', revision).strip()}."],
+        [
+            f"Before: revision {git('rev-parse', '--short', revision).strip()}.",
+            "; ".join(of_kinds) + ".",
+        ],
     )
 
 
