@@ -399,7 +399,7 @@ def test_limited_file_size_keeps_what_was_done(tmp_path, clips):
 def test_merge_without_room_is_left_for_later(tmp_path, clips, monkeypatch, caplog):
     run(clips[:4], tmp_path / "t")
 
-    def full(self, part):  # only a merge reads whole parts
+    def full(self, part, mask):  # only a merge reads whole parts
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tables.FeatureTable, "iter_part", full)

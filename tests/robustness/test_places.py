@@ -217,7 +217,7 @@ def test_audio_that_is_cut_while_it_is_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", ["tsv", "parquet"])
 def test_logs_that_change_while_they_are_read(tmp_path, monkeypatch, suffix):
-    from userlogfeat.logs.events import Events
+    from userlogfeat.logs import sources
 
     path = tmp_path / f"plays.{suffix}"
     frame = pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"]})
@@ -226,13 +226,14 @@ def test_logs_that_change_while_they_are_read(tmp_path, monkeypatch, suffix):
     else:
         frame.write_parquet(path)
     assert read_logs(path).user_items.sum() == 2
-    genuine = Events.add
+    name = "_text_chunks" if suffix == "tsv" else "_parquet_chunks"
+    genuine = getattr(sources, name)
 
-    def add(self, chunk, pool):
+    def chunks_of_a_file_in_use(*args):
+        yield from genuine(*args)
         os.utime(path, (1, 1))
-        return genuine(self, chunk, pool)
 
-    monkeypatch.setattr(Events, "add", add)
+    monkeypatch.setattr(sources, name, chunks_of_a_file_in_use)
     with pytest.raises(ValueError, match="changed while it was read"):
         read_logs(path)
 
