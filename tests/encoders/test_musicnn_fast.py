@@ -208,20 +208,25 @@ CLIPS = (
 @pytest.mark.real
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("model", ["MSD_musicnn", "MTT_musicnn"])
-@pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("bf16", 1e-2)])
-def test_parity_from_the_stored_log_mel(data, musicnn, model, clip, precision, limit):
+@pytest.mark.parametrize(
+    ("precision", "limit", "n_patches"),
+    # Without instructions for bf16 a processor needs minutes for the whole clips.
+    [("fp32", 1e-5, None), ("bf16", 1e-2, 6)],
+)
+def test_parity_from_the_stored_log_mel(
+    data, musicnn, model, clip, precision, limit, n_patches
+):
     from userlogfeat.encoders.musicnn import load_network
 
     log_mel = np.load(data / REFERENCE / f"MSD_musicnn__{clip}.npz")["log_mel"]
     stored = np.load(data / REFERENCE / f"{model}__{clip}.npz")
-    starts = torch.arange(0, len(log_mel) - 186, 61)
+    starts = torch.arange(0, len(log_mel) - 186, 61)[:n_patches]
     names = ("max_pool", "mean_pool", "penultimate", "taggram")
     heard = load_network(model, precision=precision)(
         torch.from_numpy(log_mel), starts, names
     )
-    assert distance(heard["max_pool"], stored["max_pool"]) < limit
-    assert distance(heard["mean_pool"], stored["mean_pool"]) < limit
-    assert distance(heard["taggram"], stored["taggram"]) < 2 * limit
+    for name, times in (("max_pool", 1), ("mean_pool", 1), ("taggram", 2)):
+        assert distance(heard[name], stored[name][:n_patches]) < times * limit
     # The original repeats the penultimate layer of the first patch for all others
     # (extractor.py concatenates `penultimate_`, set once, not the new `backend_`).
     assert np.ptp(stored["penultimate"], axis=0).max() == 0
