@@ -772,3 +772,11 @@ def test_artists_weigh_the_same():
         teacher = CFRegressor("mlp", clip_weight=weight, **settings)
         teacher.fit(X, Y, groups=artists)
         np.testing.assert_allclose(teacher.predict(X).mean(axis=0), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("head_layer", ["no", ("max_pool", "no"), ()])
+def test_a_layer_for_the_head_that_the_encoder_lacks_is_refused(head_layer):
+    teacher = CFRegressor(encoder="MSD_musicnn", head_layer=head_layer)
+    # Before a clip is read: these are no files.
+    with pytest.raises(ValueError, match=r"head_layer=.* one or several of \['tagg"):
+        teacher.fit(["no.wav", "neither.wav"], np.ones((2, 3)))

@@ -75,6 +75,12 @@ class EncoderTeacher(nn.Module):
             head_layer = getattr(encoder, "default_head_layer", default_layer(encoder))
         single = isinstance(head_layer, str)
         self.head_layers = (head_layer,) if single else tuple(head_layer)
+        known = {"mean", *encoder.layer_sizes}
+        if not self.head_layers or not known.issuperset(self.head_layers):
+            raise ValueError(
+                f"Got head_layer={head_layer!r}, expected one or several of "
+                f"{list(encoder.layer_sizes)}, or 'mean'."
+            )
         self.head_pooling = head_pooling
         self.precision = precision
         self.output = None
