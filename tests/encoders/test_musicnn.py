@@ -53,3 +53,10 @@ def test_padding_changes_nothing(musicnn):
     for clip, found in zip(clips, together.clips("taggram"), strict=True):
         alone = encoder.encode(clip[None], torch.tensor([len(clip)]), ("taggram",))
         torch.testing.assert_close(found, alone.layers["taggram"][0])
+
+
+@pytest.mark.parametrize("name", ["MSD_musicnn", "MSD_vgg"])
+@pytest.mark.parametrize("shape", [(80, 400), (400, 96), (96,), (96, 0)])
+def test_spectrograms_of_another_shape_are_refused(name, shape):
+    with pytest.raises(ValueError, match=r"expected \(96, frames\)"):
+        get_encoder(name).encode_spectrograms([torch.zeros(shape)], ("taggram",))

@@ -21,7 +21,7 @@ from torch import nn
 from userlogfeat._check import check_choice, check_positive
 from userlogfeat._pages import see
 from userlogfeat._stamps import sha256
-from userlogfeat.encoders.musicnn_checkpoint import N_FRAMES, TAGS
+from userlogfeat.encoders.musicnn_checkpoint import N_BANDS, N_FRAMES, TAGS
 from userlogfeat.encoders.musicnn_fast import Musicnn, musicnn_state
 from userlogfeat.encoders.musicnn_plain import PlainMusicnn, plain_state
 from userlogfeat.encoders.musicnn_vgg import Vgg, vgg_state
@@ -157,6 +157,12 @@ class MusicnnEncoder:
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> Encoding:
         """Encode spectrograms (96, frames), one per clip, of any lengths."""
+        for log_mel in log_mels:  # VGG would embed any number of bands
+            if log_mel.ndim != 2 or len(log_mel) != N_BANDS or not log_mel.shape[1]:
+                raise ValueError(
+                    f"Got a spectrogram of shape {tuple(log_mel.shape)}, expected "
+                    f"({N_BANDS}, frames) with a frame or more."
+                )
         starts, n_patches, frames = lay_end_to_end(log_mels, N_FRAMES, self.hop_frames)
         network = load_network(self.name, str(frames.device), precision)
         packed = network(frames, starts, tuple(layers))
