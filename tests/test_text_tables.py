@@ -154,6 +154,13 @@ def test_against_the_standard_library(tmp_path, seed, monkeypatch):
     assert [list(row.values()) for row in found] == fields
 
 
+def test_fields_may_be_long_in_lines_with_quotes(tmp_path):
+    long = "x" * (csv.field_size_limit() + 1)
+    raw = f'"a",b,{long}\n1,{long}"x,3\n"2",4,"{long}"\n'.encode()
+    rows = [{"a": "1", "b": f'{long}"x', long: "3"}, {"a": "2", "b": "4", long: long}]
+    assert read(tmp_path, raw) == rows
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
