@@ -78,6 +78,9 @@ def test_wrong_rows_are_refused(spark, name):
 def test_files_that_cannot_be_read_are_named(spark, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file or folder /.*none\.parquet"):
         read_logs(tmp_path / "none.parquet", backend="spark")
+    with pytest.raises(FileNotFoundError, match=r"no file or folder /.*none\.xlsx"):
+        read_logs(tmp_path / "none.xlsx", backend="spark")
+    (tmp_path / "plays.xlsx").write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"does not say how it is laid.*separator="):
         read_logs(tmp_path / "plays.xlsx", backend="spark")
     short = tmp_path / "short.csv"
