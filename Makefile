@@ -66,7 +66,7 @@ test-fast: $(VENV)/dev.installed
 # Environments of their own, thrown away before each run: what is installed today counts.
 test-newest test-lowest: test-%:
 	rm -rf .venv-$*
-	$(MAKE) VENV=.venv-$* .venv-$*/bin/uv
+	$(MAKE) VENV=.venv-$* .venv-$*/uv.installed
 	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python \
 		--resolution $(if $(filter newest,$*),highest,lowest-direct) --editable '.[dev]'
 	.venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python --no-deps \
