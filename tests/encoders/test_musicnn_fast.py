@@ -211,7 +211,11 @@ CLIPS = (
 @pytest.mark.parametrize(
     ("precision", "limit", "n_patches"),
     # Without instructions for bf16 a processor needs minutes for the whole clips.
-    [("fp32", 1e-5, None), ("bf16", 1e-2, 6)],
+    [
+        ("fp32", 1e-5, None),
+        ("bf16", 1e-2, 6),
+        pytest.param("bf16", 1e-2, None, marks=pytest.mark.long),
+    ],
 )
 def test_parity_from_the_stored_log_mel(
     data, musicnn, model, clip, precision, limit, n_patches

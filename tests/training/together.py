@@ -66,9 +66,14 @@ def mlp():
 
 
 def student():
-    """The output layer stands after the batch is whole."""
+    """The output layer stands after the batch is whole.
+
+    The seed is one by which rounding never decides which value of a pool is the
+    largest: that changes a loss by 1e-4.
+    """
+    seeded = SHARED | {"random_state": 1}
     return KDStudentRegressor(
-        channels=4, pools=POOLS, frontend=EAR, freq_mask=2, **SHARED
+        channels=4, pools=POOLS, frontend=EAR, freq_mask=2, **seeded
     ).fit(SPECTROGRAMS, WEIGHTS[:40])
 
 
