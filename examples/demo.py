@@ -82,7 +82,7 @@ def interval(values):
 
 def show(title, accuracy, form, minus=0):
     """Print a table: arms down, labels per class across."""
-    print(f"\n{title:26}" + "".join(f"{f'{size} a class':>16}" for size in SIZES))
+    print(f"\n{title:26}" + "".join(f"{f'{size} per class':>16}" for size in SIZES))
     for arm, draws in accuracy.items():
         cells = zip(*interval(draws - minus), strict=True)
         print(f"{arm:26}" + "".join(f"{f'{m:{form}} ±{h:.3f}':>16}" for m, h in cells))

@@ -17,10 +17,11 @@ PRIVATE = re.compile(
     r"|telling|retaught|overheard)(?![a-z])",
     re.IGNORECASE,
 )
-# "20 labels a class": the library writes "per", in one word and everywhere.
+# "20 labels a class": the library writes "per", in one word and everywhere. A braced
+# number is one of a message: f"{size} a class".
 PER = re.compile(
-    r"\b(labels?|clips|examples|songs|once|one|row|class|tensor|array|path|entry|features"
-    r"|bytes) an? (class|clip|core|line|row|item|artist)\b",
+    r"(\}|\b(\d+|labels?|clips|examples|songs|once|one|row|class|tensor|array|path|entry"
+    r"|features|bytes)) an? (class|clip|core|line|row|item|artist)\b",
     re.IGNORECASE,
 )
 FILE_POSITION = re.compile(r"(\.|def )tell\b|\btell=")  # method of Python's files
@@ -106,6 +107,7 @@ def test_the_check_finds_what_it_looks_for():
     assert PRIVATE.search(words("It tells what it heard."))
     assert not PRIVATE.search(words("The teacher shears the retellings."))
     assert PER.search("At 20 labels a class, once a clip.")
+    assert PER.search("{size} a class")
     assert not PER.search("At 20 labels per class; a list of labels of a class.")
     source = 'def f(n):\n    """Count.\n\n    n : int\n        Of clips.\n    """'
     assert list(openings(source)) == ["Count.", "Of clips."]
